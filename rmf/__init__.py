@@ -1,0 +1,1 @@
+"""RMF, the Robust Micro-Factory."""

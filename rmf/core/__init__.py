@@ -1,0 +1,15 @@
+"""Everything that decides: plain synchronous Python over values (R12).
+
+Time, randomness and bytes come in as arguments; what is wanted of the outside goes out as effects.
+Nothing here imports trio, socket, time, random, os, threading or logging, and nothing here knows
+the packages `floor`, `storage`, `line`, `client` or `tools`. The same core runs under trio in
+production and on an event heap in a simulator.
+
+To read in order:
+
+    packet, faults, profile, messages, codec    what is on the wire and what it means
+    topics, world, shelf, producers, bag        the replicated state, piece by piece
+    clock, entry, state                         a Tick, written down and applied
+    events, effects, latch, arbiter, raft/      who decides, from what, with which outcome
+    subscriptions                               who gets to see it
+"""

@@ -1,0 +1,139 @@
+"""The double bag (Codex 5, R38): reasons, the evidence kept with a packet, and the Letter.
+
+It knows packets and Stamps, not where letters are kept. Evidence is text that was made under guard:
+foreign values are never formatted, compared or hashed without one, because doing so can itself
+raise, hang or lie (faults.md §7, trap 12). All texts are bounded; the packet's bytes never are.
+"""
+
+import hashlib
+import traceback
+from typing import Any, NamedTuple
+
+from rmf import limits
+
+__all__ = ["REASONS", "STAGES", "Evidence", "Letter", "clip", "evidence_of", "group_of"]
+
+# The closed set of reasons (INTERFACES): documented in protocol/README.md.
+REASONS = (
+    "malformed",
+    "label_invalid",
+    "not_allowed",
+    "expired",
+    "stale_term",
+    "payload_invalid",
+    "handler_error",
+    "handler_timeout",
+    "handler_died",
+    "handler_memory",
+    "no_handler",
+    "result_invalid",
+    "task_failed",
+    "diverged",
+)
+
+# Where on its way the packet was: the edge (bytes), the latch (label, ttl, fence), the line, a task.
+STAGES = ("edge", "latch", "line", "task")
+
+
+class Evidence(NamedTuple):
+    """What is known of a failure. `type` names the exception's class ("" if there was none)."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class Letter(NamedTuple):
+    """One bag in the DLQ. `id` is "term.tick.slot" for a letter of the line and "node:edge:n" for
+    one of an edge. `packet` holds the bytes verbatim: one packet's CBOR, or the whole frame where no
+    packet could be read. Fields that could not be known are None. `bagged_at` is wall-clock ns, a
+    reference (R7)."""
+
+    id: str
+    reason: str
+    stage: str
+    node: str
+    producer: str | None
+    epoch: int | None
+    topic: str | None
+    seq: int | None
+    term: int | None
+    tick: int | None
+    slot: int | None
+    harvested_at: int | None
+    ttl_ms: int | None
+    line: str | None
+    digest_before: bytes | None
+    error: Evidence
+    packet: bytes
+    bagged_at: int
+
+    @property
+    def group(self) -> str:
+        """The fingerprint of the failure (R40)."""
+        return group_of(self.reason, self.stage, self.error)
+
+
+def group_of(reason: str, stage: str, error: Evidence) -> str:
+    """Return the fingerprint of a failure, version 1: reason, stage, exception type, last frame.
+
+    Messages are left out where there is an exception: they hold values and would never repeat.
+    """
+    last_frame = ""
+    for line in error.traceback.splitlines():
+        if line.startswith("  File "):
+            last_frame = line.strip()
+    what = last_frame if error.type else error.message
+    text = "\0".join((reason, stage, error.type, what))
+    return "1-" + hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def clip(text: str, size_bytes: int) -> str:
+    """Return `text` within `size_bytes` of UTF-8, its middle left out where it was longer."""
+    raw = text.encode("utf-8", "backslashreplace")
+    if len(raw) <= size_bytes:
+        return raw.decode()
+    half = (size_bytes - 32) // 2
+    left_out = len(raw) - 2 * half
+    head = raw[:half].decode("utf-8", "ignore")
+    tail = raw[-half:].decode("utf-8", "ignore")
+    return f"{head} … {left_out} bytes … {tail}"
+
+
+def evidence_of(exc: BaseException) -> Evidence:
+    """Return the evidence of a raised exception; never raises, whatever the exception does."""
+    return Evidence(
+        type=clip(_guarded(lambda: type(exc).__name__, "?"), 256),
+        message=clip(_guarded(lambda: _message(exc), "?"), limits.EVIDENCE_TEXT_BYTES_MAX),
+        traceback=clip(_guarded(lambda: _traceback(exc), ""), limits.EVIDENCE_TRACEBACK_BYTES_MAX),
+    )
+
+
+def _message(exc: BaseException) -> str:
+    text = str(exc)
+    if not isinstance(exc, BaseExceptionGroup):
+        return text
+    leaves = _leaves(exc)
+    shown = [f"{type(x).__name__}: {x}" for x in leaves[: limits.EVIDENCE_GROUP_LEAVES_MAX]]
+    return f"{text}: " + "; ".join(shown)
+
+
+def _leaves(exc: BaseException) -> list[BaseException]:
+    if isinstance(exc, BaseExceptionGroup):
+        return [leaf for inner in exc.exceptions for leaf in _leaves(inner)]
+    return [exc]
+
+
+def _traceback(exc: BaseException) -> str:
+    lines = traceback.TracebackException.from_exception(
+        exc, limit=-24, max_group_width=limits.EVIDENCE_GROUP_LEAVES_MAX, max_group_depth=4
+    ).format()
+    return "".join(lines)
+
+
+def _guarded(make: Any, otherwise: str) -> str:
+    try:
+        text = make()
+        return text if type(text) is str else otherwise
+    except BaseException:  # noqa: BLE001 a foreign __str__ may raise anything, SystemExit included
+        return otherwise

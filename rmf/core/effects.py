@@ -1,0 +1,162 @@
+"""Every Effect the Arbiter core wants done, on one page (R13); they are performed in order.
+
+Whatever depends on durability (acks, letters, Snapshots) is only returned by the step that took the
+matching Persisted: a performer never has to wait for anything.
+"""
+
+from typing import Any
+
+import attrs
+
+from rmf.core.bag import Letter
+from rmf.core.messages import Message
+from rmf.core.packet import Row, Verdict
+from rmf.core.world import Cell, World
+
+__all__ = [
+    "Answer",
+    "Batch",
+    "Close",
+    "Effect",
+    "Execute",
+    "ExpiredCell",
+    "Group",
+    "Note",
+    "Persist",
+    "Publish",
+    "RecordDraft",
+    "Stopped",
+    "StoreLetters",
+    "WriteCheckpoint",
+]
+
+
+@attrs.frozen
+class RecordDraft:
+    """A record before the keeper numbers and dates it (see core/record)."""
+
+    kind: int
+    index: int
+    term: int
+    chain: bytes
+    body: bytes
+
+
+@attrs.frozen
+class Persist:
+    """Write these records in order and fsync; answer with Persisted(ticket). Tickets only rise."""
+
+    ticket: int
+    records: list[RecordDraft]
+
+
+@attrs.frozen
+class ExpiredCell:
+    """A cell whose shelf life ended and for which the line has a handler: it takes a slot (R9)."""
+
+    slot: int
+    key: str
+    cell: Cell
+    reason: str
+
+
+@attrs.frozen
+class Group:
+    """Packets of one frame that the line shall run: row i of `rows` has the slot first_slot + i.
+    Positions (in `rows`) named in `verdicts` are already decided and are not run."""
+
+    producer: str
+    epoch: int
+    first_slot: int
+    intake_tick: int
+    rows: list[Row]
+    verdicts: dict[int, Verdict]
+
+
+@attrs.frozen
+class Batch:
+    """A latched Tick for the line: first the expired cells, then the groups. `gone` are all keys
+    that this Tick removes by expiry, with or without a handler. `world` is the World before it."""
+
+    number: int
+    term: int
+    tick: int
+    world: World
+    gone: frozenset[str]
+    expired: list[ExpiredCell]
+    groups: list[Group]
+    slots: int
+
+
+@attrs.frozen
+class Execute:
+    """Run the batch in the glove box; answer with Executed."""
+
+    batch: Batch
+
+
+@attrs.frozen
+class Answer:
+    """Send these messages on a connection, in order."""
+
+    connection: int
+    messages: list[Message]
+
+
+@attrs.frozen
+class Close:
+    """Close a connection once what was answered before has been sent."""
+
+    connection: int
+
+
+@attrs.frozen
+class Publish:
+    """A Tick was committed: the World after it, which keys changed, which went and why.
+    `live` is whether a reigning Arbiter is known (R36)."""
+
+    term: int
+    tick: int
+    index: int
+    digest: bytes
+    live: bool
+    world: World
+    changed: frozenset[str]
+    removed: dict[str, str]
+
+
+@attrs.frozen
+class StoreLetters:
+    """Committed letters of the line, of the Entries up to `index`, for the DLQ keeper."""
+
+    index: int
+    letters: list[Letter]
+
+
+@attrs.frozen
+class WriteCheckpoint:
+    """Write a Checkpoint of this state in slices (R25); answer with CheckpointWritten.
+    `head` is everything but the cells, as CBOR values."""
+
+    index: int
+    head: dict[str, Any]
+    world: World
+
+
+@attrs.frozen
+class Note:
+    """A noteworthy fact for the log; `fields` are plain values."""
+
+    level: str
+    event: str
+    fields: dict[str, Any]
+
+
+@attrs.frozen
+class Stopped:
+    """The Tick is finished and everything is on disk: the node may exit (R18)."""
+
+
+Effect = (
+    Persist | Execute | Answer | Close | Publish | StoreLetters | WriteCheckpoint | Note | Stopped
+)

@@ -1,0 +1,191 @@
+"""Every Event the Arbiter core takes, on one page (R13). Values only; `connection` is a number.
+
+Each step of the core takes a list of these and the present `Now`.
+"""
+
+import attrs
+
+from rmf.core.bag import Evidence
+from rmf.core.packet import Row, Verdict
+
+__all__ = [
+    "Asked",
+    "Beat",
+    "Change",
+    "CheckpointWritten",
+    "Disk",
+    "DiskFault",
+    "Event",
+    "Executed",
+    "Joined",
+    "Left",
+    "LettersStored",
+    "Lost",
+    "Now",
+    "Offered",
+    "Outcome",
+    "Persisted",
+    "StopAsked",
+    "StruckByAdmin",
+]
+
+
+@attrs.frozen
+class Now:
+    """The time of a step: `boot_ns` is CLOCK_BOOTTIME, which decides; `wall_ns` is a reference that
+    is kept and shown, never compared (R7)."""
+
+    boot_ns: int
+    wall_ns: int
+
+
+@attrs.frozen
+class Joined:
+    """A producer said HELLO. Its epoch is raised by an Entry; WELCOME follows the commit (R32)."""
+
+    connection: int
+    producer: str
+    identity: str
+    ephemeral: bool
+
+
+@attrs.frozen
+class Offered:
+    """One SEND frame: the bytes as they came, the rows in them from position `skip` on, preset
+    verdicts by position among all rows of the frame, and when the frame was complete (boot ns)."""
+
+    connection: int
+    producer: str
+    epoch: int
+    frame: bytes
+    rows: list[Row]
+    skip: int
+    verdicts: dict[int, Verdict]
+    arrived_ns: int
+
+
+@attrs.frozen
+class Left:
+    """A producer said BYE."""
+
+    connection: int
+    producer: str
+    epoch: int
+
+
+@attrs.frozen
+class Lost:
+    """A connection is gone: nothing more can be answered on it."""
+
+    connection: int
+
+
+@attrs.frozen
+class Asked:
+    """Somebody wants a fact of this moment: "status" or a cell ("get", with its key)."""
+
+    connection: int
+    request: int
+    subject: str
+    key: str = ""
+    linearizable: bool = False
+
+
+# One change of the World: (slot, key, value or None to remove, shelf). `shelf` is -1 to inherit the
+# packet's shelf life, 0 to keep for ever, else a shelf life of its own in ms (R9).
+Change = tuple[int, str, bytes | None, int]
+
+
+@attrs.frozen
+class Outcome:
+    """A slot that did not go well: why, where, and the evidence."""
+
+    slot: int
+    reason: str
+    stage: str
+    error: Evidence
+
+
+@attrs.frozen
+class Executed:
+    """What came of a batch: the slots up to `done` (exclusive) were executed, in order; the rest
+    waits for the next Tick. `changes` in slot order, `encoded` their CBOR, as an Entry keeps it."""
+
+    batch: int
+    done: int
+    changes: list[Change]
+    encoded: bytes
+    outcomes: list[Outcome]
+
+
+@attrs.frozen
+class Persisted:
+    """All records of the Persist effects up to this ticket are on this node's disk."""
+
+    ticket: int
+
+
+@attrs.frozen
+class DiskFault:
+    """A write or fsync failed: the node strikes and never retries (R17)."""
+
+    why: str
+
+
+@attrs.frozen
+class Disk:
+    """The disk passed a watermark (R38): "ok", "soft" or "hard"."""
+
+    mark: str
+    free_bytes: int
+
+
+@attrs.frozen
+class LettersStored:
+    """The DLQ keeper has stored so many letters of the line, up to this index."""
+
+    letters: int
+    index: int
+
+
+@attrs.frozen
+class CheckpointWritten:
+    """A Checkpoint is verified and in place; `index` is the last Entry it holds."""
+
+    index: int
+
+
+@attrs.frozen
+class StopAsked:
+    """The node shall stop: refuse new intake, finish the Tick (R18)."""
+
+
+@attrs.frozen
+class StruckByAdmin:
+    """A task below the Arbiter cannot go on, or an operator says stop: strike (R17)."""
+
+    kind: str
+    why: str
+
+
+@attrs.frozen
+class Beat:
+    """Nothing came, but time went on: expiries may be due, elections too."""
+
+
+Event = (
+    Joined
+    | Offered
+    | Left
+    | Lost
+    | Asked
+    | Executed
+    | Persisted
+    | DiskFault
+    | Disk
+    | LettersStored
+    | CheckpointWritten
+    | StopAsked
+    | StruckByAdmin
+    | Beat
+)

@@ -1,0 +1,198 @@
+"""The strict CBOR profile of everything RMF itself decodes (R42): bytes in, values or a fault out.
+
+Definite lengths, shortest heads, no tags, keys of text or integer and none twice, depth of at most
+32, simple values only false, true, null, UTF-8 strict, and the item fills its frame.
+
+cbor2 is no strict decoder: it takes trailing bytes, long heads and undefined. So a frame is decoded
+with all the strictness cbor2 has, and encoded again: equal bytes mean shortest heads and no rest,
+for the price of one C call. Only bytes that fail this are walked head by head (`scan`), to give the
+fault its name. The walk is linear and keeps no values, so hostile bytes cost what honest ones cost.
+"""
+
+from typing import Any
+
+import cbor2
+
+from rmf import limits
+from rmf.errors import ProtocolFault
+
+__all__ = ["NO_TAGS", "array_spans", "decode", "item_end", "scan"]
+
+
+class _NoTags(dict[Any, Any]):
+    """Stands in for cbor2's table of tag decoders and refuses every tag, built-in or not."""
+
+    def get(self, _tag: object, _default: object = None) -> Any:
+        return self.refuse
+
+    def __getitem__(self, _tag: object) -> Any:
+        return self.refuse
+
+    @staticmethod
+    def refuse(*_: object) -> None:
+        raise ValueError("a tag")
+
+
+NO_TAGS: Any = _NoTags()
+
+
+def decode(frame: bytes) -> Any:
+    """Return the one item that fills `frame`.
+
+    Raises ProtocolFault with the code of the first rule that is broken. Two rules are left to the
+    caller, who knows the shape: kinds of map keys and simple values. Where a decoded value may
+    hold either (a map, or a field of the wrong kind), `scan` settles it.
+    """
+    try:
+        value = cbor2.loads(
+            frame,
+            max_depth=limits.FRAME_DEPTH_MAX,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            semantic_decoders=NO_TAGS,
+        )
+    except (cbor2.CBORError, ValueError, RecursionError) as exc:
+        scan(frame)
+        raise ProtocolFault("not_well_formed", "the frame cannot be decoded") from exc
+    if cbor2.dumps(value) != frame:
+        scan(frame)
+    return value
+
+
+def scan(frame: bytes) -> None:
+    """Walk the whole frame; raise ProtocolFault for the first broken rule, return if there is none."""
+    end = _walk(frame, 0)
+    if end != len(frame):
+        raise ProtocolFault(
+            "trailing_bytes", f"the item ends at byte {end}, the frame at {len(frame)}"
+        )
+
+
+def item_end(data: bytes, start: int = 0) -> int:
+    """Return the offset behind the item that starts at `start` of bytes known to be well-formed."""
+    return _walk(data, start)
+
+
+def array_spans(data: bytes, start: int = 0) -> list[tuple[int, int]]:
+    """Return (start, end) of each element of the array that starts at `start`."""
+    major, count, at = _head(data, start)
+    if major != 4:
+        raise ProtocolFault("wrong_shape", "expected an array")
+    spans = []
+    for _ in range(count):
+        end = _walk(data, at)
+        spans.append((at, end))
+        at = end
+    return spans
+
+
+def _head(data: bytes, at: int) -> tuple[int, int, int]:
+    """Return (major type, argument, offset behind the head)."""
+    if at >= len(data):
+        raise ProtocolFault("not_well_formed", f"the item is cut off at byte {at}")
+    initial = data[at]
+    major, info = initial >> 5, initial & 31
+    if info < 24:
+        return major, info, at + 1
+    if info == 31:
+        if major in {0, 1, 6}:
+            raise ProtocolFault("not_well_formed", f"reserved head 0x{initial:02x} at byte {at}")
+        if major == 7:
+            raise ProtocolFault("not_well_formed", f"a break without a beginning at byte {at}")
+        raise ProtocolFault("indefinite_length", f"indefinite length at byte {at}")
+    if info > 27:
+        raise ProtocolFault("not_well_formed", f"reserved head 0x{initial:02x} at byte {at}")
+    size = 1 << (info - 24)
+    raw = data[at + 1 : at + 1 + size]
+    if len(raw) < size:
+        raise ProtocolFault("not_well_formed", f"the head at byte {at} is cut off")
+    value = int.from_bytes(raw, "big")
+    if major == 7:
+        return _float_or_simple(size, value, at)
+    if value < _SHORTEST[info]:
+        raise ProtocolFault("not_shortest", f"{value} at byte {at} has a head of {size + 1} bytes")
+    return major, value, at + 1 + size
+
+
+_SHORTEST = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
+
+
+def _float_or_simple(size: int, value: int, at: int) -> tuple[int, int, int]:
+    if size == 1:
+        if value < 32:
+            raise ProtocolFault("not_well_formed", f"simple value {value} in two bytes at {at}")
+        raise ProtocolFault("simple_value", f"simple value {value} at byte {at}")
+    return 8, 0, at + 1 + size  # 8: a float; the profile says nothing about its width
+
+
+def _walk(data: bytes, at: int) -> int:
+    """Return the offset behind one item; iterative, so nesting costs no stack."""
+    open_items: list[int] = []  # items still to come, per open array or map
+    keys: list[_Keys | None] = []
+    while True:
+        begin = at
+        major, argument, at = _head(data, at)
+        expects_key = bool(keys) and keys[-1] is not None and keys[-1].expects(open_items[-1])
+        if expects_key and major not in {0, 1, 3}:
+            raise ProtocolFault("key_type", f"the map key at byte {begin} is no text or integer")
+        if major in {2, 3}:
+            at = _string(data, at, argument, text=major == 3)
+        elif major == 6:
+            raise ProtocolFault("tag", f"tag {argument} at byte {begin}")
+        elif major == 7 and not 20 <= argument <= 22:
+            raise ProtocolFault("simple_value", f"simple value {argument} at byte {begin}")
+        if expects_key:
+            assert keys[-1] is not None
+            keys[-1].add(data[begin:at], begin)
+        if major in {4, 5}:
+            if len(open_items) >= limits.FRAME_DEPTH_MAX:
+                raise ProtocolFault(
+                    "depth", f"nested deeper than {limits.FRAME_DEPTH_MAX} at byte {begin}"
+                )
+            items = argument * (major - 3)
+            if items > len(data) - at:
+                raise ProtocolFault("not_well_formed", f"{items} items do not fit at byte {begin}")
+            open_items.append(items)
+            keys.append(_Keys() if major == 5 else None)
+        else:
+            _close_one(open_items)
+        while open_items and open_items[-1] == 0:
+            open_items.pop()
+            keys.pop()
+            _close_one(open_items)
+        if not open_items:
+            return at
+
+
+def _close_one(open_items: list[int]) -> None:
+    if open_items:
+        open_items[-1] -= 1
+
+
+def _string(data: bytes, at: int, size: int, *, text: bool) -> int:
+    if size > len(data) - at:
+        raise ProtocolFault("not_well_formed", f"a string of {size} bytes is cut off at byte {at}")
+    if text:
+        try:
+            data[at : at + size].decode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise ProtocolFault("utf8", f"text at byte {at} is not UTF-8") from exc
+    return at + size
+
+
+class _Keys:
+    """The keys one map has shown so far, as bytes: equal keys have equal shortest encodings."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+
+    @staticmethod
+    def expects(items_left: int) -> bool:
+        """Return True if the next item is a key: a map counts keys and values, keys first."""
+        return items_left % 2 == 0
+
+    def add(self, key: bytes, at: int) -> None:
+        """Note a key; raise ProtocolFault if the map had it already."""
+        if key in self.seen:
+            raise ProtocolFault("duplicate_key", f"the key at byte {at} came before")
+        self.seen.add(key)

@@ -1,0 +1,181 @@
+"""The World: key to Cell, immutable and cheap to version (R3), with its digest (R26).
+
+A World is an `immutables.Map` behind an interface of our own, a running digest, and a shared index
+of keys in key order. It knows nothing of time: who may see a stale cell is decided by its readers.
+
+The digest is the sum mod 2^128 of one fast 128-bit hash a cell. Each cell carries its own hash
+(`mark`), so a write costs one hash and two additions, and removing costs none.
+"""
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import NamedTuple, cast
+
+import immutables
+import xxhash
+from sortedcontainers import SortedSet
+
+__all__ = ["Cell", "Draft", "KeyIndex", "World", "mark_of"]
+
+_MASK = (1 << 128) - 1
+_MARK = Struct(">QQQqQH").pack
+
+
+class Cell(NamedTuple):
+    """A value with its Stamp, maker and shelf life. `value` is CBOR; `expires` is the first tick at
+    which the cell is stale, 0 for never; `mark` its share of the World's digest."""
+
+    value: bytes
+    term: int
+    tick: int
+    slot: int
+    producer: str
+    harvested_at: int
+    expires: int
+    mark: int
+
+
+def mark_of(
+    key: str,
+    value: bytes,
+    term: int,
+    tick: int,
+    slot: int,
+    producer: str,
+    harvested: int,
+    expires: int,
+) -> int:
+    """Return the 128-bit hash of a cell under its key."""
+    name = key.encode()
+    head = _MARK(term, tick, slot, harvested, expires, len(name))
+    return xxhash.xxh3_128_intdigest(b"".join((head, name, producer.encode(), b"\0", value)))
+
+
+class KeyIndex:
+    """Keys in key order (code points, which is the order of their UTF-8), shared by all versions.
+
+    It holds every key that any version in use may have; readers check the version they read. While
+    pinned (a Checkpoint or a first Snapshot walks it) nothing is taken out.
+    """
+
+    def __init__(self) -> None:
+        self._keys: SortedSet = SortedSet()
+        self._gone: set[str] = set()
+        self._pins = 0
+
+    def add(self, key: str) -> None:
+        """Note a new key."""
+        self._keys.add(key)
+        self._gone.discard(key)
+
+    def add_all(self, keys: list[str]) -> None:
+        """Note many keys at once: far cheaper than one by one."""
+        self._keys.update(keys)
+
+    def discard(self, key: str) -> None:
+        """Forget a key that no version has any more (the caller knows), once nothing is pinned."""
+        if self._pins:
+            self._gone.add(key)
+        else:
+            self._keys.discard(key)
+
+    def pin(self) -> None:
+        """Keep all keys until `unpin`."""
+        self._pins += 1
+
+    def unpin(self) -> None:
+        """Let go; the last one to do so takes out what was discarded meanwhile."""
+        self._pins -= 1
+        if not self._pins:
+            for key in self._gone:
+                self._keys.discard(key)
+            self._gone.clear()
+
+    def walk(self, start: str = "", *, after: bool = False) -> Iterator[str]:
+        """Give the keys from `start` on (or only those after it); do not change it meanwhile."""
+        return cast("Iterator[str]", self._keys.irange(start, inclusive=(not after, True)))
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+class World:
+    """One version of the World; never changes. `index` may be shared with other versions."""
+
+    __slots__ = ("cells", "index", "total")
+
+    def __init__(self, cells: "immutables.Map[str, Cell]", total: int, index: KeyIndex) -> None:
+        self.cells = cells
+        self.total = total
+        self.index = index
+
+    @classmethod
+    def empty(cls) -> "World":
+        """Return a World without cells, with an index of its own."""
+        return cls(immutables.Map(), 0, KeyIndex())
+
+    @classmethod
+    def of(cls, cells: dict[str, Cell]) -> "World":
+        """Return a World of these cells, with an index of its own."""
+        index = KeyIndex()
+        index.add_all(list(cells))
+        total = sum(cell.mark for cell in cells.values()) & _MASK
+        return cls(immutables.Map(cells), total, index)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def get(self, key: str) -> Cell | None:
+        """Return the cell, stale or not, or None."""
+        return self.cells.get(key)
+
+    def scan(self, prefix: str = "") -> Iterator[tuple[str, Cell]]:
+        """Give (key, cell) in key order for all keys that start with `prefix`."""
+        get = self.cells.get
+        for key in self.index.walk(prefix):
+            if not key.startswith(prefix):
+                return
+            cell = get(key)
+            if cell is not None:
+                yield key, cell
+
+    def draft(self) -> "Draft":
+        """Return a mutable draft of the next version."""
+        return Draft(self)
+
+
+class Draft:
+    """The next version of a World while one Entry is applied to it; `done` gives the World."""
+
+    __slots__ = ("_cells", "_index", "_total", "added")
+
+    def __init__(self, world: World) -> None:
+        self._cells = world.cells.mutate()
+        self._index = world.index
+        self._total = world.total
+
+    def put(self, key: str, cell: Cell) -> None:
+        """Write a cell."""
+        old = self._cells.get(key)
+        if old is None:
+            self._index.add(key)
+            self._total += cell.mark
+        else:
+            self._total += cell.mark - old.mark
+        self._cells[key] = cell
+
+    def remove(self, key: str) -> bool:
+        """Remove a key; False if there was none. The index keeps it: older versions may need it."""
+        old = self._cells.pop(key, None)
+        if old is None:
+            return False
+        self._total -= old.mark
+        return True
+
+    def get(self, key: str) -> Cell | None:
+        """Return the cell as drafted so far."""
+        return self._cells.get(key)
+
+    def done(self) -> World:
+        """Return the finished version; the draft is spent."""
+        return World(self._cells.finish(), self._total & _MASK, self._index)

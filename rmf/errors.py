@@ -1,0 +1,103 @@
+"""The exceptions of RMF: raised, never sent. What a peer may do wrong is a value (see core/faults).
+
+    RmfError
+    ├── UsageError            the caller's mistake: arguments, configuration, a line that can't load
+    │   └── ConfigError       a setting: names the key, the value, the origin and what to do
+    ├── LineError             a Line that cannot be loaded: overlapping filters, wrong object
+    ├── ProtocolFault         bytes of the other side that break protocol/; `.code` names the fault
+    ├── ConnectionFailed      the other side cannot be reached, or was lost
+    ├── Refused               the node said no; `.code` is of the error table, `.retry` its advice
+    ├── StorageError          what is on the disk, or the disk itself
+    │   ├── DirectoryInUse    another process holds the data directory
+    │   ├── ForeignDirectory  the data belongs to another node or cluster
+    │   ├── LedgerDamaged     damage that is not a torn tail: exact place and repair command
+    │   ├── CheckpointDamaged a Checkpoint that fails its digest
+    │   └── DiskFailed        a write or fsync failed: never retried (R17)
+    └── Diverged              a digest that differs from the ledger's (R26)
+
+Each message says what was found, what was expected, and what to do.
+"""
+
+__all__ = [
+    "CheckpointDamaged",
+    "ConfigError",
+    "ConnectionFailed",
+    "DirectoryInUse",
+    "DiskFailed",
+    "Diverged",
+    "ForeignDirectory",
+    "LedgerDamaged",
+    "LineError",
+    "ProtocolFault",
+    "Refused",
+    "RmfError",
+    "StorageError",
+    "UsageError",
+]
+
+
+class RmfError(Exception):
+    """The root of everything RMF raises on purpose."""
+
+
+class UsageError(RmfError):
+    """The caller asked for something that cannot be: wrong arguments or settings."""
+
+
+class ConfigError(UsageError):
+    """A setting is unknown, unreadable or out of its range."""
+
+
+class LineError(UsageError):
+    """A Line cannot be loaded: not found, not a Line, or its filters overlap (R22)."""
+
+
+class ProtocolFault(RmfError):
+    """The other side's bytes break the protocol; `code` is a name of the error table (R41)."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.text = text
+
+
+class ConnectionFailed(RmfError):
+    """No connection could be made, or the one there was is lost."""
+
+
+class Refused(RmfError):
+    """The node refused; `code` is a name of the error table, `retry` whether to try again."""
+
+    def __init__(self, code: str, text: str, *, retry: bool = False) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.text = text
+        self.retry = retry
+
+
+class StorageError(RmfError):
+    """Something is wrong with the data directory."""
+
+
+class DirectoryInUse(StorageError):
+    """Another living process holds the lock of this data directory."""
+
+
+class ForeignDirectory(StorageError):
+    """The data directory belongs to another node, or holds records of another cluster."""
+
+
+class LedgerDamaged(StorageError):
+    """Records that were durable cannot be read: never cut, never guessed (R24)."""
+
+
+class CheckpointDamaged(StorageError):
+    """A Checkpoint does not have the digest it states (R25)."""
+
+
+class DiskFailed(StorageError):
+    """A write or fsync failed. The node strikes; the call is never retried (R17)."""
+
+
+class Diverged(RmfError):
+    """A computed digest or change differs from what the ledger states (R26, R27)."""
