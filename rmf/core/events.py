@@ -3,6 +3,8 @@
 Each step of the core takes a list of these and the present `Now`.
 """
 
+from typing import Any
+
 import attrs
 
 from rmf.core.bag import Evidence
@@ -51,8 +53,9 @@ class Joined:
 
 @attrs.frozen
 class Offered:
-    """One SEND frame: the bytes as they came, the rows in them from position `skip` on, preset
-    verdicts by position among all rows of the frame, and when the frame was complete (boot ns)."""
+    """Packets with consecutive seqs out of one SEND frame: the frame's bytes as they came, the
+    `rows` after its first `skip`, preset verdicts by position in `rows`, and when the frame was
+    complete (boot ns)."""
 
     connection: int
     producer: str
@@ -120,9 +123,11 @@ class Executed:
 
 @attrs.frozen
 class Persisted:
-    """All records of the Persist effects up to this ticket are on this node's disk."""
+    """All records of the Persist effects up to this ticket are on this node's disk; `serial` is
+    the number of the last of them (see core/record)."""
 
     ticket: int
+    serial: int
 
 
 @attrs.frozen
@@ -142,10 +147,12 @@ class Disk:
 
 @attrs.frozen
 class LettersStored:
-    """The DLQ keeper has stored so many letters of the line, up to this index."""
+    """The DLQ keeper has stored so many letters of the line, up to this index. `facts` are what
+    the status shows of the DLQ: letters, groups, bytes, complete."""
 
     letters: int
     index: int
+    facts: dict[str, Any]
 
 
 @attrs.frozen

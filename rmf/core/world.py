@@ -15,10 +15,10 @@ import immutables
 import xxhash
 from sortedcontainers import SortedSet
 
-__all__ = ["Cell", "Draft", "KeyIndex", "World", "mark_of"]
+__all__ = ["MARK_HEAD", "Cell", "Draft", "KeyIndex", "World", "mark_of"]
 
 _MASK = (1 << 128) - 1
-_MARK = Struct(">QQQqQH").pack
+MARK_HEAD = Struct(">QQQqQH").pack
 
 
 class Cell(NamedTuple):
@@ -47,7 +47,7 @@ def mark_of(
 ) -> int:
     """Return the 128-bit hash of a cell under its key."""
     name = key.encode()
-    head = _MARK(term, tick, slot, harvested, expires, len(name))
+    head = MARK_HEAD(term, tick, slot, harvested, expires, len(name))
     return xxhash.xxh3_128_intdigest(b"".join((head, name, producer.encode(), b"\0", value)))
 
 

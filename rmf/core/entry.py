@@ -1,0 +1,202 @@
+"""The Entry: both sides of the books of one Tick (R1), and its bytes.
+
+An Entry is what is replicated, fsynced and replayed. Its body is a CBOR array: format, kind, tick,
+wall time, digest afterwards, then the fields of its kind. It knows neither files nor peers.
+
+    GENESIS    cluster, period_ns, members            the first Entry of a cluster (R29)
+    ACCESSION  node, line, age_unknown                the first Entry of a reign; also Raft's no-op
+    TICK       line version, registers, leavers, expiries, frames, changes, bags
+
+A kind or format that is not known raises ValueError: never a skip (R30).
+"""
+
+from typing import Any, NamedTuple
+
+import attrs
+import cbor2
+
+from rmf.core import profile
+from rmf.core.bag import Evidence
+from rmf.core.events import Change, Outcome
+from rmf.core.packet import Row
+
+__all__ = [
+    "Accession",
+    "Entry",
+    "Expiry",
+    "Frame",
+    "Genesis",
+    "Leaver",
+    "LineId",
+    "Register",
+    "TickBooks",
+    "decode_entry",
+    "encode_entry",
+    "rows_of",
+    "verbatim_packets",
+]
+
+FORMAT = 1
+GENESIS, ACCESSION, TICK = range(3)
+
+
+class LineId(NamedTuple):
+    """A line as the ledger names it: name, version, digest of its source (R21)."""
+
+    name: str
+    version: int
+    digest: bytes
+
+
+class Register(NamedTuple):
+    """A producer's HELLO: from here on this epoch holds (R32)."""
+
+    producer: str
+    epoch: int
+    identity: str
+    ephemeral: bool
+
+
+class Leaver(NamedTuple):
+    """A producer that leaves the table: "bye", "idle" or "crowded" (R33)."""
+
+    producer: str
+    reason: str
+
+
+class Expiry(NamedTuple):
+    """A removed cell: "expired" or "age_unknown"; `slot` where the line listens, else None."""
+
+    key: str
+    reason: str
+    slot: int | None
+
+
+class Frame(NamedTuple):
+    """Packets as they came in. `packets` of them were latched, after the first `skip`; the first
+    had the slot `first_slot` and the seq `first_seq`. `data` is the whole frame, byte for byte;
+    `rows` are those packets decoded (not written: they are in `data`)."""
+
+    producer: str
+    epoch: int
+    identity: str
+    intake_tick: int
+    first_slot: int
+    first_seq: int
+    skip: int
+    packets: int
+    data: bytes
+    rows: list[Row]
+
+
+@attrs.frozen
+class Genesis:
+    """Cluster id, the period of a Tick, and the members as (name, incarnation)."""
+
+    cluster: bytes
+    period_ns: int
+    members: list[tuple[str, bytes]]
+
+
+@attrs.frozen
+class Accession:
+    """A reign begins: who reigns, with which line, and whether ages are unknown (R6)."""
+
+    node: str
+    line: LineId
+    age_unknown: bool
+
+
+@attrs.frozen
+class TickBooks:
+    """One Tick. `encoded` are the changes as CBOR, as they came from the glove box."""
+
+    line_version: int
+    registers: list[Register]
+    leavers: list[Leaver]
+    expiries: list[Expiry]
+    frames: list[Frame]
+    changes: list[Change]
+    encoded: bytes
+    bags: list[Outcome]
+
+
+@attrs.frozen
+class Entry:
+    """`wall_ns` is a reference (R7); `digest` is that of World and table after this Entry."""
+
+    tick: int
+    wall_ns: int
+    digest: bytes
+    books: Genesis | Accession | TickBooks
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return the body of an Entry."""
+    books = entry.books
+    if isinstance(books, TickBooks):
+        kind = TICK
+        fields: list[Any] = [
+            books.line_version,
+            books.registers,
+            books.leavers,
+            books.expiries,
+            [frame[:-1] for frame in books.frames],
+            books.encoded,
+            [[bag.slot, bag.reason, bag.stage, *bag.error] for bag in books.bags],
+        ]
+    elif isinstance(books, Accession):
+        kind = ACCESSION
+        fields = [books.node, books.line, books.age_unknown]
+    else:
+        kind = GENESIS
+        fields = [books.cluster, books.period_ns, books.members]
+    return cbor2.dumps([FORMAT, kind, entry.tick, entry.wall_ns, entry.digest, *fields])
+
+
+def decode_entry(body: bytes) -> Entry:
+    """Return the Entry in a body. Raises ValueError for a format or kind that is not known."""
+    try:
+        form, kind, tick, wall_ns, digest, *fields = cbor2.loads(body)
+    except (cbor2.CBORError, TypeError, ValueError) as exc:
+        raise ValueError(f"the body of an Entry cannot be read: {exc}") from exc
+    if form != FORMAT:
+        raise ValueError(f"an Entry of format {form}; this version of RMF reads format {FORMAT}")
+    books: Genesis | Accession | TickBooks
+    if kind == TICK:
+        books = _tick_books(fields)
+    elif kind == ACCESSION:
+        node, line, age_unknown = fields
+        books = Accession(node, LineId(*line), age_unknown)
+    elif kind == GENESIS:
+        cluster, period_ns, members = fields
+        books = Genesis(cluster, period_ns, [(name, inc) for name, inc in members])
+    else:
+        raise ValueError(f"an Entry of kind {kind}, which this version of RMF does not know")
+    return Entry(tick, wall_ns, digest, books)
+
+
+def _tick_books(fields: list[Any]) -> TickBooks:
+    version, registers, leavers, expiries, frames, encoded, bags = fields
+    return TickBooks(
+        line_version=version,
+        registers=[Register(*x) for x in registers],
+        leavers=[Leaver(*x) for x in leavers],
+        expiries=[Expiry(*x) for x in expiries],
+        frames=[Frame(*x, rows_of(x[-1], x[6], x[7])) for x in frames],
+        changes=cbor2.loads(encoded),
+        encoded=encoded,
+        bags=[Outcome(slot, reason, stage, Evidence(*ev)) for slot, reason, stage, *ev in bags],
+    )
+
+
+def rows_of(data: bytes, skip: int, packets: int) -> list[Row]:
+    """Return the packets of a SEND frame (without its length) that were latched."""
+    rows: list[Row] = cbor2.loads(data)[1]
+    return rows if not skip and packets == len(rows) else rows[skip : skip + packets]
+
+
+def verbatim_packets(data: bytes) -> list[bytes]:
+    """Return each packet of a SEND frame as the bytes in which it came."""
+    _, (start, _) = profile.array_spans(data)
+    return [data[a:b] for a, b in profile.array_spans(data, start)]

@@ -1,0 +1,271 @@
+"""The replicated state, and what one Entry makes of it: the only place that knows (R1, R26).
+
+A State never changes; `apply` returns the next. The Arbiter that proposes an Entry, the node that
+recovers, the follower and the replay all call `apply`, so they cannot disagree but by a digest that
+says so. The shelf is derived and is kept up to date on the way.
+"""
+
+from typing import Any
+
+import attrs
+import xxhash
+
+from rmf.core.clock import ticks_of_ms
+from rmf.core.entry import Accession, Entry, Expiry, Frame, Genesis, LineId, TickBooks
+from rmf.core.producers import OutcomeRun, ProducerRow, Table
+from rmf.core.shelf import Shelf
+from rmf.core.world import MARK_HEAD, Cell, Draft, World
+
+__all__ = ["Applied", "State", "apply", "genesis_state", "head_of", "state_of"]
+
+_MASK = (1 << 128) - 1
+
+
+@attrs.frozen
+class State:
+    """Everything that is replicated, after the Entry `index` of `term`. `latched`, `applied` and
+    `bagged` count packets since genesis: latched = applied + bagged (R34). Cells stamped before the
+    tick `void_before` have no known age (R6)."""
+
+    cluster: bytes
+    period_ns: int
+    members: tuple[tuple[str, bytes], ...]
+    term: int
+    index: int
+    tick: int
+    line: LineId
+    void_before: int
+    world: World
+    producers: Table
+    latched: int
+    applied: int
+    bagged: int
+
+    def digest(self) -> bytes:
+        """Return the fingerprint of World and producers' table: 16 bytes (R26)."""
+        return ((self.world.total + self.producers.total) & _MASK).to_bytes(16, "big")
+
+
+@attrs.frozen
+class Applied:
+    """What an Entry did: keys written, keys gone with the reason, and per frame the run that its
+    producer's row now holds."""
+
+    changed: frozenset[str]
+    removed: dict[str, str]
+    runs: list[OutcomeRun]
+
+
+def genesis_state(cluster: bytes) -> State:
+    """Return the state before the first Entry."""
+    line = LineId("", 0, b"")
+    return State(cluster, 1, (), 0, 0, 0, line, 0, World.empty(), Table.of({}), 0, 0, 0)
+
+
+def apply(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> tuple[State, Applied]:
+    """Return the state after an Entry and what changed. The caller compares the digests."""
+    assert index == state.index + 1
+    books = entry.books
+    if isinstance(books, TickBooks):
+        assert entry.tick > state.tick
+        return _apply_tick(state, entry, books, term, index, shelf)
+    if isinstance(books, Accession):
+        state = attrs.evolve(state, term=term, index=index, tick=entry.tick, line=books.line)
+        if books.age_unknown:
+            state = attrs.evolve(state, void_before=entry.tick)
+            shelf.void(state.world, entry.tick)
+    else:
+        assert isinstance(books, Genesis)
+        state = attrs.evolve(
+            state,
+            term=term,
+            index=index,
+            tick=entry.tick,
+            period_ns=books.period_ns,
+            members=tuple(books.members),
+        )
+    return state, Applied(frozenset(), {}, [])
+
+
+def _apply_tick(
+    state: State, entry: Entry, books: TickBooks, term: int, index: int, shelf: Shelf
+) -> tuple[State, Applied]:
+    table, runs = _apply_producers(state.producers, entry.tick, term, books)
+    draft = state.world.draft()
+    removed: dict[str, str] = {}
+    removed.update({key: reason for key, reason, _ in books.expiries if draft.remove(key)})
+    changed = _apply_changes(state, entry, books, term, draft, shelf, removed)
+    packets = sum(frame.packets for frame in books.frames)
+    first_slot = books.frames[0].first_slot if books.frames else 0
+    bagged = sum(1 for bag in books.bags if books.frames and bag.slot >= first_slot)
+    after = State(
+        state.cluster,
+        state.period_ns,
+        state.members,
+        term,
+        index,
+        entry.tick,
+        state.line,
+        state.void_before,
+        draft.done(),
+        table,
+        state.latched + packets,
+        state.applied + packets - bagged,
+        state.bagged + bagged,
+    )
+    return after, Applied(frozenset(changed), removed, runs)
+
+
+def _apply_producers(
+    table: Table, tick: int, term: int, books: TickBooks
+) -> tuple[Table, list[OutcomeRun]]:
+    for leaver in books.leavers:
+        table = table.without(leaver.producer)
+    for name, epoch, identity, ephemeral in books.registers:
+        table = table.registered(name, epoch, identity, ephemeral=ephemeral, tick=tick)
+    runs: list[OutcomeRun] = []
+    for frame in books.frames:
+        first, end = frame.first_slot, frame.first_slot + frame.packets
+        bags = tuple((b.slot - first, b.reason) for b in books.bags if first <= b.slot < end)
+        run = OutcomeRun(frame.first_seq, frame.packets, term, tick, first, bags)
+        table = table.latched(frame.producer, run)
+        runs.append(run)
+    return table, runs
+
+
+def _apply_changes(
+    state: State,
+    entry: Entry,
+    books: TickBooks,
+    term: int,
+    draft: Draft,
+    shelf: Shelf,
+    removed: dict[str, str],
+) -> set[str]:
+    """Write the changes into the draft; the hot loop of every node, so it keeps to locals."""
+    tick, period_ns = entry.tick, state.period_ns
+    armed, arm, put = shelf.armed, shelf.arm, draft.put
+    mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
+    shelf_ticks: dict[int, int] = {}
+    changed: set[str] = set()
+    frames = iter(books.frames)
+    first = 0
+    end = books.frames[0].first_slot if books.frames else 1 << 63
+    intake_tick = tick
+    rows: list[Any] = []
+    # Changes of `on_expired` handlers come before the first frame: the line itself made them.
+    producer = f"line:{state.line.name}"
+    producer_bytes = producer.encode() + b"\0"
+    harvested_at = entry.wall_ns
+    for slot, key, value, shelf_ms in books.changes:
+        while slot >= end:
+            frame: Frame = next(frames)
+            first, end = frame.first_slot, frame.first_slot + frame.packets
+            producer, intake_tick, rows = frame.producer, frame.intake_tick, frame.rows
+            producer_bytes = producer.encode() + b"\0"
+        if value is None:
+            if draft.remove(key):
+                removed[key] = "removed"
+            changed.discard(key)
+            continue
+        if rows:
+            row = rows[slot - first]
+            harvested_at = row[2]
+        if shelf_ms == 0:
+            expires = 0
+        else:
+            ttl_ms, since = (row[3], intake_tick) if shelf_ms < 0 else (shelf_ms, tick)
+            ticks = shelf_ticks.get(ttl_ms)
+            if ticks is None:
+                ticks = shelf_ticks[ttl_ms] = ticks_of_ms(ttl_ms, period_ns)
+            expires = since + ticks
+            at = armed.get(key)
+            if at is None or expires < at:
+                arm(key, expires)
+        name = key.encode()
+        head = pack(term, tick, slot, harvested_at, expires, len(name))
+        put(
+            key,
+            new_cell(
+                Cell,
+                (
+                    value,
+                    term,
+                    tick,
+                    slot,
+                    producer,
+                    harvested_at,
+                    expires,
+                    mark(b"".join((head, name, producer_bytes, value))),
+                ),
+            ),
+        )
+        changed.add(key)
+    for key in changed & removed.keys():
+        del removed[key]
+    return changed
+
+
+def expiries_of(keys: list[str], state: State, listens: Any) -> list[Expiry]:
+    """Return the expiries of a Tick, with slots from 0 on for the keys the line listens to."""
+    expiries: list[Expiry] = []
+    slot = 0
+    for key in keys:
+        cell = state.world.get(key)
+        assert cell is not None
+        reason = "age_unknown" if cell.tick < state.void_before else "expired"
+        if listens(key):
+            expiries.append(Expiry(key, reason, slot))
+            slot += 1
+        else:
+            expiries.append(Expiry(key, reason, None))
+    return expiries
+
+
+def head_of(state: State) -> dict[str, Any]:
+    """Return everything but the cells as CBOR values, for a Checkpoint (R25)."""
+    return {
+        "cluster": state.cluster,
+        "period_ns": state.period_ns,
+        "members": [list(member) for member in state.members],
+        "term": state.term,
+        "index": state.index,
+        "tick": state.tick,
+        "line": list(state.line),
+        "void_before": state.void_before,
+        "latched": state.latched,
+        "applied": state.applied,
+        "bagged": state.bagged,
+        "digest": state.digest(),
+        "producers": [
+            [name, *row[:5], [list(run) for run in row.runs]]
+            for name, row in sorted(state.producers.rows.items())
+        ],
+    }
+
+
+def state_of(head: dict[str, Any], cells: dict[str, Cell]) -> State:
+    """Return the state that a Checkpoint holds; the caller compares `head["digest"]`."""
+    rows: dict[str, ProducerRow] = {}
+    for name, epoch, last_seq, identity, ephemeral, seen_tick, runs in head["producers"]:
+        kept = tuple(
+            OutcomeRun(seq, packets, term, tick, slot, tuple((o, r) for o, r in bags))
+            for seq, packets, term, tick, slot, bags in runs
+        )
+        total = sum(run.mark() for run in kept) & _MASK
+        rows[name] = ProducerRow(epoch, last_seq, identity, ephemeral, seen_tick, kept, total, 0)
+    return State(
+        cluster=head["cluster"],
+        period_ns=head["period_ns"],
+        members=tuple((name, incarnation) for name, incarnation in head["members"]),
+        term=head["term"],
+        index=head["index"],
+        tick=head["tick"],
+        line=LineId(*head["line"]),
+        void_before=head["void_before"],
+        world=World.of(cells),
+        producers=Table.of(rows),
+        latched=head["latched"],
+        applied=head["applied"],
+        bagged=head["bagged"],
+    )
