@@ -36,6 +36,18 @@ def decode(frame: bytes) -> m.Message:
     Raises ProtocolFault: a rule of the profile, `unknown_type` or `wrong_shape`.
     """
     value = profile.decode(frame)
+    try:
+        message, holds_map = _message(value)
+    except ProtocolFault:
+        profile.scan(frame)  # a fault of the encoding goes before a fault of the shape
+        raise
+    if holds_map:
+        profile.scan(frame)
+    return message
+
+
+def _message(value: Any) -> tuple[m.Message, bool]:
+    """Return the message that a value is, and whether one of its fields is a map."""
     if type(value) is not list or not value:
         raise ProtocolFault("wrong_shape", "a message is an array that starts with its code")
     kind = m.CODES.get(value[0]) if type(value[0]) is int else None
@@ -50,13 +62,10 @@ def decode(frame: bytes) -> m.Message:
             f"{_name(kind)}: expected {len(checks)} fields, found {len(fields)}",
         )
     try:
-        message: m.Message = kind(*[check(x) for check, x in zip(checks, fields, strict=True)])
+        message = kind(*[check(x) for check, x in zip(checks, fields, strict=True)])
     except _Shape as exc:
-        profile.scan(frame)  # a fault of the encoding goes before a fault of the shape
         raise ProtocolFault("wrong_shape", f"{_name(kind)}: {exc}") from None
-    if _text_map in checks:
-        profile.scan(frame)
-    return message
+    return message, _text_map in checks
 
 
 def _name(kind: type[Any]) -> str:
@@ -108,6 +117,21 @@ def _natural(value: Any) -> Any:
     return value
 
 
+def _below(end: int) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is not int or not 0 <= value < end:
+            raise _Shape(f"expected an integer from 0 to {end - 1}")
+        return value
+
+    return check
+
+
+def _pair(value: Any) -> Any:
+    if type(value) is not list or list(map(type, value)) != [str, str]:
+        raise _Shape("expected an array of two texts")
+    return value
+
+
 def _text_map(value: Any) -> Any:
     if type(value) is not dict or not set(map(type, value)) <= {str}:
         raise _Shape(f"expected a map with text keys, found {kind_of(value)}")
@@ -133,7 +157,7 @@ _RUN = _tuple_of(
     m.Run,
     _natural,
     _natural,
-    _natural,
+    _below(len(m.OUTCOMES)),
     _BOOL,
     _or_null(_natural),
     _or_null(_natural),
@@ -157,7 +181,7 @@ _SHAPES: dict[type[Any], tuple[Check, ...]] = {
     m.Unsubscribe: (_natural,),
     m.Snapshot: (
         _natural,
-        _natural,
+        _below(m.KEEPALIVE + 1),
         _BOOL,
         _natural,
         _natural,
@@ -166,7 +190,7 @@ _SHAPES: dict[type[Any], tuple[Check, ...]] = {
         _BOOL,
         _natural,
         _list_of(_CELL),
-        _list_of(_list_of(_TEXT)),
+        _list_of(_pair),
     ),
     m.Gap: (_natural, _natural),
     m.Get: (_natural, _TEXT, _BOOL),

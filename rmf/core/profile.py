@@ -6,7 +6,7 @@ Definite lengths, shortest heads, no tags, keys of text or integer and none twic
 cbor2 is no strict decoder: it takes trailing bytes, long heads and undefined. So a frame is decoded
 with all the strictness cbor2 has, and encoded again: equal bytes mean shortest heads and no rest,
 for the price of one C call. Only bytes that fail this are walked head by head (`scan`), to give the
-fault its name. The walk is linear and keeps no values, so hostile bytes cost what honest ones cost.
+fault its name. The walk is linear and keeps no values but the keys of open maps, as bytes.
 """
 
 from typing import Any
@@ -40,27 +40,38 @@ def decode(frame: bytes) -> Any:
     """Return the one item that fills `frame`.
 
     Raises ProtocolFault with the code of the first rule that is broken. Two rules are left to the
-    caller, who knows the shape: kinds of map keys and simple values. Where a decoded value may
-    hold either (a map, or a field of the wrong kind), `scan` settles it.
+    caller, who knows the shape: keys that are byte strings, and simple values. Where a decoded
+    value may hold either (a map, or a field of the wrong kind), `scan` settles it.
     """
     try:
-        value = cbor2.loads(
-            frame,
-            max_depth=limits.FRAME_DEPTH_MAX,
-            allow_indefinite=False,
-            allow_duplicate_keys=False,
-            semantic_decoders=NO_TAGS,
-        )
-    except (cbor2.CBORError, ValueError, RecursionError) as exc:
+        # Arrays as keys would be hashed without a secret: keys made to collide cost seconds. And an
+        # empty container is one level deeper than cbor2 counts. So this is stricter than the
+        # profile, and `scan` decides about the rest before cbor2 may be less strict.
+        value = _loads(frame, depth_max=limits.FRAME_DEPTH_MAX - 1, string_keys_only=True)
+    except _DECODE_ERRORS:
         scan(frame)
-        raise ProtocolFault("not_well_formed", "the frame cannot be decoded") from exc
+        return _loads(frame, depth_max=limits.FRAME_DEPTH_MAX, string_keys_only=False)
     if cbor2.dumps(value) != frame:
         scan(frame)
     return value
 
 
+_DECODE_ERRORS = (cbor2.CBORError, ValueError, RecursionError)
+
+
+def _loads(frame: bytes, *, depth_max: int, string_keys_only: bool) -> Any:
+    return cbor2.loads(
+        frame,
+        max_depth=depth_max,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        strict_hashable_types=string_keys_only,
+        semantic_decoders=NO_TAGS,
+    )
+
+
 def scan(frame: bytes) -> None:
-    """Walk the whole frame; raise ProtocolFault for the first broken rule, return if there is none."""
+    """Walk the whole frame; raise ProtocolFault for the first broken rule, if there is one."""
     end = _walk(frame, 0)
     if end != len(frame):
         raise ProtocolFault(
