@@ -49,6 +49,7 @@ PRODUCER_FRAMES_IN_FLIGHT = 64  # announced; what is unacked beyond it may be an
 OUTCOME_RUNS_KEPT = 256  # per producer in the table: in-flight frames, each cut into 4 Ticks
 PRODUCERS_MAX = 10_000  # in the table; beyond: the idlest leaves by an Entry (R33)
 PRODUCER_IDLE_S_MAX = 7 * 24 * 3600  # then it leaves the table by an Entry (R33)
+PRODUCER_IDLE_CHECK_S = 60  # how often the table is looked through for them
 
 # --- The Tick (reached: the Tick closes, the rest waits for the next) ---
 TICK_PERIOD_NS = 100_000  # `--tick`: a constant of the cluster (R6)

@@ -31,7 +31,7 @@ REASONS = (
     "diverged",
 )
 
-# Where on its way the packet was: the edge (bytes), the latch (label, ttl, fence), the line, a task.
+# Where the packet was: the edge (bytes), the latch (label, ttl, fence), the line, or a task.
 STAGES = ("edge", "latch", "line", "task")
 
 
@@ -45,9 +45,9 @@ class Evidence(NamedTuple):
 
 class Letter(NamedTuple):
     """One bag in the DLQ. `id` is "term.tick.slot" for a letter of the line and "node:edge:n" for
-    one of an edge. `packet` holds the bytes verbatim: one packet's CBOR, or the whole frame where no
-    packet could be read. Fields that could not be known are None. `bagged_at` is wall-clock ns, a
-    reference (R7)."""
+    one of an edge. `packet` holds the bytes verbatim: one packet's CBOR, or the whole frame where
+    no packet could be read. Fields that could not be known are None. `bagged_at` is wall-clock ns,
+    a reference (R7)."""
 
     id: str
     reason: str

@@ -183,11 +183,17 @@ def _tick_books(fields: list[Any]) -> TickBooks:
         registers=[Register(*x) for x in registers],
         leavers=[Leaver(*x) for x in leavers],
         expiries=[Expiry(*x) for x in expiries],
-        frames=[Frame(*x, rows_of(x[-1], x[6], x[7])) for x in frames],
+        frames=[_frame(x) for x in frames],
         changes=cbor2.loads(encoded),
         encoded=encoded,
         bags=[Outcome(slot, reason, stage, Evidence(*ev)) for slot, reason, stage, *ev in bags],
     )
+
+
+def _frame(fields: list[Any]) -> Frame:
+    producer, epoch, identity, intake, slot, seq, skip, packets, data = fields
+    rows = rows_of(data, skip, packets)
+    return Frame(producer, epoch, identity, intake, slot, seq, skip, packets, data, rows)
 
 
 def rows_of(data: bytes, skip: int, packets: int) -> list[Row]:

@@ -14,6 +14,7 @@ __all__ = [
     "Asked",
     "Beat",
     "Change",
+    "CheckpointAsked",
     "CheckpointWritten",
     "Disk",
     "DiskFault",
@@ -28,7 +29,7 @@ __all__ = [
     "Outcome",
     "Persisted",
     "StopAsked",
-    "StruckByAdmin",
+    "Struck",
 ]
 
 
@@ -85,7 +86,7 @@ class Lost:
 
 @attrs.frozen
 class Asked:
-    """Somebody wants a fact of this moment: "status" or a cell ("get", with its key)."""
+    """Somebody wants a fact of this moment: "welcome", "ping", "status", or "get" with a key."""
 
     connection: int
     request: int
@@ -163,12 +164,17 @@ class CheckpointWritten:
 
 
 @attrs.frozen
+class CheckpointAsked:
+    """An operator wants a Checkpoint of what is committed, now."""
+
+
+@attrs.frozen
 class StopAsked:
     """The node shall stop: refuse new intake, finish the Tick (R18)."""
 
 
 @attrs.frozen
-class StruckByAdmin:
+class Struck:
     """A task below the Arbiter cannot go on, or an operator says stop: strike (R17)."""
 
     kind: str
@@ -192,7 +198,8 @@ Event = (
     | Disk
     | LettersStored
     | CheckpointWritten
+    | CheckpointAsked
     | StopAsked
-    | StruckByAdmin
+    | Struck
     | Beat
 )

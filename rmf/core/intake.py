@@ -21,7 +21,7 @@ __all__ = ["Intake", "open_send"]
 
 @attrs.frozen
 class Intake:
-    """What one frame offers, in order, and the packets in it that have no readable seq, verbatim."""
+    """What a frame offers, in order, and its packets without a readable seq, verbatim."""
 
     offers: list[Offered]
     unreadable: list[bytes]

@@ -1,8 +1,8 @@
 """The shelf: which cells may have become stale, earliest first (R9). Derived from the World.
 
 Every cell with a finite shelf life is armed at most once at a time. A cell that is written again
-with a later expiry is left where it is: when its old time comes it is armed anew. So a hot key costs one
-dict look-up a write, and the shelf never holds more than about one entry a cell.
+with a later expiry is left where it is: when its old time comes it is armed anew. So a hot key
+costs one dict look-up a write, and the shelf never holds more than about one entry a cell.
 
 It decides nothing: `due` proposes, the Entry that removes the cells decides.
 """

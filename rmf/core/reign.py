@@ -1,0 +1,253 @@
+"""One reign: Ticks are latched, executed, written as Entries and proposed (R1, R3, R4).
+
+A Reign holds everything that is speculative: the state that runs ahead of what is committed, the
+batch on the bench, the Entries in flight. When a reign ends the object is dropped, and with it all
+that was uncommitted. It decides what a Tick is; who may reign is the Arbiter's business.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.clock import TickClock
+from rmf.core.effects import Answer, Batch, Close, Effect, Execute, ExpiredCell, Note
+from rmf.core.entry import Accession, Entry, Genesis, LineId, TickBooks, encode_entry
+from rmf.core.latch import IngestQueue, Latched, cut_back, latch_packets, latch_producers
+from rmf.core.raft.solo import Solo
+from rmf.core.shelf import Shelf
+from rmf.core.state import Applied, State, apply, expiries_of
+
+__all__ = ["InFlight", "Reign"]
+
+_NO_CHANGES = b"\x80"  # an empty array
+
+
+@attrs.frozen
+class InFlight:
+    """An Entry that is proposed and not yet committed, with all that waits for its commit.
+    `duplicates` are answers that depend on it, beside those of its own latch."""
+
+    index: int
+    entry: Entry
+    before: State
+    state: State
+    applied: Applied
+    chain: bytes
+    latched: Latched | None
+    duplicates: list[tuple[int, list[m.Run]]]
+
+
+class Reign:
+    """The speculative side of a reigning Arbiter.
+
+    `state` is what the next Tick builds on; `entry_bytes` counts what was proposed.
+    Invariant: state.index == raft.last_index, and in flight are the last of these Entries.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        shelf: Shelf,
+        raft: Solo,
+        queue: IngestQueue,
+        clock: TickClock,
+        line: LineId,
+        listens: Callable[[str], bool],
+    ) -> None:
+        self.state = state
+        self.clock = clock
+        self.entry_bytes = 0
+        self._line = line
+        self._shelf = shelf
+        self._raft = raft
+        self._queue = queue
+        self._listens = listens
+        self._executing: Latched | None = None
+        self._batch = 0
+        self._in_flight: deque[InFlight] = deque()
+        self._idle_check_ns = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on the bench and nothing in flight."""
+        return not self._in_flight and self._executing is None
+
+    @property
+    def in_flight(self) -> int:
+        """How many Entries are proposed and not committed."""
+        return len(self._in_flight)
+
+    def next_due_ns(self) -> int | None:
+        """Return the boot time at which a Tick may be due, or None while one is under way."""
+        if self._executing is not None or len(self._in_flight) >= limits.ENTRIES_IN_FLIGHT:
+            return None
+        due = self._idle_check_ns
+        tick = self._shelf.next_tick()
+        if tick is not None:
+            due = min(due, self.clock.ns_of(tick))
+        if len(self._queue):
+            due = min(due, self.clock.may_latch_at(self.state.tick))
+        return due
+
+    # --- The first Entries of a reign ---------------------------------------------------------
+
+    def accede(
+        self, node: str, genesis: Genesis | None, now: ev.Now, *, bridged: bool
+    ) -> list[Effect]:
+        """Write the Accession, and before it the Genesis of a new cluster.
+
+        Unless `bridged`, nobody knows how long the cells lay: their ages are unknown (R6).
+        """
+        effects: list[Effect] = []
+        if genesis is not None:
+            effects += self._propose(1, genesis, now, None)
+        unknown = not bridged and self._shelf.next_tick() is not None
+        tick = max(self.state.tick + 1, self.clock.tick_at(now.boot_ns))
+        effects += self._propose(tick, Accession(node, self._line, unknown), now, None)
+        fields = {"term": self._raft.term, "tick": tick, "age_unknown": unknown}
+        return [*effects, Note("info", "reign", fields)]
+
+    def _propose(
+        self,
+        tick: int,
+        books: Genesis | Accession | TickBooks,
+        now: ev.Now,
+        latched: Latched | None,
+    ) -> list[Effect]:
+        """Apply an Entry to the speculative state, state its digest, hand it to consensus."""
+        before = self.state
+        entry = Entry(tick, now.wall_ns, b"", books)
+        index = self._raft.last_index + 1
+        self.state, applied = apply(before, entry, self._raft.term, index, self._shelf)
+        entry = attrs.evolve(entry, digest=self.state.digest())
+        body = encode_entry(entry)
+        assert len(body) <= limits.ENTRY_BYTES_MAX
+        self.entry_bytes += len(body)
+        effects = self._raft.propose(body)
+        duplicates = latched.duplicates if latched is not None else []
+        self._in_flight.append(
+            InFlight(
+                index, entry, before, self.state, applied, self._raft.chain, latched, duplicates
+            )
+        )
+        return effects
+
+    # --- A Tick ------------------------------------------------------------------------------
+
+    def turn(self, now: ev.Now) -> list[Effect]:
+        """Latch a Tick if there is anything to latch and room for it; else return nothing."""
+        if self._executing is not None or len(self._in_flight) >= limits.ENTRIES_IN_FLIGHT:
+            return []
+        tick = self.clock.next_tick(self.state.tick, now.boot_ns)
+        if tick is None:
+            return []
+        latched = self._latch(tick, now)
+        effects = _refusals(latched)
+        if latched.empty:
+            return effects + self._hold_back(latched)
+        self._executing = latched
+        self._batch += 1
+        if latched.slots:
+            return [*effects, Execute(self._batch_of(latched))]
+        return effects + self.executed(ev.Executed(self._batch, 0, [], _NO_CHANGES, []), now)
+
+    def _latch(self, tick: int, now: ev.Now) -> Latched:
+        latched = Latched(tick)
+        keys = self._shelf.due(tick, self.state.world, self.state.void_before)
+        if keys:
+            latched.expiries = expiries_of(keys, self.state, self._listens)
+            latched.slots = sum(1 for expiry in latched.expiries if expiry.slot is not None)
+        latch_producers(self._queue, self.state, latched, self._idle_producers(tick, now))
+        next_due = self._shelf.next_tick()
+        if next_due is None or next_due > tick:  # else expiries go first, Tick after Tick
+            latch_packets(self._queue, self.state, latched, self.clock, self._raft.term)
+        return latched
+
+    def _idle_producers(self, tick: int, now: ev.Now) -> list[str]:
+        if now.boot_ns < self._idle_check_ns:
+            return []
+        self._idle_check_ns = now.boot_ns + limits.PRODUCER_IDLE_CHECK_S * limits.SECOND
+        idle_ticks = limits.PRODUCER_IDLE_S_MAX * limits.SECOND // self.state.period_ns
+        return self.state.producers.idle_since(tick - idle_ticks)
+
+    def _batch_of(self, latched: Latched) -> Batch:
+        expired = []
+        for expiry in latched.expiries:
+            cell = self.state.world.get(expiry.key)
+            if expiry.slot is not None and cell is not None:
+                expired.append(ExpiredCell(expiry.slot, expiry.key, cell, expiry.reason))
+        return Batch(
+            number=self._batch,
+            term=self._raft.term,
+            tick=latched.tick,
+            world=self.state.world,
+            gone=frozenset(expiry.key for expiry in latched.expiries),
+            expired=expired,
+            groups=latched.groups,
+            slots=latched.slots,
+        )
+
+    def _hold_back(self, latched: Latched) -> list[Effect]:
+        """Answer duplicates of a latch without a Tick: now, or with what they depend on (R3)."""
+        if self._in_flight:
+            self._in_flight[-1].duplicates.extend(latched.duplicates)
+            return []
+        return [Answer(connection, [m.Ack(runs)]) for connection, runs in latched.duplicates]
+
+    def executed(self, event: ev.Executed, now: ev.Now) -> list[Effect]:
+        """Write the Entry of the batch on the bench; what was not done waits for the next Tick."""
+        latched = self._executing
+        if latched is None or event.batch != self._batch:
+            return []  # a batch of a reign that is over
+        self._executing = None
+        if event.done < latched.slots:
+            self._postpone(latched, event.done)
+        bags = latched.verdicts + event.outcomes
+        bags.sort(key=lambda bag: bag.slot)
+        books = TickBooks(
+            line_version=self._line.version,
+            registers=latched.registers,
+            leavers=latched.leavers,
+            expiries=latched.expiries,
+            frames=latched.frames,
+            changes=event.changes,
+            encoded=event.encoded,
+            bags=bags,
+        )
+        return self._propose(latched.tick, books, now, latched)
+
+    def _postpone(self, latched: Latched, done: int) -> None:
+        for expiry in latched.expiries:
+            if expiry.slot is not None and expiry.slot >= done:
+                self._shelf.arm(expiry.key, latched.tick)
+        for item in reversed(cut_back(latched, done)):
+            self._queue.push_back(item)
+
+    # --- Commit ------------------------------------------------------------------------------
+
+    def take_committed(self, commit: int) -> list[InFlight]:
+        """Take off the Entries that are committed, oldest first."""
+        done: list[InFlight] = []
+        while self._in_flight and self._in_flight[0].index <= commit:
+            done.append(self._in_flight.popleft())
+        return done
+
+    def forget_keys(self, removed: Iterable[str]) -> None:
+        """Let the key index drop what a committed Entry removed, unless it was written since."""
+        index = self.state.world.index
+        for key in removed:
+            if self.state.world.get(key) is None:
+                index.discard(key)
+
+
+def _refusals(latched: Latched) -> list[Effect]:
+    effects: list[Effect] = []
+    for connection, message, close in latched.refusals:
+        effects.append(Answer(connection, [message]))
+        if close:
+            effects.append(Close(connection))
+    return effects
