@@ -21,12 +21,13 @@ total (it never raises) and never calls str, repr or eq on a foreign object.
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from rmf import limits
 
-__all__ = ["json_line", "to_json"]
+__all__ = ["json_block", "json_line", "to_json"]
 
 # Nothing that RMF decodes is deeper than FRAME_DEPTH_MAX; twice that leaves room for what wraps it
 # and keeps the recursion of this file and of the JSON encoder far from Python's own bound.
@@ -41,7 +42,22 @@ def to_json(value: Any) -> Any:
 
 def json_line(value: Any) -> str:
     """Return `value` as one line of JSON, without the line's end; non-ASCII text stays readable."""
-    return json.dumps(to_json(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _safe(json.dumps(to_json(value), separators=(",", ":"), **_JSON))
+
+
+def json_block(value: Any) -> str:
+    """Return `value` as JSON over several lines, for people."""
+    return _safe(json.dumps(to_json(value), indent=2, **_JSON))
+
+
+_JSON: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False}
+# What JSON lets stand, but terminals obey (C1 controls), or some readers take for a line's end, or
+# turns the direction of what follows. Such characters stand in strings only: escapes say the same.
+_UNSAFE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def _safe(text: str) -> str:
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _render(value: Any, depth: int) -> Any:

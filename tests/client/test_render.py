@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.client.render import json_line, to_json
+from rmf.client.render import json_block, json_line, to_json
 
 _KEYS = st.one_of(
     st.text(max_size=8),
@@ -112,3 +112,14 @@ def test_an_object_that_raises_when_it_is_shown_is_named_by_its_type() -> None:
             raise SystemExit
 
     assert to_json([Poison()]) == [{"$other": "Poison"}]
+
+
+@settings(deadline=None, max_examples=100)
+@given(_VALUES)
+def test_a_value_is_one_line_for_every_reader(value: Any) -> None:
+    assert len(json_line([value]).splitlines()) == 1
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    assert json_line("\x1b[2J\x9b2J\u202e") == '"\\u001b[2J\\u009b2J\\u202e"'
+    assert json.loads(json_block("\x9b\x7f")) == "\x9b\x7f"
