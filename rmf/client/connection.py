@@ -129,16 +129,15 @@ def _stranger(start: bytes) -> tuple[str, str]:
     if start[:3] == PREFACE[:3]:
         return (
             "wrong_version",
-            f"the node frames by version {start[3]}, this client by {PREFACE[3]}:"
-            " update the older of the two",
+            f"the node frames by version {start[3]}, this client by {PREFACE[3]}: update the older",
         )
     for begin, name in _STRANGERS:
         if start.startswith(begin):
             return "bad_preface", f"{name} answered, not RMF: check host and port"
+    found, expected = start[:8].hex(" "), PREFACE.hex(" ")
     return (
         "bad_preface",
-        f"the other side began with {start[:8].hex(' ')}, expected {PREFACE.hex(' ')}:"
-        " it is no RMF node, check host and port",
+        f"found {found}, expected {expected}: this is no RMF node, check host and port",
     )
 
 
