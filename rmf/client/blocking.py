@@ -129,6 +129,10 @@ class BlockingConnection:
         self._selector.close()
         self._sock.close()
 
+    def silent_s(self) -> float:
+        """Return for how many seconds not one byte has come from the node."""
+        return time.monotonic() - self._heard_at
+
     def shake_hands(self, timeout_s: float) -> None:
         """Send the opening and wait for WELCOME. Raises Refused, ConnectionFailed."""
         self._write(self._connection.opening())

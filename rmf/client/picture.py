@@ -5,8 +5,8 @@ a delta changes the picture, and whether what came keeps the promises of a subsc
 unique, atomic per Tick, a complete start. It knows messages, no sockets, no clock and no output.
 
 A Tick that is too big for one frame comes in chunks; all but the last say `more`. Nothing of it is
-applied before it is whole, so a connection lost in mid-Tick costs nothing: `resumed` drops the
-chunks, and the node is asked to go on behind `tick`.
+applied before it is whole, so a connection lost in mid-Tick costs nothing: `lost` drops the
+chunks, and the next node is asked to go on behind `tick`.
 """
 
 from rmf.core.messages import DELTA, FULL, KEEPALIVE, Gap, Snapshot, WireCell
@@ -66,8 +66,9 @@ class Picture:
         shown = "nothing was shown yet" if self.tick is None else f"shown up to tick {self.tick}"
         return f"gap: ticks before {gap.oldest} are no longer retained; {shown}"
 
-    def resumed(self) -> None:
-        """Note that a new connection goes on where the old one ended; drop what was unfinished."""
+    def lost(self) -> None:
+        """Note that the connection ended; the next one goes on behind `tick`, if there is one."""
+        self.live = False
         self._chunks = []
         self._resumed = self.tick is not None
 

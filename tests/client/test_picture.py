@@ -127,38 +127,44 @@ def test_skipped_ticks_are_added_up_once_for_all_chunks() -> None:
     assert (whole.skipped, picture.skipped_ticks) == (3, 3)
 
 
+def test_a_picture_without_a_node_is_not_live() -> None:
+    picture = started()
+    picture.lost()
+    assert (picture.live, list(picture.cells)) == (False, ["a"])
+
+
 def test_a_resumed_picture_forgets_unfinished_chunks() -> None:
     picture = started()
     picture.take(snapshot(DELTA, 6, [cell("b", 2, 6)], more=True))
-    picture.resumed()
+    picture.lost()
     picture.take(snapshot(DELTA, 6, [cell("c", 3, 6)]))
     assert list(picture.cells) == ["a", "c"]
 
 
 def test_a_tick_that_was_shown_is_not_shown_again_after_resuming() -> None:
     picture = started()
-    picture.resumed()
+    picture.lost()
     assert picture.take(snapshot(DELTA, 5, [cell("a", 7, 5)])) is None
     assert picture.cells["a"].value == b"\x01"
 
 
 def test_a_full_snapshot_of_the_same_tick_is_taken_after_resuming() -> None:
     picture = started()
-    picture.resumed()
+    picture.lost()
     assert picture.take(snapshot(FULL, 5, [cell("b", 2, 5)])) is not None
     assert list(picture.cells) == ["b"]
 
 
 def test_an_older_full_snapshot_is_a_fault_even_after_resuming() -> None:
     picture = started()
-    picture.resumed()
+    picture.lost()
     with pytest.raises(ProtocolFault, match="only rise"):
         picture.take(snapshot(FULL, 4))
 
 
 def test_the_keepalive_of_a_lagging_node_never_turns_the_picture_back() -> None:
     picture = started()
-    picture.resumed()
+    picture.lost()
     restated = picture.take(snapshot(KEEPALIVE, 3, live=False))
     assert restated is not None
     assert (restated.tick, restated.entry_index, restated.live) == (5, 5, False)
@@ -167,7 +173,7 @@ def test_the_keepalive_of_a_lagging_node_never_turns_the_picture_back() -> None:
 
 def test_once_resumed_the_rules_are_strict_again() -> None:
     picture = started()
-    picture.resumed()
+    picture.lost()
     picture.take(snapshot(DELTA, 6))
     with pytest.raises(ProtocolFault, match="only rise"):
         picture.take(snapshot(DELTA, 6))

@@ -1,0 +1,125 @@
+"""How `rmf-cat` keeps a subscription alive, and when it gives up."""
+
+from contextlib import suppress
+
+from rmf.core.messages import (
+    DELTA,
+    KEEPALIVE,
+    Error,
+    Gap,
+    Goaway,
+    Hello,
+    Subscribe,
+)
+from tests.scripted_node import Peer, ScriptedNode, facts
+from tests.tools.cat import BLOB, FIRST, SECOND, Cat, lines_of, saying, snapshot
+
+
+def test_once_without_an_answer_is_exit_6(cat: Cat) -> None:
+    with ScriptedNode(saying()) as node:
+        assert cat(node, "--once", "-W", "30ms") == 6
+    assert cat.out == b""
+
+
+def test_keepalives_do_not_count_as_something_that_came(cat: Cat) -> None:
+    def script(peer: Peer) -> None:
+        peer.subscribed()
+        peer.sock.settimeout(0.005)
+        with suppress(ConnectionError):
+            while True:
+                peer.send(snapshot(KEEPALIVE, 41))
+                with suppress(TimeoutError):
+                    assert peer.receive() is None
+                    return
+
+    with ScriptedNode(script) as node:
+        assert cat(node, "-W", "50ms") == 6
+    assert {o["kind"] for o in lines_of(cat.out)} == {"keepalive"}
+
+
+def test_a_gap_is_said_and_with_strict_it_is_exit_7(cat: Cat) -> None:
+    script = saying(Gap(1, 40), FIRST)
+    with ScriptedNode(script, script) as node:
+        assert cat(node, "-n", "1", "--every-tick", "--from", "3") == 0
+        assert "ticks before 40" in cat.err
+        assert cat(node, "-n", "1", "--every-tick", "--from", "3", "--strict") == 7
+        assert cat.out == b""
+
+
+def test_conflation_is_no_gap_but_a_tick_missing_from_every_tick_is(cat: Cat) -> None:
+    script = saying(FIRST, SECOND)
+    with ScriptedNode(script, script) as node:
+        assert cat(node, "-n", "2", "--strict") == 0
+        assert cat(node, "-n", "2", "--strict", "--every-tick") == 7
+
+
+def test_a_tick_that_is_not_retained_is_exit_7(cat: Cat) -> None:
+    with ScriptedNode(saying(Error("not_retained", "the oldest tick is 40", None))) as node:
+        assert cat(node, "--from", "3") == 7
+    assert "oldest tick is 40" in cat.err
+
+
+def test_a_lost_connection_is_made_again_and_resumed(cat: Cat) -> None:
+    resumed: list[Hello | Subscribe] = []
+
+    def losing(peer: Peer) -> None:
+        peer.subscribed()
+        peer.send(FIRST, snapshot(DELTA, 45, [BLOB], more=True))
+
+    def resuming(peer: Peer) -> None:
+        resumed.append(peer.welcome())
+        resumed.append(peer.expect(Subscribe))
+        peer.send(snapshot(DELTA, 41, [BLOB]), SECOND)
+        peer.wait_for_the_end()
+
+    with ScriptedNode(losing, resuming) as node:
+        assert cat(node, "-n", "2") == 0
+    hello, subscribe = resumed
+    assert isinstance(hello, Hello)
+    assert hello.options["cluster"] == facts()["cluster"]
+    assert subscribe == Subscribe(1, ["#"], {"mode": "delta", "from_tick": 41})
+    assert [o["tick"] for o in lines_of(cat.out)] == [41, 50]
+    assert "resuming after tick 41" in cat.err
+
+
+def test_a_node_of_another_cluster_is_not_resumed_from(cat: Cat) -> None:
+    def losing(peer: Peer) -> None:
+        peer.subscribed()
+        peer.send(FIRST)
+
+    def refusing(peer: Peer) -> None:
+        peer.expect(Hello)
+        peer.sock.sendall(b"RMF\x01")
+        peer.send(Error("wrong_cluster", "another cluster", None))
+
+    with ScriptedNode(losing, refusing) as node:
+        assert cat(node) == 5
+
+
+def test_without_reconnect_a_lost_connection_is_exit_4(cat: Cat) -> None:
+    def losing(peer: Peer) -> None:
+        peer.subscribed()
+        peer.send(FIRST)
+
+    with ScriptedNode(losing) as node:
+        assert cat(node, "--no-reconnect") == 4
+    assert len(lines_of(cat.out)) == 1
+
+
+def test_a_goaway_leads_to_the_node_that_it_names(cat: Cat) -> None:
+    with ScriptedNode(saying(SECOND)) as other:
+        goaway = Goaway("stopping", [other.text, "not an address"], 0, "bye")
+        with ScriptedNode(saying(FIRST, goaway)) as node:
+            assert cat(node, "-n", "2") == 0
+    assert [o["tick"] for o in lines_of(cat.out)] == [41, 50]
+
+
+def test_a_node_without_keepalives_is_dead(cat: Cat) -> None:
+    def silent(peer: Peer) -> None:
+        limits = {**facts()["limits"], "keepalive_ms": 10}
+        peer.subscribed(limits=limits)
+        peer.wait_for_the_end()
+
+    with ScriptedNode(silent, saying(FIRST)) as node:
+        assert cat(node, "-n", "1") == 0
+    assert "no keepalive for 0.05 s" in cat.err

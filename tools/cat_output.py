@@ -1,0 +1,205 @@
+"""The outputs of `rmf-cat` but the live table: one class a format, bytes to stdout.
+
+It decides how a whole Snapshot looks to scripts (INTERFACES) and to people on a pipe. It knows
+messages and the Picture, nothing of sockets. Each Snapshot is written and flushed at once, so that
+a reader never waits for a buffer to fill.
+
+    jsonl    one JSON object a line; keepalives too, as kind "keepalive"
+    json     the same; on a terminal indented, for eyes
+    cborseq  the same maps as a CBOR sequence (RFC 8742); byte strings stay byte strings
+    diag     CBOR diagnostic notation of each SNAPSHOT as the protocol lays it out, one a line
+    raw      the CBOR bytes of the values alone, one after the other, in key order of each Snapshot
+    table    the whole picture as text after each Snapshot
+"""
+
+import json
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import cbor2
+
+from rmf.client.render import json_line, to_json
+from rmf.core import messages as m
+from rmf.core import profile
+from rmf.errors import ProtocolFault
+from tools.cat_follow import Follower
+from tools.diagnostic import Embedded, diagnostic
+from tools.text_table import aligned, clipped, printable
+
+__all__ = ["FORMATS", "KINDS", "Output", "json_object", "plain_output", "row"]
+
+FORMATS = ("table", "json", "jsonl", "cborseq", "diag", "raw")
+KINDS = {m.FULL: "full", m.DELTA: "delta", m.KEEPALIVE: "keepalive"}
+_VALUE_WIDTH_MAX = 80  # characters of a value in a table; all of it is in the other formats
+
+
+class Output(ABC):
+    """Where Snapshots go. Nothing happens on a pipe but what `show` writes."""
+
+    @abstractmethod
+    def show(self, whole: m.Snapshot) -> None:
+        """Show a whole Snapshot or keepalive."""
+
+    def refresh(self) -> None:  # noqa: B027 -- a pipe shows what came, not that time passes
+        """Show that time has passed; called about once a second when nothing comes."""
+
+    def close(self) -> None:  # noqa: B027 -- each write to a pipe is flushed
+        """Leave stdout as it was found."""
+
+    @staticmethod
+    def write(data: bytes) -> None:
+        """Write to stdout, at once."""
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def plain_output(name: str, follower: Follower) -> Output:
+    """Return the output of a format, one of FORMATS; a table is one for pipes."""
+    if name in {"json", "jsonl"}:
+        return _Json(2 if name == "json" and sys.stdout.isatty() else None)
+    if name == "table":
+        return _PlainTable(follower)
+    formats: dict[str, Callable[[], Output]] = {
+        "cborseq": _CborSequence,
+        "diag": _Diagnostic,
+        "raw": _Raw,
+    }
+    return formats[name]()
+
+
+def json_object(whole: m.Snapshot) -> dict[str, Any]:
+    """Return a Snapshot as INTERFACES lays it out for scripts, ready for `json.dumps`."""
+    return {
+        **_head_of(whole),
+        "digest": whole.digest.hex(),
+        "cells": {cell.key: _json_cell(cell) for cell in whole.cells},
+        "removed": dict(whole.removed),
+    }
+
+
+def _head_of(whole: m.Snapshot) -> dict[str, Any]:
+    return {
+        "term": whole.term,
+        "tick": whole.tick,
+        "index": whole.entry_index,
+        "digest": whole.digest,
+        "kind": KINDS[whole.kind],
+        "skipped": whole.skipped,
+        "live": whole.live,
+    }
+
+
+def _json_cell(cell: m.WireCell) -> dict[str, Any]:
+    try:
+        value = to_json(profile.decode(cell.value))
+    except ProtocolFault:  # no line of RMF writes such a value; it must not stop the display
+        value = {"$undecodable": to_json(cell.value)["$bytes"]}
+    return {"value": value, **_cell_head(cell)}
+
+
+def _cell_head(cell: m.WireCell) -> dict[str, Any]:
+    return {
+        "term": cell.term,
+        "tick": cell.tick,
+        "slot": cell.slot,
+        "producer": cell.producer,
+        "harvested_at": cell.harvested_at,
+        "expires": cell.expires,
+    }
+
+
+class _Json(Output):
+    def __init__(self, indent: int | None) -> None:
+        # Values may hold control characters of terminals: only a pipe gets text as it is.
+        self._encode = json.JSONEncoder(
+            ensure_ascii=sys.stdout.isatty(),
+            indent=indent,
+            separators=None if indent else (",", ":"),
+        ).encode
+
+    def show(self, whole: m.Snapshot) -> None:
+        self.write(self._encode(json_object(whole)).encode() + b"\n")
+
+
+class _CborSequence(Output):
+    def show(self, whole: m.Snapshot) -> None:
+        head = {key: cbor2.dumps(value) for key, value in _head_of(whole).items()}
+        cells = _cbor_map({cell.key: _cbor_cell(cell) for cell in whole.cells})
+        removed = cbor2.dumps(dict(whole.removed))
+        self.write(_cbor_map({**head, "cells": cells, "removed": removed}))
+
+
+def _cbor_cell(cell: m.WireCell) -> bytes:
+    """Return a cell as a CBOR map; its value is the item that the line wrote, byte for byte."""
+    try:
+        profile.decode(cell.value)
+        value = cell.value
+    except ProtocolFault:  # spliced in, it would break the sequence
+        value = cbor2.dumps(cell.value)
+    head = {key: cbor2.dumps(field) for key, field in _cell_head(cell).items()}
+    return _cbor_map({"value": value, **head})
+
+
+def _cbor_map(encoded: dict[str, bytes]) -> bytes:
+    """Return a CBOR map of values that are encoded already."""
+    count = cbor2.dumps(len(encoded))  # an integer's head is a map's, but for the major type
+    head = bytes([count[0] | 0xA0]) + count[1:]
+    return head + b"".join(cbor2.dumps(key) + value for key, value in encoded.items())
+
+
+class _Diagnostic(Output):
+    def show(self, whole: m.Snapshot) -> None:
+        cells = [cell._replace(value=Embedded(cell.value)) for cell in whole.cells]  # type: ignore[arg-type] # shown only
+        code = next(code for code, kind in m.CODES.items() if kind is m.Snapshot)
+        self.write(diagnostic([code, *whole._replace(cells=cells)]).encode() + b"\n")
+
+
+class _Raw(Output):
+    def show(self, whole: m.Snapshot) -> None:
+        self.write(b"".join(cell.value for cell in whole.cells))
+
+
+def row(cell: m.WireCell, tick: int) -> tuple[str, str, str, str, str]:
+    """Return a cell as a row for people at a tick: key, value, age, producer, time to expiry."""
+    try:
+        value = json_line(profile.decode(cell.value))
+    except ProtocolFault:
+        value = f"h'{cell.value.hex()}'"
+    if cell.expires is None:
+        expires = "never"
+    else:
+        expires = str(cell.expires - tick) if cell.expires > tick else "expired"
+    age = str(max(tick - cell.tick, 0))
+    shown = clipped(printable(value), _VALUE_WIDTH_MAX)
+    return printable(cell.key), shown, age, printable(cell.producer), expires
+
+
+class _PlainTable(Output):
+    """The picture as text. Ages and expiries are in ticks, counted at the Snapshot's own tick."""
+
+    _HEADINGS = ("KEY", "VALUE", "AGE", "PRODUCER", "EXPIRES IN")
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+        self._live: bool | None = None
+
+    def show(self, whole: m.Snapshot) -> None:
+        if whole.kind == m.KEEPALIVE and whole.live == self._live:
+            return
+        self._live = whole.live
+        lines = [self._summary(whole)]
+        if whole.kind != m.KEEPALIVE:
+            cells = self._follower.picture.cells
+            rows = [row(cells[key], whole.tick) for key in sorted(cells)]
+            lines += aligned([self._HEADINGS, *rows])
+        self.write("".join(f"{line}\n" for line in lines).encode())
+
+    def _summary(self, whole: m.Snapshot) -> str:
+        live = "live" if whole.live else "NOT LIVE: no reigning Arbiter is known"
+        period_us = self._follower.time.period_s * 1_000_000
+        return (
+            f"# tick {whole.tick} (1 tick = {period_us:g} us), term {whole.term}, {live},"
+            f" {whole.skipped} skipped, {len(self._follower.picture.cells)} cells"
+        )

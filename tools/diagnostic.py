@@ -1,0 +1,58 @@
+"""CBOR diagnostic notation (RFC 8949 §8, RFC 8610 appendix G) of decoded values, for people.
+
+It decides how a value looks, on one line, and never fails: embedded CBOR is shown as `<<…>>` where
+it can be read and as bytes where it can't. It knows CBOR and nothing of RMF's messages.
+"""
+
+import json
+import math
+from typing import Any, NamedTuple
+
+from rmf.core import profile
+from rmf.errors import ProtocolFault
+
+__all__ = ["Embedded", "diagnostic"]
+
+
+class Embedded(NamedTuple):
+    """Bytes that are to be shown as the CBOR item they hold."""
+
+    data: bytes
+
+
+def diagnostic(value: Any) -> str:
+    """Return the diagnostic notation of a value; what is no CBOR value appears by its type."""
+    kind = type(value)
+    if kind is Embedded:
+        return _embedded(value.data)
+    if value is None or kind is bool:
+        return {None: "null", True: "true", False: "false"}[value]
+    if kind is int:
+        return hex(value) if value.bit_length() > 2048 else str(value)
+    if kind is float:
+        return _float(value)
+    if kind is str:
+        return json.dumps(value)
+    if kind is bytes:
+        return f"h'{value.hex()}'"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(diagnostic(item) for item in value)}]"
+    if kind is dict:
+        pairs = (f"{diagnostic(key)}: {diagnostic(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return f"/{kind.__name__}/"
+
+
+def _embedded(data: bytes) -> str:
+    try:
+        return f"<<{diagnostic(profile.decode(data))}>>"
+    except ProtocolFault:
+        return diagnostic(data)
+
+
+def _float(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return repr(value)

@@ -1,0 +1,210 @@
+"""rmf-status: what each node says of itself (INTERFACES).
+
+It asks every address of `-c` for its status and decides how that is shown: a line of JSON a node
+for scripts, a table for people. A node that cannot be asked is said on stderr and by the exit code;
+the others are shown all the same. Neither trio nor attrs is imported, rich only for a terminal.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from rmf import limits
+from rmf.client.blocking import Address, connect
+from rmf.client.command import (
+    EXIT_DONE,
+    EXIT_TIME_OUT,
+    add_connect_option,
+    argument,
+    exit_code_of,
+    notice,
+    parse_duration_ms,
+    run_command,
+)
+from rmf.client.render import json_line
+from rmf.errors import ConnectionFailed, ProtocolFault, Refused
+from tools.text_table import aligned, printable
+
+__all__ = ["main"]
+
+_WATCH_S = 1.0  # between two rounds of --watch
+
+_EXAMPLES = """\
+examples:
+  rmf-status                               the node on this computer
+  rmf-status -c a:7410,b:7410 --watch      two nodes, asked every second
+  rmf-status -o json | jq .dlq.letters     for scripts: one line a node
+
+exit codes: 0 every node answered, 2 usage, 4 cannot connect, 5 refused, 6 time-out, 130 interrupted
+"""
+
+
+class Answer(NamedTuple):
+    """What one address said: its status, or why there is none and the exit code for that."""
+
+    address: str
+    status: dict[str, Any] | None
+    why: str
+    code: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    args = _parser().parse_args(argv)
+    return run_command("rmf-status", lambda: _run(args))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rmf-status",
+        description="Show what each node says of itself.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add_connect_option(parser)
+    add("-o", "--output", choices=("table", "json"),
+        help="default: table on a terminal, else json")  # fmt: skip
+    add("--watch", action="store_true", help="ask again every second, until interrupted")
+    add("-W", "--wait", type=argument(parse_duration_ms), metavar="TIMEOUT",
+        help=f"how long a node has for its answer (default {limits.GET_S_MAX:g}s)")  # fmt: skip
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    on_terminal = sys.stdout.isatty()
+    name = args.output or ("table" if on_terminal else "json")
+    wait_s = args.wait / 1000 if args.wait else limits.GET_S_MAX
+
+    def ask_all() -> list[Answer]:
+        return [_ask(address, wait_s) for address in args.connect]
+
+    if name == "table" and on_terminal:
+        from tools.status_table import show_on_terminal  # rich: only where it is seen
+
+        answers = show_on_terminal(ask_all, _rows, _WATCH_S if args.watch else None)
+        _say_why(answers)
+        return _code_of(answers)
+    show = _show_json if name == "json" else _show_text
+    answers = ask_all()
+    show(answers)
+    while args.watch:
+        time.sleep(_WATCH_S)
+        answers = ask_all()
+        show(answers)
+    return _code_of(answers)
+
+
+def _ask(address: Address, wait_s: float) -> Answer:
+    """Ask one node; whatever goes wrong there is a value here, so that the others are asked too."""
+    name = f"{address[0]}:{address[1]}"
+    try:
+        timeout_s = min(wait_s, limits.CONNECT_S_MAX)
+        with connect([address], agent="rmf-status", timeout_s=timeout_s) as connection:
+            bodies = list(connection.query("status", {}, wait_s))
+    except (ConnectionFailed, ProtocolFault, Refused) as exc:
+        return Answer(name, None, str(exc), exit_code_of(exc))
+    except TimeoutError as exc:
+        return Answer(name, None, str(exc), EXIT_TIME_OUT)
+    if len(bodies) != 1:
+        fault = ProtocolFault("wrong_shape", f"{name}: a status is one ITEM, found {len(bodies)}")
+        return Answer(name, None, str(fault), exit_code_of(fault))
+    return Answer(name, _with_hex_digest(bodies[0]), "", EXIT_DONE)
+
+
+def _with_hex_digest(status: dict[str, Any]) -> dict[str, Any]:
+    """Return the status as scripts get it: fingerprints and ids in hex, not as `$bytes`."""
+    return {
+        key: value.hex() if key in {"digest", "cluster"} and type(value) is bytes else value
+        for key, value in status.items()
+    }
+
+
+def _code_of(answers: Sequence[Answer]) -> int:
+    return next((answer.code for answer in answers if answer.code != EXIT_DONE), EXIT_DONE)
+
+
+def _show_json(answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        if answer.status is not None:
+            _write(json_line(answer.status))
+    _say_why(answers)
+
+
+def _show_text(answers: Sequence[Answer]) -> None:
+    for line in aligned(_rows(answers)):
+        _write(line)
+    _say_why(answers)
+
+
+def _say_why(answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        if answer.status is None:
+            notice(f"rmf-status: {answer.why}")
+
+
+def _write(line: str) -> None:
+    sys.stdout.buffer.write(line.encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+_COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
+    ("NODE", lambda s: s.get("node")),
+    ("ROLE", lambda s: s.get("role")),
+    ("STRIKE", lambda s: _strike(s.get("strike"))),
+    ("TERM", lambda s: s.get("term")),
+    ("TICK", lambda s: s.get("tick")),
+    ("COMMIT", lambda s: s.get("commit")),
+    ("LEADER", lambda s: s.get("leader")),
+    ("QUEUE", lambda s: f"{_of(s, 'ingest', 'depth')}/{_of(s, 'ingest', 'capacity')}"),
+    ("APPLIED", lambda s: _of(s, "packets", "applied")),
+    ("BAGGED", lambda s: _of(s, "packets", "bagged")),
+    ("LETTERS", lambda s: _of(s, "dlq", "letters")),
+    ("CELLS", lambda s: _of(s, "world", "cells")),
+    ("LINE", lambda s: f"{_of(s, 'line', 'name')} {_of(s, 'line', 'version')}"),
+    ("UP", lambda s: _age(s.get("uptime_s"))),
+)
+
+
+def _rows(answers: Sequence[Answer]) -> list[list[str]]:
+    """Return headings and a row a node; one that gave no answer is named by its address."""
+    rows = [[heading for heading, _ in _COLUMNS]]
+    for answer in answers:
+        if answer.status is None:
+            rows.append([answer.address, "no answer", *[""] * (len(_COLUMNS) - 2)])
+        else:
+            rows.append([_text(field(answer.status)) for _, field in _COLUMNS])
+    return rows
+
+
+def _text(value: object) -> str:
+    return "-" if value is None else printable(str(value))
+
+
+def _of(status: dict[str, Any], group: str, key: str) -> object:
+    found = status.get(group)
+    return found.get(key) if type(found) is dict else None
+
+
+def _strike(strike: object) -> object:
+    return strike.get("kind") if type(strike) is dict else strike
+
+
+def _age(seconds: object) -> str | None:
+    """Return an uptime in two units that people read at a glance, or None if there is none."""
+    if not isinstance(seconds, int | float):
+        return None
+    minutes, s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h"
+    if hours:
+        return f"{hours}h {minutes}m"
+    return f"{minutes}m {s}s" if minutes else f"{s}s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
