@@ -33,11 +33,11 @@ CONNECTIONS_MAX = 1024  # beyond: error `too_many_connections`, closed
 CONNECTIONS_BEFORE_HELLO_MAX = 64  # beyond: closed at once
 HANDSHAKE_S_MAX = 5.0  # preface and HELLO: absolute, from accept
 FRAME_S_MAX = 10.0  # one frame from first byte to last: absolute; beyond: `frame_timeout`
+ACCEPT_RETRY_S = 0.1  # without file descriptors left: how long until the next accept
 IDLE_S_MAX = 60.0  # nothing at all from a client: `idle_timeout`; a ping counts
 PING_S = 15.0  # how often clients ping: four in one idle time
 SEND_S_MAX = 30.0  # one write to a client that does not read; beyond: the connection is cut
-ANSWERS_BYTES_MAX = 4 * MIB  # answers a producer has not read yet; beyond: `slow_reader`, cut
-ANSWERS_MAX = 1024  # the same, counted in messages: capacity of the answers door
+ANSWERS_MAX = 256  # lists of answers a client has not read: capacity of the answers door; cut
 RECEIVE_BYTES = 256 * KIB  # one read from a socket
 
 # --- Flow of packets ---
@@ -113,6 +113,8 @@ EDGE_RESTARTS_PERIOD_S = 10.0
 ARBITER_RESTARTS_MAX = 3
 ARBITER_RESTARTS_PERIOD_S = 10.0
 RESTART_DELAY_S = 0.02
+ACCESSION_S_MAX = 1.0  # how long a start waits for the reign before it opens the port all the same
+GOODBYE_S_MAX = 1.0  # for clients to read their last answers when the node stops
 STOP_S_MAX = 10.0  # grace of a graceful stop (R18); beyond: exit 1
 
 # --- Clients ---
@@ -128,7 +130,7 @@ assert FRAME_BYTES_MAX <= TICK_BYTES_MAX
 assert FRAME_PACKETS_MAX <= TICK_PACKETS_MAX
 assert FRAME_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_MAX + 16 * KIB <= SERVER_FRAME_BYTES_MAX
 assert SNAPSHOT_CHUNK_BYTES + VALUE_BYTES_MAX + 4 * KIB <= SERVER_FRAME_BYTES_MAX
-assert SERVER_FRAME_BYTES_MAX <= ANSWERS_BYTES_MAX
+assert ANSWERS_MAX > 2 * PRODUCER_FRAMES_IN_FLIGHT
 # One packet's worst Entry (its frame, its changes, its bag, the expiries) must always fit.
 assert TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_MAX <= (
     ENTRY_BYTES_MAX // 2

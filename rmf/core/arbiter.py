@@ -21,6 +21,7 @@ from rmf.core.answers import status_of, value_of, welcome_of
 from rmf.core.clock import TickClock
 from rmf.core.effects import (
     Answer,
+    Broadcast,
     Close,
     Effect,
     Note,
@@ -30,6 +31,7 @@ from rmf.core.effects import (
     WriteCheckpoint,
 )
 from rmf.core.entry import Genesis, LineId
+from rmf.core.faults import FAULTS
 from rmf.core.latch import IngestQueue, Latched
 from rmf.core.letters import letters_of
 from rmf.core.producers import wire_runs
@@ -40,6 +42,7 @@ from rmf.core.state import Applied, State, head_of
 
 __all__ = ["Arbiter", "Identity"]
 
+_STOPPING_HOLD_OFF_MS = FAULTS["stopping"].back_off_ms
 # Below this a whole Tick of letters still fits what the DLQ keeper may owe.
 _LETTERS_ROOM = limits.LETTERS_IN_FLIGHT_MAX - limits.TICK_PACKETS_MAX
 
@@ -100,8 +103,10 @@ class Arbiter:
     # --- What the floor calls ----------------------------------------------------------------
 
     def start(self, now: ev.Now) -> list[Effect]:
-        """Begin: stand for election."""
+        """Begin: stand for election, unless the node is on strike for good."""
         self.started_ns = now.boot_ns
+        if self.strike is not None and self.strike[0] != "no_reign":
+            return [self._publish(self.committed, Applied(frozenset(), {}, []))]
         return self.raft.campaign()
 
     def step(self, events: list[ev.Event], now: ev.Now) -> list[Effect]:
@@ -242,6 +247,8 @@ class Arbiter:
 
     def _stop(self, effects: list[Effect]) -> None:
         self._stopping = True
+        text = "the node is being stopped"
+        effects.append(Broadcast(m.Goaway("stopping", [], _STOPPING_HOLD_OFF_MS, text)))
         self._refuse_all("stopping", effects)
 
     # --- Commit -----------------------------------------------------------------------------------
@@ -338,7 +345,10 @@ class Arbiter:
         self._checkpoint_wanted = False
         self._checkpoint_underway = True
         reign.entry_bytes = 0
+        # Every letter up to here is on its way: the DLQ's cursor may follow, and unpin the ledger.
+        effects.append(StoreLetters(self.committed.index, []))
         head = head_of(self.committed)
+        head["clock"] = [reign.clock.base_tick, reign.clock.base_ns]
         head["chain"] = self._chain
         head["serial"] = self.raft.serial
         effects.append(WriteCheckpoint(self.committed.index, head, self.committed.world))

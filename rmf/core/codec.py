@@ -16,7 +16,15 @@ from rmf.core import profile
 from rmf.core.packet import kind_of
 from rmf.errors import ProtocolFault
 
-__all__ = ["PREFACE", "FrameBuffer", "announced_limits", "decode", "encode", "preface_fault"]
+__all__ = [
+    "PREFACE",
+    "FrameBuffer",
+    "announced_limits",
+    "decode",
+    "encode",
+    "encode_snapshot",
+    "preface_fault",
+]
 
 PREFACE = b"RMF\x01"  # both sides send it first: magic, then the major version of the framing
 
@@ -24,6 +32,22 @@ PREFACE = b"RMF\x01"  # both sides send it first: magic, then the major version 
 def encode(message: m.Message) -> bytes:
     """Return the frame of a message, length included."""
     body = cbor2.dumps([_CODE_OF[type(message)], *message])
+    return len(body).to_bytes(4, "big") + body
+
+
+def encode_snapshot(
+    number: int,
+    kind: int,
+    head: list[Any],
+    cells_and_removed: bytes,
+    *,
+    more: bool,
+) -> bytes:
+    """Return the frame of a SNAPSHOT whose cells and removals are encoded already, so that one
+    encoding serves all subscribers of a filter (R35). `head`: term, tick, index, digest, live,
+    skipped."""
+    fields = b"".join(map(cbor2.dumps, [_CODE_OF[m.Snapshot], number, kind, more, *head]))
+    body = b"\x8c" + fields + cells_and_removed  # 0x8c: an array of 12
     return len(body).to_bytes(4, "big") + body
 
 

@@ -4,7 +4,7 @@ Whatever depends on durability (acks, letters, Snapshots) is only returned by th
 matching Persisted: a performer never has to wait for anything.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -16,6 +16,7 @@ from rmf.core.world import Cell, World
 __all__ = [
     "Answer",
     "Batch",
+    "Broadcast",
     "Close",
     "Effect",
     "Execute",
@@ -104,6 +105,13 @@ class Answer:
 
 
 @attrs.frozen
+class Broadcast:
+    """Send this message on every connection."""
+
+    message: Message
+
+
+@attrs.frozen
 class Close:
     """Close a connection once what was answered before has been sent."""
 
@@ -147,7 +155,7 @@ class WriteCheckpoint:
 class Note:
     """A noteworthy fact for the log; `fields` are plain values."""
 
-    level: str
+    level: Literal["debug", "info", "warning", "error"]
     event: str
     fields: dict[str, Any]
 
@@ -158,5 +166,14 @@ class Stopped:
 
 
 Effect = (
-    Persist | Execute | Answer | Close | Publish | StoreLetters | WriteCheckpoint | Note | Stopped
+    Persist
+    | Execute
+    | Answer
+    | Broadcast
+    | Close
+    | Publish
+    | StoreLetters
+    | WriteCheckpoint
+    | Note
+    | Stopped
 )

@@ -29,6 +29,7 @@ class Selector:
         self._known: dict[str, bool] = {}
 
     def __call__(self, key: str) -> bool:
+        """Return whether one of the filters matches the key."""
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= limits.HANDLER_CACHE_TOPICS:
@@ -77,7 +78,11 @@ class Feed:
         """Take in what a Tick changed; the oldest leave the ring at its bounds."""
         if self.newest is None:
             self.since_tick = publication.tick
-        elif publication.tick > self.newest.tick:
+        elif publication.index > self.newest.index + 1:
+            self._ring.clear()  # Ticks are missing: nobody gets a delta across them
+            self._keys = 0
+            self.since_tick = publication.tick
+        elif publication.index == self.newest.index + 1:
             turn = _Turn(publication.tick, publication.changed, publication.removed)
             self._ring.append(turn)
             self._keys += len(turn.changed) + len(turn.removed)

@@ -4,10 +4,11 @@ Pure: the same Entry gives the same letters on every node, but for the node's na
 after commit only, and once more by recovery for Entries behind the DLQ's cursor.
 """
 
+from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.entry import Entry, Frame, TickBooks, verbatim_packets
 from rmf.core.events import Outcome
-from rmf.core.packet import FENCE, HARVESTED_AT, SEQ, TOPIC, TTL_MS, Row, letter_id
+from rmf.core.packet import HARVESTED_AT, SEQ, TOPIC, TTL_MS, Row, letter_id
 from rmf.core.state import State
 
 __all__ = ["letters_of"]
@@ -110,5 +111,5 @@ def _text(row: Row, field: int) -> str | None:
 
 
 def _natural(row: Row, field: int) -> int | None:
-    value = row[field] if FENCE > field and len(row) > field else None
-    return value if type(value) is int and 0 <= value < 2**63 else None
+    value = row[field] if len(row) > field else None
+    return value if type(value) is int and value in range(limits.SEQ_MAX + 1) else None

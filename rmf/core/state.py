@@ -16,7 +16,16 @@ from rmf.core.producers import OutcomeRun, ProducerRow, Table
 from rmf.core.shelf import Shelf
 from rmf.core.world import MARK_HEAD, Cell, Draft, World
 
-__all__ = ["Applied", "State", "apply", "genesis_state", "head_of", "state_of"]
+__all__ = [
+    "Applied",
+    "State",
+    "apply",
+    "expiries_of",
+    "genesis_state",
+    "head_of",
+    "state_of",
+    "write_changes",
+]
 
 _MASK = (1 << 128) - 1
 
@@ -94,7 +103,9 @@ def _apply_tick(
     draft = state.world.draft()
     removed: dict[str, str] = {}
     removed.update({key: reason for key, reason, _ in books.expiries if draft.remove(key)})
-    changed = _apply_changes(state, entry, books, term, draft, shelf, removed)
+    changed = write_changes(
+        draft, shelf, removed, entry, books, term, state.period_ns, state.line.name
+    )
     packets = sum(frame.packets for frame in books.frames)
     first_slot = books.frames[0].first_slot if books.frames else 0
     bagged = sum(1 for bag in books.bags if books.frames and bag.slot >= first_slot)
@@ -133,17 +144,18 @@ def _apply_producers(
     return table, runs
 
 
-def _apply_changes(
-    state: State,
-    entry: Entry,
-    books: TickBooks,
-    term: int,
+def write_changes(
     draft: Draft,
     shelf: Shelf,
     removed: dict[str, str],
+    entry: Entry,
+    books: TickBooks,
+    term: int,
+    period_ns: int,
+    line: str,
 ) -> set[str]:
-    """Write the changes into the draft; the hot loop of every node, so it keeps to locals."""
-    tick, period_ns = entry.tick, state.period_ns
+    """Write the changes into the draft, return the keys. Hot on every node: locals only."""
+    tick = entry.tick
     armed, arm, put = shelf.armed, shelf.arm, draft.put
     mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
     shelf_ticks: dict[int, int] = {}
@@ -154,7 +166,7 @@ def _apply_changes(
     intake_tick = tick
     rows: list[Any] = []
     # Changes of `on_expired` handlers come before the first frame: the line itself made them.
-    producer = f"line:{state.line.name}"
+    producer = f"line:{line}"
     producer_bytes = producer.encode() + b"\0"
     harvested_at = entry.wall_ns
     for slot, key, value, shelf_ms in books.changes:

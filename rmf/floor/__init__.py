@@ -1,1 +1,12 @@
-"""Package."""
+"""Everything that waits: trio tasks, one a file, joined by memory channels only (R14).
+
+    doors           every channel: what, from, to, how many, what happens when full
+    supervisor      children, restarts, and the letter for what a failing task held (R15)
+    ingest          the port: connections come in        connection, handshake   one of them
+    arbiter         the loop around core/arbiter         ledger_keeper           its disk
+    publisher       Snapshots go out                     dlq_keeper              letters go in
+    checkpoint_keeper   Checkpoints and archive          disk_watch              watermarks
+    recovery        from the disk to a state             serve                   all of it together
+
+Tasks never import each other; `serve` and `supervisor` know them all.
+"""

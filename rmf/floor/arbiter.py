@@ -1,0 +1,219 @@
+"""Step 3 of 6 · before: core/codec (a frame is decoded) · next: core/arbiter (the decision).
+
+The loop around the Arbiter core: wait for an event or until the next Beat is due, drain what else
+is there, step the core, perform the effects in order. It decides nothing and never awaits a send;
+what `WouldBlock` means for each door says floor/doors.
+
+Errors: any exception ends the reign; the supervisor seals what was in hand, discards the core and
+has it loaded from the disk again (R15). Answers doors are closed on the way out, so that every
+client of the lost core learns that it must connect anew.
+Shutdown: a StopAsked event; the loop returns after Stopped.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import cbor2
+import trio
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core.arbiter import Arbiter
+from rmf.core.effects import (
+    Answer,
+    Batch,
+    Broadcast,
+    Close,
+    Effect,
+    Execute,
+    Note,
+    Persist,
+    Publish,
+    Stopped,
+    StoreLetters,
+    WriteCheckpoint,
+)
+from rmf.core.messages import Message
+from rmf.floor import log
+from rmf.floor.doors import Closed, Doors, EventItem, Knock, Opened
+from rmf.floor.supervisor import Hands, Held
+
+__all__ = ["Runner", "run"]
+
+
+class Runner(Protocol):
+    """What runs a line: inline for now, a glove box with 3/3."""
+
+    def run(self, batch: Batch) -> ev.Executed:
+        """Run a batch; see rmf/line/inline."""
+        ...
+
+
+async def run(
+    core: Arbiter,
+    doors: Doors,
+    runner: Runner,
+    hands: Hands,
+    now: Callable[[], ev.Now],
+    on_reign: Callable[[], None],
+) -> None:
+    """Drive the core until it has stopped; `on_reign` is called once it takes packets in."""
+    loop = _Loop(core, doors, runner, hands, now)
+    try:
+        loop.pending = core.start(now())
+        await loop.perform_all()
+        while not loop.stopped:
+            events = await loop.wait()
+            hands.hold(partial(_held, events))
+            loop.pending = core.step(events, now())
+            await loop.perform_all()
+            hands.free()
+            if core.reigns:
+                on_reign()
+    finally:
+        loop.close()
+
+
+def _held(events: list[ev.Event]) -> list[Held]:
+    """Return the packets among events, for the letter of a failed core."""
+    return [
+        Held(event.frame, event.producer, event.epoch, event.connection)
+        for event in events
+        if isinstance(event, ev.Offered)
+    ]
+
+
+class _Loop:
+    """The state of the loop: the connections' doors and the effects still to perform."""
+
+    def __init__(
+        self,
+        core: Arbiter,
+        doors: Doors,
+        runner: Runner,
+        hands: Hands,
+        now: Callable[[], ev.Now],
+    ) -> None:
+        self.pending: list[Effect] = []
+        self.stopped = False
+        self._core = core
+        self._doors = doors
+        self._runner = runner
+        self._hands = hands
+        self._now = now
+        self._answers: dict[int, trio.MemorySendChannel[list[Message]]] = {}
+
+    # --- Waiting ------------------------------------------------------------------------------
+
+    async def wait(self) -> list[ev.Event]:
+        """Return what happened, at least one event; a Beat if the time for one came first."""
+        events: list[ev.Event] = []
+        if not (self._core.takes_in and self._doors.intake_out.statistics().current_buffer_used):
+            await self._wait_for_one(events)
+        else:
+            await trio.lowlevel.checkpoint()
+        for _ in range(limits.EVENTS_MAX):
+            try:
+                self._take(self._doors.events_out.receive_nowait(), events)
+            except trio.WouldBlock:
+                break
+        packets = self._core.queue.packets
+        while packets < self._core.queue.depth_packets_max and self._core.takes_in:
+            try:
+                item = self._doors.intake_out.receive_nowait()
+            except trio.WouldBlock:
+                break
+            events.append(item)
+            packets += len(item.rows) if isinstance(item, ev.Offered) else 1
+        return events
+
+    async def _wait_for_one(self, events: list[ev.Event]) -> None:
+        due_ns = self._core.next_due_ns()
+        if due_ns is None:
+            self._take(await self._doors.events_out.receive(), events)
+            return
+        seconds = max(0, due_ns - self._now().boot_ns) / limits.SECOND
+        with trio.move_on_after(seconds):
+            self._take(await self._doors.events_out.receive(), events)
+            return
+        events.append(ev.Beat())
+
+    def _take(self, item: EventItem, events: list[ev.Event]) -> None:
+        match item:
+            case Knock():
+                return
+            case Opened():
+                self._answers[item.connection] = item.answers
+            case Closed():
+                self._close(item.connection)
+                events.append(ev.Lost(item.connection))
+            case _:
+                events.append(item)
+
+    # --- Performing ----------------------------------------------------------------------------
+
+    async def perform_all(self) -> None:
+        """Perform effects until there are none; a batch that was run leads to more of them."""
+        while self.pending:
+            effects, self.pending = self.pending, []
+            executed: list[ev.Event] = []
+            for effect in effects:
+                if isinstance(effect, Execute):
+                    self._hands.hold(partial(_held_of, effect.batch))
+                    executed.append(self._runner.run(effect.batch))
+                else:
+                    self._perform(effect)
+            if executed:
+                # Let the ledger keeper take the Entry before: its fsync runs beside this Tick.
+                await trio.lowlevel.checkpoint()
+                self.pending = self._core.step(executed, self._now())
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Persist():
+                self._doors.ledger.send_nowait(effect)
+            case Answer():
+                self._answer(effect.connection, effect.messages)
+            case Broadcast():
+                for connection in list(self._answers):
+                    self._answer(connection, [effect.message])
+            case Close():
+                self._close(effect.connection)
+            case Publish():
+                self._doors.publish_nowait(effect)
+            case StoreLetters():
+                self._doors.letters.send_nowait(effect)
+            case WriteCheckpoint():
+                self._doors.checkpoints.send_nowait(effect)
+            case Note():
+                log.note(effect.level, effect.event, **effect.fields)
+            case Stopped():
+                self.stopped = True
+
+    def _answer(self, connection: int, messages: list[Message]) -> None:
+        door = self._answers.get(connection)
+        if door is None:
+            return
+        try:
+            door.send_nowait(messages)
+        except trio.WouldBlock:
+            log.note("warning", "slow_reader", connection=connection)
+            self._close(connection)
+        except trio.BrokenResourceError:
+            self._close(connection)
+
+    def _close(self, connection: int) -> None:
+        door = self._answers.pop(connection, None)
+        if door is not None:
+            door.close()
+
+    def close(self) -> None:
+        """Close every answers door: what this core promised is void."""
+        for connection in list(self._answers):
+            self._close(connection)
+
+
+def _held_of(batch: Batch) -> list[Held]:
+    """Return the packets on the bench, for the letter of a failed runner."""
+    return [Held(cbor2.dumps(group.rows), group.producer, group.epoch) for group in batch.groups]

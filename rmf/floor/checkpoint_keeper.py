@@ -1,0 +1,91 @@
+"""The checkpoint keeper: writes Checkpoints in slices while the line runs, then archives (R25).
+
+It takes the immutable root that comes with the effect and goes on from key to key; between slices
+everybody else runs, and the writing itself happens in a thread. When the Checkpoint is verified and
+in place, older segments go to the archive, and the archive is kept within its bound.
+
+Errors: a disk that fails is a DiskFault. Any other failure leaves no Checkpoint; the ledger is
+whole without it, and the next one is asked for as if this had been written.
+Shutdown: cancel it; what was not finished is removed.
+"""
+
+import trio
+
+from rmf import limits
+from rmf.core.effects import WriteCheckpoint
+from rmf.core.events import CheckpointWritten, DiskFault
+from rmf.errors import DiskFailed
+from rmf.floor import log
+from rmf.floor.doors import Doors
+from rmf.floor.supervisor import Hands
+from rmf.storage import archive, checkpoint
+from rmf.storage.checkpoint import CheckpointWriter
+from rmf.storage.directory import DataDirectory
+from rmf.storage.dlq_store import DlqStore
+
+__all__ = ["run"]
+
+
+async def run(
+    doors: Doors, directory: DataDirectory, store: DlqStore, boot_id: bytes, hands: Hands
+) -> None:
+    """Serve the checkpoints door until cancelled. `boot_id` names the boot that `clock` in the
+    head counts from (R6)."""
+    hands.free()  # it holds no packets
+    limiter = trio.CapacityLimiter(1)
+    async for wanted in doors.checkpoints_out:
+        began = trio.current_time()
+        try:
+            wanted.head["boot_id"] = boot_id
+            await _write(wanted, directory, limiter)
+            await trio.to_thread.run_sync(_archive, directory, store.cursor, limiter=limiter)
+        except DiskFailed as exc:
+            await doors.events.send(DiskFault(f"a Checkpoint cannot be written: {exc}"))
+        finally:
+            doors.events.send_nowait(CheckpointWritten(wanted.index))
+        seconds = round(trio.current_time() - began, 3)
+        log.note(
+            "info",
+            "checkpoint",
+            index=wanted.index,
+            cells=len(wanted.world),
+            seconds=seconds,
+        )
+
+
+async def _write(
+    wanted: WriteCheckpoint, directory: DataDirectory, limiter: trio.CapacityLimiter
+) -> None:
+    writer = CheckpointWriter(directory.checkpoints_path, directory.cluster, wanted.head)
+    world = wanted.world
+    world.index.pin()
+    try:
+        last, more, first = "", True, True
+        while more:
+            rows = []
+            looked_at = 0
+            more = False
+            for key in world.index.walk(last, after=not first):
+                cell = world.get(key)
+                if cell is not None:
+                    rows.append((key, *cell[:-1]))
+                looked_at, last = looked_at + 1, key
+                if looked_at >= limits.CHECKPOINT_SLICE_CELLS:
+                    more = True
+                    break
+            first = False
+            await trio.to_thread.run_sync(writer.add, rows, limiter=limiter)
+        await trio.to_thread.run_sync(writer.finish, limiter=limiter)
+    except BaseException:
+        writer.abort()
+        raise
+    finally:
+        world.index.unpin()
+
+
+def _archive(directory: DataDirectory, dlq_cursor: int) -> None:
+    """Move what is behind the kept Checkpoints into the archive, and keep that within its bound.
+    Entries that the DLQ has not read yet stay (R39)."""
+    checkpoint.prune(directory.checkpoints_path, directory.archive_path)
+    archive.archive_behind(directory, pinned_index=dlq_cursor)
+    archive.shed_archive(directory, pinned_index=dlq_cursor)

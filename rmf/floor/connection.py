@@ -1,0 +1,350 @@
+"""One connection: its reader, its two writers, and what each message leads to (R16, R43).
+
+The reader turns bytes into frames and messages and carries them to their doors; it waits where a
+door is full, and TCP makes the client wait. Answers leave through one door, Snapshots and pages of
+the DLQ through another, so that a display that dawdles does not hold up its pongs. Deadlines are
+absolute: for the handshake, for each frame, for silence.
+
+Errors: a fault in a frame is answered by name; whether the connection survives it, the error table
+says. Anything else is our bug: the bytes in hand become a letter, the client hears `internal`.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import attrs
+import trio
+
+from rmf import limits
+from rmf.core import codec, faults
+from rmf.core import messages as m
+from rmf.core.bag import Evidence, Letter
+from rmf.core.events import Asked, Joined, Left, Now
+from rmf.core.intake import open_send
+from rmf.errors import ProtocolFault
+from rmf.floor.doors import (
+    Closed,
+    Doors,
+    EdgeLetter,
+    Intake,
+    Opened,
+    Unwatch,
+    Watch,
+    connection_doors,
+)
+from rmf.floor.handshake import Guest, Strangers, guest_of
+from rmf.floor.subscribing import subscribe_fault
+from rmf.floor.supervisor import Hands, Held
+
+__all__ = ["Connection", "Port"]
+
+Pages = trio.MemorySendChannel[bytes]
+
+
+@attrs.frozen
+class Port:
+    """What all connections of a node share. `inquire` answers a QUERY about the DLQ, page by page,
+    into the pages door."""
+
+    doors: Doors
+    node: str
+    cluster: bytes
+    now: Callable[[], Now]
+    strangers: Strangers
+    inquire: Callable[[m.Query, Pages], Awaitable[None]]
+
+
+class Connection:
+    """Serves one client from preface to close."""
+
+    def __init__(self, number: int, peer: str, stream: trio.SocketStream, port: Port) -> None:
+        self._number = number
+        self._peer = peer
+        self._stream = stream
+        self._port = port
+        self._doors = port.doors
+        self._intake = Intake(port.doors)
+        self._writing = trio.Lock()
+        self._buffer = codec.FrameBuffer(limits.FRAME_BEFORE_HELLO_BYTES_MAX)
+        self._begun_s: float | None = None
+        self._epoch: int | None = None
+        self._guest: Guest | None = None
+        self._watched: set[int] = set()
+
+    async def serve(self, hands: Hands) -> None:
+        """Serve until the client leaves, breaks the protocol, or is cut."""
+        answers, answers_out, pages, pages_out = connection_doors()
+        with answers_out, pages, pages_out:
+            try:
+                self._guest = await self._shake_hands()
+            except ProtocolFault as fault:
+                self._port.strangers.note(self._peer, fault.code, b"")
+                await self._say(codec.encode(m.Error(fault.code, fault.text, None)))
+                return
+            if self._guest is None:
+                answers.close()
+                return
+            await self._doors.events.send(Opened(self._number, answers))
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write_answers, answers_out, nursery.cancel_scope)
+                    nursery.start_soon(self._write_pages, pages_out, nursery.cancel_scope)
+                    await self._greet()
+                    await self._read(nursery, pages, hands)
+                    nursery.cancel_scope.cancel()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self._doors.watches.send(Unwatch(self._number, None))
+                    await self._doors.events.send(Closed(self._number))
+
+    # --- Handshake --------------------------------------------------------------------------------
+
+    async def _shake_hands(self) -> Guest | None:
+        """Return who is there, or None if they left. Raises ProtocolFault."""
+        with trio.move_on_after(limits.HANDSHAKE_S_MAX):
+            if not await self._read_preface():
+                return None
+            await self._say(codec.PREFACE)
+            while True:
+                for frame in self._buffer.frames():
+                    guest = guest_of(codec.decode(frame), self._port.cluster)
+                    self._buffer.frame_bytes_max = limits.FRAME_BYTES_MAX
+                    return guest
+                data = await self._receive()
+                if not data:
+                    return None
+                self._buffer.feed(data)
+        raise ProtocolFault(
+            "handshake_timeout", f"no HELLO within {limits.HANDSHAKE_S_MAX:g} s of connecting"
+        )
+
+    async def _read_preface(self) -> bool:
+        data = b""
+        while len(data) < len(codec.PREFACE):
+            more = await self._receive()
+            if not more:
+                return False
+            data += more
+            words = codec.preface_fault(data)
+            if words is not None:
+                self._port.strangers.note(self._peer, "bad_preface", data)
+                if words.startswith("this looks like HTTP"):
+                    await self._say(_HTTP_ANSWER)
+                    return False
+                raise ProtocolFault("bad_preface", words)
+        self._buffer.feed(data[len(codec.PREFACE) :])
+        return True
+
+    async def _greet(self) -> None:
+        assert self._guest is not None
+        producer = self._guest.producer
+        if producer is None:
+            await self._ask("welcome", 0)
+        else:
+            identity = f"self-declared:{producer}"
+            joined = Joined(self._number, producer, identity, self._guest.ephemeral)
+            await self._intake.offer(joined)
+
+    # --- Reading ------------------------------------------------------------------------------
+
+    async def _read(self, nursery: trio.Nursery, pages: Pages, hands: Hands) -> None:
+        while True:
+            try:
+                for frame in self._buffer.frames():
+                    self._begun_s = None
+                    hands.hold(partial(self._held_all, frame))
+                    if await self._serve_frame(frame, nursery, pages):
+                        return
+                    hands.free()
+                data = await self._receive_in_time()
+            except ProtocolFault as fault:
+                await self._say(codec.encode(m.Error(fault.code, fault.text, None)))
+                return
+            if not data:
+                return
+            self._buffer.feed(data)
+
+    async def _receive_in_time(self) -> bytes:
+        """Return what comes next; b"" at the end. Raises ProtocolFault when time is up."""
+        now = trio.current_time()
+        deadline = now + limits.IDLE_S_MAX
+        code, text = "idle_timeout", f"nothing came for {limits.IDLE_S_MAX:g} s; send a PING"
+        if len(self._buffer):
+            self._begun_s = self._begun_s or now
+            deadline = self._begun_s + limits.FRAME_S_MAX
+            code = "frame_timeout"
+            text = f"a frame was begun and not finished within {limits.FRAME_S_MAX:g} s"
+        with trio.CancelScope(deadline=deadline):
+            return await self._receive()
+        raise ProtocolFault(code, text)
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(limits.RECEIVE_BYTES))
+        except trio.BrokenResourceError:
+            return b""
+
+    def _held_all(self, frame: bytes) -> list[Held]:
+        return [self._held(frame)]
+
+    def _held(self, frame: bytes) -> Held:
+        producer = self._guest.producer if self._guest is not None else None
+        return Held(frame, producer, self._epoch, self._number)
+
+    # --- Messages -----------------------------------------------------------------------------
+
+    async def _serve_frame(self, frame: bytes, nursery: trio.Nursery, pages: Pages) -> bool:
+        """Serve one frame; True ends the connection."""
+        if len(frame) > limits.DECODE_BIG_FRAME_BYTES:
+            await trio.lowlevel.checkpoint()  # big frames one a pass: beats go first (R42)
+        letter = None
+        message: m.Message | None = None
+        try:
+            message = codec.decode(frame)
+            return await self._serve_message(message, frame, nursery, pages)
+        except ProtocolFault as fault:
+            if message is None or isinstance(message, m.Send):  # it may have been a datum
+                letter = await self._bag(frame, fault)
+            await self._say(codec.encode(m.Error(fault.code, fault.text, letter)))
+            return faults.closes(fault.code)
+
+    async def _serve_message(
+        self, message: m.Message, frame: bytes, nursery: trio.Nursery, pages: Pages
+    ) -> bool:
+        match message:
+            case m.Send():
+                await self._offer(frame, message.packets)
+            case m.Ping():
+                await self._ask("ping", message.token)
+            case m.Get():
+                event = Asked(
+                    self._number, message.request, "get", message.key, message.linearizable
+                )
+                await self._doors.events.send(event)
+            case m.Subscribe():
+                await self._subscribe(message, pages)
+            case m.Unsubscribe():
+                self._watched.discard(message.number)
+                await self._doors.watches.send(Unwatch(self._number, message))
+            case m.Query(subject="status"):
+                await self._ask("status", message.request)
+            case m.Query():
+                nursery.start_soon(self._port.inquire, message, pages.clone())
+            case m.Bye():
+                await self._leave()
+                return True
+            case m.Hello():
+                raise ProtocolFault("hello_repeated", "HELLO came a second time")
+            case _:
+                name = type(message).__name__.upper()
+                raise ProtocolFault("unknown_type", f"{name} is a message of the node")
+        return False
+
+    async def _offer(self, frame: bytes, packets: list[list[object]]) -> None:
+        assert self._guest is not None
+        if self._guest.producer is None or self._epoch is None:
+            raise ProtocolFault(
+                "no_producer", "HELLO named no producer, or WELCOME has not come yet"
+            )
+        intake = open_send(
+            frame,
+            packets,
+            connection=self._number,
+            producer=self._guest.producer,
+            epoch=self._epoch,
+            arrived_ns=self._port.now().boot_ns,
+        )
+        for offered in intake.offers:
+            await self._intake.offer(offered)
+        for data in intake.unreadable:
+            fault = ProtocolFault("no_seq", "a packet without a readable seq")
+            letter = await self._bag(data, fault)
+            await self._say(codec.encode(m.Error(fault.code, fault.text, letter)))
+
+    async def _leave(self) -> None:
+        assert self._guest is not None
+        if self._guest.producer is not None and self._epoch is not None:
+            await self._intake.offer(Left(self._number, self._guest.producer, self._epoch))
+
+    async def _subscribe(self, message: m.Subscribe, pages: Pages) -> None:
+        fault = subscribe_fault(message, self._watched)
+        if fault is not None:
+            raise fault
+        self._watched.add(message.number)
+        await self._doors.watches.send(Watch(self._number, message, pages.clone()))
+
+    async def _ask(self, subject: str, request: int) -> None:
+        await self._doors.events.send(Asked(self._number, request, subject))
+
+    async def _bag(self, data: bytes, fault: ProtocolFault) -> str:
+        """Seal bytes without a readable seq as an edge letter; return its id once it is stored."""
+        held = self._held(data)
+        letter = Letter(
+            id="",
+            reason="not_allowed" if fault.code == "no_producer" else "malformed",
+            stage="edge",
+            node=self._port.node,
+            producer=held.producer,
+            epoch=held.epoch,
+            topic=None,
+            seq=None,
+            term=None,
+            tick=None,
+            slot=None,
+            harvested_at=None,
+            ttl_ms=None,
+            line=None,
+            digest_before=None,
+            error=Evidence(fault.code, fault.text, ""),
+            packet=data,
+            bagged_at=self._port.now().wall_ns,
+        )
+        reply, reply_out = trio.open_memory_channel[str](1)
+        with reply, reply_out:
+            await self._doors.letters.send(EdgeLetter(letter, reply))
+            return await reply_out.receive()
+
+    # --- Writing ------------------------------------------------------------------------------
+
+    async def _write_answers(
+        self, door: trio.MemoryReceiveChannel[list[m.Message]], scope: trio.CancelScope
+    ) -> None:
+        """Send answers, all that wait in one write; the end of the door is the end of us."""
+        async for messages in door:
+            waiting = list(messages)
+            try:
+                while True:
+                    waiting += door.receive_nowait()
+            except (trio.WouldBlock, trio.EndOfChannel):
+                pass
+            for message in waiting:
+                if isinstance(message, m.Welcome):
+                    self._epoch = message.facts.get("epoch")
+            if not await self._say(b"".join(map(codec.encode, waiting))):
+                break
+        scope.cancel()
+
+    async def _write_pages(
+        self, door: trio.MemoryReceiveChannel[bytes], scope: trio.CancelScope
+    ) -> None:
+        async for page in door:
+            if not await self._say(page, patient=True):
+                break
+        scope.cancel()
+
+    async def _say(self, data: bytes, *, patient: bool = False) -> bool:
+        """Write; False if the client is gone or does not read. A display may take its time."""
+        async with self._writing:
+            with trio.move_on_after(float("inf") if patient else limits.SEND_S_MAX):
+                try:
+                    await self._stream.send_all(data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return False
+                return True
+        return False
+
+
+_HTTP_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+    b"This port speaks RMF, not HTTP. Try: rmf-cat -c HOST:PORT\n"
+)

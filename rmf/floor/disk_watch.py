@@ -1,0 +1,51 @@
+"""The disk watch: how much is free, and what that means (R38).
+
+Soft mark: archives are shed, a warning is logged. Hard mark: the Arbiter says `busy` to packets,
+and the reserve file is given back, so that votes, expiries and letters still have room. The mark
+ends only above twice the hard mark, so that it does not flutter.
+
+Errors: a disk that cannot be asked is logged; the last mark stands. Shutdown: cancel it.
+"""
+
+import trio
+
+from rmf import limits
+from rmf.core.events import Disk
+from rmf.floor import log
+from rmf.floor.doors import Doors
+from rmf.floor.supervisor import Hands
+from rmf.storage import archive
+from rmf.storage.directory import DataDirectory
+from rmf.storage.dlq_store import DlqStore
+from rmf.storage.files import free_bytes
+
+__all__ = ["mark_of", "run"]
+
+
+def mark_of(free: int, before: str) -> str:
+    """Return the mark for so many free bytes: "ok", "soft" or "hard", given the one before."""
+    hard = limits.DISK_HARD_FREE_BYTES
+    if free < hard or (before == "hard" and free < 2 * hard):
+        return "hard"
+    return "soft" if free < limits.DISK_SOFT_FREE_BYTES else "ok"
+
+
+async def run(doors: Doors, directory: DataDirectory, store: DlqStore, hands: Hands) -> None:
+    """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes."""
+    hands.free()
+    mark = "ok"
+    while True:
+        free = free_bytes(directory.path)
+        found = mark_of(free, mark)
+        if found != mark:
+            mark = found
+            log.note("info" if mark == "ok" else "warning", "disk_mark", mark=mark, free_bytes=free)
+            await doors.events.send(Disk(mark, free))
+            if mark != "ok":
+                await trio.to_thread.run_sync(_shed, directory, store)
+        await trio.sleep(limits.DISK_WATCH_S)
+
+
+def _shed(directory: DataDirectory, store: DlqStore) -> None:
+    """Delete all history behind the Checkpoints that the DLQ has read."""
+    archive.shed_archive(directory, pinned_index=store.cursor, bytes_max=0)

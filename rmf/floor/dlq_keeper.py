@@ -1,0 +1,108 @@
+"""The DLQ keeper: letters go into the store, in bulk, and never get lost on the way (R38, R39).
+
+Letters of the line come with the index of their Entry and are in the ledger too; those of an edge
+live only here, so an edge hears its letter's id only after the insert is durable. What was received
+and is not stored yet stays in `backlog`, which outlives a failure of this task.
+
+Errors: a store that cannot write is a DiskFault: the node strikes; the backlog is kept.
+Shutdown: cancel it; line letters that were not stored are found again by recovery.
+"""
+
+from collections.abc import Callable
+
+import trio
+
+from rmf import limits
+from rmf.core.bag import Letter
+from rmf.core.effects import StoreLetters
+from rmf.core.events import DiskFault, LettersStored
+from rmf.errors import DiskFailed
+from rmf.floor import log
+from rmf.floor.doors import Doors, EdgeLetter
+from rmf.floor.supervisor import Hands, Held
+from rmf.storage.dlq_store import DlqStore
+
+__all__ = ["run"]
+
+Item = StoreLetters | EdgeLetter
+
+
+async def run(
+    doors: Doors,
+    store: DlqStore,
+    backlog: list[Item],
+    limiter: trio.CapacityLimiter,
+    hands: Hands,
+) -> None:
+    """Store what comes through the letters door, until it is closed. `limiter` admits one thread
+    at a time to the store."""
+    await _report(doors, store, limiter, 0)
+    while True:
+        if not backlog:
+            try:
+                backlog.append(await doors.letters_out.receive())
+            except trio.EndOfChannel:
+                return
+        _drain(doors.letters_out, backlog)
+        hands.hold(lambda: [Held(x.packet) for x in _letters(backlog)])
+        try:
+            ids = await trio.to_thread.run_sync(_store, store, list(backlog), limiter=limiter)
+        except DiskFailed as exc:
+            log.note("error", "dlq_disk", error=str(exc))
+            await doors.events.send(DiskFault(f"the DLQ cannot be written: {exc}"))
+            await trio.sleep_forever()  # the node is on strike; nothing more is written
+        done = list(backlog)
+        backlog.clear()
+        hands.free()
+        _reply(done, ids)
+        line_letters = sum(len(x.letters) for x in done if isinstance(x, StoreLetters))
+        await _report(doors, store, limiter, line_letters)
+
+
+def _drain(door: trio.MemoryReceiveChannel[Item], backlog: list[Item]) -> None:
+    while len(backlog) < limits.LETTERS_DOOR:
+        try:
+            backlog.append(door.receive_nowait())
+        except (trio.WouldBlock, trio.EndOfChannel):
+            return
+
+
+def _letters(items: list[Item]) -> list[Letter]:
+    letters: list[Letter] = []
+    for item in items:
+        letters += item.letters if isinstance(item, StoreLetters) else [item.letter]
+    return letters
+
+
+def _store(store: DlqStore, items: list[Item]) -> list[str]:
+    """Write all items durably; return the ids given to the edge letters, in order."""
+    line = [item for item in items if isinstance(item, StoreLetters)]
+    edge = [item.letter for item in items if isinstance(item, EdgeLetter)]
+    if line:
+        store.put_line([x for item in line for x in item.letters], line[-1].index)
+    ids = store.reserve_edge_ids(len(edge)) if edge else []
+    if edge:
+        named = [x._replace(id=name) for x, name in zip(edge, ids, strict=True)]
+        store.put_edge(named)
+    return ids
+
+
+def _reply(items: list[Item], ids: list[str]) -> None:
+    replies: list[Callable[[str], None] | None] = [
+        item.reply.send_nowait if item.reply is not None else None
+        for item in items
+        if isinstance(item, EdgeLetter)
+    ]
+    for reply, name in zip(replies, ids, strict=True):
+        if reply is not None:
+            try:
+                reply(name)
+            except trio.BrokenResourceError:
+                continue  # the connection went away meanwhile; the letter is stored
+
+
+async def _report(
+    doors: Doors, store: DlqStore, limiter: trio.CapacityLimiter, letters: int
+) -> None:
+    stats = await trio.to_thread.run_sync(store.stats, limiter=limiter)
+    await doors.events.send(LettersStored(letters, store.cursor, stats._asdict()))

@@ -1,0 +1,238 @@
+"""The doors: every channel between tasks, on one page (R14, R16).
+
+Sends that can block form no cycle: all of them lead to the arbiter or to a keeper that only reports
+to the arbiter, and the arbiter itself never awaits a send. `DOORS` is the table; `Doors` are the
+channels themselves, opened once by the supervisor and kept while tasks come and go.
+"""
+
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import attrs
+import trio
+
+from rmf import limits
+from rmf.core.bag import Letter
+from rmf.core.effects import Persist, Publish, StoreLetters, WriteCheckpoint
+from rmf.core.events import Event, Joined, Left, Offered
+from rmf.core.messages import Message, Subscribe, Unsubscribe
+
+__all__ = [
+    "DOORS",
+    "Closed",
+    "Door",
+    "Doors",
+    "EdgeLetter",
+    "Intake",
+    "Knock",
+    "Opened",
+    "Unwatch",
+    "Watch",
+    "connection_doors",
+]
+
+
+class Door(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    payload: str
+    sender: str
+    receiver: str
+    capacity: int
+    when_full: str
+
+
+DOORS = (
+    Door(
+        "intake",
+        "Offered, Joined, Left",
+        "connections",
+        "arbiter",
+        limits.INTAKE_FRAMES,
+        "the edge waits, and with it the client (TCP back-pressure)",
+    ),
+    Door(
+        "events",
+        "Event, Opened, Closed, Knock",
+        "connections, keepers, supervisor",
+        "arbiter",
+        limits.EVENTS_MAX,
+        "the sender waits; a Knock is dropped, since the arbiter is awake then",
+    ),
+    Door(
+        "ledger",
+        "Persist",
+        "arbiter",
+        "ledger_keeper",
+        limits.LEDGER_QUEUE_MAX,
+        "cannot be: the core stops latching at ENTRIES_IN_FLIGHT; an assert",
+    ),
+    Door(
+        "letters",
+        "StoreLetters, EdgeLetter",
+        "arbiter, connections, supervisor",
+        "dlq_keeper",
+        limits.LETTERS_DOOR,
+        "never dropped: edges wait; the core stops latching at LETTERS_IN_FLIGHT_MAX",
+    ),
+    Door(
+        "publications",
+        "list of Publish",
+        "arbiter",
+        "publisher",
+        1,
+        "what waits is joined with what comes; beyond the ring the oldest Ticks are left out",
+    ),
+    Door(
+        "watches",
+        "Watch, Unwatch",
+        "connections",
+        "publisher",
+        limits.CONNECTIONS_MAX,
+        "the edge waits",
+    ),
+    Door(
+        "checkpoints",
+        "WriteCheckpoint",
+        "arbiter",
+        "checkpoint_keeper",
+        1,
+        "cannot be: the core asks for one at a time; an assert",
+    ),
+    Door(
+        "answers",
+        "list of Message",
+        "arbiter",
+        "one connection",
+        limits.ANSWERS_MAX,
+        "the client does not read its answers: the connection is cut",
+    ),
+    Door(
+        "pages",
+        "bytes of frames",
+        "publisher, queries",
+        "one connection",
+        0,
+        "the sender waits; meanwhile Ticks are conflated for this subscriber alone",
+    ),
+)
+
+
+class Knock:
+    """Wakes the arbiter: something waits at the intake door."""
+
+
+@attrs.frozen
+class Opened:
+    """A connection is there: its answers door travels beside the events, never inside one."""
+
+    connection: int
+    answers: trio.MemorySendChannel[list[Message]]
+
+
+@attrs.frozen
+class Closed:
+    """A connection is gone."""
+
+    connection: int
+
+
+@attrs.frozen
+class EdgeLetter:
+    """A letter of an edge; its id is given by the keeper and sent to `reply`, once stored."""
+
+    letter: Letter
+    reply: trio.MemorySendChannel[str] | None
+
+
+@attrs.frozen
+class Watch:
+    """A SUBSCRIBE of a connection; the publisher sends frames to `pages`."""
+
+    connection: int
+    subscribe: Subscribe
+    pages: trio.MemorySendChannel[bytes]
+
+
+@attrs.frozen
+class Unwatch:
+    """An UNSUBSCRIBE of a connection; None: of all its subscriptions, because it is gone."""
+
+    connection: int
+    unsubscribe: Unsubscribe | None
+
+
+IntakeItem = Offered | Joined | Left
+EventItem = Event | Opened | Closed | Knock
+
+
+def _open(name: str) -> tuple[trio.MemorySendChannel[Any], trio.MemoryReceiveChannel[Any]]:
+    capacity = next(door.capacity for door in DOORS if door.name == name)
+    return trio.open_memory_channel[Any](capacity)
+
+
+class Doors:
+    """Both ends of every door but those of a single connection (see `connection_doors`)."""
+
+    def __init__(self) -> None:
+        self.intake: trio.MemorySendChannel[IntakeItem]
+        self.intake_out: trio.MemoryReceiveChannel[IntakeItem]
+        self.events: trio.MemorySendChannel[EventItem]
+        self.events_out: trio.MemoryReceiveChannel[EventItem]
+        self.ledger: trio.MemorySendChannel[Persist]
+        self.ledger_out: trio.MemoryReceiveChannel[Persist]
+        self.letters: trio.MemorySendChannel[StoreLetters | EdgeLetter]
+        self.letters_out: trio.MemoryReceiveChannel[StoreLetters | EdgeLetter]
+        self.publications: trio.MemorySendChannel[list[Publish]]
+        self.publications_out: trio.MemoryReceiveChannel[list[Publish]]
+        self.watches: trio.MemorySendChannel[Watch | Unwatch]
+        self.watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
+        self.checkpoints: trio.MemorySendChannel[WriteCheckpoint]
+        self.checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
+        self.intake, self.intake_out = _open("intake")
+        self.events, self.events_out = _open("events")
+        self.ledger, self.ledger_out = _open("ledger")
+        self.letters, self.letters_out = _open("letters")
+        self.publications, self.publications_out = _open("publications")
+        self.watches, self.watches_out = _open("watches")
+        self.checkpoints, self.checkpoints_out = _open("checkpoints")
+
+    def renew_reign(self) -> None:
+        """Open the ledger door anew: what an ended reign wrote into it is void (R3)."""
+        self.ledger, self.ledger_out = _open("ledger")
+
+    def publish_nowait(self, publication: Publish) -> None:
+        """Hand a Tick to the publisher; what it has not taken yet is joined, newest last."""
+        waiting: list[Publish] = []
+        with suppress(trio.WouldBlock):
+            waiting = self.publications_out.receive_nowait()
+        waiting.append(publication)
+        self.publications.send_nowait(waiting[-limits.CHANGED_TICKS_KEPT :])
+
+
+class Intake:
+    """The intake door as a connection sees it: it waits while full, and wakes the arbiter."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._intake = doors.intake
+        self._events = doors.events
+
+    async def offer(self, item: IntakeItem) -> None:
+        """Hand an item to the arbiter; waits while the ingest queue is full (R16)."""
+        await self._intake.send(item)
+        if self._intake.statistics().current_buffer_used == 1:
+            try:
+                self._events.send_nowait(Knock())
+            except trio.WouldBlock:
+                return  # the arbiter has events to take: it looks at the intake door anyway
+
+
+def connection_doors() -> tuple[
+    trio.MemorySendChannel[list[Message]],
+    trio.MemoryReceiveChannel[list[Message]],
+    trio.MemorySendChannel[bytes],
+    trio.MemoryReceiveChannel[bytes],
+]:
+    """Open the two doors of one connection: answers and pages."""
+    return *_open("answers"), *_open("pages")

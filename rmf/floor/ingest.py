@@ -1,0 +1,134 @@
+"""Step 1 of 6 · before: the producer (rmf-send, a client) · next: core/codec (a frame is decoded).
+
+The port: connections come in, each is served by a task of its own (floor/connection). Connections
+are bounded; one that fails is our bug: what it held becomes a letter, its client hears `internal`,
+and nobody else notices.
+
+Errors: when the port itself fails it is opened again by the supervisor, on the same number.
+Shutdown: cancel it; clients are told by a GOAWAY before (see serve).
+"""
+
+import errno
+from collections.abc import Callable
+from itertools import count
+
+import trio
+
+from rmf import limits
+from rmf.core import codec
+from rmf.core import messages as m
+from rmf.floor import log
+from rmf.floor.connection import Connection, Port
+from rmf.floor.supervisor import Hands, seal
+
+__all__ = ["Listening", "run"]
+
+
+class Listening:
+    """Where to listen; once bound, `port` is the real one, and it stays over restarts."""
+
+    def __init__(self, host: str, port: int, on_bound: Callable[[], None]) -> None:
+        self.host = host
+        self.port = port
+        self.on_bound = on_bound
+        self.numbers = count(1)
+        self.open = 0
+        self.quiet = trio.Event()
+
+    def opened(self) -> None:
+        """Count a connection in."""
+        self.open += 1
+
+    def closed(self) -> None:
+        """Count a connection out; `quiet` is set when there is none."""
+        self.open -= 1
+        if not self.open:
+            self.quiet.set()
+            self.quiet = trio.Event()
+
+
+async def run(listening: Listening, port: Port, hands: Hands) -> None:
+    """Accept and serve connections until cancelled. Raises OSError if the port cannot be had."""
+    hands.free()  # each connection has hands of its own
+    listeners = await trio.open_tcp_listeners(listening.port, host=listening.host)
+    listening.port = listeners[0].socket.getsockname()[1]
+    listening.on_bound()
+    async with trio.open_nursery() as nursery:
+        door = _Door(listening, port, nursery)
+        for listener in listeners:
+            nursery.start_soon(door.accept_all, listener)
+
+
+class _Door:
+    """Accepts within the bounds and looks after the connections."""
+
+    def __init__(self, listening: Listening, port: Port, nursery: trio.Nursery) -> None:
+        self._listening = listening
+        self._port = port
+        self._nursery = nursery
+
+    async def accept_all(self, listener: trio.SocketListener) -> None:
+        """Accept for ever; without file descriptors, wait for some (faults.md §7, trap 1)."""
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as exc:
+                    if exc.errno not in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                        raise
+                    log.note("error", "accept_failed", error=str(exc))
+                    await trio.sleep(limits.ACCEPT_RETRY_S)
+                    continue
+                self._listening.opened()
+                self._nursery.start_soon(self._serve, stream)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        hands = Hands()
+        number = next(self._listening.numbers)
+        try:
+            if self._listening.open > limits.CONNECTIONS_MAX:
+                await _turn_away(stream)
+                return
+            await Connection(number, _peer_of(stream), stream, self._port).serve(hands)
+        except BaseException as exc:  # noqa: BLE001 a task may fail with anything: R15
+            cancelled = await seal(
+                "ingest",
+                exc,
+                hands,
+                node=self._port.node,
+                letters=self._port.doors.letters,
+                wall_ns=lambda: self._port.now().wall_ns,
+            )
+            if cancelled is not None:
+                raise cancelled from None
+            await _say_internal(stream)
+        finally:
+            self._listening.closed()
+            await trio.aclose_forcefully(stream)
+
+
+def _peer_of(stream: trio.SocketStream) -> str:
+    try:
+        name = stream.socket.getpeername()
+    except OSError:
+        return "gone"
+    return f"{name[0]}:{name[1]}"
+
+
+async def _turn_away(stream: trio.SocketStream) -> None:
+    most = limits.CONNECTIONS_MAX
+    error = m.Error("too_many_connections", f"at most {most} connections are served", None)
+    await _last_words(stream, codec.PREFACE + codec.encode(error))
+
+
+async def _say_internal(stream: trio.SocketStream) -> None:
+    error = m.Error("internal", "the node failed while it served this connection", None)
+    await _last_words(stream, codec.encode(error))
+
+
+async def _last_words(stream: trio.SocketStream, data: bytes) -> None:
+    with trio.move_on_after(1):
+        try:
+            await stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            return

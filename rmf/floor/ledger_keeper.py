@@ -1,0 +1,122 @@
+"""The ledger keeper: what the Arbiter wants persisted goes to the disk, and back comes the word.
+
+One dedicated thread writes; it drains whatever queued up during the last fsync into one write and
+one fsync (group commit, R4). An idle thread seals what it wrote (R23). It knows records, not what
+they say.
+
+Errors: a failed write or fsync is reported as DiskFault, once; nothing is written after it (R17).
+Shutdown: cancel it; what was handed over is finished first, nothing half-written is left.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from rmf import limits
+from rmf.core.effects import Persist
+from rmf.core.events import DiskFault, Persisted
+from rmf.errors import DiskFailed
+from rmf.floor.doors import Doors
+from rmf.floor.supervisor import Hands, Held
+from rmf.storage.ledger import LedgerWriter
+
+__all__ = ["run"]
+
+Report = Callable[[Persisted | DiskFault | BaseException], None]
+
+
+async def run(doors: Doors, writer: LedgerWriter, hands: Hands) -> None:
+    """Serve the ledger door with this writer, which is closed at the end."""
+    work: queue.SimpleQueue[Persist | None] = queue.SimpleQueue()
+    reports, reports_out = trio.open_memory_channel[Persisted | DiskFault | BaseException](
+        2 * limits.LEDGER_QUEUE_MAX
+    )
+    token = trio.lowlevel.current_trio_token()
+
+    def report(item: Persisted | DiskFault | BaseException) -> None:
+        token.run_sync_soon(reports.send_nowait, item)
+
+    thread = threading.Thread(target=_write, args=(writer, work, report), name="rmf-ledger")
+    thread.daemon = True  # a hung fsync cannot be joined; it must not keep the process
+    thread.start()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_hand_over, doors.ledger_out, work, hands)
+            async for item in reports_out:
+                if isinstance(item, BaseException):
+                    raise item
+                await doors.events.send(item)
+    finally:
+        work.put(None)
+        with trio.CancelScope(shield=True), trio.move_on_after(limits.STOP_S_MAX):
+            await trio.to_thread.run_sync(thread.join, abandon_on_cancel=True)
+        if not thread.is_alive():
+            writer.close()
+
+
+async def _hand_over(
+    persists: trio.MemoryReceiveChannel[Persist],
+    work: "queue.SimpleQueue[Persist | None]",
+    hands: Hands,
+) -> None:
+    async for persist in persists:
+        hands.hold(partial(_held, persist))
+        work.put(persist)
+
+
+def _held(persist: Persist) -> list[Held]:
+    return [Held(record.body) for record in persist.records]
+
+
+def _write(writer: LedgerWriter, work: "queue.SimpleQueue[Persist | None]", report: Report) -> None:
+    """Write until told to stop; the body of the thread."""
+    sealed = True
+    try:
+        while True:
+            batch = _next_batch(work, wait_s=None if sealed else limits.SEAL_IDLE_S)
+            if batch is None:
+                writer.seal()
+                sealed = True
+                continue
+            if not batch:
+                return
+            serial = writer.append([draft for persist in batch for draft in persist.records])
+            report(Persisted(batch[-1].ticket, serial))
+            sealed = False
+            if writer.wants_next:
+                threading.Thread(target=_prepare, args=(writer, report), daemon=True).start()
+    except DiskFailed as exc:
+        report(DiskFault(str(exc)))
+    except BaseException as exc:  # noqa: BLE001 a thread must hand its failure to its task
+        report(exc)
+
+
+def _prepare(writer: LedgerWriter, report: Report) -> None:
+    """Fill the next segment ahead; the body of a short-lived thread."""
+    try:
+        writer.prepare_next()
+    except DiskFailed as exc:
+        report(DiskFault(str(exc)))
+
+
+def _next_batch(
+    work: "queue.SimpleQueue[Persist | None]", *, wait_s: float | None
+) -> list[Persist] | None:
+    """Return all that waits: at least one Persist, none when told to stop, None after `wait_s`."""
+    try:
+        item = work.get(timeout=wait_s)
+    except queue.Empty:
+        return None
+    batch: list[Persist] = []
+    while item is not None:
+        batch.append(item)
+        try:
+            item = work.get_nowait()
+        except queue.Empty:
+            return batch
+    if batch:
+        work.put(None)  # finish what was handed over, then stop
+    return batch

@@ -1,0 +1,81 @@
+"""Step 6 of 6 · before: line/inline (the handler) · next: the subscriber (rmf-cat, a client).
+
+Snapshots to subscribers (R35, R36): the publisher keeps the feed (core/feed) up to date and runs
+one feeder (floor/feeder) for each subscription, which waits for nobody but its own display.
+
+Errors: a failing feeder ends its subscription with END `internal`; the others go on. A failure of
+the publisher itself ends all subscriptions; connections tell their displays, which come back.
+Shutdown: cancel it.
+"""
+
+import trio
+
+from rmf.core import codec
+from rmf.core import messages as m
+from rmf.core.feed import Feed
+from rmf.floor import log
+from rmf.floor.doors import Doors, Unwatch, Watch
+from rmf.floor.feeder import Feeder, Picture
+from rmf.floor.history import History
+from rmf.floor.supervisor import Hands
+
+__all__ = ["run"]
+
+
+async def run(doors: Doors, feed: Feed, history: History, hands: Hands) -> None:
+    """Serve the publications and watches doors until cancelled. The feed outlives this task, so
+    that subscribers find the last picture when it is back."""
+    hands.free()  # it holds no packets: what it publishes is in the World
+    watches = _Watches(Picture(feed), history)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_take_publications, doors, watches.picture)
+        async for item in doors.watches_out:
+            if isinstance(item, Watch):
+                watches.begin(item, nursery)
+            else:
+                watches.end(item)
+
+
+async def _take_publications(doors: Doors, picture: Picture) -> None:
+    async for publications in doors.publications_out:
+        picture.take(publications)
+
+
+class _Watches:
+    """The subscriptions by (connection, number), each with the scope that ends it."""
+
+    def __init__(self, picture: Picture, history: History) -> None:
+        self.picture = picture
+        self._history = history
+        self._scopes: dict[tuple[int, int], trio.CancelScope] = {}
+
+    def begin(self, item: Watch, nursery: trio.Nursery) -> None:
+        """Start a feeder; the connection has checked that the number is free."""
+        scope = trio.CancelScope()
+        self._scopes[item.connection, item.subscribe.number] = scope
+        nursery.start_soon(self._feed, item, scope)
+
+    def end(self, item: Unwatch) -> None:
+        """End one subscription, or all of a connection that is gone."""
+        for (connection, number), scope in list(self._scopes.items()):
+            wanted = item.unsubscribe is None or item.unsubscribe.number == number
+            if connection == item.connection and wanted:
+                scope.cancel()
+
+    async def _feed(self, item: Watch, scope: trio.CancelScope) -> None:
+        number = item.subscribe.number
+        end = m.End(number, None, None)
+        with item.pages:
+            with scope:
+                try:
+                    await Feeder(self.picture, self._history, item.subscribe, item.pages).run()
+                except trio.BrokenResourceError:
+                    pass  # the display is gone; the END below finds nobody
+                except Exception as exc:  # noqa: BLE001 one display's failure is its own
+                    log.note("error", "feeder_failed", error=type(exc).__name__, text=str(exc))
+                    end = m.End(number, "internal", "the subscription failed; subscribe again")
+            self._scopes.pop((item.connection, number), None)
+            try:
+                await item.pages.send(codec.encode(end))
+            except trio.BrokenResourceError:
+                return

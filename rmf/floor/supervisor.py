@@ -1,0 +1,157 @@
+"""The supervisor (R15): children with a restart policy, and a letter for what a failing one held.
+
+A child is a coroutine that takes `Hands`: whatever it is working on, it holds there. When it fails,
+whatever it raised (BaseException that is not a cancellation, groups included), the supervisor
+seals the exception together with what it held into the letters door and starts it again, after a
+short delay. The nursery lives on. A child that fails too often within its period is given up, and
+`on_spent` is told; what that means (strike) is the caller's decision.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import trio
+
+from rmf import limits
+from rmf.core.bag import Evidence, Letter, evidence_of
+from rmf.errors import RmfError
+from rmf.floor import log
+from rmf.floor.doors import EdgeLetter
+
+__all__ = ["Child", "Hands", "Held", "ReignLost", "failure_letter", "seal", "supervise"]
+
+
+class ReignLost(RmfError):
+    """The reign is over because another task of it failed, which has been sealed already."""
+
+
+@attrs.frozen
+class Held:
+    """What a task works on: the bytes, and of the packet's label what is known."""
+
+    data: bytes
+    producer: str | None = None
+    epoch: int | None = None
+    connection: int | None = None
+
+
+class Hands:
+    """The hands of one task: what it holds while it works, so that a failure can be explained."""
+
+    def __init__(self) -> None:
+        self._held: Callable[[], list[Held]] | None = None
+
+    def hold(self, held: Callable[[], list[Held]]) -> None:
+        """Take something in hand; `held` is asked only if the task fails."""
+        self._held = held
+
+    def free(self) -> None:
+        """Lay down what was held."""
+        self._held = None
+
+    def held(self) -> list[Held]:
+        """Return what is held; one empty thing if nothing is."""
+        found = self._held() if self._held is not None else []
+        return found or [Held(b"")]
+
+
+@attrs.frozen
+class Child:
+    """A task under supervision: at most `restarts_max` restarts within `period_s`."""
+
+    name: str
+    run: Callable[[Hands], Awaitable[Any]]
+    restarts_max: int = limits.EDGE_RESTARTS_MAX
+    period_s: float = limits.EDGE_RESTARTS_PERIOD_S
+
+
+def failure_letter(task: str, node: str, held: Held, evidence: Evidence, wall_ns: int) -> Letter:
+    """Return the edge letter of a failed task: evidence, never an outcome."""
+    return Letter(
+        id="",
+        reason="task_failed",
+        stage="task",
+        node=node,
+        producer=held.producer,
+        epoch=held.epoch,
+        topic=None,
+        seq=None,
+        term=None,
+        tick=None,
+        slot=None,
+        harvested_at=None,
+        ttl_ms=None,
+        line=task,
+        digest_before=None,
+        error=evidence,
+        packet=held.data,
+        bagged_at=wall_ns,
+    )
+
+
+async def supervise(
+    child: Child,
+    *,
+    node: str,
+    letters: trio.MemorySendChannel[Any],
+    wall_ns: Callable[[], int],
+    on_spent: Callable[[str], Awaitable[None]],
+) -> None:
+    """Run a child until it returns by itself or its restarts are spent.
+
+    Errors: none but cancellation leaves this function. Shutdown: cancel it, or let the child end.
+    """
+    failures: deque[float] = deque()
+    while True:
+        hands = Hands()
+        try:
+            await child.run(hands)
+        except BaseException as exc:  # noqa: BLE001 a task may fail with anything: R15
+            cancelled = await seal(
+                child.name, exc, hands, node=node, letters=letters, wall_ns=wall_ns
+            )
+            if cancelled is not None:
+                raise cancelled from None
+            why = f"{type(exc).__name__}"
+        else:
+            return
+        now = trio.current_time()
+        failures.append(now)
+        while failures and failures[0] < now - child.period_s:
+            failures.popleft()
+        if len(failures) > child.restarts_max:
+            await on_spent(f"task {child.name} failed {len(failures)} times: {why}")
+            return
+        await trio.sleep(limits.RESTART_DELAY_S)
+
+
+def _part(exc: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """Part what was raised into what must go on its way (cancellation, ^C) and what failed."""
+    passing = (trio.Cancelled, KeyboardInterrupt)
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.split(passing)
+    return (exc, None) if isinstance(exc, passing) else (None, exc)
+
+
+async def seal(
+    task: str,
+    exc: BaseException,
+    hands: Hands,
+    *,
+    node: str,
+    letters: trio.MemorySendChannel[Any],
+    wall_ns: Callable[[], int],
+) -> BaseException | None:
+    """Seal what a task raised with what it held; return what of it was cancellation, to raise."""
+    cancelled, failure = _part(exc)
+    if failure is None or isinstance(failure, ReignLost):
+        return cancelled
+    evidence = evidence_of(failure)
+    log.note("error", "task_failed", task=task, error=f"{evidence.type}: {evidence.message}")
+    with trio.CancelScope(shield=True), trio.move_on_after(limits.STOP_S_MAX):
+        for held in hands.held():
+            letter = failure_letter(task, node, held, evidence, wall_ns())
+            await letters.send(EdgeLetter(letter, None))
+    return cancelled
