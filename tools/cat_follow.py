@@ -130,13 +130,11 @@ class Follower:
             return
         self.time.note(whole.tick, time.monotonic())
         if whole.kind == KEEPALIVE:
-            self._check_patience()
             yield whole
             return
         self._attempts = 0
         self._note_skipped(whole)
         if self._wanted.keep and whole.kind == DELTA and not whole.cells and not whole.removed:
-            self._check_patience()
             return
         yield whole
         self._be_patient_again()  # only now: the time that showing it took is not the node's

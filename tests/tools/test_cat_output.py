@@ -103,6 +103,12 @@ def test_cborseq_is_a_sequence_of_maps_with_values_byte_for_byte(cat: Cat) -> No
     assert b"\x65value\xf9\x4d\x60" in cat.out
 
 
+def test_a_value_that_is_no_cbor_does_not_break_the_sequence(cat: Cat) -> None:
+    with ScriptedNode(saying(snapshot(FULL, 41, [TEMP._replace(value=b"\x82\x01")]))) as node:
+        assert cat(node, "--once", "-o", "cborseq") == 0
+    assert cbor2.loads(cat.out)["cells"]["room/3/temp"]["value"] == b"\x82\x01"
+
+
 def test_diag_shows_the_message_with_its_embedded_values(cat: Cat) -> None:
     with ScriptedNode(saying(FIRST)) as node:
         assert cat(node, "--once", "-o", "diag") == 0
