@@ -1,0 +1,241 @@
+"""The data directory: whose it is, who uses it, and where things lie in it.
+
+Decides that one process at a time uses a directory, that it belongs to the node it says, and what a
+new one looks like. It does not know what ledger, Checkpoints and DLQ say.
+
+    lock            held (flock) while a node runs; holds its pid, for people
+    identity.json   format, cluster, node, incarnation: written last at genesis, so that where it
+                    stands the ledger's first segment stands, and a lost ledger is not a new one
+    ledger/  checkpoints/  archive/  dlq.sqlite
+"""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from rmf import limits
+from rmf.errors import DirectoryInUse, ForeignDirectory, StorageError
+from rmf.storage.files import TMP, fsync_directory, remove_leftovers, replace_durably
+from rmf.storage.framing import FrameFault, FrameReader
+from rmf.storage.segments import (
+    GENESIS,
+    fill_segment,
+    first_serial_of,
+    place_segment,
+    read_header,
+    segments_in,
+)
+
+__all__ = ["DataDirectory", "DataView", "inspect"]
+
+_FORMAT: Final = 1
+_ID_BYTES = 16
+
+
+@attrs.frozen
+class _Identity:
+    cluster: bytes
+    incarnation: bytes
+    node: str
+
+
+@attrs.frozen
+class DataView:
+    """A data directory, an archive or a copy of either, as a tool reads it. `node` is None where
+    nothing says it. `ledgers` and `checkpoints` are the directories to look in."""
+
+    path: Path
+    node: str | None
+    cluster: bytes
+    ledgers: tuple[Path, ...]
+    checkpoints: tuple[Path, ...]
+    dlq_path: Path
+
+
+class DataDirectory:
+    """The data directory of a node that runs: locked until `close`."""
+
+    def __init__(self, path: Path, lock_fd: int, identity: _Identity, *, fresh: bool) -> None:
+        self.path = path
+        self.node = identity.node
+        self.cluster = identity.cluster
+        self.incarnation = identity.incarnation
+        self.fresh = fresh
+        self.ledger_path = path / "ledger"
+        self.checkpoints_path = path / "checkpoints"
+        self.archive_path = path / "archive"
+        self.dlq_path = path / "dlq.sqlite"
+        self.ledgers = (self.ledger_path, self.archive_path)
+        self.checkpoints = (self.checkpoints_path, self.archive_path)
+        self._lock_fd = lock_fd
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        node: str,
+        create: bool = True,
+        first_segment_bytes: int = limits.LEDGER_FIRST_SEGMENT_BYTES,
+    ) -> "DataDirectory":
+        """Lock the directory of this node; with `create`, make it (private to its owner) and hold
+        genesis if there is nothing. `fresh` then says so.
+
+        Raises DirectoryInUse, ForeignDirectory (another node's), StorageError.
+        """
+        if not create and not path.is_dir():
+            raise StorageError(f"{path} is not a directory; expected the data of node {node!r}")
+        try:
+            _make(path)
+            lock_fd = _locked(path)
+        except OSError as exc:
+            raise StorageError(f"{path} cannot be used as data directory: {exc.strerror}") from exc
+        try:
+            return cls._open_locked(path, lock_fd, node, create, first_segment_bytes)
+        except OSError as exc:
+            os.close(lock_fd)
+            raise StorageError(f"{path} cannot be prepared: {exc}") from exc
+        except StorageError:
+            os.close(lock_fd)
+            raise
+
+    @classmethod
+    def _open_locked(
+        cls, path: Path, lock_fd: int, node: str, create: bool, first_segment_bytes: int
+    ) -> "DataDirectory":
+        identity = _identity_in(path)
+        fresh = identity is None
+        if identity is None:
+            if not create:
+                raise StorageError(f"{path} has no identity.json: no factory has run here")
+            identity = _genesis(path, node, first_segment_bytes)
+        if identity.node != node:
+            raise ForeignDirectory(
+                f"{path} belongs to node {identity.node!r} (of cluster {identity.cluster.hex()}), "
+                f"this is node {node!r}. Start with --node {identity.node}, or name another "
+                f"directory with --data."
+            )
+        directory = cls(path, lock_fd, identity, fresh=fresh)
+        for part in (directory.checkpoints_path, directory.archive_path):
+            _make(part)
+            remove_leftovers(part)
+        return directory
+
+    def close(self) -> None:
+        """Let another process have it."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+
+def inspect(path: Path) -> DataView:
+    """Return what there is to read in a data directory (a node may be running in it), in an
+    archive, or in a copy of either. Nothing is locked or changed. Raises StorageError."""
+    try:
+        identity = _identity_in(path)
+        places = (path / "ledger", path / "archive", path)
+        segments = segments_in(*places)
+        if identity is not None:
+            cluster = identity.cluster
+        elif segments:
+            with segments[0].open("rb", buffering=0) as file:
+                cluster = read_header(file.fileno(), segments[0]).cluster
+        else:
+            raise StorageError(
+                f"{path} has neither an identity.json nor segments (*.seg): expected a data "
+                f"directory of RMF, its archive, or a copy of one"
+            )
+    except OSError as exc:
+        raise StorageError(f"{path} cannot be read: {exc.strerror}") from exc
+    node = identity.node if identity else None
+    checkpoints = (path / "checkpoints", path / "archive", path)
+    return DataView(path, node, cluster, places, checkpoints, path / "dlq.sqlite")
+
+
+def _make(path: Path) -> None:
+    """Make a directory, private to its owner, unless it is there; durable when this returns."""
+    if not path.is_dir():
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fsync_directory(path.parent)
+
+
+def _locked(path: Path) -> int:
+    """Return the descriptor that holds the lock. Raises DirectoryInUse."""
+    fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(fd)
+        raise DirectoryInUse(
+            f"{path} is in use by the process {pid}. Stop that one, or name another directory "
+            f"with --data."
+        ) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+
+def _identity_in(path: Path) -> _Identity | None:
+    """Return who this directory belongs to, None if it does not say. Raises StorageError."""
+    place = path / "identity.json"
+    try:
+        found = json.loads(place.read_bytes())
+        form, node = found["format"], found["node"]
+        cluster, incarnation = bytes.fromhex(found["cluster"]), bytes.fromhex(found["incarnation"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as exc:
+        raise StorageError(
+            f"{place} is unreadable ({type(exc).__name__}: {exc}); expected JSON with format, "
+            f"cluster, node and incarnation. Put it back from a backup of this directory: without "
+            f"it nobody can say whose data this is."
+        ) from exc
+    if form != _FORMAT:
+        raise StorageError(
+            f"{place} has the format {form!r}, this version reads {_FORMAT}: use the version of "
+            f"RMF that wrote it, or a later one"
+        )
+    return _Identity(cluster, incarnation, node)
+
+
+def _genesis(path: Path, node: str, first_segment_bytes: int) -> _Identity:
+    """Make a new ledger and then the identity that vouches for it."""
+    identity = _Identity(os.urandom(_ID_BYTES), os.urandom(_ID_BYTES), node)
+    ledger = path / "ledger"
+    _make(ledger)
+    for old in segments_in(ledger):
+        if not _is_unused(old):
+            raise StorageError(
+                f"{path} holds a ledger ({old.name}) but no identity.json. Put that file back from "
+                f"a backup of this directory, or name an empty one with --data."
+            )
+        old.unlink()
+    tmp = ledger / f"first{TMP}"
+    fill_segment(tmp, first_segment_bytes)
+    place_segment(tmp, ledger, identity.cluster, GENESIS)
+    fields = {
+        "format": _FORMAT,
+        "cluster": identity.cluster.hex(),
+        "node": node,
+        "incarnation": identity.incarnation.hex(),
+    }
+    replace_durably(path / "identity.json", json.dumps(fields, indent=2).encode() + b"\n")
+    return identity
+
+
+def _is_unused(segment: Path) -> bool:
+    """Whether a genesis that was interrupted left this segment: the first, without a record."""
+    if first_serial_of(segment) != 1:
+        return False
+    with segment.open("rb", buffering=0) as file:
+        header = read_header(file.fileno(), segment)
+        try:
+            reader = FrameReader(file.fileno(), limits.RECORD_BYTES_MAX)
+            return reader.body_at(header.end) is None
+        except FrameFault:
+            return False

@@ -1,0 +1,110 @@
+"""The few things about files on which durability hangs: whole writes, fsync, renames.
+
+Decides how a byte gets to the disk and how a failure to get it there is named. It knows paths and
+descriptors; it does not know what the bytes mean.
+
+A file is durable once its content *and* the directory entry that names it are fsynced. A file that
+must appear whole is therefore written under a temporary name (`*.tmp`), fsynced, renamed, and its
+directory fsynced: after a crash it is there with all its bytes, or not at all. A write or fsync
+that failed is never tried again: the kernel may have dropped the pages and then says that all is
+well (R17).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rmf import limits
+from rmf.errors import DiskFailed
+
+__all__ = [
+    "TMP",
+    "disk_failed",
+    "failing_disk",
+    "free_bytes",
+    "fsync_directory",
+    "move_durably",
+    "remove_leftovers",
+    "replace_durably",
+    "write_whole",
+    "write_zeros",
+]
+
+TMP = ".tmp"  # how the name of a file ends that is not whole yet: nobody reads it
+_ZEROS = bytes(limits.MIB)
+
+
+def disk_failed(what: str, path: Path, exc: OSError) -> DiskFailed:
+    """Return the DiskFailed for a failed call: what was done, where, and what the system said."""
+    return DiskFailed(
+        f"{what} {path} failed: {exc.strerror or exc}. It is not tried again. Check the disk "
+        f"(space, quota, kernel log), then start the node anew: it verifies what it has."
+    )
+
+
+@contextmanager
+def failing_disk(what: str, path: Path) -> Iterator[None]:
+    """Turn any OSError inside into DiskFailed."""
+    try:
+        yield
+    except OSError as exc:
+        raise disk_failed(what, path, exc) from exc
+
+
+def write_whole(fd: int, data: bytes, offset: int) -> None:
+    """Write all of `data` at `offset`: one pwrite, unless the system takes it in parts."""
+    written = os.pwrite(fd, data, offset)
+    while written < len(data):
+        written += os.pwrite(fd, memoryview(data)[written:], offset + written)
+
+
+def write_zeros(fd: int, start: int, end: int) -> None:
+    """Zero-fill from `start` to `end` and fsync, in steps that leave the disk to others between."""
+    for offset in range(start, end, len(_ZEROS)):
+        write_whole(fd, _ZEROS[: end - offset], offset)
+        os.fdatasync(fd)
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole or not at all, private to its owner."""
+    tmp = path.with_name(path.name + TMP)
+    fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        write_whole(fd, data, 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    tmp.rename(path)
+    fsync_directory(path.parent)
+
+
+def move_durably(paths: list[Path], target: Path) -> None:
+    """Move files of one directory into another of the same file system; both ends are fsynced."""
+    for path in paths:
+        path.rename(target / path.name)
+    if paths:
+        fsync_directory(target)
+        fsync_directory(paths[0].parent)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a crash left unfinished."""
+    for path in directory.glob("*" + TMP):
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def free_bytes(path: Path) -> int:
+    """Return the space that this process may still use on the file system of `path`."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,228 @@
+"""The ledger as it is written (R23): numbered records, group commit, segments that roll.
+
+Decides serials, what `durable_through` says, when a segment is full, and that one failure ends all
+writing. It knows nothing of what records mean. It is called from one thread, the ledger keeper's;
+only `prepare_next` may run in another one meanwhile.
+
+Theory. A batch is one pwrite into space that is zero-filled already, and one fdatasync: nothing
+else moves on the disk. Each record says which serial was durable when it was written, so whoever
+reads it later knows that damage up to there is damage and not a torn tail (R24). The last
+batch has no successor to say so for it; `seal` writes one once there is nothing else to do.
+
+What was read back at start may still be in memory only (the process died, the machine did not), so
+opening fsyncs before it calls anything durable.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from rmf import limits
+from rmf.core.effects import RecordDraft
+from rmf.core.record import ENTRY, SEAL, Record
+from rmf.errors import DiskFailed, LedgerDamaged
+from rmf.storage.files import (
+    TMP,
+    disk_failed,
+    failing_disk,
+    free_bytes,
+    fsync_directory,
+    remove_leftovers,
+    write_whole,
+    write_zeros,
+)
+from rmf.storage.records import VOID_ENTRIES_MAX, record_frame
+from rmf.storage.scan import LedgerScan, Tail
+from rmf.storage.segments import Base, fill_segment, place_segment
+
+__all__ = ["LedgerWriter"]
+
+
+class LedgerWriter:
+    """Appends to the ledger in `path`, from where an exhausted scan found its end.
+
+    Opening cuts the torn tail that the scan found. `boot_ns` returns CLOCK_BOOTTIME, `boot_id`
+    names the boot that it counts from (R6). After the first DiskFailed every call raises it again
+    and nothing is written any more (R17).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        scan: LedgerScan,
+        *,
+        boot_id: bytes,
+        boot_ns: Callable[[], int],
+        segment_bytes: int = limits.LEDGER_SEGMENT_BYTES,
+        inline_segment_bytes: int = limits.LEDGER_FIRST_SEGMENT_BYTES,
+    ) -> None:
+        tail = scan.tail
+        assert tail is not None, "the scan has to be read to its end first"
+        if tail.path.parent != path:
+            raise LedgerDamaged(
+                f"{path} holds no segment; the newest is {tail.path}. Move the segments that "
+                f"belong to {path} back there, or restore them from a backup of this node."
+            )
+        self._path = path
+        self._cluster = scan.cluster
+        self._boot_id = boot_id
+        self._boot_ns = boot_ns
+        self._segment_bytes = segment_bytes
+        self._inline_segment_bytes = inline_segment_bytes
+        self._failure: str | None = None
+        self._fillings = 0
+        self._prepared: Path | None = None
+        self._declined = False  # too little space for a big segment: not asked again until a roll
+        self._preparing = threading.Lock()
+        with failing_disk("opening the ledger", tail.path):
+            self._open(tail, torn=scan.cut is not None)
+
+    def _open(self, tail: Tail, *, torn: bool) -> None:
+        base = tail.base
+        self.durable_through = base.serial
+        self._index, self._term, self._chain = base.index, base.term, base.chain
+        # Of the record at a Checkpoint nothing is known: one seal too many does no harm.
+        self._sealed = tail.last.kind == SEAL if tail.last else base.serial == 0
+        remove_leftovers(self._path)
+        self._enter(tail.path, tail.first_offset, tail.offset)
+        if torn:
+            # Everything behind, so that no record of the old tail can ever follow a new one.
+            write_zeros(self._fd, tail.offset, os.fstat(self._fd).st_size)
+        os.fsync(self._fd)
+        fsync_directory(self._path)
+
+    def _enter(self, path: Path, first_offset: int, offset: int) -> None:
+        """Make this the segment that is written."""
+        self._fd = os.open(path, os.O_RDWR)
+        self._segment = path
+        self._first_offset = first_offset
+        self._offset = offset
+        self._capacity = max(os.fstat(self._fd).st_size, self._inline_segment_bytes)
+
+    @property
+    def place(self) -> Base:
+        """Where the ledger stands: everything up to here is on the disk."""
+        return Base(self.durable_through, self._index, self._term, self._chain)
+
+    @property
+    def wants_next(self) -> bool:
+        """Whether the next segment should be prepared now."""
+        return (
+            self._prepared is None
+            and not self._declined
+            and self._failure is None
+            and self._offset * 4 > self._capacity
+            and not self._preparing.locked()
+        )
+
+    def append(self, drafts: list[RecordDraft]) -> int:
+        """Write these records and fsync once. Returns the serial of the last of them, which is
+        then `durable_through`. Raises DiskFailed."""
+        self._refuse_after_failure()
+        if not drafts:
+            return self.durable_through
+        batch, place = self._encoded(drafts)
+        try:
+            if self._offset + len(batch) > self._capacity and self._offset > self._first_offset:
+                self._roll()
+            write_whole(self._fd, batch, self._offset)
+            os.fdatasync(self._fd)
+        except OSError as exc:
+            raise self._failed("writing", self._segment, exc) from exc
+        self._offset += len(batch)
+        self.durable_through = place.serial
+        self._index, self._term, self._chain = place.index, place.term, place.chain
+        self._sealed = False
+        return place.serial
+
+    def seal(self) -> None:
+        """Say on the disk that everything so far is durable, unless that stands there already.
+        Raises DiskFailed."""
+        self._refuse_after_failure()
+        if not self._sealed:
+            self.append([RecordDraft(SEAL, self._index, self._term, self._chain, b"")])
+            self._sealed = True
+
+    def prepare_next(self) -> bool:
+        """Fill the next segment ahead; to be called in another thread when `wants_next`. Returns
+        whether there is one now: not if another call is at it, nor if the disk is filling up
+        (then a small one is filled when it is needed). Raises DiskFailed."""
+        self._refuse_after_failure()
+        if not self._preparing.acquire(blocking=False):
+            return False
+        try:
+            if self._prepared is not None:
+                return True
+            if free_bytes(self._path) < self._segment_bytes + limits.DISK_SOFT_FREE_BYTES:
+                self._declined = True
+                return False
+            self._fillings += 1
+            tmp = self._path / f"next-{self._fillings}{TMP}"
+            fill_segment(tmp, self._segment_bytes)
+            self._prepared = tmp
+        except OSError as exc:
+            raise self._failed("preparing a segment in", self._path, exc) from exc
+        finally:
+            self._preparing.release()
+        return True
+
+    def close(self) -> None:
+        """Let go of the files. Everything appended is on the disk already."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._failure = self._failure or f"{self._segment}: the ledger is closed"
+
+    def _encoded(self, drafts: list[RecordDraft]) -> tuple[bytes, Base]:
+        """Return the bytes of a batch, and where the ledger stands behind it."""
+        now_ns = self._boot_ns()
+        place = self.place
+        serial, index = place.serial, place.index
+        frames = []
+        for draft in drafts:
+            serial += 1
+            if draft.kind == ENTRY:
+                assert max(0, index - VOID_ENTRIES_MAX) < draft.index <= index + 1
+                place = Base(serial, draft.index, draft.term, draft.chain)
+                index = draft.index
+            assert (draft.index, draft.chain) == (index, place.chain)
+            record = Record(
+                self._cluster,
+                draft.kind,
+                serial,
+                index,
+                draft.term,
+                draft.chain,
+                self.durable_through,
+                self._boot_id,
+                now_ns,
+                draft.body,
+            )
+            frames.append(record_frame(record))
+        return b"".join(frames), Base(serial, index, place.term, place.chain)
+
+    def _roll(self) -> None:
+        """Go on in the next segment: the prepared one, or one filled here and now."""
+        tmp = self._prepared
+        if tmp is not None:
+            self._prepared = None
+        else:
+            tmp = self._path / f"inline{TMP}"
+            size = self._inline_segment_bytes
+            # What little a full disk has left is for records, not for zeros.
+            room = free_bytes(self._path) >= size + limits.DISK_HARD_FREE_BYTES
+            fill_segment(tmp, size if room else 0)
+        path, first_offset = place_segment(tmp, self._path, self._cluster, self.place)
+        os.close(self._fd)
+        self._enter(path, first_offset, first_offset)
+        self._declined = False
+
+    def _refuse_after_failure(self) -> None:
+        if self._failure is not None:
+            raise DiskFailed(self._failure)
+
+    def _failed(self, what: str, path: Path, exc: OSError) -> DiskFailed:
+        failure = disk_failed(what, path, exc)
+        self._failure = str(failure)
+        return failure

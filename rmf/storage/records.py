@@ -1,0 +1,147 @@
+"""Records as bytes, and what makes one record follow another (R23, R24).
+
+Decides how a record is encoded, whether it is the one that belongs at its place, and which records
+can be found behind damage. It knows no files but the descriptor it is asked to search.
+
+A record belongs at its place if cluster, serial, index and chain say so (`Lineage`). The CRC finds
+flipped bits; the lineage finds records that are whole but wrong: misplaced, stale or edited. The
+second kind is never a torn write.
+
+Truncation is logical: an Entry with an index at or below the last one voids the higher ones (Raft:
+they were never committed). How deep it may go is bounded, so that readers can hold what might be
+voided still in bounded memory; the writer keeps to the bound, the readers check it.
+"""
+
+import os
+from typing import Final
+
+import cbor2
+
+from rmf import limits
+from rmf.core.record import ENTRY, HARD, SEAL, Record, chain_of, record_of
+from rmf.storage.framing import HEAD_BYTES, FrameFault, FrameReader, frame_of
+from rmf.storage.segments import Base
+
+__all__ = ["KINDS", "VOID_ENTRIES_MAX", "Lineage", "durable_behind", "record_frame"]
+
+# How many Entries one Entry may void. A reign has ENTRIES_IN_FLIGHT uncommitted at most, so this
+# is hundreds of reigns in a row that commit nothing.
+VOID_ENTRIES_MAX: Final = 1024
+KINDS: Final = frozenset({ENTRY, HARD, SEAL})
+_SEARCH_BYTES = 1 * limits.MIB
+
+
+def record_frame(record: Record) -> bytes:
+    """Return the frame of a record. The body, which may be megabytes, is not encoded again."""
+    head = cbor2.dumps(
+        [
+            record.cluster,
+            record.kind,
+            record.serial,
+            record.index,
+            record.term,
+            record.chain,
+            record.durable_through,
+            record.boot_id,
+            record.boot_ns,
+        ]
+    )
+    return frame_of(b"\x8a" + head[1:], _bytes_head(len(record.body)), record.body)
+
+
+def _bytes_head(length: int) -> bytes:
+    """Return the CBOR head of a byte string."""
+    if length < 24:
+        return bytes((0x40 + length,))
+    if length < 0x100:
+        return bytes((0x58, length))
+    if length < 0x10000:
+        return b"\x59" + length.to_bytes(2, "big")
+    return b"\x5a" + length.to_bytes(4, "big")
+
+
+class Lineage:
+    """Where a ledger stands while its records are read one by one.
+
+    Invariant: `_chains[i]` is the chain of the Entry `_first + i`, the last one that of `index`.
+    """
+
+    def __init__(self, cluster: bytes, base: Base) -> None:
+        self.serial = base.serial
+        self.index = base.index
+        self.term = base.term
+        self._cluster = cluster
+        self._first = base.index
+        self._chains = [base.chain]
+
+    @property
+    def base(self) -> Base:
+        """The place itself, as a Base."""
+        return Base(self.serial, self.index, self.term, self._chains[-1])
+
+    def stands_at(self, place: Base) -> bool:
+        """Whether this is the place (the chain covers the term)."""
+        return (place.serial, place.index, place.chain) == (
+            self.serial,
+            self.index,
+            self._chains[-1],
+        )
+
+    def fault_of(self, record: Record) -> str | None:
+        """Return why this record is not the next one, or None if it is."""
+        if record.serial != self.serial + 1:
+            return f"this is record {record.serial}, at the place of another"
+        if record.durable_through >= record.serial:
+            return f"record {record.serial} says that {record.durable_through} came before it"
+        if record.kind != ENTRY:
+            if (record.index, record.chain) != (self.index, self._chains[-1]):
+                return f"its index {record.index} or its chain is not that of Entry {self.index}"
+            return None
+        if not self._first < record.index <= self.index + 1:
+            return f"its index is {record.index}, after {self.index}"
+        before = self._chains[record.index - 1 - self._first]
+        if chain_of(before, self._cluster, record.index, record.term, record.body) != record.chain:
+            return f"the chain of Entry {record.index} does not follow from the one before"
+        return None
+
+    def follow(self, record: Record) -> None:
+        """Stand behind this record, which has no fault."""
+        self.serial = record.serial
+        if record.kind != ENTRY:
+            return
+        del self._chains[record.index - self._first :]
+        self._chains.append(record.chain)
+        self.index, self.term = record.index, record.term
+        if len(self._chains) > 2 * VOID_ENTRIES_MAX:
+            dropped = len(self._chains) - VOID_ENTRIES_MAX - 1
+            del self._chains[:dropped]
+            self._first += dropped
+
+
+def durable_behind(fd: int, offset: int, cluster: bytes, serial: int) -> int:
+    """Return the highest `durable_through` of all valid records that begin behind `offset`, where
+    the record `serial` could not be read; 0 if there are none.
+
+    Candidates are the places where a record of this cluster would begin, so one look through the
+    bytes finds them all, whatever the damage did to lengths.
+    """
+    mark = b"\x8a" + _bytes_head(len(cluster)) + cluster
+    reader = FrameReader(fd, limits.RECORD_BYTES_MAX, 4 * limits.KIB)
+    highest = 0
+    while chunk := os.pread(fd, _SEARCH_BYTES, offset):
+        at = chunk.find(mark)
+        while at >= 0:
+            record = _record_at(reader, offset + at - HEAD_BYTES)
+            if record is not None and serial < record.serial > record.durable_through:
+                highest = max(highest, record.durable_through)
+            at = chunk.find(mark, at + 1)
+        offset += max(len(chunk) - len(mark) + 1, 1)
+    return highest
+
+
+def _record_at(reader: FrameReader, offset: int) -> Record | None:
+    try:
+        body = reader.body_at(offset)
+        return record_of(body) if body is not None else None
+    except (FrameFault, ValueError, OSError):
+        return None

@@ -1,0 +1,112 @@
+"""What the tests of the ledger share: drafts that follow each other, and ledgers in a directory."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cbor2
+
+from rmf.core.effects import RecordDraft
+from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, Record, chain_of
+from rmf.storage.directory import DataDirectory
+from rmf.storage.ledger import LedgerWriter
+from rmf.storage.scan import LedgerScan
+from rmf.storage.segments import GENESIS, Base
+
+BOOT_ID = b"b" * 16
+BOOT_NS = 12_345
+SEGMENT_BYTES = 2048
+
+
+class Drafts:
+    """Drafts as a core would make them, each following the one before."""
+
+    def __init__(self, cluster: bytes) -> None:
+        self.cluster = cluster
+        self.index = 0
+        self.term = 1
+        self.chains = [GENESIS_CHAIN]
+
+    def entry(self, body: bytes) -> RecordDraft:
+        self.index += 1
+        chain = chain_of(self.chains[-1], self.cluster, self.index, self.term, body)
+        self.chains.append(chain)
+        return RecordDraft(ENTRY, self.index, self.term, chain, body)
+
+    def hard(self) -> RecordDraft:
+        body = cbor2.dumps([self.term, "n1"])
+        return RecordDraft(HARD, self.index, self.term, self.chains[-1], body)
+
+    def void_after(self, index: int) -> None:
+        """Go on behind `index`, in a new term."""
+        self.index = index
+        self.term += 1
+        del self.chains[index + 1 :]
+
+
+class Ledger:
+    """A data directory with its writer, and the drafts that fit it."""
+
+    def __init__(self, path: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.path = path
+        self.segment_bytes = self.inline_bytes = segment_bytes
+        self.directory = DataDirectory.open(path, node="n1", first_segment_bytes=segment_bytes)
+        self.cluster = self.directory.cluster
+        self.drafts = Drafts(self.cluster)
+        self.writer = self.opened()
+
+    def opened(self) -> LedgerWriter:
+        scan = self.scan()
+        list(scan)
+        return LedgerWriter(
+            self.directory.ledger_path,
+            scan,
+            boot_id=BOOT_ID,
+            boot_ns=lambda: BOOT_NS,
+            segment_bytes=self.segment_bytes,
+            inline_segment_bytes=self.inline_bytes,
+        )
+
+    def reopen(self) -> None:
+        """Stop the writer and start another, as a restart does."""
+        self.writer.close()
+        self.writer = self.opened()
+
+    def scan(self, base: Base = GENESIS) -> LedgerScan:
+        return LedgerScan(self.directory.ledgers, self.cluster, base)
+
+    def records(self, base: Base = GENESIS) -> list[Record]:
+        return list(self.scan(base))
+
+    def entries(self, *bodies: bytes) -> int:
+        """Append one batch of Entries."""
+        return self.writer.append([self.drafts.entry(body) for body in bodies])
+
+    @property
+    def segments(self) -> list[Path]:
+        return sorted(self.directory.ledger_path.glob("*.seg"))
+
+    def close(self) -> None:
+        self.writer.close()
+        self.directory.close()
+
+
+@contextmanager
+def ledger_in(path: Path, segment_bytes: int = SEGMENT_BYTES) -> Iterator[Ledger]:
+    ledger = Ledger(path, segment_bytes)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def file_bytes_limit(file_bytes: int) -> Iterator[None]:
+    """No file of this process may grow beyond that: the next write there fails (EFBIG)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

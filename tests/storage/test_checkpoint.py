@@ -1,0 +1,195 @@
+"""storage/checkpoint: whole or not at all, and never used before it is verified (R25)."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cbor2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmf.errors import CheckpointDamaged, DiskFailed, ForeignDirectory
+from rmf.storage.checkpoint import (
+    CellRow,
+    CheckpointWriter,
+    base_of,
+    head_of,
+    load,
+    newest,
+    prune,
+)
+from rmf.storage.framing import frame_of
+from rmf.storage.segments import Base
+from tests.storage.ledger_kit import file_bytes_limit
+
+CLUSTER = b"c" * 16
+
+
+def head(index: int = 7, **more: Any) -> dict[str, Any]:
+    return {"serial": index + 2, "index": index, "term": 1, "chain": b"h" * 16, **more}
+
+
+def cell(key: str, value: bytes = b"\x01") -> CellRow:
+    return (key, value, 1, 2, 3, "probe", 1_700_000_000_000_000_000, 9)
+
+
+def written(path: Path, slices: list[list[CellRow]], index: int = 7, **more: Any) -> Path:
+    writer = CheckpointWriter(path, CLUSTER, head(index, **more))
+    for cells in slices:
+        writer.add(cells)
+    return writer.finish()
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[CellRow]]:
+    found, cells = load(path, CLUSTER)
+    return found, list(cells)
+
+
+def test_what_was_written_is_loaded(tmp_path: Path) -> None:
+    slices = [[cell("a"), cell("b", b"\x02" * 300)], [], [cell("c")]]
+    path = written(tmp_path, slices, tables={"producers": [["p", 1, b"x"]]}, digest=b"d")
+    assert path == tmp_path / "00000000000000000007.ckpt"
+    assert list(tmp_path.iterdir()) == [path]
+    expected = head(tables={"producers": [["p", 1, b"x"]]}, digest=b"d")
+    assert read(path) == (expected, [cell("a"), cell("b", b"\x02" * 300), cell("c")])
+    assert head_of(path, CLUSTER) == expected
+    assert base_of(expected, path) == Base(9, 7, 1, b"h" * 16)
+
+
+def test_an_empty_world_has_a_checkpoint_too(tmp_path: Path) -> None:
+    assert read(written(tmp_path, [])) == (head(), [])
+
+
+@given(st.dictionaries(st.text(max_size=5), st.binary(max_size=50)), st.integers(1, 4))
+@settings(deadline=None, max_examples=40)
+def test_any_cells_in_any_slices_come_back(world: dict[str, bytes], size: int) -> None:
+    cells = [cell(key, value) for key, value in sorted(world.items())]
+    slices = [cells[n : n + size] for n in range(0, len(cells), size)]
+    with TemporaryDirectory() as path:
+        assert read(written(Path(path), slices))[1] == cells
+
+
+def test_big_cells_are_cut_into_slices_of_their_own(tmp_path: Path) -> None:
+    cells = [cell(key, key.encode() * 700_000) for key in "abcde"]
+    path = written(tmp_path, [cells])
+    assert read(path)[1] == cells
+    with pytest.raises(CheckpointDamaged):  # the last slice alone is damaged: the place says so
+        flipped(path, path.stat().st_size - 100_000)
+
+
+def flipped(path: Path, offset: int, bit: int = 0) -> None:
+    """Load with one bit flipped, then put it right again."""
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[offset] ^= 1 << bit
+    path.write_bytes(changed)
+    try:
+        read(path)
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_anywhere_is_found(tmp_path: Path) -> None:
+    path = written(tmp_path, [[cell("a"), cell("b")], [cell("c")]])
+    for offset in range(path.stat().st_size):
+        with pytest.raises(CheckpointDamaged, match=rf"{path}, byte \d+: "):
+            flipped(path, offset, offset % 8)
+    assert len(read(path)[1]) == 3
+
+
+@pytest.mark.slow
+def test_a_file_cut_short_or_lengthened_anywhere_is_found(tmp_path: Path) -> None:
+    path = written(tmp_path, [[cell("a"), cell("b")], [cell("c")]])
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(CheckpointDamaged):
+            load(path, CLUSTER)
+    for more in (b"\0", b"x", content[-60:]):
+        path.write_bytes(content + more)
+        with pytest.raises(CheckpointDamaged):
+            load(path, CLUSTER)
+
+
+def test_slices_left_out_or_swapped_are_found_though_each_is_whole(tmp_path: Path) -> None:
+    path = written(tmp_path, [[cell("a")], [cell("b")], [cell("c")]])
+    content = path.read_bytes()
+    a, b, c = (frame_of(cbor2.dumps([1, [cell(key)]])) for key in "abc")
+    assert a + b + c in content
+    start, end = content.index(a), content.index(c) + len(c)
+    for changed in (a + c, a + c + b, a + a + b + c, b + c, b""):
+        path.write_bytes(content[:start] + changed + content[end:])
+        with pytest.raises(CheckpointDamaged, match="digest"):
+            load(path, CLUSTER)
+
+
+def test_cells_out_of_order_are_found(tmp_path: Path) -> None:
+    path = written(tmp_path, [[cell("b")], [cell("a")]])
+    with pytest.raises(CheckpointDamaged, match="no order"):
+        read(path)
+
+
+def test_a_renamed_checkpoint_is_found(tmp_path: Path) -> None:
+    path = written(tmp_path, [[cell("a")]])
+    other = path.rename(path.with_name(f"{8:020d}.ckpt"))
+    with pytest.raises(CheckpointDamaged, match="Entry 7, renamed"):
+        load(other, CLUSTER)
+
+
+def test_the_checkpoint_of_another_cluster_is_found(tmp_path: Path) -> None:
+    path = written(tmp_path, [[cell("a")]])
+    with pytest.raises(ForeignDirectory, match=(b"d" * 16).hex()):
+        load(path, b"d" * 16)
+
+
+def test_a_checkpoint_that_is_gone_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointDamaged, match="No such file"):
+        load(tmp_path / f"{8:020d}.ckpt", CLUSTER)
+
+
+def test_a_head_that_does_not_say_where_it_stands_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointDamaged, match="where it stands"):
+        CheckpointWriter(tmp_path, CLUSTER, {"index": 7})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_aborted_checkpoint_leaves_nothing(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path, CLUSTER, head())
+    writer.add([cell("a")])
+    writer.abort()
+    writer.abort()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path, CLUSTER, head())
+    with file_bytes_limit(1000), pytest.raises(DiskFailed):
+        writer.add([cell("a", b"x" * 2000)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_disk_does_not_hold_is_not_given_a_name(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path, CLUSTER, head())
+    writer.add([cell("a"), cell("b")])
+    tmp = next(tmp_path.iterdir())
+    with tmp.open("r+b") as file:
+        file.seek(50)
+        file.write(b"\xff")
+    with pytest.raises(CheckpointDamaged):
+        writer.finish()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_newest_come_first_and_the_others_go_to_the_archive(tmp_path: Path) -> None:
+    place, archive = tmp_path / "checkpoints", tmp_path / "archive"
+    place.mkdir()
+    archive.mkdir()
+    paths = [written(place, [], index) for index in (9, 100, 11, 1000)]
+    (place / "notes.txt").write_text("a file of somebody's")
+    assert [int(path.stem) for path in newest(place)] == [1000, 100, 11, 9]
+    assert [int(path.stem) for path in prune(place, archive, keep=2)] == [11, 9]
+    assert newest(place) == [paths[3], paths[1]]
+    assert [int(path.stem) for path in newest(place, archive)] == [1000, 100, 11, 9]
+    assert prune(place, archive, keep=2) == []

@@ -1,0 +1,221 @@
+"""storage/ledger: what is appended is there, in order, once; and a failed disk ends it all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cbor2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmf.core.effects import RecordDraft
+from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, SEAL, Record
+from rmf.errors import DiskFailed, LedgerDamaged
+from rmf.storage.files import move_durably
+from rmf.storage.records import VOID_ENTRIES_MAX, record_frame
+from tests.storage.ledger_kit import (
+    BOOT_ID,
+    BOOT_NS,
+    SEGMENT_BYTES,
+    Ledger,
+    file_bytes_limit,
+    ledger_in,
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with ledger_in(tmp_path / "n1") as made:
+        yield made
+
+
+def test_what_was_appended_is_read_back_numbered_and_dated(ledger: Ledger) -> None:
+    drafts = [ledger.drafts.hard(), ledger.drafts.entry(b"one"), ledger.drafts.entry(b"two")]
+    assert ledger.writer.append(drafts) == 3
+    records = ledger.records()
+    assert [(r.kind, r.serial, r.index, r.body) for r in records] == [
+        (HARD, 1, 0, drafts[0].body),
+        (ENTRY, 2, 1, b"one"),
+        (ENTRY, 3, 2, b"two"),
+    ]
+    assert {(r.cluster, r.boot_id, r.boot_ns, r.term) for r in records} == {
+        (ledger.cluster, BOOT_ID, BOOT_NS, 1)
+    }
+
+
+@pytest.mark.parametrize("length", [0, 23, 24, 255, 256, 65_535, 65_536])
+def test_a_record_is_encoded_as_the_array_that_it_is(length: int) -> None:
+    record = Record(b"c" * 16, ENTRY, 9, 7, 1, GENESIS_CHAIN, 8, BOOT_ID, BOOT_NS, b"x" * length)
+    fields = [getattr(record, name) for name in Record.__match_args__]
+    assert record_frame(record)[8:] == cbor2.dumps(fields)
+
+
+def test_durable_through_names_the_last_record_of_the_batch_before(ledger: Ledger) -> None:
+    ledger.entries(b"1", b"2")
+    ledger.entries(b"3")
+    ledger.entries(b"4", b"5")
+    assert [r.durable_through for r in ledger.records()] == [0, 0, 2, 3, 3]
+    assert ledger.writer.durable_through == 5
+
+
+def test_a_seal_says_once_that_everything_is_durable(ledger: Ledger) -> None:
+    ledger.writer.seal()
+    assert ledger.records() == []
+    ledger.entries(b"1", b"2")
+    ledger.writer.seal()
+    ledger.writer.seal()
+    last = ledger.records()[-1]
+    assert (last.kind, last.serial, last.index, last.durable_through) == (SEAL, 3, 2, 2)
+    ledger.reopen()
+    ledger.writer.seal()
+    assert len(ledger.records()) == 3
+
+
+def test_nothing_appended_is_nothing_written(ledger: Ledger) -> None:
+    assert ledger.writer.append([]) == 0
+    assert ledger.records() == []
+
+
+def test_full_segments_roll_and_keep_their_order(ledger: Ledger) -> None:
+    bodies = [bytes([n]) * 500 for n in range(12)]
+    for body in bodies:
+        ledger.entries(body)
+    assert len(ledger.segments) == 4
+    assert {path.stat().st_size for path in ledger.segments} == {SEGMENT_BYTES}
+    assert [r.body for r in ledger.records()] == bodies
+
+
+def test_a_batch_longer_than_a_segment_stays_in_one(ledger: Ledger) -> None:
+    bodies = [bytes([n]) * 500 for n in range(12)]
+    ledger.entries(*bodies)
+    ledger.entries(b"behind")
+    assert len(ledger.segments) == 2
+    ledger.reopen()
+    ledger.entries(b"last")
+    assert [r.body for r in ledger.records()] == [*bodies, b"behind", b"last"]
+
+
+def test_a_segment_prepared_ahead_is_the_next_one(ledger: Ledger) -> None:
+    wanted = [ledger.writer.wants_next]
+    ledger.entries(b"x" * 1000)
+    wanted.append(ledger.writer.wants_next)
+    assert ledger.writer.prepare_next()
+    wanted.append(ledger.writer.wants_next)
+    prepared = next(ledger.directory.ledger_path.glob("*.tmp")).stat().st_ino
+    ledger.entries(b"y" * 1000)
+    assert wanted == [False, True, False]
+    assert ledger.segments[-1].stat().st_ino == prepared
+    assert [r.body[:1] for r in ledger.records()] == [b"x", b"y"]
+
+
+def test_on_a_disk_that_fills_up_no_big_segment_is_prepared(ledger: Ledger) -> None:
+    ledger.segment_bytes = 2**60
+    ledger.reopen()
+    ledger.entries(b"x" * 1000)
+    assert not ledger.writer.prepare_next()
+    assert not ledger.writer.wants_next
+    ledger.entries(b"y" * 1000)
+    assert len(ledger.records()) == 2
+
+
+def test_what_a_crash_left_half_prepared_goes(ledger: Ledger) -> None:
+    (ledger.directory.ledger_path / "next-1.tmp").write_bytes(b"half")
+    ledger.reopen()
+    assert list(ledger.directory.ledger_path.glob("*.tmp")) == []
+
+
+def test_a_later_entry_with_a_lower_index_voids_the_higher_ones(ledger: Ledger) -> None:
+    ledger.entries(b"1", b"2", b"3")
+    ledger.drafts.void_after(1)
+    ledger.writer.append([ledger.drafts.entry(b"2'"), ledger.drafts.hard()])
+    ledger.entries(b"3'")
+    ledger.reopen()
+    ledger.entries(b"4'")
+    found = [(r.index, r.body) for r in ledger.records() if r.kind == ENTRY]
+    assert found == [(1, b"1"), (2, b"2"), (3, b"3"), (2, b"2'"), (3, b"3'"), (4, b"4'")]
+
+
+def test_a_void_deeper_than_readers_can_follow_is_our_bug(ledger: Ledger) -> None:
+    ledger.entries(*[b""] * (VOID_ENTRIES_MAX + 2))
+    ledger.drafts.void_after(1)
+    with pytest.raises(AssertionError):
+        ledger.entries(b"too deep")
+    assert len(ledger.records()) == VOID_ENTRIES_MAX + 2
+
+
+def test_the_deepest_void_is_read_back(ledger: Ledger) -> None:
+    ledger.entries(*[b""] * 3000)
+    ledger.drafts.void_after(3000 - VOID_ENTRIES_MAX)
+    ledger.entries(b"deep")
+    assert ledger.records()[-1].index == 3001 - VOID_ENTRIES_MAX
+
+
+def test_a_disk_that_failed_once_is_never_written_again(ledger: Ledger) -> None:
+    ledger.entries(b"kept")
+    with file_bytes_limit(SEGMENT_BYTES), pytest.raises(DiskFailed, match="File too large"):
+        ledger.entries(b"x" * SEGMENT_BYTES)
+    before = [path.read_bytes() for path in ledger.segments]
+    for call in (lambda: ledger.entries(b"y"), ledger.writer.seal, ledger.writer.prepare_next):
+        with pytest.raises(DiskFailed, match="not tried again"):
+            call()
+    assert [path.read_bytes() for path in ledger.segments] == before
+    assert not ledger.writer.wants_next
+    assert [r.body for r in ledger.records()] == [b"kept"]
+
+
+def test_a_disk_that_fails_while_a_segment_is_prepared_ends_writing_too(ledger: Ledger) -> None:
+    ledger.entries(b"x" * 1000)
+    with file_bytes_limit(SEGMENT_BYTES // 2), pytest.raises(DiskFailed):
+        ledger.writer.prepare_next()
+    with pytest.raises(DiskFailed):
+        ledger.entries(b"y")
+
+
+def test_a_closed_ledger_refuses(ledger: Ledger) -> None:
+    ledger.writer.close()
+    with pytest.raises(DiskFailed, match="closed"):
+        ledger.entries(b"x")
+    ledger.writer.close()
+
+
+def test_a_ledger_whose_newest_segment_was_moved_away_is_not_written(ledger: Ledger) -> None:
+    ledger.entries(b"x")
+    ledger.writer.close()
+    move_durably(ledger.segments, ledger.directory.archive_path)
+    with pytest.raises(LedgerDamaged, match="holds no segment"):
+        ledger.opened()
+
+
+_STEP = st.one_of(
+    st.lists(st.binary(max_size=600), min_size=1, max_size=6),
+    st.sampled_from(["reopen", "seal", "prepare"]),
+)
+
+
+@pytest.mark.slow
+@given(st.lists(_STEP, max_size=12))
+@settings(deadline=None, max_examples=40)
+def test_whatever_is_appended_and_however_often_reopened_the_same_is_read(
+    steps: list[list[bytes] | str],
+) -> None:
+    with TemporaryDirectory() as path, ledger_in(Path(path), 1024) as ledger:
+        expected: list[RecordDraft] = []
+        for step in steps:
+            if step == "reopen":
+                ledger.reopen()
+            elif step == "seal":
+                ledger.writer.seal()
+            elif step == "prepare":
+                ledger.writer.prepare_next()
+            else:
+                bodies = step if isinstance(step, list) else []
+                batch = [ledger.drafts.hard(), *map(ledger.drafts.entry, bodies)]
+                ledger.writer.append(batch)
+                expected += batch
+        records = ledger.records()
+        assert [r.serial for r in records] == list(range(1, len(records) + 1))
+        drafts = [
+            RecordDraft(r.kind, r.index, r.term, r.chain, r.body) for r in records if r.kind != SEAL
+        ]
+        assert drafts == expected
