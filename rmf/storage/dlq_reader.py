@@ -19,7 +19,7 @@ from rmf import limits
 from rmf.core import topics
 from rmf.core.bag import Evidence, Letter
 from rmf.errors import StorageError
-from rmf.storage.dlq_schema import LETTER_COLUMNS, failures, meta_of, open_reading
+from rmf.storage.dlq_schema import LETTER_COLUMNS, failures, fetch, meta_of, open_reading
 
 __all__ = ["DlqReader", "Group", "Stats", "StoredLetter", "stats_of"]
 
@@ -97,9 +97,9 @@ class DlqReader:
     def groups(self, *, after: str = "", limit: int = limits.DLQ_PAGE_LETTERS) -> list[Group]:
         """Return up to `limit` groups by their names, from the one that follows `after`."""
         with failures(self._path):
-            found = self._db.execute(
-                "SELECT * FROM groups WHERE grp > ? ORDER BY grp LIMIT ?", (after, limit)
-            ).fetchall()
+            found = fetch(
+                self._db, "SELECT * FROM groups WHERE grp > ? ORDER BY grp LIMIT ?", (after, limit)
+            )
         return [Group(*row) for row in found]
 
     def letters(
@@ -131,10 +131,11 @@ class DlqReader:
         where = " AND ".join(text for text, _ in used) or "true"
         order = "DESC" if newest_first else "ASC"
         with failures(self._path):
-            rows = self._db.execute(
+            rows = fetch(
+                self._db,
                 f"SELECT row FROM letters WHERE {where} ORDER BY row {order} LIMIT ?",  # noqa: S608
                 (*(value for _, value in used), limit),
-            ).fetchall()
+            )
         return self._fetch(row for (row,) in rows)
 
     def show(self, letter_id: str) -> StoredLetter | None:
@@ -153,7 +154,7 @@ class DlqReader:
 
     def _one(self, where: str, value: str | int) -> StoredLetter | None:
         with failures(self._path):
-            found = self._db.execute(f"{_SELECT} WHERE {where}", (value,)).fetchall()
+            found = fetch(self._db, f"{_SELECT} WHERE {where}", (value,))
         return _stored(found[0]) if found else None
 
 

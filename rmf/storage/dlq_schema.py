@@ -9,7 +9,7 @@ kind is an error at once, not a surprise to whoever reads the file a year later.
 one writing connection only (the node's), everybody else opens it read-only (`sqlite3 -readonly`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ __all__ = [
     "SCHEMA",
     "SCHEMA_VERSION",
     "failures",
+    "fetch",
     "meta_of",
     "open_reading",
     "open_writing",
@@ -208,15 +209,21 @@ def _probed(path: Path, options: str) -> apsw.Connection:
     return db
 
 
+def fetch(db: apsw.Connection, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Return all rows of a query: no read stays open, so none holds up the writer's log."""
+    rows: list[Any] = db.execute(sql, values).fetchall()
+    return rows
+
+
 def meta_of(db: apsw.Connection, path: Path) -> dict[str, Any]:
     """Return the facts in `meta`; empty if the file holds no table at all.
 
     Raises StorageError if the file is something else, or of a newer schema.
     """
     with failures(path):
-        if not db.execute("SELECT 1 FROM sqlite_schema").fetchall():
+        if not fetch(db, "SELECT 1 FROM sqlite_schema"):
             return {}
-        meta = dict(db.execute("SELECT name, value FROM meta").fetchall())
+        meta: dict[str, Any] = dict(fetch(db, "SELECT name, value FROM meta"))
     found = meta.get("schema_version")
     if found != SCHEMA_VERSION:
         raise StorageError(

@@ -247,18 +247,18 @@ def test_tail_says_when_another_node_answers(store: DlqStore, tmp_path: Path, ru
     path = tmp_path / "n2" / DLQ_FILE
     path.parent.mkdir()
     other = DlqStore.open(path, cluster=CLUSTER, node="n2")
-    other.put_line([letter(1)], 1)
+    other.put_line([letter(n) for n in range(11, 21)], 20)
 
     def second(peer: Peer) -> None:
         answering(path, 2, node="n2")(peer)
-        other.put_line([letter(2)], 2)
+        other.put_line([letter(21)], 21)
 
     with ScriptedNode(
         answering(tmp_path / DLQ_FILE, 2), second, answering(path, 2, node="n2")
     ) as node:
         found = run("tail", "--limit", "0", "-n", "1", "-c", node.text)
     other.close()
-    assert [x["letter"] for x in found.objects] == ["3.2.0"]
+    assert [x["letter"] for x in found.objects] == ["3.21.0"]
     assert "n2 answers in place of n1" in found.err
 
 
