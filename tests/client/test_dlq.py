@@ -85,7 +85,7 @@ def test_a_final_refusal_ends_a_tail() -> None:
 def test_a_letter_without_its_row_is_the_nodes_fault() -> None:
     class Rowless(Rows):
         def ask(self, subject: str, query: Body) -> Iterator[Body]:
-            yield {"letter": "3.1.0"}
+            yield {"letter": "3.1.0", "subject": subject, "query": query}
 
     with pytest.raises(ProtocolFault, match="without its row"):
         rows(walk(Rowless(0), {}, 1))
