@@ -1,0 +1,70 @@
+"""Write what is generated in `protocol/`: vectors, sessions, and the tables of its README.
+
+    python -m tools.rmf_vectors            write
+    python -m tools.rmf_vectors --check    write nothing; exit 1 and name what is out of date
+
+The output is the same, byte for byte, wherever and whenever it runs. It is a command for people who
+change the protocol, so it works in a checkout, not in an installed copy.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tools.vectors.bad import bad_entries
+from tools.vectors.good import good_entries
+from tools.vectors.sessions import session_entries
+from tools.vectors.streams import stream_entries
+from tools.vectors.tables import replaced
+
+__all__ = ["generated", "main"]
+
+PROTOCOL = Path(__file__).parent.parent / "protocol"
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Give each generated file with the text it must hold."""
+    vectors = {
+        "good": good_entries(),
+        "bad": bad_entries(),
+        "streams": stream_entries(),
+        "sessions": session_entries(),
+    }
+    for name, entries in vectors.items():
+        yield PROTOCOL / "vectors" / f"{name}.json", _json(entries)
+    readme = PROTOCOL / "README.md"
+    yield readme, replaced(readme.read_text(encoding="utf-8"))
+
+
+def _json(entries: list[dict[str, Any]]) -> str:
+    """Return entries as JSON, one a line: a changed vector is a changed line."""
+    ids = [entry["id"] for entry in entries]
+    assert len(set(ids)) == len(ids)
+    lines = [json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in entries]
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="rmf_vectors", description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if out of date")
+    args = parser.parse_args(argv)
+    code = 0
+    for path, text in generated():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        if args.check:
+            print(f"{path}: out of date: run python -m tools.rmf_vectors", file=sys.stderr)
+            code = 1
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(f"{path}: written")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""CBOR for people: diagnostic notation (RFC 8949 §8) and annotated hex, of well-formed items.
+
+It decides how frames look in `protocol/`, and knows CBOR, not messages.
+"""
+
+import json
+import math
+from typing import Any
+
+__all__ = ["annotated", "diag"]
+
+_LINE_BYTES = 16  # of hex on a line
+
+
+def diag(value: Any) -> str:
+    """Return a decoded value in diagnostic notation, on one line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bytes):
+        return f"h'{value.hex()}'"
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(diag, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{diag(k)}: {diag(v)}" for k, v in value.items()) + "}"
+    assert isinstance(value, int), type(value)
+    return str(value)
+
+
+def _float(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return repr(value)
+
+
+def annotated(data: bytes) -> list[str]:
+    """Return one line for each head of an item, indented by depth: bytes, then what they say."""
+    lines, end = _item(data, 0, "")
+    assert end == len(data)
+    return lines
+
+
+def _item(data: bytes, at: int, indent: str) -> tuple[list[str], int]:
+    """Return the lines of the item at `at`, and the offset behind it."""
+    major, argument, behind = _head(data, at)
+    if major in {2, 3}:
+        end = behind + argument
+        return _string(data[at:behind], data[behind:end], indent, is_text=major == 3), end
+    if major not in _WORDS:
+        return [_line(indent, data[at:behind], _scalar(major, argument))], behind
+    lines = [_line(indent, data[at:behind], _WORDS[major].format(argument))]
+    for _ in range(argument * (major - 3)):
+        inner, behind = _item(data, behind, indent + "  ")
+        lines += inner
+    return lines, behind
+
+
+def _string(head: bytes, body: bytes, indent: str, *, is_text: bool) -> list[str]:
+    """Return the lines of a string: one where it is short, else the head's and the body's."""
+    said = diag(body.decode()) if is_text else diag(body)
+    if len(head + body) <= _LINE_BYTES:
+        return [_line(indent, head + body, said)]
+    parts = [body[i : i + _LINE_BYTES] for i in range(0, len(body), _LINE_BYTES)]
+    return [_line(indent, head, said), *[_line(indent + "  ", part, "") for part in parts]]
+
+
+_WORDS = {4: "array of {}", 5: "map of {}"}
+
+
+def _line(indent: str, data: bytes, said: str) -> str:
+    return f"{indent + data.hex(' '):<58}{'# ' if said else ''}{said}".rstrip()
+
+
+def _scalar(major: int, argument: int) -> str:
+    if major == 7:
+        return {20: "false", 21: "true", 22: "null"}.get(argument, "float")
+    return str(argument if major == 0 else -1 - argument)
+
+
+def _head(data: bytes, at: int) -> tuple[int, int, int]:
+    major, info = data[at] >> 5, data[at] & 31
+    if info < 24:
+        return major, info, at + 1
+    size = 1 << (info - 24)
+    return major, int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
