@@ -21,7 +21,7 @@ from typing import Literal, TextIO
 
 from rmf import limits
 
-__all__ = ["Level", "Log", "configure", "flush", "note"]
+__all__ = ["Format", "Level", "Log", "configure", "flush", "note"]
 
 LOG_REPEAT_S = 10.0  # identical facts within this time are counted, not written
 LOG_DISTINCT_MAX = 256  # facts being counted at a time; beyond: the oldest count is told and ends
@@ -61,8 +61,9 @@ class Log:
         self._counts: dict[_Fact, tuple[int, int]] = {}
         self._lock = threading.Lock()  # the keepers' threads have things to say, too
 
-    def note(self, level: Level, event: str, /, **fields: object) -> None:
-        """Write a fact: `event` is a stable key, the fields are what it is about.
+    def note(self, level: str, event: str, /, **fields: object) -> None:
+        """Write a fact: debug, info, warning or error; `event` is a stable key, the fields are
+        what it is about.
 
         Fields are text, numbers, booleans or None; anything else is shown by its type alone.
         """
@@ -223,7 +224,7 @@ def configure(
     _log = Log(sys.stderr if stream is None else stream, form, level=level, node=node)
 
 
-def note(level: Level, event: str, /, **fields: object) -> None:
+def note(level: str, event: str, /, **fields: object) -> None:
     """Write a fact to the log of the process, see `Log.note`."""
     _log.note(level, event, **fields)
 

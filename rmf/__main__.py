@@ -1,0 +1,228 @@
+"""`rmf` = `python -m rmf`: the commands of the node itself, `serve` and `config`.
+
+It decides what may stand on the command line and which exit code an error gets: 0 done, 2 usage or
+configuration, 1 everything else. What a setting means is `rmf.config`'s matter, what a node does is
+`rmf.floor`'s. Each command imports what it needs when it is chosen, so that help, a wrong option
+and `config` answer before trio would be loaded.
+"""
+
+# ruff: noqa: PLC0415 (imports inside functions are what keeps each command quick)
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from rmf.errors import RmfError, UsageError
+
+if TYPE_CHECKING:
+    from rmf.config import Config
+
+__all__ = ["main"]
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+_READER_GONE = 128 + 13  # as a shell reports SIGPIPE
+
+_EXAMPLES = """\
+examples:
+  rmf serve                          a durable factory of one node on 127.0.0.1:7410
+  rmf serve --demo                   the same, fed with this computer's own telemetry
+  rmf serve --line greenhouse.py:line --data /var/lib/greenhouse
+  rmf config show                    every setting with the origin of its value
+"""
+_SERVE_EXAMPLES = """\
+examples:
+  rmf serve --demo                   see something at once; then: rmf-cat
+  rmf serve --line greenhouse.py:line --data ./data
+  RMF_LISTEN=127.0.0.1:0 rmf serve --config rmf.toml
+
+A flag wins over RMF_* in the environment, that over the file, that over the default.
+In the file a key is written with underscores: ingest_depth = 4096
+"""
+_CONFIG_EXAMPLES = """\
+examples:
+  rmf config show                    every setting with the origin of its value
+  rmf config show -o json --config rmf.toml
+  rmf config check --config rmf.toml && echo well
+
+A flag wins over RMF_* in the environment, that over the file, that over the default.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; errors are lines on stderr."""
+    try:
+        code = _run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except RmfError as exc:
+        for line in str(exc).splitlines():
+            sys.stderr.write(f"rmf: error: {line}\n")
+        return EXIT_USAGE if isinstance(exc, UsageError) else EXIT_FAILED
+    except BrokenPipeError:
+        # Python would try to flush stdout once more at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _READER_GONE
+    return code
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser = _parser()
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise UsageError(_unknown_text(unknown[0], options.command))
+    if options.version:
+        return _say_version(options.output)
+    if options.command is None:
+        raise UsageError("no command: expected serve or config; rmf --help says more")
+    config = _load(options)
+    if options.command == "config":
+        return _show(config, options.output) if options.verb == "show" else _check(config)
+    return _serve(config)
+
+
+def _serve(config: "Config") -> int:
+    """Run the node; only now trio and the floor are loaded, and psutil only for a demo."""
+    from rmf.floor import serve
+
+    if not config.demo:
+        return serve.run(config)
+    from rmf import demo
+
+    return serve.run(config, companion=demo.run)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that shows its examples first, and raises UsageError where argparse would exit."""
+
+    examples = ""
+
+    def format_help(self) -> str:
+        return f"{self.examples}\n{super().format_help()}"
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; {self.prog} --help says more")
+
+
+def _parser() -> _Parser:
+    about = "RMF, the Robust Micro-Factory: a durable, replayable factory around a few functions."
+    parser = _Parser(prog="rmf", description=about, allow_abbrev=False)
+    parser.examples = _EXAMPLES
+    parser.add_argument("--version", action="store_true", help="show the versions; -o json for all")
+    parser.add_argument("-o", dest="output", choices=("table", "json"), help="form of the output")
+    commands = parser.add_subparsers(dest="command", metavar="serve|config")
+    serve = _add_command(commands, "serve", "Run a node of the factory until SIGTERM or SIGINT.")
+    serve.examples = _SERVE_EXAMPLES
+    config = _add_command(commands, "config", "Show or check the settings that serve would take.")
+    config.examples = _CONFIG_EXAMPLES
+    config.add_argument("verb", choices=("show", "check"), help="what to do with the settings")
+    config.add_argument("-o", dest="output", choices=("table", "json"), help="default: json piped")
+    for command in (serve, config):
+        _add_settings(command)
+    return parser
+
+
+def _add_command(commands: "argparse._SubParsersAction[_Parser]", name: str, about: str) -> _Parser:
+    """Add a command; its help is short in the list of commands and whole on its own page."""
+    return commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+
+
+def _add_settings(parser: _Parser) -> None:
+    """Add one flag a setting; they stay text: one place parses them and names the origin."""
+    from rmf.config import CONFIG_KEY, SETTINGS
+
+    group = parser.add_argument_group("settings")
+    group.add_argument(f"--{CONFIG_KEY}", metavar="FILE", help="a TOML file of settings")
+    for setting in SETTINGS:
+        flag = f"--{setting.key.replace('_', '-')}"
+        if setting.metavar is None:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=setting.help)
+        else:
+            default = f" (default: {setting.default})" if setting.default else ""
+            group.add_argument(flag, metavar=setting.metavar, help=setting.help + default)
+
+
+def _unknown_text(argument: str, command: str | None) -> str:
+    """Say which argument nobody knows, and which known one is nearest to it."""
+    from rmf.config import CONFIG_KEY, SETTINGS
+    from rmf.config_file import nearest
+
+    text = f"unknown argument {argument!r}"
+    if argument.startswith("--") and command is not None:
+        keys = (CONFIG_KEY, *(setting.key for setting in SETTINGS))
+        text += nearest(argument.partition("=")[0], [f"--{key.replace('_', '-')}" for key in keys])
+    return text
+
+
+def _load(options: argparse.Namespace) -> "Config":
+    from rmf.config import CONFIG_KEY, SETTINGS, load
+
+    flags: dict[str, str | None] = {CONFIG_KEY: options.config}
+    for setting in SETTINGS:
+        value = getattr(options, setting.key)
+        flags[setting.key] = {True: "on", False: "off"}.get(value, value)
+    return load(flags, os.environ)
+
+
+def _show(config: "Config", output: str | None) -> int:
+    """Write every setting with the origin of its value: one JSON object, or a table."""
+    import json
+
+    from rmf.config import as_written
+
+    values = as_written(config)
+    if output == "json" or (output is None and not sys.stdout.isatty()):
+        rows = {
+            key: {"value": value, "origin": config.origins[key]} for key, value in values.items()
+        }
+        _say(json.dumps(rows))
+    else:
+        cells = {key: _cell(value) for key, value in values.items()}
+        width = max(map(len, cells.values()))
+        for key, cell in cells.items():
+            _say(f"{key:<14}{cell:<{width + 2}}{config.origins[key]}")
+    return _say_notices(config)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "-" if value in {None, ""} else str(value)
+
+
+def _check(config: "Config") -> int:
+    _say("the settings are well")
+    return _say_notices(config)
+
+
+def _say_notices(config: "Config") -> int:
+    for notice in config.notices:
+        sys.stderr.write(f"rmf: {notice}\n")
+    return EXIT_DONE
+
+
+def _say_version(output: str | None) -> int:
+    """Write the version of RMF; as JSON also what a report of a fault wants to know."""
+    from rmf import __version__
+
+    if output != "json":
+        return _say(f"rmf {__version__}")
+    import json
+    import platform
+    from importlib.metadata import version
+
+    from rmf.core.messages import VERSION_MAX
+
+    parts = {name: version(name) for name in ("trio", "attrs", "cbor2", "apsw")}
+    facts = {"rmf": __version__, "protocol": VERSION_MAX, "python": platform.python_version()}
+    return _say(json.dumps({**facts, **parts, "system": platform.platform(terse=True)}))
+
+
+def _say(text: str) -> int:
+    # A path may hold bytes that are no text: shown escaped, they never stop a command.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,295 @@
+"""The settings of a node: what there is, where each value came from, what is refused and why.
+
+Precedence, for each setting by itself: flag > `RMF_*` environment > `--config FILE` (TOML) >
+default. The origin of each value is kept and shown, so that nobody has to guess which one won.
+Nothing is passed over in silence: an unknown key, a value of the wrong type, and a setting that
+this version cannot honour are errors that name the key, what was found, what was expected and the
+origin; all of them are told at once.
+
+The page knows text, the environment it is handed and one TOML file; it opens no socket, makes no
+directory and loads no line. One table, SETTINGS, feeds the flags, the environment, the file, the
+help and `rmf config show`. A key is written `ingest_depth` in the file (`ingest-depth` is taken
+too), `--ingest-depth` as a flag, `RMF_INGEST_DEPTH` in the environment.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import attrs
+
+from rmf import config_file, limits, notation
+from rmf.config_file import Found
+from rmf.errors import ConfigError
+
+__all__ = ["CONFIG_KEY", "SETTINGS", "Config", "Setting", "as_written", "load"]
+
+INGEST_DEPTH_PACKETS_MAX = 16_777_216  # at 64 bytes a packet: as much memory as a node may want
+CONFIG_KEY = "config"  # the file itself: a flag or an environment variable, never in the file
+_NEEDS_TLS = (
+    "any other needs TLS, which is not available in this version, or --insecure, which lets"
+    " anybody who reaches it send and read, in clear text"
+)
+_NOT_OURS = frozenset({"RMF_CONNECT"})  # read by the tools
+
+
+class Setting(NamedTuple):
+    """One setting: `parse` turns text into the value or raises ValueError ("expected …").
+
+    `kinds` are the TOML types it takes; `default` is text as a user would write it, None where the
+    default follows from something else; `metavar` None marks a switch.
+    """
+
+    key: str
+    metavar: str | None
+    default: str | None
+    parse: Callable[[str], Any]
+    kinds: tuple[type, ...]
+    help: str
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """The resolved settings of one node. Addresses are (host, port), host without brackets."""
+
+    node: str
+    data: Path  # absolute; not created here
+    listen: notation.Address  # port 0: the system chooses
+    http: notation.Address | None  # None: off, the only choice in this version
+    peer_listen: notation.Address  # nothing listens there while there are no peers
+    peers: tuple[tuple[str, notation.Address], ...]  # at most this node itself in this version
+    line: str | None  # FILE.py:NAME or package.module:NAME; None: the built-in `board`
+    glovebox: Literal["process", "inline"]  # "inline" is the only choice in this version
+    audit: float  # share of the packets that followers run again; this version has no followers
+    advertise: notation.Address | None  # for clients; None: where it listens
+    tick_period_ns: int
+    ingest_depth: int  # packets
+    log_format: Literal["auto", "text", "json"]
+    demo: bool
+    insecure: bool
+    origins: Mapping[str, str]  # setting -> where its value came from
+    notices: tuple[str, ...]  # what the user should know though nothing is wrong
+
+
+def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Config:
+    """Return the configuration of these flags (key -> text, None: not given) and environment.
+
+    Switches are given as "on" or "off". Raises ConfigError with one line for each fault.
+    """
+    found, faults = _gather(flags, environment)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for setting in SETTINGS:
+        entry = found.get(setting.key, Found(setting.default, "default"))
+        origins[setting.key] = entry.origin
+        try:
+            values[setting.key] = None if entry.value is None else setting.parse(entry.value)
+        except ValueError as exc:
+            faults.append(_fault(setting.key, entry, str(exc)))
+    faults += [_fault(key, found[key], text) for key, text in _not_available(values)]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    notices = tuple(_notices(values, origins))
+    values["data"] = _absolute(values["data"], values["node"], environment)
+    values["tick_period_ns"] = values.pop("tick")
+    return Config(**values, origins=origins, notices=notices)
+
+
+def as_written(config: Config) -> dict[str, str | int | float | bool | None]:
+    """Return each setting's value as a user would write it, None where there is none."""
+    values: dict[str, Any] = {
+        "data": str(config.data),
+        "line": config.line or "board",
+        "peers": ",".join(f"{n}={notation.address_text(a)}" for n, a in config.peers),
+        "tick": notation.duration_text(config.tick_period_ns),
+        "http": "off" if config.http is None else notation.address_text(config.http),
+    }
+    for key in ("listen", "peer_listen", "advertise"):
+        address = getattr(config, key)
+        values[key] = None if address is None else notation.address_text(address)
+    rest = (setting.key for setting in SETTINGS if setting.key not in values)
+    values |= {key: getattr(config, key) for key in rest}
+    return {setting.key: values[setting.key] for setting in SETTINGS}
+
+
+def _gather(
+    flags: Mapping[str, str | None], environment: Mapping[str, str]
+) -> tuple[dict[str, Found], list[str]]:
+    """Return what was found for each key, the strongest origin's word, and the faults."""
+    kinds = {setting.key: setting.kinds for setting in SETTINGS}
+    variables = {f"RMF_{key.upper()}": key for key in [*kinds, CONFIG_KEY]}
+    faults = []
+    surroundings: dict[str, Found] = {}
+    for variable in sorted(name for name in environment if name.startswith("RMF_")):
+        if variable in variables:
+            origin = f"environment {variable}"
+            surroundings[variables[variable]] = Found(environment[variable], origin)
+        elif variable not in _NOT_OURS:
+            nearest = config_file.nearest(variable, variables)
+            faults.append(f"{variable}: unknown setting (environment){nearest}")
+    given = {
+        key: Found(text, f"flag --{key.replace('_', '-')}")
+        for key, text in flags.items()
+        if text is not None
+    }
+    strong = surroundings | given
+    weak: dict[str, Found] = {}
+    file = strong.pop(CONFIG_KEY, None)
+    if file is not None:
+        weak, file_faults = config_file.read(file, kinds)
+        faults += file_faults
+    return weak | strong, faults
+
+
+def _fault(key: str, found: Found, expected: str) -> str:
+    return f"{key}: found {found.value!r} ({found.origin}), expected {expected}"
+
+
+def _absolute(data: Path | None, node: str, environment: Mapping[str, str]) -> Path:
+    """Return the data directory: as set, else below the user's XDG state directory."""
+    if data is not None:
+        return Path.cwd() / data
+    state = environment.get("XDG_STATE_HOME", "")
+    if Path(state).is_absolute():  # the XDG rules: anything else counts as not set
+        return Path(state, "rmf", node)
+    home = environment.get("HOME", "")
+    if not Path(home).is_absolute():
+        raise ConfigError("data: no default, as neither XDG_STATE_HOME nor HOME is set; set --data")
+    return Path(home, ".local", "state", "rmf", node)
+
+
+def _not_available(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (key, "expected …") for what is well written and yet cannot be had."""
+    refusals = []
+    later = "not available in this version"
+    if values.get("http") is not None:
+        refusals.append(("http", f"off: HTTP is {later}"))
+    if values.get("glovebox") == "process":
+        refusals.append(("glovebox", f"inline: a glove box process is {later}"))
+    node = values.get("node")
+    if node is not None and any(name != node for name, _ in values.get("peers", ())):
+        refusals.append(("peers", f"no node but {node!r}: a cluster is {later}"))
+    if not values.get("insecure"):
+        bare = [key for key in ("listen", "peer_listen") if not _is_private(values.get(key))]
+        refusals.extend((key, f"a loopback address: {_NEEDS_TLS}") for key in bare)
+    return refusals
+
+
+def _is_private(address: notation.Address | None) -> bool:
+    return address is None or notation.is_loopback(address[0])
+
+
+def _notices(values: dict[str, Any], origins: dict[str, str]) -> list[str]:
+    """Return what a user should know about settings that are well and yet surprise."""
+    notices = []
+    if not _is_private(values["listen"]):
+        where = notation.address_text(values["listen"])
+        notices.append(
+            f"insecure: anybody who reaches {where} can read and send, under any producer's name,"
+            " in clear text"
+        )
+    if origins["peer_listen"] != "default":
+        notices.append("peer_listen: nothing listens there, as there are no peers")
+    if values["audit"]:
+        notices.append("audit: nothing is audited, as there are no followers")
+    return notices
+
+
+def _data(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError("the path of a directory")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as exc:
+        raise ValueError(f"a path: {exc}") from exc
+
+
+def _http(text: str) -> notation.Address | None:
+    if text == "off":
+        return None
+    try:
+        return notation.parse_listen_address(text)
+    except ValueError as exc:
+        raise ValueError(f"off or {exc}") from None
+
+
+def _line(text: str) -> str | None:
+    if text == "board":
+        return None
+    where, colon, name = text.rpartition(":")
+    if not colon or not where or "\0" in where or not name.isidentifier():
+        raise ValueError("board, FILE.py:NAME or package.module:NAME")
+    return text
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{', '.join(words[:-1])} or {words[-1]}")
+        return text
+
+    return parse
+
+
+def _tick(text: str) -> int:
+    low_ns, high_ns = limits.TICK_PERIOD_NS_MIN, limits.TICK_PERIOD_NS_MAX
+    period_ns = notation.parse_duration_ns(text)
+    if not low_ns <= period_ns <= high_ns:
+        low, high = notation.duration_text(low_ns), notation.duration_text(high_ns)
+        raise ValueError(f"a duration from {low} to {high}")
+    return period_ns
+
+
+def _depth(text: str) -> int:
+    depth = notation.parse_count(text)
+    if depth > INGEST_DEPTH_PACKETS_MAX:
+        raise ValueError(f"a number of packets from 1 to {INGEST_DEPTH_PACKETS_MAX}")
+    return depth
+
+
+_LISTEN, _TEXT, _BOOL = notation.parse_listen_address, (str,), (bool,)
+
+SETTINGS = (
+    Setting("node", "NAME", "n1", notation.parse_name, _TEXT, "this node's name"),
+    Setting("data", "DIR", None, _data, _TEXT, "its data directory"),
+    Setting("listen", "HOST:PORT", "127.0.0.1:7410", _LISTEN, _TEXT, "where clients connect"),
+    Setting("http", "HOST:PORT|off", "off", _http, _TEXT, "health and metrics; not available yet"),
+    Setting("peer_listen", "HOST:PORT", "127.0.0.1:7510", _LISTEN, _TEXT, "where peers connect"),
+    Setting("peers", "N=HOST:PORT,...", "", notation.parse_peers, _TEXT, "not available yet"),
+    Setting("line", "WHERE:NAME", "board", _line, _TEXT, "FILE.py:NAME or package.module:NAME"),
+    Setting(
+        "glovebox", "KIND", "inline", _one_of("process", "inline"), _TEXT, "where the line runs"
+    ),
+    Setting(
+        "audit",
+        "SHARE",
+        "off",
+        notation.parse_share,
+        (str, float, int, bool),
+        "on, off or 0.1: packets that followers run again",
+    ),
+    Setting(
+        "advertise", "HOST:PORT", None, notation.parse_address, _TEXT, "address told to clients"
+    ),
+    Setting(
+        "tick",
+        "DURATION",
+        notation.duration_text(limits.TICK_PERIOD_NS),
+        _tick,
+        _TEXT,
+        "shortest time between ticks; fixed when the data directory is made",
+    ),
+    Setting(
+        "ingest_depth",
+        "PACKETS",
+        str(limits.INGEST_DEPTH_PACKETS),
+        _depth,
+        (int,),
+        "what the ingest queue holds; full, producers wait",
+    ),
+    Setting(
+        "log_format", "KIND", "auto", _one_of("auto", "text", "json"), _TEXT, "auto, text or json"
+    ),
+    Setting("demo", None, "off", notation.parse_switch, _BOOL, "send this computer's telemetry"),
+    Setting("insecure", None, "off", notation.parse_switch, _BOOL, "listen beyond loopback, bare"),
+)

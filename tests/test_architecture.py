@@ -1,0 +1,304 @@
+"""The repository against the house rules; and each rule against a planted violation."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests import house_rules as rules
+from tests.syntax import Module, parse, read
+
+ROOT = Path(__file__).parent.parent
+EVERYTHING = read(ROOT, ["rmf", "tools", "tests"])
+CODE = [module for module in EVERYTHING if not module.path.startswith("tests/")]
+
+LONG_FILES: rules.Exceptions = {}
+LONG_FUNCTIONS: rules.Exceptions = {
+    "tools/vectors/": "tables of vectors, written as calls: parted, they would be harder to read",
+}
+TESTED_ELSEWHERE: rules.Exceptions = {
+    "tools/vectors/": "tests/protocol holds every vector against the CDDL and the implementation",
+}
+
+Rule = Callable[[Sequence[Module]], list[str]]
+
+
+def files_stay_short(modules: Sequence[Module]) -> list[str]:
+    return rules.files_stay_short(modules, LONG_FILES)
+
+
+def functions_fit_on_a_screen(modules: Sequence[Module]) -> list[str]:
+    return rules.functions_fit_on_a_screen(modules, LONG_FUNCTIONS)
+
+
+def the_tests_mirror_the_code(modules: Sequence[Module]) -> list[str]:
+    return rules.the_tests_mirror_the_code(modules, TESTED_ELSEWHERE)
+
+
+CODE_RULES: list[Rule] = [
+    rules.packages_import_only_in_their_direction,
+    rules.tools_and_testing_never_import_the_floor,
+    rules.core_knows_nothing_of_the_outside_world,
+    rules.core_neither_waits_nor_speaks,
+    rules.sibling_tasks_never_import_each_other,
+    rules.channels_take_their_capacity_from_the_limits_page,
+    rules.every_module_says_what_it_decides,
+    rules.public_names_are_sorted_and_exist,
+    rules.files_are_named_after_what_they_do,
+    files_stay_short,
+    functions_fit_on_a_screen,
+]
+TEST_RULES: list[Rule] = [the_tests_mirror_the_code, rules.the_tests_use_the_real_thing]
+
+
+@pytest.mark.parametrize("rule", CODE_RULES)
+def test_the_code_keeps_the_rule(rule: Rule) -> None:
+    complaints = rule(CODE)
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.mark.parametrize("rule", TEST_RULES)
+def test_the_tests_keep_the_rule(rule: Rule) -> None:
+    complaints = rule(EVERYTHING)
+    assert not complaints, "\n".join(complaints)
+
+
+def test_the_rules_look_at_the_whole_repository() -> None:
+    names = {module.name for module in EVERYTHING}
+    assert {"rmf", "rmf.core.world", "rmf.floor.log", "tools.check", __name__} <= names
+
+
+def test_exceptions_name_files_that_need_them() -> None:
+    found = [*rules.files_stay_short(CODE, {}), *rules.functions_fit_on_a_screen(CODE, {})]
+    unneeded = [
+        path
+        for path in {**LONG_FILES, **LONG_FUNCTIONS}
+        if not any(complaint.startswith(path) for complaint in found)
+    ]
+    assert unneeded == []
+
+
+def test_the_tasks_of_the_floor_are_found_by_their_run_coroutine() -> None:
+    task = parse("rmf/floor/publisher.py", "async def run(door):\n    await door.receive()\n")
+    helper = parse("rmf/floor/supervisor.py", "async def supervise():\n    pass\n")
+    elsewhere = parse("rmf/demo.py", "async def run():\n    pass\n")
+    assert [rules.is_task(m) for m in (task, helper, elsewhere)] == [True, False, False]
+
+
+TASKS = [
+    ("rmf/floor/ingest.py", "from rmf.floor import publisher\nasync def run(): pass\n"),
+    ("rmf/floor/publisher.py", "async def run(): pass\n"),
+]
+LONG_BODY = "    x = 1\n" * (rules.FUNCTION_LINES_MAX + 1)
+
+# (rule, the files of a repository that breaks it, how the complaint begins, words of its reason)
+PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
+    (
+        rules.packages_import_only_in_their_direction,
+        [("rmf/core/world.py", "from rmf.storage import ledger\n")],
+        "rmf/core/world.py:1 imports rmf.storage.ledger",
+        "core decides over values",
+    ),
+    (
+        rules.packages_import_only_in_their_direction,
+        [("rmf/core/world.py", "import rmf\n")],
+        "rmf/core/world.py:1 imports rmf:",
+        "core decides over values",
+    ),
+    (
+        rules.packages_import_only_in_their_direction,
+        [("rmf/client/factory.py", "def f():\n    from rmf.floor import doors\n")],
+        "rmf/client/factory.py:2 imports rmf.floor.doors",
+        "never the node's inside",
+    ),
+    (
+        rules.packages_import_only_in_their_direction,
+        [("rmf/floor/ingest.py", "import importlib\nimportlib.import_module('rmf.client')\n")],
+        "rmf/floor/ingest.py:2 imports rmf.client",
+        "floor → core, storage, line",
+    ),
+    (
+        rules.packages_import_only_in_their_direction,
+        [("rmf/floor/ingest.py", "from rmf import demo\n")],
+        "rmf/floor/ingest.py:1 imports rmf.demo",
+        "floor → core, storage, line",
+    ),
+    (
+        rules.packages_import_only_in_their_direction,
+        [("rmf/storage/ledger.py", "import rmf.line.line\n")],
+        "rmf/storage/ledger.py:1 imports rmf.line.line",
+        "storage keeps",
+    ),
+    (
+        rules.packages_import_only_in_their_direction,
+        [("rmf/line/line.py", "if TYPE_CHECKING:\n    from rmf.client import factory\n")],
+        "rmf/line/line.py:2 imports rmf.client.factory",
+        "without a node",
+    ),
+    (
+        rules.tools_and_testing_never_import_the_floor,
+        [("tools/rmf_cat.py", "def main():\n    import rmf.floor.doors\n")],
+        "tools/rmf_cat.py:2 imports rmf.floor.doors",
+        "half a node",
+    ),
+    (
+        rules.core_knows_nothing_of_the_outside_world,
+        [("rmf/core/clock.py", "def now():\n    import time\n")],
+        "rmf/core/clock.py:2 imports time",
+        "R12",
+    ),
+    (
+        rules.core_knows_nothing_of_the_outside_world,
+        [("rmf/core/raft/node.py", "from trio import sleep\n")],
+        "rmf/core/raft/node.py:1 imports trio.sleep",
+        "R12",
+    ),
+    (
+        rules.core_neither_waits_nor_speaks,
+        [("rmf/core/arbiter.py", "async def step(): pass\n")],
+        "rmf/core/arbiter.py:1 is asynchronous",
+        "R13",
+    ),
+    (
+        rules.core_neither_waits_nor_speaks,
+        [("rmf/core/arbiter.py", "def step():\n    print(1)\n")],
+        "rmf/core/arbiter.py:2 calls print",
+        "R13",
+    ),
+    (
+        rules.sibling_tasks_never_import_each_other,
+        TASKS,
+        "rmf/floor/ingest.py:1 imports rmf.floor.publisher",
+        "R14",
+    ),
+    (
+        rules.channels_take_their_capacity_from_the_limits_page,
+        [("rmf/floor/doors.py", "import math, trio\ntrio.open_memory_channel[int](math.inf)\n")],
+        "rmf/floor/doors.py:2 opens a channel",
+        "limits.py",
+    ),
+    (
+        rules.channels_take_their_capacity_from_the_limits_page,
+        [("rmf/floor/doors.py", "open_memory_channel(4096)\n")],
+        "rmf/floor/doors.py:1 opens a channel",
+        "limits.py",
+    ),
+    (
+        rules.every_module_says_what_it_decides,
+        [("rmf/core/world.py", "X = 1\n")],
+        "rmf/core/world.py:1 has no docstring",
+        "what it decides",
+    ),
+    (
+        rules.public_names_are_sorted_and_exist,
+        [("rmf/line/line.py", "__all__ = ['Line', 'REMOVE']\nclass Line: pass\nREMOVE = 1\n")],
+        "rmf/line/line.py:1 __all__ is not sorted",
+        "look up",
+    ),
+    (
+        rules.public_names_are_sorted_and_exist,
+        [("rmf/line/line.py", "__all__ = ['Keep', 'Line']\nclass Line: pass\n")],
+        "rmf/line/line.py exports Keep",
+        "not there",
+    ),
+    (
+        rules.files_are_named_after_what_they_do,
+        [("rmf/core/utils.py", "")],
+        "rmf/core/utils.py",
+        "name the one idea",
+    ),
+    (
+        files_stay_short,
+        [("rmf/core/world.py", "\n" * (rules.FILE_LINES_MAX + 1))],
+        "rmf/core/world.py has 351 lines",
+        "one idea a file",
+    ),
+    (
+        functions_fit_on_a_screen,
+        [("rmf/core/world.py", f"class World:\n  async def get(self):\n{LONG_BODY}")],
+        "rmf/core/world.py:2 get has 62 lines",
+        "fits on a screen",
+    ),
+    (
+        the_tests_mirror_the_code,
+        [("rmf/core/world.py", "def f(): pass\n"), ("tests/test_world.py", "")],
+        "rmf/core/world.py has no tests/core/test_world.py",
+        "finds its tests",
+    ),
+    (
+        rules.the_tests_use_the_real_thing,
+        [("tests/test_world.py", "from unittest.mock import Mock\n")],
+        "tests/test_world.py:1 uses unittest.mock.Mock",
+        "no mocks",
+    ),
+    (
+        rules.the_tests_use_the_real_thing,
+        [("tests/test_world.py", "import time\ndef test_x():\n    time.sleep(1)\n")],
+        "tests/test_world.py:3 uses time.sleep",
+        "no sleeps",
+    ),
+    (
+        rules.the_tests_use_the_real_thing,
+        [("tests/test_world.py", "def test_x(monkeypatch): pass\n")],
+        "tests/test_world.py:1 uses monkeypatch",
+        "no patching",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "files", "beginning", "reason"), PLANTED)
+def test_a_planted_violation_is_found_and_explained(
+    rule: Rule, files: list[tuple[str, str]], beginning: str, reason: str
+) -> None:
+    complaints = rule([parse(path, source) for path, source in files])
+    assert len(complaints) == 1
+    assert complaints[0].startswith(beginning)
+    assert reason in complaints[0]
+
+
+def test_every_rule_is_shown_a_planted_violation() -> None:
+    assert {*CODE_RULES, *TEST_RULES} == {rule for rule, *_ in PLANTED}
+
+
+INNOCENT: list[tuple[Rule, list[tuple[str, str]]]] = [
+    (
+        rules.packages_import_only_in_their_direction,
+        [
+            ("rmf/floor/serve.py", "from rmf import __version__\nfrom rmf.core import world\n"),
+            ("rmf/core/world.py", "import immutables\nfrom rmf import limits\n"),
+            ("rmf/corelike.py", "from rmf import client\n"),
+        ],
+    ),
+    (
+        rules.sibling_tasks_never_import_each_other,
+        [*TASKS[1:], ("rmf/floor/serve.py", "from rmf.floor import publisher\ndef run(): pass\n")],
+    ),
+    (
+        rules.channels_take_their_capacity_from_the_limits_page,
+        [("rmf/floor/doors.py", "trio.open_memory_channel[int](2 * limits.EVENTS_MAX)\n")],
+    ),
+    (
+        rules.channels_take_their_capacity_from_the_limits_page,
+        [("rmf/floor/doors.py", "trio.open_memory_channel[int](1)\n")],
+    ),
+    (
+        the_tests_mirror_the_code,
+        [
+            ("rmf/core/world.py", "def f(): pass\n"),
+            ("rmf/core/shelf.py", "def f(): pass\n"),
+            ("rmf/core/events.py", "class Beat: pass\n"),
+            ("tests/core/test_world_scans.py", "from rmf.core.shelf import f\n"),
+            ("rmf/__main__.py", "def main(): pass\n"),
+            ("tests/test_main.py", ""),
+        ],
+    ),
+    (
+        functions_fit_on_a_screen,
+        [("rmf/core/world.py", f'def f():\n  """Say.{chr(10) * 80}"""\n')],
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "files"), INNOCENT)
+def test_what_keeps_the_rule_is_let_pass(rule: Rule, files: list[tuple[str, str]]) -> None:
+    assert rule([parse(path, source) for path, source in files]) == []

@@ -1,0 +1,244 @@
+"""Settings: which one wins, where it came from, and what every mistake is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rmf import config_file
+from rmf.config import SETTINGS, Config, as_written, load
+from rmf.errors import ConfigError
+
+HOME = {"HOME": "/home/ada"}
+
+
+def refusal(flags: dict[str, str | None], environment: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(flags, HOME | (environment or {}))
+    return str(caught.value)
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "rmf.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_without_a_word_it_is_one_durable_node_on_loopback() -> None:
+    config = load({}, HOME)
+    assert (config.node, config.listen, config.line) == ("n1", ("127.0.0.1", 7410), None)
+    assert config.data == Path("/home/ada/.local/state/rmf/n1")
+    assert (config.http, config.glovebox, config.peers) == (None, "inline", ())
+    assert (config.tick_period_ns, config.ingest_depth) == (100_000, 65_536)
+    assert (config.demo, config.insecure, config.notices) == (False, False, ())
+    assert set(config.origins.values()) == {"default"}
+
+
+@pytest.mark.parametrize(
+    ("state", "data"),
+    [
+        ("/var/state", "/var/state/rmf/n7"),
+        ("relative/counts/as/unset", "/home/ada/.local/state/rmf/n7"),
+        ("", "/home/ada/.local/state/rmf/n7"),
+    ],
+)
+def test_the_data_directory_follows_the_xdg_rules_and_the_node(state: str, data: str) -> None:
+    config = load({"node": "n7"}, HOME | {"XDG_STATE_HOME": state})
+    assert config.data == Path(data)
+
+
+def test_a_data_directory_of_ones_own_is_made_absolute() -> None:
+    assert load({"data": "here"}, HOME).data == Path.cwd() / "here"
+
+
+def test_without_a_home_the_data_directory_must_be_named() -> None:
+    with pytest.raises(ConfigError, match="set --data"):
+        load({}, {})
+
+
+def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    file = written(tmp_path, 'node = "f"\nlisten = "127.0.0.1:1"\ntick = "1ms"\n')
+    environment = HOME | {"RMF_LISTEN": "127.0.0.1:2", "RMF_TICK": "2ms"}
+    config = load({"tick": "3ms", "config": file}, environment)
+    assert (config.node, config.listen, config.tick_period_ns) == ("f", ("127.0.0.1", 2), 3_000_000)
+    assert config.origins["tick"] == "flag --tick"
+    assert config.origins["listen"] == "environment RMF_LISTEN"
+    assert config.origins["node"] == f"file {file}"
+    assert config.origins["ingest_depth"] == "default"
+
+
+def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
+    file = written(tmp_path, 'node = "f"\n')
+    assert load({}, HOME | {"RMF_CONFIG": file}).node == "f"
+
+
+def test_a_flag_can_switch_off_what_the_file_switches_on(tmp_path: Path) -> None:
+    file = written(tmp_path, "demo = true\n")
+    assert load({"config": file}, HOME).demo
+    assert not load({"config": file, "demo": "off"}, HOME).demo
+
+
+def test_every_setting_can_stand_in_a_file_and_in_the_environment(tmp_path: Path) -> None:
+    values = as_written(load({"advertise": "10.0.0.1:7410"}, HOME))
+    # What JSON writes for text, numbers and booleans is TOML, too.
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    from_file = load({"config": written(tmp_path, "\n".join(lines))}, HOME)
+    environment = {f"RMF_{key.upper()}": str(value) for key, value in values.items()}
+    environment |= {"RMF_DEMO": "off", "RMF_INSECURE": "off", "RMF_AUDIT": "off"}
+    from_environment = load({}, HOME | environment)
+    assert as_written(from_file) == values
+    assert as_written(from_environment) == values
+    assert set(from_file.origins) == {setting.key for setting in SETTINGS}
+    assert "default" not in {*from_file.origins.values(), *from_environment.origins.values()}
+
+
+def test_a_dash_in_the_file_is_taken_for_an_underscore(tmp_path: Path) -> None:
+    assert load({"config": written(tmp_path, "ingest-depth = 7\n")}, HOME).ingest_depth == 7
+
+
+def test_the_tools_variable_is_not_ours() -> None:
+    assert load({}, HOME | {"RMF_CONNECT": "elsewhere:1"}).listen == ("127.0.0.1", 7410)
+
+
+def test_an_unknown_key_names_the_nearest_and_where_it_stands(tmp_path: Path) -> None:
+    file = written(tmp_path, "ingest_dept = 7\n")
+    text = refusal({"config": file}, {"RMF_LISTN": "x:1"})
+    assert "RMF_LISTN: unknown setting (environment); did you mean RMF_LISTEN?" in text
+    assert f"ingest_dept: unknown setting (file {file}); did you mean ingest_depth?" in text
+
+
+def test_a_key_like_no_other_lists_them_all(tmp_path: Path) -> None:
+    assert "there are node, data, listen" in refusal({"config": written(tmp_path, "zzz = 1\n")})
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('ingest_depth = "many"', "ingest_depth: found 'many' (file {}), expected a whole number"),
+        ("listen = 7410", "listen: found 7410 (file {}), expected text"),
+        ('demo = "yes"', "demo: found 'yes' (file {}), expected true or false"),
+        ("ingest_depth = true", "ingest_depth: found True (file {}), expected a whole number"),
+        ("node = []", "node: found [] (file {}), expected text"),
+        ('data = "a\\u0000b"', "data: found 'a\\x00b' (file {}), expected the path of a directory"),
+        ("a.b = 1", "a: unknown setting (file {})"),
+        (
+            "ingest-depth = 1\ningest_depth = 2",
+            "ingest_depth: set twice (file {}), with a dash and with an underscore",
+        ),
+    ],
+)
+def test_a_wrong_value_in_a_file_is_told_with_key_value_expectation_and_origin(
+    tmp_path: Path, line: str, complaint: str
+) -> None:
+    file = written(tmp_path, line)
+    assert complaint.format(file) in refusal({"config": file})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("node", "a/b", "1 to 63 letters"),
+        ("data", "", "the path of a directory"),
+        ("listen", "7410", "HOST:PORT"),
+        ("http", "x", "off or HOST:PORT"),
+        ("line", "greenhouse.py", "board, FILE.py:NAME or package.module:NAME"),
+        ("line", "greenhouse.py:not a name", "board, FILE.py:NAME"),
+        ("glovebox", "docker", "process or inline"),
+        ("audit", "2", "on, off or a share from 0 to 1"),
+        ("advertise", "here:0", "a port from 1 to 65535"),
+        ("tick", "1us", "a duration from 10us to 10s"),
+        ("tick", "5", "a duration with its unit"),
+        ("ingest_depth", "0", "a whole number, 1 or more"),
+        ("ingest_depth", "99999999999", "a number of packets from 1 to"),
+        ("log_format", "xml", "auto, text or json"),
+        ("peers", "n1", "NAME=HOST:PORT"),
+    ],
+)
+def test_a_wrong_value_is_told_with_key_value_expectation_and_origin(
+    key: str, value: str, expected: str
+) -> None:
+    flag = f"--{key.replace('_', '-')}"
+    assert f"{key}: found {value!r} (flag {flag}), expected {expected}" in refusal({key: value})
+    variable = f"RMF_{key.upper()}"
+    assert f"(environment {variable}), expected {expected}" in refusal({}, {variable: value})
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    text = refusal({"tick": "1h", "node": "", "http": "127.0.0.1:7480"}, {"RMF_X": ""})
+    beginnings = [line.partition(":")[0] for line in text.splitlines()]
+    assert beginnings == ["RMF_X", "node", "tick", "http"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("http", "127.0.0.1:7480"),
+        ("glovebox", "process"),
+        ("peers", "n1=127.0.0.1:1,n2=127.0.0.1:2"),
+        ("peers", "n2=127.0.0.1:2"),
+    ],
+)
+def test_what_this_version_cannot_do_is_said(key: str, value: str) -> None:
+    text = refusal({key: value})
+    assert text.startswith(f"{key}: found {value!r}")
+    assert "not available in this version" in text
+
+
+def test_this_node_alone_may_stand_among_the_peers() -> None:
+    assert load({"peers": "n1=127.0.0.1:7510"}, HOME).peers == (("n1", ("127.0.0.1", 7510)),)
+
+
+@pytest.mark.parametrize("key", ["listen", "peer_listen"])
+def test_beyond_loopback_needs_the_word_insecure(key: str) -> None:
+    text = refusal({key: "0.0.0.0:7410"})
+    assert text.startswith(f"{key}: found '0.0.0.0:7410'")
+    assert "TLS" in text
+    assert "--insecure" in text
+    assert load({key: "0.0.0.0:7410", "insecure": "on"}, HOME).insecure
+
+
+def test_what_insecure_means_is_said() -> None:
+    notices = load({"listen": "[::]:7410", "insecure": "on"}, HOME).notices
+    assert [notice.partition(":")[0] for notice in notices] == ["insecure"]
+    assert "[::]:7410" in notices[0]
+
+
+def test_settings_that_do_nothing_here_are_said() -> None:
+    notices = load({"peer_listen": "127.0.0.1:1", "audit": "0.1"}, HOME).notices
+    assert [notice.partition(":")[0] for notice in notices] == ["peer_listen", "audit"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (b'node = "n1"\nlisten = \n', "line 2, column 10: Invalid value"),
+        (b'node = "n1"\n\nnode = "n2"\n', "line 3, column 12: Cannot overwrite a value"),
+        (b"node = [1,\n", "line 1, the end of the file: Invalid value"),
+        (b'node = "n1"\n# \xff\n', "line 2: not UTF-8"),
+        (b"node = " + b"[" * 5000, "nested too deeply"),
+        (b"#" * (config_file.FILE_BYTES_MAX + 1), "is longer than"),
+    ],
+    ids=["value", "twice", "end", "utf-8", "depth", "length"],
+)
+def test_a_broken_file_is_named_with_the_line(tmp_path: Path, text: bytes, place: str) -> None:
+    path = tmp_path / "rmf.toml"
+    path.write_bytes(text)
+    complaint = refusal({"config": str(path)})
+    assert str(path) in complaint
+    assert place in complaint
+    assert "(flag --config)" in complaint
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    missing = refusal({}, {"RMF_CONFIG": str(tmp_path / "no.toml")})
+    assert "no.toml' (environment RMF_CONFIG): No such file or directory" in missing
+    assert "Is a directory" in refusal({"config": str(tmp_path)})
+    assert "cannot read" in refusal({"config": "a\0b"})
+    assert "longer than" in refusal({"config": "/dev/zero"})
+
+
+def test_as_written_shows_what_a_user_would_type() -> None:
+    config: Config = load({"listen": "[::1]:0", "peers": "n1=[::1]:5", "tick": "0.25ms"}, HOME)
+    values = as_written(config)
+    assert (values["listen"], values["peers"], values["tick"]) == ("[::1]:0", "n1=[::1]:5", "250us")
+    assert (values["line"], values["http"], values["advertise"]) == ("board", "off", None)

@@ -1,0 +1,61 @@
+"""`check` and `fix`: which steps there are, and that one that fails is said and stops no other."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tools import check, fix
+
+ROOT = Path(__file__).parent.parent.parent
+
+WELL = ("well", ["this"])  # `python -m this` prints a poem, `python -m absent...` fails
+ILL = ("ill", ["absent_and_never_there"])
+
+
+def test_a_step_that_fails_is_named_and_the_others_still_run(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert check.run_steps([ILL, WELL]) == 1
+    said = capfd.readouterr().out
+    assert "-- well\nThe Zen" in said
+    assert said.endswith("failed: ill\n")
+
+
+def test_steps_that_are_well_end_with_code_0(capfd: pytest.CaptureFixture[str]) -> None:
+    assert check.run_steps([WELL]) == 0
+    assert capfd.readouterr().out.endswith("all clean\n")
+
+
+def test_the_check_writes_nothing() -> None:
+    writing = {"--fix", "--autofix", "--unsafe-fixes", "--install-types"}
+    for name, arguments in check.steps():
+        assert not writing & set(arguments), name
+        if arguments[:2] == ["ruff", "format"] or arguments[0].startswith("tools."):
+            assert "--check" in arguments, name
+
+
+def test_every_step_that_can_be_fixed_is_fixed() -> None:
+    def commands(steps: Sequence[check.Step]) -> set[str]:
+        return {name for name, _ in steps}
+
+    assert commands(fix.STEPS) == commands(check.steps()) - {"async", "types"}
+
+
+def test_async_code_is_looked_at_everywhere() -> None:
+    files = dict(check.steps())["async"]
+    assert {"rmf/floor/log.py", "tools/check.py", "tests/conftest.py"} <= set(files)
+
+
+def test_ci_runs_the_check_and_then_exactly_the_tests_of_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    commands = [line for line in script.splitlines() if line.startswith("python -")]
+    assert [re.sub(r" -m pip install .*", " pip", c) for c in commands] == [
+        "python pip",
+        "python pip",
+        "python -m tools.check",
+        "python -m pytest",
+    ]
+    assert "python -m pytest" in (ROOT / "README.md").read_text()
+    assert "://" not in script
