@@ -26,9 +26,7 @@ def test_a_duration_is_exact_nanoseconds(text: str, value_ns: int) -> None:
     assert notation.parse_duration_ns(text) == value_ns
 
 
-@pytest.mark.parametrize(
-    "text", ["", "5", "s", "-1s", "1 s", "1e3s", ".5s", "5S", "\u0665s"]
-)
+@pytest.mark.parametrize("text", ["", "5", "s", "-1s", "1 s", "1e3s", ".5s", "5S", "\u0665s"])
 def test_a_duration_without_number_and_unit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="a duration with its unit"):
         notation.parse_duration_ns(text)
