@@ -85,7 +85,9 @@ def group_of(reason: str, stage: str, error: Evidence) -> str:
             last_frame = line.strip()
     what = last_frame if error.type else error.message
     text = "\0".join((reason, stage, error.type, what))
-    return "1-" + hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return (
+        "1-" + hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+    )
 
 
 def clip(text: str, size_bytes: int) -> str:

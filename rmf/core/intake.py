@@ -13,7 +13,7 @@ from rmf import limits
 from rmf.core import profile
 from rmf.core.entry import verbatim_packets
 from rmf.core.events import Offered
-from rmf.core.packet import SEQ, Row, check_rows, seq_of
+from rmf.core.packet import Row, all_well, check_rows, seq_of
 from rmf.errors import ProtocolFault
 
 __all__ = ["Intake", "open_send"]
@@ -36,31 +36,16 @@ def open_send(
             "frame_packets",
             f"SEND holds {len(rows)} packets; 1 to {limits.FRAME_PACKETS_MAX} are taken",
         )
-    readable = _seqs_are_readable(rows)
-    verdicts = check_rows(rows) if readable else {}
-    if not readable or verdicts:
-        profile.scan(frame)
-    spans = [(0, len(rows))] if readable and _consecutive(rows) else _runs(rows)
+    if all_well(rows):
+        whole = Offered(connection, producer, epoch, frame, rows, 0, {}, arrived_ns)
+        return Intake([whole], [])
+    profile.scan(frame)  # a fault of the encoding goes before a fault of a label
     offers = []
-    for begin, end in spans:
+    for begin, end in _runs(rows):
         run = rows[begin:end]
-        if not readable:
-            verdicts = {begin + i: verdict for i, verdict in check_rows(run).items()}
-        mine = {i - begin: verdict for i, verdict in verdicts.items() if begin <= i < end}
-        offers.append(Offered(connection, producer, epoch, frame, run, begin, mine, arrived_ns))
-    return Intake(offers, [] if readable else _unreadable(frame, rows))
-
-
-def _seqs_are_readable(rows: list[Row]) -> bool:
-    if set(map(type, rows)) != {list} or min(map(len, rows)) <= SEQ:
-        return False
-    seqs = [row[SEQ] for row in rows]
-    return set(map(type, seqs)) == {int} and min(seqs) >= 1 and max(seqs) <= limits.SEQ_MAX
-
-
-def _consecutive(rows: list[Row]) -> bool:
-    first = rows[0][SEQ]
-    return [row[SEQ] for row in rows] == list(range(first, first + len(rows)))
+        verdicts = check_rows(run)
+        offers.append(Offered(connection, producer, epoch, frame, run, begin, verdicts, arrived_ns))
+    return Intake(offers, _unreadable(frame, rows))
 
 
 def _runs(rows: list[Row]) -> list[tuple[int, int]]:
@@ -75,5 +60,7 @@ def _runs(rows: list[Row]) -> list[tuple[int, int]]:
 
 
 def _unreadable(frame: bytes, rows: list[Row]) -> list[bytes]:
+    if all(seq_of(row) is not None for row in rows):
+        return []
     verbatim = verbatim_packets(frame)
     return [data for data, row in zip(verbatim, rows, strict=True) if seq_of(row) is None]

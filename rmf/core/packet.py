@@ -15,7 +15,17 @@ from typing import Any, NamedTuple
 from rmf import limits
 from rmf.core import topics
 
-__all__ = ["FENCE", "PAYLOAD", "Row", "Stamp", "Verdict", "check_rows", "letter_id", "seq_of"]
+__all__ = [
+    "FENCE",
+    "PAYLOAD",
+    "Row",
+    "Stamp",
+    "Verdict",
+    "all_well",
+    "check_rows",
+    "letter_id",
+    "seq_of",
+]
 
 Row = list[Any]
 
@@ -53,29 +63,33 @@ def seq_of(row: object) -> int | None:
 
 
 def check_rows(rows: list[Row]) -> dict[int, Verdict]:
-    """Return the preset verdicts of a frame's packets, by their position; empty when all are well.
+    """Return the preset verdicts of packets, by their position; empty when all are well.
 
     Every row must have a readable seq (see `seq_of`).
     """
-    if _columns_are_well(rows):
-        return {}
     verdicts = ((i, _verdict(row)) for i, row in enumerate(rows))
     return {i: verdict for i, verdict in verdicts if verdict is not None}
 
 
-def _columns_are_well(rows: list[Row]) -> bool:
-    if set(map(len, rows)) != {5}:
+def all_well(rows: list[Row]) -> bool:
+    """Return True if these are packets without a fault, a fence or a hole in their seqs; False
+    means only: look at each of them. At least one row must be there."""
+    if set(map(type, rows)) != {list} or set(map(len, rows)) != {5}:
         return False
-    names, _, harvested, ttls, payloads = zip(*rows, strict=True)
+    names, seqs, harvested, ttls, payloads = zip(*rows, strict=True)
     if (
         set(map(type, names)) != {str}
+        or set(map(type, seqs)) != {int}
         or set(map(type, harvested)) != {int}
         or set(map(type, ttls)) != {int}
         or set(map(type, payloads)) != {bytes}
     ):
         return False
+    first = seqs[0]
     return (
-        min(ttls) > 0
+        1 <= first <= limits.SEQ_MAX - len(seqs)
+        and seqs == tuple(range(first, first + len(seqs)))
+        and min(ttls) > 0
         and max(ttls) <= limits.TTL_MS_MAX
         and min(harvested) >= 0
         and max(harvested) <= limits.HARVESTED_AT_MAX

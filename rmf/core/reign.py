@@ -15,7 +15,15 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.clock import TickClock
 from rmf.core.effects import Answer, Batch, Close, Effect, Execute, ExpiredCell, Note
-from rmf.core.entry import Accession, Entry, Genesis, LineId, TickBooks, encode_entry
+from rmf.core.entry import (
+    Accession,
+    Entry,
+    Genesis,
+    LineId,
+    TickBooks,
+    encode_changes,
+    encode_entry,
+)
 from rmf.core.latch import IngestQueue, Latched, cut_back, latch_packets, latch_producers
 from rmf.core.raft.solo import Solo
 from rmf.core.shelf import Shelf

@@ -144,6 +144,17 @@ def _apply_producers(
     return table, runs
 
 
+class _ShelfTicks(dict[int, int]):
+    """Shelf lives in ticks by ms, worked out once each."""
+
+    def __init__(self, period_ns: int) -> None:
+        self._period_ns = period_ns
+
+    def __missing__(self, ms: int) -> int:
+        ticks = self[ms] = ticks_of_ms(ms, self._period_ns)
+        return ticks
+
+
 def write_changes(
     draft: Draft,
     shelf: Shelf,
@@ -156,9 +167,10 @@ def write_changes(
 ) -> set[str]:
     """Write the changes into the draft, return the keys. Hot on every node: locals only."""
     tick = entry.tick
-    armed, arm, put = shelf.armed, shelf.arm, draft.put
+    armed, arm, cells = shelf.armed, shelf.arm, draft.cells
+    cell_of, total = cells.get, draft.total
     mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
-    shelf_ticks: dict[int, int] = {}
+    shelf_ticks = _ShelfTicks(period_ns)
     changed: set[str] = set()
     frames = iter(books.frames)
     first = 0
@@ -166,9 +178,8 @@ def write_changes(
     intake_tick = tick
     rows: list[Any] = []
     # Changes of `on_expired` handlers come before the first frame: the line itself made them.
-    producer = f"line:{line}"
+    producer, harvested_at = f"line:{line}", entry.wall_ns
     producer_bytes = producer.encode() + b"\0"
-    harvested_at = entry.wall_ns
     for slot, key, value, shelf_ms in books.changes:
         while slot >= end:
             frame: Frame = next(frames)
@@ -176,8 +187,10 @@ def write_changes(
             producer, intake_tick, rows = frame.producer, frame.intake_tick, frame.rows
             producer_bytes = producer.encode() + b"\0"
         if value is None:
+            draft.total = total
             if draft.remove(key):
                 removed[key] = "removed"
+            total = draft.total
             changed.discard(key)
             continue
         if rows:
@@ -187,32 +200,24 @@ def write_changes(
             expires = 0
         else:
             ttl_ms, since = (row[3], intake_tick) if shelf_ms < 0 else (shelf_ms, tick)
-            ticks = shelf_ticks.get(ttl_ms)
-            if ticks is None:
-                ticks = shelf_ticks[ttl_ms] = ticks_of_ms(ttl_ms, period_ns)
-            expires = since + ticks
+            expires = since + shelf_ticks[ttl_ms]
             at = armed.get(key)
             if at is None or expires < at:
                 arm(key, expires)
         name = key.encode()
         head = pack(term, tick, slot, harvested_at, expires, len(name))
-        put(
-            key,
-            new_cell(
-                Cell,
-                (
-                    value,
-                    term,
-                    tick,
-                    slot,
-                    producer,
-                    harvested_at,
-                    expires,
-                    mark(b"".join((head, name, producer_bytes, value))),
-                ),
-            ),
+        share = mark(b"".join((head, name, producer_bytes, value)))
+        old = cell_of(key)
+        if old is None:
+            draft.note_new(key)
+            total += share
+        else:
+            total += share - old.mark
+        cells[key] = new_cell(
+            Cell, (value, term, tick, slot, producer, harvested_at, expires, share)
         )
         changed.add(key)
+    draft.total = total
     for key in changed & removed.keys():
         del removed[key]
     return changed

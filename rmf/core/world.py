@@ -147,35 +147,30 @@ class World:
 class Draft:
     """The next version of a World while one Entry is applied to it; `done` gives the World."""
 
-    __slots__ = ("_cells", "_index", "_total", "added")
+    __slots__ = ("_index", "cells", "total")
 
     def __init__(self, world: World) -> None:
-        self._cells = world.cells.mutate()
+        self.cells = world.cells.mutate()
+        self.total = world.total
         self._index = world.index
-        self._total = world.total
 
-    def put(self, key: str, cell: Cell) -> None:
-        """Write a cell."""
-        old = self._cells.get(key)
-        if old is None:
-            self._index.add(key)
-            self._total += cell.mark
-        else:
-            self._total += cell.mark - old.mark
-        self._cells[key] = cell
+    def note_new(self, key: str) -> None:
+        """Put a key that the World did not have into the index. Whoever writes into `cells`
+        (core/state does, on its hot path) tells this first, and keeps `total` up to date."""
+        self._index.add(key)
 
     def remove(self, key: str) -> bool:
         """Remove a key; False if there was none. The index keeps it: older versions may need it."""
-        old = self._cells.pop(key, None)
+        old = self.cells.pop(key, None)
         if old is None:
             return False
-        self._total -= old.mark
+        self.total -= old.mark
         return True
 
     def get(self, key: str) -> Cell | None:
         """Return the cell as drafted so far."""
-        return self._cells.get(key)
+        return self.cells.get(key)
 
     def done(self) -> World:
         """Return the finished version; the draft is spent."""
-        return World(self._cells.finish(), self._total & _MASK, self._index)
+        return World(self.cells.finish(), self.total & _MASK, self._index)

@@ -40,6 +40,8 @@ __all__ = ["Connection", "Port"]
 
 Pages = trio.MemorySendChannel[bytes]
 
+_FRAMES_A_PASS = 16  # small frames of one read that are served before others run (R42)
+
 
 @attrs.frozen
 class Port:
@@ -150,8 +152,10 @@ class Connection:
     async def _read(self, nursery: trio.Nursery, pages: Pages, hands: Hands) -> None:
         while True:
             try:
-                for frame in self._buffer.frames():
+                for served, frame in enumerate(self._buffer.frames(), start=1):
                     self._begun_s = None
+                    if len(frame) > limits.DECODE_BIG_FRAME_BYTES or not served % _FRAMES_A_PASS:
+                        await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
                     hands.hold(partial(self._held_all, frame))
                     if await self._serve_frame(frame, nursery, pages):
                         return
@@ -195,8 +199,6 @@ class Connection:
 
     async def _serve_frame(self, frame: bytes, nursery: trio.Nursery, pages: Pages) -> bool:
         """Serve one frame; True ends the connection."""
-        if len(frame) > limits.DECODE_BIG_FRAME_BYTES:
-            await trio.lowlevel.checkpoint()  # big frames one a pass: beats go first (R42)
         letter = None
         message: m.Message | None = None
         try:

@@ -154,7 +154,7 @@ class Node:
         """Run all tasks until a signal; return the exit code."""
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        gc.set_threshold(100_000, 50, 1_000)  # cells are many, cycles are few
         host, port = self._config.listen
         bound = trio.Event()
         listening = ingest.Listening(host, port, bound.set)
