@@ -21,7 +21,6 @@ from rmf.core.entry import (
     Genesis,
     LineId,
     TickBooks,
-    encode_changes,
     encode_entry,
 )
 from rmf.core.latch import IngestQueue, Latched, cut_back, latch_packets, latch_producers
