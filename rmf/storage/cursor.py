@@ -12,7 +12,6 @@ has seen everything there is. What it looked at it keeps as places, not as bytes
 
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
@@ -23,7 +22,14 @@ from rmf.core.record import ENTRY, Record, record_of
 from rmf.errors import LedgerDamaged
 from rmf.storage.framing import FrameFault, FrameReader
 from rmf.storage.records import VOID_ENTRIES_MAX
-from rmf.storage.segments import damaged, first_serial_of, foreign, read_header, segments_in
+from rmf.storage.segments import (
+    damaged,
+    first_serial_of,
+    foreign,
+    open_segment,
+    read_header,
+    segments_in,
+)
 
 __all__ = ["EntryCursor", "oldest_index"]
 
@@ -51,11 +57,11 @@ class _Place:
 def oldest_index(directories: Sequence[Path], cluster: bytes) -> int | None:
     """Return the index of the oldest Entry that a cursor can give, None if there is no ledger."""
     while segments := segments_in(*directories):
-        try:
-            with segments[0].open("rb", buffering=0) as file:
-                header = read_header(file.fileno(), segments[0])
-        except FileNotFoundError:
-            continue  # shed from the archive, or moved there, since it was listed
+        opened = open_segment(segments[0], directories)
+        if opened is None:
+            continue  # shed since it was listed
+        with opened as file:
+            header = read_header(file.fileno(), segments[0])
         if header.cluster != cluster:
             raise foreign(segments[0], header.cluster, cluster)
         return header.base.index + 1
@@ -84,14 +90,14 @@ class EntryCursor:
     def read(self, through_index: int, limit: int) -> list[Record]:
         """Return the next Entries, at most `limit` of them and about READ_BYTES_MAX bytes, none
         above `through_index`: the caller knows that this ledger holds that one, committed."""
-        at_end = self._look_ahead(limit + VOID_ENTRIES_MAX)
+        # What is given out leaves VOID_ENTRIES_MAX looked at behind it, or the end.
+        self._look_ahead(limit + VOID_ENTRIES_MAX)
         if self._fault is not None and self._seen < through_index:
             raise self._fault
         records: list[Record] = []
         room = READ_BYTES_MAX
         while self._ahead and len(records) < limit and room > 0:
-            settled = at_end or len(self._ahead) > VOID_ENTRIES_MAX
-            if not settled or self._ahead[0].index > through_index:
+            if self._ahead[0].index > through_index:
                 break
             place = self._ahead.popleft()
             records.append(self._record(place))
@@ -107,17 +113,16 @@ class EntryCursor:
         self._segment = None
         self._close_unused()
 
-    def _look_ahead(self, count: int) -> bool:
-        """Note the places of Entries until there are `count`; return whether the end came first."""
+    def _look_ahead(self, count: int) -> None:
+        """Note the places of Entries until there are `count`, or the end is reached."""
         if self._segment is not None:
             self._segment.reader.forget()
         while len(self._ahead) < count:
             found = self._next()
             if found is None:
-                return True
+                return
             if found.kind == ENTRY:
                 self._note(found)
-        return False
 
     def _note(self, place: _Place) -> None:
         """Take the place of an Entry for the one that holds, those from its index on for void."""
@@ -194,7 +199,7 @@ class EntryCursor:
             here = first_serial_of(self._segment.path)
             return next((p for p in segments if first_serial_of(p) > here), None)
         for path in reversed(segments[1:]):
-            opened = self._opened(path)
+            opened = open_segment(path, self._directories)
             if opened is not None:
                 with opened as file:
                     if read_header(file.fileno(), path).base.index <= self._given:
@@ -203,7 +208,7 @@ class EntryCursor:
 
     def _enter(self, path: Path) -> None:
         """Go on in this segment, unless it was shed meanwhile."""
-        file = self._opened(path)
+        file = open_segment(path, self._directories)
         if file is None:
             return
         segment = _Segment(
@@ -216,13 +221,6 @@ class EntryCursor:
         self._segment = segment
         self._offset = header.end
         self._serial = header.base.serial
-
-    def _opened(self, path: Path) -> FileIO | None:
-        """Open a segment wherever it is by now; None if it was shed."""
-        for directory in self._directories:
-            with suppress(FileNotFoundError):
-                return (directory / path.name).open("rb", buffering=0)
-        return None
 
     def _close_unused(self) -> None:
         """Close the files that no place refers to any more, and drop what was read ahead."""

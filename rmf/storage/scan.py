@@ -32,6 +32,7 @@ from rmf.storage.segments import (
     damaged,
     first_serial_of,
     foreign,
+    open_segment,
     read_header,
     segments_in,
 )
@@ -69,7 +70,8 @@ class LedgerScan:
     one record and one read. Raises LedgerDamaged, ForeignDirectory, StorageError.
 
     `directories` are where segments lie; with the archive among them, history begins earlier. A
-    ledger that is being written meanwhile may be read: it ends where its writer had got to.
+    ledger that is being written meanwhile may be read: it ends where its writer had got to, and
+    what it says of a cut there may be a write under way.
     """
 
     def __init__(self, directories: Sequence[Path], cluster: bytes, base: Base) -> None:
@@ -104,7 +106,10 @@ class LedgerScan:
     def _segment(self, path: Path, *, newest: bool) -> Iterator[Record]:
         offset = 0
         try:
-            with path.open("rb", buffering=0) as file:
+            opened = open_segment(path, self._directories)
+            if opened is None:
+                raise damaged(path, 0, self._serial + 1, "it is gone since it was listed")
+            with opened as file:
                 fd = file.fileno()
                 header = self._checked_header(fd, path)
                 offset = header.end
@@ -145,21 +150,21 @@ class LedgerScan:
         """Return the record at `offset`, or None where the segment ends; judge what is neither."""
         try:
             return self._read(fd, reader, path, offset)
-        except FrameFault as fault:
+        except FrameFault:
             expected = self._serial + 1
             durable = self._base.serial
             if newest:
                 durable = max(durable, durable_behind(fd, offset, self.cluster, expected))
-                if durable < expected:
-                    size = data_end(fd, offset) - offset
-                    self.cut = Cut(path, offset, size, f"record {expected}: {fault}")
-                    return None
-            # A writer at work may have finished this very record since it was read.
-            reader.forget()
-            try:
-                return self._read(fd, reader, path, offset)
-            except FrameFault as still:
-                raise damaged(path, offset, expected, str(still)) from None
+        # A writer at work may have finished this very record since it was read: look again.
+        reader.forget()
+        try:
+            return self._read(fd, reader, path, offset)
+        except FrameFault as fault:
+            if not newest or durable >= expected:
+                raise damaged(path, offset, expected, str(fault)) from None
+            file_bytes = data_end(fd, offset) - offset
+            self.cut = Cut(path, offset, file_bytes, f"record {expected}: {fault}")
+            return None
 
     def _read(self, fd: int, reader: FrameReader, path: Path, offset: int) -> Record | None:
         """Return the record at `offset` or None at the clean end. Raises FrameFault for bytes that

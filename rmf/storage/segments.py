@@ -13,6 +13,9 @@ because writing over what is already allocated nearly halves an fdatasync.
 """
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +37,7 @@ __all__ = [
     "fill_segment",
     "first_serial_of",
     "foreign",
+    "open_segment",
     "place_segment",
     "read_header",
     "segments_in",
@@ -96,6 +100,15 @@ def segments_in(*directories: Path) -> list[Path]:
 def first_serial_of(path: Path) -> int:
     """Return the serial of the first record of a segment, by its name."""
     return int(path.stem)
+
+
+def open_segment(path: Path, directories: Sequence[Path]) -> FileIO | None:
+    """Open a segment wherever it is by now: a node at work may have moved it to the archive. None
+    if it is in none of the directories. Raises OSError."""
+    for directory in directories:
+        with suppress(FileNotFoundError):
+            return (directory / path.name).open("rb", buffering=0)
+    return None
 
 
 def fill_segment(tmp: Path, file_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the ledger share: drafts that follow each other, and ledgers in a directory."""
+"""What the tests of the ledger share: drafts that follow each other, ledgers in a directory."""
 
 import resource
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import cbor2
 from rmf.core.effects import RecordDraft
 from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, Record, chain_of
 from rmf.storage.directory import DataDirectory
+from rmf.storage.framing import data_end
 from rmf.storage.ledger import LedgerWriter
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS, Base
@@ -110,3 +111,16 @@ def file_bytes_limit(file_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def data_end_of(path: Path, content: bytes | None = None) -> int:
+    if content is not None:
+        return len(content.rstrip(b"\0"))
+    with path.open("rb") as file:
+        return data_end(file.fileno(), 0)
+
+
+def overwrite(path: Path, offset: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)

@@ -19,11 +19,11 @@ ALL = 10**9
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """Sixteen Entries, two a segment, with Checkpoints at 5, 9 and 13."""
+    """Sixteen Entries, two a segment, with Checkpoints at 4, 9 and 13."""
     with ledger_in(tmp_path / "n1") as made:
         for number in range(1, 17):
             made.entries(b"%02d" % number + bytes(800))
-            if number in {5, 9, 13}:
+            if number in {4, 9, 13}:
                 checkpoint_at(made, made.records()[-1])
         assert len(made.segments) == 8
         yield made
@@ -63,7 +63,7 @@ def test_only_what_lies_behind_the_oldest_checkpoint_kept_is_archived(ledger: Le
     moved = archive_behind(ledger.directory, pinned_index=ALL)
     assert [int(path.stem) for path in moved] == [1, 3, 5, 7]
     assert archived(ledger) == [1, 3, 5, 7]
-    assert archived(ledger, "*.ckpt") == [5]
+    assert archived(ledger, "*.ckpt") == [4]
     assert archive_behind(ledger.directory, pinned_index=ALL) == []
 
 
@@ -101,7 +101,7 @@ def test_what_the_dlq_has_not_read_stays_in_the_ledger(
 
 
 def test_history_can_be_replayed_from_every_start(ledger: Ledger) -> None:
-    expected = [(index, list(range(index + 1, 17))) for index in (0, 5, 9, 13)]
+    expected = [(index, list(range(index + 1, 17))) for index in (0, 4, 9, 13)]
     assert replayed(ledger) == expected
     kept(ledger, 2)
     archive_behind(ledger.directory, pinned_index=ALL)
@@ -112,7 +112,7 @@ def test_the_archive_alone_can_be_replayed_up_to_where_the_ledger_goes_on(ledger
     kept(ledger, 2)
     archive_behind(ledger.directory, pinned_index=ALL)
     alone = ledger.directory.archive_path
-    assert replayed(ledger, alone) == [(0, list(range(1, 9))), (5, [6, 7, 8])]
+    assert replayed(ledger, alone) == [(0, list(range(1, 9))), (4, [5, 6, 7, 8])]
 
 
 def test_history_is_shed_a_start_at_a_time(ledger: Ledger) -> None:
@@ -122,8 +122,8 @@ def test_history_is_shed_a_start_at_a_time(ledger: Ledger) -> None:
     assert shed_archive(ledger.directory, pinned_index=ALL) == []
     size = archive_bytes(ledger.directory)
     for bound, oldest, segments in (
-        (size - 1, 5, [5, 7, 9, 11]),
-        (size - 2 * SEGMENT_BYTES, 5, [5, 7, 9, 11]),
+        (size - 1, 4, [5, 7, 9, 11]),
+        (size - 2 * SEGMENT_BYTES, 4, [5, 7, 9, 11]),
         (size - 2 * SEGMENT_BYTES - 1, 9, [9, 11]),
         (0, 13, []),
     ):
@@ -138,7 +138,13 @@ def test_what_the_dlq_has_not_read_is_not_shed(ledger: Ledger) -> None:
     archive_behind(ledger.directory, pinned_index=ALL)
     shed_archive(ledger.directory, pinned_index=5, bytes_max=0)
     assert archived(ledger) == [5, 7, 9, 11]
-    assert replayed(ledger)[0][0] == 5
+    assert replayed(ledger)[0][0] == 4
+
+
+def test_a_checkpoint_with_a_gap_behind_it_is_no_start(ledger: Ledger) -> None:
+    for path in ledger.segments[:3]:
+        path.unlink()
+    assert [index for index, _ in replayed(ledger)] == [9, 13]
 
 
 def test_where_there_is_no_ledger_there_is_no_start(tmp_path: Path) -> None:

@@ -88,7 +88,9 @@ def test_full_segments_roll_and_keep_their_order(ledger: Ledger) -> None:
 
 def test_a_batch_longer_than_a_segment_stays_in_one(ledger: Ledger) -> None:
     bodies = [bytes([n]) * 500 for n in range(12)]
+    first = ledger.segments[0].stat().st_ino
     ledger.entries(*bodies)
+    assert [path.stat().st_ino for path in ledger.segments] == [first]
     ledger.entries(b"behind")
     assert len(ledger.segments) == 2
     ledger.reopen()

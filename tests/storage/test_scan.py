@@ -8,18 +8,25 @@ from typing import Any
 
 import attrs
 import pytest
-from crc32c import crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rmf import limits
 from rmf.core.record import ENTRY, SEAL, Record
 from rmf.errors import ForeignDirectory, LedgerDamaged, StorageError
-from rmf.storage.framing import data_end
+from rmf.storage.framing import frame_of
 from rmf.storage.ledger import LedgerWriter
-from rmf.storage.records import record_frame
+from rmf.storage.records import durable_behind, record_frame
 from rmf.storage.scan import LedgerScan
-from rmf.storage.segments import GENESIS, Base, fill_segment, place_segment
-from tests.storage.ledger_kit import BOOT_ID, BOOT_NS, Drafts, Ledger, ledger_in
+from rmf.storage.segments import GENESIS, Base
+from tests.storage.ledger_kit import (
+    BOOT_ID,
+    BOOT_NS,
+    Ledger,
+    data_end_of,
+    ledger_in,
+    overwrite,
+)
 
 
 @pytest.fixture
@@ -152,13 +159,6 @@ def test_any_subset_of_unsynced_sectors_recovers_to_a_prefix(
         assert ledger.records()[:-1] == found
 
 
-def data_end_of(path: Path, content: bytes | None = None) -> int:
-    if content is not None:
-        return len(content.rstrip(b"\0"))
-    with path.open("rb") as file:
-        return data_end(file.fileno(), 0)
-
-
 def test_a_torn_tail_is_cut_and_said(ledger: Ledger) -> None:
     made = written(ledger)
     end = data_end_of(made.path)
@@ -200,12 +200,6 @@ def test_an_unsealed_last_batch_that_rots_is_cut_a_sealed_one_is_damage(tmp_path
                     made.scan()
             else:
                 assert made.scan()[0] == made.records[:-1]
-
-
-def overwrite(path: Path, offset: int, data: bytes) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(data)
 
 
 @pytest.mark.parametrize("place", ["middle", "end"])
@@ -275,125 +269,20 @@ def test_a_whole_frame_that_is_no_record_is_damage(ledger: Ledger) -> None:
     ledger.entries(b"aaa")
     path = ledger.segments[0]
     end = data_end_of(path)
-    overwrite(path, end, bytes.fromhex("00000001") + crc_of(b"\x01") + b"\x01")
+    overwrite(path, end, frame_of(b"\x01"))
     with pytest.raises(LedgerDamaged, match="record 2"):
         ledger.records()
 
 
-def crc_of(body: bytes) -> bytes:
-    return crc32c(body).to_bytes(4, "big")
-
-
-def rolled(ledger: Ledger) -> list[Path]:
-    """Fill four segments with eight Entries."""
-    for number in range(8):
-        ledger.entries(bytes([number]) * 800)
-    assert len(ledger.segments) == 4
-    return ledger.segments
-
-
-@pytest.mark.parametrize("missing", [0, 1, 2])
-def test_a_missing_segment_is_damage(ledger: Ledger, missing: int) -> None:
-    rolled(ledger)[missing].unlink()
-    with pytest.raises(LedgerDamaged, match=rf"record {2 * missing + 1}\b"):
-        ledger.records()
-
-
-def test_a_ledger_that_is_gone_is_damage_and_not_a_new_one(ledger: Ledger) -> None:
-    ledger.segments[0].unlink()
-    with pytest.raises(LedgerDamaged, match="no segment holds record 1"):
-        ledger.records()
-
-
-def test_a_renamed_segment_is_damage(ledger: Ledger) -> None:
-    paths = rolled(ledger)
-    paths[1].rename(paths[1].with_name(f"{4:020d}.seg"))
-    with pytest.raises(LedgerDamaged, match="renamed"):
-        ledger.records()
-
-
-def test_a_torn_end_of_any_segment_but_the_newest_is_damage(ledger: Ledger) -> None:
-    paths = rolled(ledger)
-    overwrite(paths[1], data_end_of(paths[1]) - 5, b"\0\0\0\0\0")
-    with pytest.raises(LedgerDamaged, match="record 4"):
-        ledger.records()
-
-
-def test_a_segment_of_another_history_of_the_same_cluster_is_found(ledger: Ledger) -> None:
-    paths = rolled(ledger)
-    stray = paths[2].read_bytes()
-    ledger.close()
-    shutil.rmtree(ledger.path / "ledger")
-    (ledger.path / "ledger").mkdir()
-    segment = remade(ledger, paths[0])
-    for number in range(4):
-        ledger.entries(bytes([50 + number]) * 800)
-    segment.write_bytes(stray)
-    with pytest.raises(LedgerDamaged, match="does not follow from what comes before"):
-        ledger.records()
-
-
-def remade(ledger: Ledger, first: Path) -> Path:
-    """Begin the history of this cluster anew; return where its third segment will be."""
-    tmp = first.with_suffix(".tmp")
-    fill_segment(tmp, ledger.inline_bytes)
-    place_segment(tmp, first.parent, ledger.cluster, GENESIS)
-    ledger.drafts = Drafts(ledger.cluster)
-    ledger.writer = ledger.opened()
-    return first.with_name(f"{5:020d}.seg")
-
-
-def test_a_scan_goes_on_behind_a_checkpoint(ledger: Ledger) -> None:
-    rolled(ledger)
-    records = ledger.records()
-    for record in records:
-        base = Base(record.serial, record.index, record.term, record.chain)
-        assert ledger.records(base) == records[record.serial :]
-        assert ledger.scan(base).tail is None
-    ledger.segments[0].unlink()
-    assert ledger.records(base_of(records[1])) == records[2:]
-    with pytest.raises(LedgerDamaged):
-        ledger.records(base_of(records[0]))
-
-
-def base_of(record: Record) -> Base:
-    return Base(record.serial, record.index, record.term, record.chain)
-
-
-def test_a_checkpoint_of_another_history_does_not_fit(ledger: Ledger) -> None:
-    rolled(ledger)
-    for record in ledger.records():
-        with pytest.raises(LedgerDamaged):
-            ledger.records(attrs.evolve(base_of(record), chain=b"c" * 16))
-
-
-def test_a_ledger_that_ends_before_its_checkpoint_is_damaged(ledger: Ledger) -> None:
-    ledger.entries(b"one", b"two")
-    base = base_of(ledger.records()[1])
-    ledger.entries(b"three")
-    later = attrs.evolve(base, serial=9, index=9)
-    with pytest.raises(LedgerDamaged, match="the Checkpoint in use stands at 9"):
-        ledger.records(later)
-
-
-def test_behind_a_checkpoint_nothing_is_a_torn_tail(ledger: Ledger) -> None:
-    ledger.entries(b"one")
-    ledger.entries(b"two")
-    base = base_of(ledger.records()[1])
-    overwrite(ledger.segments[0], data_end_of(ledger.segments[0]) - 1, b"?")
-    assert len(ledger.records()) == 1
-    with pytest.raises(LedgerDamaged, match="record 2"):
-        ledger.records(base)
-
-
-def test_an_entry_that_voids_what_the_checkpoint_holds_is_damage(ledger: Ledger) -> None:
-    ledger.entries(b"one", b"two")
-    base = base_of(ledger.records()[1])
-    ledger.drafts.void_after(1)
-    ledger.entries(b"two'")
-    assert [r.body for r in ledger.records()] == [b"one", b"two", b"two'"]
-    with pytest.raises(LedgerDamaged, match="its index is 2, after 2"):
-        ledger.records(base)
+@pytest.mark.parametrize("shift", range(0, 30, 3))
+def test_a_valid_record_behind_damage_is_found_wherever_it_lies(tmp_path: Path, shift: int) -> None:
+    cluster = b"c" * 16
+    record = Record(cluster, ENTRY, 9, 9, 1, bytes(16), 8, BOOT_ID, BOOT_NS, b"")
+    path = tmp_path / "file"
+    path.write_bytes(b"\xff" * (limits.MIB - shift) + record_frame(record) + b"\xff" * 99)
+    with path.open("rb") as file:
+        found = [durable_behind(file.fileno(), 0, cluster, serial) for serial in (8, 9)]
+    assert found == [8, 0]
 
 
 def test_a_payload_that_looks_like_a_record_makes_no_damage_of_a_whole_ledger(
