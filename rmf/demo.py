@@ -1,6 +1,6 @@
 """The demo producer: this computer's own telemetry, so that there is something to see at once.
 
-It is a client of the running node like any other, over the wire: it knows `rmf.connect` and psutil,
+It is a client of the running node like any other, over the wire: it knows the client and psutil,
 and nothing of the node it happens to run beside. What it sends: CBOR maps under
 `host/<name>/cpu`, `/memory`, `/disk` and `/network`, with the unit last in each name. Rates come
 from two samples, so the first readings lack them. What psutil cannot tell, for lack of rights or of
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 import psutil  # type: ignore[import-untyped]  # psutil has no type hints
 import trio
 
-import rmf
+from rmf.client.factory import connect
 
 __all__ = ["PRODUCER", "Sample", "host_slug", "readings", "run", "take"]
 
@@ -61,13 +61,15 @@ async def run(
     """
     host = host_slug(socket.gethostname())
     before: Sample | None = None
-    async with rmf.connect(address, producer=PRODUCER) as factory:
+    async with connect(address, producer=PRODUCER) as factory:
         task_status.started()
         while True:
             next_s = trio.current_time() + period_s
             sample = await trio.to_thread.run_sync(take, abandon_on_cancel=True)
-            for name, reading in readings(before, sample).items():
-                await factory.send(f"host/{host}/{name}", reading, ttl_ms=TTL_MS)
+            told = readings(before, sample)
+            await factory.send_many(
+                (f"host/{host}/{name}", reading, TTL_MS) for name, reading in told.items()
+            )
             before = sample
             await trio.sleep_until(next_s)
 

@@ -1,6 +1,11 @@
 """The demo producer: what two samples tell, and what a system that refuses leaves out."""
 
+import json
 import math
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # psutil has no type hints
 import pytest
@@ -113,3 +118,34 @@ def test_this_computer_tells_its_memory_and_every_number_is_finite() -> None:
 def test_a_host_is_one_level_of_a_topic(hostname: str, slug: str) -> None:
     assert demo.host_slug(hostname) == slug
     assert topics.topic_fault(f"host/{slug}/cpu") is None
+
+
+@pytest.mark.slow
+def test_a_node_with_a_demo_shows_this_computers_telemetry(tmp_path: Path) -> None:
+    """One command runs a factory on real input, a second one shows its World."""
+    command = [sys.executable, "-m", "rmf", "serve", "--demo", "--listen", "127.0.0.1:0"]
+    cat = [sys.executable, "-m", "tools.rmf_cat"]
+    with subprocess.Popen(
+        [*command, "--data", str(tmp_path / "n1"), "--log-format", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as node:
+        assert node.stdout is not None
+        try:
+            address = json.loads(node.stdout.readline())["listen"]
+            shown = subprocess.run(
+                [*cat, "-c", address, "host/#", "-n", "3", "-W", "20s", "-o", "jsonl"],
+                capture_output=True,
+                check=True,
+            )
+        finally:
+            node.terminate()
+            _, log = node.communicate()
+    snapshots = [json.loads(line) for line in shown.stdout.splitlines()]
+    cells = {key: cell for snapshot in snapshots for key, cell in snapshot["cells"].items()}
+    memory = cells[f"host/{demo.host_slug(socket.gethostname())}/memory"]
+    assert memory["producer"] == demo.PRODUCER
+    assert memory["value"]["total_bytes"] > 0
+    assert node.returncode == 0
+    assert [line for line in log.splitlines() if '"level": "error"' in line] == []
