@@ -71,7 +71,6 @@ class LedgerWriter:
         self._segment_bytes = segment_bytes
         self._inline_segment_bytes = inline_segment_bytes
         self._failure: str | None = None
-        self._fillings = 0
         self._prepared: Path | None = None
         self._declined = False  # too little space for a big segment: not asked again until a roll
         self._preparing = threading.Lock()
@@ -157,8 +156,8 @@ class LedgerWriter:
             if free_bytes(self._path) < self._segment_bytes + limits.DISK_SOFT_FREE_BYTES:
                 self._declined = True
                 return False
-            self._fillings += 1
-            tmp = self._path / f"next-{self._fillings}{TMP}"
+            # A name of its own: a filling that outlives its writer must not meet the next one's.
+            tmp = self._path / f"next-{os.urandom(8).hex()}{TMP}"
             fill_segment(tmp, self._segment_bytes)
             self._prepared = tmp
         except OSError as exc:
