@@ -23,7 +23,7 @@ from rmf.core import messages as m
 from rmf.core.codec import PREFACE, FrameBuffer, decode, encode, preface_fault
 from rmf.errors import ProtocolFault, Refused, UsageError
 
-__all__ = ["Connection", "refused_by"]
+__all__ = ["Connection", "announced", "refused_by", "same_cluster"]
 
 _FROM_NODE = (
     m.Welcome,
@@ -91,9 +91,7 @@ class Connection:
 
     def limit(self, name: str, default: int) -> int:
         """Return a limit that WELCOME announced, or `default` while there is none."""
-        announced = self.welcome.facts.get("limits") if self.welcome is not None else None
-        value = announced.get(name) if type(announced) is dict else None
-        return value if type(value) is int and value > 0 else default
+        return default if self.welcome is None else announced(self.welcome, name, default)
 
     def _take_preface(self, data: bytes) -> bytes:
         assert self._preface is not None
@@ -122,6 +120,19 @@ class Connection:
                 f" to {m.VERSION_MAX}: update the older of the two",
             )
         self.welcome = message
+
+
+def announced(welcome: m.Welcome, name: str, default: int) -> int:
+    """Return a limit by its name, or `default` where WELCOME announces none that can be."""
+    limits_map = welcome.facts.get("limits")
+    value = limits_map.get(name) if type(limits_map) is dict else None
+    return value if type(value) is int and value > 0 else default
+
+
+def same_cluster(hello_options: dict[str, Any], welcome: m.Welcome) -> dict[str, Any]:
+    """Return the options for the next HELLO: seqs and ticks mean nothing in another cluster."""
+    cluster = welcome.facts.get("cluster")
+    return {**hello_options, "cluster": cluster} if type(cluster) is bytes else hello_options
 
 
 def _stranger(start: bytes) -> tuple[str, str]:

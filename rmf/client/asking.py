@@ -1,0 +1,152 @@
+"""Questions over a Link (trio): GET and QUERY, each with its answer.
+
+Questions change nothing, so what is unanswered when a connection is lost is asked again on the next
+one. Bound: a question waits GET_S_MAX for its answer, connection or not.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from rmf import limits
+from rmf.client.connection import refused_by, same_cluster
+from rmf.client.link import Link
+from rmf.core import codec
+from rmf.core import messages as m
+from rmf.errors import ConnectionFailed, Refused, RmfError
+
+__all__ = ["Questions"]
+
+Answer = m.Value | m.Item | m.End
+
+
+class _Question:
+    """One question, and what was answered so far."""
+
+    def __init__(self, frame: bytes) -> None:
+        self.frame = frame
+        self.answers: list[Answer] = []
+        self.failure: RmfError | None = None
+        self.done = trio.Event()
+
+
+class Questions:
+    """The Speaker of whoever asks. `link` is set by whoever makes the Link of it."""
+
+    link: Link
+
+    def __init__(self, hello: dict[str, Any]) -> None:
+        self.failure: RmfError | None = None
+        self._down = trio.Event()
+        self._hello = hello
+        self._requests = 0
+        self._open: dict[int, _Question] = {}
+        self._unsent: list[int] = []
+        self._first = trio.Event()
+
+    async def get(self, key: str, *, linearizable: bool) -> m.WireCell | None:
+        """Return a cell or None. Raises ConnectionFailed, Refused."""
+        answers = await self._ask(lambda request: m.Get(request, key, linearizable))
+        value = answers[-1]
+        return value.cell if isinstance(value, m.Value) else None
+
+    async def query(self, subject: str, args: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the bodies of the ITEMs that answer a QUERY. Raises ConnectionFailed, Refused."""
+        answers = await self._ask(lambda request: m.Query(request, subject, args))
+        end = answers[-1]
+        if isinstance(end, m.End) and end.code is not None:
+            raise Refused(end.code, end.text or f"the node refuses {subject}")
+        return [answer.body for answer in answers if isinstance(answer, m.Item)]
+
+    async def welcome(self) -> None:
+        """Wait for the first WELCOME. Raises the RmfError that ended the Link."""
+        await self._first.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def run(self) -> None:
+        """Keep the Link up until goodbye; what ends it is handed to all who wait."""
+        try:
+            await self.link.run()
+            self._end(ConnectionFailed("this connection was closed"))
+        except RmfError as exc:
+            self._end(exc)
+        finally:
+            self._down.set()
+
+    async def _ask(self, message: Callable[[int], m.Message]) -> list[Answer]:
+        if self.failure is not None:
+            raise self.failure
+        self._requests += 1
+        request = self._requests
+        question = _Question(codec.encode(message(request)))
+        self._open[request] = question
+        self._unsent.append(request)
+        self.link.wake()
+        try:
+            with trio.move_on_after(limits.GET_S_MAX):
+                await question.done.wait()
+                if question.failure is not None:
+                    raise question.failure
+                return question.answers
+        finally:
+            del self._open[request]
+        raise ConnectionFailed(f"no answer within {limits.GET_S_MAX:g} s")
+
+    def _end(self, exc: RmfError) -> None:
+        self.failure = exc
+        self._fail(exc)
+        self._first.set()
+
+    def _fail(self, exc: RmfError) -> None:
+        for question in self._open.values():
+            question.failure = exc
+            question.done.set()
+
+    async def closed(self) -> None:
+        """Say BYE and wait until the Link is down: at once where there is no connection."""
+        if self.failure is None:
+            self.link.say_goodbye()
+            await self._down.wait()
+
+    # --- Speaker ------------------------------------------------------------------------------
+
+    def hello(self) -> dict[str, Any]:
+        """Return the options of HELLO: they name no producer."""
+        return self._hello
+
+    def welcomed(self, welcome: m.Welcome) -> None:
+        """Ask everything that has no answer yet."""
+        self._hello = same_cluster(self._hello, welcome)
+        self._unsent = list(self._open)
+        self._first.set()
+
+    async def took(self, message: m.Message) -> None:
+        """Take in an answer; one to a question that nobody waits for any more is left."""
+        if isinstance(message, m.Error):
+            self._fail(refused_by(message))
+        elif isinstance(message, Answer):
+            question = self._open.get(message.request)
+            if question is not None:
+                question.answers.append(message)
+                if not isinstance(message, m.Item):
+                    question.done.set()
+
+    def outgoing(self, now_ns: int) -> list[bytes]:  # noqa: ARG002 -- a Speaker is told
+        """Return the questions not asked yet."""
+        asked, self._unsent = self._unsent, []
+        return [self._open[request].frame for request in asked if request in self._open]
+
+    def due_ns(self) -> int | None:
+        """Nothing here depends on time."""
+        return None
+
+    def leaving(self) -> None:
+        """What is unanswered will be asked again."""
+
+    def lost(self) -> None:
+        """What came so far of an answer is dropped: it will come again, whole."""
+        for question in self._open.values():
+            if not question.done.is_set():
+                question.answers.clear()

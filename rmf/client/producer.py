@@ -1,0 +1,285 @@
+"""The producer's side of exactly once, without I/O: what to send, again and again, until it is
+acked (R32, R33; `protocol/README.md` sections 7 to 9).
+
+It decides the seq of each packet, what goes into a frame, how many frames are in flight, what is
+sent again after a refusal or on a new connection, and which outcomes are news. It knows the wire's
+messages; time comes in as monotonic nanoseconds, jitter as a number. It knows no loop, no socket,
+and not who waits for an outcome.
+
+The whole theory: packets get consecutive seqs and stay here until their outcome is known. What the
+node has latched and not acked, it answers from its table when it sees it again; so resending from
+the oldest unacked packet is always right, and it is all that is ever done. After a REFUSE the node
+refuses everything behind it too; sending waits until each frame in flight is settled, one way or
+the other, and begins again. Thus no answer to an old frame can be taken for that to its resend.
+
+Two things cannot be mended and raise Refused: another connection speaks for this name
+(`superseded`), or the node has forgotten packets that it had acked (`forgotten`).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rmf import limits
+from rmf.client.connection import announced
+from rmf.core import codec, faults
+from rmf.core import messages as m
+from rmf.core.packet import PAYLOAD, SEQ, TOPIC, TTL_MS
+from rmf.errors import ProtocolFault, Refused
+
+__all__ = ["ProducerLog", "clip_run"]
+
+# Unacked payloads held for a resend: as many as a node queues. Reached: `has_room` says no.
+UNACKED_BYTES_MAX = limits.INGEST_QUEUE_BYTES_MAX
+# A refused producer waits so long for the answers to what is in flight; then it is `stuck`.
+SETTLE_NS_MAX = int(limits.GET_S_MAX * limits.SECOND)
+FRAMES_AT_ONCE = 4  # encoded before others run: a resend may be a whole window
+_ROW_HEADS_BYTES_MAX = 64  # the heads of a row's fields and its integers, at their longest
+
+
+class _Frame:
+    """Seqs `low` to `last` of a SEND in flight are without an outcome; `low` moves up."""
+
+    __slots__ = ("last", "low")
+
+    def __init__(self, low: int, last: int) -> None:
+        self.low = low
+        self.last = last
+
+
+class ProducerLog:
+    """All packets of one producer that have no outcome yet, over any number of connections.
+
+    `epoch` is that of the last WELCOME (0 before the first), `last_seq` the highest seq numbered
+    here. Invariants: seqs `_oldest` to `last_seq` are contiguous; those without an outcome, and no
+    others, are in `_unacked`, with the moment at which their shelf life began.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.last_seq = 0
+        self._unacked: dict[int, tuple[list[Any], int]] = {}
+        self._unacked_bytes = 0
+        self._oldest = 1
+        self._next = 1  # the seq to send next on this connection
+        self._sent = 0  # the highest seq ever sent
+        self._hellos = 0  # said since the last WELCOME
+        self._open = False
+        self._in_flight: list[_Frame] = []
+        self._refused_ns: int | None = None
+        self._retry_ns = 0
+        self._window = limits.PRODUCER_FRAMES_IN_FLIGHT
+        self._frame_packets = limits.FRAME_PACKETS_MAX
+        self._frame_bytes = limits.FRAME_BYTES_MAX
+
+    # --- Packets ------------------------------------------------------------------------------
+
+    @property
+    def unacked(self) -> int:
+        """Return how many packets have no outcome yet."""
+        return len(self._unacked)
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether more packets are welcome: less than a full frame waits to be sent."""
+        waiting = self.last_seq + 1 - self._next
+        return waiting < self._frame_packets and self._unacked_bytes < UNACKED_BYTES_MAX
+
+    def add(self, rows: list[list[Any]], now_ns: int) -> int:
+        """Number these packets and keep them; return the first seq.
+
+        Rows are those of core/packet, checked by the caller; their seqs are overwritten. Their ttl
+        counts from `now_ns`.
+        """
+        assert self.epoch, "packets are numbered from WELCOME's last_seq on"
+        first = seq = self.last_seq + 1
+        for row in rows:
+            row[SEQ] = seq
+            self._unacked[seq] = (row, now_ns)
+            self._unacked_bytes += len(row[PAYLOAD])
+            seq += 1
+        self.last_seq = seq - 1
+        return first
+
+    # --- Connections --------------------------------------------------------------------------
+
+    def hello_said(self) -> None:
+        """Note that a HELLO with this name goes out: it raises the epoch, WELCOME or not."""
+        self._hellos += 1
+
+    def welcomed(self, welcome: m.Welcome) -> None:
+        """Go on with a new connection: whatever is unacked will be sent again.
+
+        Raises Refused (`superseded`, `forgotten`) if that would break exactly once, ProtocolFault
+        if WELCOME lacks the facts of a producer.
+        """
+        epoch, last_seq = welcome.facts.get("epoch"), welcome.facts.get("last_seq")
+        if type(epoch) is not int or type(last_seq) is not int or epoch < 1 or last_seq < 0:
+            raise ProtocolFault("wrong_shape", "WELCOME: a producer's epoch and last_seq expected")
+        if self._unacked:
+            self._check_history(epoch, last_seq)
+        else:
+            self.last_seq = self._sent = last_seq
+            self._oldest = last_seq + 1
+        self.epoch = epoch
+        self._hellos = 0
+        self._window = _limit(welcome, "frames_in_flight", limits.PRODUCER_FRAMES_IN_FLIGHT)
+        self._frame_packets = _limit(welcome, "frame_packets", limits.FRAME_PACKETS_MAX)
+        self._frame_bytes = _limit(welcome, "frame_bytes", limits.FRAME_BYTES_MAX)
+        self.lost()
+        self._open = True
+
+    def _check_history(self, epoch: int, last_seq: int) -> None:
+        """Refuse to go on if the node's last seq cannot be the end of what was sent from here."""
+        if last_seq + 1 < self._oldest:
+            raise Refused(
+                "forgotten",
+                f"the node knows this producer up to seq {last_seq}, but acked up to"
+                f" {self._oldest - 1}: it forgot the name, or has lost data",
+            )
+        strangers = self.epoch > 0 and epoch - self.epoch > self._hellos
+        if last_seq > self._sent or (strangers and last_seq >= self._oldest):
+            raise Refused(
+                "superseded",
+                f"another connection sent packets under this name, up to seq {last_seq}: whether"
+                f" those from {self._oldest} on are ours cannot be told",
+            )
+
+    def lost(self) -> None:
+        """Note that the connection ended, or must not be sent on any more (GOAWAY)."""
+        self._open = False
+        self._in_flight.clear()
+        self._refused_ns = None
+        self._next = self._oldest
+
+    # --- Sending ------------------------------------------------------------------------------
+
+    def frames(self, now_ns: int) -> list[bytes]:
+        """Return frames that shall be sent now, within the window; ask again once they are."""
+        if not self._open or not self._may_go_on(now_ns):
+            return []
+        made: list[bytes] = []
+        while len(self._in_flight) < self._window and len(made) < FRAMES_AT_ONCE:
+            rows = self._rows(now_ns)
+            if not rows:
+                break
+            last = rows[-1][SEQ]
+            self._in_flight.append(_Frame(rows[0][SEQ], last))
+            self._next = last + 1
+            self._sent = max(self._sent, last)
+            made.append(codec.encode(m.Send(rows)))
+        return made
+
+    def due_ns(self) -> int | None:
+        """Return when `frames` or `stuck` may answer differently by the passing of time alone."""
+        if self._refused_ns is None:
+            return None
+        return self._refused_ns + SETTLE_NS_MAX if self._in_flight else self._retry_ns
+
+    def stuck(self, now_ns: int) -> bool:
+        """Return whether the node leaves frames behind a refusal unanswered: connect anew."""
+        if self._refused_ns is None or not self._in_flight:
+            return False
+        return now_ns >= self._refused_ns + SETTLE_NS_MAX
+
+    def _may_go_on(self, now_ns: int) -> bool:
+        if self._refused_ns is None:
+            return True
+        if self._in_flight or now_ns < self._retry_ns:
+            return False
+        self._refused_ns = None
+        self._next = self._oldest
+        return True
+
+    def _rows(self, now_ns: int) -> list[list[Any]]:
+        """Return the next frame's packets: consecutive, unacked, within the bounds of a frame."""
+        unacked, seq = self._unacked, self._next
+        while seq not in unacked and seq <= self.last_seq:
+            seq += 1
+        rows: list[list[Any]] = []
+        left_bytes = self._frame_bytes - _ROW_HEADS_BYTES_MAX
+        end = seq + self._frame_packets
+        while seq < end and (kept := unacked.get(seq)) is not None:
+            row, born_ns = kept
+            # Four bytes a character are more than UTF-8 ever takes; measuring costs more.
+            left_bytes -= len(row[PAYLOAD]) + 4 * len(row[TOPIC]) + _ROW_HEADS_BYTES_MAX
+            if left_bytes < 0 and rows:
+                break
+            rows.append(_aged(row, now_ns - born_ns))
+            seq += 1
+        return rows
+
+    # --- Answers ------------------------------------------------------------------------------
+
+    def acked(self, ack: m.Ack) -> list[m.Run]:
+        """Return the outcomes in an ACK that are news, cut to those seqs: each seq comes once."""
+        news = []
+        for run in ack.runs:
+            news += self._settle(run)
+        while self._oldest <= self.last_seq and self._oldest not in self._unacked:
+            self._oldest += 1
+        for frame in self._in_flight:
+            while frame.low <= frame.last and frame.low not in self._unacked:
+                frame.low += 1
+        self._in_flight = [frame for frame in self._in_flight if frame.low <= frame.last]
+        return news
+
+    def _settle(self, run: m.Run) -> list[m.Run]:
+        low = max(run.seq, self._oldest)
+        high = min(run.seq + run.packets - 1, self._sent)
+        known = []
+        for seq in range(low, high + 1):
+            kept = self._unacked.pop(seq, None)
+            if kept is not None:
+                self._unacked_bytes -= len(kept[0][PAYLOAD])
+                known.append(seq)
+        if len(known) == run.packets:
+            return [run]
+        return [clip_run(run, first, last) for first, last in _spans(known)]
+
+    def refused(self, refuse: m.Refuse, now_ns: int, jitter: float) -> None:
+        """Take in a REFUSE: go back, not sooner than the code's back-off and up to twice that, by
+        `jitter` of 0 to 1. Raises Refused if the code may not be retried, or history is lost."""
+        if not faults.retry_allowed(refuse.code):
+            raise Refused(refuse.code, refuse.text)
+        if refuse.code == "seq_gap" and refuse.expected < self._oldest:
+            raise Refused(
+                "forgotten",
+                f"the node expects seq {refuse.expected}, but acked up to {self._oldest - 1}:"
+                " it has lost data",
+            )
+        self._in_flight = [
+            frame for frame in self._in_flight if not frame.low <= refuse.seq <= frame.last
+        ]
+        back_off_ns = faults.FAULTS[refuse.code].back_off_ms * limits.MS
+        retry_ns = now_ns + int(back_off_ns * (1 + jitter))
+        if self._refused_ns is None:
+            self._refused_ns, self._retry_ns = now_ns, retry_ns
+        self._retry_ns = max(self._retry_ns, retry_ns)
+
+
+def clip_run(run: m.Run, first: int, last: int) -> m.Run:
+    """Return the part of a run with the seqs `first` to `last`; its slots move along."""
+    slot = run.slot if run.slot is None else run.slot + first - run.seq
+    return run._replace(seq=first, packets=last - first + 1, slot=slot)
+
+
+def _spans(seqs: list[int]) -> Iterator[tuple[int, int]]:
+    """Give (first, last) of each longest stretch of consecutive seqs."""
+    first = 0
+    for i in range(1, len(seqs) + 1):
+        if i == len(seqs) or seqs[i] != seqs[i - 1] + 1:
+            yield seqs[first], seqs[i - 1]
+            first = i
+
+
+def _aged(row: list[Any], age_ns: int) -> list[Any]:
+    """Return the row with what is left of its ttl (R8). Spent: 1 ms, for its seq needs an outcome,
+    and the node gives it."""
+    age_ms = age_ns // limits.MS
+    if age_ms <= 0:
+        return row
+    return [*row[:TTL_MS], max(1, row[TTL_MS] - age_ms), *row[TTL_MS + 1 :]]
+
+
+def _limit(welcome: m.Welcome, name: str, own: int) -> int:
+    return min(own, announced(welcome, name, own))
