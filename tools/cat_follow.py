@@ -195,7 +195,7 @@ class Follower:
                     raise
                 self._say(str(exc), detail=True)
             else:
-                self._say(f"connected to {self.node}, resuming after tick {self.picture.tick}")
+                self._say(f"resuming on {self.node}, after tick {self.picture.tick or 0}")
                 return connection
 
     def _back_off_s(self) -> float:

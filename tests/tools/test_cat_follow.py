@@ -79,7 +79,7 @@ def test_a_lost_connection_is_made_again_and_resumed(cat: Cat) -> None:
     assert hello.options["cluster"] == facts()["cluster"]
     assert subscribe == Subscribe(1, ["#"], {"mode": "delta", "from_tick": 41})
     assert [o["tick"] for o in lines_of(cat.out)] == [41, 50]
-    assert "resuming after tick 41" in cat.err
+    assert f"resuming on n1 at {node.text}, after tick 41" in cat.err
 
 
 def test_a_node_of_another_cluster_is_not_resumed_from(cat: Cat) -> None:

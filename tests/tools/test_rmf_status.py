@@ -1,8 +1,6 @@
 """rmf-status against scripted nodes."""
 
 import json
-import os
-import pty
 import subprocess
 import sys
 from typing import Any
@@ -143,20 +141,6 @@ def test_watch_asks_again_until_interrupted() -> None:
         process.send_signal(2)
         _, err = process.communicate(timeout=20)
     assert (ticks, process.returncode, err) == ([1, 2], 130, b"")
-
-
-@pytest.mark.slow
-def test_a_terminal_gets_a_table() -> None:
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160", "NO_COLOR": "1"}
-    with ScriptedNode(answering()) as node:
-        command = [sys.executable, "-m", "tools.rmf_status", "-c", node.text]
-        assert subprocess.run(command, stdout=theirs, env=environment, check=False).returncode == 0
-    shown = os.read(ours, 65536).decode()
-    os.close(theirs)
-    os.close(ours)
-    assert "ROLE" in shown
-    assert "leader" in shown
 
 
 @pytest.mark.slow
