@@ -20,13 +20,13 @@ from tools.vectors.sessions import session_entries
 from tools.vectors.streams import stream_entries
 from tools.vectors.tables import replaced
 
-__all__ = ["generated", "main"]
+__all__ = ["PROTOCOL", "generated", "main"]
 
 PROTOCOL = Path(__file__).parent.parent / "protocol"
 
 
-def generated() -> Iterator[tuple[Path, str]]:
-    """Give each generated file with the text it must hold."""
+def generated(protocol: Path) -> Iterator[tuple[Path, str]]:
+    """Give each generated file of a protocol directory with the text it must hold."""
     vectors = {
         "good": good_entries(),
         "bad": bad_entries(),
@@ -34,8 +34,8 @@ def generated() -> Iterator[tuple[Path, str]]:
         "sessions": session_entries(),
     }
     for name, entries in vectors.items():
-        yield PROTOCOL / "vectors" / f"{name}.json", _json(entries)
-    readme = PROTOCOL / "README.md"
+        yield protocol / "vectors" / f"{name}.json", _json(entries)
+    readme = protocol / "README.md"
     yield readme, replaced(readme.read_text(encoding="utf-8"))
 
 
@@ -51,9 +51,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="rmf_vectors", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if out of date")
+    parser.add_argument("--directory", type=Path, default=PROTOCOL, help="default: %(default)s")
     args = parser.parse_args(argv)
     code = 0
-    for path, text in generated():
+    for path, text in generated(args.directory):
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         if args.check:
