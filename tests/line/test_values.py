@@ -1,5 +1,6 @@
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import cbor2
@@ -63,10 +64,10 @@ class Mask(metaclass=Masked):
     pass
 
 
-def nested(depth: int) -> Any:
+def nested(depth: int, around: Callable[[Any], Any] = lambda inner: [inner]) -> Any:
     value: Any = 1
     for _ in range(depth):
-        value = [value]
+        value = around(value)
     return value
 
 
@@ -88,7 +89,9 @@ def nested(depth: int) -> Any:
         (memoryview(b"abc"), "memoryview is no World value"),
         ("a\ud800", "text with a lone surrogate"),
         ({"\udfff": 1}, "text with a lone surrogate"),
+        ({"a": 2**64}, "an integer of 65 bits is no World value; at most 64 are taken @ $.a"),
         (nested(33), "nested deeper than 32 @ $[0]"),
+        (nested(33, lambda inner: {"k": inner}), "nested deeper than 32 @ $.k.k"),
         ([b"x" * limits.VALUE_BYTES_MAX], "a value of more than 917504 bytes"),
         (["é" * 458_752], "a value of 917510 bytes, at most 917504 are taken"),
         ({"a": "x" * 917_505}, "a value of more than 917504 bytes @ $"),
