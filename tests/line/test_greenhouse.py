@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from rmf.line import REMOVE, Keep, Line
+from rmf import REMOVE, Keep, Line
 from tests.line.bench import expired, reasons, row, run, values
 
 line = Line("greenhouse", version="1")
