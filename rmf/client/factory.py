@@ -104,6 +104,12 @@ class Factory:
         return self._name
 
     @property
+    def connected(self) -> bool:
+        """Return whether there is a connection for packets, or before the first, for questions."""
+        speaker = self._production or self._questions
+        return speaker is not None and speaker.link.connected.is_set()
+
+    @property
     def last_seq(self) -> int:
         """Return the highest seq numbered for this producer; 0 if there is none."""
         return self._production.log.last_seq if self._production is not None else 0

@@ -2,7 +2,8 @@
 
 trio wraps whatever leaves a nursery in an exception group. A user who writes
 `except Refused` around `async with rmf.connect(...)` never sees a nursery, so a single exception is
-taken out of its group; several at once stay a group, because none may be lost.
+taken out of its group, also if several tasks met the same one (whatever ended a producer is raised
+to all who wait for it). Different ones stay a group, because none may be lost.
 """
 
 from collections.abc import AsyncIterator
@@ -20,6 +21,6 @@ async def open_hidden_nursery() -> AsyncIterator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             yield nursery
     except BaseExceptionGroup as group:
-        if len(group.exceptions) != 1:
+        if any(exc is not group.exceptions[0] for exc in group.exceptions):
             raise
         raise group.exceptions[0] from group.exceptions[0].__cause__
