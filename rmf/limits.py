@@ -25,6 +25,7 @@ FRAME_BYTES_MAX = 1 * MIB  # client to node; NATS has the same default
 FRAME_BEFORE_HELLO_BYTES_MAX = 4 * KIB  # nobody unknown makes a node buffer more
 SERVER_FRAME_BYTES_MAX = 2 * MIB  # node to client: a letter holds a whole client frame
 FRAME_PACKETS_MAX = 4096  # a frame is latched whole, so at most a Tick's worth
+FRAME_ITEMS_MAX = 40_000  # CBOR items in a frame: FRAME_PACKETS_MAX packets with fences, and more
 FRAME_DEPTH_MAX = 32  # R42; fxamacker/cbor has the same default
 DECODE_BIG_FRAME_BYTES = 64 * KIB  # above: the task yields before it decodes (R42)
 
@@ -38,12 +39,13 @@ IDLE_S_MAX = 60.0  # nothing at all from a client: `idle_timeout`; a ping counts
 PING_S = 15.0  # how often clients ping: four in one idle time
 SEND_S_MAX = 30.0  # one write to a client that does not read; beyond: the connection is cut
 ANSWERS_MAX = 256  # lists of answers a client has not read: capacity of the answers door; cut
-RECEIVE_BYTES = 256 * KIB  # one read from a socket
+RECEIVE_BYTES = 64 * KIB  # one read from a socket
 
 # --- Flow of packets ---
 INGEST_DEPTH_PACKETS = 65_536  # `--ingest-depth`: the ingest queue; full: the edge waits (R16)
 INGEST_QUEUE_BYTES_MAX = 32 * MIB  # the same queue, in bytes of frames
 INTAKE_FRAMES = 64  # capacity of the intake door, in frames
+BEAT_S = 0.02  # how late an idle Arbiter may notice that something is due
 EVENTS_MAX = 4096  # capacity of the events door
 PRODUCER_FRAMES_IN_FLIGHT = 64  # announced; what is unacked beyond it may be answered `unknown`
 OUTCOME_RUNS_KEPT = 256  # per producer in the table: in-flight frames, each cut into 4 Ticks
@@ -126,6 +128,7 @@ GET_S_MAX = 10.0
 assert TOPIC_BYTES_MAX <= KEY_BYTES_MAX
 assert PAYLOAD_BYTES_MAX + TOPIC_BYTES_MAX + 4 * KIB <= FRAME_BYTES_MAX
 assert VALUE_BYTES_MAX + KEY_BYTES_MAX + 1 * KIB <= CHANGES_PER_PACKET_BYTES_MAX
+assert FRAME_PACKETS_MAX * 7 + 3 <= FRAME_ITEMS_MAX
 assert FRAME_BYTES_MAX <= TICK_BYTES_MAX
 assert FRAME_PACKETS_MAX <= TICK_PACKETS_MAX
 assert FRAME_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_MAX + 16 * KIB <= SERVER_FRAME_BYTES_MAX

@@ -143,7 +143,7 @@ class Arbiter:
                 self._on_offered(event, effects)
             case ev.Executed():
                 if self._reign is not None:
-                    effects += self._reign.executed(event, now)
+                    effects += self._reign.executed(event)
             case ev.Persisted():
                 self._on_persisted(event, now, effects)
             case ev.Joined():

@@ -284,6 +284,7 @@ def announced_limits() -> dict[str, int]:
         "server_frame_bytes": limits.SERVER_FRAME_BYTES_MAX,
         "frame_packets": limits.FRAME_PACKETS_MAX,
         "frames_in_flight": limits.PRODUCER_FRAMES_IN_FLIGHT,
+        "frame_items": limits.FRAME_ITEMS_MAX,
         "depth": limits.FRAME_DEPTH_MAX,
         "topic_bytes": limits.TOPIC_BYTES_MAX,
         "key_bytes": limits.KEY_BYTES_MAX,

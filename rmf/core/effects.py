@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
+from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.messages import Message
 from rmf.core.packet import Row, Verdict
@@ -77,7 +78,9 @@ class Group:
 @attrs.frozen
 class Batch:
     """A latched Tick for the line: first the expired cells, then the groups. `gone` are all keys
-    that this Tick removes by expiry, with or without a handler. `world` is the World before it."""
+    that this Tick removes by expiry, with or without a handler. `world` is the World before it.
+    `period_ns` and `wall_ns` are the cluster's period and the Entry's wall time: what a cell
+    written in this Tick will say of itself is known to the Tick's later handlers."""
 
     number: int
     term: int
@@ -87,6 +90,8 @@ class Batch:
     expired: list[ExpiredCell]
     groups: list[Group]
     slots: int
+    period_ns: int = limits.TICK_PERIOD_NS
+    wall_ns: int = 0
 
 
 @attrs.frozen

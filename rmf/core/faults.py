@@ -47,6 +47,7 @@ FAULTS: dict[str, Fault] = {
     "duplicate_key": Fault(False, False, 0, "a map names one key twice"),
     "key_type": Fault(False, False, 0, "a map key is neither text nor integer"),
     "depth": Fault(False, False, 0, "nested deeper than the announced limit"),
+    "too_many_items": Fault(False, False, 0, "more CBOR items than announced"),
     "utf8": Fault(False, False, 0, "text that is not UTF-8"),
     "unknown_type": Fault(False, False, 0, "a message type that this version does not know"),
     "wrong_shape": Fault(False, False, 0, "a field is missing, too many, or of the wrong type"),

@@ -98,6 +98,7 @@ class Latched:
     they depend on (R3); `refusals` go out at once."""
 
     tick: int
+    wall_ns: int = 0
     registers: list[Register] = attrs.Factory(list)
     leavers: list[Leaver] = attrs.Factory(list)
     expiries: list[Expiry] = attrs.Factory(list)

@@ -192,8 +192,8 @@ class Snapshot(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Node. Ticks before `oldest` are no longer retained for this every-tick subscription; what
-    follows starts there with a full picture."""
+    """Node. Ticks before `oldest` are no longer retained for this every-tick subscription; a full
+    picture follows, which says its own Tick."""
 
     number: int
     oldest: int

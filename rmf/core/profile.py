@@ -140,8 +140,14 @@ def _walk(data: bytes, at: int) -> int:
     """Return the offset behind one item; iterative, so nesting costs no stack."""
     open_items: list[int] = []  # items still to come, per open array or map
     keys: list[_Keys | None] = []
+    items_left = limits.FRAME_ITEMS_MAX
     while True:
         begin = at
+        items_left -= 1
+        if items_left < 0:
+            raise ProtocolFault(
+                "too_many_items", f"more than {limits.FRAME_ITEMS_MAX} items at byte {begin}"
+            )
         major, argument, at = _head(data, at)
         expects_key = bool(keys) and keys[-1] is not None and keys[-1].expects(open_items[-1])
         if expects_key and major not in {0, 1, 3}:

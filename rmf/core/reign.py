@@ -111,10 +111,10 @@ class Reign:
         """
         effects: list[Effect] = []
         if genesis is not None:
-            effects += self._propose(1, genesis, now, None)
+            effects += self._propose(1, genesis, now.wall_ns, None)
         unknown = not bridged and self._shelf.next_tick() is not None
         tick = max(self.state.tick + 1, self.clock.tick_at(now.boot_ns))
-        effects += self._propose(tick, Accession(node, self._line, unknown), now, None)
+        effects += self._propose(tick, Accession(node, self._line, unknown), now.wall_ns, None)
         fields = {"term": self._raft.term, "tick": tick, "age_unknown": unknown}
         return [*effects, Note("info", "reign", fields)]
 
@@ -122,15 +122,15 @@ class Reign:
         self,
         tick: int,
         books: Genesis | Accession | TickBooks,
-        now: ev.Now,
+        wall_ns: int,
         latched: Latched | None,
     ) -> list[Effect]:
         """Apply an Entry to the speculative state, state its digest, hand it to consensus."""
         before = self.state
-        entry = Entry(tick, now.wall_ns, b"", books)
+        entry = Entry(tick, wall_ns, b"", books)
         index = self._raft.last_index + 1
         self.state, applied = apply(before, entry, self._raft.term, index, self._shelf)
-        entry = attrs.evolve(entry, digest=self.state.digest())
+        entry = Entry(tick, wall_ns, self.state.digest(), books)
         body = encode_entry(entry)
         assert len(body) <= limits.ENTRY_BYTES_MAX
         self.entry_bytes += len(body)
@@ -160,10 +160,10 @@ class Reign:
         self._batch += 1
         if latched.slots:
             return [*effects, Execute(self._batch_of(latched))]
-        return effects + self.executed(ev.Executed(self._batch, 0, [], _NO_CHANGES, []), now)
+        return effects + self.executed(ev.Executed(self._batch, 0, [], _NO_CHANGES, []))
 
     def _latch(self, tick: int, now: ev.Now) -> Latched:
-        latched = Latched(tick)
+        latched = Latched(tick, now.wall_ns)
         keys = self._shelf.due(tick, self.state.world, self.state.void_before)
         if keys:
             latched.expiries = expiries_of(keys, self.state, self._listens)
@@ -196,6 +196,8 @@ class Reign:
             expired=expired,
             groups=latched.groups,
             slots=latched.slots,
+            period_ns=self.state.period_ns,
+            wall_ns=latched.wall_ns,
         )
 
     def _hold_back(self, latched: Latched) -> list[Effect]:
@@ -205,7 +207,7 @@ class Reign:
             return []
         return [Answer(connection, [m.Ack(runs)]) for connection, runs in latched.duplicates]
 
-    def executed(self, event: ev.Executed, now: ev.Now) -> list[Effect]:
+    def executed(self, event: ev.Executed) -> list[Effect]:
         """Write the Entry of the batch on the bench; what was not done waits for the next Tick."""
         latched = self._executing
         if latched is None or event.batch != self._batch:
@@ -225,7 +227,7 @@ class Reign:
             encoded=event.encoded,
             bags=bags,
         )
-        return self._propose(latched.tick, books, now, latched)
+        return self._propose(latched.tick, books, latched.wall_ns, latched)
 
     def _postpone(self, latched: Latched, done: int) -> None:
         for expiry in latched.expiries:

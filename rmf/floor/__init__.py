@@ -4,6 +4,7 @@
     supervisor      children, restarts, and the letter for what a failing task held (R15)
     ingest          the port: connections come in        connection, handshake   one of them
     arbiter         the loop around core/arbiter         ledger_keeper           its disk
+    beats               what is due with nobody there
     publisher       Snapshots go out                     dlq_keeper              letters go in
     checkpoint_keeper   Checkpoints and archive          disk_watch              watermarks
     recovery        from the disk to a state             serve                   all of it together

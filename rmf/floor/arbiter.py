@@ -1,7 +1,7 @@
 """Step 3 of 6 · before: core/codec (a frame is decoded) · next: core/arbiter (the decision).
 
-The loop around the Arbiter core: wait for an event or until the next Beat is due, drain what else
-is there, step the core, perform the effects in order. It decides nothing and never awaits a send;
+The loop around the Arbiter core: wait for an event, drain what else is
+there, step the core, perform the effects in order. It decides nothing and never awaits a send;
 what `WouldBlock` means for each door says floor/doors.
 
 Errors: any exception ends the reign; the supervisor seals what was in hand, discards the core and
@@ -107,10 +107,10 @@ class _Loop:
     # --- Waiting ------------------------------------------------------------------------------
 
     async def wait(self) -> list[ev.Event]:
-        """Return what happened, at least one event; a Beat if the time for one came first."""
+        """Wait until something happens; return it, with all else that is there already."""
         events: list[ev.Event] = []
         if not (self._core.takes_in and self._doors.intake_out.statistics().current_buffer_used):
-            await self._wait_for_one(events)
+            self._take(await self._doors.events_out.receive(), events)
         else:
             await trio.lowlevel.checkpoint()
         for _ in range(limits.EVENTS_MAX):
@@ -127,17 +127,6 @@ class _Loop:
             events.append(item)
             packets += len(item.rows) if isinstance(item, ev.Offered) else 1
         return events
-
-    async def _wait_for_one(self, events: list[ev.Event]) -> None:
-        due_ns = self._core.next_due_ns()
-        if due_ns is None:
-            self._take(await self._doors.events_out.receive(), events)
-            return
-        seconds = max(0, due_ns - self._now().boot_ns) / limits.SECOND
-        with trio.move_on_after(seconds):
-            self._take(await self._doors.events_out.receive(), events)
-            return
-        events.append(ev.Beat())
 
     def _take(self, item: EventItem, events: list[ev.Event]) -> None:
         match item:
@@ -165,8 +154,9 @@ class _Loop:
                 else:
                     self._perform(effect)
             if executed:
-                # Let the ledger keeper take the Entry before: its fsync runs beside this Tick.
-                await trio.lowlevel.checkpoint()
+                if self._doors.ledger_out.statistics().current_buffer_used:
+                    # Let the ledger keeper take the Entry before: its fsync runs beside this Tick.
+                    await trio.lowlevel.checkpoint()
                 self.pending = self._core.step(executed, self._now())
 
     def _perform(self, effect: Effect) -> None:

@@ -1,14 +1,14 @@
-"""One connection: its reader, its two writers, and what each message leads to (R16, R43).
+"""One connection: what the client says, and what each message leads to (R16, R43).
 
 The reader turns bytes into frames and messages and carries them to their doors; it waits where a
-door is full, and TCP makes the client wait. Answers leave through one door, Snapshots and pages of
-the DLQ through another, so that a display that dawdles does not hold up its pongs. Deadlines are
-absolute: for the handshake, for each frame, for silence.
+door is full, and TCP makes the client wait. What the node says leaves through the outbox. Deadlines
+are absolute: for the handshake, for each frame, for silence.
 
 Errors: a fault in a frame is answered by name; whether the connection survives it, the error table
 says. Anything else is our bug: the bytes in hand become a letter, the client hears `internal`.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -18,7 +18,7 @@ import trio
 from rmf import limits
 from rmf.core import codec, faults
 from rmf.core import messages as m
-from rmf.core.bag import Evidence, Letter
+from rmf.core.bag import Evidence
 from rmf.core.events import Asked, Joined, Left, Now
 from rmf.core.intake import open_send
 from rmf.errors import ProtocolFault
@@ -33,8 +33,9 @@ from rmf.floor.doors import (
     connection_doors,
 )
 from rmf.floor.handshake import Guest, Strangers, guest_of
+from rmf.floor.outbox import Outbox
 from rmf.floor.subscribing import subscribe_fault
-from rmf.floor.supervisor import Hands, Held
+from rmf.floor.supervisor import Hands, Held, edge_letter
 
 __all__ = ["Connection", "Port"]
 
@@ -66,22 +67,23 @@ class Connection:
         self._port = port
         self._doors = port.doors
         self._intake = Intake(port.doors)
-        self._writing = trio.Lock()
         self._buffer = codec.FrameBuffer(limits.FRAME_BEFORE_HELLO_BYTES_MAX)
-        self._begun_s: float | None = None
-        self._epoch: int | None = None
+        self._deadline = trio.CancelScope()
+        self._late = ("idle_timeout", "")
         self._guest: Guest | None = None
-        self._watched: set[int] = set()
+        self._out = Outbox(stream)
 
-    async def serve(self, hands: Hands) -> None:
-        """Serve until the client leaves, breaks the protocol, or is cut."""
+    async def serve(self, hands: Hands, on_guest: Callable[[], None]) -> None:
+        """Serve until the client leaves, breaks the protocol, or is cut. `on_guest` is called once
+        it is no stranger any more."""
         answers, answers_out, pages, pages_out = connection_doors()
         with answers_out, pages, pages_out:
             try:
                 self._guest = await self._shake_hands()
+                on_guest()
             except ProtocolFault as fault:
                 self._port.strangers.note(self._peer, fault.code, b"")
-                await self._say(codec.encode(m.Error(fault.code, fault.text, None)))
+                await self._out.say_fault(fault)
                 return
             if self._guest is None:
                 answers.close()
@@ -89,8 +91,8 @@ class Connection:
             await self._doors.events.send(Opened(self._number, answers))
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write_answers, answers_out, nursery.cancel_scope)
-                    nursery.start_soon(self._write_pages, pages_out, nursery.cancel_scope)
+                    nursery.start_soon(self._out.write_answers, answers_out, nursery.cancel_scope)
+                    nursery.start_soon(self._out.write_pages, pages_out, nursery.cancel_scope)
                     await self._greet()
                     await self._read(nursery, pages, hands)
                     nursery.cancel_scope.cancel()
@@ -106,7 +108,7 @@ class Connection:
         with trio.move_on_after(limits.HANDSHAKE_S_MAX):
             if not await self._read_preface():
                 return None
-            await self._say(codec.PREFACE)
+            await self._out.say_preface()
             while True:
                 for frame in self._buffer.frames():
                     guest = guest_of(codec.decode(frame), self._port.cluster)
@@ -131,7 +133,7 @@ class Connection:
             if words is not None:
                 self._port.strangers.note(self._peer, "bad_preface", data)
                 if words.startswith("this looks like HTTP"):
-                    await self._say(_HTTP_ANSWER)
+                    await self._out.say(_HTTP_ANSWER)
                     return False
                 raise ProtocolFault("bad_preface", words)
         self._buffer.feed(data[len(codec.PREFACE) :])
@@ -150,37 +152,46 @@ class Connection:
     # --- Reading ------------------------------------------------------------------------------
 
     async def _read(self, nursery: trio.Nursery, pages: Pages, hands: Hands) -> None:
-        while True:
+        """Serve frames until the end of the stream, or until time is up for the next one."""
+        with self._deadline:
             try:
-                for served, frame in enumerate(self._buffer.frames(), start=1):
-                    self._begun_s = None
-                    if len(frame) > limits.DECODE_BIG_FRAME_BYTES or not served % _FRAMES_A_PASS:
-                        await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
-                    hands.hold(partial(self._held_all, frame))
-                    if await self._serve_frame(frame, nursery, pages):
-                        return
-                    hands.free()
-                data = await self._receive_in_time()
+                await self._serve_frames(nursery, pages, hands)
             except ProtocolFault as fault:
-                await self._say(codec.encode(m.Error(fault.code, fault.text, None)))
-                return
+                await self._out.say_fault(fault)
+        if self._deadline.cancelled_caught:
+            await self._out.say_fault(ProtocolFault(*self._late))
+
+    async def _serve_frames(self, nursery: trio.Nursery, pages: Pages, hands: Hands) -> None:
+        begun_s: float | None = None
+        while True:
+            for served, frame in enumerate(self._buffer.frames(), start=1):
+                begun_s = None
+                hands.hold(partial(self._held_all, frame))
+                if len(frame) > limits.DECODE_BIG_FRAME_BYTES or not served % _FRAMES_A_PASS:
+                    await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
+                if await self._serve_frame(frame, nursery, pages):
+                    return
+                hands.free()
+            begun_s = self._set_deadline(begun_s)
+            data = await self._receive()
+            self._deadline.deadline = math.inf  # from here on it is us who take the time
             if not data:
                 return
             self._buffer.feed(data)
 
-    async def _receive_in_time(self) -> bytes:
-        """Return what comes next; b"" at the end. Raises ProtocolFault when time is up."""
+    def _set_deadline(self, begun_s: float | None) -> float | None:
+        """Give the client until then; return when it began the frame that is not whole yet."""
         now = trio.current_time()
-        deadline = now + limits.IDLE_S_MAX
-        code, text = "idle_timeout", f"nothing came for {limits.IDLE_S_MAX:g} s; send a PING"
-        if len(self._buffer):
-            self._begun_s = self._begun_s or now
-            deadline = self._begun_s + limits.FRAME_S_MAX
-            code = "frame_timeout"
-            text = f"a frame was begun and not finished within {limits.FRAME_S_MAX:g} s"
-        with trio.CancelScope(deadline=deadline):
-            return await self._receive()
-        raise ProtocolFault(code, text)
+        if not len(self._buffer):
+            silence = f"nothing came for {limits.IDLE_S_MAX:g} s; send a PING now and then"
+            self._late = ("idle_timeout", silence)
+            self._deadline.deadline = now + limits.IDLE_S_MAX
+            return None
+        begun_s = now if begun_s is None else begun_s
+        text = f"a frame was begun and not finished within {limits.FRAME_S_MAX:g} s"
+        self._late = ("frame_timeout", text)
+        self._deadline.deadline = begun_s + limits.FRAME_S_MAX
+        return begun_s
 
     async def _receive(self) -> bytes:
         try:
@@ -193,7 +204,7 @@ class Connection:
 
     def _held(self, frame: bytes) -> Held:
         producer = self._guest.producer if self._guest is not None else None
-        return Held(frame, producer, self._epoch, self._number)
+        return Held(frame, producer, self._out.epoch, self._number)
 
     # --- Messages -----------------------------------------------------------------------------
 
@@ -207,7 +218,7 @@ class Connection:
         except ProtocolFault as fault:
             if message is None or isinstance(message, m.Send):  # it may have been a datum
                 letter = await self._bag(frame, fault)
-            await self._say(codec.encode(m.Error(fault.code, fault.text, letter)))
+            await self._out.say_fault(fault, letter)
             return faults.closes(fault.code)
 
     async def _serve_message(
@@ -226,7 +237,7 @@ class Connection:
             case m.Subscribe():
                 await self._subscribe(message, pages)
             case m.Unsubscribe():
-                self._watched.discard(message.number)
+                self._out.watched.discard(message.number)
                 await self._doors.watches.send(Unwatch(self._number, message))
             case m.Query(subject="status"):
                 await self._ask("status", message.request)
@@ -244,7 +255,7 @@ class Connection:
 
     async def _offer(self, frame: bytes, packets: list[list[object]]) -> None:
         assert self._guest is not None
-        if self._guest.producer is None or self._epoch is None:
+        if self._guest.producer is None or self._out.epoch is None:
             raise ProtocolFault(
                 "no_producer", "HELLO named no producer, or WELCOME has not come yet"
             )
@@ -253,7 +264,7 @@ class Connection:
             packets,
             connection=self._number,
             producer=self._guest.producer,
-            epoch=self._epoch,
+            epoch=self._out.epoch,
             arrived_ns=self._port.now().boot_ns,
         )
         for offered in intake.offers:
@@ -261,18 +272,18 @@ class Connection:
         for data in intake.unreadable:
             fault = ProtocolFault("no_seq", "a packet without a readable seq")
             letter = await self._bag(data, fault)
-            await self._say(codec.encode(m.Error(fault.code, fault.text, letter)))
+            await self._out.say_fault(fault, letter)
 
     async def _leave(self) -> None:
         assert self._guest is not None
-        if self._guest.producer is not None and self._epoch is not None:
-            await self._intake.offer(Left(self._number, self._guest.producer, self._epoch))
+        if self._guest.producer is not None and self._out.epoch is not None:
+            await self._intake.offer(Left(self._number, self._guest.producer, self._out.epoch))
 
     async def _subscribe(self, message: m.Subscribe, pages: Pages) -> None:
-        fault = subscribe_fault(message, self._watched)
+        fault = subscribe_fault(message, self._out.watched)
         if fault is not None:
             raise fault
-        self._watched.add(message.number)
+        self._out.watched.add(message.number)
         await self._doors.watches.send(Watch(self._number, message, pages.clone()))
 
     async def _ask(self, subject: str, request: int) -> None:
@@ -280,70 +291,19 @@ class Connection:
 
     async def _bag(self, data: bytes, fault: ProtocolFault) -> str:
         """Seal bytes without a readable seq as an edge letter; return its id once it is stored."""
-        held = self._held(data)
-        letter = Letter(
-            id="",
-            reason="not_allowed" if fault.code == "no_producer" else "malformed",
-            stage="edge",
-            node=self._port.node,
-            producer=held.producer,
-            epoch=held.epoch,
-            topic=None,
-            seq=None,
-            term=None,
-            tick=None,
-            slot=None,
-            harvested_at=None,
-            ttl_ms=None,
-            line=None,
-            digest_before=None,
-            error=Evidence(fault.code, fault.text, ""),
-            packet=data,
-            bagged_at=self._port.now().wall_ns,
+        reason = "not_allowed" if fault.code == "no_producer" else "malformed"
+        letter = edge_letter(
+            reason,
+            "edge",
+            self._port.node,
+            self._held(data),
+            Evidence(fault.code, fault.text, ""),
+            self._port.now().wall_ns,
         )
         reply, reply_out = trio.open_memory_channel[str](1)
         with reply, reply_out:
             await self._doors.letters.send(EdgeLetter(letter, reply))
             return await reply_out.receive()
-
-    # --- Writing ------------------------------------------------------------------------------
-
-    async def _write_answers(
-        self, door: trio.MemoryReceiveChannel[list[m.Message]], scope: trio.CancelScope
-    ) -> None:
-        """Send answers, all that wait in one write; the end of the door is the end of us."""
-        async for messages in door:
-            waiting = list(messages)
-            try:
-                while True:
-                    waiting += door.receive_nowait()
-            except (trio.WouldBlock, trio.EndOfChannel):
-                pass
-            for message in waiting:
-                if isinstance(message, m.Welcome):
-                    self._epoch = message.facts.get("epoch")
-            if not await self._say(b"".join(map(codec.encode, waiting))):
-                break
-        scope.cancel()
-
-    async def _write_pages(
-        self, door: trio.MemoryReceiveChannel[bytes], scope: trio.CancelScope
-    ) -> None:
-        async for page in door:
-            if not await self._say(page, patient=True):
-                break
-        scope.cancel()
-
-    async def _say(self, data: bytes, *, patient: bool = False) -> bool:
-        """Write; False if the client is gone or does not read. A display may take its time."""
-        async with self._writing:
-            with trio.move_on_after(float("inf") if patient else limits.SEND_S_MAX):
-                try:
-                    await self._stream.send_all(data)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    return False
-                return True
-        return False
 
 
 _HTTP_ANSWER = (

@@ -55,7 +55,7 @@ DOORS = (
     Door(
         "events",
         "Event, Opened, Closed, Knock",
-        "connections, keepers, supervisor",
+        "connections, keepers, beats, supervisor",
         "arbiter",
         limits.EVENTS_MAX,
         "the sender waits; a Knock is dropped, since the arbiter is awake then",

@@ -33,6 +33,7 @@ class Listening:
         self.on_bound = on_bound
         self.numbers = count(1)
         self.open = 0
+        self.strangers = 0
         self.quiet = trio.Event()
 
     def opened(self) -> None:
@@ -85,11 +86,16 @@ class _Door:
     async def _serve(self, stream: trio.SocketStream) -> None:
         hands = Hands()
         number = next(self._listening.numbers)
+        listening = self._listening
+        crowded = listening.open > limits.CONNECTIONS_MAX
+        crowded = crowded or listening.strangers >= limits.CONNECTIONS_BEFORE_HELLO_MAX
+        stranger = _Stranger(listening)
         try:
-            if self._listening.open > limits.CONNECTIONS_MAX:
+            if crowded:
                 await _turn_away(stream)
                 return
-            await Connection(number, _peer_of(stream), stream, self._port).serve(hands)
+            connection = Connection(number, _peer_of(stream), stream, self._port)
+            await connection.serve(hands, stranger.is_known)
         except BaseException as exc:  # noqa: BLE001 a task may fail with anything: R15
             cancelled = await seal(
                 "ingest",
@@ -103,8 +109,23 @@ class _Door:
                 raise cancelled from None
             await _say_internal(stream)
         finally:
-            self._listening.closed()
+            stranger.is_known()
+            listening.closed()
             await trio.aclose_forcefully(stream)
+
+
+class _Stranger:
+    """Counts one connection among those that have not said HELLO yet, until it is known."""
+
+    def __init__(self, listening: Listening) -> None:
+        self._listening: Listening | None = listening
+        listening.strangers += 1
+
+    def is_known(self) -> None:
+        """Count it no longer; a second call does nothing."""
+        if self._listening is not None:
+            self._listening.strangers -= 1
+            self._listening = None
 
 
 def _peer_of(stream: trio.SocketStream) -> str:

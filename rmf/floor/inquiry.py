@@ -3,6 +3,10 @@
 Each inquiry is a task of its own connection: it has its own reader and waits for its own client.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,8 @@ from rmf.storage import dlq_query
 from rmf.storage.dlq_reader import DlqReader
 
 __all__ = ["Inquiry"]
+
+_BODIES_A_SLICE = 8
 
 
 class Inquiry:
@@ -29,25 +35,29 @@ class Inquiry:
         end = m.End(query.request, None, None)
         with pages:
             try:
-                bodies = await trio.to_thread.run_sync(
-                    self._bodies, query.subject, query.args, limiter=self._limiter
-                )
-                for body in bodies:
-                    await pages.send(codec.encode(m.Item(query.request, body)))
+                await self._send_bodies(query, pages)
             except ProtocolFault as fault:
                 end = m.End(query.request, fault.code, fault.text)
             except RmfError as exc:
                 end = m.End(query.request, "internal", str(exc))
             except trio.BrokenResourceError:
                 return
-            try:
+            with suppress(trio.BrokenResourceError):
                 await pages.send(codec.encode(end))
-            except trio.BrokenResourceError:
-                return
 
-    def _bodies(self, subject: str, args: dict[str, Any]) -> list[dict[str, Any]]:
-        reader = DlqReader.open(self._path)
+    async def _send_bodies(self, query: m.Query, pages: trio.MemorySendChannel[bytes]) -> None:
+        in_thread = partial(trio.to_thread.run_sync, limiter=self._limiter)
+        reader = await in_thread(DlqReader.open, self._path)
         try:
-            return list(dlq_query.answer(reader, subject, args))
+            bodies = iter(dlq_query.answer(reader, query.subject, query.args))
+            while slice_ := await in_thread(_take, bodies):
+                for body in slice_:
+                    await pages.send(codec.encode(m.Item(query.request, body)))
         finally:
-            reader.close()
+            with trio.CancelScope(shield=True):
+                await in_thread(reader.close)
+
+
+def _take(bodies: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the next few bodies: each may be as large as a frame, so memory stays bounded."""
+    return list(islice(bodies, _BODIES_A_SLICE))

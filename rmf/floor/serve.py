@@ -32,6 +32,7 @@ from rmf.core.shelf import Shelf
 from rmf.core.state import State, genesis_state
 from rmf.floor import (
     arbiter,
+    beats,
     checkpoint_keeper,
     disk_watch,
     dlq_keeper,
@@ -192,6 +193,7 @@ class Node:
                 "checkpoint_keeper",
                 partial(checkpoint_keeper.run, doors, directory, store, self._boot_id),
             ),
+            Child("beats", partial(beats.run, doors)),
             Child("disk_watch", partial(disk_watch.run, doors, directory, store)),
         ]
 

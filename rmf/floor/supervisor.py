@@ -20,7 +20,7 @@ from rmf.errors import RmfError
 from rmf.floor import log
 from rmf.floor.doors import EdgeLetter
 
-__all__ = ["Child", "Hands", "Held", "ReignLost", "failure_letter", "seal", "supervise"]
+__all__ = ["Child", "Hands", "Held", "ReignLost", "edge_letter", "seal", "supervise"]
 
 
 class ReignLost(RmfError):
@@ -67,12 +67,14 @@ class Child:
     period_s: float = limits.EDGE_RESTARTS_PERIOD_S
 
 
-def failure_letter(task: str, node: str, held: Held, evidence: Evidence, wall_ns: int) -> Letter:
-    """Return the edge letter of a failed task: evidence, never an outcome."""
+def edge_letter(
+    reason: str, stage: str, node: str, held: Held, evidence: Evidence, wall_ns: int
+) -> Letter:
+    """Return the letter of bytes that have no outcome of their own; the keeper gives it an id."""
     return Letter(
         id="",
-        reason="task_failed",
-        stage="task",
+        reason=reason,
+        stage=stage,
         node=node,
         producer=held.producer,
         epoch=held.epoch,
@@ -83,7 +85,7 @@ def failure_letter(task: str, node: str, held: Held, evidence: Evidence, wall_ns
         slot=None,
         harvested_at=None,
         ttl_ms=None,
-        line=task,
+        line=None,
         digest_before=None,
         error=evidence,
         packet=held.data,
@@ -152,6 +154,6 @@ async def seal(
     log.note("error", "task_failed", task=task, error=f"{evidence.type}: {evidence.message}")
     with trio.CancelScope(shield=True), trio.move_on_after(limits.STOP_S_MAX):
         for held in hands.held():
-            letter = failure_letter(task, node, held, evidence, wall_ns())
+            letter = edge_letter("task_failed", "task", node, held, evidence, wall_ns())
             await letters.send(EdgeLetter(letter, None))
     return cancelled

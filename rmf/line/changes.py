@@ -32,6 +32,7 @@ INHERIT, KEEP = -1, 0  # shelves; above: a shelf life in ms (see core/events)
 # Beside key and value: the array's head, slot, the value's head, shelf.
 CHANGE_HEADS_BYTES_MAX = 1 + 5 + 5 + 9
 
+_WRAPPED = frozenset((Keep, Fresh, Remove))
 _CHANGES_BYTES_MAX = limits.CHANGES_PER_PACKET_BYTES_MAX
 
 
@@ -70,6 +71,21 @@ class Changes:
         """
         if type(result) is not dict:
             raise ResultInvalid(f"expected a dict of changes or None, found {type_name(result)}")
+        if len(result) == 1 and self._ordered is None:
+            # One plain value under a known key is what most handlers return: no list for it.
+            ((key, value),) = result.items()
+            key_bytes = self._keys.get(key)
+            if key_bytes is not None and type(key) is str and type(value) not in _WRAPPED:
+                try:
+                    encoded = encode_value(value)
+                except ResultInvalid as exc:
+                    raise ResultInvalid(f"{key}: {exc}") from None
+                self.last[key] = change = (slot, key, encoded, plain_shelf)
+                self.all.append(change)
+                return len(key_bytes) + len(encoded) + CHANGE_HEADS_BYTES_MAX
+        return self._take_all(slot, result, plain_shelf)
+
+    def _take_all(self, slot: int, result: dict[Any, Any], plain_shelf: int) -> int:
         mine: list[Change] = []
         keys = self._keys
         size = 0

@@ -41,21 +41,17 @@ _ALONE: Final = object()  # stands for a payload that has to be decoded alone
 
 
 class Inline:
-    """Runs the batches of one Line. `period_ns` is the cluster's period of a Tick (R6).
+    """Runs the batches of one Line. Raises LineError for a line that cannot be run."""
 
-    Raises LineError for a line that cannot be run.
-    """
-
-    def __init__(self, line: Line, *, period_ns: int = limits.TICK_PERIOD_NS) -> None:
+    def __init__(self, line: Line) -> None:
         line.check()
         self.line = line
-        self._period_ns = period_ns
         self._keys = KnownKeys()
 
     def run(self, batch: Batch) -> Executed:
         """Run a batch; never raises for what a packet, a payload or a handler does."""
         changes = Changes(self._keys)
-        world = WorldView(batch, changes, self.line.name, self._period_ns)
+        world = WorldView(batch, changes, self.line.name)
         bench = _Bench(self.line, batch, world, changes)
         done = bench.run()
         return Executed(batch.number, done, changes.all, changes.encode(), bench.outcomes)
@@ -113,12 +109,12 @@ class _Bench:
         """
         positions, payloads = _decoded(group)
         line, world, take = self._line, self._world, self._changes.take
-        rows, first_slot = group.rows, group.first_slot
+        rows, first_slot, known_handler = group.rows, group.first_slot, self._line.by_topic.get
         for position, payload in zip(positions, payloads, strict=True):
             row = rows[position]
             topic: str = row[0]
             slot = first_slot + position
-            handler = line.handler_of(topic)
+            handler = known_handler(topic) or line.handler_of(topic)
             if handler is None:
                 self._bag(slot, "no_handler", self._unwanted("on", line.filters))
             else:

@@ -53,7 +53,7 @@ class Line:
         self._handlers: list[Handler] = []
         self._expired: list[Handler] = []
         self._digest: bytes | None = None
-        self._by_topic: dict[str, Handler | None] = {}
+        self.by_topic: dict[str, Handler | None] = {}
         self._by_key: dict[str, Handler | None] = {}
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ class Line:
 
     def _forget(self) -> None:
         self._digest = None
-        self._by_topic.clear()
+        self.by_topic.clear()
         self._by_key.clear()
 
     # --- Loading ------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class Line:
 
     def handler_of(self, topic: str) -> Handler | None:
         """Return the handler for packets of this topic, if there is one."""
-        return _find(self._handlers, self._by_topic, topic)
+        return _find(self._handlers, self.by_topic, topic)
 
     def expired_handler_of(self, key: str) -> Handler | None:
         """Return the handler for the expiry of this key, if there is one."""

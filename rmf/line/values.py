@@ -35,6 +35,7 @@ INTEGER_MAX = 2**64 - 1  # every value fits a signed or an unsigned word of 64 b
 
 
 _VALUE_BYTES_MAX = limits.VALUE_BYTES_MAX
+_PLAINLY_SMALL_BYTES = _VALUE_BYTES_MAX // 8  # of text, whatever its encoding and its heads
 _dumps = cbor2.dumps
 
 
@@ -107,8 +108,13 @@ def encode_value(value: Any) -> bytes:
             elif item is not None and kind is not bool:
                 break
         else:
-            if size <= _VALUE_BYTES_MAX:
-                return _encode(value)
+            if size <= _PLAINLY_SMALL_BYTES:
+                try:
+                    encoded: bytes = _dumps(value)
+                except UnicodeEncodeError:
+                    return _encode(value)
+                if len(encoded) <= _VALUE_BYTES_MAX:
+                    return encoded
     try:
         _weigh(value, limits.VALUE_DEPTH_MAX)
     except _Fault as fault:

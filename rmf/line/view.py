@@ -33,8 +33,7 @@ class CellView:
     """A cell with its value decoded: who made it, when, and the first tick at which it is stale
     (`expires`, 0 for never). `reason` says why it went: "expired", "age_unknown", "" if it did not.
 
-    A cell that a handler for expired cells wrote in this very Tick has `harvested_at` 0: the wall
-    time of a Tick is not known before it is finished.
+    What a handler for expired cells wrote was harvested at the wall time of its Tick.
     """
 
     key: str
@@ -115,14 +114,13 @@ class WorldView:
     Reading is all there is to do; changes are returned by the handler.
     """
 
-    __slots__ = ("_batch", "_cell", "_changed", "_changes", "_gone", "_line", "_period_ns", "_tick")
+    __slots__ = ("_batch", "_cell", "_changed", "_changes", "_gone", "_line", "_tick")
 
-    def __init__(self, batch: Batch, changes: Changes, line: str, period_ns: int) -> None:
+    def __init__(self, batch: Batch, changes: Changes, line: str) -> None:
         self._batch = batch
         self._changes = changes
         self._changed = changes.last.get
         self._line = line
-        self._period_ns = period_ns
         self._tick = batch.tick
         self._gone = batch.gone
         self._cell = batch.world.cells.get
@@ -192,9 +190,9 @@ class WorldView:
         if shelf == 0:
             expires = 0
         elif shelf > 0:
-            expires = self._tick + ticks_of_ms(shelf, self._period_ns)
+            expires = self._tick + ticks_of_ms(shelf, self._batch.period_ns)
         else:
-            expires = intake_tick + ticks_of_ms(ttl_ms, self._period_ns)
+            expires = intake_tick + ticks_of_ms(ttl_ms, self._batch.period_ns)
         return CellView(
             key, _loads(value), self.term, self._tick, slot, producer, harvested_at, expires
         )
@@ -204,7 +202,7 @@ class WorldView:
         groups = self._batch.groups
         at = bisect_right(groups, slot, key=lambda group: group.first_slot) - 1
         if at < 0:
-            return f"line:{self._line}", 0, self._tick, 0
+            return f"line:{self._line}", self._batch.wall_ns, self._tick, 0
         group = groups[at]
         row = group.rows[slot - group.first_slot]
         return group.producer, row[HARVESTED_AT], group.intake_tick, row[TTL_MS]

@@ -16,7 +16,7 @@ def view(before: World, changes: dict[str, Any] | None = None, **more: Any) -> W
     """A World with changes of the same Tick on top."""
     over = Changes(KnownKeys())
     over.take(0, changes or {}, -1)
-    return WorldView(batch(row("x"), before=before, **more), over, "test", 100_000)
+    return WorldView(batch(row("x"), before=before, **more), over, "test")
 
 
 def test_a_value_is_read_by_get_item_and_in() -> None:

@@ -34,7 +34,7 @@ from tests.protocol.test_vectors import BAD, SESSIONS, frame_of
 from tools.vectors.steps import step_fault
 
 _PATIENCE_S = 20.0
-_ELSEWHERE = {"session-subscribe", "session-tls"}
+_ELSEWHERE = {"session-subscribe"}
 PLAYED = [x for x in SESSIONS if x["needs"] is None and x["id"] not in _ELSEWHERE]
 SUBSCRIBE = next(x for x in SESSIONS if x["id"] == "session-subscribe")
 

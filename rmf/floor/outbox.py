@@ -1,0 +1,85 @@
+"""What a node says on one connection: two writers, one stream (R16, R35).
+
+Answers come through one door, Snapshots and pages of the DLQ through another; a lock keeps frames
+whole. A write that was cancelled half-way has sent an unknown part: the connection ends with it.
+On the way it learns two things that the reader needs: the epoch that a WELCOME names, and which
+subscriptions ended.
+"""
+
+import math
+
+import trio
+
+from rmf import limits
+from rmf.core import codec
+from rmf.core import messages as m
+from rmf.errors import ProtocolFault
+
+__all__ = ["Outbox"]
+
+_END_HEAD = codec.encode(m.End(0, None, None))[4:6]  # the array's head and the code
+
+
+class Outbox:
+    """The writing half of a connection. `epoch` is None until a producer was welcomed; `watched`
+    are the numbers of its subscriptions."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.epoch: int | None = None
+        self.watched: set[int] = set()
+        self._stream = stream
+        self._writing = trio.Lock()
+        self._said_preface = False
+
+    async def say_preface(self) -> None:
+        """Say that RMF is spoken here."""
+        self._said_preface = True
+        await self.say(codec.PREFACE)
+
+    async def write_answers(
+        self, door: trio.MemoryReceiveChannel[list[m.Message]], scope: trio.CancelScope
+    ) -> None:
+        """Send answers, all that wait in one write; the end of the door is the end of us."""
+        async for messages in door:
+            waiting = list(messages)
+            try:
+                while True:
+                    waiting += door.receive_nowait()
+            except (trio.WouldBlock, trio.EndOfChannel):
+                pass
+            for message in waiting:
+                if isinstance(message, m.Welcome):
+                    self.epoch = message.facts.get("epoch")
+            if not await self.say(b"".join(map(codec.encode, waiting))):
+                break
+        scope.cancel()
+
+    async def write_pages(
+        self, door: trio.MemoryReceiveChannel[bytes], scope: trio.CancelScope
+    ) -> None:
+        """Send Snapshots and pages, as slowly as the client reads."""
+        async for page in door:
+            if page[4:6] == _END_HEAD:
+                end = codec.decode(page[4:])
+                assert isinstance(end, m.End)
+                self.watched.discard(end.request)  # it may have ended by itself
+            if not await self.say(page, patient=True):
+                break
+        scope.cancel()
+
+    async def say_fault(self, fault: ProtocolFault, letter: str | None = None) -> None:
+        """Say what the client did wrong; the preface goes first if it was not said yet."""
+        preface = b"" if self._said_preface else codec.PREFACE
+        error = m.Error(fault.code, fault.text, letter)
+        await self.say(preface + codec.encode(error))
+
+    async def say(self, data: bytes, *, patient: bool = False) -> bool:
+        """Write; False if the client is gone or does not read. A display may take its time."""
+        async with self._writing:
+            with trio.move_on_after(math.inf if patient else limits.SEND_S_MAX):
+                try:
+                    await self._stream.send_all(data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return False
+                return True
+        return False

@@ -1,0 +1,234 @@
+"""Throughput, latency, recovery, start and idleness of one node: what is measured, and how.
+
+Producers use the client library's sans-IO connection on blocking sockets, in processes of their
+own where there are several. Payloads are CBOR maps of four fields, 64 bytes each, over 1,000 keys.
+Every figure is taken from the acks, which are commits (R2): there is no mode without fsync.
+"""
+
+import math
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cbor2
+
+from rmf.client import blocking
+from rmf.client.blocking import BlockingConnection
+from rmf.core import messages as m
+from rmf.errors import RmfError
+from tools.bench_node import BenchNode
+
+__all__ = ["idle", "latency", "recovery", "start", "throughput"]
+
+PAYLOAD = cbor2.dumps({"celsius": 21.53, "humidity": 40.25, "unit": "degC", "site": "greenhouse-3"})
+assert len(PAYLOAD) == 64
+KEYS = [f"room/{number}/temp" for number in range(1000)]
+TTL_MS = 3_600_000
+_WINDOW = 16
+
+
+def _packets(first_seq: int, count: int, payload: bytes) -> list[list[Any]]:
+    now_ns = time.time_ns()
+    keys = len(KEYS)
+    return [
+        [KEYS[seq % keys], seq, now_ns, TTL_MS, payload]
+        for seq in range(first_seq, first_seq + count)
+    ]
+
+
+def _acked(connection: BlockingConnection) -> int:
+    """Return how many packets the next message acknowledges; they must all be applied."""
+    message = connection.receive(30)
+    if not isinstance(message, m.Ack):
+        raise RmfError(f"expected an ACK, found {message!r}")
+    for run in message.runs:
+        if run.outcome != m.APPLIED:
+            raise RmfError(f"expected packets to be applied, found {run!r}")
+    return sum(run.packets for run in message.runs)
+
+
+class Load:
+    """One producer that keeps a window of frames in flight."""
+
+    def __init__(self, connection: BlockingConnection, payload: bytes) -> None:
+        self._connection = connection
+        self._payload = payload
+        self._seq = 1
+
+    def run(self, seconds: float, batch: int, window: int) -> tuple[int, float]:
+        """Send for that long; return packets acked and the seconds until the last ack."""
+        began = time.perf_counter()
+        in_flight = acked = 0
+        while True:
+            while in_flight < window * batch and time.perf_counter() - began < seconds:
+                self._connection.send(m.Send(_packets(self._seq, batch, self._payload)))
+                self._seq += batch
+                in_flight += batch
+            if not in_flight:
+                return acked, time.perf_counter() - began
+            count = _acked(self._connection)
+            in_flight -= count
+            acked += count
+
+    def run_packets(self, packets: int, batch: int) -> None:
+        """Send that many packets and wait for all acks."""
+        in_flight = 0
+        end = self._seq + packets
+        while self._seq < end or in_flight:
+            while self._seq < end and in_flight < _WINDOW * batch:
+                count = min(batch, end - self._seq)
+                self._connection.send(m.Send(_packets(self._seq, count, self._payload)))
+                self._seq += count
+                in_flight += count
+            in_flight -= _acked(self._connection)
+
+    def one(self) -> float:
+        """Send one packet and wait for its ack; return the seconds it took."""
+        frame = m.Send(_packets(self._seq, 1, self._payload))
+        self._seq += 1
+        began = time.perf_counter()
+        self._connection.send(frame)
+        _acked(self._connection)
+        return time.perf_counter() - began
+
+
+def _payload_of(size: int) -> bytes:
+    return PAYLOAD if size == len(PAYLOAD) else cbor2.dumps(bytes(max(0, size - 2)))
+
+
+def _produce(
+    address: tuple[str, int], number: int, batch: int, window: int, payload: bytes, seconds: float
+) -> tuple[int, int, float]:
+    """Be one producer, in a process of its own; return packets warming up, then packets and s."""
+    options = {"producer": f"bench-{number}"}
+    with blocking.connect([address], agent="rmf-bench", timeout_s=10, options=options) as link:
+        load = Load(link, payload)
+        warm, _ = load.run(min(1.0, seconds / 4), batch, window)
+        packets, took_s = load.run(seconds, batch, window)
+    return warm, packets, took_s
+
+
+def throughput(
+    *, seconds: float, producers: int, batch: int, window: int, payload_bytes: int
+) -> dict[str, Any]:
+    """Return committed and acked packets per second with batching producers."""
+    payload = _payload_of(payload_bytes)
+    with BenchNode() as node, multiprocessing.Pool(producers) as pool:
+        cpu_s = node.cpu_s()
+        jobs = [(node.address, n, batch, window, payload, seconds) for n in range(producers)]
+        done = pool.starmap(_produce, jobs)
+        cpu_s = node.cpu_s() - cpu_s
+        memory_mib = node.memory_mib()
+    packets = sum(count for _, count, _ in done)
+    took_s = max(s for _, _, s in done)
+    all_packets = packets + sum(warm for warm, _, _ in done)
+    return {
+        "payload_bytes": len(payload),
+        "seconds": round(took_s, 3),
+        "producers": producers,
+        "batch": batch,
+        "window": window,
+        "packets": packets,
+        "packets_per_s": round(packets / took_s),
+        "node_cpu_us_per_packet": round(cpu_s / all_packets * 1e6, 2),
+        "node_memory_mib": round(memory_mib, 1),
+    }
+
+
+def latency(*, seconds: float, payload_bytes: int) -> dict[str, Any]:
+    """Return the time from send to ack with one packet in flight."""
+    payload = _payload_of(payload_bytes)
+    with BenchNode() as node, node.connect(producer="bench") as connection:
+        load = Load(connection, payload)
+        for _ in range(200):
+            load.one()
+        began = time.perf_counter()
+        taken: list[float] = []
+        while time.perf_counter() - began < seconds:
+            taken.append(load.one())
+    taken.sort()
+    return {
+        "payload_bytes": len(payload),
+        "seconds": seconds,
+        "packets": len(taken),
+        "p50_ms": _ms(taken, 0.50),
+        "p99_ms": _ms(taken, 0.99),
+        "max_ms": _ms(taken, 1.0),
+    }
+
+
+def _ms(ordered: list[float], quantile: float) -> float:
+    """Return a quantile of ordered seconds, in ms."""
+    return round(ordered[max(0, math.ceil(quantile * len(ordered)) - 1)] * 1000, 3)
+
+
+def recovery(*, packets: int, batch: int, payload_bytes: int) -> dict[str, Any]:
+    """Return how fast a killed node replays its ledger at the next start."""
+    payload = _payload_of(payload_bytes)
+    with tempfile.TemporaryDirectory(prefix="rmf-bench-") as path:
+        data = Path(path) / "data"
+        with BenchNode(data=data) as empty:
+            empty_s = empty.ready_s
+            with empty.connect(producer="bench") as connection:
+                load = Load(connection, payload)
+                load.run_packets(packets, batch)
+            empty.stop(kill=True)
+        with BenchNode(data=data) as node:
+            ready_s = node.ready_s
+    return {
+        "payload_bytes": len(payload),
+        "seconds": round(ready_s, 3),
+        "packets": packets,
+        "batch": batch,
+        "empty_ready_s": round(empty_s, 3),
+        "packets_per_s": round(packets / max(1e-9, ready_s - empty_s)),
+        "packets_per_s_with_start": round(packets / ready_s),
+    }
+
+
+def start(*, runs: int) -> dict[str, Any]:
+    """Return how long an empty node takes to be ready, and `rmf-cat --once` to answer."""
+    ready: list[float] = []
+    answers: list[float] = []
+    for _ in range(runs):
+        with BenchNode() as node:
+            ready.append(node.ready_s)
+            with node.connect(producer="bench") as connection:
+                Load(connection, PAYLOAD).run_packets(len(KEYS), 100)
+            host, port = node.address
+            cat = [sys.executable, "-m", "tools.rmf_cat", "--once", "-c", f"{host}:{port}", "#"]
+            for _ in range(5):
+                began = time.perf_counter()
+                subprocess.run(cat, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 ours
+                answers.append(time.perf_counter() - began)
+    return {
+        "payload_bytes": len(PAYLOAD),
+        "seconds": round(sum(ready), 3),
+        "runs": runs,
+        "ready_s": round(sorted(ready)[len(ready) // 2], 3),
+        "ready_s_max": round(max(ready), 3),
+        "cat_once_cells": len(KEYS),
+        "cat_once_p50_ms": _ms(sorted(answers), 0.5),
+        "cat_once_max_ms": _ms(sorted(answers), 1.0),
+    }
+
+
+def idle(*, seconds: float) -> dict[str, Any]:
+    """Return how much of a core and of memory a node takes that has nothing to do."""
+    with BenchNode() as node, node.connect(producer="bench") as connection:
+        Load(connection, PAYLOAD).run_packets(len(KEYS), 100)
+        time.sleep(1)
+        cpu_s, began = node.cpu_s(), time.perf_counter()
+        time.sleep(seconds)
+        share = (node.cpu_s() - cpu_s) / (time.perf_counter() - began)
+        memory_mib = node.memory_mib()
+    return {
+        "payload_bytes": len(PAYLOAD),
+        "seconds": seconds,
+        "core_percent": round(share * 100, 2),
+        "memory_mib": round(memory_mib, 1),
+    }

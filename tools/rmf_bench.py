@@ -1,0 +1,114 @@
+"""`rmf-bench`: the figures of one node, so that no change slows the line unseen (DESIGN §15).
+
+Each benchmark starts a node of its own on a free port, with fsync on, and removes its data. With
+`-o json` one object on stdout: {"bench", "nodes", "fsync", "payload_bytes", "seconds"} and the
+figures. The benchmarks that need more than one node are not there yet.
+"""
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rmf.client.command import run_command
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+examples:
+  rmf-bench throughput                  packets/s, batching producers, committed and acked
+  rmf-bench latency -o json             one packet in flight: p50, p99, max
+  rmf-bench recovery --packets 2000000  how fast a killed node replays its ledger
+  rmf-bench start                       an empty node until ready; rmf-cat --once
+  rmf-bench idle --seconds 20           CPU and memory of a node with nothing to do
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one benchmark; return the exit code."""
+    options = _parser().parse_args(argv)
+    return run_command("rmf-bench", lambda: _run(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rmf-bench",
+        description="Measure a node.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="bench", required=True)
+    for name in ("throughput", "latency", "recovery", "start", "idle"):
+        command = commands.add_parser(name)
+        command.add_argument("-o", dest="output", choices=("table", "json"), default="")
+        command.add_argument("--payload-bytes", type=_positive, default=64)
+        command.add_argument("--seconds", type=float, default=5.0)
+        command.add_argument("--nodes", type=int, choices=(1,), default=1)
+        if name == "throughput":
+            command.add_argument("--producers", type=_positive, default=1)
+            command.add_argument("--window", type=_positive, default=16, help="frames in flight")
+        if name in {"throughput", "recovery"}:
+            command.add_argument("--batch", type=_positive, default=500, help="packets a frame")
+        if name == "recovery":
+            command.add_argument("--packets", type=_positive, default=1_000_000)
+        if name == "start":
+            command.add_argument("--runs", type=_positive, default=5)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected a whole number above 0")
+    return number
+
+
+def _run(options: argparse.Namespace) -> int:
+    figures = _benchmark(options)()
+    whole = {
+        "bench": options.bench,
+        "nodes": options.nodes,
+        "fsync": True,
+        **figures,
+        "python": platform.python_version(),
+    }
+    if options.output == "json" or (not options.output and not sys.stdout.isatty()):
+        print(json.dumps(whole))
+    else:
+        for name, value in whole.items():
+            print(f"{name:24} {value}")
+    return 0
+
+
+def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
+    from tools import bench_load as load
+
+    match options.bench:
+        case "throughput":
+            return lambda: load.throughput(
+                seconds=options.seconds,
+                producers=options.producers,
+                batch=options.batch,
+                window=options.window,
+                payload_bytes=options.payload_bytes,
+            )
+        case "latency":
+            return lambda: load.latency(
+                seconds=options.seconds, payload_bytes=options.payload_bytes
+            )
+        case "recovery":
+            return lambda: load.recovery(
+                packets=options.packets,
+                batch=options.batch,
+                payload_bytes=options.payload_bytes,
+            )
+        case "start":
+            return lambda: load.start(runs=options.runs)
+        case _:
+            return lambda: load.idle(seconds=options.seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
