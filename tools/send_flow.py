@@ -232,5 +232,5 @@ def _check_resume(factory: Factory, todo: list[Packet]) -> None:
     if todo and todo[0].number != factory.last_seq + 1:
         raise RmfError(
             f"line {todo[0].line} is packet {todo[0].number}, but the node goes on with seq"
-            f" {factory.last_seq + 1}: it forgot this producer; --resume cannot tell what is missing"
+            f" {factory.last_seq + 1}: it forgot this producer, --resume is no use"
         )
