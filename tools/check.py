@@ -16,6 +16,10 @@ __all__ = ["main", "run_steps", "steps"]
 _ROOT = Path(__file__).resolve().parent.parent
 _FOLDERS = ("rmf", "tools", "tests")
 
+# 114 wants each startable named here; tasks are all called `run`. 124 would have a coroutine without
+# an await be a function: interfaces and tests need them. 9 counts checkpoints: noise outside trio.
+_NOT_WANTED = "ASYNC114,ASYNC124,ASYNC9"
+
 Step = tuple[str, Sequence[str]]
 
 
@@ -25,8 +29,7 @@ def steps() -> list[Step]:
     return [
         ("format", ["ruff", "format", "--check", "--diff", "."]),
         ("lint", ["ruff", "check", "."]),
-        # 124 would have a coroutine without an await be a function: interfaces and tests need them.
-        ("async", ["flake8_async", "--enable", "ASYNC", "--disable", "ASYNC124,ASYNC9", *files]),
+        ("async", ["flake8_async", "--enable", "ASYNC", "--disable", _NOT_WANTED, *files]),
         ("types", ["mypy"]),
         ("vectors", ["tools.rmf_vectors", "--check"]),
     ]
