@@ -16,7 +16,7 @@ __all__ = ["main", "run_steps", "steps"]
 _ROOT = Path(__file__).resolve().parent.parent
 _FOLDERS = ("rmf", "tools", "tests")
 
-# 114 wants each startable named here; tasks are all called `run`. 124 would have a coroutine without
+# 114 wants each startable named here: ours are all `run`. 124 would have a coroutine without
 # an await be a function: interfaces and tests need them. 9 counts checkpoints: noise outside trio.
 _NOT_WANTED = "ASYNC114,ASYNC124,ASYNC9"
 
