@@ -87,7 +87,12 @@ class Arbiter:
         self.mark = "ok"
         self.duplicates = 0
         self.started_ns = 0
-        self.dlq_facts: dict[str, object] = {}
+        self.dlq_facts: dict[str, object] = {
+            "letters": 0,
+            "groups": 0,
+            "bytes": 0,
+            "complete": True,
+        }
         self._shelf = shelf
         self._listens = listens
         self._bridge = bridge

@@ -65,6 +65,8 @@ async def run(
         await loop.perform_all()
         while not loop.stopped:
             events = await loop.wait()
+            if not events:
+                continue  # a beat, and nothing was due
             hands.hold(partial(_held, events))
             loop.pending = core.step(events, now())
             await loop.perform_all()
@@ -107,7 +109,8 @@ class _Loop:
     # --- Waiting ------------------------------------------------------------------------------
 
     async def wait(self) -> list[ev.Event]:
-        """Wait until something happens; return it, with all else that is there already."""
+        """Wait until something happens; return it, with all else that is there already. Empty
+        after a Beat with nothing to do."""
         events: list[ev.Event] = []
         if not (self._core.takes_in and self._doors.intake_out.statistics().current_buffer_used):
             self._take(await self._doors.events_out.receive(), events)
@@ -128,9 +131,15 @@ class _Loop:
             packets += len(item.rows) if isinstance(item, ev.Offered) else 1
         return events
 
+    def _is_due(self) -> bool:
+        due_ns = self._core.next_due_ns()
+        return due_ns is not None and due_ns <= self._now().boot_ns
+
     def _take(self, item: EventItem, events: list[ev.Event]) -> None:
         match item:
             case Knock():
+                return
+            case ev.Beat() if not self._is_due():
                 return
             case Opened():
                 self._answers[item.connection] = item.answers

@@ -14,7 +14,7 @@ from rmf.core.events import Disk
 from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.supervisor import Hands
-from rmf.storage import archive
+from rmf.storage import archive, reserve
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
 from rmf.storage.files import free_bytes
@@ -34,6 +34,7 @@ async def run(doors: Doors, directory: DataDirectory, store: DlqStore, hands: Ha
     """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes."""
     hands.free()
     mark = "ok"
+    await trio.to_thread.run_sync(_keep_reserve, directory, mark)
     while True:
         free = free_bytes(directory.path)
         found = mark_of(free, mark)
@@ -41,9 +42,22 @@ async def run(doors: Doors, directory: DataDirectory, store: DlqStore, hands: Ha
             mark = found
             log.note("info" if mark == "ok" else "warning", "disk_mark", mark=mark, free_bytes=free)
             await doors.events.send(Disk(mark, free))
+            await trio.to_thread.run_sync(_keep_reserve, directory, mark)
             if mark != "ok":
                 await trio.to_thread.run_sync(_shed, directory, store)
         await trio.sleep(limits.DISK_WATCH_S)
+
+
+def _keep_reserve(directory: DataDirectory, mark: str) -> None:
+    """Hold the reserve while there is room; give it back at the hard mark."""
+    if mark == "hard":
+        reserve.release(directory.path)
+    elif mark == "ok":
+        try:
+            reserve.hold(directory.path)
+        except OSError as exc:
+            reserve.release(directory.path)
+            log.note("warning", "no_reserve", error=str(exc))
 
 
 def _shed(directory: DataDirectory, store: DlqStore) -> None:
