@@ -34,7 +34,7 @@ LINE_BYTES_MAX = 8 * limits.MIB
 
 _ENVELOPE = {"topic", "payload", "ttl_ms", "harvested_at"}
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
-_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
+_DECIMAL = re.compile(r"(?=.*[.eE])-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 
 class BadLine(RmfError):

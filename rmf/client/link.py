@@ -188,6 +188,8 @@ class Link:
             try:
                 messages = connection.receive(data)
             except ProtocolFault as exc:
+                if not self._route.several:
+                    raise  # whatever it is, it will not become a node by being asked again
                 raise _Lost(exc.text) from exc
             for i, message in enumerate(messages):
                 if isinstance(message, m.Welcome):

@@ -20,10 +20,14 @@ async def test_the_same_exception_of_several_tasks_comes_out_once() -> None:
     async def fail() -> None:
         raise mine
 
-    with pytest.raises(KeyError):
+    async def fail_twice() -> None:
         async with open_hidden_nursery() as nursery:
             nursery.start_soon(fail)
             nursery.start_soon(fail)
+
+    with pytest.raises(KeyError) as caught:
+        await fail_twice()
+    assert caught.value is mine
 
 
 async def test_different_exceptions_stay_together() -> None:

@@ -186,12 +186,15 @@ async def test_a_refused_subscription_is_raised_to_its_user() -> None:
 
 
 async def test_a_users_exception_leaves_a_subscription_as_it_is() -> None:
+    async def use(factory: rmf.Factory) -> None:
+        async with factory.watch() as snapshots:
+            await anext(snapshots)
+            raise KeyError("mine")
+
     script = showing(snapshot(FULL, 3, "a"))
     async with nodes([idle, script]) as [address], rmf.connect(address) as factory:
         with pytest.raises(KeyError, match="mine"):
-            async with factory.watch() as snapshots:
-                await anext(snapshots)
-                raise KeyError("mine")
+            await use(factory)
 
 
 @pytest.mark.parametrize(
