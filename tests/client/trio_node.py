@@ -16,7 +16,7 @@ from rmf.core import messages as m
 from rmf.core.codec import PREFACE, FrameBuffer, decode, encode
 from tests.scripted_node import facts
 
-__all__ = ["Peer", "Script", "acked", "nodes", "snapshot"]
+__all__ = ["Peer", "Script", "acked", "nodes", "producing", "snapshot"]
 
 _M = TypeVar("_M")
 
@@ -92,6 +92,13 @@ def acked(send: m.Send, *, duplicate: bool = False) -> m.Ack:
     """The ACK of a whole frame: applied in tick 5, its seqs as slots."""
     first, packets = send.packets[0][1], len(send.packets)
     return m.Ack([m.Run(first, packets, m.APPLIED, duplicate, 1, 5, first, None, None)])
+
+
+async def producing(peer: Peer) -> None:
+    """Ack whatever comes."""
+    await peer.produce()
+    while isinstance(message := await peer.receive(), m.Send):
+        await peer.send(acked(message))
 
 
 def snapshot(kind: int, tick: int, *keys: str, **more: Any) -> m.Snapshot:
