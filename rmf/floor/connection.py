@@ -60,7 +60,7 @@ class Port:
 class Connection:
     """Serves one client from preface to close."""
 
-    def __init__(self, number: int, peer: str, stream: trio.SocketStream, port: Port) -> None:
+    def __init__(self, number: int, peer: str, stream: trio.abc.Stream, port: Port) -> None:
         self._number = number
         self._peer = peer
         self._stream = stream

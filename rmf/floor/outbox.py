@@ -24,7 +24,7 @@ class Outbox:
     """The writing half of a connection. `epoch` is None until a producer was welcomed; `watched`
     are the numbers of its subscriptions."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self.epoch: int | None = None
         self.watched: set[int] = set()
         self._stream = stream
