@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-import psutil  # type: ignore[import-untyped]  # psutil has no type hints
+import psutil  # psutil has no type hints
 import trio
 
 from rmf.client.factory import connect

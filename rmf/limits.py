@@ -96,9 +96,10 @@ ARCHIVE_BYTES_MAX = 1024 * MIB  # replayable history kept behind the Checkpoint;
 
 # --- Disk watermarks (R38) ---
 DISK_SOFT_FREE_BYTES = 256 * MIB  # less free: archives are shed, a warning is logged
-DISK_HARD_FREE_BYTES = 4 * MIB  # less free: `busy` to packets; ends above twice this
+DISK_HARD_FREE_BYTES = 16 * MIB  # less free: `busy` to packets; ends above twice this
 DISK_RESERVE_BYTES = 2 * MIB  # a file given back when the hard mark is reached
 DISK_WATCH_S = 1.0
+DISK_WATCH_CLOSELY_S = 0.1  # below the soft mark: a fast producer fills 3 MiB in that time
 
 # --- The DLQ ---
 LETTERS_IN_FLIGHT_MAX = 8192  # letters handed to the DLQ keeper, unstored; reached: no latch
@@ -141,4 +142,6 @@ assert TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_
 assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
 assert OUTCOME_RUNS_KEPT >= 4 * PRODUCER_FRAMES_IN_FLIGHT
 assert PING_S * 3 <= IDLE_S_MAX
+# What is in flight, and the segment it may need, fit below the hard mark.
+assert DISK_HARD_FREE_BYTES > LEDGER_FIRST_SEGMENT_BYTES + ENTRY_BYTES_MAX + DISK_RESERVE_BYTES
 assert LETTERS_IN_FLIGHT_MAX >= 2 * TICK_PACKETS_MAX

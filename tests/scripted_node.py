@@ -126,5 +126,5 @@ class ScriptedNode:
                 with sock:
                     sock.settimeout(_PATIENCE_S)
                     script(Peer(sock))
-        except BaseException as exc:  # noqa: BLE001 -- raised again in __exit__
+        except BaseException as exc:  # noqa: BLE001, ASYNC103 -- raised again in __exit__
             self._failure = exc

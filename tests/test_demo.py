@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # psutil has no type hints
+import psutil  # psutil has no type hints
 import pytest
 
 from rmf import demo

@@ -175,7 +175,7 @@ class Link:
             except BaseException as exc:
                 await trio.aclose_forcefully(stream)
                 if isinstance(exc, trio.BrokenResourceError):
-                    raise _Lost("the connection broke before WELCOME") from exc
+                    raise _Lost("the connection broke before WELCOME") from exc  # noqa: ASYNC104
                 raise
         raise _Lost(f"no WELCOME within {limits.CONNECT_S_MAX:g} s")
 

@@ -23,4 +23,5 @@ async def open_hidden_nursery() -> AsyncIterator[trio.Nursery]:
     except BaseExceptionGroup as group:
         if any(exc is not group.exceptions[0] for exc in group.exceptions):
             raise
-        raise group.exceptions[0] from group.exceptions[0].__cause__
+        # Its own context and cause are all there is: the group only came of our nursery.
+        raise group.exceptions[0] from group.exceptions[0].__cause__  # noqa: ASYNC123

@@ -45,7 +45,7 @@ async def run(doors: Doors, directory: DataDirectory, store: DlqStore, hands: Ha
             await trio.to_thread.run_sync(_keep_reserve, directory, mark)
             if mark != "ok":
                 await trio.to_thread.run_sync(_shed, directory, store)
-        await trio.sleep(limits.DISK_WATCH_S)
+        await trio.sleep(limits.DISK_WATCH_S if mark == "ok" else limits.DISK_WATCH_CLOSELY_S)
 
 
 def _keep_reserve(directory: DataDirectory, mark: str) -> None:

@@ -9,7 +9,7 @@ Shutdown: cancel it; clients are told by a GOAWAY before (see serve).
 """
 
 import errno
-from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 import trio
@@ -17,9 +17,10 @@ import trio
 from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
+from rmf.errors import UsageError
 from rmf.floor import log
 from rmf.floor.connection import Connection, Port
-from rmf.floor.supervisor import Hands, seal
+from rmf.floor.supervisor import Hands, caught, seal
 
 __all__ = ["Listening", "run"]
 
@@ -27,14 +28,40 @@ __all__ = ["Listening", "run"]
 class Listening:
     """Where to listen; once bound, `port` is the real one, and it stays over restarts."""
 
-    def __init__(self, host: str, port: int, on_bound: Callable[[], None]) -> None:
+    def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
-        self.on_bound = on_bound
+        self._bound: list[trio.SocketListener] = []
         self.numbers = count(1)
         self.open = 0
         self.strangers = 0
         self.quiet = trio.Event()
+
+    async def bind(self) -> None:
+        """Have the port, before anything is served. Raises UsageError if it cannot be had."""
+        try:
+            self._bound = await trio.open_tcp_listeners(self.port, host=self.host)
+        except OSError as exc:
+            raise UsageError(
+                f"cannot listen on {self.host}:{self.port}: {exc.strerror or exc}. Stop what "
+                f"listens there, or choose another address with --listen (port 0: a free one)."
+            ) from exc
+        self.port = self._bound[0].socket.getsockname()[1]
+
+    async def listeners(self) -> list[trio.SocketListener]:
+        """Return the listeners to serve; after a failure they are opened anew on the same port."""
+        if not self._bound:
+            await self.bind()
+        bound, self._bound = self._bound, []
+        return bound
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether one connection more, or one stranger more, is too many."""
+        return (
+            self.open > limits.CONNECTIONS_MAX
+            or self.strangers > limits.CONNECTIONS_BEFORE_HELLO_MAX
+        )
 
     def opened(self) -> None:
         """Count a connection in."""
@@ -49,11 +76,9 @@ class Listening:
 
 
 async def run(listening: Listening, port: Port, hands: Hands) -> None:
-    """Accept and serve connections until cancelled. Raises OSError if the port cannot be had."""
+    """Accept and serve connections until cancelled. Raises UsageError if the port cannot be had."""
     hands.free()  # each connection has hands of its own
-    listeners = await trio.open_tcp_listeners(listening.port, host=listening.host)
-    listening.port = listeners[0].socket.getsockname()[1]
-    listening.on_bound()
+    listeners = await listening.listeners()
     async with trio.open_nursery() as nursery:
         door = _Door(listening, port, nursery)
         for listener in listeners:
@@ -85,33 +110,34 @@ class _Door:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         hands = Hands()
-        number = next(self._listening.numbers)
         listening = self._listening
-        crowded = listening.open > limits.CONNECTIONS_MAX
-        crowded = crowded or listening.strangers >= limits.CONNECTIONS_BEFORE_HELLO_MAX
         stranger = _Stranger(listening)
         try:
-            if crowded:
+            if listening.is_crowded:
                 await _turn_away(stream)
                 return
+            number = next(listening.numbers)
             connection = Connection(number, _peer_of(stream), stream, self._port)
-            await connection.serve(hands, stranger.is_known)
-        except BaseException as exc:  # noqa: BLE001 a task may fail with anything: R15
-            cancelled = await seal(
-                "ingest",
-                exc,
-                hands,
-                node=self._port.node,
-                letters=self._port.doors.letters,
-                wall_ns=lambda: self._port.now().wall_ns,
-            )
-            if cancelled is not None:
-                raise cancelled from None
-            await _say_internal(stream)
+            exc = await caught(partial(connection.serve, hands, stranger.is_known))
+            if exc is not None:
+                await self._explain(exc, hands, stream)
         finally:
             stranger.is_known()
             listening.closed()
             await trio.aclose_forcefully(stream)
+
+    async def _explain(self, exc: BaseException, hands: Hands, stream: trio.SocketStream) -> None:
+        cancelled = await seal(
+            "ingest",
+            exc,
+            hands,
+            node=self._port.node,
+            letters=self._port.doors.letters,
+            wall_ns=lambda: self._port.now().wall_ns,
+        )
+        if cancelled is not None:
+            raise cancelled
+        await _say_internal(stream)
 
 
 class _Stranger:

@@ -99,7 +99,7 @@ def _write(writer: LedgerWriter, work: "queue.SimpleQueue[Persist | None]", repo
                 threading.Thread(target=_prepare, args=(writer, report), daemon=True).start()
     except DiskFailed as exc:
         report(DiskFault(str(exc)))
-    except BaseException as exc:  # noqa: BLE001 a thread must hand its failure to its task
+    except BaseException as exc:  # noqa: BLE001, ASYNC103 a thread must hand its failure to its task
         report(exc)
 
 

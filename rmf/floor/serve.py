@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-import rmf
-from rmf import limits
+from rmf import __version__, limits
 from rmf.core import topics
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.clock import TickClock
@@ -47,7 +46,7 @@ from rmf.floor.handshake import Strangers
 from rmf.floor.history import History
 from rmf.floor.inquiry import Inquiry
 from rmf.floor.recovery import Recovered, recover
-from rmf.floor.supervisor import Child, Hands, ReignLost, seal, supervise
+from rmf.floor.supervisor import Child, Hands, ReignLost, caught, seal, supervise
 from rmf.line.inline import Inline
 from rmf.line.load import load_line
 from rmf.notation import address_text
@@ -68,7 +67,7 @@ def run(config: "Config", companion: Companion | None = None) -> int:
     """Run a node until it is told to stop; return the exit code. `companion` is a task that is
     given the node's address once it listens (the demo).
 
-    Raises LineError, StorageError, Diverged before it listens; OSError if the port is taken.
+    Raises LineError, StorageError, Diverged, UsageError (the port cannot be had) before it listens.
     """
     log.configure(config.log_format, sys.stderr)
     for notice in config.notices:
@@ -127,7 +126,7 @@ class Node:
             line=LineId(line.name, line.version, line.digest),
             period_ns=config.tick_period_ns,
             address=address_text(config.advertise or config.listen),
-            agent=f"rmf {rmf.__version__}",
+            agent=f"rmf {__version__}",
         )
         if state.index and state.period_ns != config.tick_period_ns:
             text = f"the cluster's tick is {state.period_ns} ns since genesis; --tick is ignored"
@@ -157,8 +156,8 @@ class Node:
         gc.freeze()
         gc.set_threshold(100_000, 50, 1_000)  # cells are many, cycles are few
         host, port = self._config.listen
-        bound = trio.Event()
-        listening = ingest.Listening(host, port, bound.set)
+        listening = ingest.Listening(host, port)
+        await listening.bind()
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals)
@@ -168,7 +167,6 @@ class Node:
                     await self._acceded.wait()
                 port_child = Child("ingest", partial(ingest.run, listening, self._port()))
                 nursery.start_soon(self._supervise, port_child)
-                await bound.wait()
                 self._say_ready(listening)
                 if companion is not None:
                     nursery.start_soon(companion, address_text((host, listening.port)))
@@ -264,18 +262,18 @@ class Node:
     async def _keep_ledger(self, writer: LedgerWriter) -> None:
         """Run the ledger keeper; its failure is sealed with what it held, and ends the reign."""
         hands = Hands()
-        try:
-            await ledger_keeper.run(self._doors, writer, hands)
-        except BaseException as exc:  # noqa: BLE001 a task may fail with anything: R15
-            cancelled = await seal(
-                "ledger_keeper",
-                exc,
-                hands,
-                node=self._config.node,
-                letters=self._doors.letters,
-                wall_ns=lambda: now().wall_ns,
-            )
-            raise (cancelled or ReignLost("the ledger keeper failed")) from None
+        exc = await caught(partial(ledger_keeper.run, self._doors, writer, hands))
+        if exc is None:
+            return
+        cancelled = await seal(
+            "ledger_keeper",
+            exc,
+            hands,
+            node=self._config.node,
+            letters=self._doors.letters,
+            wall_ns=lambda: now().wall_ns,
+        )
+        raise cancelled or ReignLost("the ledger keeper failed")
 
     async def _keep_letters(self, hands: Hands) -> None:
         await dlq_keeper.run(self._doors, self._store, self._backlog, self._store_limiter, hands)

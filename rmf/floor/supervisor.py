@@ -9,6 +9,7 @@ short delay. The nursery lives on. A child that fails too often within its perio
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -20,7 +21,7 @@ from rmf.errors import RmfError
 from rmf.floor import log
 from rmf.floor.doors import EdgeLetter
 
-__all__ = ["Child", "Hands", "Held", "ReignLost", "edge_letter", "seal", "supervise"]
+__all__ = ["Child", "Hands", "Held", "ReignLost", "caught", "edge_letter", "seal", "supervise"]
 
 
 class ReignLost(RmfError):
@@ -108,17 +109,13 @@ async def supervise(
     failures: deque[float] = deque()
     while True:
         hands = Hands()
-        try:
-            await child.run(hands)
-        except BaseException as exc:  # noqa: BLE001 a task may fail with anything: R15
-            cancelled = await seal(
-                child.name, exc, hands, node=node, letters=letters, wall_ns=wall_ns
-            )
-            if cancelled is not None:
-                raise cancelled from None
-            why = f"{type(exc).__name__}"
-        else:
+        exc = await caught(partial(child.run, hands))
+        if exc is None:
             return
+        cancelled = await seal(child.name, exc, hands, node=node, letters=letters, wall_ns=wall_ns)
+        if cancelled is not None:
+            raise cancelled
+        why = type(exc).__name__
         now = trio.current_time()
         failures.append(now)
         while failures and failures[0] < now - child.period_s:
@@ -127,6 +124,15 @@ async def supervise(
             await on_spent(f"task {child.name} failed {len(failures)} times: {why}")
             return
         await trio.sleep(limits.RESTART_DELAY_S)
+
+
+async def caught(run: Callable[[], Awaitable[Any]]) -> BaseException | None:
+    """Return what a task raised, cancellation included: the caller must raise that (see `seal`)."""
+    try:
+        await run()
+    except BaseException as exc:  # noqa: BLE001, ASYNC103 a task may fail with anything (R15)
+        return exc  # noqa: ASYNC104 the caller raises what of it is cancellation
+    return None
 
 
 def _part(exc: BaseException) -> tuple[BaseException | None, BaseException | None]:

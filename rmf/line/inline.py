@@ -92,14 +92,14 @@ class _Bench:
         cell = CellView.of_expired(expired)
         try:
             result = handler.function(self._world, cell)
-        except BaseException as exc:  # noqa: BLE001 SystemExit from a handler is a bag, too (R20)
+        except BaseException as exc:  # noqa: BLE001, ASYNC103 SystemExit is a bag, too (R20)
             self._bag(slot, "handler_error", _sealed(exc))
-            return
+            return  # noqa: ASYNC104 handlers are not async: no cancellation comes here
         if result is None:
             return
         try:
             self._room_bytes -= self._changes.take(slot, result, KEEP)
-        except Exception as exc:  # noqa: BLE001 see _refused
+        except Exception as exc:  # noqa: BLE001, ASYNC103, ASYNC104 see _refused
             self._bag(slot, "result_invalid", _refused(exc, handler))
 
     def _run_group(self, group: Group) -> int | None:
@@ -129,13 +129,13 @@ class _Bench:
                 packet = Packet(topic, payload, row, group, world, slot)
                 try:
                     result = handler.function(world, packet)
-                except BaseException as exc:  # noqa: BLE001 as above
+                except BaseException as exc:  # noqa: BLE001, ASYNC103 as above
                     self._bag(slot, "handler_error", _sealed(exc))
                 else:
                     if result is not None:
                         try:
                             self._room_bytes -= take(slot, result, INHERIT)
-                        except Exception as exc:  # noqa: BLE001 see _refused
+                        except Exception as exc:  # noqa: BLE001, ASYNC103, ASYNC104 see _refused
                             self._bag(slot, "result_invalid", _refused(exc, handler))
             if self._room_bytes < 0:
                 return slot + 1

@@ -67,7 +67,7 @@ def _load_file(spec: str, path: Path) -> ModuleType:
             del sys.modules[name]
         else:
             sys.modules[name] = before
-        raise _failed(spec, exc) from exc
+        raise _failed(spec, exc) from exc  # noqa: ASYNC104 no cancellation comes here
     return module
 
 
@@ -83,7 +83,7 @@ def _load_module(spec: str, name: str) -> ModuleType:
             ) from None
         raise _failed(spec, exc) from exc
     except BaseException as exc:
-        raise _failed(spec, exc) from exc
+        raise _failed(spec, exc) from exc  # noqa: ASYNC104 no cancellation comes here
 
 
 def _make_importable(directory: str) -> None:

@@ -50,8 +50,10 @@ def structure_for(declared: Any) -> Structure:
     def structure(payload: Any) -> Any:
         try:
             return hook(payload, declared)
-        except BaseException as exc:  # noqa: BLE001 code of the declared class may raise anything
-            raise PayloadInvalid(_reason(slow_hook, payload, declared, exc)) from None
+        except BaseException as exc:  # noqa: BLE001 the declared class may raise anything
+            # It is not async: no cancellation comes here.
+            reason = _reason(slow_hook, payload, declared, exc)
+            raise PayloadInvalid(reason) from None  # noqa: ASYNC104
 
     return structure
 
@@ -60,7 +62,7 @@ def _reason(slow_hook: _Hook, payload: Any, declared: Any, first: BaseException)
     """Ask the slow converter what is wrong, and where."""
     try:
         slow_hook(payload, declared)
-    except BaseException as exc:  # noqa: BLE001 as above
+    except BaseException as exc:  # noqa: BLE001, ASYNC103 as above
         first = exc
     faults = cattrs.transform_error(first, format_exception=_words)
     shown = "; ".join(faults[:_FAULTS_SHOWN_MAX])
