@@ -17,28 +17,17 @@ import attrs
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.answers import status_of, value_of, welcome_of
+from rmf.core.answers import acks_of, checkpoint_of, picture_of, status_of, value_of, welcome_of
 from rmf.core.clock import TickClock
-from rmf.core.effects import (
-    Answer,
-    Broadcast,
-    Close,
-    Effect,
-    Note,
-    Publish,
-    Stopped,
-    StoreLetters,
-    WriteCheckpoint,
-)
+from rmf.core.effects import Answer, Broadcast, Close, Effect, Note, Stopped, StoreLetters
 from rmf.core.entry import Genesis, LineId
 from rmf.core.faults import FAULTS
-from rmf.core.latch import IngestQueue, Latched
+from rmf.core.latch import IngestQueue, Latched, Waiting
 from rmf.core.letters import letters_of
-from rmf.core.producers import wire_runs
 from rmf.core.raft.solo import Solo
 from rmf.core.reign import InFlight, Reign
 from rmf.core.shelf import Shelf
-from rmf.core.state import Applied, State, head_of
+from rmf.core.state import NOTHING, State
 
 __all__ = ["Arbiter", "Identity"]
 
@@ -97,6 +86,7 @@ class Arbiter:
         self._listens = listens
         self._bridge = bridge
         self._reign: Reign | None = None
+        self._joining: set[int] = set()
         self._connections: dict[str, int] = {}
         self._chain = raft.chain
         self._letters_unstored = 0
@@ -111,7 +101,7 @@ class Arbiter:
         """Begin: stand for election, unless the node is on strike for good."""
         self.started_ns = now.boot_ns
         if self.strike is not None and self.strike[0] != "no_reign":
-            return [self._publish(self.committed, Applied(frozenset(), {}, []))]
+            return [picture_of(self, self.committed, NOTHING)]
         return self.raft.campaign()
 
     def step(self, events: list[ev.Event], now: ev.Now) -> list[Effect]:
@@ -121,6 +111,8 @@ class Arbiter:
             self._on(event, now, effects)
         if self._reign is not None and self._letters_unstored < _LETTERS_ROOM:
             effects += self._reign.turn(now)
+            for waiting in self._reign.take_unbound():
+                self._tell(waiting, effects)
         if self._stopping and not self._stopped and (self._reign is None or self._reign.idle):
             self._stopped = True
             effects.append(Stopped())
@@ -138,7 +130,9 @@ class Arbiter:
 
     def next_due_ns(self) -> int | None:
         """Return the boot time of the next Beat that is needed, or None while nothing is due."""
-        return self._reign.next_due_ns() if self._reign is not None else None
+        if self._reign is None or self._letters_unstored >= _LETTERS_ROOM:
+            return None
+        return self._reign.next_due_ns()
 
     # --- Events ---------------------------------------------------------------------------------
 
@@ -206,6 +200,7 @@ class Arbiter:
     def _on_joined(self, event: ev.Joined, effects: list[Effect]) -> None:
         code = self._refusal()
         if code is None:
+            self._joining.add(event.connection)
             self.queue.joined.append(event)
             return
         text = self.strike[1] if self.strike else f"the node says {code}"
@@ -213,6 +208,7 @@ class Arbiter:
         effects.append(Close(event.connection))
 
     def _forget(self, connection: int) -> None:
+        self._joining.discard(connection)
         for producer, mine in list(self._connections.items()):
             if mine == connection:
                 del self._connections[producer]
@@ -239,7 +235,7 @@ class Arbiter:
         effects.append(Note("error", "strike", {"kind": kind, "why": why}))
         self._refuse_all("strike", effects)
         self._reign = None
-        effects.append(self._publish(self.committed, Applied(frozenset(), {}, [])))
+        effects.append(picture_of(self, self.committed, NOTHING))
         if self._stopping and not self._stopped:
             self._stopped = True
             effects.append(Stopped())
@@ -299,42 +295,32 @@ class Arbiter:
             if letters:
                 self._letters_unstored += len(letters)
                 effects.append(StoreLetters(done.index, letters))
-        for connection, runs in done.duplicates:
+        self._tell(done.waiting, effects)
+        effects.append(picture_of(self, done.state, done.applied))
+
+    def _tell(self, waiting: Waiting, effects: list[Effect]) -> None:
+        """Let out answers that depend on nothing uncommitted any more (R3)."""
+        for connection, runs in waiting.duplicates:
             self.duplicates += sum(run.packets for run in runs)
             effects.append(Answer(connection, [m.Ack(runs)]))
-        effects.append(self._publish(done.state, done.applied))
-
-    def _publish(self, state: State, applied: Applied) -> Publish:
-        return Publish(
-            term=state.term,
-            tick=state.tick,
-            index=state.index,
-            digest=state.digest(),
-            live=self.strike is None,
-            world=state.world,
-            changed=applied.changed,
-            removed=applied.removed,
-        )
+        for connection, error in waiting.farewells:
+            effects += [Answer(connection, [error]), Close(connection)]
 
     def _ack(self, done: InFlight, latched: Latched, effects: list[Effect]) -> None:
-        runs: dict[int, list[m.Run]] = {}
-        for offer, run in zip(latched.offers, done.applied.runs, strict=False):
-            last = run.first_seq + run.packets - 1
-            runs.setdefault(offer.connection, []).extend(
-                wire_runs(run, run.first_seq, last, duplicate=False)
-            )
-        for connection, mine in runs.items():
-            effects.append(Answer(connection, [m.Ack(mine)]))
+        effects += acks_of(latched, done.applied)
         for joined, register in zip(latched.joined, latched.registers, strict=True):
             self._welcome(joined, register.epoch, done.state, effects)
 
     def _welcome(self, joined: ev.Joined, epoch: int, state: State, effects: list[Effect]) -> None:
         """Admit a producer whose epoch is committed; its older connection is superseded (R32)."""
-        before = self._connections.get(joined.producer)
-        if before is not None and before != joined.connection:
+        before = self._connections.pop(joined.producer, None)
+        if before is not None:
             text = f"a newer connection speaks for producer {joined.producer!r}"
             effects.append(Answer(before, [m.Error("superseded", text, None)]))
             effects.append(Close(before))
+        if joined.connection not in self._joining:
+            return  # it was lost meanwhile
+        self._joining.discard(joined.connection)
         self._connections[joined.producer] = joined.connection
         row = state.producers.get(joined.producer)
         last_seq = row.last_seq if row is not None else 0
@@ -352,8 +338,4 @@ class Arbiter:
         reign.entry_bytes = 0
         # Every letter up to here is on its way: the DLQ's cursor may follow, and unpin the ledger.
         effects.append(StoreLetters(self.committed.index, []))
-        head = head_of(self.committed)
-        head["clock"] = [reign.clock.base_tick, reign.clock.base_ns]
-        head["chain"] = self._chain
-        head["serial"] = self.raft.serial
-        effects.append(WriteCheckpoint(self.committed.index, head, self.committed.world))
+        effects.append(checkpoint_of(self, reign.clock, self._chain))

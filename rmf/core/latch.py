@@ -7,7 +7,6 @@ key); then per packet epoch, seq, preset verdict, ttl, fence; the handler's part
 
 from collections import OrderedDict, deque
 from operator import itemgetter
-from typing import NamedTuple
 
 import attrs
 
@@ -22,7 +21,7 @@ from rmf.core.packet import FENCE, TTL_MS, Row, Verdict
 from rmf.core.producers import ProducerRow
 from rmf.core.state import State
 
-__all__ = ["Answered", "IngestQueue", "Latched", "cut_back", "latch_packets", "latch_producers"]
+__all__ = ["IngestQueue", "Latched", "Waiting", "cut_back", "latch_packets", "latch_producers"]
 
 _ttl_of = itemgetter(TTL_MS)
 
@@ -83,19 +82,20 @@ class IngestQueue:
             self.bytes += sign * len(item.frame)
 
 
-class Answered(NamedTuple):
-    """A message for a connection; `close` cuts it afterwards."""
+@attrs.define
+class Waiting:
+    """Answers that wait for the commit of whatever they depend on (R3), by connection: resends,
+    answered from the table, and last words to connections whose epoch is void."""
 
-    connection: int
-    message: m.Message
-    close: bool
+    duplicates: list[tuple[int, list[m.Run]]] = attrs.Factory(list)
+    farewells: list[tuple[int, m.Error]] = attrs.Factory(list)
 
 
 @attrs.define
 class Latched:
     """What a Tick takes in. `frames`, `groups`, `offers` run in parallel, one a run of packets.
-    `verdicts` are bags decided here; `duplicates` are answers that wait for the commit of whatever
-    they depend on (R3); `refusals` go out at once."""
+    `verdicts` are bags decided here; `refusals` go out at once. `lead_ticks` is how far this Tick
+    leads the clock: a lead is no age (R6, R8)."""
 
     tick: int
     wall_ns: int = 0
@@ -107,8 +107,9 @@ class Latched:
     offers: list[Offered] = attrs.Factory(list)
     verdicts: list[Outcome] = attrs.Factory(list)
     joined: list[Joined] = attrs.Factory(list)
-    duplicates: list[tuple[int, list[m.Run]]] = attrs.Factory(list)
-    refusals: list[Answered] = attrs.Factory(list)
+    waiting: Waiting = attrs.Factory(Waiting)
+    refusals: list[tuple[int, m.Refuse]] = attrs.Factory(list)
+    lead_ticks: int = 0
     slots: int = 0
     bytes: int = 0
 
@@ -132,8 +133,9 @@ def latch_producers(queue: IngestQueue, state: State, latched: Latched, idle: li
             if len(state.producers.rows) - len(gone) + newcomers > limits.PRODUCERS_MAX:
                 if newcomers > 1:
                     break  # one a Tick: the idlest is known of the table before it
-                idlest = state.producers.idlest()
-                assert idlest is not None
+                idlest = state.producers.idlest(but=gone | epochs.keys())
+                if idlest is None:
+                    break  # all others say HELLO in this very Tick
                 latched.leavers.append(Leaver(idlest, "crowded"))
                 gone.add(idlest)
         queue.joined.popleft()
@@ -172,44 +174,46 @@ def latch_packets(
         row = state.producers.get(item.producer)
         if row is None or row.epoch != item.epoch:
             queue.pop()
-            latched.refusals.append(_void_epoch(item, row))
+            latched.waiting.farewells.append((item.connection, _void_epoch(item, row)))
             continue
         last_seq = ahead.get(item.producer, row.last_seq)
         first = item.rows[0][1]
         if first <= last_seq and item.producer in ahead:
             return  # a duplicate of this very Tick: answered by the next
         queue.pop()
-        _latch_offer(item, last_seq, state, latched, clock, term)
-        ahead[item.producer] = max(last_seq, first + len(item.rows) - 1)
+        if _latch_offer(item, last_seq, state, latched, clock, term):
+            ahead[item.producer] = first + len(item.rows) - 1
 
 
-def _void_epoch(item: Offered, row: ProducerRow | None) -> Answered:
+def _void_epoch(item: Offered, row: ProducerRow | None) -> m.Error:
     if row is None:
         text = f"producer {item.producer!r} left the table; connect again"
-        return Answered(item.connection, m.Error("forgotten", text, None), True)
+        return m.Error("forgotten", text, None)
     text = f"producer {item.producer!r} is in epoch {row.epoch}; this connection's is {item.epoch}"
-    return Answered(item.connection, m.Error("superseded", text, None), True)
+    return m.Error("superseded", text, None)
 
 
 def _latch_offer(
     item: Offered, last_seq: int, state: State, latched: Latched, clock: TickClock, term: int
-) -> None:
-    """Answer what was latched before, refuse what comes too early, latch the rest (R33)."""
+) -> bool:
+    """Answer what was latched before, refuse what comes too early, latch the rest (R33). Return
+    whether there was a rest."""
     first = item.rows[0][1]
     end = first + len(item.rows)
     if first > last_seq + 1:
         text = f"seq {first} came where {last_seq + 1} was expected; resend from there"
         refusal = m.Refuse(first, "seq_gap", last_seq + 1, None, text)
-        latched.refusals.append(Answered(item.connection, refusal, False))
-        return
+        latched.refusals.append((item.connection, refusal))
+        return False
     if first <= last_seq:
         known = min(last_seq, end - 1)
         runs = state.producers.outcomes(item.producer, first, known)
-        latched.duplicates.append((item.connection, runs))
+        latched.waiting.duplicates.append((item.connection, runs))
         item = _without(item, known + 1 - first)
         if not item.rows:
-            return
+            return False
     _take(item, state, latched, clock, term)
+    return True
 
 
 def _without(item: Offered, packets: int) -> Offered:
@@ -219,7 +223,7 @@ def _without(item: Offered, packets: int) -> Offered:
 
 
 def _take(item: Offered, state: State, latched: Latched, clock: TickClock, term: int) -> None:
-    intake_tick = min(clock.tick_at(item.arrived_ns), latched.tick)
+    intake_tick = min(clock.tick_at(item.arrived_ns) + latched.lead_ticks, latched.tick)
     verdicts = _verdicts(item, latched.tick - intake_tick, state.period_ns, term)
     slot = latched.slots
     row = state.producers.get(item.producer)

@@ -4,6 +4,8 @@ Pure: the same Entry gives the same letters on every node, but for the node's na
 after commit only, and once more by recovery for Entries behind the DLQ's cursor.
 """
 
+from bisect import bisect_right
+
 from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.entry import Entry, Frame, TickBooks, verbatim_packets
@@ -21,10 +23,11 @@ def letters_of(entry: Entry, before: State, term: int, node: str) -> list[Letter
     if not isinstance(books, TickBooks) or not books.bags:
         return []
     verbatim: dict[int, list[bytes]] = {}
+    first_slots = [frame.first_slot for frame in books.frames]
     letters = []
     for bag in books.bags:
-        i = _frame_of(books.frames, bag.slot)
-        if i is None:
+        i = bisect_right(first_slots, bag.slot) - 1
+        if i < 0:
             letters.append(_letter_of_expiry(bag, entry, books, before, term, node))
             continue
         frame = books.frames[i]
@@ -34,13 +37,6 @@ def letters_of(entry: Entry, before: State, term: int, node: str) -> list[Letter
         data = verbatim[i][frame.skip + offset]
         letters.append(_letter(bag, entry, before, term, node, frame, offset, data))
     return letters
-
-
-def _frame_of(frames: list[Frame], slot: int) -> int | None:
-    for i, frame in enumerate(frames):
-        if frame.first_slot <= slot < frame.first_slot + frame.packets:
-            return i
-    return None
 
 
 def _letter(

@@ -12,9 +12,8 @@ import attrs
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core import messages as m
 from rmf.core.clock import TickClock
-from rmf.core.effects import Answer, Batch, Close, Effect, Execute, ExpiredCell, Note
+from rmf.core.effects import Answer, Batch, Effect, Execute, ExpiredCell, Note
 from rmf.core.entry import (
     Accession,
     Entry,
@@ -23,7 +22,14 @@ from rmf.core.entry import (
     TickBooks,
     encode_entry,
 )
-from rmf.core.latch import IngestQueue, Latched, cut_back, latch_packets, latch_producers
+from rmf.core.latch import (
+    IngestQueue,
+    Latched,
+    Waiting,
+    cut_back,
+    latch_packets,
+    latch_producers,
+)
 from rmf.core.raft.solo import Solo
 from rmf.core.shelf import Shelf
 from rmf.core.state import Applied, State, apply, expiries_of
@@ -35,8 +41,8 @@ _NO_CHANGES = b"\x80"  # an empty array
 
 @attrs.frozen
 class InFlight:
-    """An Entry that is proposed and not yet committed, with all that waits for its commit.
-    `duplicates` are answers that depend on it, beside those of its own latch."""
+    """An Entry that is proposed and not yet committed, with all that waits for its commit: its own
+    latch, and what later latches without a Tick added to `waiting`."""
 
     index: int
     entry: Entry
@@ -45,7 +51,7 @@ class InFlight:
     applied: Applied
     chain: bytes
     latched: Latched | None
-    duplicates: list[tuple[int, list[m.Run]]]
+    waiting: Waiting
 
 
 class Reign:
@@ -76,6 +82,7 @@ class Reign:
         self._executing: Latched | None = None
         self._batch = 0
         self._in_flight: deque[InFlight] = deque()
+        self._unbound: list[Waiting] = []
         self._idle_check_ns = 0
 
     @property
@@ -97,8 +104,8 @@ class Reign:
         if tick is not None:
             due = min(due, self.clock.ns_of(tick))
         if len(self._queue):
-            due = min(due, self.clock.may_latch_at(self.state.tick))
-        return due
+            due = 0
+        return max(due, self.clock.may_latch_at(self.state.tick))
 
     # --- The first Entries of a reign ---------------------------------------------------------
 
@@ -135,11 +142,9 @@ class Reign:
         assert len(body) <= limits.ENTRY_BYTES_MAX
         self.entry_bytes += len(body)
         effects = self._raft.propose(body)
-        duplicates = latched.duplicates if latched is not None else []
+        waiting = latched.waiting if latched is not None else Waiting()
         self._in_flight.append(
-            InFlight(
-                index, entry, before, self.state, applied, self._raft.chain, latched, duplicates
-            )
+            InFlight(index, entry, before, self.state, applied, self._raft.chain, latched, waiting)
         )
         return effects
 
@@ -153,9 +158,10 @@ class Reign:
         if tick is None:
             return []
         latched = self._latch(tick, now)
-        effects = _refusals(latched)
+        effects: list[Effect] = [Answer(to, [refusal]) for to, refusal in latched.refusals]
         if latched.empty:
-            return effects + self._hold_back(latched)
+            self._hold_back(latched.waiting)
+            return effects
         self._executing = latched
         self._batch += 1
         if latched.slots:
@@ -164,6 +170,7 @@ class Reign:
 
     def _latch(self, tick: int, now: ev.Now) -> Latched:
         latched = Latched(tick, now.wall_ns)
+        latched.lead_ticks = tick - self.clock.tick_at(now.boot_ns)
         keys = self._shelf.due(tick, self.state.world, self.state.void_before)
         if keys:
             latched.expiries = expiries_of(keys, self.state, self._listens)
@@ -200,12 +207,19 @@ class Reign:
             wall_ns=latched.wall_ns,
         )
 
-    def _hold_back(self, latched: Latched) -> list[Effect]:
-        """Answer duplicates of a latch without a Tick: now, or with what they depend on (R3)."""
-        if self._in_flight:
-            self._in_flight[-1].duplicates.extend(latched.duplicates)
-            return []
-        return [Answer(connection, [m.Ack(runs)]) for connection, runs in latched.duplicates]
+    def _hold_back(self, waiting: Waiting) -> None:
+        """Keep the answers of a latch without a Tick until what they depend on is committed."""
+        if not self._in_flight:
+            self._unbound.append(waiting)
+            return
+        newest = self._in_flight[-1].waiting
+        newest.duplicates += waiting.duplicates
+        newest.farewells += waiting.farewells
+
+    def take_unbound(self) -> list[Waiting]:
+        """Take off the answers that depend on nothing uncommitted."""
+        unbound, self._unbound = self._unbound, []
+        return unbound
 
     def executed(self, event: ev.Executed) -> list[Effect]:
         """Write the Entry of the batch on the bench; what was not done waits for the next Tick."""
@@ -251,12 +265,3 @@ class Reign:
         for key in removed:
             if self.state.world.get(key) is None:
                 index.discard(key)
-
-
-def _refusals(latched: Latched) -> list[Effect]:
-    effects: list[Effect] = []
-    for connection, message, close in latched.refusals:
-        effects.append(Answer(connection, [message]))
-        if close:
-            effects.append(Close(connection))
-    return effects

@@ -25,12 +25,13 @@ class Shelf:
         self._ticks: list[int] = []
 
     @classmethod
-    def of(cls, world: World) -> "Shelf":
-        """Return the shelf of a World that was loaded."""
+    def of(cls, world: World, void_before: int = 0) -> "Shelf":
+        """Return the shelf of a World that was loaded. Cells stamped before `void_before` are due
+        whatever their expiry says: their age is unknown (R6)."""
         shelf = cls()
         for key, cell in world.cells.items():
             if cell.expires:
-                shelf.arm(key, cell.expires)
+                shelf.arm(key, void_before if cell.tick < void_before else cell.expires)
         return shelf
 
     def arm(self, key: str, tick: int) -> None:

@@ -5,6 +5,7 @@ recovers, the follower and the replay all call `apply`, so they cannot disagree 
 says so. The shelf is derived and is kept up to date on the way.
 """
 
+from bisect import bisect_left
 from typing import Any
 
 import attrs
@@ -12,11 +13,13 @@ import xxhash
 
 from rmf.core.clock import ticks_of_ms
 from rmf.core.entry import Accession, Entry, Expiry, Frame, Genesis, LineId, TickBooks
+from rmf.core.packet import Row
 from rmf.core.producers import OutcomeRun, ProducerRow, Table
 from rmf.core.shelf import Shelf
 from rmf.core.world import MARK_HEAD, Cell, Draft, World
 
 __all__ = [
+    "NOTHING",
     "Applied",
     "State",
     "apply",
@@ -28,6 +31,8 @@ __all__ = [
 ]
 
 _MASK = (1 << 128) - 1
+_NO_ROWS: list[Row] = []
+_BEYOND_SLOTS = 1 << 63
 
 
 @attrs.frozen
@@ -65,6 +70,9 @@ class Applied:
     runs: list[OutcomeRun]
 
 
+NOTHING = Applied(frozenset(), {}, [])
+
+
 def genesis_state(cluster: bytes) -> State:
     """Return the state before the first Entry."""
     line = LineId("", 0, b"")
@@ -93,7 +101,7 @@ def apply(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> tu
             period_ns=books.period_ns,
             members=tuple(books.members),
         )
-    return state, Applied(frozenset(), {}, [])
+    return state, NOTHING
 
 
 def _apply_tick(
@@ -135,9 +143,11 @@ def _apply_producers(
     for name, epoch, identity, ephemeral in books.registers:
         table = table.registered(name, epoch, identity, ephemeral=ephemeral, tick=tick)
     runs: list[OutcomeRun] = []
+    bagged = [bag.slot for bag in books.bags]  # in order: each frame finds its own
     for frame in books.frames:
         first, end = frame.first_slot, frame.first_slot + frame.packets
-        bags = tuple((b.slot - first, b.reason) for b in books.bags if first <= b.slot < end)
+        mine = books.bags[bisect_left(bagged, first) : bisect_left(bagged, end)]
+        bags = tuple((bag.slot - first, bag.reason) for bag in mine)
         run = OutcomeRun(frame.first_seq, frame.packets, term, tick, first, bags)
         table = table.latched(frame.producer, run)
         runs.append(run)
@@ -172,11 +182,9 @@ def write_changes(
     mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
     shelf_ticks = _ShelfTicks(period_ns)
     changed: set[str] = set()
-    frames = iter(books.frames)
-    first = 0
-    end = books.frames[0].first_slot if books.frames else 1 << 63
-    intake_tick = tick
-    rows: list[Any] = []
+    frames, rows = iter(books.frames), _NO_ROWS
+    first, intake_tick = 0, tick
+    end = books.frames[0].first_slot if books.frames else _BEYOND_SLOTS
     # Changes of `on_expired` handlers come before the first frame: the line itself made them.
     producer, harvested_at = f"line:{line}", entry.wall_ns
     producer_bytes = producer.encode() + b"\0"
@@ -213,9 +221,8 @@ def write_changes(
             total += share
         else:
             total += share - old.mark
-        cells[key] = new_cell(
-            Cell, (value, term, tick, slot, producer, harvested_at, expires, share)
-        )
+        fields = (value, term, tick, slot, producer, harvested_at, expires, share)
+        cells[key] = new_cell(Cell, fields)
         changed.add(key)
     draft.total = total
     for key in changed & removed.keys():

@@ -34,9 +34,11 @@ def turn_of(entry: Entry, term: int, index: int, period_ns: int, line: str) -> T
     if not isinstance(books, TickBooks):
         return None
     removed = {expiry.key: expiry.reason for expiry in books.expiries}
-    removed.update({key: "removed" for _, key, value, _ in books.changes if value is None})
     draft = World.empty().draft()
-    changed = write_changes(draft, Shelf(), {}, entry, books, term, period_ns, line)
+    changed = write_changes(draft, Shelf(), removed, entry, books, term, period_ns, line)
+    for _, key, value, _ in books.changes:
+        if value is None and key not in changed:
+            removed.setdefault(key, "removed")
     cells = [(key, draft.get(key)) for key in sorted(changed)]
     return Turn(
         term,
@@ -44,5 +46,5 @@ def turn_of(entry: Entry, term: int, index: int, period_ns: int, line: str) -> T
         index,
         entry.digest,
         [wire_cell(key, cell) for key, cell in cells if cell is not None],
-        [[key, removed[key]] for key in sorted(removed.keys() - changed)],
+        [[key, removed[key]] for key in sorted(removed)],
     )
