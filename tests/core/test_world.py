@@ -1,0 +1,139 @@
+"""The World: versions that never change, one order of keys, a digest that is kept incrementally."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmf.core.world import Cell, KeyIndex, World, mark_of
+from tests import strategies as own
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from("abcdé\U0001f600"), st.none() | st.integers(0, 9)), max_size=12
+)
+
+
+def cell_of(key: str, value: int, *, expires: int = 0) -> Cell:
+    raw = bytes([value])
+    return Cell(raw, 1, 2, 0, "p", 3, expires, mark_of(key, raw, 1, 2, 0, "p", 3, expires))
+
+
+def write(world: World, key: str, value: int | None) -> World:
+    """The next version, written as core/state does."""
+    draft = world.draft()
+    if value is None:
+        draft.remove(key)
+    else:
+        old, cell = draft.get(key), cell_of(key, value)
+        if old is None:
+            draft.note_new(key)
+        draft.total += cell.mark - (old.mark if old is not None else 0)
+        draft.cells[key] = cell
+    return draft.done()
+
+
+@settings(deadline=None, max_examples=150)
+@given(STEPS)
+def test_every_version_stays_what_it_was(steps: list[tuple[str, int | None]]) -> None:
+    """R3: worlds are values; what runs ahead can be dropped."""
+    world, model = World.empty(), dict[str, int]()
+    history: list[tuple[World, dict[str, int]]] = []
+    for key, value in steps:
+        world = write(world, key, value)
+        model = {k: v for k, v in model.items() if k != key}
+        if value is not None:
+            model[key] = value
+        history.append((world, model))
+    for version, expected in history:
+        assert [(k, c.value[0]) for k, c in version.scan()] == sorted(expected.items())
+        assert len(version) == len(expected)
+
+
+@settings(deadline=None, max_examples=150)
+@given(STEPS)
+def test_the_digest_kept_incrementally_is_that_of_the_cells(
+    steps: list[tuple[str, int | None]],
+) -> None:
+    """R26."""
+    world = World.empty()
+    for key, value in steps:
+        world = write(world, key, value)
+    assert world.total == World.of(dict(world.cells.items())).total
+
+
+@settings(deadline=None, max_examples=100)
+@given(own.worlds(), st.randoms(use_true_random=False))
+def test_the_digest_does_not_depend_on_the_order_of_writing(
+    cells: dict[str, Cell], random: Any
+) -> None:
+    items = list(cells.items())
+    random.shuffle(items)
+    assert World.of(dict(items)).total == World.of(cells).total
+
+
+def test_the_digest_tells_apart_whatever_a_cell_says() -> None:
+    """R26: key, value, Stamp, maker, harvest and expiry are all in it."""
+    base: list[Any] = ["key", b"v", 1, 2, 3, "p", 4, 5]
+    others: list[Any] = ["kez", b"w", 2, 3, 4, "q", 5, 6]
+    marks = {mark_of(*base)}
+    for i, other in enumerate(others):
+        marks.add(mark_of(*base[:i], other, *base[i + 1 :]))
+    assert len(marks) == 9
+
+
+def test_the_digest_knows_where_a_key_ends_and_a_name_begins() -> None:
+    def mark(key: str, value: bytes, producer: str) -> int:
+        return mark_of(key, value, 1, 2, 3, producer, 0, 0)
+
+    assert mark("ab", b"v", "c") != mark("a", b"v", "bc")
+    assert mark("a", b"v", "c") != mark("a", b"", "cv")
+
+
+def test_removing_what_is_not_there_says_so() -> None:
+    draft = write(World.empty(), "a", 1).draft()
+    assert draft.remove("b") is False
+    assert draft.remove("a") is True
+    assert draft.done().total == 0
+
+
+@settings(deadline=None, max_examples=100)
+@given(own.worlds(), st.sampled_from(["", "a", "a/", "b", "é"]))
+def test_a_scan_gives_what_starts_with_the_prefix_in_key_order(
+    cells: dict[str, Cell], prefix: str
+) -> None:
+    """R22: never in hash order. Code points sort as their UTF-8 does."""
+    found = [key for key, _ in World.of(cells).scan(prefix)]
+    assert found == sorted((k for k in cells if k.startswith(prefix)), key=str.encode)
+
+
+def test_the_index_forgets_a_key_only_when_nothing_is_pinned() -> None:
+    """A Checkpoint that walks must find every key of its version."""
+    index = KeyIndex()
+    index.add_all(["a", "b", "c"])
+    index.pin()
+    index.pin()
+    index.discard("b")
+    index.unpin()
+    assert list(index.walk()) == ["a", "b", "c"]
+    index.unpin()
+    assert list(index.walk()) == ["a", "c"]
+    index.discard("a")
+    assert len(index) == 1
+
+
+def test_a_key_that_comes_back_while_pinned_stays() -> None:
+    index = KeyIndex()
+    index.add("a")
+    index.pin()
+    index.discard("a")
+    index.add("a")
+    index.unpin()
+    assert list(index.walk()) == ["a"]
+
+
+def test_a_walk_begins_at_a_key_or_after_it() -> None:
+    index = KeyIndex()
+    index.add_all(["a", "b", "c"])
+    assert list(index.walk("b")) == ["b", "c"]
+    assert list(index.walk("b", after=True)) == ["c"]
+    assert list(index.walk("bb")) == ["c"]
