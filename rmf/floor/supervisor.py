@@ -53,8 +53,12 @@ class Hands:
         self._held = None
 
     def held(self) -> list[Held]:
-        """Return what is held; one empty thing if nothing is."""
-        found = self._held() if self._held is not None else []
+        """Return what is held; one empty thing if nothing is, or if it cannot be told."""
+        try:
+            found = self._held() if self._held is not None else []
+        except Exception as exc:  # noqa: BLE001 what failed may hold something broken: go on (R15)
+            log.note("error", "hands_broken", error=type(exc).__name__)
+            found = []
         return found or [Held(b"")]
 
 
@@ -136,11 +140,15 @@ async def caught(run: Callable[[], Awaitable[Any]]) -> BaseException | None:
 
 
 def _part(exc: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """Part what was raised into what must go on its way (cancellation, ^C) and what failed."""
+    """Part what was raised into what must go on its way (cancellation, ^C) and what failed and was
+    not sealed yet."""
     passing = (trio.Cancelled, KeyboardInterrupt)
     if isinstance(exc, BaseExceptionGroup):
-        return exc.split(passing)
-    return (exc, None) if isinstance(exc, passing) else (None, exc)
+        cancelled, failure = exc.split(passing)
+        return cancelled, failure and failure.split(ReignLost)[1]
+    if isinstance(exc, passing):
+        return exc, None
+    return None, None if isinstance(exc, ReignLost) else exc
 
 
 async def seal(
@@ -154,7 +162,7 @@ async def seal(
 ) -> BaseException | None:
     """Seal what a task raised with what it held; return what of it was cancellation, to raise."""
     cancelled, failure = _part(exc)
-    if failure is None or isinstance(failure, ReignLost):
+    if failure is None:
         return cancelled
     evidence = evidence_of(failure)
     log.note("error", "task_failed", task=task, error=f"{evidence.type}: {evidence.message}")

@@ -1,0 +1,214 @@
+"""A whole node in the process of the test: real directory, real disk, real threads, real sockets.
+
+    async with factory(tmp_path / "data") as node:
+        probe = await node.producer("probe")
+        assert (await probe.produce("cell/a"))[0].outcome == m.APPLIED
+
+It stops in order at the end; `kill` ends it as a crash does. A `bystander` produces all the time
+beside what a test is about, and fails if it notices anything.
+"""
+
+import gc
+import io
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from rmf import config
+from rmf.core import messages as m
+from rmf.core.bag import Letter
+from rmf.core.events import Event
+from rmf.floor import log
+from rmf.floor.doors import Doors
+from rmf.floor.serve import Node
+from rmf.storage.dlq_reader import DlqReader
+from tests.floor.wire import PATIENCE_S, POLL_S, Wire, packet, until
+
+LINE = "tests.floor.lines:shop"
+
+
+class Factory:
+    """A node that listens."""
+
+    def __init__(self, node: Node, data: Path, said: io.StringIO) -> None:
+        self.node = node
+        self.data = data
+        self.exit_code: int | None = None
+        self.address = ("", 0)
+        self._said = said
+        self._wires: list[Wire] = []
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run the node; started once it listens."""
+
+        async def listens(address: str) -> None:
+            host, port = address.rsplit(":", 1)
+            self.address = (host, int(port))
+            task_status.started()
+
+        try:
+            with self._scope:
+                self.exit_code = await self.node.main(listens)
+        finally:
+            self._ended.set()
+
+    @property
+    def doors(self) -> Doors:
+        """The doors, to hand things in that no connection would."""
+        return self.node._doors
+
+    async def happen(self, event: Event) -> None:
+        """Let the Arbiter know of something."""
+        await self.doors.events.send(event)
+
+    # --- Clients ----------------------------------------------------------------------------------
+
+    async def connect(self) -> Wire:
+        """Connect, and say nothing."""
+        self._wires.append(Wire(await trio.open_tcp_stream(*self.address)))
+        return self._wires[-1]
+
+    async def client(self, **options: Any) -> Wire:
+        """Connect as somebody who watches and asks."""
+        wire = await self.connect()
+        await wire.hello(**options)
+        return wire
+
+    async def producer(self, name: str, **options: Any) -> Wire:
+        """Connect as a producer."""
+        wire = await self.connect()
+        await wire.hello(name, **options)
+        return wire
+
+    async def display(self, *filters: str, **options: Any) -> Wire:
+        """Connect and subscribe, as number 1."""
+        wire = await self.client()
+        await wire.say(m.Subscribe(1, list(filters), options))
+        return wire
+
+    # --- What came of it --------------------------------------------------------------------------
+
+    def letters(self, reason: str | None = None) -> list[Letter]:
+        """The letters in the DLQ, oldest first."""
+        return letters_in(self.data, reason)
+
+    async def letters_when(self, enough: Callable[[list[Letter]], bool]) -> list[Letter]:
+        """Return the letters once they are as expected: the DLQ keeper stores in its own time."""
+        await until(lambda: enough(self.letters()))
+        return self.letters()
+
+    async def status_when(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return the status once it is as expected."""
+        wire = await self.client()
+        async with wire.stream:
+            with trio.fail_after(PATIENCE_S):
+                while not enough(status := await wire.status()):
+                    await trio.sleep(POLL_S)  # noqa: ASYNC110 the node tells nobody by itself
+        return status
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """The lines of the log with this event."""
+        log.flush()
+        rows = [json.loads(line) for line in self._said.getvalue().splitlines()]
+        return [row for row in rows if row["event"] == event]
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    async def stop(self) -> int | None:
+        """Stop in order, as SIGTERM does; return the exit code."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        await self.ended()
+        return self.exit_code
+
+    async def kill(self) -> None:
+        """End it in the middle of everything."""
+        self._scope.cancel()
+        await self.ended()
+
+    async def hang_up(self) -> None:
+        """Close all connections at once."""
+        for wire in self._wires:
+            await trio.aclose_forcefully(wire.stream)
+
+    async def ended(self) -> None:
+        """Wait until it has ended."""
+        with trio.fail_after(PATIENCE_S):
+            await self._ended.wait()
+
+
+@asynccontextmanager
+async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIterator[Factory]:
+    """Run a node with its data there; `settings` as on the command line."""
+    flags: dict[str, str | None] = {"data": str(data), "listen": "127.0.0.1:0", "line": line}
+    said = io.StringIO()
+    log.configure("json", said)
+    thresholds = gc.get_threshold()
+    node = Node(config.load({**flags, **settings}, {}))
+    running = Factory(node, data, said)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(running.run)
+            yield running
+            await running.kill()
+            await running.hang_up()
+    finally:
+        node.close()
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+        log.configure("json", io.StringIO())
+
+
+def letters_in(data: Path, reason: str | None = None) -> list[Letter]:
+    """The letters in the DLQ of a data directory, oldest first."""
+    reader = DlqReader.open(data / "dlq.sqlite")
+    try:
+        return [stored.letter for stored in reader.letters(reason=reason, limit=100_000)]
+    finally:
+        reader.close()
+
+
+class Bystander:
+    """A producer that sends packet after packet and takes each ack; anything else fails."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.acked = 0
+
+    async def produce(self) -> None:
+        """Produce until cancelled."""
+        while True:
+            seq = self.acked + 1
+            await self.wire.send(packet(seq, "count"))
+            message = await self.wire.hear()
+            assert isinstance(message, m.Ack), message
+            (run,) = message.runs
+            assert (run.seq, run.packets, run.outcome) == (seq, 1, m.APPLIED), run
+            assert not run.duplicate
+            self.acked = seq
+
+    async def goes_on(self) -> None:
+        """Wait for the next acks: the line moves."""
+        wanted = self.acked + 2  # the next one may be on its way already
+        with trio.fail_after(PATIENCE_S):
+            while self.acked < wanted:
+                await trio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def bystander(node: Factory, name: str = "bystander") -> AsyncIterator[Bystander]:
+    """Produce beside what happens in the block, and notice nothing of it."""
+    someone = Bystander(await node.producer(name))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(someone.produce)
+        await someone.goes_on()
+        yield someone
+        await someone.goes_on()
+        nursery.cancel_scope.cancel()

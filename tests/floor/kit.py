@@ -1,0 +1,350 @@
+"""Tasks of the floor alone: a data directory, a DLQ and all doors, and nothing that runs.
+
+    with bench(tmp_path) as alone:
+        async with alone.supervised("beats", partial(beats.run, alone.doors)) as spent:
+            ...
+
+The directory is real, so are disk and threads; a test plays whoever stands at the other ends of the
+doors. `served` runs one connection over streams in memory, and `Pictures` makes publications.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cbor2
+import trio
+import trio.testing
+
+from rmf import limits
+from rmf.core import messages as m
+from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.bag import Letter
+from rmf.core.effects import Persist, Publish
+from rmf.core.entry import LineId
+from rmf.core.events import Asked, Joined, Offered, Persisted
+from rmf.core.intake import open_send
+from rmf.core.packet import Row
+from rmf.core.raft.solo import Solo
+from rmf.core.world import Cell, World, mark_of
+from rmf.floor import arbiter
+from rmf.floor.connection import Connection, Port
+from rmf.floor.doors import Doors, EdgeLetter, Opened, connection_doors
+from rmf.floor.handshake import Strangers
+from rmf.floor.recovery import Recovered, recover
+from rmf.floor.serve import now
+from rmf.floor.supervisor import Child, Hands, supervise
+from rmf.line.inline import Inline
+from rmf.storage.directory import DataDirectory
+from rmf.storage.dlq_store import DlqStore
+from tests.floor.factory import letters_in
+from tests.floor.lines import shop
+from tests.floor.wire import PATIENCE_S, Wire, until
+from tests.scripted_node import facts
+
+BOOT_ID = b"boot-id-of-tests"
+SEGMENT_BYTES = 64 * limits.KIB
+
+Streams = Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]
+
+
+class Bench:
+    """What the tasks of a node share."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.directory = DataDirectory.open(data, node="n1", first_segment_bytes=SEGMENT_BYTES)
+        cluster = self.directory.cluster
+        self.store = DlqStore.open(self.directory.dlq_path, cluster=cluster, node="n1")
+        self.doors = Doors()
+        self.store_limiter = trio.CapacityLimiter(1)
+        self.runner = Inline(shop)
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self.store.close()
+        self.directory.close()
+
+    def letters(self, reason: str | None = None) -> list[Letter]:
+        """The letters that are stored."""
+        return letters_in(self.data, reason)
+
+    def take_edge_letters(self) -> list[Letter]:
+        """Take the letters of the edge that wait at the door."""
+        found = []
+        while self.doors.letters_out.statistics().current_buffer_used:
+            item = self.doors.letters_out.receive_nowait()
+            assert isinstance(item, EdgeLetter)
+            found.append(item.letter)
+        return found
+
+    def recover(self, boot_id: bytes = BOOT_ID) -> Recovered:
+        """Read the disk, as a node does at start."""
+        return recover(self.directory, self.store, boot_id=boot_id, boot_ns=lambda: now().boot_ns)
+
+    def core(self, recovered: Recovered, *, depth: int = limits.INGEST_DEPTH_PACKETS) -> Arbiter:
+        """Return a core that goes on from there."""
+        state = recovered.state
+        raft = Solo(
+            "n1",
+            self.directory.cluster,
+            term=recovered.term,
+            last_index=state.index,
+            chain=recovered.chain,
+        )
+        line = LineId(shop.name, shop.version, shop.digest)
+        return Arbiter(
+            Identity("n1", b"i" * 16, line, limits.TICK_PERIOD_NS, "here:1", "rmf/test"),
+            state,
+            recovered.shelf,
+            raft,
+            listens=lambda key: shop.expired_handler_of(key) is not None,
+            bridge=recovered.bridge,
+            depth_packets_max=depth,
+        )
+
+    @asynccontextmanager
+    async def supervised(
+        self, name: str, run: Callable[[Hands], Awaitable[Any]], **policy: Any
+    ) -> AsyncIterator[list[str]]:
+        """Run a task under the supervisor; gives the list of reasons for which it gave up."""
+        spent: list[str] = []
+
+        async def on_spent(why: str) -> None:
+            spent.append(why)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                partial(
+                    supervise,
+                    Child(name, run, **policy),
+                    node="n1",
+                    letters=self.doors.letters,
+                    wall_ns=lambda: now().wall_ns,
+                    on_spent=on_spent,
+                )
+            )
+            yield spent
+            nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def bench(data: Path) -> Iterator[Bench]:
+    """Open a bench over a data directory."""
+    opened = Bench(data)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+# --- The Arbiter with nobody around -----------------------------------------------------------
+
+
+class Reign:
+    """The Arbiter's loop, running, with a test in the place of connections and ledger keeper."""
+
+    def __init__(self, alone: Bench, core: Arbiter) -> None:
+        self.core = core
+        self.doors = alone.doors
+        self.hands = Hands()
+        self.writes = True
+        self._ticket = 0
+
+    async def keep(self) -> None:
+        """Say of everything that it is on the disk, at once, while `writes`."""
+        async for persist in self.doors.ledger_out:
+            await until(lambda: self.writes)
+            await self.persisted(persist)
+
+    async def persisted(self, persist: Persist) -> None:
+        """Say that this is on the disk."""
+        await self.doors.events.send(Persisted(persist.ticket, persist.ticket))
+
+    async def join(self, name: str = "probe", connection: int = 1) -> "Guest":
+        """A producer connects and is welcomed."""
+        answers, answers_out, *_ = connection_doors()
+        await self.doors.events.send(Opened(connection, answers))
+        await self.doors.intake.send(Joined(connection, name, f"self-declared:{name}", False))
+        await self.doors.events.send(Asked(connection, 0, "ping"))
+        guest = Guest(self.doors, name, connection, answers_out)
+        await guest.hear(m.Welcome)
+        return guest
+
+
+@attrs.define
+class Guest:
+    """A producer's connection, played by the test."""
+
+    doors: Doors
+    name: str
+    connection: int
+    answers_out: trio.MemoryReceiveChannel[list[m.Message]]
+    heard: list[m.Message] = attrs.Factory(list)
+
+    def offer(self, *rows: Row) -> Offered:
+        """Return these packets as one offer."""
+        frame = cbor2.dumps([3, list(rows)])
+        (offered,) = open_send(
+            frame,
+            list(rows),
+            connection=self.connection,
+            producer=self.name,
+            epoch=1,
+            arrived_ns=now().boot_ns,
+        ).offers
+        return offered
+
+    async def send(self, *rows: Row) -> None:
+        """Offer packets."""
+        await self.hand_in(self.offer(*rows))
+
+    async def hand_in(self, offered: Offered) -> None:
+        """Put an offer into the intake door, and wake the Arbiter."""
+        await self.doors.intake.send(offered)
+        await self.doors.events.send(Asked(self.connection, 0, "ping"))
+
+    async def hear(self, kind: type[Any]) -> Any:
+        """Return the next answer of this kind; others are passed over."""
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                while not self.heard:
+                    self.heard += await self.answers_out.receive()
+                message = self.heard.pop(0)
+                if isinstance(message, kind):
+                    return message
+
+
+@asynccontextmanager
+async def reign(
+    alone: Bench, runner: arbiter.Runner | None = None, *, depth: int = limits.INGEST_DEPTH_PACKETS
+) -> AsyncIterator[Reign]:
+    """Run the Arbiter's loop over a core that recovered from the bench's disk; its disk is the
+    test's word for it."""
+    recovered = alone.recover()
+    recovered.writer.close()
+    ruling = Reign(alone, alone.core(recovered, depth=depth))
+    acceded = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ruling.keep)
+        nursery.start_soon(
+            arbiter.run,
+            ruling.core,
+            alone.doors,
+            runner if runner is not None else alone.runner,
+            ruling.hands,
+            now,
+            acceded.set,
+        )
+        with trio.fail_after(PATIENCE_S):
+            await acceded.wait()
+        yield ruling
+        nursery.cancel_scope.cancel()
+
+
+# --- One connection ---------------------------------------------------------------------------
+
+
+class Served:
+    """A connection that is served, its client, and the test in the place of the Arbiter."""
+
+    def __init__(self, alone: Bench, wire: Wire) -> None:
+        self.doors = alone.doors
+        self.wire = wire
+        self.hands = Hands()
+        self.strangers = Strangers()
+        self.known = trio.Event()
+        self.ended = trio.Event()
+        self.answers: trio.MemorySendChannel[list[m.Message]]
+
+    async def welcome(self, producer: str | None = "probe") -> None:
+        """Shake hands on both sides."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.wire.hello, producer)
+            await self.opened()
+            if producer is not None:
+                await self.doors.intake_out.receive()
+            extra = {"epoch": 1, "last_seq": 0} if producer is not None else {}
+            await self.answers.send([m.Welcome(facts(**extra))])
+
+    async def opened(self) -> None:
+        """Take note of the connection, as the Arbiter does."""
+        item = await self.doors.events_out.receive()
+        assert isinstance(item, Opened)
+        self.answers = item.answers
+
+    def offered(self) -> list[Any]:
+        """Take everything that waits at the intake door."""
+        found = []
+        while self.doors.intake_out.statistics().current_buffer_used:
+            found.append(self.doors.intake_out.receive_nowait())
+        return found
+
+
+async def _nothing_to_say(query: m.Query, pages: trio.MemorySendChannel[bytes]) -> None:
+    pages.close()
+
+
+@asynccontextmanager
+async def served(
+    alone: Bench,
+    *,
+    streams: Streams = trio.testing.memory_stream_pair,
+    inquire: Callable[[m.Query, trio.MemorySendChannel[bytes]], Awaitable[None]] = _nothing_to_say,
+) -> AsyncIterator[Served]:
+    """Serve one connection over streams in memory, with nobody behind the doors."""
+    ours, theirs = streams()
+    serving = Served(alone, Wire(ours))
+    strangers = serving.strangers
+    port = Port(alone.doors, "n1", alone.directory.cluster, now, strangers, inquire)
+    connection = Connection(1, "tests", theirs, port)
+
+    async def serve() -> None:
+        try:
+            await connection.serve(serving.hands, serving.known.set)
+        finally:
+            serving.ended.set()
+            await trio.aclose_forcefully(theirs)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        yield serving
+        nursery.cancel_scope.cancel()
+
+
+# --- Publications -----------------------------------------------------------------------------
+
+
+class Pictures:
+    """Makes one publication after the other: a World that changes tick by tick."""
+
+    def __init__(self) -> None:
+        self.tick = 10
+        self.index = 1
+        self.cells: dict[str, Cell] = {}
+
+    def next(
+        self, cells: dict[str, Any] | None = None, removed: dict[str, str] | None = None
+    ) -> Publish:
+        """Return the publication of the next Tick, which writes and removes these."""
+        self.tick += 1
+        self.index += 1
+        changed = dict(cells or {})
+        for key, value in changed.items():
+            fields = (cbor2.dumps(value), 1, self.tick, 0, "probe", 0, 0)
+            self.cells[key] = Cell(*fields, mark_of(key, *fields))
+        for key in removed or {}:
+            del self.cells[key]
+        return self.again(frozenset(changed), removed or {})
+
+    def again(
+        self, changed: frozenset[str] = frozenset(), removed: dict[str, str] | None = None
+    ) -> Publish:
+        """Return the publication of the present Tick."""
+        world = World.of(self.cells)
+        digest = world.total.to_bytes(16, "big")
+        args = (1, self.tick, self.index, digest, True, world, changed, removed or {})
+        return Publish(*args)
