@@ -19,10 +19,10 @@ import cbor2
 from rmf.client import blocking
 from rmf.client.blocking import BlockingConnection
 from rmf.core import messages as m
-from rmf.errors import RmfError
+from rmf.errors import RmfError, UsageError
 from tools.bench_node import BenchNode
 
-__all__ = ["idle", "latency", "recovery", "start", "throughput"]
+__all__ = ["idle", "latency", "payload_of", "recovery", "start", "throughput"]
 
 PAYLOAD = cbor2.dumps({"celsius": 21.53, "humidity": 40.25, "unit": "degC", "site": "greenhouse-3"})
 assert len(PAYLOAD) == 64
@@ -96,8 +96,15 @@ class Load:
         return time.perf_counter() - began
 
 
-def _payload_of(size: int) -> bytes:
-    return PAYLOAD if size == len(PAYLOAD) else cbor2.dumps(bytes(max(0, size - 2)))
+def payload_of(size: int) -> bytes:
+    """Return a CBOR payload of so many bytes: a map of four fields for 64, else a byte string."""
+    if size == len(PAYLOAD):
+        return PAYLOAD
+    for filling in range(max(0, size - 9), size):
+        payload = cbor2.dumps(bytes(filling))
+        if len(payload) == size:
+            return payload
+    raise UsageError(f"no CBOR byte string has {size} bytes; try {size + 1}")
 
 
 def _produce(
@@ -116,7 +123,7 @@ def throughput(
     *, seconds: float, producers: int, batch: int, window: int, payload_bytes: int
 ) -> dict[str, Any]:
     """Return committed and acked packets per second with batching producers."""
-    payload = _payload_of(payload_bytes)
+    payload = payload_of(payload_bytes)
     with BenchNode() as node, multiprocessing.Pool(producers) as pool:
         cpu_s = node.cpu_s()
         jobs = [(node.address, n, batch, window, payload, seconds) for n in range(producers)]
@@ -141,7 +148,7 @@ def throughput(
 
 def latency(*, seconds: float, payload_bytes: int) -> dict[str, Any]:
     """Return the time from send to ack with one packet in flight."""
-    payload = _payload_of(payload_bytes)
+    payload = payload_of(payload_bytes)
     with BenchNode() as node, node.connect(producer="bench") as connection:
         load = Load(connection, payload)
         for _ in range(200):
@@ -168,7 +175,7 @@ def _ms(ordered: list[float], quantile: float) -> float:
 
 def recovery(*, packets: int, batch: int, payload_bytes: int) -> dict[str, Any]:
     """Return how fast a killed node replays its ledger at the next start."""
-    payload = _payload_of(payload_bytes)
+    payload = payload_of(payload_bytes)
     with tempfile.TemporaryDirectory(prefix="rmf-bench-") as path:
         data = Path(path) / "data"
         with BenchNode(data=data) as empty:

@@ -48,6 +48,7 @@ class BenchNode:
         line = self._process.stdout.readline()
         self.ready_s = time.perf_counter() - began
         if not line:
+            self.__exit__(None, None, None)
             raise RmfError("the node did not start; its log above says why")
         host, _, port = json.loads(line)["listen"].rpartition(":")
         self.address = (host, int(port))
