@@ -73,7 +73,9 @@ DOORS = (
         "StoreLetters, EdgeLetter",
         "arbiter, connections, supervisor",
         "dlq_keeper",
-        limits.LETTERS_DOOR,
+        # A batch of the core holds a letter at least, and a connection waits for its letter's id:
+        # so there is room for all of them, and the arbiter's send never fails.
+        limits.LETTERS_IN_FLIGHT_MAX + 2 * limits.CONNECTIONS_MAX,
         "never dropped: edges wait; the core stops latching at LETTERS_IN_FLIGHT_MAX",
     ),
     Door(

@@ -110,8 +110,8 @@ class Factory:
         wire = await self.client()
         async with wire.stream:
             with trio.fail_after(PATIENCE_S):
-                while not enough(status := await wire.status()):
-                    await trio.sleep(POLL_S)  # noqa: ASYNC110 the node tells nobody by itself
+                while not enough(status := await wire.status()):  # noqa: ASYNC110 as in `until`
+                    await trio.sleep(POLL_S)
         return status
 
     def said(self, event: str) -> list[dict[str, Any]]:

@@ -37,13 +37,21 @@ def packet(
 async def until(happened: Callable[[], bool]) -> None:
     """Let others run, threads too, until something has happened."""
     with trio.fail_after(PATIENCE_S):
-        while not happened():
-            await trio.sleep(POLL_S)  # noqa: ASYNC110 files and threads have no event to wait for
+        while not happened():  # noqa: ASYNC110 files and threads have no event to wait for
+            await trio.sleep(POLL_S)
 
 
 def framed(body: bytes) -> bytes:
     """A frame with these bytes in it, whatever they are."""
     return len(body).to_bytes(4, "big") + body
+
+
+def snapshot_in(page: bytes) -> m.Snapshot:
+    """The SNAPSHOT in a frame, its length included."""
+    assert_conforms(page[4:])
+    message = codec.decode(page[4:])
+    assert isinstance(message, m.Snapshot), message
+    return message
 
 
 class Wire:

@@ -1,0 +1,282 @@
+"""The doors, each of them full: one test for each row of the table."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+import trio
+import trio.testing
+
+from rmf import limits
+from rmf.core import messages as m
+from rmf.core.bag import Evidence
+from rmf.core.effects import Persist, StoreLetters, WriteCheckpoint
+from rmf.core.events import Asked, Beat, CheckpointAsked, CheckpointWritten, Left, LettersStored
+from rmf.core.feed import Feed
+from rmf.floor.doors import DOORS, Doors, EdgeLetter, Intake, Unwatch, Watch, connection_doors
+from rmf.floor.feeder import Feeder, Picture
+from rmf.floor.history import History
+from rmf.floor.supervisor import Held, edge_letter
+from tests.floor.kit import Pictures, bench, reign, served
+from tests.floor.wire import packet, snapshot_in, until
+
+Row = Callable[[Path], Awaitable[None]]
+ROWS: dict[str, Row] = {}
+
+
+def row(test: Row) -> Row:
+    """Note which row of the table a test is about: its name says so."""
+    ROWS[test.__name__.removeprefix("when_").partition("_is_full")[0]] = test
+    return test
+
+
+def an_edge_letter() -> EdgeLetter:
+    held, evidence = Held(b"bytes"), Evidence("no_seq", "no seq", "")
+    return EdgeLetter(edge_letter("malformed", "edge", "n1", held, evidence, 0), None)
+
+
+def waiting(door: trio.MemorySendChannel[Any]) -> int:
+    return door.statistics().current_buffer_used
+
+
+def fill(door: trio.MemorySendChannel[Any], item: Any) -> None:
+    while waiting(door) < door.statistics().max_buffer_size:
+        door.send_nowait(item)
+
+
+@row
+async def when_intake_is_full_the_edge_waits_and_with_it_the_client(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        lockstep = trio.testing.lockstep_stream_pair
+        async with served(alone, streams=lockstep) as serving, trio.open_nursery() as nursery:
+            await serving.welcome()
+            sent = 0
+
+            async def produce() -> None:
+                nonlocal sent
+                for seq in range(1, 101):
+                    await serving.wire.send(packet(seq))
+                    sent = seq
+
+            nursery.start_soon(produce)
+            await trio.testing.wait_all_tasks_blocked()
+            assert waiting(alone.doors.intake) == limits.INTAKE_FRAMES
+            # One frame waits at the door, one is in the client's hand.
+            assert sent == limits.INTAKE_FRAMES + 1
+            taken = serving.offered()
+            while len(taken) < 100:
+                await trio.testing.wait_all_tasks_blocked()
+                taken += serving.offered()
+            assert [offered.rows[0][1] for offered in taken] == list(range(1, 101))
+
+
+@row
+async def when_events_is_full_the_sender_waits_and_a_knock_is_dropped(tmp_path: Path) -> None:
+    doors = Doors()
+    fill(doors.events, Beat())
+    intake = Intake(doors)
+    await intake.offer(Left(1, "probe", 1))
+    assert waiting(doors.intake) == 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(doors.events.send, Asked(1, 1, "ping"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        assert doors.events_out.receive_nowait() == Beat()
+    last = [doors.events_out.receive_nowait() for _ in range(limits.EVENTS_MAX)][-1]
+    assert last == Asked(1, 1, "ping")
+
+
+@row
+async def when_ledger_is_full_is_never_as_the_core_stops_latching(tmp_path: Path) -> None:
+    """With a disk that hangs, what is offered stays in the ingest queue; then all of it goes on."""
+    with bench(tmp_path) as alone:
+        async with reign(alone) as ruling:
+            guest = await ruling.join()
+            ruling.writes = False
+            for seq in range(1, 101):
+                await guest.send(packet(seq, "count"))
+                await trio.testing.wait_all_tasks_blocked()
+            assert waiting(alone.doors.ledger) < limits.ENTRIES_IN_FLIGHT
+            assert ruling.core.queue.packets >= 100 - limits.ENTRIES_IN_FLIGHT
+            ruling.writes = True
+            acked = 0
+            while acked < 100:
+                acked += sum(run.packets for run in (await guest.hear(m.Ack)).runs)
+    doors = Doors()
+    fill(doors.ledger, Persist(1, []))
+    with pytest.raises(trio.WouldBlock):  # the assert behind it: nobody waits here
+        doors.ledger.send_nowait(Persist(1, []))
+
+
+@row
+async def when_letters_is_full_edges_wait_and_the_core_stops_latching(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with reign(alone) as ruling, trio.open_nursery() as nursery:
+            guest = await ruling.join()
+            for _ in range(limits.CONNECTIONS_MAX):  # every connection has a letter to store
+                nursery.start_soon(alone.doors.letters.send, an_edge_letter())
+            poison = [packet(seq, "raises") for seq in range(1, 5601)]
+            at = 0
+            for packets in (1,) * 1500 + (2000, 2000):  # a letter a Tick, then many
+                await guest.send(*poison[at : at + packets])
+                await guest.hear(m.Ack)
+                at += packets
+            await guest.send(*poison[at:])
+            await trio.testing.wait_all_tasks_blocked()
+            assert limits.TICK_PACKETS_MAX < at < limits.LETTERS_IN_FLIGHT_MAX
+            assert ruling.core.committed.bagged == at
+            assert ruling.core.queue.packets == 100
+            # Nothing of it was dropped, and once letters are stored the line moves on.
+            taken = [alone.doors.letters_out.receive_nowait() for _ in range(1024 + 1502)]
+            line = [x for item in taken if isinstance(item, StoreLetters) for x in item.letters]
+            assert len(line) == at
+            await ruling.doors.events.send(LettersStored(at, 1, {}))
+            await until(lambda: ruling.core.committed.bagged == 5600)
+    doors = Doors()
+    fill(doors.letters, an_edge_letter())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(doors.letters.send, an_edge_letter())
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        doors.letters_out.receive_nowait()
+
+
+@row
+async def when_publications_is_full_what_waits_is_joined_with_what_comes(tmp_path: Path) -> None:
+    doors, pictures = Doors(), Pictures()
+    made = [pictures.next({f"cell/{i}": i}) for i in range(3)]
+    for publication in made:
+        doors.publish_nowait(publication)
+    assert doors.publications_out.receive_nowait() == made
+    # Beyond the ring the oldest are left out, and nobody gets a delta across the gap.
+    feed = Feed()
+    feed.publish(made[-1])
+    for _ in range(limits.CHANGED_TICKS_KEPT + 2):
+        doors.publish_nowait(pictures.next())
+    joined = doors.publications_out.receive_nowait()
+    assert len(joined) == limits.CHANGED_TICKS_KEPT
+    assert joined[-1].index == pictures.index
+    for publication in joined:
+        feed.publish(publication)
+    assert feed.delta(feed.selector(("#",)), made[-1].tick) is None
+
+
+@row
+async def when_watches_is_full_the_edge_waits(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        fill(alone.doors.watches, Unwatch(9, None))
+        async with served(alone) as serving:
+            await serving.welcome(producer=None)
+            await serving.wire.say(m.Subscribe(1, ["#"], {}), m.Ping(7))
+            await trio.testing.wait_all_tasks_blocked()
+            assert waiting(alone.doors.events) == 1  # what HELLO asked for: the PING waits
+            alone.doors.watches_out.receive_nowait()
+            await trio.testing.wait_all_tasks_blocked()
+            assert waiting(alone.doors.events) == 2
+            items = [alone.doors.watches_out.receive_nowait() for _ in range(1024)]
+            assert isinstance(items[-1], Watch)
+
+
+@row
+async def when_checkpoints_is_full_is_never_as_the_core_asks_for_one(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with reign(alone) as ruling:
+            guest = await ruling.join()
+            for seq in (1, 2, 3):
+                await ruling.doors.events.send(CheckpointAsked())
+                await guest.send(packet(seq))
+                await guest.hear(m.Ack)
+            first = alone.doors.checkpoints_out.receive_nowait()
+            assert isinstance(first, WriteCheckpoint)
+            assert waiting(alone.doors.checkpoints) == 0
+            await ruling.doors.events.send(CheckpointWritten(first.index))
+            await guest.send(packet(4))
+            await guest.hear(m.Ack)
+            assert alone.doors.checkpoints_out.receive_nowait().index > first.index
+
+
+@row
+async def when_answers_is_full_the_connection_is_cut(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with reign(alone) as ruling:
+            guest, other = await ruling.join(), await ruling.join("other", connection=2)
+            for _ in range(limits.ANSWERS_MAX + 10):
+                await guest.doors.events.send(Asked(guest.connection, 5, "ping"))
+                await other.doors.events.send(Asked(other.connection, 6, "ping"))
+                assert (await other.hear(m.Pong)).token in {0, 6}
+            unread = 0
+            async for messages in guest.answers_out:  # the door is closed behind them
+                unread += len(messages)
+            assert unread == limits.ANSWERS_MAX
+            await other.send(packet(1))
+            assert (await other.hear(m.Ack)).runs[0].outcome == m.APPLIED
+
+
+@row
+async def when_pages_is_full_the_sender_waits_and_ticks_are_conflated(tmp_path: Path) -> None:
+    pictures = Pictures()
+    picture = Picture(Feed())
+    picture.take([pictures.next({"cell/a": 0})])
+    _, _, pages, pages_out = connection_doors()
+    subscribe = m.Subscribe(1, ["#"], {"rate_hz": 1000})
+    history = History((tmp_path,), b"c" * 16, lambda: (limits.TICK_PERIOD_NS, "shop"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Feeder(picture, history, subscribe, pages).run)
+        for i in range(1, 6):  # nobody reads: the feeder has its first page in hand
+            await trio.testing.wait_all_tasks_blocked()
+            picture.take([pictures.next({"cell/a": i})])
+        full, delta = [snapshot_in(await pages_out.receive()) for _ in range(2)]
+        assert (full.kind, delta.kind) == (m.FULL, m.DELTA)
+        assert delta.skipped == 4
+        assert [cbor2.loads(cell.value) for cell in delta.cells] == [5]
+        nursery.cancel_scope.cancel()
+
+
+_SLOW = {"letters"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(door.name, marks=[pytest.mark.slow] if door.name in _SLOW else [])
+        for door in DOORS
+    ],
+)
+async def test_a_full_door(name: str, tmp_path: Path) -> None:
+    await ROWS[name](tmp_path)
+
+
+def test_each_row_of_the_table_has_its_test() -> None:
+    assert set(ROWS) == {door.name for door in DOORS}
+
+
+def test_the_table_is_true_of_the_channels() -> None:
+    doors = Doors()
+    answers, _, pages, _ = connection_doors()
+    singles = {"answers": answers, "pages": pages}
+    for door in DOORS:
+        channel: Any = {**vars(doors), **singles}[door.name]
+        assert channel.statistics().max_buffer_size == door.capacity
+    assert {x for x in vars(doors) if not x.endswith("_out")} == {x.name for x in DOORS} - {
+        *singles
+    }
+
+
+def test_a_new_reign_finds_an_empty_ledger_door() -> None:
+    doors = Doors()
+    doors.ledger.send_nowait(Persist(9, []))
+    doors.renew_reign()
+    assert waiting(doors.ledger) == 0
+    doors.ledger.send_nowait(Persist(1, []))
+    assert doors.ledger_out.receive_nowait() == Persist(1, [])
+
+
+async def test_the_arbiter_is_woken_once_for_what_waits_at_the_intake_door() -> None:
+    doors = Doors()
+    intake = Intake(doors)
+    for _ in range(3):
+        await intake.offer(Left(1, "probe", 1))
+    assert waiting(doors.intake) == 3
+    assert waiting(doors.events) == 1
