@@ -17,14 +17,13 @@ from rmf.core.entry import decode_entry
 from rmf.core.letters import letters_of
 from rmf.core.record import ENTRY, HARD, Record
 from rmf.core.shelf import Shelf
-from rmf.core.state import State, apply, genesis_state, state_of
-from rmf.core.world import Cell, mark_of
-from rmf.errors import CheckpointDamaged, Diverged, StorageError
-from rmf.storage import checkpoint
+from rmf.core.state import State, apply, genesis_state
+from rmf.errors import Diverged, StorageError
 from rmf.storage.archive import Start, starts
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
 from rmf.storage.ledger import LedgerWriter
+from rmf.storage.restore import restore
 from rmf.storage.scan import LedgerScan
 
 __all__ = ["Recovered", "recover"]
@@ -102,36 +101,18 @@ class _Reader:
         """Begin at the newest start that verifies (R25)."""
         directory = self._directory
         places = starts([directory.ledger_path], [directory.checkpoints_path], directory.cluster)
-        for start in reversed(places):
-            self._start = start
-            if start.checkpoint is None:
-                return
-            try:
-                self._load(start)
-            except CheckpointDamaged as exc:
-                self.notes.append(("checkpoint_damaged", {"error": str(exc)}))
-                continue
-            return
-        raise StorageError(
-            f"{directory.path}: neither genesis nor a Checkpoint that verifies is left to start "
-            f"from. Restore the directory from a backup of this node, or start a new one with "
-            f"--data."
-        )
-
-    def _load(self, start: Start) -> None:
-        assert start.checkpoint is not None
-        head, rows = checkpoint.load(start.checkpoint, self._directory.cluster)
-        cells = {row[0]: Cell(*row[1:], mark_of(*row)) for row in rows}
-        state = state_of(head, cells)
-        if state.digest() != head["digest"]:
-            raise CheckpointDamaged(
-                f"{start.checkpoint}: its cells and tables have the digest "
-                f"{state.digest().hex()}, its head states {head['digest'].hex()}. It is not used."
+        restored, faults = restore(reversed(places), directory.cluster)
+        self.notes += [("checkpoint_damaged", {"error": str(fault)}) for fault in faults]
+        if restored is None:
+            raise StorageError(
+                f"{directory.path}: neither genesis nor a Checkpoint that verifies is left to start"
+                f" from. Restore the directory from a backup of this node, or start a new one with"
+                f" --data."
             )
-        self.state, self.shelf, self.term = state, Shelf.of(state.world), state.term
-        base_tick, base_ns = head["clock"]
+        self._start, head = restored.start, restored.head
+        self.state, self.shelf, self.term = restored.state, restored.shelf, restored.state.term
         if head.get("boot_id") == self._boot_id:
-            self.bridge = TickClock(state.period_ns, base_tick, base_ns)
+            self.bridge = TickClock(self.state.period_ns, *head["clock"])
 
     def read_ledger(self) -> LedgerScan:
         """Apply every Entry behind the start; return the exhausted scan."""

@@ -1,0 +1,232 @@
+"""A node on a real disk without the floor: the core, a line, the ledger, driven step by step.
+
+What is written is what a node would have written, so recovery, replay and the tools can be shown
+it. Time is an argument: it goes on when a test says so.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import cbor2
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.codec import encode
+from rmf.core.effects import Batch, Effect, Execute, Persist, StoreLetters, WriteCheckpoint
+from rmf.core.entry import Entry, LineId, decode_entry
+from rmf.core.intake import open_send
+from rmf.core.raft.solo import Solo
+from rmf.core.record import ENTRY, Record
+from rmf.floor.recovery import recover
+from rmf.line import Inline, Line
+from rmf.storage.archive import archive_behind
+from rmf.storage.checkpoint import CheckpointWriter, prune
+from rmf.storage.directory import DataDirectory
+from rmf.storage.dlq_store import DlqStore
+from rmf.storage.ledger import LedgerWriter
+from rmf.storage.scan import LedgerScan
+from rmf.storage.segments import GENESIS
+
+WALL_NS = 1_700_000_000 * limits.SECOND
+SEGMENT_BYTES = 64 * limits.KIB
+
+Packet = tuple[str, Any]  # topic, payload; bytes as payload are taken as they are
+
+
+class Runner(Protocol):
+    """What runs batches: Inline, or what a test puts in its place."""
+
+    def run(self, batch: Batch) -> ev.Executed: ...
+
+
+class DrivenNode:
+    """One node. Each call returns when everything it led to is on the disk."""
+
+    def __init__(
+        self,
+        path: Path,
+        line: Line,
+        runner: Runner | None = None,
+        period_ns: int = limits.TICK_PERIOD_NS,
+    ) -> None:
+        self.path = path
+        self.line = line
+        self._runner = runner
+        self._period_ns = period_ns
+        self.boot_ns = limits.SECOND
+        self._seqs: dict[str, int] = {}
+        self._epochs: dict[str, int] = {}
+        self._boots = 0
+        self._open()
+
+    def _open(self) -> None:
+        self._boots += 1
+        self.directory = DataDirectory.open(self.path, node="n1", first_segment_bytes=SEGMENT_BYTES)
+        cluster = self.directory.cluster
+        self._store = DlqStore.open(self.directory.dlq_path, cluster=cluster, node="n1")
+        recovered = recover(
+            self.directory,
+            self._store,
+            boot_id=bytes([self._boots]) * 16,
+            boot_ns=lambda: self.boot_ns,
+        )
+        recovered.writer.close()
+        self.writer = self._writer_of_small_segments()
+        identity = Identity(
+            node="n1",
+            incarnation=self.directory.incarnation,
+            line=LineId(self.line.name, self.line.version, self.line.digest),
+            period_ns=self._period_ns,
+            address="",
+            agent="",
+        )
+        index = recovered.state.index
+        raft = Solo("n1", cluster, term=recovered.term, last_index=index, chain=recovered.chain)
+        self.core = Arbiter(
+            identity,
+            recovered.state,
+            recovered.shelf,
+            raft,
+            listens=lambda key: self.line.expired_handler_of(key) is not None,
+            bridge=recovered.bridge,
+            depth_packets_max=limits.INGEST_DEPTH_PACKETS,
+        )
+        self._runner = self._runner or Inline(self.line)
+        self._perform(self.core.start(self._now()))
+
+    def _writer_of_small_segments(self) -> LedgerWriter:
+        scan = LedgerScan(self.directory.ledgers, self.directory.cluster, GENESIS)
+        for _ in scan:
+            pass
+        return LedgerWriter(
+            self.directory.ledger_path,
+            scan,
+            boot_id=bytes([self._boots]) * 16,
+            boot_ns=lambda: self.boot_ns,
+            segment_bytes=SEGMENT_BYTES,
+            inline_segment_bytes=SEGMENT_BYTES,
+        )
+
+    def close(self) -> None:
+        self.writer.close()
+        self._store.close()
+        self.directory.close()
+
+    def restart(self, line: Line | None = None) -> None:
+        """Stop and start again after a power cut: ages are unknown then."""
+        self.close()
+        if line is not None:
+            self.line, self._runner = line, None
+        self._epochs.clear()
+        self._open()
+
+    # --- What happens -------------------------------------------------------------------------
+
+    def send(self, producer: str, *packets: Packet, ttl_ms: int = 60_000) -> None:
+        """Have these packets latched in one Tick, if they fit."""
+        self._step(*self._joined(producer))
+        frame, rows = self._frame(producer, packets, ttl_ms)
+        intake = open_send(
+            frame,
+            rows,
+            connection=1,
+            producer=producer,
+            epoch=self._epochs[producer],
+            arrived_ns=self.boot_ns,
+        )
+        self._step(*intake.offers)
+
+    def _joined(self, producer: str) -> list[ev.Event]:
+        if producer in self._epochs:
+            return []
+        row = self.core.committed.producers.get(producer)
+        self._epochs[producer] = row.epoch + 1 if row else 1
+        return [ev.Joined(1, producer, producer, ephemeral=False)]
+
+    def _frame(
+        self, producer: str, packets: tuple[Packet, ...], ttl_ms: int
+    ) -> tuple[bytes, list[Any]]:
+        rows = []
+        for topic, payload in packets:
+            seq = self._seqs[producer] = self._seqs.get(producer, 0) + 1
+            raw = payload if isinstance(payload, bytes) else cbor2.dumps(payload)
+            rows.append([topic, seq, WALL_NS + seq, ttl_ms, raw])
+        return encode(m.Send(rows))[4:], rows
+
+    def wait(self, ms: int) -> None:
+        """Let time go on, and look whether something is due."""
+        self.boot_ns += ms * limits.MS
+        self._step(ev.Beat())
+
+    def checkpoint(self) -> None:
+        """Write a Checkpoint, and archive what lies behind it."""
+        self._step(ev.CheckpointAsked())
+        prune(self.directory.checkpoints_path, self.directory.archive_path, keep=1)
+        archive_behind(self.directory, pinned_index=self.core.committed.index)
+
+    # --- What there is ------------------------------------------------------------------------
+
+    def records(self) -> list[Record]:
+        """All Entries of archive and ledger."""
+        scan = LedgerScan(self.directory.ledgers, self.directory.cluster, GENESIS)
+        return [record for record in scan if record.kind == ENTRY]
+
+    def entries(self) -> list[Entry]:
+        return [decode_entry(record.body) for record in self.records()]
+
+    @property
+    def tick(self) -> int:
+        """The last Tick."""
+        return self.core.committed.tick
+
+    # --- The loop -----------------------------------------------------------------------------
+
+    def _now(self) -> ev.Now:
+        return ev.Now(self.boot_ns, WALL_NS + self.boot_ns)
+
+    def _step(self, *events: ev.Event) -> None:
+        if events:
+            self._perform(self.core.step(list(events), self._now()))
+
+    def _perform(self, effects: list[Effect]) -> None:
+        while effects:
+            events: list[ev.Event] = []
+            for effect in effects:
+                events += self._performed(effect)
+            effects = self.core.step(events, self._now()) if events else []
+
+    def _performed(self, effect: Effect) -> Iterator[ev.Event]:
+        if isinstance(effect, Execute):
+            assert self._runner is not None
+            yield self._runner.run(effect.batch)
+        elif isinstance(effect, Persist):
+            serial = self.writer.append(effect.records)
+            yield ev.Persisted(effect.ticket, serial)
+        elif isinstance(effect, StoreLetters):
+            yield ev.LettersStored(len(effect.letters), effect.index, {})
+        elif isinstance(effect, WriteCheckpoint):
+            effect.head["boot_id"] = bytes(16)
+            writer = CheckpointWriter(
+                self.directory.checkpoints_path, self.directory.cluster, effect.head
+            )
+            writer.add([(key, *cell[:-1]) for key, cell in effect.world.scan()])
+            writer.finish()
+            yield ev.CheckpointWritten(effect.index)
+
+
+@contextmanager
+def node_in(
+    path: Path,
+    line: Line,
+    runner: Runner | None = None,
+    period_ns: int = limits.TICK_PERIOD_NS,
+) -> Iterator[DrivenNode]:
+    node = DrivenNode(path, line, runner, period_ns)
+    try:
+        yield node
+    finally:
+        node.close()

@@ -1,0 +1,226 @@
+"""rmf-replay: run a ledger again and compare every change and digest (R27), or show a past World.
+
+It decides what a user may ask and what is read: a data directory (a node may be running in it), its
+archive, or a copy of either, from the oldest start that verifies, and nothing there is changed.
+What is compared, and how, decides rmf/line/replay; how it is shown, replay_output.
+
+Exit: 0 identical, 3 a difference was found, 1 damage (after saying how far history could be read),
+2 usage. A torn tail is no damage, and neither is a write under way: both are said on stderr.
+"""
+
+import argparse
+import contextlib
+import gc
+import io
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rmf.client import command
+from rmf.client.command import EXIT_BAGGED, EXIT_DONE, notice
+from rmf.errors import StorageError, UsageError
+from rmf.line.line import Line
+from rmf.line.load import load_line
+from rmf.line.replay import Replay
+from rmf.storage.archive import Start, starts
+from rmf.storage.directory import DataView, inspect
+from rmf.storage.restore import Restored, restore
+from rmf.storage.scan import LedgerScan
+from rmf.storage.survey import Survey, holding, survey
+from tools.replay_output import Result, json_of, line_notices, summary_of, world_lines
+
+__all__ = ["main"]
+
+# A replay makes millions of objects, few of them in cycles: the collector looks after this many new
+# ones, not after 700. It is not switched off, because a line may make cycles.
+_COLLECT_OBJECTS = 200_000
+
+_EXAMPLES = """\
+examples:
+  rmf-replay DIR                                 does `board` do the same again?
+  rmf-replay DIR --line greenhouse.py:line       does the line that wrote it?
+  rmf-replay DIR --line new.py:line -o json      what would another line have done differently?
+  rmf-replay DIR --until 1841 --world            the World as it was after tick 1841
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    args = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    with _ended_by_interrupts(), _rare_collections():
+        return command.run_command("rmf-replay", lambda: _run(args))
+
+
+@contextlib.contextmanager
+def _ended_by_interrupts() -> Iterator[None]:
+    """Let Ctrl-C end the process: an exception out of a handler would be bagged like any other."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _rare_collections() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(_COLLECT_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.world and args.line is not None:
+        raise UsageError("--world shows the World as the ledger has it: no line is run for it")
+    with contextlib.redirect_stdout(sys.stderr):  # what a user's line prints is no data of ours
+        line = None if args.world else load_line(args.line)
+        result = _replay(args.directory, line, args.until)
+    output = args.output or ("summary" if args.world or sys.stdout.isatty() else "json")
+    told = summary_of(result) if output == "summary" else json_of(result)
+    if args.world:
+        for text in world_lines(result.replay.state.world):
+            print(text)
+        notice(told)
+    else:
+        print(told)
+    return EXIT_DONE if result.divergence is None else EXIT_BAGGED
+
+
+def _replay(path: Path, line: Line | None, until_tick: int | None) -> Result:
+    view = inspect(path)
+    restored = _oldest(view)
+    if until_tick is not None and until_tick < restored.state.tick:
+        raise UsageError(
+            f"--until {until_tick}: what is left of history in {path} begins after tick"
+            f" {restored.state.tick}"
+        )
+    seen = survey(_scan(view, restored.start))
+    replay = Replay(restored.state, restored.shelf, line)
+    began = time.perf_counter()
+    try:
+        divergence = replay.run(holding(_scan(view, restored.start), seen), until_tick)
+    except StorageError as exc:
+        raise _explained(exc, view, restored.start) from exc
+    result = Result(replay, divergence, line, restored, time.perf_counter() - began)
+    for text in line_notices(result):
+        notice(f"rmf-replay: {text}")
+    _say_where_it_ends(view, result, seen, until_tick)
+    return result
+
+
+def _oldest(view: DataView) -> Restored:
+    """Return the oldest start that verifies; say which ones do not."""
+    try:
+        places = starts(view.ledgers, view.checkpoints, view.cluster)
+        restored, faults = restore(places, view.cluster)
+    except OSError as exc:
+        raise StorageError(f"{view.path} cannot be read: {exc}") from exc
+    for fault in faults:
+        notice(f"rmf-replay: {fault}")
+    if restored is None:
+        raise StorageError(
+            f"{view.path}: there is nothing to begin at, neither the first segment of a ledger nor"
+            f" a Checkpoint that verifies. Expected a data directory, its archive, or a whole copy"
+            f" of one."
+        )
+    return restored
+
+
+def _scan(view: DataView, start: Start) -> LedgerScan:
+    return LedgerScan(view.ledgers, view.cluster, start.base)
+
+
+def _explained(fault: StorageError, view: DataView, start: Start) -> StorageError:
+    """Return the fault, or what it really is: a node at work sheds the oldest of its archive."""
+    try:
+        places = starts(view.ledgers, view.checkpoints, view.cluster)
+    except (OSError, StorageError):
+        return fault
+    if any(place.base == start.base for place in places):
+        return fault
+    return StorageError(
+        f"{view.path}: the node shed the history that was being replayed, from Entry"
+        f" {start.base.index} on, to keep its archive within bounds. Run this again, or on a copy."
+    )
+
+
+def _say_where_it_ends(
+    view: DataView, result: Result, seen: Survey, until_tick: int | None
+) -> None:
+    """Say on stderr what stands behind the last Entry. Raises the StorageError of damage, unless
+    the answer was found before it."""
+    replay = result.replay
+    if replay.until_reached:
+        return
+    if seen.fault is not None:
+        fault = _explained(seen.fault, view, result.restored.start)
+        if result.divergence is not None:
+            notice(f"rmf-replay: {fault}")
+            return
+        notice(
+            f"rmf-replay: {replay.entries} Entries could be read, up to tick {replay.state.tick},"
+            f" and are identical; history ends there:"
+        )
+        raise fault
+    if seen.cut is not None:
+        notice(
+            f"rmf-replay: {seen.cut.path}, byte {seen.cut.offset}: the ledger ends in a torn record"
+            f" ({seen.cut.why}): a write that was never acknowledged, or is just being made"
+        )
+    if until_tick is not None and result.divergence is None and replay.state.tick < until_tick:
+        notice(f"rmf-replay: the ledger ends at tick {replay.state.tick}, before {until_tick}")
+
+
+def _tick(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"{text!r}: expected the number of a tick")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "rmf-replay",
+        description="Run a ledger again and compare every change and digest.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "directory",
+        metavar="DIR",
+        type=Path,
+        help="a data directory (a node may be running in it), its archive, or a copy of either",
+    )
+    parser.add_argument(
+        "--line",
+        metavar="SPEC",
+        help="FILE.py:NAME or package.module:NAME (default: the built-in line `board`). Its"
+        " handlers are run without limits of time or memory",
+    )
+    parser.add_argument(
+        "--until",
+        metavar="TICK",
+        type=command.argument(_tick),
+        help="stop after this tick",
+    )
+    parser.add_argument(
+        "--world",
+        action="store_true",
+        help="run no line; print the World at the end as JSON lines, a cell each",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("summary", "json"),
+        help="default: summary on a terminal, else json; with --world on stderr",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
