@@ -49,7 +49,7 @@ def line_of(
 
 
 def scanned(world: Any, packet: Any) -> Any:
-    return {"seen": Keep([list(pair) for pair in world.scan(packet.payload)])}
+    return {"seen": Keep([list(pair) for pair in world.scan(str(packet.payload))])}
 
 
 def rolled(_world: Any, packet: Any) -> Any:
