@@ -7,6 +7,7 @@ subscriptions ended.
 """
 
 import math
+from contextlib import suppress
 
 import trio
 
@@ -39,19 +40,21 @@ class Outbox:
     async def write_answers(
         self, door: trio.MemoryReceiveChannel[list[m.Message]], scope: trio.CancelScope
     ) -> None:
-        """Send answers, all that wait in one write; the end of the door is the end of us."""
-        async for messages in door:
-            waiting = list(messages)
-            try:
-                while True:
-                    waiting += door.receive_nowait()
-            except (trio.WouldBlock, trio.EndOfChannel):
-                pass
-            for message in waiting:
-                if isinstance(message, m.Welcome):
-                    self.epoch = message.facts.get("epoch")
-            if not await self.say(b"".join(map(codec.encode, waiting))):
-                break
+        """Send answers, all that wait in one write; the end of the door is the end of us, and so
+        is a client that does not read for SEND_S_MAX."""
+        with trio.CancelScope() as patience:
+            async for messages in door:
+                waiting = list(messages)
+                with suppress(trio.WouldBlock, trio.EndOfChannel):
+                    while True:
+                        waiting += door.receive_nowait()
+                for message in waiting:
+                    if isinstance(message, m.Welcome):
+                        self.epoch = message.facts.get("epoch")
+                patience.deadline = trio.current_time() + limits.SEND_S_MAX
+                if not await self.say(b"".join(map(codec.encode, waiting))):
+                    break
+                patience.deadline = math.inf
         scope.cancel()
 
     async def write_pages(
@@ -63,23 +66,28 @@ class Outbox:
                 end = codec.decode(page[4:])
                 assert isinstance(end, m.End)
                 self.watched.discard(end.request)  # it may have ended by itself
-            if not await self.say(page, patient=True):
+            if not await self.say(page):
                 break
         scope.cancel()
 
     async def say_fault(self, fault: ProtocolFault, letter: str | None = None) -> None:
         """Say what the client did wrong; the preface goes first if it was not said yet."""
         preface = b"" if self._said_preface else codec.PREFACE
+        self._said_preface = True
         error = m.Error(fault.code, fault.text, letter)
-        await self.say(preface + codec.encode(error))
+        with trio.move_on_after(limits.SEND_S_MAX):
+            await self.say(preface + codec.encode(error))
 
-    async def say(self, data: bytes, *, patient: bool = False) -> bool:
-        """Write; False if the client is gone or does not read. A display may take its time."""
-        async with self._writing:
-            with trio.move_on_after(math.inf if patient else limits.SEND_S_MAX):
-                try:
-                    await self._stream.send_all(data)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    return False
-                return True
-        return False
+    async def say(self, data: bytes) -> bool:
+        """Write, for as long as it takes; False if the client is gone."""
+        try:
+            self._writing.acquire_nowait()  # mostly free: waiting would cost each ack a pass
+        except trio.WouldBlock:
+            await self._writing.acquire()
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False
+        finally:
+            self._writing.release()
+        return True

@@ -271,9 +271,9 @@ class Served:
             await self.answers.send([m.Welcome(facts(**extra))])
 
     async def opened(self) -> None:
-        """Take note of the connection, as the Arbiter does."""
-        item = await self.doors.events_out.receive()
-        assert isinstance(item, Opened)
+        """Take note of the connection, as the Arbiter does; other events are passed over."""
+        while not isinstance(item := await self.doors.events_out.receive(), Opened):
+            pass
         self.answers = item.answers
 
     def offered(self) -> list[Any]:
