@@ -126,10 +126,14 @@ def frame_of(rows: list[Any]) -> bytes:
 
 
 class Disk:
-    """The ledger keeper: what it took, what of it is durable, and when it was written."""
+    """The ledger keeper: what waits in it, and what is durable: every record with the time of its
+    writing, and every Entry decoded."""
 
     def __init__(self, records: Iterable[tuple[RecordDraft, int]] = ()) -> None:
-        self.durable: list[tuple[RecordDraft, int]] = list(records)
+        self.durable: list[tuple[RecordDraft, int]] = []
+        self.entries: list[tuple[RecordDraft, Entry]] = []
+        for record, boot_ns in records:
+            self._write(record, boot_ns)
         self.waiting: deque[Persist] = deque()
         self.held = False
         self._tickets = 0
@@ -147,13 +151,14 @@ class Disk:
     def write_one(self, boot_ns: int) -> ev.Persisted:
         """Make the oldest Persist durable."""
         persist = self.waiting.popleft()
-        self.durable += [(record, boot_ns) for record in persist.records]
+        for record in persist.records:
+            self._write(record, boot_ns)
         return ev.Persisted(persist.ticket, len(self.durable))
 
-    @property
-    def entries(self) -> list[tuple[RecordDraft, Entry]]:
-        """Every durable Entry, decoded."""
-        return [(x, decode_entry(x.body)) for x, _ in self.durable if x.kind == ENTRY]
+    def _write(self, record: RecordDraft, boot_ns: int) -> None:
+        self.durable.append((record, boot_ns))
+        if record.kind == ENTRY:
+            self.entries.append((record, decode_entry(record.body)))
 
 
 class Recovered(NamedTuple):
@@ -288,7 +293,7 @@ class Playbook:
     _people: dict[int, Producer] = attrs.Factory(dict)
     _pending: deque[ev.Event] = attrs.Factory(deque)
     _together: list[ev.Event] | None = None
-    _ticks: dict[int, int] = attrs.Factory(dict)
+    _durable_ticks: set[int] = attrs.Factory(set)
 
     def __attrs_post_init__(self) -> None:
         self._runner = Inline(self.line)
@@ -308,7 +313,7 @@ class Playbook:
             bridge=bridge,
             depth_packets_max=self.depth,
         )
-        self._note_durable()
+        self._durable_ticks |= {entry.tick for _, entry in self.disk.entries}
         self._perform(self.core.start(self.now))
         self._settle()
 
@@ -353,7 +358,8 @@ class Playbook:
     def sync(self, writes: int | None = None) -> None:
         """Make what the disk holds back durable, or so many writes of it."""
         for _ in range(len(self.disk.waiting) if writes is None else writes):
-            self.happen(self._write())
+            if self.disk.waiting:
+                self.happen(self._write())
 
     def run(self, done: int | None = None) -> None:
         """Run what is on the bench, or only its slots before `done`."""
@@ -416,13 +422,8 @@ class Playbook:
 
     def _write(self) -> ev.Persisted:
         event = self.disk.write_one(self.boot_ns)
-        self._note_durable()
+        self._durable_ticks |= {entry.tick for _, entry in self.disk.entries[-1:]}
         return event
-
-    def _note_durable(self) -> None:
-        for record, _ in self.disk.durable[len(self._ticks) :]:
-            tick = decode_entry(record.body).tick if record.kind == ENTRY else 0
-            self._ticks[len(self._ticks)] = tick
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -453,10 +454,6 @@ class Playbook:
                     self._pending.append(ev.LettersStored(len(letters), index, {}))
             case Answer() | Note() | WriteCheckpoint() | Stopped():
                 pass
-
-    @property
-    def _durable_ticks(self) -> set[int]:
-        return set(self._ticks.values())
 
     def _answer(self, producer: Producer, messages: list[m.Message]) -> None:
         for message in messages:

@@ -1,0 +1,493 @@
+"""The Arbiter (R2, R16 to R18, R32 to R34, R38): what it lets out, when, and when it refuses."""
+
+import cbor2
+import pytest
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.effects import (
+    Answer,
+    Broadcast,
+    Close,
+    Effect,
+    Execute,
+    Note,
+    Persist,
+    Publish,
+    Stopped,
+    StoreLetters,
+    WriteCheckpoint,
+)
+from rmf.core.entry import LineId
+from rmf.core.raft.solo import Solo
+from rmf.core.record import GENESIS_CHAIN
+from rmf.core.shelf import Shelf
+from rmf.core.state import state_of
+from tests.core.kit import BOOT_NS, CLUSTER, WALL_NS, Disk, Playbook, Producer, replay, row_of
+
+
+def held() -> Disk:
+    disk = Disk()
+    disk.hold()
+    return disk
+
+
+def kinds(effects: list[Effect]) -> list[str]:
+    return [type(effect).__name__ for effect in effects if not isinstance(effect, Note)]
+
+
+# --- Durability (R2) --------------------------------------------------------------------------
+
+
+def test_nothing_leaves_before_it_is_on_the_disk() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    play.disk.hold()
+    since = len(play.effects)
+    probe.send_rows([row_of(1), row_of(2, topic="poison")])
+    assert kinds(play.effects[since:]) == ["Execute", "Persist"]
+    play.sync()
+    assert kinds(play.effects[since:]) == [
+        "Execute",
+        "Persist",
+        "Answer",
+        "StoreLetters",
+        "Publish",
+    ]
+    assert probe.told == {1: "applied", 2: "handler_error"}
+
+
+def test_entries_are_let_out_one_by_one_as_the_disk_has_them() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    play.disk.hold()
+    for seq in (1, 2, 3):
+        probe.send(seq)
+    for seq in (1, 2, 3):
+        assert set(probe.told) == set(range(1, seq))
+        play.sync(1)
+        assert play.world == {"cell/a": seq}
+    assert set(probe.told) == {1, 2, 3}
+
+
+def test_one_fsync_lets_out_all_it_covers_in_order() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    play.disk.hold()
+    for seq in (1, 2, 3):
+        probe.send(seq)
+    events = [play.disk.write_one(0) for _ in range(3)]
+    effects = play.core.step([events[-1]], play.now)
+    indexes = [effect.index for effect in effects if isinstance(effect, Publish)]
+    assert indexes == sorted(indexes)
+    assert len(indexes) == 3
+
+
+def test_the_vote_is_durable_before_anything_is_proposed() -> None:
+    play = Playbook(disk=held())
+    assert kinds(play.effects) == ["Persist"]
+    assert play.facts["role"] == "candidate"
+    play.sync(1)
+    assert play.facts["role"] == "leader"
+    assert kinds(play.effects) == ["Persist"] * 3
+    assert play.published == []
+    play.sync()
+    assert play.published[-1].live
+
+
+def test_a_welcome_follows_the_commit_of_its_epoch() -> None:
+    """R32."""
+    play = Playbook()
+    play.disk.hold()
+    probe = play.join("p")
+    assert probe.heard == []
+    play.sync()
+    assert (probe.epoch, probe.last_seq) == (1, 0)
+
+
+def test_acks_of_one_connection_come_in_one_message_a_tick() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    with play.together():
+        probe.send(1, 2)
+        probe.send(3)
+    acks = [message for message in probe.heard if isinstance(message, m.Ack)]
+    assert [[run.seq for run in ack.runs] for ack in acks] == [[1, 3]]
+
+
+def test_an_ack_names_the_stamp_and_the_letter() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send_rows([row_of(1), row_of(2, topic="poison"), row_of(3)])
+    tick = play.tick
+    letter = f"1.{tick}.1"
+    ack = probe.heard[-1]
+    assert isinstance(ack, m.Ack)
+    assert ack.runs == [
+        m.Run(1, 1, m.APPLIED, False, 1, tick, 0, None, None),
+        m.Run(2, 1, m.BAGGED, False, 1, tick, 1, "handler_error", letter),
+        m.Run(3, 1, m.APPLIED, False, 1, tick, 2, None, None),
+    ]
+    assert [letter.id for letter in play.letters] == [letter]
+
+
+# --- Before the reign, and the way in (R16, R17, R38) ---------------------------------------
+
+
+def test_without_a_reign_nothing_is_taken_in() -> None:
+    """R17: `no_reign` ends by itself."""
+    play = Playbook(disk=held())
+    probe = play.join("p")
+    assert probe.refusals == [(0, "no_reign", 0)]
+    assert probe.closed
+    assert play.facts["strike"]["kind"] == "no_reign"
+    play.sync()
+    assert play.facts["strike"] is None
+    assert play.join("p").closed is False
+
+
+def test_an_offer_without_a_reign_is_refused_and_the_expected_seq_named() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, 2)
+    disk = Disk(play.disk.durable)
+    disk.hold()
+    waiting = Playbook(disk=disk)
+    offered = ev.Offered(9, "p", 1, b"", [row_of(7)], 0, {}, BOOT_NS)
+    (answer,) = waiting.core.step([offered], waiting.now)
+    assert isinstance(answer, Answer)
+    (refusal,) = answer.messages
+    assert isinstance(refusal, m.Refuse)
+    assert (refusal.seq, refusal.code, refusal.expected) == (7, "no_reign", 3)
+
+
+def test_a_full_queue_makes_the_edge_wait_and_refuses_nothing() -> None:
+    """R16."""
+    play = Playbook(depth=3)
+    probe = play.join("p")
+    play.bench_held = True
+    waits = [play.core.takes_in]
+    probe.send(1)
+    probe.send(2, 3, 4)
+    waits.append(play.core.takes_in)
+    play.run()
+    waits.append(play.core.takes_in)
+    assert waits == [True, False, True]
+    play.run()
+    assert set(probe.told) == {1, 2, 3, 4}
+    assert probe.refusals == []
+
+
+def test_a_disk_at_its_hard_mark_is_busy_for_packets_only() -> None:
+    """R38: expiries go on, HELLOs too."""
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, ttl_ms=5)
+    play.happen(ev.Disk("hard", 7))
+    probe.send(2)
+    assert probe.refusals == [(2, "busy", 2)]
+    play.advance(6)
+    assert play.world == {}
+    assert play.join("q").epoch == 1
+    assert play.facts["disk"] == "hard"
+    play.happen(ev.Disk("soft", 7))
+    probe.send(3)
+    assert probe.refusals[1:] == [(3, "seq_gap", 2)]
+    probe.send(2)
+    assert probe.told == {1: "applied", 2: "applied"}
+
+
+def test_letters_that_are_not_stored_stop_the_latch_and_no_packet_is_lost() -> None:
+    """R38: the DLQ is never dropped from; LETTERS_IN_FLIGHT_MAX."""
+    play = Playbook()
+    play.letters_held = True
+    probe = play.join("p")
+    most = limits.TICK_PACKETS_MAX
+    probe.send(*range(1, most + 1), topic="poison")
+    probe.send(most + 1)
+    assert len(probe.told) == most
+    assert play.core.next_due_ns() is None
+    play.happen(ev.LettersStored(most, play.published[-1].index, {"letters": most}))
+    assert probe.told[most + 1] == "applied"
+    assert play.facts["dlq"] == {"letters": most}
+
+
+# --- Strike (R17) -----------------------------------------------------------------------------
+
+
+def struck(event: ev.Event) -> tuple[Playbook, Producer]:
+    """A node with one Entry in flight and one packet in the queue, that is struck."""
+    play = Playbook()
+    probe, other = play.join("p"), play.join("o")
+    probe.send(1)
+    play.disk.hold()
+    probe.send(2)
+    play.bench_held = True
+    other.send(1)
+    probe.send(3)
+    play.happen(event)
+    return play, probe
+
+
+def test_a_disk_fault_is_a_strike_and_nothing_is_acked_after_it() -> None:
+    play, probe = struck(ev.DiskFault("fsync: Input/output error"))
+    assert probe.refusals == [(3, "strike", 2)]
+    play.sync()
+    play.run()
+    assert probe.told == {1: "applied"}
+    assert not play.core.reigns
+    assert play.facts["strike"] == {"kind": "disk", "why": "fsync: Input/output error"}
+    assert (play.facts["role"], play.facts["leader"]) == ("follower", None)
+    assert play.core.next_due_ns() is None
+
+
+def test_the_last_picture_of_a_strike_is_stale_and_what_was_committed() -> None:
+    play, _ = struck(ev.DiskFault("no space"))
+    newest = play.published[-1]
+    assert newest.live is False
+    assert play.world == {"cell/a": 1}
+    assert (newest.changed, newest.removed) == (frozenset(), {})
+
+
+def test_a_disk_that_fails_twice_strikes_once() -> None:
+    play, _ = struck(ev.DiskFault("first"))
+    play.happen(ev.DiskFault("second"), ev.Struck("state", "third"))
+    assert play.facts["strike"]["why"] == "first"
+    assert [note.event for note in play.seen(Note)].count("strike") == 1
+
+
+def test_a_node_on_strike_refuses_and_keeps_answering() -> None:
+    play, probe = struck(ev.Struck("admin", "maintenance"))
+    late = play.join("late")
+    assert late.refusals == [(0, "strike", 0)]
+    assert late.closed
+    probe.send(2)
+    assert probe.refusals[-1] == (2, "strike", 2)
+    refusal = probe.heard[-1]
+    assert isinstance(refusal, m.Refuse)
+    assert refusal.text == "maintenance"
+    play.happen(ev.Asked(probe.connection, 5, "get", "cell/a"))
+    value = probe.heard[-1]
+    assert isinstance(value, m.Value)
+    assert (value.live, value.cell is not None) == (False, True)
+
+
+def test_a_strike_before_the_reign_lets_none_begin() -> None:
+    play = Playbook(disk=held())
+    play.happen(ev.Struck("state", "diverged"))
+    play.sync()
+    assert not play.core.reigns
+
+
+def test_what_is_acked_survives_a_strike() -> None:
+    play, _ = struck(ev.DiskFault("fsync"))
+    again = play.restart()
+    assert again.world == {"cell/a": 1}
+    assert again.join("p").last_seq == 1
+
+
+def test_a_node_that_starts_on_strike_shows_what_it_has() -> None:
+    state = replay(Playbook().disk).state
+    raft = Solo("n1", CLUSTER, term=1, last_index=state.index, chain=GENESIS_CHAIN)
+    line = LineId("shop", 7, b"")
+    identity = Identity("n1", b"i", line, 100_000, "here:1", "rmf/test")
+    core = Arbiter(
+        identity,
+        state,
+        Shelf(),
+        raft,
+        listens=lambda _: False,
+        bridge=None,
+        depth_packets_max=9,
+    )
+    core.strike = ("state", "a digest differs")
+    effects = core.start(ev.Now(BOOT_NS, WALL_NS))
+    assert kinds(effects) == ["Publish"]
+    assert isinstance(effects[0], Publish)
+    assert not effects[0].live
+
+
+# --- Stop (R18) --------------------------------------------------------------------------------
+
+
+def test_a_stop_refuses_new_intake_finishes_the_tick_and_says_goodbye() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    play.disk.hold()
+    probe.send(1)
+    play.bench_held = True
+    probe.send(2)
+    probe.send(3)
+    play.happen(ev.StopAsked())
+    (goaway,) = play.seen(Broadcast)
+    assert (goaway.message.code, goaway.message.hold_off_ms) == ("stopping", 200)
+    assert probe.refusals == [(3, "stopping", 1)]
+    assert play.seen(Stopped) == []
+    play.run()
+    play.sync(1)
+    assert play.seen(Stopped) == []
+    play.sync()
+    assert probe.told == {1: "applied", 2: "applied"}
+    assert len(play.seen(Stopped)) == 1
+
+
+def test_an_idle_node_stops_at_once_and_once() -> None:
+    play = Playbook()
+    play.happen(ev.StopAsked())
+    play.happen(ev.Beat())
+    assert len(play.seen(Stopped)) == 1
+
+
+def test_a_stopping_node_takes_nobody_in() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    play.disk.hold()
+    probe.send(1)
+    play.happen(ev.StopAsked())
+    late = play.join("late")
+    assert (late.refusals, late.closed) == ([(0, "stopping", 0)], True)
+    probe.send(2)
+    assert probe.refusals == [(2, "stopping", 1)]
+
+
+def test_a_disk_that_fails_while_stopping_stops_it_all_the_same() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    play.disk.hold()
+    probe.send(1)
+    play.happen(ev.StopAsked())
+    play.happen(ev.DiskFault("no space"))
+    assert len(play.seen(Stopped)) == 1
+    assert probe.told == {}
+
+
+# --- Producers (R32) ---------------------------------------------------------------------------
+
+
+def test_a_connection_that_was_lost_is_told_nothing_more() -> None:
+    play = Playbook()
+    old = play.join("p")
+    play.happen(ev.Lost(old.connection))
+    play.join("p")
+    assert play.seen(Close) == []
+
+
+def test_a_connection_lost_before_its_welcome_leaves_nothing_behind() -> None:
+    play = Playbook()
+    play.disk.hold()
+    gone = play.join("p")
+    play.happen(ev.Lost(gone.connection))
+    play.sync()
+    assert gone.heard == []
+    assert play.join("p").epoch is None
+    play.sync()
+    assert play.seen(Close) == []
+    assert play.core.committed.producers.get("p") is not None
+
+
+def test_a_producer_that_is_back_goes_on_after_its_last_seq() -> None:
+    play = Playbook()
+    play.join("p").send(1, 2, 3)
+    back = play.restart().join("p")
+    assert (back.epoch, back.last_seq) == (2, 3)
+    back.send(2, 3, 4)
+    assert back.told == {2: "applied", 3: "applied", 4: "applied"}
+    assert back.duplicates == [2, 3]
+
+
+def test_the_hello_of_a_newer_connection_includes_what_the_older_one_has_in_flight() -> None:
+    play = Playbook()
+    old = play.join("p")
+    play.disk.hold()
+    old.send(1, 2)
+    new = play.join("p")
+    play.sync()
+    assert old.told == {1: "applied", 2: "applied"}
+    assert (new.epoch, new.last_seq) == (2, 2)
+
+
+def test_what_was_resent_too_late_is_unknown_and_not_applied_again() -> None:
+    """R33: beyond the announced window."""
+    play = Playbook()
+    probe = play.join("p")
+    for seq in range(1, limits.OUTCOME_RUNS_KEPT + 2):
+        probe.send(seq, topic="count/x")
+        play.advance(1)
+    back = play.join("p")
+    back.send(1, 2, topic="count/x")
+    assert back.told == {1: "unknown", 2: "applied"}
+    assert play.world == {"count/x": limits.OUTCOME_RUNS_KEPT + 1}
+
+
+# --- Checkpoints (R25) --------------------------------------------------------------------------
+
+
+def test_a_checkpoint_holds_what_is_committed_and_where_it_stands() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, 2)
+    committed = play.core.committed
+    play.disk.hold()
+    probe.send(3)
+    play.happen(ev.CheckpointAsked())
+    (wish,) = play.seen(WriteCheckpoint)
+    head = cbor2.loads(cbor2.dumps(wish.head))
+    assert (wish.index, head["index"], head["digest"]) == (
+        committed.index,
+        committed.index,
+        committed.digest(),
+    )
+    last = play.disk.entries[-1][0]
+    assert (head["chain"], head["serial"]) == (last.chain, len(play.disk.durable))
+    assert head["clock"] == [1, BOOT_NS]
+    restored = state_of(head, dict(wish.world.cells.items()))
+    assert restored.digest() == committed.digest()
+
+
+def test_letters_up_to_a_checkpoint_are_on_their_way_before_it() -> None:
+    """R39: the DLQ's cursor may follow, and unpins the ledger."""
+    play = Playbook()
+    play.join("p").send(1)
+    play.happen(ev.CheckpointAsked())
+    stored, wish = [
+        effect for effect in play.effects if isinstance(effect, (StoreLetters, WriteCheckpoint))
+    ][-2:]
+    assert isinstance(stored, StoreLetters)
+    assert (stored.index, stored.letters) == (wish.index, [])
+
+
+def test_there_is_one_checkpoint_at_a_time() -> None:
+    play = Playbook()
+    play.happen(ev.CheckpointAsked(), ev.CheckpointAsked())
+    play.happen(ev.CheckpointAsked())
+    assert len(play.seen(WriteCheckpoint)) == 1
+    play.happen(ev.CheckpointWritten(1))
+    play.join("p")
+    assert len(play.seen(WriteCheckpoint)) == 2
+
+
+def test_no_checkpoint_is_asked_for_without_a_reign() -> None:
+    play = Playbook(disk=held())
+    play.happen(ev.CheckpointAsked())
+    assert play.seen(WriteCheckpoint) == []
+
+
+@pytest.mark.slow
+def test_so_much_ledger_asks_for_a_checkpoint() -> None:
+    """CHECKPOINT_LEDGER_BYTES. The core alone: a Playbook would remember all of it."""
+    play = Playbook()
+    play.join("p")
+    core, frame = play.core, bytes(limits.FRAME_BYTES_MAX)
+    for seq in range(1, limits.CHECKPOINT_LEDGER_BYTES // len(frame) + 1):
+        assert not play.seen(WriteCheckpoint)
+        play.boot_ns += limits.MS
+        offered = ev.Offered(1, "p", 1, frame, [row_of(seq)], 0, {}, play.boot_ns)
+        (execute,) = core.step([offered], play.now)
+        assert isinstance(execute, Execute)
+        done = ev.Executed(execute.batch.number, 1, [], b"\x80", [])
+        (persist,) = core.step([done], play.now)
+        assert isinstance(persist, Persist)
+        play.effects = core.step([ev.Persisted(persist.ticket, persist.ticket)], play.now)
+    assert len(play.seen(WriteCheckpoint)) == 1

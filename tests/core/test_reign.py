@@ -1,0 +1,494 @@
+"""One reign (R1, R3, R4, R6, R9): Ticks, what runs ahead of the disk, expiries, restarts."""
+
+from typing import Any
+
+import cbor2
+import pytest
+
+from rmf import limits
+from rmf.core.effects import Execute, ExpiredCell, Note, Persist
+from rmf.core.entry import Accession, Expiry, Genesis
+from rmf.core.events import Beat, Executed
+from rmf.core.record import ENTRY
+from tests.core.kit import BOOT_NS, CLUSTER, PERIOD_NS, Playbook, replay, row_of
+
+# --- The first Entries ------------------------------------------------------------------------
+
+
+def test_a_new_cluster_begins_with_genesis_and_accession() -> None:
+    """R29: one member, itself."""
+    play = Playbook()
+    genesis, accession = (entry.books for _, entry in play.disk.entries)
+    assert genesis == Genesis(CLUSTER, PERIOD_NS, [("n1", b"incarnation-of-1")])
+    assert accession == Accession("n1", play.core.identity.line, age_unknown=False)
+    assert [entry.tick for _, entry in play.disk.entries] == [1, 2]
+
+
+def test_a_reign_begins_above_the_last_tick_and_in_the_next_term() -> None:
+    play = Playbook()
+    play.join("p").send(1)
+    again = play.restart()
+    record, entry = again.disk.entries[-1]
+    assert isinstance(entry.books, Accession)
+    assert (record.term, entry.tick) == (2, play.tick + 1)
+    assert entry.wall_ns == again.now.wall_ns
+
+
+# --- The Tick ------------------------------------------------------------------------------------
+
+
+def test_a_tick_is_one_entry_of_everything_that_waited() -> None:
+    """R1: HELLOs, packets, bags, changes in one Entry; one record, one fsync."""
+    play = Playbook()
+    a, b = play.join("a"), play.join("b")
+    before = len(play.disk.durable)
+    with play.together():
+        a.send_rows([row_of(1), row_of(2, topic="poison")])
+        b.send(1, topic="keep/x")
+        play.join("c")
+    assert len(play.disk.durable) == before + 1
+    entry, books = play.ticks[-1]
+    assert [frame.producer for frame in books.frames] == ["a", "b"]
+    assert [register.producer for register in books.registers] == ["c"]
+    assert [(bag.slot, bag.reason) for bag in books.bags] == [(1, "handler_error")]
+    assert [(slot, key) for slot, key, _, _ in books.changes] == [(0, "cell/a"), (2, "keep/x")]
+    assert (books.line_version, entry.wall_ns) == (7, play.now.wall_ns)
+    assert entry.digest == play.published[-1].digest
+
+
+def test_a_lone_packet_is_latched_at_once() -> None:
+    """R4: in the very step that brings it."""
+    play = Playbook()
+    probe = play.join("p")
+    play.bench_held = True
+    probe.send(1)
+    assert play.bench is not None
+    assert play.bench.slots == 1
+
+
+def test_what_comes_while_a_tick_is_on_the_bench_makes_the_next() -> None:
+    """R4."""
+    play = Playbook()
+    probe = play.join("p")
+    play.bench_held = True
+    for seq in range(1, 5):
+        probe.send(seq)
+    play.run()
+    play.run()
+    assert [len(books.frames) for _, books in play.ticks[-2:]] == [1, 3]
+
+
+def test_several_entries_may_be_in_flight_but_not_more_than_so_many() -> None:
+    """R4: ENTRIES_IN_FLIGHT; then what arrives waits, and forms one Tick."""
+    play = Playbook()
+    probe = play.join("p")
+    play.disk.hold()
+    for seq in range(1, limits.ENTRIES_IN_FLIGHT + 4):
+        probe.send(seq)
+    assert len(play.disk.waiting) == limits.ENTRIES_IN_FLIGHT
+    assert play.core.queue.packets == 3
+    assert play.core.next_due_ns() is None
+    play.sync(1)
+    assert len(play.disk.waiting) == limits.ENTRIES_IN_FLIGHT
+    assert play.core.queue.packets == 0
+
+
+def test_nothing_waiting_means_no_tick() -> None:
+    """Idle costs nothing: no Entry, no Execute, and the next Beat is far."""
+    play = Playbook()
+    before = len(play.effects)
+    play.happen(Beat())
+    assert len(play.effects) == before
+    due_ns = play.core.next_due_ns()
+    assert due_ns == BOOT_NS + limits.PRODUCER_IDLE_CHECK_S * limits.SECOND
+
+
+def test_a_counter_that_leads_too_far_waits_for_the_clock() -> None:
+    """R6: 50 ms."""
+    play = Playbook(period_ns=10 * limits.MS)
+    probe = play.join("p")
+    for seq in range(1, 9):
+        probe.send(seq)
+    assert play.tick == 1 + 5
+    assert play.core.next_due_ns() == BOOT_NS + 10 * limits.MS
+    play.advance(10)
+    assert play.tick == 1 + 6
+    assert set(probe.told) == set(range(1, 9))
+
+
+def test_the_tick_number_goes_on_with_the_clock() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    play.advance(1000)
+    probe.send(1)
+    assert play.tick == 1 + 10_000
+
+
+# --- Speculation (R3) --------------------------------------------------------------------------
+
+
+def test_a_tick_is_executed_on_top_of_what_is_not_committed() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    play.disk.hold()
+    for seq in (1, 2, 3):
+        probe.send(seq, topic="count/x")
+    assert play.published[-1].world.get("count/x") is None
+    play.sync(2)
+    assert play.world == {"count/x": 2}
+    play.sync()
+    assert play.world == {"count/x": 3}
+
+
+def test_what_was_not_committed_is_gone_with_the_reign() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, topic="count/x")
+    play.disk.hold()
+    probe.send(2, topic="count/x")
+    again = play.restart()
+    assert again.world == {"count/x": 1}
+    assert again.join("p").last_seq == 1
+
+
+def test_what_is_on_the_disk_is_committed_though_nobody_was_told() -> None:
+    """R3: a reign starts from its last ledger Entry, acked or not."""
+    play = Playbook()
+    probe = play.join("p")
+    play.disk.hold()
+    probe.send(1)
+    play.disk.write_one(0)
+    assert probe.told == {}
+    again = play.restart().join("p")
+    assert again.last_seq == 1
+    again.send(1)
+    assert (again.told, again.duplicates) == ({1: "applied"}, [1])
+
+
+def test_a_duplicate_of_something_uncommitted_waits_for_its_commit() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    play.disk.hold()
+    probe.send(1)
+    probe.send(1)
+    assert probe.told == {}
+    play.sync()
+    assert probe.told == {1: "applied"}
+    assert probe.duplicates == [1]
+
+
+def test_a_duplicate_of_the_past_waits_for_nothing_but_what_is_in_flight() -> None:
+    play = Playbook()
+    probe, other = play.join("p"), play.join("o")
+    probe.send(1)
+    play.disk.hold()
+    other.send(1)
+    probe.send(1)
+    assert probe.duplicates == []
+    play.sync()
+    probe.send(1)
+    assert probe.duplicates == [1, 1]
+
+
+def test_every_duplicate_is_counted() -> None:
+    """Whether it is answered at once, with the Tick in flight, or with one of its own."""
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, 2)
+    probe.send(1, 2)
+    play.disk.hold()
+    probe.send(3)
+    probe.send(3)
+    probe.send(3, 4)
+    play.sync()
+    assert play.facts["packets"]["duplicate"] == len(probe.duplicates) == 4
+
+
+def test_last_words_about_an_uncommitted_epoch_wait_for_its_commit() -> None:
+    """R3: `superseded` is final; it must not be said for the sake of a HELLO that is lost."""
+    play = Playbook()
+    old = play.join("p")
+    play.disk.hold()
+    play.join("p")
+    old.send(1)
+    assert (old.errors, old.closed) == ([], False)
+    play.sync()
+    assert (old.errors, old.closed) == (["superseded"], True)
+
+
+# --- Expiries (R9) -----------------------------------------------------------------------------
+
+
+def test_an_expiry_makes_an_entry_even_if_nothing_arrives() -> None:
+    play = Playbook()
+    play.join("p").send(1, topic="cell/a", ttl_ms=5)
+    born = play.tick
+    assert play.core.next_due_ns() == BOOT_NS + (born - 1 + 50) * PERIOD_NS
+    play.advance(6)
+    entry, books = play.ticks[-1]
+    assert (entry.tick, books.frames) == (born + 50, [])
+    assert books.expiries == [Expiry("cell/a", "expired", None)]
+    assert play.published[-1].removed == {"cell/a": "expired"}
+    assert play.world == {}
+
+
+def test_the_line_hears_of_an_expiry_in_a_slot_of_its_own() -> None:
+    play = Playbook()
+    play.join("p").send(1, topic="cell/loud/a", ttl_ms=5, payload="x")
+    play.advance(6)
+    _, books = play.ticks[-1]
+    assert books.expiries == [Expiry("cell/loud/a", "expired", 0)]
+    assert play.world == {"lost/cell/loud/a": ["x", "expired"]}
+    cell = play.core.committed.world.get("lost/cell/loud/a")
+    assert cell is not None
+    assert (cell.producer, cell.slot, cell.expires) == ("line:shop", 0, 0)
+
+
+def test_a_handler_that_fails_does_not_keep_the_cell() -> None:
+    play = Playbook()
+    play.join("p").send(1, topic="cell/cursed/a", ttl_ms=5)
+    play.advance(6)
+    assert play.world == {}
+    assert [letter.reason for letter in play.letters] == ["handler_error"]
+    assert play.facts["packets"]["bagged"] == 0
+
+
+def test_expiries_come_first_in_a_tick_by_expiry_and_key() -> None:
+    """R11; and the packets of the Tick do not see the stale cells any more."""
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, topic="cell/loud/c", ttl_ms=5)
+    probe.send(2, topic="cell/loud/b", ttl_ms=6)
+    with play.together():
+        probe.send(3, topic="cell/loud/d", ttl_ms=5)
+        probe.send(4, topic="cell/loud/a", ttl_ms=5)
+    play.boot_ns += 10 * limits.MS
+    probe.send(5, topic="see", payload="cell/loud/a")
+    _, books = play.ticks[-1]
+    assert [expiry.key[-1] for expiry in books.expiries] == ["c", "a", "d", "b"]
+    assert [expiry.slot for expiry in books.expiries] == [0, 1, 2, 3]
+    assert books.frames[0].first_slot == 4
+    assert play.world["seen"] == "nothing"
+
+
+def test_a_cell_written_again_in_time_does_not_expire() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, ttl_ms=5)
+    play.advance(4)
+    probe.send(2, ttl_ms=50)
+    play.advance(6)
+    assert play.world == {"cell/a": 2}
+    play.advance(50)
+    assert play.world == {}
+
+
+def fill(play: Playbook, cells: int) -> None:
+    """So many cells with a shelf life of 500 ms, made in a few Ticks."""
+    filler = play.join("filler")
+    step = limits.TICK_PACKETS_MAX
+    for first in range(1, cells + 1, step):
+        seqs = range(first, min(first + step, cells + 1))
+        rows = [row_of(seq, topic=f"cell/{seq:05}", ttl_ms=500, payload=0) for seq in seqs]
+        filler.send_rows(rows)
+
+
+@pytest.mark.slow
+def test_more_than_ten_thousand_expiries_take_several_ticks_before_any_packet() -> None:
+    """R43, R11."""
+    play = Playbook()
+    fill(play, 12_000)
+    probe = play.join("p")
+    play.boot_ns += 600 * limits.MS
+    before = len(play.ticks)
+    probe.send(1, topic="keep/x")
+    counts = [(len(books.expiries), len(books.frames)) for _, books in play.ticks[before:]]
+    assert counts == [(10_000, 0), (2_000, 1)]
+    assert play.world == {"keep/x": 1}
+    assert replay(play.disk).state.digest() == play.published[-1].digest
+
+
+# --- Restart: bridged or not (R6) ---------------------------------------------------------------
+
+
+def with_cells() -> Playbook:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, topic="cell/a", ttl_ms=5000)
+    probe.send(2, topic="cell/loud/b", ttl_ms=5000)
+    probe.send(3, topic="keep/c")
+    return play
+
+
+def test_a_restart_that_is_bridged_counts_the_time_it_took() -> None:
+    play = with_cells()
+    again = play.restart(after_ms=4000)
+    assert again.tick - play.tick == 4000 * 10
+    assert set(again.world) == {"cell/a", "cell/loud/b", "keep/c"}
+    again.advance(1001)
+    assert set(again.world) == {"keep/c", "lost/cell/loud/b"}
+
+
+def test_what_went_stale_while_the_node_was_down_goes_at_once() -> None:
+    again = with_cells().restart(after_ms=6000)
+    assert set(again.world) == {"keep/c", "lost/cell/loud/b"}
+    assert again.world["lost/cell/loud/b"] == [2, "expired"]
+
+
+def test_where_nobody_can_bridge_every_age_is_unknown() -> None:
+    """R6: nothing comes back fresh that may be old, not even for one packet."""
+    play = with_cells()
+    play.disk.hold()
+    again = play.restart(bridged=False)
+    assert [note.fields["age_unknown"] for note in again.seen(Note)] == [True]
+    accession, tick = (entry.books for _, entry in again.disk.entries[-2:])
+    assert isinstance(accession, Accession)
+    assert accession.age_unknown
+    assert tick == again.ticks[-1][1]
+    assert again.ticks[-1][1].expiries == [
+        Expiry("cell/a", "age_unknown", None),
+        Expiry("cell/loud/b", "age_unknown", 0),
+    ]
+    assert again.world["lost/cell/loud/b"] == [2, "age_unknown"]
+
+
+@pytest.mark.slow
+def test_all_of_unknown_age_goes_before_the_first_packet() -> None:
+    play = Playbook()
+    fill(play, 12_000)
+    again = play.restart(bridged=False)
+    probe = again.join("p")
+    probe.send(1, topic="see", payload="cell/00001")
+    assert again.world == {"seen": "nothing"}
+    counts = [len(books.expiries) for _, books in again.ticks if books.expiries]
+    assert counts == [10_000, 2_000]
+
+
+def test_a_crash_amid_the_removal_of_what_is_too_old_forgets_nothing_of_it() -> None:
+    """The accession is durable, the removals are not; the next start is bridged."""
+    play = with_cells().restart(bridged=False)
+    records = [x for x in play.disk.durable if x[0].kind == ENTRY]
+    at = max(i for i, x in enumerate(play.disk.durable) if x is records[-2])
+    del play.disk.durable[at + 1 :]
+    again = play.restart()
+    assert set(again.world) == {"keep/c", "lost/cell/loud/b"}
+    assert again.world["lost/cell/loud/b"] == [2, "age_unknown"]
+
+
+def test_without_cells_that_can_expire_there_is_nothing_unknown() -> None:
+    play = Playbook()
+    play.join("p").send(1, topic="keep/c")
+    again = play.restart(bridged=False)
+    assert [note.fields["age_unknown"] for note in again.seen(Note)] == [False]
+
+
+# --- Executed -----------------------------------------------------------------------------------
+
+
+def postponed(done: int) -> tuple[Playbook, Any, Any]:
+    """Two producers' frames of two packets each, of which the first `done` slots are done."""
+    play = Playbook()
+    a, b = play.join("a"), play.join("b")
+    play.bench_held = True
+    b.send(1, topic="keep/first")
+    with play.together():
+        a.send(1, 2, topic="count/x")
+        b.send_rows([row_of(2, topic="count/x"), row_of(3, ttl_ms=0), row_of(4, topic="poison")])
+    play.run()
+    play.run(done)
+    return play, a, b
+
+
+def test_what_was_not_done_waits_for_the_next_tick() -> None:
+    """R20: nothing of it is lost, nothing done twice, wherever the cut is."""
+    for done in range(1, 6):
+        play, a, b = postponed(done)
+        told = len(a.told) + len(b.told) - 1
+        assert told == done
+        assert play.bench is None if done == 5 else play.bench is not None
+        if play.bench is not None:
+            play.run()
+        assert a.told == {1: "applied", 2: "applied"}
+        assert b.told == {1: "applied", 2: "applied", 3: "label_invalid", 4: "handler_error"}
+        assert play.world["count/x"] == 3
+        assert (a.duplicates, b.duplicates) == ([], [])
+        assert replay(play.disk).state.digest() == play.published[-1].digest
+
+
+def test_the_rest_is_next_before_what_came_meanwhile() -> None:
+    play = Playbook()
+    a, b = play.join("a"), play.join("b")
+    play.bench_held = True
+    a.send(1, 2, 3)
+    b.send(1)
+    a.send(4)
+    play.run(1)
+    assert play.bench is not None
+    seqs = [(group.producer, group.rows[0][1], len(group.rows)) for group in play.bench.groups]
+    assert seqs == [("a", 2, 2), ("b", 1, 1), ("a", 4, 1)]
+
+
+def test_an_expiry_that_was_not_done_comes_again() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send_rows([row_of(i, topic=f"cell/loud/{i}", ttl_ms=5) for i in (1, 2, 3)])
+    play.bench_held = True
+    play.advance(6)
+    assert play.bench is not None
+    assert [cell.slot for cell in play.bench.expired] == [0, 1, 2]
+    play.run(1)
+    assert set(play.world) == {"cell/loud/2", "cell/loud/3", "lost/cell/loud/1"}
+    assert [cell.key for cell in cells_on(play)] == ["cell/loud/2", "cell/loud/3"]
+    play.run()
+    assert set(play.world) == {f"lost/cell/loud/{i}" for i in (1, 2, 3)}
+
+
+def cells_on(play: Playbook) -> list[ExpiredCell]:
+    assert play.bench is not None
+    return play.bench.expired
+
+
+def test_the_batch_says_what_goes_in_its_tick_with_a_handler_or_without() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send_rows([row_of(1, ttl_ms=5), row_of(2, topic="cell/loud/a", ttl_ms=5)])
+    play.bench_held = True
+    play.advance(6)
+    assert play.bench is not None
+    assert play.bench.gone == {"cell/a", "cell/loud/a"}
+    assert [cell.cell.value for cell in play.bench.expired] == [cbor2.dumps(2)]
+    assert play.bench.world.get("cell/a") is not None
+
+
+def test_a_batch_of_another_time_is_ignored() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    play.bench_held = True
+    probe.send(1)
+    assert play.bench is not None
+    wrong = Executed(play.bench.number - 1, 1, [], b"\x80", [])
+    play.happen(wrong)
+    assert probe.told == {}
+    play.run()
+    play.happen(wrong)
+    assert probe.told == {1: "applied"}
+
+
+def test_a_tick_without_slots_needs_no_line() -> None:
+    play = Playbook()
+    before = len(play.seen(Execute))
+    play.join("p")
+    assert len(play.seen(Execute)) == before
+    assert play.ticks[-1][1].registers[0].producer == "p"
+
+
+def test_each_entry_is_one_write_and_tickets_rise() -> None:
+    """R2: one order of fsyncs."""
+    play = Playbook()
+    probe = play.join("p")
+    for seq in range(1, 5):
+        probe.send(seq)
+    tickets = [persist.ticket for persist in play.seen(Persist)]
+    assert tickets == list(range(1, len(tickets) + 1))
+    indexes = [record.index for record, _ in play.disk.entries]
+    assert indexes == list(range(1, len(indexes) + 1))
