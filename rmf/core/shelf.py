@@ -25,7 +25,7 @@ class Shelf:
         self._ticks: list[int] = []
 
     @classmethod
-    def of(cls, world: World, void_before: int = 0) -> "Shelf":
+    def of(cls, world: World, void_before: int) -> "Shelf":
         """Return the shelf of a World that was loaded. Cells stamped before `void_before` are due
         whatever their expiry says: their age is unknown (R6)."""
         shelf = cls()

@@ -56,4 +56,4 @@ def _restored(start: Start, cluster: bytes) -> Restored:
             f"{start.checkpoint}: its cells and tables have the digest "
             f"{state.digest().hex()}, its head states {head['digest'].hex()}. It is not used."
         )
-    return Restored(start, state, Shelf.of(state.world), head)
+    return Restored(start, state, Shelf.of(state.world, state.void_before), head)

@@ -26,28 +26,28 @@ def world_of(expiries: dict[str, int]) -> World:
 def test_what_is_due_comes_in_the_order_of_expiry_then_key() -> None:
     """R11: expiries first, by (expires, key)."""
     world = world_of({"b": 7, "a": 9, "d": 7, "c": 8, "later": 10})
-    assert Shelf.of(world).due(9, world, 0) == ["b", "d", "c", "a"]
+    assert Shelf.of(world, 0).due(9, world, 0) == ["b", "d", "c", "a"]
 
 
 def test_a_cell_is_due_from_its_expiry_on_and_not_before() -> None:
     world = world_of({"a": 7})
-    shelf = Shelf.of(world)
+    shelf = Shelf.of(world, 0)
     assert shelf.due(6, world, 0) == []
     assert shelf.due(7, world, 0) == ["a"]
     assert shelf.due(8, world, 0) == []
 
 
 def test_what_never_expires_is_not_on_the_shelf() -> None:
-    shelf = Shelf.of(world_of({"a": 0}))
+    shelf = Shelf.of(world_of({"a": 0}), 0)
     assert shelf.next_tick() is None
 
 
 def test_the_next_tick_is_the_earliest_that_is_armed() -> None:
-    assert Shelf.of(world_of({"a": 9, "b": 7})).next_tick() == 7
+    assert Shelf.of(world_of({"a": 9, "b": 7}), 0).next_tick() == 7
 
 
 def test_a_cell_that_lives_longer_now_is_armed_anew_when_its_old_time_comes() -> None:
-    shelf = Shelf.of(world_of({"a": 7}))
+    shelf = Shelf.of(world_of({"a": 7}), 0)
     longer = world_of({"a": 20})
     assert shelf.due(7, longer, 0) == []
     assert shelf.next_tick() == 20
@@ -56,7 +56,7 @@ def test_a_cell_that_lives_longer_now_is_armed_anew_when_its_old_time_comes() ->
 
 def test_a_cell_that_lives_shorter_now_is_due_once() -> None:
     shorter = world_of({"a": 7})
-    shelf = Shelf.of(world_of({"a": 20}))
+    shelf = Shelf.of(world_of({"a": 20}), 0)
     shelf.arm("a", 7)
     assert shelf.due(7, shorter, 0) == ["a"]
     assert shelf.due(30, world_of({}), 0) == []
@@ -71,7 +71,7 @@ def test_a_voided_cell_is_due_whatever_its_expiry_says() -> None:
             "kept": cell_of("kept", expires=0, tick=10),
         }
     )
-    shelf = Shelf.of(world)
+    shelf = Shelf.of(world, 0)
     shelf.void(world, 50)
     assert shelf.next_tick() == 50
     assert shelf.due(51, world, 50) == ["old"]
@@ -81,7 +81,7 @@ def test_a_voided_cell_is_due_whatever_its_expiry_says() -> None:
 def test_a_shelf_that_is_loaded_knows_which_cells_were_voided() -> None:
     """R6: a Checkpoint may fall between the accession that voids and the Ticks that remove."""
     world = World.of({"old": cell_of("old", expires=900, tick=10)})
-    shelf = Shelf.of(world, void_before=50)
+    shelf = Shelf.of(world, 50)
     assert shelf.due(51, world, 50) == ["old"]
 
 
@@ -90,7 +90,7 @@ def test_a_tick_removes_ten_thousand_cells_and_the_rest_waits() -> None:
     most = limits.TICK_EXPIRIES_MAX
     names = [f"{i:05}" for i in range(2 * most + 5)]
     world = world_of(dict.fromkeys(names, 7))
-    shelf = Shelf.of(world)
+    shelf = Shelf.of(world, 0)
     taken = [shelf.due(8, world, 0) for _ in range(4)]
     assert [len(keys) for keys in taken] == [most, most, 5, 0]
     assert sorted(key for keys in taken for key in keys) == names
@@ -99,7 +99,7 @@ def test_a_tick_removes_ten_thousand_cells_and_the_rest_waits() -> None:
 def test_a_tick_removes_a_mebibyte_of_keys_at_most() -> None:
     """R43: an Entry must hold them, at four bytes a character."""
     world = world_of({f"{i:04}" + "x" * 1000: 7 for i in range(400)})
-    keys = Shelf.of(world).due(8, world, 0)
+    keys = Shelf.of(world, 0).due(8, world, 0)
     assert 4 * sum(map(len, keys[1:])) <= limits.TICK_BYTES_MAX
     assert len(keys) > 200
 
@@ -138,7 +138,7 @@ class ShelfMachine(RuleBasedStateMachine):
 
     @rule()
     def load(self) -> None:
-        self.shelf = Shelf.of(World.of(self.cells), void_before=self.void_before)
+        self.shelf = Shelf.of(World.of(self.cells), self.void_before)
 
     @rule(ticks=st.integers(1, 8), postponed=st.booleans())
     def turn(self, ticks: int, postponed: bool) -> None:
