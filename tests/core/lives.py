@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.core.kit import Playbook, row_of
+from tests.core.kit import Playbook
+from tests.core.surroundings import row_of
 
 _KEYS = ["cell/a", "cell/b", "cell/loud/x", "cell/cursed/y", "keep/a", "fresh/f", "gone", "seen"]
 _TTLS_MS = [1, 3, 60_000]

@@ -3,7 +3,8 @@
 from rmf.core import codec
 from rmf.core import events as ev
 from rmf.core import messages as m
-from tests.core.kit import CLUSTER, PERIOD_NS, Disk, Playbook, Producer
+from tests.core.kit import Playbook
+from tests.core.surroundings import CLUSTER, PERIOD_NS, Disk, Producer
 
 
 def asked(play: Playbook, probe: Producer, subject: str, key: str = "") -> m.Message:

@@ -25,7 +25,8 @@ from hypothesis.stateful import (
 
 from rmf.core.entry import TickBooks
 from rmf.core.state import head_of
-from tests.core.kit import Playbook, Producer, replay, row_of
+from tests.core.kit import Playbook
+from tests.core.surroundings import Producer, replay, row_of
 
 NAMES = ["ada", "bob"]
 name = st.sampled_from(NAMES)

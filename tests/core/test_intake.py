@@ -12,7 +12,7 @@ from rmf.core.intake import Intake, open_send
 from rmf.core.packet import seq_of
 from rmf.errors import ProtocolFault
 from tests import strategies as own
-from tests.core.kit import frame_of, row_of
+from tests.core.surroundings import frame_of, row_of
 
 
 def opened(rows: list[Any], frame: bytes | None = None) -> Intake:

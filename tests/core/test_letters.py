@@ -7,7 +7,8 @@ from rmf.core.entry import Entry, decode_entry
 from rmf.core.letters import letters_of
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
-from tests.core.kit import CLUSTER, WALL_NS, Playbook, row_of
+from tests.core.kit import Playbook
+from tests.core.surroundings import CLUSTER, WALL_NS, row_of
 
 
 def history(play: Playbook) -> list[tuple[RecordDraft, Entry, State]]:

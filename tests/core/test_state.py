@@ -13,8 +13,9 @@ from rmf.core.producers import Table
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, expiries_of, genesis_state, head_of, state_of
 from rmf.core.world import World
-from tests.core.kit import CLUSTER, PERIOD_NS, Playbook, replay, row_of
+from tests.core.kit import Playbook
 from tests.core.lives import Step, live, lives
+from tests.core.surroundings import CLUSTER, PERIOD_NS, replay, row_of
 
 MS = 1_000_000
 

@@ -7,8 +7,9 @@ from rmf.core.answers import wire_cell
 from rmf.core.effects import Publish
 from rmf.core.entry import TickBooks
 from rmf.core.turns import Turn, turn_of
-from tests.core.kit import Playbook, row_of
+from tests.core.kit import Playbook
 from tests.core.lives import Step, live, lives
+from tests.core.surroundings import row_of
 
 
 def retold(play: Playbook) -> list[tuple[Publish, Turn]]:

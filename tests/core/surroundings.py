@@ -1,0 +1,244 @@
+"""What stands around a core in a Playbook: a line, a disk, producers, and the packets they send.
+
+Each is a few lines that do one thing, and says when it is contradicted.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import cbor2
+
+from rmf import limits
+from rmf.core import codec
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.effects import Persist, RecordDraft
+from rmf.core.entry import Entry, decode_entry
+from rmf.core.intake import open_send
+from rmf.core.packet import Row
+from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD
+from rmf.core.shelf import Shelf
+from rmf.core.state import State, apply, genesis_state
+from rmf.line import REMOVE, Fresh, Keep, Line
+
+CLUSTER = b"cluster-of-tests"
+PERIOD_NS = limits.TICK_PERIOD_NS
+BOOT_NS = 1_000 * limits.SECOND
+WALL_NS = 1_764_000_000 * limits.SECOND
+
+
+def shop() -> Line:
+    """A line whose topics say what its handlers do."""
+    line = Line("shop", version=7)
+
+    @line.on("cell/#")
+    def cell(_world: Any, packet: Any) -> Any:
+        return {packet.topic: packet.payload}
+
+    @line.on("keep/#")
+    def keep(_world: Any, packet: Any) -> Any:
+        return {packet.topic: Keep(packet.payload)}
+
+    @line.on("fresh/#")
+    def fresh(_world: Any, packet: Any) -> Any:
+        return {packet.topic: Fresh(packet.payload, ttl_ms=packet.payload)}
+
+    @line.on("count/#")
+    def count(world: Any, packet: Any) -> Any:
+        return {packet.topic: Keep(world.get(packet.topic, 0) + 1)}
+
+    @line.on("remove")
+    def remove(_world: Any, packet: Any) -> Any:
+        return dict.fromkeys(packet.payload, REMOVE)
+
+    @line.on("see")
+    def see(world: Any, packet: Any) -> Any:
+        return {"seen": Keep(world.get(packet.payload, "nothing"))}
+
+    @line.on("poison")
+    def poison(_world: Any, packet: Any) -> Any:
+        raise ValueError(packet.seq)
+
+    @line.on_expired("cell/loud/#")
+    def lost(_world: Any, cell: Any) -> Any:
+        return {f"lost/{cell.key}": [cell.value, cell.reason]}
+
+    @line.on_expired("cell/cursed/#")
+    def cursed(_world: Any, cell: Any) -> Any:
+        raise LookupError(cell.key)
+
+    return line
+
+
+def row_of(
+    seq: int,
+    *,
+    topic: str = "cell/a",
+    ttl_ms: int = 60_000,
+    payload: Any = None,
+    fence: int | None = None,
+) -> Row:
+    """A packet; its payload is its seq if nothing else is said."""
+    raw = cbor2.dumps(seq if payload is None else payload)
+    row = [topic, seq, WALL_NS + seq, ttl_ms, raw]
+    return row if fence is None else [*row, fence]
+
+
+def frame_of(rows: list[Any]) -> bytes:
+    """The SEND frame of these packets, without its length."""
+    return codec.encode(m.Send(rows))[4:]
+
+
+class Disk:
+    """The ledger keeper: what waits in it, and what is durable: every record with the time of its
+    writing, and every Entry decoded."""
+
+    def __init__(self, records: Iterable[tuple[RecordDraft, int]] = ()) -> None:
+        self.durable: list[tuple[RecordDraft, int]] = []
+        self.entries: list[tuple[RecordDraft, Entry]] = []
+        for record, boot_ns in records:
+            self._write(record, boot_ns)
+        self.waiting: deque[Persist] = deque()
+        self.held = False
+        self._tickets = 0
+
+    def hold(self) -> None:
+        """From now on nothing is durable before `Playbook.sync`."""
+        self.held = True
+
+    def take(self, persist: Persist) -> None:
+        """Note a Persist; tickets only rise: there is one order of fsyncs (R2)."""
+        assert persist.ticket == self._tickets + 1
+        self._tickets = persist.ticket
+        self.waiting.append(persist)
+
+    def write_one(self, boot_ns: int) -> ev.Persisted:
+        """Make the oldest Persist durable."""
+        persist = self.waiting.popleft()
+        for record in persist.records:
+            self._write(record, boot_ns)
+        return ev.Persisted(persist.ticket, len(self.durable))
+
+    def _write(self, record: RecordDraft, boot_ns: int) -> None:
+        self.durable.append((record, boot_ns))
+        if record.kind == ENTRY:
+            self.entries.append((record, decode_entry(record.body)))
+
+
+class Recovered(NamedTuple):
+    """What `replay` found."""
+
+    state: State
+    shelf: Shelf
+    term: int
+    chain: bytes
+    boot_ns: int
+
+
+def replay(disk: Disk) -> Recovered:
+    """Apply every durable Entry from genesis on, comparing each digest (R26)."""
+    state, shelf, term, chain, boot_ns = genesis_state(CLUSTER), Shelf(), 0, GENESIS_CHAIN, 0
+    for record, written_ns in disk.durable:
+        if record.kind == HARD:
+            term = max(term, cbor2.loads(record.body)[0])
+            continue
+        entry = decode_entry(record.body)
+        state, _ = apply(state, entry, record.term, record.index, shelf)
+        assert state.digest() == entry.digest, f"Entry {record.index} states another digest"
+        chain, boot_ns = record.chain, written_ns
+    return Recovered(state, shelf, term, chain, boot_ns)
+
+
+class Told(NamedTuple):
+    """What a producer was told of one seq."""
+
+    what: str  # "applied", "unknown", or the reason of its bag
+    stamp: tuple[int, int, int] | None
+    letter: str | None
+
+
+class Producer:
+    """A connection that said HELLO, and everything it heard."""
+
+    def __init__(
+        self,
+        name: str,
+        connection: int,
+        happen: Callable[..., None],
+        boot_ns: Callable[[], int],
+    ) -> None:
+        self.name = name
+        self.connection = connection
+        self.heard: list[m.Message] = []
+        self.outcomes: dict[int, Told] = {}
+        self.duplicates: list[int] = []
+        self.epoch: int | None = None
+        self.last_seq: int | None = None
+        self.closed = False
+        self._happen = happen
+        self._boot_ns = boot_ns
+
+    @property
+    def told(self) -> dict[int, str]:
+        """What became of each seq, as far as it was told."""
+        return {seq: told.what for seq, told in self.outcomes.items()}
+
+    @property
+    def refusals(self) -> list[tuple[int, str, int]]:
+        """Each REFUSE as (seq, code, expected)."""
+        return [(x.seq, x.code, x.expected) for x in self.heard if isinstance(x, m.Refuse)]
+
+    @property
+    def errors(self) -> list[str]:
+        """The code of each ERROR."""
+        return [x.code for x in self.heard if isinstance(x, m.Error)]
+
+    def send(self, *seqs: int, **label: Any) -> None:
+        """Send packets of these seqs in one frame, all with the same label otherwise."""
+        self.send_rows([row_of(seq, **label) for seq in seqs])
+
+    def send_rows(self, rows: list[Any]) -> None:
+        """Send these packets in one frame."""
+        assert self.epoch is not None, "no WELCOME came yet"
+        frame = frame_of(rows)
+        intake = open_send(
+            frame,
+            rows,
+            connection=self.connection,
+            producer=self.name,
+            epoch=self.epoch,
+            arrived_ns=self._boot_ns(),
+        )
+        self._happen(*intake.offers)
+
+    def bye(self) -> None:
+        """Leave on purpose."""
+        assert self.epoch is not None
+        self._happen(ev.Left(self.connection, self.name, self.epoch))
+
+    def hear(self, message: m.Message) -> None:
+        """Take in an answer; two answers about one seq must not contradict each other (R33)."""
+        if self.closed:
+            return
+        assert codec.decode(codec.encode(message)[4:]) == message
+        self.heard.append(message)
+        if isinstance(message, m.Welcome):
+            self.epoch, self.last_seq = message.facts["epoch"], message.facts["last_seq"]
+        elif isinstance(message, m.Ack):
+            for run in message.runs:
+                self._note(run)
+
+    def _note(self, run: m.Run) -> None:
+        for i in range(run.packets):
+            stamp = None
+            if run.term is not None and run.tick is not None and run.slot is not None:
+                stamp = (run.term, run.tick, run.slot + i)
+            told = Told(run.reason or m.OUTCOMES[run.outcome], stamp, run.letter)
+            if run.duplicate:
+                self.duplicates.append(run.seq + i)
+            else:
+                assert run.seq + i not in self.outcomes, "acked twice"
+            if told.what != "unknown":
+                assert self.outcomes.get(run.seq + i, told) == told
+            self.outcomes.setdefault(run.seq + i, told)
