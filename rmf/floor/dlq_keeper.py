@@ -4,11 +4,14 @@ Letters of the line come with the index of their Entry and are in the ledger too
 live only here, so an edge hears its letter's id only after the insert is durable. What was received
 and is not stored yet stays in `backlog`, which outlives a failure of this task.
 
-Errors: a store that cannot write is a DiskFault: the node strikes; the backlog is kept.
+Errors: a store that cannot write is a DiskFault: the node strikes; the backlog is kept. A letter
+that no store could take is found, parted from the others and left to the supervisor, who seals its
+bytes in a letter of their own.
 Shutdown: cancel it; line letters that were not stored are found again by recovery.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import trio
 
@@ -16,7 +19,7 @@ from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.effects import StoreLetters
 from rmf.core.events import DiskFault, LettersStored
-from rmf.errors import DiskFailed
+from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
 from rmf.floor.doors import Doors, EdgeLetter
 from rmf.floor.supervisor import Hands, Held
@@ -37,6 +40,7 @@ async def run(
     """Store what comes through the letters door, until it is closed. `limiter` admits one thread
     at a time to the store."""
     await _report(doors, store, limiter, 0)
+    one_by_one = 0
     while True:
         if not backlog:
             try:
@@ -44,19 +48,43 @@ async def run(
             except trio.EndOfChannel:
                 return
         _drain(doors.letters_out, backlog)
-        hands.hold(lambda: [Held(x.packet) for x in _letters(backlog)])
+        batch = backlog[:1] if one_by_one else list(backlog)
+        one_by_one = max(0, one_by_one - 1)
+        hands.hold(partial(_held, batch))
         try:
-            ids = await trio.to_thread.run_sync(_store, store, list(backlog), limiter=limiter)
+            ids = await trio.to_thread.run_sync(_store, store, batch, limiter=limiter)
         except DiskFailed as exc:
             log.note("error", "dlq_disk", error=str(exc))
             await doors.events.send(DiskFault(f"the DLQ cannot be written: {exc}"))
             await trio.sleep_forever()  # the node is on strike; nothing more is written
-        done = list(backlog)
-        backlog.clear()
+        except StorageError:
+            hands.free()  # no letter is to blame: all of them stay in the backlog
+            raise
+        except Exception:
+            if len(batch) > 1:  # find the one that cannot be stored
+                one_by_one = len(batch)
+                continue
+            _let_go(backlog.pop(0))
+            await _report(doors, store, limiter, _line_letters(batch))
+            raise
+        del backlog[: len(batch)]
         hands.free()
-        _reply(done, ids)
-        line_letters = sum(len(x.letters) for x in done if isinstance(x, StoreLetters))
-        await _report(doors, store, limiter, line_letters)
+        _reply(batch, ids)
+        await _report(doors, store, limiter, _line_letters(batch))
+
+
+def _held(items: list[Item]) -> list[Held]:
+    return [Held(letter.packet) for letter in _letters(items)]
+
+
+def _let_go(item: Item) -> None:
+    """Part with an item that cannot be stored; whoever waits for its id must not wait for ever."""
+    if isinstance(item, EdgeLetter) and item.reply is not None:
+        item.reply.close()
+
+
+def _line_letters(items: list[Item]) -> int:
+    return sum(len(item.letters) for item in items if isinstance(item, StoreLetters))
 
 
 def _drain(door: trio.MemoryReceiveChannel[Item], backlog: list[Item]) -> None:

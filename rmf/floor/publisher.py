@@ -10,6 +10,7 @@ Shutdown: cancel it.
 
 import trio
 
+from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.feed import Feed
@@ -27,13 +28,26 @@ async def run(doors: Doors, feed: Feed, history: History, hands: Hands) -> None:
     that subscribers find the last picture when it is back."""
     hands.free()  # it holds no packets: what it publishes is in the World
     watches = _Watches(Picture(feed), history)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_take_publications, doors, watches.picture)
-        async for item in doors.watches_out:
-            if isinstance(item, Watch):
-                watches.begin(item, nursery)
-            else:
-                watches.end(item)
+    failure: Exception | None = None
+    async with trio.open_nursery() as feeders:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_take_publications, doors, watches.picture)
+                await _take_watches(doors, watches, feeders)
+        except Exception as exc:  # noqa: BLE001 raised below, once the displays were told
+            failure = exc
+            watches.fail()
+            feeders.cancel_scope.deadline = trio.current_time() + limits.GOODBYE_S_MAX
+    if failure is not None:
+        raise failure
+
+
+async def _take_watches(doors: Doors, watches: "_Watches", feeders: trio.Nursery) -> None:
+    async for item in doors.watches_out:
+        if isinstance(item, Watch):
+            watches.begin(item, feeders)
+        else:
+            watches.end(item)
 
 
 async def _take_publications(doors: Doors, picture: Picture) -> None:
@@ -48,6 +62,7 @@ class _Watches:
         self.picture = picture
         self._history = history
         self._scopes: dict[tuple[int, int], trio.CancelScope] = {}
+        self._failed = False
 
     def begin(self, item: Watch, nursery: trio.Nursery) -> None:
         """Start a feeder; the connection has checked that the number is free."""
@@ -62,6 +77,12 @@ class _Watches:
             if connection == item.connection and wanted:
                 scope.cancel()
 
+    def fail(self) -> None:
+        """End all subscriptions: their displays hear END `internal`, and may come back."""
+        self._failed = True
+        for scope in self._scopes.values():
+            scope.cancel()
+
     async def _feed(self, item: Watch, scope: trio.CancelScope) -> None:
         number = item.subscribe.number
         end = m.End(number, None, None)
@@ -73,9 +94,15 @@ class _Watches:
                     pass  # the display is gone; the END below finds nobody
                 except Exception as exc:  # noqa: BLE001 one display's failure is its own
                     log.note("error", "feeder_failed", error=type(exc).__name__, text=str(exc))
-                    end = m.End(number, "internal", "the subscription failed; subscribe again")
+                    end = _failed_end(number)
+            if self._failed:
+                end = _failed_end(number)
             self._scopes.pop((item.connection, number), None)
             try:
                 await item.pages.send(codec.encode(end))
             except trio.BrokenResourceError:
                 return
+
+
+def _failed_end(number: int) -> m.End:
+    return m.End(number, "internal", "the subscription failed; subscribe again")

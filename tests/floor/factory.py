@@ -88,6 +88,21 @@ class Factory:
         await wire.hello(name, **options)
         return wire
 
+    async def producer_again(self, name: str) -> Wire:
+        """Connect as a producer, again and again until the node is back."""
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                try:
+                    wire = await self.connect()
+                    await wire.greet(name)
+                    if isinstance(answer := await wire.hear(), m.Welcome):
+                        wire.last_seq = answer.facts["last_seq"]
+                        return wire
+                    assert isinstance(answer, m.Refuse), answer
+                    assert answer.code == "no_reign"
+                except OSError:
+                    await trio.sleep(POLL_S)
+
     async def display(self, *filters: str, **options: Any) -> Wire:
         """Connect and subscribe, as number 1."""
         wire = await self.client()

@@ -83,13 +83,17 @@ class Wire:
 
     async def hello(self, producer: str | None = None, **options: Any) -> m.Welcome:
         """Shake hands; return the WELCOME."""
+        await self.greet(producer, **options)
+        welcome = await self.expect(m.Welcome)
+        self.last_seq = welcome.facts.get("last_seq", 0)
+        return welcome
+
+    async def greet(self, producer: str | None = None, **options: Any) -> None:
+        """Say preface and HELLO."""
         said = {"versions": [1, 1], "agent": "tests", **options}
         if producer is not None:
             said["producer"] = producer
         await self.say_bytes(codec.PREFACE + codec.encode(m.Hello(said)))
-        welcome = await self.expect(m.Welcome)
-        self.last_seq = welcome.facts.get("last_seq", 0)
-        return welcome
 
     async def produce(self, *topics: str) -> list[m.Run]:
         """Send a packet for each topic, with the next seqs; return what became of them."""
