@@ -4,13 +4,15 @@ Soft mark: archives are shed, a warning is logged. Hard mark: the Arbiter says `
 and the reserve file is given back, so that votes, expiries and letters still have room. The mark
 ends only above twice the hard mark, so that it does not flutter.
 
-Errors: a disk that cannot be asked is logged; the last mark stands. Shutdown: cancel it.
+Errors: a disk that cannot be asked is logged, the last mark stands; so is an archive that cannot be
+shed. Shutdown: cancel it.
 """
 
 import trio
 
 from rmf import limits
 from rmf.core.events import Disk
+from rmf.errors import DiskFailed
 from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.supervisor import Hands
@@ -33,19 +35,35 @@ def mark_of(free: int, before: str) -> str:
 async def run(doors: Doors, directory: DataDirectory, store: DlqStore, hands: Hands) -> None:
     """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes."""
     hands.free()
-    mark = "ok"
-    await trio.to_thread.run_sync(_keep_reserve, directory, mark)
+    mark = "unknown"  # whatever is found first is told: the arbiter may know of an older mark
     while True:
-        free = free_bytes(directory.path)
-        found = mark_of(free, mark)
-        if found != mark:
-            mark = found
-            log.note("info" if mark == "ok" else "warning", "disk_mark", mark=mark, free_bytes=free)
-            await doors.events.send(Disk(mark, free))
-            await trio.to_thread.run_sync(_keep_reserve, directory, mark)
-            if mark != "ok":
-                await trio.to_thread.run_sync(_shed, directory, store)
+        try:
+            free = free_bytes(directory.path)
+        except OSError as exc:
+            log.note("error", "disk_not_asked", error=str(exc))
+        else:
+            found = mark_of(free, mark)
+            if found != mark:
+                mark = found
+                await _tell(doors, mark, free)
+                await trio.to_thread.run_sync(_make_room, directory, store, mark)
         await trio.sleep(limits.DISK_WATCH_S if mark == "ok" else limits.DISK_WATCH_CLOSELY_S)
+
+
+async def _tell(doors: Doors, mark: str, free: int) -> None:
+    log.note("info" if mark == "ok" else "warning", "disk_mark", mark=mark, free_bytes=free)
+    await doors.events.send(Disk(mark, free))
+
+
+def _make_room(directory: DataDirectory, store: DlqStore, mark: str) -> None:
+    """Hold the reserve or give it back; below the soft mark, delete history too."""
+    _keep_reserve(directory, mark)
+    if mark == "ok":
+        return
+    try:
+        _shed(directory, store)
+    except DiskFailed as exc:
+        log.note("error", "archive_not_shed", error=str(exc))
 
 
 def _keep_reserve(directory: DataDirectory, mark: str) -> None:

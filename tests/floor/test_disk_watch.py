@@ -1,0 +1,96 @@
+"""The disk watch: marks, what is told, and what room is made."""
+
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rmf import limits
+from rmf.core.events import Disk
+from rmf.floor import disk_watch
+from rmf.floor.disk_watch import mark_of
+from rmf.floor.doors import EdgeLetter
+from tests.floor.kit import Bench, bench
+from tests.floor.wire import until
+
+HARD, SOFT = limits.DISK_HARD_FREE_BYTES, limits.DISK_SOFT_FREE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("free", "before", "mark"),
+    [
+        (SOFT, "ok", "ok"),
+        (SOFT - 1, "ok", "soft"),
+        (HARD, "ok", "soft"),
+        (HARD - 1, "ok", "hard"),
+        (HARD - 1, "soft", "hard"),
+        (HARD, "hard", "hard"),
+        (2 * HARD - 1, "hard", "hard"),
+        (2 * HARD, "hard", "soft"),
+        (SOFT, "hard", "ok"),
+        (0, "unknown", "hard"),
+    ],
+)
+def test_marks_lie_where_the_limits_say(free: int, before: str, mark: str) -> None:
+    assert mark_of(free, before) == mark
+
+
+@given(st.lists(st.integers(HARD - 10, HARD + 10), min_size=2))
+def test_the_hard_mark_does_not_flutter(readings: list[int]) -> None:
+    marks = ["ok"]
+    for free in readings:
+        marks.append(mark_of(free, marks[-1]))
+    assert not any(a == "hard" and b != "hard" for a, b in pairwise(marks))
+
+
+def watch(alone: Bench) -> Any:
+    return partial(disk_watch.run, alone.doors, alone.directory, alone.store)
+
+
+async def told(alone: Bench) -> Disk:
+    with trio.fail_after(5):
+        event = await alone.doors.events_out.receive()
+    assert isinstance(event, Disk)
+    return event
+
+
+async def test_the_first_look_is_told_and_the_reserve_is_held(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with alone.supervised("disk_watch", watch(alone)):
+            event = await told(alone)
+            assert event.mark == mark_of(event.free_bytes, "unknown")
+            await until(lambda: (tmp_path / "reserve").exists() == (event.mark == "ok"))
+        # A watch that was started anew tells again: the mark may have changed meanwhile.
+        async with alone.supervised("disk_watch", watch(alone)):
+            assert (await told(alone)).mark == event.mark
+
+
+async def test_a_disk_that_cannot_be_asked_is_no_failure(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with bench(data) as alone:
+        data.rename(tmp_path / "elsewhere")
+        async with alone.supervised("disk_watch", watch(alone), restarts_max=0) as spent:
+            await trio.sleep(1.5 * limits.DISK_WATCH_CLOSELY_S)
+            assert alone.doors.events_out.statistics().current_buffer_used == 0
+            (tmp_path / "elsewhere").rename(data)
+            await told(alone)
+            assert spent == []
+            assert alone.doors.letters_out.statistics().current_buffer_used == 0
+
+
+async def test_a_watch_that_fails_leaves_its_letter_and_is_back(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        directory: Any = alone.directory
+        directory.path = None  # a directory that is nowhere
+        async with alone.supervised("disk_watch", watch(alone)):
+            item = await alone.doors.letters_out.receive()
+            assert isinstance(item, EdgeLetter)
+            assert item.letter.error.type == "TypeError"
+            directory.path = tmp_path
+            assert (await told(alone)).free_bytes > 0
