@@ -80,7 +80,8 @@ class Batch:
     """A latched Tick for the line: first the expired cells, then the groups. `gone` are all keys
     that this Tick removes by expiry, with or without a handler. `world` is the World before it.
     `period_ns` and `wall_ns` are the cluster's period and the Entry's wall time: what a cell
-    written in this Tick will say of itself is known to the Tick's later handlers."""
+    written in this Tick will say of itself is known to the Tick's later handlers. Cells of finite
+    shelf life stamped before `void_before` have no known age: nobody sees them (R6)."""
 
     number: int
     term: int
@@ -92,6 +93,7 @@ class Batch:
     slots: int
     period_ns: int = limits.TICK_PERIOD_NS
     wall_ns: int = 0
+    void_before: int = 0
 
 
 @attrs.frozen

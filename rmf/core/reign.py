@@ -152,7 +152,8 @@ class Reign:
 
     def turn(self, now: ev.Now) -> list[Effect]:
         """Latch a Tick if there is anything to latch and room for it; else return nothing."""
-        if self._executing is not None or len(self._in_flight) >= limits.ENTRIES_IN_FLIGHT:
+        due_ns = self.next_due_ns()
+        if due_ns is None or due_ns > now.boot_ns:
             return []
         tick = self.clock.next_tick(self.state.tick, now.boot_ns)
         if tick is None:
@@ -205,6 +206,7 @@ class Reign:
             slots=latched.slots,
             period_ns=self.state.period_ns,
             wall_ns=latched.wall_ns,
+            void_before=self.state.void_before,
         )
 
     def _hold_back(self, waiting: Waiting) -> None:

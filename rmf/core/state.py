@@ -177,13 +177,11 @@ def write_changes(
 ) -> set[str]:
     """Write the changes into the draft, return the keys. Hot on every node: locals only."""
     tick = entry.tick
-    armed, arm, cells = shelf.armed, shelf.arm, draft.cells
-    cell_of, total = cells.get, draft.total
+    armed, arm, cells, cell_of = shelf.armed, shelf.arm, draft.cells, draft.cells.get
+    total, changed = draft.total, set[str]()
     mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
-    shelf_ticks = _ShelfTicks(period_ns)
-    changed: set[str] = set()
     frames, rows = iter(books.frames), _NO_ROWS
-    first, intake_tick = 0, tick
+    first, intake_tick, shelf_ticks = 0, tick, _ShelfTicks(period_ns)
     end = books.frames[0].first_slot if books.frames else _BEYOND_SLOTS
     # Changes of `on_expired` handlers come before the first frame: the line itself made them.
     producer, harvested_at = f"line:{line}", entry.wall_ns

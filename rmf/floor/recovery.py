@@ -18,7 +18,7 @@ from rmf.core.letters import letters_of
 from rmf.core.record import ENTRY, HARD, Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
-from rmf.errors import Diverged, StorageError
+from rmf.errors import Diverged, LedgerDamaged, StorageError
 from rmf.storage.archive import Start, starts
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
@@ -100,7 +100,12 @@ class _Reader:
     def load_checkpoint(self) -> None:
         """Begin at the newest start that verifies (R25)."""
         directory = self._directory
-        places = starts([directory.ledger_path], [directory.checkpoints_path], directory.cluster)
+        places = starts(directory.ledgers, directory.checkpoints, directory.cluster)
+        if not places:
+            raise LedgerDamaged(
+                f"{directory.ledger_path} holds no segment of this node's ledger. Move them back "
+                f"there, or restore the directory from a backup of this node."
+            )
         restored, faults = restore(reversed(places), directory.cluster)
         self.notes += [("checkpoint_damaged", {"error": str(fault)}) for fault in faults]
         if restored is None:
@@ -118,7 +123,7 @@ class _Reader:
         """Apply every Entry behind the start; return the exhausted scan."""
         assert self._start is not None
         directory = self._directory
-        scan = LedgerScan([directory.ledger_path], directory.cluster, self._start.base)
+        scan = LedgerScan(directory.ledgers, directory.cluster, self._start.base)
         for record in scan:
             if record.kind == ENTRY:
                 self._apply(record)
@@ -134,8 +139,14 @@ class _Reader:
 
     def _apply(self, record: Record) -> None:
         before = self.state
-        entry = decode_entry(record.body)
-        self.state, _ = apply(before, entry, record.term, record.index, self.shelf)
+        try:
+            entry = decode_entry(record.body)
+        except ValueError as exc:
+            raise StorageError(
+                f"{self._directory.path}: Entry {record.index} (term {record.term}): {exc}. Start "
+                f"the version of RMF that wrote it, or a newer one."
+            ) from exc
+        self.state, applied = apply(before, entry, record.term, record.index, self.shelf)
         if self.state.digest() != entry.digest:
             raise Diverged(
                 f"Entry {record.index} (term {record.term}, tick {entry.tick}) states the digest "
@@ -143,6 +154,8 @@ class _Reader:
                 f"was written by another version of RMF, or memory failed; try "
                 f"`rmf-replay {self._directory.path}`."
             )
+        for key in applied.removed:
+            self.state.world.index.discard(key)
         self.term = max(self.term, record.term)
         if record.index > self._store.cursor:
             self._letters += letters_of(entry, before, record.term, self._directory.node)

@@ -213,6 +213,7 @@ class _Tick:
             slots=len(expired) if last is None else last.first_slot + last.packets,
             period_ns=self._before.period_ns,
             wall_ns=self._entry.wall_ns,
+            void_before=self._before.void_before,
         )
 
     def _expired(self) -> list[ExpiredCell]:

@@ -22,6 +22,7 @@ from rmf.core.effects import Batch, ExpiredCell, Group
 from rmf.core.events import Change
 from rmf.core.packet import HARVESTED_AT, SEQ, TTL_MS, Row, Stamp
 from rmf.line.changes import Changes
+from rmf.line.values import type_name
 
 __all__ = ["CellView", "Packet", "WorldView"]
 
@@ -114,7 +115,16 @@ class WorldView:
     Reading is all there is to do; changes are returned by the handler.
     """
 
-    __slots__ = ("_batch", "_cell", "_changed", "_changes", "_gone", "_line", "_tick")
+    __slots__ = (
+        "_batch",
+        "_cell",
+        "_changed",
+        "_changes",
+        "_gone",
+        "_line",
+        "_tick",
+        "_void_before",
+    )
 
     def __init__(self, batch: Batch, changes: Changes, line: str) -> None:
         self._batch = batch
@@ -123,6 +133,7 @@ class WorldView:
         self._line = line
         self._tick = batch.tick
         self._gone = batch.gone
+        self._void_before = batch.void_before
         self._cell = batch.world.cells.get
 
     @property
@@ -150,7 +161,10 @@ class WorldView:
         return self._encoded(key) is not None
 
     def scan(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        """Give (key, value) in key order for all keys that start with `prefix`."""
+        """Give (key, value) in key order for all keys that start with `prefix`. Raises TypeError
+        for a prefix that is no text, whatever the World holds."""
+        if type(prefix) is not str:
+            raise TypeError(f"scan: expected text as prefix, found {type_name(prefix)}")
         keys: Iterator[str] = (key for key, _ in self._batch.world.scan(prefix))
         if self._changes.last:
             keys = merge(keys, self._changes.keys_from(prefix))
@@ -177,7 +191,9 @@ class WorldView:
         if change is not None:
             return change[2]
         cell = self._cell(key)
-        if cell is None or 0 < cell.expires <= self._tick or key in self._gone:
+        if cell is None or key in self._gone:
+            return None
+        if cell.expires and (cell.expires <= self._tick or cell.tick < self._void_before):
             return None
         return cell.value
 
