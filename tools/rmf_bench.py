@@ -43,7 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("throughput", "latency", "recovery", "start", "idle"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
-        command.add_argument("--payload-bytes", type=_positive, default=64)
+        if name in {"throughput", "latency", "recovery"}:
+            command.add_argument("--payload-bytes", type=_positive, default=64)
+            command.add_argument(
+                "--payload", choices=("bytes", "map"), default="bytes", help="what a packet holds"
+            )
         command.add_argument("--seconds", type=float, default=5.0)
         command.add_argument("--nodes", type=int, choices=(1,), default=1)
         if name == "throughput":
@@ -72,6 +76,7 @@ def _run(options: argparse.Namespace) -> int:
         "nodes": options.nodes,
         "fsync": True,
         **figures,
+        "payload": getattr(options, "payload", "map"),
         "python": platform.python_version(),
     }
     if options.output == "json" or (not options.output and not sys.stdout.isatty()):
@@ -92,17 +97,18 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
                 producers=options.producers,
                 batch=options.batch,
                 window=options.window,
-                payload_bytes=options.payload_bytes,
+                payload=load.payload_of(options.payload_bytes, options.payload),
             )
         case "latency":
             return lambda: load.latency(
-                seconds=options.seconds, payload_bytes=options.payload_bytes
+                seconds=options.seconds,
+                payload=load.payload_of(options.payload_bytes, options.payload),
             )
         case "recovery":
             return lambda: load.recovery(
                 packets=options.packets,
                 batch=options.batch,
-                payload_bytes=options.payload_bytes,
+                payload=load.payload_of(options.payload_bytes, options.payload),
             )
         case "start":
             return lambda: load.start(runs=options.runs)

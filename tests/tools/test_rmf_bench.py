@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rmf.errors import RmfError
+from rmf.errors import RmfError, UsageError
 from tools import bench_load
 from tools.bench_node import BenchNode
 from tools.rmf_bench import main
@@ -56,6 +56,9 @@ def test_idle_reads_the_nodes_own_time_and_memory(capsys: pytest.CaptureFixture[
 
 def test_a_payload_is_of_the_size_asked_for() -> None:
     assert [len(bench_load.payload_of(size)) for size in (64, 10, 500)] == [64, 10, 500]
+    assert len(bench_load.payload_of(64, "map")) == 64
+    with pytest.raises(UsageError, match="the map has 64 bytes"):
+        bench_load.payload_of(65, "map")
 
 
 def test_a_node_that_does_not_start_is_an_error_not_a_figure(tmp_path: Path) -> None:
