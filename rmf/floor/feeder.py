@@ -8,6 +8,7 @@ once for all who watch the same filters.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import closing
 
 import cbor2
 import trio
@@ -18,7 +19,7 @@ from rmf.core import messages as m
 from rmf.core.effects import Publish
 from rmf.core.feed import Delta, Feed
 from rmf.core.turns import Turn
-from rmf.floor.history import Gone, History
+from rmf.floor.history import Gone, History, TurnCursor
 
 __all__ = ["Feeder", "Picture"]
 
@@ -194,22 +195,27 @@ class Feeder:
 
     async def _feed_every_tick(self, since: int | None) -> None:
         """Tell every Tick once, from the ledger; a gap is said, and a full picture follows it."""
-        if since is None:
-            await self._send_full(0)
-            since = self._picture.newest.tick if self._sent is None else self._sent.tick
+        index = 0
+        while True:
+            if since is None:
+                await self._send_full(0)
+                assert self._sent is not None
+                since, index = self._sent.tick, self._sent.index
+            with closing(self._history.cursor(since, index)) as cursor:
+                oldest_tick = await self._tell_all(cursor)
+            await self._pages.send(codec.encode(m.Gap(self._number, oldest_tick)))
+            since = None
+
+    async def _tell_all(self, cursor: TurnCursor) -> int:
+        """Tell what comes, until it comes no more in full; return from which tick on it does."""
         selector = self._picture.feed.selector(self._filters)
-        cursor = self._history.cursor(since)
         while True:
             turns = await cursor.turns(self._picture.newest.index)
             if isinstance(turns, Gone):
-                await self._pages.send(codec.encode(m.Gap(self._number, turns.oldest_tick)))
-                await self._send_full(0)
-                assert self._sent is not None
-                cursor = self._history.cursor(self._sent.tick)
-            elif turns:
-                for turn in turns:
-                    await self._send_turn(turn, selector)
-            else:
+                return turns.oldest_tick
+            for turn in turns:
+                await self._send_turn(turn, selector)
+            if not turns:
                 await self._keep_alive_until_newer(cursor.index)
 
     async def _send_turn(self, turn: Turn, selector: Callable[[str], bool]) -> None:

@@ -37,11 +37,12 @@ class History:
         self._facts = facts
         self._limiter = trio.CapacityLimiter(4)
 
-    def cursor(self, since_tick: int) -> "TurnCursor":
-        """Return a cursor over the Ticks after `since_tick`."""
+    def cursor(self, since_tick: int, after_index: int = 0) -> "TurnCursor":
+        """Return a cursor over the Ticks after `since_tick`, to be closed; whoever knows the index
+        of that Tick's Entry spares the search for it."""
         period_ns, line = self._facts()
-        cursor = EntryCursor(self._directories, self._cluster, 0)
-        return TurnCursor(cursor, since_tick, period_ns, line, self._limiter)
+        cursor = EntryCursor(self._directories, self._cluster, after_index)
+        return TurnCursor(cursor, since_tick, after_index, period_ns, line, self._limiter)
 
 
 class TurnCursor:
@@ -51,11 +52,12 @@ class TurnCursor:
         self,
         cursor: EntryCursor,
         since_tick: int,
+        after_index: int,
         period_ns: int,
         line: str,
         limiter: trio.CapacityLimiter,
     ) -> None:
-        self.index = 0
+        self.index = after_index
         self._cursor = cursor
         self._since_tick = since_tick
         self._period_ns = period_ns
@@ -63,8 +65,8 @@ class TurnCursor:
         self._limiter = limiter
 
     async def turns(self, through_index: int) -> list[Turn] | Gone:
-        """Return the next Ticks up to this Entry, [] when there are none; Gone, once, if the first
-        ones asked for are not retained any more."""
+        """Return the next Ticks up to this Entry, [] when there are none; Gone if the ones that
+        come next are not retained any more. Nothing is to be asked after that."""
         while self.index < through_index:
             records = await trio.to_thread.run_sync(
                 self._cursor.read,
@@ -74,9 +76,9 @@ class TurnCursor:
             )
             if not records:
                 return []
-            first = self.index == 0
+            is_next = records[0].index == self.index + 1
             self.index = records[-1].index
-            if first and records[0].index > 1:
+            if not is_next:
                 oldest = decode_entry(records[0].body).tick
                 if self._since_tick < oldest - 1:
                     return Gone(oldest)
@@ -85,11 +87,16 @@ class TurnCursor:
                 return turns
         return []
 
+    def close(self) -> None:
+        """Close its files."""
+        self._cursor.close()
+
     def _turns_of(self, record: Record) -> list[Turn]:
         entry = decode_entry(record.body)
         if isinstance(entry.books, Accession):
             self._line = entry.books.line.name
         if entry.tick <= self._since_tick:
             return []
+        self._since_tick = entry.tick
         turn = turn_of(entry, record.term, record.index, self._period_ns, self._line)
         return [turn] if turn is not None else []
