@@ -96,6 +96,15 @@ def test_a_delta_holds_what_changed_and_no_more(
     )
 
 
+def test_of_two_reasons_the_newest_is_told() -> None:
+    feed = Feed()
+    feed.publish(publication(1))
+    feed.publish(publication(2, removed={"a": "expired"}))
+    feed.publish(publication(3, "a"))
+    feed.publish(publication(4, removed={"a": "removed"}))
+    assert feed.delta(feed.selector(("#",)), 10) == Delta([], [["a", "removed"]], 3)
+
+
 def test_nothing_changed_since_the_newest_tick() -> None:
     feed = Feed()
     feed.publish(publication(1, "a"))

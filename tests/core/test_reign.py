@@ -139,6 +139,20 @@ def test_a_tick_is_executed_on_top_of_what_is_not_committed() -> None:
     assert play.world == {"count/x": 3}
 
 
+def test_a_key_that_goes_and_comes_back_while_nothing_is_committed_is_found() -> None:
+    """The index of keys is shared by all versions: it forgets what none of them has."""
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1)
+    play.disk.hold()
+    probe.send(2, topic="remove", payload=["cell/a"])
+    probe.send(3)
+    play.sync(1)
+    assert play.world == {}
+    play.sync()
+    assert play.world == {"cell/a": 3}
+
+
 def test_what_was_not_committed_is_gone_with_the_reign() -> None:
     play = Playbook()
     probe = play.join("p")
@@ -246,6 +260,23 @@ def test_what_was_not_done_waits_for_the_next_tick() -> None:
         assert play.world["count/x"] == 3
         assert (a.duplicates, b.duplicates) == ([], [])
         assert replay(play.disk).state.digest() == play.published[-1].digest
+
+
+def test_the_rest_keeps_its_order_and_its_turns() -> None:
+    play = Playbook()
+    a, b = play.join("a"), play.join("b")
+    play.bench_held = True
+    b.send(1)
+    with play.together():
+        a.send(1, 2)
+        b.send(2)
+        a.send(3)
+    play.run()
+    play.run(1)
+    assert play.bench is not None
+    seqs = [(group.producer, group.rows[0][1], len(group.rows)) for group in play.bench.groups]
+    assert seqs == [("a", 2, 1), ("b", 2, 1), ("a", 3, 1)]
+    assert a.refusals == []
 
 
 def test_the_rest_is_next_before_what_came_meanwhile() -> None:

@@ -76,6 +76,17 @@ def test_a_cell_written_again_in_time_does_not_expire() -> None:
     assert play.world == {}
 
 
+def test_a_cell_written_again_with_a_shorter_life_expires_by_that() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, ttl_ms=500)
+    probe.send(2, ttl_ms=5)
+    play.advance(6)
+    assert play.world == {}
+    play.advance(600)
+    assert [len(books.expiries) for _, books in play.ticks].count(1) == 1
+
+
 def fill(play: Playbook, cells: int) -> None:
     """So many cells with a shelf life of 500 ms, made in a few Ticks."""
     filler = play.join("filler")

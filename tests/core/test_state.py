@@ -101,6 +101,15 @@ def test_what_an_entry_did_is_the_difference_of_the_worlds(life: list[Step]) -> 
 
 @settings(deadline=None, max_examples=60)
 @given(lives)
+def test_no_tick_leaves_a_stale_cell_behind(life: list[Step]) -> None:
+    """R9: as long as there are no more of them than one Tick may remove."""
+    for _, entry, after, _ in versions(live(life)):
+        expiries = {cell.expires for cell in after.world.cells.values()} - {0}
+        assert not expiries or min(expiries) > entry.tick
+
+
+@settings(deadline=None, max_examples=60)
+@given(lives)
 def test_latched_is_applied_and_bagged_after_every_entry(life: list[Step]) -> None:
     """R34: and the bags of `on_expired` handlers are no packets."""
     for before, entry, after, applied in versions(live(life)):

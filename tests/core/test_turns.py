@@ -38,6 +38,7 @@ def test_the_ledger_tells_what_was_published(life: list[Step]) -> None:
         others = [why for key, why in turn.removed if key not in first.removed]
         assert set(others) <= {"removed"}
         assert turn.removed == sorted(turn.removed)
+        assert not {cell.key for cell in turn.cells} & {key for key, _ in turn.removed}
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,14 @@ def test_a_key_that_is_written_after_its_expiry_is_not_removed() -> None:
     probe.send(1, ttl_ms=5)
     play.boot_ns += 10_000_000
     probe.send(2)
+    _, turn = retold(play)[-1]
+    assert [cell.key for cell in turn.cells] == ["cell/a"]
+    assert turn.removed == []
+
+
+def test_a_key_that_is_removed_and_written_again_is_written() -> None:
+    play = Playbook()
+    play.join("p").send_rows([row_of(1, topic="remove", payload=["cell/a"]), row_of(2)])
     _, turn = retold(play)[-1]
     assert [cell.key for cell in turn.cells] == ["cell/a"]
     assert turn.removed == []
