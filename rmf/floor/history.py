@@ -63,11 +63,12 @@ class TurnCursor:
         self._period_ns = period_ns
         self._line = line
         self._limiter = limiter
+        self._gone: Gone | None = None
 
     async def turns(self, through_index: int) -> list[Turn] | Gone:
-        """Return the next Ticks up to this Entry, [] when there are none; Gone if the ones that
-        come next are not retained any more. Nothing is to be asked after that."""
-        while self.index < through_index:
+        """Return the next Ticks up to this Entry, [] when there are none; Gone, from then on, once
+        the ones that come next are not retained any more."""
+        while self._gone is None and self.index < through_index:
             records = await trio.to_thread.run_sync(
                 self._cursor.read,
                 through_index,
@@ -76,27 +77,28 @@ class TurnCursor:
             )
             if not records:
                 return []
-            is_next = records[0].index == self.index + 1
-            self.index = records[-1].index
-            if not is_next:
-                oldest = decode_entry(records[0].body).tick
-                if self._since_tick < oldest - 1:
-                    return Gone(oldest)
-            turns = [turn for record in records for turn in self._turns_of(record)]
+            turns = self._take(records)
             if turns:
                 return turns
-        return []
+        return self._gone if self._gone is not None else []
 
     def close(self) -> None:
         """Close its files."""
         self._cursor.close()
 
-    def _turns_of(self, record: Record) -> list[Turn]:
-        entry = decode_entry(record.body)
-        if isinstance(entry.books, Accession):
-            self._line = entry.books.line.name
-        if entry.tick <= self._since_tick:
-            return []
-        self._since_tick = entry.tick
-        turn = turn_of(entry, record.term, record.index, self._period_ns, self._line)
-        return [turn] if turn is not None else []
+    def _take(self, records: list[Record]) -> list[Turn]:
+        """Return the Ticks in these records, up to where some are missing."""
+        turns = []
+        for record in records:
+            entry = decode_entry(record.body)
+            if record.index > self.index + 1 and self._since_tick < entry.tick - 1:
+                self._gone = Gone(entry.tick)
+                break
+            self.index = record.index
+            if isinstance(entry.books, Accession):
+                self._line = entry.books.line.name
+            if entry.tick > self._since_tick:
+                self._since_tick = entry.tick
+                turn = turn_of(entry, record.term, record.index, self._period_ns, self._line)
+                turns += [turn] if turn is not None else []
+        return turns
