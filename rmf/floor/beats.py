@@ -22,4 +22,4 @@ async def run(doors: Doors, hands: Hands) -> None:
     while True:
         await trio.sleep(limits.BEAT_S)
         if not doors.events.statistics().current_buffer_used:
-            await doors.events.send(beat)
+            doors.events.send_nowait(beat)
