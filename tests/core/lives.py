@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from rmf import limits
 from tests.core.kit import Playbook
 from tests.core.surroundings import row_of
 
@@ -19,13 +20,20 @@ class Sent(NamedTuple):
     ttl_ms: int
 
 
+class Arrived(NamedTuple):
+    """Frames that one Tick takes."""
+
+    frames: list[Sent]
+
+
 class Waited(NamedTuple):
-    """Time that went by."""
+    """Time that went by. Unless it was noticed, what is due waits for the next thing to happen."""
 
     ms: float
+    noticed: bool
 
 
-Step = Sent | Waited
+Step = Arrived | Waited
 
 _packets = st.one_of(
     st.tuples(st.sampled_from(_KEYS[:5]), st.integers(0, 3)),
@@ -34,14 +42,15 @@ _packets = st.one_of(
     st.tuples(st.just("see"), st.sampled_from(_KEYS)),
     st.tuples(st.sampled_from(["count/c", "poison", "nowhere"]), st.none()),
 )
+_frames = st.builds(
+    Sent,
+    st.integers(0, 1),
+    st.lists(_packets, min_size=1, max_size=4),
+    st.sampled_from(_TTLS_MS),
+)
 steps: st.SearchStrategy[Step] = st.one_of(
-    st.builds(
-        Sent,
-        st.integers(0, 1),
-        st.lists(_packets, min_size=1, max_size=4),
-        st.sampled_from(_TTLS_MS),
-    ),
-    st.builds(Waited, st.sampled_from([0.1, 1, 2, 5])),
+    st.builds(Arrived, st.lists(_frames, min_size=1, max_size=3)),
+    st.builds(Waited, st.sampled_from([0.1, 1, 2, 5]), st.booleans()),
 )
 lives = st.lists(steps, max_size=10)
 
@@ -52,13 +61,21 @@ def live(life: list[Step], play: Playbook | None = None) -> Playbook:
     people = [play.join("one"), play.join("two")]
     seqs = [producer.last_seq or 0 for producer in people]
     for step in life:
-        if isinstance(step, Waited):
+        if isinstance(step, Arrived):
+            with play.together():
+                for sent in step.frames:
+                    rows = _rows(sent, seqs[sent.producer] + 1)
+                    seqs[sent.producer] += len(rows)
+                    people[sent.producer].send_rows(rows)
+        elif step.noticed:
             play.advance(step.ms)
-            continue
-        rows = [
-            row_of(seqs[step.producer] + i, topic=topic, payload=payload, ttl_ms=step.ttl_ms)
-            for i, (topic, payload) in enumerate(step.packets, start=1)
-        ]
-        seqs[step.producer] += len(rows)
-        people[step.producer].send_rows(rows)
+        else:
+            play.boot_ns += int(step.ms * limits.MS)
     return play
+
+
+def _rows(sent: Sent, first_seq: int) -> list[Any]:
+    return [
+        row_of(seq, topic=topic, payload=payload, ttl_ms=sent.ttl_ms)
+        for seq, (topic, payload) in enumerate(sent.packets, start=first_seq)
+    ]
