@@ -133,13 +133,14 @@ class Feeder:
         self._history = history
         self._pages = pages
         self._sent: Publish | None = None
+        self._said_s = self._looked_s = trio.current_time()
 
     async def run(self) -> None:
         """Send the selection, then what changes."""
-        feed, since = self._picture.feed, self._from_tick
-        await self._picture.wait_until(lambda: feed.newest is not None)
-        if since is not None:  # a node that lags behind the tick asked for waits
-            await self._picture.wait_until(lambda: self._picture.newest.tick >= since)
+        picture, since = self._picture, self._from_tick
+        await picture.wait_until(lambda: picture.feed.newest is not None)
+        while since is not None and picture.newest.tick < since:  # this node lags: it waits
+            await self._keep_alive_until(lambda: picture.newest.tick >= since)
         if self._every_tick:
             await self._feed_every_tick(since)
         elif since is None or self._full:
@@ -152,20 +153,34 @@ class Feeder:
     # --- Newest only ----------------------------------------------------------------------------
 
     async def _next(self) -> None:
-        """Wait for a newer Tick and for the rate; a keepalive if none comes in time (R36)."""
+        """Wait for the rate and for a newer Tick; a keepalive if that takes too long (R36)."""
         sent = self._sent
         assert sent is not None
-        with trio.move_on_after(limits.KEEPALIVE_S) as waited:
-            await trio.sleep(self._interval_s)
+        with trio.move_on_at(self._said_s + limits.KEEPALIVE_S) as waited:
+            await trio.sleep_until(self._looked_s + self._interval_s)
             await self._picture.wait_until(lambda: self._picture.newest is not sent)
-        newest = self._picture.newest
-        if waited.cancelled_caught or newest.index == sent.index:
-            await self._send(m.KEEPALIVE, newest, _EMPTY + _EMPTY)
-        if newest.index != sent.index:
+        if waited.cancelled_caught or self._picture.newest.index == sent.index:
+            await self._keep_alive(sent)
+        else:
             await self._send_changes(sent.tick)
+
+    async def _keep_alive(self, sent: Publish) -> None:
+        """Say that everything was told: up to now, if nothing of it has changed since."""
+        newest = self._picture.newest
+        ticks, _ = self._picture.delta(self._filters, sent.tick)
+        self._sent = newest if ticks == 0 else sent
+        await self._send(m.KEEPALIVE, self._sent, _EMPTY + _EMPTY)
+
+    async def _keep_alive_until(self, enough: Callable[[], bool]) -> None:
+        """Wait until a publication makes `enough` true, or until a keepalive was due and sent."""
+        with trio.move_on_at(self._said_s + limits.KEEPALIVE_S) as waited:
+            await self._picture.wait_until(enough)
+        if waited.cancelled_caught:
+            await self._send(m.KEEPALIVE, self._picture.newest, _EMPTY + _EMPTY)
 
     async def _send_changes(self, since: int) -> None:
         newest = self._picture.newest
+        self._looked_s = trio.current_time()
         ticks, chunks = self._picture.delta(self._filters, since)
         if ticks == 0 and self._sent is not None:
             self._sent = newest  # nothing of what this one watches has changed
@@ -216,7 +231,7 @@ class Feeder:
             for turn in turns:
                 await self._send_turn(turn, selector)
             if not turns:
-                await self._keep_alive_until_newer(cursor.index)
+                await self._keep_alive_until(lambda: self._picture.newest.index > cursor.index)
 
     async def _send_turn(self, turn: Turn, selector: Callable[[str], bool]) -> None:
         cells = [cell for cell in turn.cells if selector(cell.key)]
@@ -226,12 +241,6 @@ class Feeder:
         chunks = _chunks(Delta(cells, removed, 1))
         for i, chunk in enumerate(chunks):
             await self._send(m.DELTA, turn, chunk, more=i < len(chunks) - 1)
-
-    async def _keep_alive_until_newer(self, index: int) -> None:
-        with trio.move_on_after(limits.KEEPALIVE_S) as waited:
-            await self._picture.wait_until(lambda: self._picture.newest.index > index)
-        if waited.cancelled_caught:
-            await self._send(m.KEEPALIVE, self._picture.newest, _EMPTY + _EMPTY)
 
     # --- Frames -----------------------------------------------------------------------------------
 
@@ -254,5 +263,8 @@ class Feeder:
         await self._pages.send(
             codec.encode_snapshot(self._number, kind, head, cells_and_removed, more=more)
         )
-        if not more and isinstance(at, Publish):
-            self._sent = at
+        self._said_s = trio.current_time()
+        if kind != m.KEEPALIVE:
+            self._looked_s = self._said_s
+            if not more and isinstance(at, Publish):
+                self._sent = at
