@@ -152,7 +152,14 @@ class Reign:
         self.doors = alone.doors
         self.hands = Hands()
         self.writes = True
-        self._ticket = 0
+        self.acceded = trio.Event()
+        self.ended = trio.Event()
+
+    async def rule(self, runner: arbiter.Runner) -> None:
+        """Run the loop until it ends by itself."""
+        loop = partial(arbiter.run, self.core, self.doors, runner, self.hands, now)
+        await loop(self.acceded.set)
+        self.ended.set()
 
     async def keep(self) -> None:
         """Say of everything that it is on the disk, at once, while `writes`."""
@@ -227,20 +234,11 @@ async def reign(
     recovered = alone.recover()
     recovered.writer.close()
     ruling = Reign(alone, alone.core(recovered, depth=depth))
-    acceded = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ruling.keep)
-        nursery.start_soon(
-            arbiter.run,
-            ruling.core,
-            alone.doors,
-            runner if runner is not None else alone.runner,
-            ruling.hands,
-            now,
-            acceded.set,
-        )
+        nursery.start_soon(ruling.rule, runner if runner is not None else alone.runner)
         with trio.fail_after(PATIENCE_S):
-            await acceded.wait()
+            await ruling.acceded.wait()
         yield ruling
         nursery.cancel_scope.cancel()
 

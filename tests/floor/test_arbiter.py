@@ -1,6 +1,5 @@
 """The loop around the core: what it drains, what it performs, and how it ends."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,9 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.effects import Batch
 from rmf.core.events import Asked, Executed, Offered, StopAsked, Struck
-from rmf.floor import arbiter
 from rmf.floor.doors import Closed, EdgeLetter, Opened, connection_doors
-from rmf.floor.serve import now
 from rmf.floor.supervisor import Hands
-from tests.floor.kit import Bench, Reign, bench, reign
+from tests.floor.kit import Bench, bench, reign
 from tests.floor.wire import packet
 
 
@@ -160,19 +157,7 @@ async def test_an_effect_for_everybody_reaches_everybody(tmp_path: Path) -> None
 
 async def test_it_returns_once_it_was_stopped_and_its_tick_is_finished(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
-        recovered = alone.recover()
-        recovered.writer.close()
-        ruling = Reign(alone, alone.core(recovered))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ruling.keep)
-            run = partial(arbiter.run, ruling.core, alone.doors, alone.runner, ruling.hands, now)
-            ended = trio.Event()
-
-            async def until_it_ends() -> None:
-                await run(lambda: None)
-                ended.set()
-
-            nursery.start_soon(until_it_ends)
+        async with reign(alone) as ruling:
             guest = await ruling.join()
             ruling.writes = False
             await guest.send(packet(1))
@@ -181,12 +166,11 @@ async def test_it_returns_once_it_was_stopped_and_its_tick_is_finished(tmp_path:
             await guest.send(packet(2))
             assert (await guest.hear(m.Refuse)).code == "stopping"
             await trio.testing.wait_all_tasks_blocked()
-            assert not ended.is_set()  # packet 1 is not on the disk yet
+            assert not ruling.ended.is_set()  # packet 1 is not on the disk yet
             ruling.writes = True
             assert [run.seq for run in (await guest.hear(m.Ack)).runs] == [1]
             with trio.fail_after(5):
-                await ended.wait()
-            nursery.cancel_scope.cancel()
+                await ruling.ended.wait()
 
 
 async def test_a_core_on_strike_only_answers(tmp_path: Path) -> None:
