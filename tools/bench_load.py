@@ -7,6 +7,7 @@ there is no mode without fsync.
 
 import math
 import multiprocessing
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,8 +17,10 @@ from typing import Any
 
 import cbor2
 
+from rmf import limits
 from rmf.client import blocking
 from rmf.client.blocking import BlockingConnection
+from rmf.client.connection import Connection
 from rmf.core import messages as m
 from rmf.errors import RmfError, UsageError
 from tools.bench_node import BenchNode
@@ -88,14 +91,44 @@ class Load:
                 in_flight += count
             in_flight -= _acked(self._connection)
 
+
+class Probe:
+    """One packet at a time over a plain socket: the leanest client, so that the node is timed."""
+
+    def __init__(self, address: tuple[str, int], payload: bytes) -> None:
+        self._payload = payload
+        self._seq = 0
+        self._link = Connection({"agent": "rmf-bench", "producer": "bench"})
+        self._socket = socket.create_connection(address, timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.sendall(self._link.opening())
+        while self._link.welcome is None:
+            self._receive()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
     def one(self) -> float:
-        """Send one packet and wait for its ack; return the seconds it took."""
-        frame = m.Send(_packets(self._seq, 1, self._payload))
+        """Send one packet and wait for its ack; return the seconds from write to decoded ack."""
         self._seq += 1
+        frame = self._link.encode(m.Send(_packets(self._seq, 1, self._payload)))
         began = time.perf_counter()
-        self._connection.send(frame)
-        _acked(self._connection)
-        return time.perf_counter() - began
+        self._socket.sendall(frame)
+        (ack,) = self._receive()
+        took_s = time.perf_counter() - began
+        if not (isinstance(ack, m.Ack) and ack.runs[0].outcome == m.APPLIED):
+            raise RmfError(f"expected the packet to be applied, found {ack!r}")
+        return took_s
+
+    def _receive(self) -> list[m.Message]:
+        messages: list[m.Message] = []
+        while not messages:
+            data = self._socket.recv(limits.RECEIVE_BYTES)
+            if not data:
+                raise RmfError("the node closed the connection")
+            messages = self._link.receive(data)
+        return messages
 
 
 def payload_of(size: int, kind: str = "bytes") -> bytes:
@@ -154,14 +187,15 @@ def throughput(
 
 def latency(*, seconds: float, payload: bytes) -> dict[str, Any]:
     """Return the time from send to ack with one packet in flight."""
-    with BenchNode() as node, node.connect(producer="bench") as connection:
-        load = Load(connection, payload)
+    with BenchNode() as node:
+        probe = Probe(node.address, payload)
         for _ in range(200):
-            load.one()
+            probe.one()
         began = time.perf_counter()
         taken: list[float] = []
         while time.perf_counter() - began < seconds:
-            taken.append(load.one())
+            taken.append(probe.one())
+        probe.close()
     taken.sort()
     return {
         "payload_bytes": len(payload),
