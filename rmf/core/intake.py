@@ -8,15 +8,19 @@ back as bytes, for an edge letter. It knows nothing of tables or ticks.
 from itertools import pairwise
 
 import attrs
+import cbor2
 
 from rmf import limits
 from rmf.core import profile
 from rmf.core.entry import verbatim_packets
 from rmf.core.events import Offered
+from rmf.core.messages import CODES, Send
 from rmf.core.packet import Row, all_well, check_rows, seq_of
 from rmf.errors import ProtocolFault
 
 __all__ = ["Intake", "open_send"]
+
+_SEND = next(code for code, kind in CODES.items() if kind is Send)
 
 
 @attrs.frozen
@@ -40,12 +44,25 @@ def open_send(
         whole = Offered(connection, producer, epoch, frame, rows, 0, {}, arrived_ns)
         return Intake([whole], [])
     profile.scan(frame)  # a fault of the encoding goes before a fault of a label
+    verbatim = verbatim_packets(frame)
     offers = []
-    for begin, end in _runs(rows):
+    runs = _runs(rows)
+    for begin, end in runs:
         run = rows[begin:end]
-        verdicts = check_rows(run)
-        offers.append(Offered(connection, producer, epoch, frame, run, begin, verdicts, arrived_ns))
-    return Intake(offers, _unreadable(frame, rows))
+        # An Entry keeps the frame of each offer: a frame in many runs would be kept many times.
+        mine = frame if len(runs) == 1 else _frame_of(verbatim[begin:end])
+        skip = begin if len(runs) == 1 else 0
+        offers.append(
+            Offered(connection, producer, epoch, mine, run, skip, check_rows(run), arrived_ns)
+        )
+    unreadable = [data for data, row in zip(verbatim, rows, strict=True) if seq_of(row) is None]
+    return Intake(offers, unreadable)
+
+
+def _frame_of(packets: list[bytes]) -> bytes:
+    """Return a SEND frame of these packets, each as it came, byte for byte."""
+    head = cbor2.dumps([_SEND, [0] * len(packets)])[: -len(packets)]
+    return head + b"".join(packets)
 
 
 def _runs(rows: list[Row]) -> list[tuple[int, int]]:
@@ -57,10 +74,3 @@ def _runs(rows: list[Row]) -> list[tuple[int, int]]:
             cuts.append(i)
     cuts.append(len(rows))
     return [(begin, end) for begin, end in pairwise(cuts) if seqs[begin] is not None]
-
-
-def _unreadable(frame: bytes, rows: list[Row]) -> list[bytes]:
-    if all(seq_of(row) is not None for row in rows):
-        return []
-    verbatim = verbatim_packets(frame)
-    return [data for data, row in zip(verbatim, rows, strict=True) if seq_of(row) is None]

@@ -40,8 +40,9 @@ class OutcomeRun(NamedTuple):
     def mark(self) -> int:
         """Return this run's share of the digest."""
         head = _RUN(self.first_seq, self.packets, self.term, self.tick, self.first_slot)
-        bags = "".join(f"{offset}:{reason};" for offset, reason in self.bags)
-        return xxhash.xxh3_128_intdigest(head + bags.encode())
+        if self.bags:
+            head += "".join(f"{offset}:{reason};" for offset, reason in self.bags).encode()
+        return xxhash.xxh3_128_intdigest(head)
 
 
 class ProducerRow(NamedTuple):
@@ -58,13 +59,20 @@ class ProducerRow(NamedTuple):
     mark: int
 
 
-def _row(name: str, row: ProducerRow) -> ProducerRow:
-    """Return the row with its mark set."""
-    head = _ROW(
-        row.epoch, row.last_seq, row.seen_tick, row.ephemeral, row.runs_total.to_bytes(16, "big")
-    )
-    text = f"{name}\0{row.identity}"
-    return row._replace(mark=xxhash.xxh3_128_intdigest(head + text.encode()))
+def _row(
+    name: str,
+    epoch: int,
+    last_seq: int,
+    identity: str,
+    ephemeral: bool,
+    seen_tick: int,
+    runs: tuple[OutcomeRun, ...],
+    runs_total: int,
+) -> ProducerRow:
+    """Return a row with its mark."""
+    head = _ROW(epoch, last_seq, seen_tick, ephemeral, runs_total.to_bytes(16, "big"))
+    mark = xxhash.xxh3_128_intdigest(head + f"{name}\0{identity}".encode())
+    return ProducerRow(epoch, last_seq, identity, ephemeral, seen_tick, runs, runs_total, mark)
 
 
 def name_fault(name: str) -> str | None:
@@ -90,7 +98,7 @@ class Table:
     @classmethod
     def of(cls, rows: dict[str, ProducerRow]) -> "Table":
         """Return a table of these rows, marks computed."""
-        marked = {name: _row(name, row) for name, row in rows.items()}
+        marked = {name: _row(name, *row[:-1]) for name, row in rows.items()}
         return cls(immutables.Map(marked), sum(row.mark for row in marked.values()) & _MASK)
 
     def get(self, name: str) -> ProducerRow | None:
@@ -98,7 +106,6 @@ class Table:
         return self.rows.get(name)
 
     def _with(self, name: str, row: ProducerRow) -> "Table":
-        row = _row(name, row)
         old = self.rows.get(name)
         total = self.total + row.mark - (old.mark if old is not None else 0)
         return Table(self.rows.set(name, row), total & _MASK)
@@ -108,10 +115,8 @@ class Table:
     ) -> "Table":
         """Return the table after a producer's HELLO was latched."""
         old = self.rows.get(name)
-        if old is None:
-            row = ProducerRow(epoch, 0, identity, ephemeral, tick, (), 0, 0)
-        else:
-            row = old._replace(epoch=epoch, identity=identity, ephemeral=ephemeral, seen_tick=tick)
+        last_seq, runs, total = (old.last_seq, old.runs, old.runs_total) if old else (0, (), 0)
+        row = _row(name, epoch, last_seq, identity, ephemeral, tick, runs, total)
         return self._with(name, row)
 
     def without(self, name: str) -> "Table":
@@ -136,8 +141,15 @@ class Table:
         last_seq = run.first_seq + run.packets - 1
         return self._with(
             name,
-            row._replace(
-                last_seq=last_seq, seen_tick=run.tick, runs=runs, runs_total=total & _MASK
+            _row(
+                name,
+                row.epoch,
+                last_seq,
+                row.identity,
+                row.ephemeral,
+                run.tick,
+                runs,
+                total & _MASK,
             ),
         )
 

@@ -1,5 +1,6 @@
 """From a SEND frame to offers (R33): runs without holes, preset verdicts, the unreadable."""
 
+from itertools import pairwise
 from typing import Any
 
 import cbor2
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
+from rmf.core.entry import rows_of
 from rmf.core.intake import Intake, open_send
 from rmf.core.packet import seq_of
 from rmf.errors import ProtocolFault
@@ -42,17 +44,27 @@ def test_a_good_frame_is_one_offer_of_everything(rows: list[list[Any]]) -> None:
 def test_every_packet_is_in_one_run_without_holes_or_unreadable(seqs: list[Any]) -> None:
     rows = [[*row_of(1)[:1], seq, *row_of(1)[2:]] for seq in seqs]
     intake = opened(rows)
-    found: list[tuple[int, Any]] = []
+    found: list[int] = []
     for offer in intake.offers:
         run = [row[1] for row in offer.rows]
         assert run == list(range(run[0], run[0] + len(run)))
-        found += list(enumerate(run, start=offer.skip))
-    assert found == [(i, seq) for i, seq in enumerate(seqs) if type(seq) is int]
+        assert rows_of(offer.frame, offer.skip, len(run)) == offer.rows
+        found += run
+    assert found == [seq for seq in seqs if type(seq) is int]
     missing = [cbor2.dumps(row) for row in rows if seq_of(row) is None]
     assert intake.unreadable == missing
-    for left, right in zip(intake.offers, intake.offers[1:], strict=False):
-        ends = left.skip + len(left.rows) == right.skip
-        assert not (ends and right.rows[0][1] == left.rows[-1][1] + 1), "cut without need"
+    holes = sum(1 for a, b in pairwise(seqs) if type(a) is type(b) is int and b != a + 1)
+    stretches = sum(1 for a, b in pairwise(["", *seqs]) if type(b) is int and type(a) is not int)
+    assert len(intake.offers) == stretches + holes, "cut without need"
+
+
+def test_a_frame_in_many_runs_is_not_kept_many_times() -> None:
+    """Each offer's frame goes into the ledger: together they are no larger than what came."""
+    rows: list[Any] = [x for seq in range(1, 1001) for x in (row_of(2 * seq), 7)]
+    intake = opened(rows)
+    assert len(intake.offers) == 1000
+    assert sum(len(offer.frame) for offer in intake.offers) < 2 * len(frame_of(rows))
+    assert intake.offers[3].frame == frame_of([row_of(8)])
 
 
 def test_verdicts_are_counted_from_the_offers_first_packet() -> None:
@@ -61,14 +73,14 @@ def test_verdicts_are_counted_from_the_offers_first_packet() -> None:
     one, two = opened(rows).offers
     assert one.verdicts == {}
     assert {i: verdict.reason for i, verdict in two.verdicts.items()} == {1: "label_invalid"}
-    assert two.skip == 1
+    assert (two.skip, two.frame) == (0, frame_of(rows[1:]))
 
 
 def test_the_unreadable_is_given_back_byte_for_byte() -> None:
     rows: list[Any] = [row_of(1), ["a", "no seq"], 7, row_of(2)]
     intake = opened(rows)
     assert intake.unreadable == [cbor2.dumps(["a", "no seq"]), b"\x07"]
-    assert [(offer.skip, len(offer.rows)) for offer in intake.offers] == [(0, 1), (3, 1)]
+    assert [(offer.skip, len(offer.rows)) for offer in intake.offers] == [(0, 1), (0, 1)]
 
 
 @pytest.mark.parametrize("count", [0, limits.FRAME_PACKETS_MAX + 1])

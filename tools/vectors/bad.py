@@ -228,7 +228,16 @@ def _frames_of_packets() -> list[dict[str, Any]]:
         ("2-63", ["a", 2**63, 0, 1, b"\x00"]),
         ("2-64-less-1", ["a", 2**64 - 1, 0, 1, b"\x00"]),
     ]
+    items = limits.FRAME_ITEMS_MAX
+    crowded = [Pattern(b"\x82\x03\x81\x99" + items.to_bytes(2, "big"), 1), Pattern(b"\0", items)]
     return [
+        bad(
+            "too-many-items",
+            "RMF-6",
+            f"SEND with one packet of {items} fields",
+            crowded,
+            "too_many_items",
+        ),
         bad("send-none", "RMF-9", "SEND without a packet", cbor2.dumps([3, []]), "frame_packets"),
         bad("send-too-many", "RMF-9", f"SEND with {many} packets", too_many, "frame_packets"),
         *[
