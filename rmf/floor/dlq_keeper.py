@@ -46,7 +46,7 @@ async def run(
             try:
                 backlog.append(await doors.letters_out.receive())
             except trio.EndOfChannel:
-                return
+                return None
         _drain(doors.letters_out, backlog)
         batch = backlog[:1] if one_by_one else list(backlog)
         one_by_one = max(0, one_by_one - 1)
@@ -56,7 +56,7 @@ async def run(
         except DiskFailed as exc:
             log.note("error", "dlq_disk", error=str(exc))
             await doors.events.send(DiskFault(f"the DLQ cannot be written: {exc}"))
-            await trio.sleep_forever()  # the node is on strike; nothing more is written
+            return await _refuse_all(doors, backlog)
         except StorageError:
             hands.free()  # no letter is to blame: all of them stay in the backlog
             raise
@@ -75,6 +75,14 @@ async def run(
 
 def _held(items: list[Item]) -> list[Held]:
     return [Held(letter.packet) for letter in _letters(items)]
+
+
+async def _refuse_all(doors: Doors, backlog: list[Item]) -> None:
+    """The node is on strike and nothing more is written: edges must not wait for ids."""
+    for item in backlog:
+        _let_go(item)
+    async for item in doors.letters_out:
+        _let_go(item)
 
 
 def _let_go(item: Item) -> None:

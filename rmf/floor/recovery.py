@@ -18,7 +18,8 @@ from rmf.core.letters import letters_of
 from rmf.core.record import ENTRY, HARD, Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
-from rmf.errors import Diverged, LedgerDamaged, StorageError
+from rmf.errors import CheckpointDamaged, Diverged, LedgerDamaged, StorageError
+from rmf.storage import checkpoint
 from rmf.storage.archive import Start, starts
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
@@ -106,7 +107,8 @@ class _Reader:
                 f"{directory.ledger_path} holds no segment of this node's ledger. Move them back "
                 f"there, or restore the directory from a backup of this node."
             )
-        restored, faults = restore(reversed(places), directory.cluster)
+        restored, faults = restore(self._in_order(places), directory.cluster)
+        faults += self._unreadable_heads()
         self.notes += [("checkpoint_damaged", {"error": str(fault)}) for fault in faults]
         if restored is None:
             raise StorageError(
@@ -118,6 +120,29 @@ class _Reader:
         self.state, self.shelf, self.term = restored.state, restored.shelf, restored.state.term
         if head.get("boot_id") == self._boot_id:
             self.bridge = TickClock(self.state.period_ns, *head["clock"])
+        if self.state.index > self._store.cursor:
+            self._store.set_complete(False)
+            fields: dict[str, object] = {"after": self._store.cursor, "through": self.state.index}
+            self.notes.append(("letters_missing", fields))
+
+    def _in_order(self, places: list[Start]) -> list[Start]:
+        """Return the starts, the best first: the newest behind which the ledger holds every letter
+        that the DLQ has not got (R39); else the oldest, so that as few as possible are missing."""
+        cursor = self._store.cursor
+        return [
+            *reversed([x for x in places if x.base.index <= cursor]),
+            *[x for x in places if x.base.index > cursor],
+        ]
+
+    def _unreadable_heads(self) -> list[CheckpointDamaged]:
+        """Return what is wrong with Checkpoints that cannot even say where they stand."""
+        faults = []
+        for path in checkpoint.newest(self._directory.checkpoints_path):
+            try:
+                checkpoint.head_of(path, self._directory.cluster)
+            except CheckpointDamaged as exc:
+                faults.append(exc)
+        return faults
 
     def read_ledger(self) -> LedgerScan:
         """Apply every Entry behind the start; return the exhausted scan."""
@@ -129,7 +154,7 @@ class _Reader:
                 self._apply(record)
             elif record.kind == HARD:
                 self.term = cbor2.loads(record.body)[0]
-        if self._letters:
+        if self.state.index > self._store.cursor:
             self._store_letters()
         if scan.cut is not None:
             cut = scan.cut

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from rmf import __version__, limits
@@ -158,6 +159,9 @@ class Node:
         host, port = self._config.listen
         listening = ingest.Listening(host, port)
         await listening.bind()
+        if self._config.advertise is None:  # port 0 has become a number
+            address = address_text((host, listening.port))
+            self._identity = attrs.evolve(self._identity, address=address)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals)
@@ -211,9 +215,13 @@ class Node:
             await self._doors.events.send(Struck("state", why))
             return
         state = self._core.committed if self._core is not None else genesis_state(b"")
+        answer = partial(self._only_answer, state, why)
+        await self._supervise(Child("arbiter", answer, restarts_max=sys.maxsize))
+
+    async def _only_answer(self, state: State, why: str, hands: Hands) -> None:
         core = self._new_core(state, Shelf(), term=state.term, chain=b"", bridge=None)
         core.strike = ("state", why)
-        await self._drive(core, Hands())
+        await self._drive(core, hands)
 
     async def _reign(self, hands: Hands) -> None:
         """Load the core and let it reign; ends when it has stopped. After a failure everything is

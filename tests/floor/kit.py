@@ -46,7 +46,7 @@ from tests.floor.wire import PATIENCE_S, Wire, until
 from tests.scripted_node import facts
 
 BOOT_ID = b"boot-id-of-tests"
-SEGMENT_BYTES = 64 * limits.KIB
+SEGMENT_BYTES = 4 * limits.KIB
 
 Streams = Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]
 

@@ -172,6 +172,20 @@ async def test_a_disk_that_fails_is_told_once_and_the_backlog_is_kept(tmp_path: 
         assert alone.letters() == []
 
 
+async def test_nobody_waits_for_the_id_of_a_letter_that_no_disk_takes(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with keeping(alone):
+            await told(alone)
+            replies = [trio.open_memory_channel[str](1) for _ in range(2)]
+            with file_bytes_limit(16):
+                await alone.doors.letters.send(an_edge_letter(b"one", replies[0][0]))
+                with pytest.raises(trio.EndOfChannel):
+                    await replies[0][1].receive()
+            await alone.doors.letters.send(an_edge_letter(b"two", replies[1][0]))
+            with pytest.raises(trio.EndOfChannel):
+                await replies[1][1].receive()
+
+
 async def test_it_ends_when_its_door_is_closed_and_all_is_stored(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         for i in range(5):

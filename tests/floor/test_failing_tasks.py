@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 import cbor2
 import pytest
 import trio
@@ -256,6 +257,10 @@ async def test_an_arbiter_that_fails_again_and_again_strikes_and_still_answers(
         assert "task arbiter failed 4 times" in status["strike"]["why"]
         assert (status["role"], status["tick"] > 0) == ("follower", True)
         assert [x.packet for x in node.letters()] == [b"1", b"2", b"3", b"4"]
+        await it_serves_its_last_picture(node)
+        # Even what a core on strike cannot bear does not take the process away.
+        await node.happen(attrs.evolve(impossible_offer(b"5"), rows=[]))
+        await node.letters_when(newest_is(b"5"))
         await it_serves_its_last_picture(node)
         assert await node.stop() == 0
     async with factory(tmp_path) as node:  # an operator started it again
