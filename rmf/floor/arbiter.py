@@ -104,6 +104,7 @@ class _Loop:
         self._runner = runner
         self._hands = hands
         self._now = now
+        self._unpublished: list[Publish] = []
         self._answers: dict[int, trio.MemorySendChannel[list[Message]]] = {}
 
     # --- Waiting ------------------------------------------------------------------------------
@@ -112,6 +113,9 @@ class _Loop:
         """Wait until something happens; return it, with all else that is there already. Empty
         after a Beat with nothing to do."""
         events: list[ev.Event] = []
+        if self._unpublished:
+            await trio.lowlevel.checkpoint()  # acks go out first
+            self._publish()
         if not (self._core.takes_in and self._doors.intake_out.statistics().current_buffer_used):
             self._take(await self._doors.events_out.receive(), events)
         else:
@@ -130,6 +134,11 @@ class _Loop:
             events.append(item)
             packets += len(item.rows) if isinstance(item, ev.Offered) else 1
         return events
+
+    def _publish(self) -> None:
+        for publication in self._unpublished:
+            self._doors.publish_nowait(publication)
+        self._unpublished.clear()
 
     def _is_due(self) -> bool:
         due_ns = self._core.next_due_ns()
@@ -163,9 +172,6 @@ class _Loop:
                 else:
                     self._perform(effect)
             if executed:
-                if self._doors.ledger_out.statistics().current_buffer_used:
-                    # Let the ledger keeper take the Entry before: its fsync runs beside this Tick.
-                    await trio.lowlevel.checkpoint()
                 self.pending = self._core.step(executed, self._now())
 
     def _perform(self, effect: Effect) -> None:
@@ -180,7 +186,7 @@ class _Loop:
             case Close():
                 self._close(effect.connection)
             case Publish():
-                self._doors.publish_nowait(effect)
+                self._unpublished.append(effect)
             case StoreLetters():
                 self._doors.letters.send_nowait(effect)
             case WriteCheckpoint():
@@ -208,7 +214,8 @@ class _Loop:
             door.close()
 
     def close(self) -> None:
-        """Close every answers door: what this core promised is void."""
+        """Publish the rest, and close every answers door: what this core promised is void."""
+        self._publish()
         for connection in list(self._answers):
             self._close(connection)
 

@@ -12,7 +12,6 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 import trio
 
@@ -20,7 +19,7 @@ from rmf import limits
 from rmf.core.effects import Persist
 from rmf.core.events import DiskFault, Persisted
 from rmf.errors import DiskFailed
-from rmf.floor.doors import Doors
+from rmf.floor.doors import Doors, ThreadEnd
 from rmf.floor.supervisor import Hands, Held
 from rmf.storage.ledger import LedgerWriter
 
@@ -31,7 +30,7 @@ Report = Callable[[Persisted | DiskFault | BaseException], None]
 
 async def run(doors: Doors, writer: LedgerWriter, hands: Hands) -> None:
     """Serve the ledger door with this writer, which is closed at the end."""
-    work: queue.SimpleQueue[Persist | None] = queue.SimpleQueue()
+    bench = _Bench()
     reports, reports_out = trio.open_memory_channel[Persisted | DiskFault | BaseException](
         2 * limits.LEDGER_QUEUE_MAX
     )
@@ -48,44 +47,75 @@ async def run(doors: Doors, writer: LedgerWriter, hands: Hands) -> None:
     def report(item: Persisted | DiskFault | BaseException) -> None:
         token.run_sync_soon(tell, item)
 
-    thread = threading.Thread(target=_write, args=(writer, work, report), name="rmf-ledger")
+    hands.hold(bench.held)
+    thread = threading.Thread(target=_write, args=(writer, bench, report), name="rmf-ledger")
     thread.daemon = True  # a hung fsync cannot be joined; it must not keep the process
     thread.start()
+    before = doors.ledger
+    bench.take_all(doors.ledger_out)
+    doors.ledger = ThreadEnd(bench.work)
     try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_hand_over, doors.ledger_out, work, hands)
-            async for item in reports_out:
-                if isinstance(item, BaseException):
-                    raise item
-                await doors.events.send(item)
+        async for item in reports_out:
+            if isinstance(item, BaseException):
+                raise item
+            await doors.events.send(item)
     finally:
-        work.put(None)
+        doors.ledger = before
+        bench.work.put(None)
         with trio.CancelScope(shield=True), trio.move_on_after(limits.STOP_S_MAX):
             await trio.to_thread.run_sync(thread.join, abandon_on_cancel=True)
         if not thread.is_alive():
             writer.close()
 
 
-async def _hand_over(
-    persists: trio.MemoryReceiveChannel[Persist],
-    work: "queue.SimpleQueue[Persist | None]",
-    hands: Hands,
-) -> None:
-    async for persist in persists:
-        hands.hold(partial(_held, persist))
-        work.put(persist)
+class _Bench:
+    """What the thread has to write, and what it is writing."""
+
+    def __init__(self) -> None:
+        self.work: queue.SimpleQueue[Persist | None] = queue.SimpleQueue()
+        self.writing: list[Persist] = []
+
+    def take_all(self, door: trio.MemoryReceiveChannel[Persist]) -> None:
+        """Take what waited at the door before the keeper was there."""
+        with suppress(trio.WouldBlock):
+            while True:
+                self.work.put(door.receive_nowait())
+
+    def next_batch(self, *, wait_s: float | None) -> list[Persist] | None:
+        """Return all that waits: at least one Persist, none when told to stop, None after
+        `wait_s`."""
+        try:
+            item = self.work.get(timeout=wait_s)
+        except queue.Empty:
+            return None
+        batch: list[Persist] = []
+        while item is not None:
+            batch.append(item)
+            try:
+                item = self.work.get_nowait()
+            except queue.Empty:
+                break
+        else:
+            if batch:
+                self.work.put(None)  # finish what was handed over, then stop
+        self.writing = batch
+        return batch
+
+    def held(self) -> list[Held]:
+        """Return the records that are being written."""
+        return [held for persist in self.writing for held in _held(persist)]
 
 
 def _held(persist: Persist) -> list[Held]:
     return [Held(record.body) for record in persist.records]
 
 
-def _write(writer: LedgerWriter, work: "queue.SimpleQueue[Persist | None]", report: Report) -> None:
+def _write(writer: LedgerWriter, bench: _Bench, report: Report) -> None:
     """Write until told to stop; the body of the thread."""
     sealed = True
     try:
         while True:
-            batch = _next_batch(work, wait_s=None if sealed else limits.SEAL_IDLE_S)
+            batch = bench.next_batch(wait_s=None if sealed else limits.SEAL_IDLE_S)
             if batch is None:
                 writer.seal()
                 sealed = True
@@ -109,23 +139,3 @@ def _prepare(writer: LedgerWriter, report: Report) -> None:
         writer.prepare_next()
     except DiskFailed as exc:
         report(DiskFault(str(exc)))
-
-
-def _next_batch(
-    work: "queue.SimpleQueue[Persist | None]", *, wait_s: float | None
-) -> list[Persist] | None:
-    """Return all that waits: at least one Persist, none when told to stop, None after `wait_s`."""
-    try:
-        item = work.get(timeout=wait_s)
-    except queue.Empty:
-        return None
-    batch: list[Persist] = []
-    while item is not None:
-        batch.append(item)
-        try:
-            item = work.get_nowait()
-        except queue.Empty:
-            return batch
-    if batch:
-        work.put(None)  # finish what was handed over, then stop
-    return batch

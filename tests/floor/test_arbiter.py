@@ -40,6 +40,7 @@ async def test_a_packet_goes_in_and_its_ack_comes_out(tmp_path: Path) -> None:
             letters = alone.doors.letters_out.receive_nowait()
             assert not isinstance(letters, EdgeLetter)
             assert [x.id for x in letters.letters] == [runs[1].letter]
+            await trio.testing.wait_all_tasks_blocked()  # acks go out before displays are told
             assert alone.doors.publications_out.receive_nowait()[-1].tick == runs[0].tick
 
 
@@ -48,6 +49,7 @@ async def test_no_ack_leaves_before_the_disk_has_it(tmp_path: Path) -> None:
         async with reign(alone) as ruling:
             guest = await ruling.join()
             ruling.writes = False
+            await trio.testing.wait_all_tasks_blocked()
             alone.doors.publications_out.receive_nowait()
             await guest.send(packet(1), packet(2, "raises"))
             await trio.testing.wait_all_tasks_blocked()
