@@ -25,7 +25,7 @@ from rmf.floor.doors import Doors, EdgeLetter
 from rmf.floor.supervisor import Hands, Held
 from rmf.storage.dlq_store import DlqStore
 
-__all__ = ["run"]
+__all__ = ["refuse_all", "run"]
 
 Item = StoreLetters | EdgeLetter
 
@@ -56,7 +56,7 @@ async def run(
         except DiskFailed as exc:
             log.note("error", "dlq_disk", error=str(exc))
             await doors.events.send(DiskFault(f"the DLQ cannot be written: {exc}"))
-            return await _refuse_all(doors, backlog)
+            return await refuse_all(doors, backlog)
         except StorageError:
             hands.free()  # no letter is to blame: all of them stay in the backlog
             raise
@@ -77,8 +77,9 @@ def _held(items: list[Item]) -> list[Held]:
     return [Held(letter.packet) for letter in _letters(items)]
 
 
-async def _refuse_all(doors: Doors, backlog: list[Item]) -> None:
-    """The node is on strike and nothing more is written: edges must not wait for ids."""
+async def refuse_all(doors: Doors, backlog: list[Item]) -> None:
+    """Serve the letters door, until it is closed, of a node on strike that writes nothing more:
+    edges must not wait for ids."""
     for item in backlog:
         _let_go(item)
     async for item in doors.letters_out:

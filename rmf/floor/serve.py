@@ -213,6 +213,9 @@ class Node:
         that only answers, with the state that was committed last."""
         if child.name != "arbiter":
             await self._doors.events.send(Struck("state", why))
+            if child.name == "dlq_keeper":
+                await dlq_keeper.refuse_all(self._doors, self._backlog)
+                self._stored.set()
             return
         state = self._core.committed if self._core is not None else genesis_state(b"")
         answer = partial(self._only_answer, state, why)

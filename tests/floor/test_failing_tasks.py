@@ -15,6 +15,7 @@ import cbor2
 import pytest
 import trio
 
+from rmf import limits
 from rmf.core import messages as m
 from rmf.core.bag import Letter
 from rmf.core.effects import Persist, RecordDraft, WriteCheckpoint
@@ -301,6 +302,11 @@ async def test_a_keeper_without_its_store_strikes_the_node(tmp_path: Path) -> No
         assert "task dlq_keeper failed 11 times" in status["strike"]["why"]
         refusal = await refused_send(probe, packet(3))
         assert refusal.code == "strike"
+        # Bytes that cannot be sealed any more hold up nobody, neither who sent them nor the stop.
+        await probe.say(m.Send([["no seq"]]))
+        assert any(isinstance(x, m.Error) and x.code == "internal" for x in await probe.rest())
+        with trio.fail_after(limits.STOP_S_MAX / 2):
+            assert await node.stop() == 0
     async with factory(tmp_path) as node:  # nothing was lost: recovery stores it from the ledger
         letters = await node.letters_when(bool)
         assert [x.reason for x in letters if x.stage == "line"] == ["handler_error"]
