@@ -36,13 +36,17 @@ HANDSHAKE_S_MAX = 5.0  # preface and HELLO: absolute, from accept
 FRAME_S_MAX = 10.0  # one frame from first byte to last: absolute; beyond: `frame_timeout`
 ACCEPT_RETRY_S = 0.1  # without file descriptors left: how long until the next accept
 IDLE_S_MAX = 60.0  # nothing at all from a client: `idle_timeout`; a ping counts
+FRAMES_A_PASS = 16  # small frames of one read that are served before others run (R42)
 PING_S = 15.0  # how often clients ping: four in one idle time
 SEND_S_MAX = 30.0  # one write to a client that does not read; beyond: the connection is cut
+SAID_AT_ONCE_BYTES_MAX = 16 * KIB  # answers written by the arbiter itself; more: by a task
 ANSWERS_MAX = 256  # lists of answers a client has not read: capacity of the answers door; cut
+GOODBYE_S_MAX = 1.0  # for the other side to read last words, or to close; then cut all the same
 RECEIVE_BYTES = 64 * KIB  # one read from a socket
 
 # --- Flow of packets ---
 INGEST_DEPTH_PACKETS = 65_536  # `--ingest-depth`: the ingest queue; full: the edge waits (R16)
+INGEST_DEPTH_PACKETS_MAX = 16_777_216  # 1 GiB at 64 bytes a packet; beyond: ConfigError
 INGEST_QUEUE_BYTES_MAX = 32 * MIB  # the same queue, in bytes of frames
 INTAKE_FRAMES = 64  # capacity of the intake door, in frames
 BEAT_S = 0.1  # how late an idle Arbiter may notice that something is due
@@ -60,8 +64,10 @@ TICK_PERIOD_NS_MAX = 10 * SECOND
 TICK_LEAD_NS_MAX = 50 * MS  # how far the counter may lead the clock (R6)
 TICK_PACKETS_MAX = 4096
 TICK_BYTES_MAX = 1 * MIB  # bytes of frames
-TICK_EXPIRIES_MAX = 10_000
+TICK_EXPIRIES_MAX = 10_000  # cells, and their keys TICK_BYTES_MAX bytes
 ENTRY_BYTES_MAX = 8 * MIB
+BATCH_BYTES_MAX = ENTRY_BYTES_MAX // 2  # changes and evidence of one batch: the Entry has more
+OUTCOME_HEADS_BYTES_MAX = 64  # in a batch, of a bagged packet: slot, reason, stage, heads of texts
 ENTRIES_IN_FLIGHT = 4  # proposed, not yet committed; reached: the Arbiter waits (R4)
 
 # --- The World ---
@@ -70,6 +76,8 @@ VALUE_BYTES_MAX = 896 * KIB
 VALUE_DEPTH_MAX = 32
 CHANGES_PER_PACKET_BYTES_MAX = 1 * MIB  # beyond: bag, reason `result_invalid`
 HANDLER_CACHE_TOPICS = 65_536  # topic -> handler; full: forgotten and built again
+CHAIN_EXCEPTIONS_MAX = 1000  # of one chain or group, freed of their frames; beyond: left alone
+LINE_VERSION_MAX = 2**31 - 1  # beyond: LineError
 
 # --- Subscribers ---
 SUBSCRIPTIONS_PER_CONNECTION_MAX = 16
@@ -77,22 +85,32 @@ FILTERS_PER_SUBSCRIPTION_MAX = 64
 RATE_HZ_DEFAULT = 30.0
 RATE_HZ_MAX = 1000.0
 KEEPALIVE_S = 1.0  # a picture that does not change is dated again this often (R36)
+KEEPALIVES_MISSED_MAX = 5  # beyond: the subscriber takes the node for dead and connects again
 SNAPSHOT_CHUNK_BYTES = 256 * KIB  # a chunk is closed once it holds this much
 CHANGED_TICKS_KEPT = 4096  # ring for deltas; fallen out of it: a full Snapshot next (R35)
 CHANGED_KEYS_KEPT = 200_000  # the same ring, in keys
+DELTAS_CACHED = 64  # encodings that displays share; a display that is further behind gets its own
 EVERY_TICK_BATCH_ENTRIES = 256  # read from the ledger for one every-tick subscriber at a time
+EVERY_TICK_WAITING_TICKS_MAX = EVERY_TICK_BATCH_ENTRIES // 16  # unread by a user: reading stops
+HISTORY_THREADS_MAX = 4  # that read for every-tick subscribers; the others wait their turn
 SCAN_SLICE_KEYS = 2000  # keys looked at before the publisher lets others run
 
-# --- The ledger ---
+# --- The ledger and its Checkpoints ---
 LEDGER_FIRST_SEGMENT_BYTES = 4 * MIB  # zero-filled inline: a new node is ready at once
 LEDGER_SEGMENT_BYTES = 64 * MIB  # zero-filled ahead by a thread of its own
 RECORD_BYTES_MAX = ENTRY_BYTES_MAX + 64 * KIB
+VOID_ENTRIES_MAX = 1024  # one Entry may void so many, hundreds of reigns that committed nothing
 LEDGER_QUEUE_MAX = 64  # Persist effects under way; reached: the core has stopped latching
 SEAL_IDLE_S = 0.05  # an idle keeper seals what it wrote (R23)
 CHECKPOINT_LEDGER_BYTES = 256 * MIB  # ledger behind the last Checkpoint that asks for another
 CHECKPOINT_SLICE_CELLS = 500  # encoded before the writer lets others run
+CHECKPOINT_SLICE_BYTES = 1 * MIB  # values in a slice; reached: the slice ends, another begins
+CHECKPOINT_SYNC_BYTES = 1 * MIB  # written before the disk has to take it: no flood at the end
 CHECKPOINTS_KEPT = 2  # the newest, and the one before it should that one be damaged
 ARCHIVE_BYTES_MAX = 1024 * MIB  # replayable history kept behind the Checkpoint; then deleted
+FILE_READ_BYTES = 1 * MIB  # one read from a file that is read as a whole; a longer frame by itself
+CURSOR_FILE_READ_BYTES = 64 * KIB  # small, for most reads of a cursor are at the live end
+CURSOR_READ_BYTES_MAX = 8 * MIB  # of Entries given out at once; a single one may be longer
 
 # --- Disk watermarks (R38) ---
 DISK_SOFT_FREE_BYTES = 256 * MIB  # less free: archives are shed, a warning is logged
@@ -108,7 +126,13 @@ EVIDENCE_TEXT_BYTES_MAX = 4 * KIB  # exception message
 EVIDENCE_TRACEBACK_BYTES_MAX = 32 * KIB
 EVIDENCE_GROUP_LEAVES_MAX = 8  # of an exception group
 STRANGERS_RING = 256  # faults of peers that never said HELLO: counted, last ones kept (R39)
+STRANGER_BYTES_KEPT = 64  # of what each of them sent; the rest is forgotten
 DLQ_PAGE_LETTERS = 256  # read from the store at a time
+DLQ_LOCK_WAIT_S_MAX = 5.0  # a person's shell may hold the file's lock; beyond: StorageError
+RECOVERY_LETTERS_A_TIME = 1000  # collected while the ledger is applied; reached: stored
+QUERY_THREADS_MAX = 2  # that read for QUERYs; the others wait their turn
+QUERY_BODIES_A_SLICE = 8  # read before they are sent: each may be as large as a frame
+PATTERNS_CACHED = 16  # one a QUERY, for thousands of topics; full: the oldest is made again
 
 # --- Supervision (R15): restarts within a period; spent: strike `state` ---
 EDGE_RESTARTS_MAX = 10
@@ -117,14 +141,49 @@ ARBITER_RESTARTS_MAX = 3
 ARBITER_RESTARTS_PERIOD_S = 10.0
 RESTART_DELAY_S = 0.02
 ACCESSION_S_MAX = 1.0  # how long a start waits for the reign before it opens the port all the same
-GOODBYE_S_MAX = 1.0  # for clients to read their last answers when the node stops
 STOP_S_MAX = 10.0  # grace of a graceful stop (R18); beyond: exit 1
 
 # --- Clients ---
-CONNECT_S_MAX = 5.0
+CONNECT_S_MAX = 5.0  # one attempt; beyond: the next address
 RECONNECT_S_MIN = 0.05  # doubled with jitter at each attempt
 RECONNECT_S_MAX = 2.0
-GET_S_MAX = 10.0
+ADDRESSES_MAX = 64  # named by nodes; beyond: the one tried least recently is forgotten
+GET_S_MAX = 10.0  # for an answer
+SILENCE_S_MAX = PING_S + GET_S_MAX  # then the node is taken for dead: the connection is cut
+UNACKED_BYTES_MAX = INGEST_QUEUE_BYTES_MAX  # payloads held for a resend; full: who sends waits
+FRAMES_AT_ONCE = 4  # encoded before others run: a resend may be a whole window
+SETTLE_NS_MAX = int(GET_S_MAX * SECOND)  # refused, for answers to what is in flight; then `stuck`
+
+# --- Tools ---
+INPUT_READ_BYTES = 256 * KIB  # a pipe gives what it has: nothing waits for a full batch
+INPUT_LINE_BYTES_MAX = 8 * MIB  # a line or CSV row; beyond: a wrong file, the tool ends
+SEND_BATCH_PACKETS = 500  # `rmf-send --batch`: handed over at once
+SEND_SLICES_PER_S = 20  # of `--rate`: how smooth it is
+SEND_PATIENCE_S = 30  # `rmf-send -W`: without connection, or without any outcome; exit 6
+TABLE_RATE_HZ = 10.0  # a redraw costs milliseconds, and eyes follow no more
+STATUS_WATCH_S = 1.0  # between two rounds of `rmf-status --watch`
+DLQ_POLL_S = 0.25  # how often `rmf-dlq tail` asks for what is new
+DLQ_LIST_LETTERS = 100  # `rmf-dlq list` without --limit; the rest is not shown
+DLQ_TAIL_LETTERS = 10  # older letters that `rmf-dlq tail` begins with
+BENCH_EXIT_S_MAX = 60.0  # for a measured node to stop; beyond: the measurement fails
+DEMO_PERIOD_S = 0.25  # between two readings of the demo
+DEMO_TTL_MS = 3000  # a dozen readings: that a demo stopped is seen on the display
+
+# --- Configuration (beyond: ConfigError) ---
+CONFIG_FILE_BYTES_MAX = 1 * MIB  # a configuration is a page; /dev/zero is not one
+NODE_NAME_BYTES_MAX = 63  # as a label of DNS: it stands in paths, letter ids and `--peers`
+
+# --- The log, and what is shown (beyond: cut, and the text says so) ---
+LOG_REPEAT_S = 10.0  # identical facts within this time are counted, not written
+LOG_DISTINCT_MAX = 256  # facts being counted; beyond: the oldest count is told and ends
+LOG_TEXT_CHARACTERS_MAX = 500  # of one value
+TEXT_CHARACTERS_SHOWN_MAX = 64  # of a key or another foreign text, in an error message
+FILTERS_SHOWN_MAX = 8  # of a line, where none matches
+FAULTS_SHOWN_MAX = 8  # of one payload, in its reason
+DECODER_TEXT_BYTES_MAX = 512  # of what cbor2 says of a payload
+HEX_BYTES_SHOWN_MAX = 256  # of bytes in a letter that cannot be opened; JSON has them all
+TABLE_VALUE_CHARACTERS_MAX = 80  # of a value in a table; the other formats have all of it
+JSON_INTEGER_BITS_MAX = 2048  # 617 digits, which every Python turns into text; beyond: hex
 
 assert TOPIC_BYTES_MAX <= KEY_BYTES_MAX
 assert PAYLOAD_BYTES_MAX + TOPIC_BYTES_MAX + 4 * KIB <= FRAME_BYTES_MAX
@@ -135,9 +194,10 @@ assert FRAME_PACKETS_MAX <= TICK_PACKETS_MAX
 assert FRAME_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_MAX + 16 * KIB <= SERVER_FRAME_BYTES_MAX
 assert SNAPSHOT_CHUNK_BYTES + VALUE_BYTES_MAX + 4 * KIB <= SERVER_FRAME_BYTES_MAX
 assert ANSWERS_MAX > 2 * PRODUCER_FRAMES_IN_FLIGHT
-# One packet's worst Entry (its frame, its changes, its bag, the expiries) must always fit.
-assert TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_MAX <= (
-    ENTRY_BYTES_MAX // 2
+# The worst Entry must fit: the frames, the expiries, what a batch brings back, and the changes and
+# the bag of the one packet that went beyond it.
+assert 2 * TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_MAX <= (
+    ENTRY_BYTES_MAX - BATCH_BYTES_MAX
 )
 assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
 assert OUTCOME_RUNS_KEPT >= 4 * PRODUCER_FRAMES_IN_FLIGHT
@@ -145,3 +205,19 @@ assert PING_S * 3 <= IDLE_S_MAX
 # What is in flight, and the segment it may need, fit below the hard mark.
 assert DISK_HARD_FREE_BYTES > LEDGER_FIRST_SEGMENT_BYTES + ENTRY_BYTES_MAX + DISK_RESERVE_BYTES
 assert LETTERS_IN_FLIGHT_MAX >= 2 * TICK_PACKETS_MAX
+assert RECOVERY_LETTERS_A_TIME <= LETTERS_IN_FLIGHT_MAX
+assert STRANGER_BYTES_KEPT <= FRAME_BEFORE_HELLO_BYTES_MAX
+assert INGEST_DEPTH_PACKETS <= INGEST_DEPTH_PACKETS_MAX
+assert ENTRIES_IN_FLIGHT < VOID_ENTRIES_MAX
+assert CURSOR_FILE_READ_BYTES <= FILE_READ_BYTES <= CURSOR_READ_BYTES_MAX
+# A client notices a dead node before the node takes the client for dead, in every way it has.
+assert KEEPALIVE_S * KEEPALIVES_MISSED_MAX <= SILENCE_S_MAX < IDLE_S_MAX
+assert FRAMES_AT_ONCE <= PRODUCER_FRAMES_IN_FLIGHT
+assert FRAME_BYTES_MAX <= UNACKED_BYTES_MAX
+# JSON may need six bytes for one of CBOR: an escaped control character.
+assert 6 * PAYLOAD_BYTES_MAX + 6 * TOPIC_BYTES_MAX + 4 * KIB <= INPUT_LINE_BYTES_MAX
+assert SEND_BATCH_PACKETS <= FRAME_PACKETS_MAX
+assert TABLE_RATE_HZ <= RATE_HZ_DEFAULT <= RATE_HZ_MAX
+assert 2 * DEMO_PERIOD_S * 1000 < DEMO_TTL_MS
+assert DECODER_TEXT_BYTES_MAX <= EVIDENCE_TEXT_BYTES_MAX
+assert 2 * GOODBYE_S_MAX < STOP_S_MAX

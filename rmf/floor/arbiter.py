@@ -36,7 +36,7 @@ from rmf.core.effects import (
 )
 from rmf.core.messages import Message
 from rmf.floor import log
-from rmf.floor.doors import Closed, Doors, EventItem, Knock, Opened
+from rmf.floor.doors import AnswersEnd, Closed, Doors, EventItem, Knock, Opened
 from rmf.floor.supervisor import Hands, Held
 
 __all__ = ["Runner", "run"]
@@ -105,7 +105,7 @@ class _Loop:
         self._hands = hands
         self._now = now
         self._unpublished: list[Publish] = []
-        self._answers: dict[int, trio.MemorySendChannel[list[Message]]] = {}
+        self._answers: dict[int, AnswersEnd | trio.MemorySendChannel[list[Message]]] = {}
 
     # --- Waiting ------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from rmf.core.events import Asked, Joined, Left, Now
 from rmf.core.intake import open_send
 from rmf.errors import ProtocolFault
 from rmf.floor.doors import (
+    AnswersEnd,
     Closed,
     Doors,
     EdgeLetter,
@@ -40,8 +41,6 @@ from rmf.floor.supervisor import Hands, Held, edge_letter
 __all__ = ["Connection", "Port"]
 
 Pages = trio.MemorySendChannel[bytes]
-
-_FRAMES_A_PASS = 16  # small frames of one read that are served before others run (R42)
 
 
 @attrs.frozen
@@ -88,7 +87,8 @@ class Connection:
             if self._guest is None:
                 answers.close()
                 return
-            await self._doors.events.send(Opened(self._number, answers))
+            end = AnswersEnd(answers, self._out)
+            await self._doors.events.send(Opened(self._number, end))
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._out.write_answers, answers_out, nursery.cancel_scope)
@@ -167,7 +167,7 @@ class Connection:
             for served, frame in enumerate(self._buffer.frames(), start=1):
                 begun_s = None
                 hands.hold(partial(self._held_all, frame))
-                if len(frame) > limits.DECODE_BIG_FRAME_BYTES or not served % _FRAMES_A_PASS:
+                if len(frame) > limits.DECODE_BIG_FRAME_BYTES or not served % limits.FRAMES_A_PASS:
                     await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
                 if await self._serve_frame(frame, nursery, pages):
                     return
