@@ -24,7 +24,6 @@ from rmf.errors import ConfigError
 
 __all__ = ["CONFIG_KEY", "SETTINGS", "Config", "Setting", "as_written", "load"]
 
-INGEST_DEPTH_PACKETS_MAX = 16_777_216  # at 64 bytes a packet: as much memory as a node may want
 CONFIG_KEY = "config"  # the file itself: a flag or an environment variable, never in the file
 _NEEDS_TLS = (
     "any other needs TLS, which is not available in this version, or --insecure, which lets"
@@ -242,8 +241,8 @@ def _tick(text: str) -> int:
 
 def _depth(text: str) -> int:
     depth = notation.parse_count(text)
-    if depth > INGEST_DEPTH_PACKETS_MAX:
-        raise ValueError(f"a number of packets from 1 to {INGEST_DEPTH_PACKETS_MAX}")
+    if depth > limits.INGEST_DEPTH_PACKETS_MAX:
+        raise ValueError(f"a number of packets from 1 to {limits.INGEST_DEPTH_PACKETS_MAX}")
     return depth
 
 

@@ -16,8 +16,6 @@ from rmf.errors import ConfigError
 
 __all__ = ["Found", "nearest", "read"]
 
-FILE_BYTES_MAX = 1 * limits.MIB  # a configuration is a page; /dev/zero is not one
-
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
@@ -68,12 +66,14 @@ def _table(path: Path, origin: str) -> dict[str, Any]:
 
     try:
         with path.open("rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
+            data = file.read(limits.CONFIG_FILE_BYTES_MAX + 1)
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else exc
         raise ConfigError(f"config: cannot read {str(path)!r} ({origin}): {why}") from exc
-    if len(data) > FILE_BYTES_MAX:
-        raise ConfigError(f"config: {path} is longer than {FILE_BYTES_MAX} bytes ({origin})")
+    if len(data) > limits.CONFIG_FILE_BYTES_MAX:
+        raise ConfigError(
+            f"config: {path} is longer than {limits.CONFIG_FILE_BYTES_MAX} bytes ({origin})"
+        )
     try:
         text = data.decode()
     except UnicodeDecodeError as exc:

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple, TypeVar
 import psutil  # psutil has no type hints
 import trio
 
+from rmf import limits
 from rmf.client.factory import connect
 
 __all__ = ["PRODUCER", "Sample", "host_slug", "readings", "run", "take"]
 
 PRODUCER = "demo"
-TTL_MS = 3000  # a dozen readings: a demo that stopped is seen on the display after three seconds
 
 Reading = dict[str, int | float]
 _T = TypeVar("_T")
@@ -51,7 +51,7 @@ class Sample(NamedTuple):
 async def run(
     address: str,
     *,
-    period_s: float = 0.25,
+    period_s: float = limits.DEMO_PERIOD_S,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Send readings to the node at `address` every `period_s`, until cancelled.
@@ -68,7 +68,8 @@ async def run(
             sample = await trio.to_thread.run_sync(take, abandon_on_cancel=True)
             told = readings(before, sample)
             await factory.send_many(
-                (f"host/{host}/{name}", reading, TTL_MS) for name, reading in told.items()
+                (f"host/{host}/{name}", reading, limits.DEMO_TTL_MS)
+                for name, reading in told.items()
             )
             before = sample
             await trio.sleep_until(next_s)

@@ -36,13 +36,13 @@ HANDSHAKE_S_MAX = 5.0  # preface and HELLO: absolute, from accept
 FRAME_S_MAX = 10.0  # one frame from first byte to last: absolute; beyond: `frame_timeout`
 ACCEPT_RETRY_S = 0.1  # without file descriptors left: how long until the next accept
 IDLE_S_MAX = 60.0  # nothing at all from a client: `idle_timeout`; a ping counts
-FRAMES_A_PASS = 16  # small frames of one read that are served before others run (R42)
 PING_S = 15.0  # how often clients ping: four in one idle time
 SEND_S_MAX = 30.0  # one write to a client that does not read; beyond: the connection is cut
 SAID_AT_ONCE_BYTES_MAX = 16 * KIB  # answers written by the arbiter itself; more: by a task
 ANSWERS_MAX = 256  # lists of answers a client has not read: capacity of the answers door; cut
 GOODBYE_S_MAX = 1.0  # for the other side to read last words, or to close; then cut all the same
 RECEIVE_BYTES = 64 * KIB  # one read from a socket
+FRAMES_A_PASS = 16  # small frames of one read that are served before others run (R42)
 
 # --- Flow of packets ---
 INGEST_DEPTH_PACKETS = 65_536  # `--ingest-depth`: the ingest queue; full: the edge waits (R16)

@@ -38,7 +38,7 @@ _UNITS_NS = {
     "ns": 1,
 }
 _DURATION = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?(h|ms|m|s|us|ns)")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{limits.NODE_NAME_BYTES_MAX - 1}}}")
 _HOST = re.compile(r"[A-Za-z0-9._-]+")
 _V6 = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -116,7 +116,8 @@ def parse_name(text: str) -> str:
     """Return the name of a node: it stands in paths, letter ids and `--peers`."""
     if not _NAME.fullmatch(text):
         raise ValueError(
-            "1 to 63 letters, digits, dots, dashes or underscores, a letter or digit first"
+            f"1 to {limits.NODE_NAME_BYTES_MAX} letters, digits, dots, dashes or underscores,"
+            " a letter or digit first"
         )
     return text
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rmf import config_file
+from rmf import config_file, limits
 from rmf.config import SETTINGS, Config, as_written, load
 from rmf.errors import ConfigError
 
@@ -203,6 +203,10 @@ def test_what_insecure_means_is_said() -> None:
     assert "[::]:7410" in notices[0]
 
 
+def test_a_name_like_no_other_is_told_all_there_are() -> None:
+    assert config_file.nearest("zzz", ["node", "listen"]) == "; there are node, listen"
+
+
 def test_settings_that_do_nothing_here_are_said() -> None:
     notices = load({"peer_listen": "127.0.0.1:1", "audit": "0.1"}, HOME).notices
     assert [notice.partition(":")[0] for notice in notices] == ["peer_listen", "audit"]
@@ -216,7 +220,7 @@ def test_settings_that_do_nothing_here_are_said() -> None:
         (b"node = [1,\n", "line 1, the end of the file: Invalid value"),
         (b'node = "n1"\n# \xff\n', "line 2: not UTF-8"),
         (b"node = " + b"[" * 5000, "nested too deeply"),
-        (b"#" * (config_file.FILE_BYTES_MAX + 1), "is longer than"),
+        (b"#" * (limits.CONFIG_FILE_BYTES_MAX + 1), "is longer than"),
     ],
     ids=["value", "twice", "end", "utf-8", "depth", "length"],
 )

@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from rmf import limits
 from rmf.client import blocking
 from rmf.errors import RmfError
 
 __all__ = ["BenchNode"]
 
-_START_S_MAX = 60.0
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -72,7 +72,7 @@ class BenchNode:
             self._process.kill()
         else:
             self._process.terminate()
-        self._process.wait(_START_S_MAX)
+        self._process.wait(limits.BENCH_EXIT_S_MAX)
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._process = None

@@ -23,7 +23,6 @@ from rmf.errors import ConnectionFailed, Refused, RmfError, UsageError
 
 __all__ = ["FactoryTime", "Follower", "GapFound", "Wanted"]
 
-_KEEPALIVES_MISSED_MAX = 5
 _NUMBER = 1  # of the one subscription on the connection
 
 
@@ -104,7 +103,7 @@ class Follower:
     def _follow(self, connection: BlockingConnection) -> Iterator[Snapshot | None]:
         """Subscribe and give what comes, until something is raised."""
         connection.send(Subscribe(_NUMBER, self._wanted.filters, self._subscription()))
-        dead_s = _keepalive_s(connection) * _KEEPALIVES_MISSED_MAX
+        dead_s = _keepalive_s(connection) * limits.KEEPALIVES_MISSED_MAX
         while True:
             message = connection.receive(self._wait_s(min(limits.KEEPALIVE_S, dead_s)))
             if message is None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import cbor2
 
+from rmf import limits
 from rmf.client.render import json_line, to_json
 from rmf.core import messages as m
 from rmf.core import profile
@@ -32,7 +33,6 @@ __all__ = ["FORMATS", "KINDS", "Output", "json_object", "plain_output", "row"]
 
 FORMATS = ("table", "json", "jsonl", "cborseq", "diag", "raw")
 KINDS = {m.FULL: "full", m.DELTA: "delta", m.KEEPALIVE: "keepalive"}
-_VALUE_WIDTH_MAX = 80  # characters of a value in a table; all of it is in the other formats
 
 
 class Output(ABC):
@@ -172,7 +172,7 @@ def row(cell: m.WireCell, tick: int) -> tuple[str, str, str, str, str]:
     else:
         expires = str(cell.expires - tick) if cell.expires > tick else "expired"
     age = str(max(tick - cell.tick, 0))
-    shown = clipped(printable(value), _VALUE_WIDTH_MAX)
+    shown = clipped(printable(value), limits.TABLE_VALUE_CHARACTERS_MAX)
     return printable(cell.key), shown, age, printable(cell.producer), expires
 
 

@@ -28,8 +28,6 @@ from tools.cat_output import FORMATS, Output, plain_output
 
 __all__ = ["main"]
 
-_TABLE_RATE_HZ = 10.0  # a redraw costs milliseconds, and eyes follow no more
-
 _EXAMPLES = """\
 examples:
   rmf-cat                               the whole World, live
@@ -141,7 +139,7 @@ def _run(args: argparse.Namespace) -> int:
 def _wanted(args: argparse.Namespace, *, live_table: bool) -> Wanted:
     mode = "full" if args.full or args.once else "delta"
     options: dict[str, object] = {"mode": "delta" if live_table else mode}
-    rate_hz = args.rate or (_TABLE_RATE_HZ if live_table and not args.every_tick else None)
+    rate_hz = args.rate or (limits.TABLE_RATE_HZ if live_table and not args.every_tick else None)
     if rate_hz is not None:
         options["rate_hz"] = rate_hz
     if args.every_tick:

@@ -25,9 +25,6 @@ from tools.text_table import aligned
 
 __all__ = ["main"]
 
-_LIST_LETTERS = 100  # `list` without --limit
-_TAIL_LETTERS = 10  # letters that were there before, which `tail` begins with
-
 _EXAMPLES = """\
 examples:
   rmf-dlq stats                                  how many letters, in how many groups
@@ -124,7 +121,7 @@ def _group_cells(body: Body) -> tuple[str, ...]:
 
 
 def _list(source: dlq.Source, args: argparse.Namespace) -> int:
-    limit = _LIST_LETTERS if args.limit is None else args.limit
+    limit = limits.DLQ_LIST_LETTERS if args.limit is None else args.limit
     bodies = dlq.walk(source, _filters(args), limit, newest_first=not args.oldest_first)
     if args.output == "table":
         shown = _print_table(letters.COLUMNS, map(letters.cells_of, bodies))
@@ -155,7 +152,7 @@ def _export(source: dlq.Source, args: argparse.Namespace) -> int:
 
 
 def _tail(source: dlq.Source, args: argparse.Namespace) -> int:
-    past = _TAIL_LETTERS if args.limit is None else args.limit
+    past = limits.DLQ_TAIL_LETTERS if args.limit is None else args.limit
     for body in islice(dlq.follow(source, _filters(args), past), args.count):
         if args.output == "table":
             print("  ".join(letters.cells_of(body)))
@@ -297,8 +294,8 @@ def _add_limit(parser: argparse.ArgumentParser) -> None:
         "--limit",
         metavar="N",
         type=_number,
-        help=f"at most N (default: list {_LIST_LETTERS}, tail {_TAIL_LETTERS} of those there are"
-        " already, else all)",
+        help=f"at most N (default: list {limits.DLQ_LIST_LETTERS},"
+        f" tail {limits.DLQ_TAIL_LETTERS} of those there are already, else all)",
     )
 
 

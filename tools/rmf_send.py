@@ -30,9 +30,6 @@ from tools.send_lines import FORMATS, LineReader, Wanted
 
 __all__ = ["main"]
 
-_BATCH_DEFAULT = 500
-_PATIENCE = "30s"
-
 _EXAMPLES = """\
 examples:
   echo '{"celsius": 21.5}' | rmf-send --topic greenhouse/3/temp
@@ -71,16 +68,18 @@ def _parser() -> argparse.ArgumentParser:
         help="shelf life of lines that bring none (default 5s)")  # fmt: skip
     add("--format", choices=FORMATS, help="default: csv for *.csv, else jsonl")
     add("--rate", type=argument(_rate), metavar="N", help="packets a second, at most")
-    add("--batch", type=argument(_batch), default=_BATCH_DEFAULT, metavar="N",
-        help=f"packets handed over at once, at most (default {_BATCH_DEFAULT})")  # fmt: skip
+    add("--batch", type=argument(_batch), metavar="N",
+        default=limits.SEND_BATCH_PACKETS,
+        help="packets handed over at once, at most (default %(default)s)")  # fmt: skip
     add("--fence", type=argument(_term), metavar="TERM",
         help="bag packets if another term reigns")  # fmt: skip
     add("--resume", action="store_true",
         help="line n is seq n: send only what is missing (needs --producer)")  # fmt: skip
     add("-o", "--output", choices=("summary", "jsonl"), default="summary",
         help="one line at the end (default), or one a packet")  # fmt: skip
-    add("-W", "--timeout", type=argument(parse_duration_ms), default=_PATIENCE, metavar="TIMEOUT",
-        help=f"bound on being without connection, or outcome (default {_PATIENCE})")  # fmt: skip
+    add("-W", "--timeout", type=argument(parse_duration_ms), metavar="TIMEOUT",
+        default=f"{limits.SEND_PATIENCE_S}s",
+        help="bound on being without connection, or outcome (default %(default)s)")  # fmt: skip
     add("-q", "--quiet", action="store_true", help="no notices")
     return parser
 

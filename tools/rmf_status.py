@@ -29,8 +29,6 @@ from tools.text_table import aligned, printable
 
 __all__ = ["main"]
 
-_WATCH_S = 1.0  # between two rounds of --watch
-
 _EXAMPLES = """\
 examples:
   rmf-status                               the node on this computer
@@ -84,14 +82,14 @@ def _run(args: argparse.Namespace) -> int:
     if name == "table" and on_terminal:
         from tools.status_table import show_on_terminal  # rich: only where it is seen
 
-        answers = show_on_terminal(ask_all, _rows, _WATCH_S if args.watch else None)
+        answers = show_on_terminal(ask_all, _rows, limits.STATUS_WATCH_S if args.watch else None)
         _say_why(answers)
         return _code_of(answers)
     show = _show_json if name == "json" else _show_text
     answers = ask_all()
     show(answers)
     while args.watch:
-        time.sleep(_WATCH_S)
+        time.sleep(limits.STATUS_WATCH_S)
         answers = ask_all()
         show(answers)
     return _code_of(answers)

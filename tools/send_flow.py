@@ -29,9 +29,6 @@ from tools.send_lines import BadLine, LineReader, Packet
 
 __all__ = ["Flow", "Pace", "Report", "TimedOut"]
 
-_READ_BYTES = 256 * limits.KIB  # a pipe gives what it has: nothing waits for a full batch
-_SLICES_PER_S = 20  # of a rate: how smooth it is
-
 
 class TimedOut(RmfError):
     """The node is there, but says nothing of what it was sent."""
@@ -49,7 +46,7 @@ class Pace(NamedTuple):
         """Return how many packets to post at once, so that the rate is smooth."""
         if self.rate_hz is None:
             return self.batch_packets
-        return max(1, min(self.batch_packets, int(self.rate_hz / _SLICES_PER_S)))
+        return max(1, min(self.batch_packets, int(self.rate_hz / limits.SEND_SLICES_PER_S)))
 
 
 class Report:
@@ -203,7 +200,9 @@ class Flow:
     async def _read(self) -> bytes:
         read1 = getattr(self._file, "read1", self._file.read)
         try:
-            data: bytes = await trio.to_thread.run_sync(read1, _READ_BYTES, abandon_on_cancel=True)
+            data: bytes = await trio.to_thread.run_sync(
+                read1, limits.INPUT_READ_BYTES, abandon_on_cancel=True
+            )
         except OSError as exc:
             raise RmfError(f"reading failed: {exc.strerror}") from exc
         return data

@@ -10,7 +10,7 @@ It decides what a line means in each format, and names the line that means nothi
     raw     each line is a payload as it stands, without its line end.
 
 Packets are counted from 1, blank lines and the header apart: that count is what `--resume` compares
-with seqs. Bound: one line, or one CSV row, of LINE_BYTES_MAX.
+with seqs. Bound: one line, or one CSV row, of INPUT_LINE_BYTES_MAX.
 """
 
 import base64
@@ -29,8 +29,6 @@ from rmf.errors import RmfError
 __all__ = ["FORMATS", "BadLine", "LineReader", "Packet", "Wanted", "number_or_text"]
 
 FORMATS = ("jsonl", "csv", "raw")
-# JSON may need six bytes for one of CBOR (an escaped control character); longer is a wrong file.
-LINE_BYTES_MAX = 8 * limits.MIB
 
 _ENVELOPE = {"topic", "payload", "ttl_ms", "harvested_at"}
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -84,8 +82,8 @@ class LineReader:
         self._rest = lines.pop()
         for line in lines:
             yield from self._take(line)
-        if len(self._rest) > LINE_BYTES_MAX:
-            raise BadLine(self._lines + 1, f"longer than {LINE_BYTES_MAX} bytes")
+        if len(self._rest) > limits.INPUT_LINE_BYTES_MAX:
+            raise BadLine(self._lines + 1, f"longer than {limits.INPUT_LINE_BYTES_MAX} bytes")
 
     def end(self) -> Iterator[Packet]:
         """Give what an unfinished last line holds. Raises BadLine."""
@@ -142,15 +140,15 @@ class LineReader:
             raise BadLine(number, f"not UTF-8: {exc.reason} at byte {exc.start}") from exc
         self._row_line = self._row_line or number
         self._row += text + "\n"
-        if len(self._row) > LINE_BYTES_MAX:
-            raise BadLine(self._row_line, f"a row of more than {LINE_BYTES_MAX} bytes")
+        if len(self._row) > limits.INPUT_LINE_BYTES_MAX:
+            raise BadLine(self._row_line, f"a row of more than {limits.INPUT_LINE_BYTES_MAX} bytes")
         if self._row.count('"') % 2:
             return None  # a quoted cell goes on in the next line
         row, self._row = self._row, ""
         return self._csv_row(self._row_line, row)
 
     def _csv_row(self, number: int, row: str) -> Parcel | None:
-        csv.field_size_limit(LINE_BYTES_MAX)
+        csv.field_size_limit(limits.INPUT_LINE_BYTES_MAX)
         try:
             cells = next(csv.reader(row.splitlines(keepends=True), strict=True))
         except csv.Error as exc:

@@ -20,8 +20,6 @@ from rmf.errors import ConnectionFailed, ProtocolFault, Refused
 
 __all__ = ["Body", "Node", "Source", "follow", "walk"]
 
-_POLL_S = 0.25  # how often `follow` asks for what is new
-
 Body = dict[str, Any]
 
 
@@ -105,7 +103,7 @@ def follow(source: Source, query: Body, past: int) -> Iterator[Body]:
                 row = _row_of(body)
                 yield body
             if row == seen:
-                time.sleep(_POLL_S)
+                time.sleep(limits.DLQ_POLL_S)
         except (ConnectionFailed, Refused) as exc:
             row = _come_back(source, row, exc)
 

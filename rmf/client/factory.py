@@ -17,7 +17,7 @@ import trio
 from rmf import limits
 from rmf.client.asking import Questions
 from rmf.client.command import parse_addresses
-from rmf.client.link import GOODBYE_S_MAX, Link, Speaker
+from rmf.client.link import Link, Speaker
 from rmf.client.nursery import open_hidden_nursery
 from rmf.client.producing import Batch, Production
 from rmf.client.route import Address, Route
@@ -252,7 +252,7 @@ class Factory:
 
     async def aclose(self) -> None:
         """Say BYE on what is connected, so that an ephemeral name is forgotten at once."""
-        with trio.move_on_after(2 * GOODBYE_S_MAX) as scope:
+        with trio.move_on_after(2 * limits.GOODBYE_S_MAX) as scope:
             scope.shield = True
             for speaker in (self._production, self._questions):
                 if speaker is not None:

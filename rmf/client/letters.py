@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from rmf import limits
 from rmf.client.render import json_block, json_line
 from rmf.core import profile
 from rmf.core.packet import FENCE, PAYLOAD
@@ -34,7 +35,6 @@ Body = dict[str, Any]
 
 _KEYS = ("letter", "reason", "stage", "group", "producer", "topic", "seq", "term", "tick", "slot")
 _FIELDS = ("topic", "seq", "harvested_at", "ttl_ms", "payload", "fence")
-_HEX_BYTES_SHOWN = 256  # of bytes that cannot be opened; JSON has them all
 
 
 class Opened(NamedTuple):
@@ -174,12 +174,12 @@ def _block(value: Any) -> str:
 
 
 def _hex(data: bytes) -> Iterator[str]:
-    for at in range(0, min(len(data), _HEX_BYTES_SHOWN), 16):
+    for at in range(0, min(len(data), limits.HEX_BYTES_SHOWN_MAX), 16):
         row = data[at : at + 16]
         text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
         yield f"  {at:06x}  {row.hex(' '):<47}  {text}"
-    if len(data) > _HEX_BYTES_SHOWN:
-        yield f"  … {len(data) - _HEX_BYTES_SHOWN} bytes more; -o json shows all of them"
+    if len(data) > limits.HEX_BYTES_SHOWN_MAX:
+        yield f"  … {len(data) - limits.HEX_BYTES_SHOWN_MAX} bytes more; -o json shows all of them"
 
 
 def _traceback(body: Body) -> Iterator[str]:

@@ -24,10 +24,7 @@ from rmf.core import faults
 from rmf.core import messages as m
 from rmf.errors import ConnectionFailed, ProtocolFault, RmfError
 
-__all__ = ["GOODBYE_S_MAX", "Link", "Speaker", "clock_ns"]
-
-SILENCE_S_MAX = limits.PING_S + limits.GET_S_MAX
-GOODBYE_S_MAX = 1.0  # how long leaving waits for the node to close; nothing depends on it
+__all__ = ["Link", "Speaker", "clock_ns"]
 
 
 def clock_ns() -> int:
@@ -249,7 +246,7 @@ class Link:
     async def _read(
         self, stream: trio.SocketStream, connection: Connection, messages: list[m.Message]
     ) -> None:
-        silence_s = SILENCE_S_MAX
+        silence_s = limits.SILENCE_S_MAX
         while True:
             for message in messages:
                 if isinstance(message, m.Goaway):
@@ -298,7 +295,7 @@ class Link:
                     await stream.send_all(b"".join(frames))
                 elif self._goodbye:
                     await stream.send_all(connection.encode(m.Bye()))
-                    self._scope.deadline = trio.current_time() + GOODBYE_S_MAX
+                    self._scope.deadline = trio.current_time() + limits.GOODBYE_S_MAX
                     return
                 else:
                     with trio.move_on_after(min(ping_at - trio.current_time(), self._due_s())):

@@ -28,11 +28,6 @@ from rmf.errors import ProtocolFault, Refused
 
 __all__ = ["ProducerLog", "clip_run"]
 
-# Unacked payloads held for a resend: as many as a node queues. Reached: `has_room` says no.
-UNACKED_BYTES_MAX = limits.INGEST_QUEUE_BYTES_MAX
-# A refused producer waits so long for the answers to what is in flight; then it is `stuck`.
-SETTLE_NS_MAX = int(limits.GET_S_MAX * limits.SECOND)
-FRAMES_AT_ONCE = 4  # encoded before others run: a resend may be a whole window
 _ROW_HEADS_BYTES_MAX = 64  # the heads of a row's fields and its integers, at their longest
 
 
@@ -82,7 +77,7 @@ class ProducerLog:
     def has_room(self) -> bool:
         """Return whether more packets are welcome: less than a full frame waits to be sent."""
         waiting = self.last_seq + 1 - self._next
-        return waiting < self._frame_packets and self._unacked_bytes < UNACKED_BYTES_MAX
+        return waiting < self._frame_packets and self._unacked_bytes < limits.UNACKED_BYTES_MAX
 
     def add(self, rows: list[list[Any]], now_ns: int) -> int:
         """Number these packets and keep them; return the first seq.
@@ -158,7 +153,7 @@ class ProducerLog:
         if not self._open or not self._may_go_on(now_ns):
             return []
         made: list[bytes] = []
-        while len(self._in_flight) < self._window and len(made) < FRAMES_AT_ONCE:
+        while len(self._in_flight) < self._window and len(made) < limits.FRAMES_AT_ONCE:
             rows = self._rows(now_ns)
             if not rows:
                 break
@@ -173,13 +168,13 @@ class ProducerLog:
         """Return when `frames` or `stuck` may answer differently by the passing of time alone."""
         if self._refused_ns is None:
             return None
-        return self._refused_ns + SETTLE_NS_MAX if self._in_flight else self._retry_ns
+        return self._refused_ns + limits.SETTLE_NS_MAX if self._in_flight else self._retry_ns
 
     def stuck(self, now_ns: int) -> bool:
         """Return whether the node leaves frames behind a refusal unanswered: connect anew."""
         if self._refused_ns is None or not self._in_flight:
             return False
-        return now_ns >= self._refused_ns + SETTLE_NS_MAX
+        return now_ns >= self._refused_ns + limits.SETTLE_NS_MAX
 
     def _may_go_on(self, now_ns: int) -> bool:
         if self._refused_ns is None:

@@ -32,7 +32,6 @@ __all__ = ["json_block", "json_line", "to_json"]
 # Nothing that RMF decodes is deeper than FRAME_DEPTH_MAX; twice that leaves room for what wraps it
 # and keeps the recursion of this file and of the JSON encoder far from Python's own bound.
 _DEPTH_MAX = 2 * limits.FRAME_DEPTH_MAX
-_INT_BITS_MAX = 2048  # 617 digits: below the least bound that sys.set_int_max_str_digits takes
 
 
 def to_json(value: Any) -> Any:
@@ -65,7 +64,7 @@ def _render(value: Any, depth: int) -> Any:
     if kind is str:
         return value if _is_unicode(value) else {"$text": _wtf8(value)}
     if kind is int:
-        return value if value.bit_length() <= _INT_BITS_MAX else {"$int": hex(value)}
+        return value if value.bit_length() <= limits.JSON_INTEGER_BITS_MAX else {"$int": hex(value)}
     if kind is float:
         return value if math.isfinite(value) else {"$float": str(value)}
     if value is None or kind is bool:

@@ -15,9 +15,6 @@ __all__ = ["Address", "Route", "address_text"]
 
 Address = tuple[str, int]
 
-# Named by nodes and not yet forgotten; beyond: the one tried least recently goes.
-_ADDRESSES_MAX = 64
-
 
 class Route:
     """The addresses known, the next one first. `configured` ones are never forgotten."""
@@ -57,7 +54,7 @@ class Route:
             if address in self._queue:
                 self._queue.remove(address)
             self._queue.appendleft(address)
-        while len(self._queue) > _ADDRESSES_MAX:
+        while len(self._queue) > limits.ADDRESSES_MAX:
             self._queue.remove(next(x for x in reversed(self._queue) if x not in self._configured))
         return found
 

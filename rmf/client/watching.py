@@ -23,8 +23,6 @@ from rmf.errors import RmfError, UsageError
 __all__ = ["Watching", "merged", "subscription"]
 
 _NUMBER = 1  # of the one subscription on the connection
-# Ticks an every-tick user may lag behind the reading; reached: reading stops, the node waits.
-EVERY_TICK_WAITING_MAX = limits.EVERY_TICK_BATCH_ENTRIES // 16
 
 
 def subscription(
@@ -78,7 +76,7 @@ class Watching:
         self._subscribed = False
         self._gap: str | None = None
         self._failure: RmfError | None = None
-        size = EVERY_TICK_WAITING_MAX if subscribe.options.get("every_tick") else 0
+        size = limits.EVERY_TICK_WAITING_TICKS_MAX if subscribe.options.get("every_tick") else 0
         self._every, self._every_out = trio.open_memory_channel[Snapshot](size)
         self._lossless = size > 0
         self._newest: Snapshot | None = None

@@ -24,7 +24,6 @@ from rmf.floor.history import Gone, History, TurnCursor
 __all__ = ["Feeder", "Picture"]
 
 _EMPTY = b"\x80"
-_CACHED_DELTAS = 64  # encodings kept; a display more than that behind gets its own
 
 
 class Picture:
@@ -62,7 +61,7 @@ class Picture:
             delta = self.feed.delta(self.feed.selector(filters), since)
             found = (-1, []) if delta is None else (delta.ticks, list(_chunks(delta)))
             self._encoded[key] = found
-            if len(self._encoded) > _CACHED_DELTAS:
+            if len(self._encoded) > limits.DELTAS_CACHED:
                 self._encoded.popitem(last=False)
         return found
 

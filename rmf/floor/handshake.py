@@ -37,7 +37,7 @@ class Strangers:
     def note(self, peer: str, code: str, data: bytes) -> None:
         """Count a fault and keep the first bytes of what was sent."""
         self.counts[code] += 1
-        self.last.append((peer, code, data[:64]))
+        self.last.append((peer, code, data[: limits.STRANGER_BYTES_KEPT]))
 
 
 def guest_of(hello: m.Message, cluster: bytes) -> Guest:

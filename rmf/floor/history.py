@@ -35,7 +35,7 @@ class History:
         self._directories = directories
         self._cluster = cluster
         self._facts = facts
-        self._limiter = trio.CapacityLimiter(4)
+        self._limiter = trio.CapacityLimiter(limits.HISTORY_THREADS_MAX)
 
     def cursor(self, since_tick: int, after_index: int = 0) -> "TurnCursor":
         """Return a cursor over the Ticks after `since_tick`, to be closed; whoever knows the index

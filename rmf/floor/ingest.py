@@ -174,7 +174,7 @@ async def _say_internal(stream: trio.SocketStream) -> None:
 
 
 async def _last_words(stream: trio.SocketStream, data: bytes) -> None:
-    with trio.move_on_after(1):
+    with trio.move_on_after(limits.GOODBYE_S_MAX):
         try:
             await stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):

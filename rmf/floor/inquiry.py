@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
 from rmf.errors import ProtocolFault, RmfError
@@ -20,15 +21,13 @@ from rmf.storage.dlq_reader import DlqReader
 
 __all__ = ["Inquiry"]
 
-_BODIES_A_SLICE = 8
-
 
 class Inquiry:
     """Answers QUERYs out of the DLQ at `path`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._limiter = trio.CapacityLimiter(2)
+        self._limiter = trio.CapacityLimiter(limits.QUERY_THREADS_MAX)
 
     async def __call__(self, query: m.Query, pages: trio.MemorySendChannel[bytes]) -> None:
         """Send ITEMs and one END into `pages`, which is closed afterwards."""
@@ -60,4 +59,4 @@ class Inquiry:
 
 def _take(bodies: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the next few bodies: each may be as large as a frame, so memory stays bounded."""
-    return list(islice(bodies, _BODIES_A_SLICE))
+    return list(islice(bodies, limits.QUERY_BODIES_A_SLICE))

@@ -23,9 +23,6 @@ from rmf import limits
 
 __all__ = ["Format", "Level", "Log", "configure", "flush", "note"]
 
-LOG_REPEAT_S = 10.0  # identical facts within this time are counted, not written
-LOG_DISTINCT_MAX = 256  # facts being counted at a time; beyond: the oldest count is told and ends
-LOG_TEXT_CHARACTERS_MAX = 500  # of one value; beyond: cut, and marked
 LOG_LINE_BYTES_MAX = select.PIPE_BUF  # what a writable pipe takes without making anybody wait
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -78,7 +75,7 @@ class Log:
             if written_ns is not None:
                 self._counts[fact] = (written_ns, count + 1)
                 return
-            if len(self._counts) >= LOG_DISTINCT_MAX:
+            if len(self._counts) >= limits.LOG_DISTINCT_MAX:
                 self._tell_oldest(now_ns)
             self._counts[fact] = (now_ns, 0)
             self._write(now_ns, fact, 0)
@@ -94,7 +91,7 @@ class Log:
         """End the counts whose time is up; a wall clock that was set back ends them, too."""
         while self._counts:
             written_ns, _ = next(iter(self._counts.values()))
-            if 0 <= now_ns - written_ns < LOG_REPEAT_S * limits.SECOND:
+            if 0 <= now_ns - written_ns < limits.LOG_REPEAT_S * limits.SECOND:
                 return
             self._tell_oldest(now_ns)
 
@@ -165,9 +162,9 @@ def _shown(value: object) -> _Shown:
     """Return what a log may show of a value: exact types only, foreign code is never run."""
     kind = type(value)
     if isinstance(value, str) and kind is str:
-        if len(value) <= LOG_TEXT_CHARACTERS_MAX:
+        if len(value) <= limits.LOG_TEXT_CHARACTERS_MAX:
             return value
-        return f"{value[:LOG_TEXT_CHARACTERS_MAX]}... ({len(value)} characters)"
+        return f"{value[: limits.LOG_TEXT_CHARACTERS_MAX]}... ({len(value)} characters)"
     if isinstance(value, bytes) and kind is bytes:
         return f"<{len(value)} bytes>"
     if isinstance(value, int) and kind is int and not -(2**63) <= value < 2**64:

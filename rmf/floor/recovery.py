@@ -11,6 +11,7 @@ from collections.abc import Callable
 import attrs
 import cbor2
 
+from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.clock import TickClock
 from rmf.core.entry import decode_entry
@@ -28,8 +29,6 @@ from rmf.storage.restore import restore
 from rmf.storage.scan import LedgerScan
 
 __all__ = ["Recovered", "recover"]
-
-_LETTERS_A_TIME = 1000
 
 
 @attrs.frozen
@@ -184,7 +183,7 @@ class _Reader:
         self.term = max(self.term, record.term)
         if record.index > self._store.cursor:
             self._letters += letters_of(entry, before, record.term, self._directory.node)
-            if len(self._letters) >= _LETTERS_A_TIME:
+            if len(self._letters) >= limits.RECOVERY_LETTERS_A_TIME:
                 self._store_letters()
         self.bridge = None
         if record.boot_id == self._boot_id:

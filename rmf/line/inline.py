@@ -31,12 +31,6 @@ from rmf.line.view import CellView, Packet, WorldView
 
 __all__ = ["Inline"]
 
-# What one batch may bring back, in bytes of changes and evidence: the Entry holds the packets too.
-BATCH_BYTES_MAX = limits.ENTRY_BYTES_MAX // 2
-OUTCOME_HEADS_BYTES_MAX = 64  # slot, reason, stage and the heads of the evidence's texts
-FILTERS_SHOWN_MAX = 8
-CHAIN_MAX = 1000  # exceptions of one chain or group that are looked at
-
 _ALONE: Final = object()  # stands for a payload that has to be decoded alone
 
 
@@ -66,7 +60,7 @@ class _Bench:
         self._batch = batch
         self._world = world
         self._changes = changes
-        self._room_bytes = BATCH_BYTES_MAX
+        self._room_bytes = limits.BATCH_BYTES_MAX
 
     def run(self) -> int:
         """Run slot by slot; return the slot up to which (exclusive) everything is done.
@@ -144,11 +138,11 @@ class _Bench:
     def _bag(self, slot: int, reason: str, evidence: Evidence) -> None:
         self.outcomes.append(Outcome(slot, reason, "line", evidence))
         size = sum(len(text.encode()) for text in evidence)
-        self._room_bytes -= size + OUTCOME_HEADS_BYTES_MAX
+        self._room_bytes -= size + limits.OUTCOME_HEADS_BYTES_MAX
 
     def _unwanted(self, kind: str, filters: Sequence[str]) -> Evidence:
-        shown = ", ".join(filters[:FILTERS_SHOWN_MAX]) or "none"
-        more = len(filters) - FILTERS_SHOWN_MAX
+        shown = ", ".join(filters[: limits.FILTERS_SHOWN_MAX]) or "none"
+        more = len(filters) - limits.FILTERS_SHOWN_MAX
         rest = f" and {more} more" if more > 0 else ""
         text = (
             f"line {self._line.name!r} has no handler for this topic; @line.{kind}: {shown}{rest}"
@@ -203,7 +197,7 @@ def _sealed(exc: BaseException) -> Evidence:
     _traceback.__set__(exc, raised_at.tb_next if raised_at is not None else None)
     evidence = evidence_of(exc)
     waiting, seen = [exc], {id(exc)}
-    while waiting and len(seen) < CHAIN_MAX:
+    while waiting and len(seen) < limits.CHAIN_EXCEPTIONS_MAX:
         one = waiting.pop()
         _traceback.__set__(one, None)
         linked = [link.__get__(one) for link in _links]

@@ -23,7 +23,6 @@ __all__ = ["Handler", "Line"]
 
 # As the maker of cells a line's name stands behind "line:", where a producer's name stands else.
 LINE_NAME_BYTES_MAX = limits.PRODUCER_NAME_BYTES_MAX - len("line:")
-VERSION_MAX = 2**31 - 1
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -211,11 +210,11 @@ def _checked_name(name: Any) -> str:
 def _checked_version(version: Any) -> int:
     if type(version) is str and version.isascii() and version.isdecimal() and len(version) <= 10:
         version = int(version)
-    if type(version) is not int or not 1 <= version <= VERSION_MAX:
+    if type(version) is not int or not 1 <= version <= limits.LINE_VERSION_MAX:
         found = repr(version[:40]) if type(version) is str else type_name(version)
         raise LineError(
-            f"a line's version is a whole number from 1 to {VERSION_MAX}, found {found}:"
-            " it goes up with each change of the line"
+            f"a line's version is a whole number from 1 to {limits.LINE_VERSION_MAX}, found"
+            f" {found}: it goes up with each change of the line"
         )
     return version
 

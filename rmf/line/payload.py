@@ -29,7 +29,6 @@ __all__ = ["PayloadInvalid", "decode_all", "decode_alone"]
 _DEPTH_MAX = limits.VALUE_DEPTH_MAX  # what a cell may hold, a packet may bring
 _SENTINEL = os.urandom(16)
 _SEPARATOR = b"\x50" + _SENTINEL
-_FAULT_BYTES_MAX = 512  # of text taken over from cbor2
 _DECODE_ERRORS = (cbor2.CBORError, ValueError, RecursionError)
 
 
@@ -74,7 +73,7 @@ def decode_alone(payload: bytes) -> Any:
             payload, max_depth=_DEPTH_MAX, allow_duplicate_keys=False, semantic_decoders=NO_TAGS
         )
     except _DECODE_ERRORS as exc:
-        text = clip(str(exc), _FAULT_BYTES_MAX)
+        text = clip(str(exc), limits.DECODER_TEXT_BYTES_MAX)
         raise PayloadInvalid(f"payload: {text}") from None
 
 

@@ -32,7 +32,6 @@ __all__ = ["Structure", "structure_for"]
 
 Structure = Callable[[Any], Any]
 _Hook = Callable[[Any, Any], Any]
-_FAULTS_SHOWN_MAX = 8  # of one payload, in its reason
 
 
 class _Wrong(Exception):
@@ -65,8 +64,8 @@ def _reason(slow_hook: _Hook, payload: Any, declared: Any, first: BaseException)
     except BaseException as exc:  # noqa: BLE001, ASYNC103 as above
         first = exc
     faults = cattrs.transform_error(first, format_exception=_words)
-    shown = "; ".join(faults[:_FAULTS_SHOWN_MAX])
-    more = len(faults) - _FAULTS_SHOWN_MAX
+    shown = "; ".join(faults[: limits.FAULTS_SHOWN_MAX])
+    more = len(faults) - limits.FAULTS_SHOWN_MAX
     text = f"{shown}; and {more} more" if more > 0 else shown
     return clip(text, limits.EVIDENCE_TEXT_BYTES_MAX)
 

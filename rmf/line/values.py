@@ -257,7 +257,8 @@ def encode_key(key: Any) -> bytes:
 
 
 def _shown(key: str) -> str:
-    return ascii(key if len(key) <= 64 else key[:64] + "…")
+    most = limits.TEXT_CHARACTERS_SHOWN_MAX
+    return ascii(key if len(key) <= most else key[:most] + "…")
 
 
 # The descriptor itself: a metaclass can lie about `__name__`, or raise.

@@ -57,8 +57,7 @@ _HEADER, _SLICE, _FOOTER = range(3)
 _FRAME_BYTES_MAX = 2**32 - 1  # a head holds whole tables; the file's own size is the bound
 _CELL_FIELDS = 8
 _DIGEST_BYTES = 32
-_SLICE_BYTES = 1 * limits.MIB  # values in a slice; reached: the slice ends, another begins
-_SYNC_BYTES = 1 * limits.MIB  # written before the disk is asked to take it: no flood at the end
+_SLICE_BYTES = limits.CHECKPOINT_SLICE_BYTES
 
 
 class CheckpointWriter:
@@ -130,7 +129,7 @@ class CheckpointWriter:
             with failing_disk("writing", self._tmp):
                 write_whole(self._fd, frame, self._offset)
                 self._offset += len(frame)
-                if self._offset - self._synced > _SYNC_BYTES:
+                if self._offset - self._synced > limits.CHECKPOINT_SYNC_BYTES:
                     os.fdatasync(self._fd)
                     self._synced = self._offset
         except StorageError:

@@ -21,7 +21,6 @@ from rmf import limits
 from rmf.core.record import ENTRY, Record, record_of
 from rmf.errors import LedgerDamaged
 from rmf.storage.framing import FrameFault, FrameReader
-from rmf.storage.records import VOID_ENTRIES_MAX
 from rmf.storage.segments import (
     damaged,
     first_serial_of,
@@ -32,10 +31,6 @@ from rmf.storage.segments import (
 )
 
 __all__ = ["EntryCursor", "oldest_index"]
-
-# What one read returns at most, unless a single Entry is longer.
-READ_BYTES_MAX = 8 * limits.MIB
-_READ_BYTES = 64 * limits.KIB  # one read from a file: small, for most reads are at the live end
 
 
 @attrs.frozen(eq=False)
@@ -88,14 +83,14 @@ class EntryCursor:
         self._ahead: deque[_Place] = deque()
 
     def read(self, through_index: int, limit: int) -> list[Record]:
-        """Return the next Entries, at most `limit` of them and about READ_BYTES_MAX bytes, none
-        above `through_index`: the caller knows that this ledger holds that one, committed."""
+        """Return the next Entries, at most `limit` of them and about CURSOR_READ_BYTES_MAX bytes,
+        none above `through_index`: the caller knows that this ledger holds that one, committed."""
         # What is given out leaves VOID_ENTRIES_MAX looked at behind it, or the end.
-        self._look_ahead(limit + VOID_ENTRIES_MAX)
+        self._look_ahead(limit + limits.VOID_ENTRIES_MAX)
         if self._fault is not None and self._seen < through_index:
             raise self._fault
         records: list[Record] = []
-        room = READ_BYTES_MAX
+        room = limits.CURSOR_READ_BYTES_MAX
         while self._ahead and len(records) < limit and room > 0:
             if self._ahead[0].index > through_index:
                 break
@@ -212,7 +207,9 @@ class EntryCursor:
         if file is None:
             return
         segment = _Segment(
-            path, file, FrameReader(file.fileno(), limits.RECORD_BYTES_MAX, _READ_BYTES)
+            path,
+            file,
+            FrameReader(file.fileno(), limits.RECORD_BYTES_MAX, limits.CURSOR_FILE_READ_BYTES),
         )
         self._open.append(segment)
         header = read_header(file.fileno(), path)

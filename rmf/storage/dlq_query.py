@@ -145,4 +145,5 @@ def _check(subject: str, args: Args, allowed: dict[str, _Check], required: tuple
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 64 else text[:64] + "…")
+    most = limits.TEXT_CHARACTERS_SHOWN_MAX
+    return repr(text if len(text) <= most else text[:most] + "…")

@@ -163,7 +163,7 @@ def _refuse_empty(path: Path, meta: dict[str, Any]) -> None:
         raise StorageError(f"{path}: an empty file; expected the DLQ of a node")
 
 
-_matcher = lru_cache(16)(topics.matcher)  # one pattern a query, thousands of topics
+_matcher = lru_cache(limits.PATTERNS_CACHED)(topics.matcher)
 
 
 def _topic_condition(topic: str | None) -> str:

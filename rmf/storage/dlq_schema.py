@@ -16,6 +16,7 @@ from typing import Any
 
 import apsw
 
+from rmf import limits
 from rmf.errors import DiskFailed, StorageError
 
 __all__ = [
@@ -33,8 +34,6 @@ __all__ = [
 
 DLQ_FILE = "dlq.sqlite"  # its name in a data directory
 SCHEMA_VERSION = 1
-# A person may hold the file's lock with a shell of their own; longer than this is an error.
-_LOCK_WAIT_S_MAX = 5.0
 
 # The columns of `letters` that follow `row`, in the order in which dlq_store writes them.
 LETTER_COLUMNS = (
@@ -157,7 +156,7 @@ def open_writing(path: Path) -> apsw.Connection:
     """Return the one writing connection to an existing file: WAL, every commit fsynced."""
     with failures(path):
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-        db.set_busy_timeout(int(_LOCK_WAIT_S_MAX * 1000))
+        db.set_busy_timeout(int(limits.DLQ_LOCK_WAIT_S_MAX * 1000))
         mode = db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")
         if mode != "wal":
@@ -201,7 +200,7 @@ def _probed(path: Path, options: str) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     db = apsw.Connection(path.absolute().as_uri() + options, flags=flags)
     try:
-        db.set_busy_timeout(int(_LOCK_WAIT_S_MAX * 1000))
+        db.set_busy_timeout(int(limits.DLQ_LOCK_WAIT_S_MAX * 1000))
         db.execute("SELECT 1 FROM sqlite_schema").fetchall()  # opening alone touches nothing
     except apsw.Error:
         db.close()

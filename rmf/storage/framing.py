@@ -19,7 +19,6 @@ __all__ = ["HEAD_BYTES", "FrameFault", "FrameReader", "data_end", "frame_of"]
 
 _HEAD = Struct(">II")
 HEAD_BYTES: Final = _HEAD.size
-_READ_BYTES = 1 * limits.MIB  # one read from a file; a longer frame is read by itself
 
 
 class FrameFault(ValueError):
@@ -41,7 +40,9 @@ class FrameReader:
     what it has read: against a file that is still being written, `forget` makes it look again.
     """
 
-    def __init__(self, fd: int, body_bytes_max: int, read_bytes: int = _READ_BYTES) -> None:
+    def __init__(
+        self, fd: int, body_bytes_max: int, read_bytes: int = limits.FILE_READ_BYTES
+    ) -> None:
         self.end = 0
         self._fd = fd
         self._body_bytes_max = body_bytes_max
@@ -89,7 +90,7 @@ class FrameReader:
 def data_end(fd: int, offset: int) -> int:
     """Return the offset behind the last byte from `offset` on that is not zero, else `offset`."""
     end = offset
-    while chunk := os.pread(fd, _READ_BYTES, offset):
+    while chunk := os.pread(fd, limits.FILE_READ_BYTES, offset):
         used = len(chunk.rstrip(b"\0"))
         if used:
             end = offset + used

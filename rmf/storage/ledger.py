@@ -32,7 +32,7 @@ from rmf.storage.files import (
     write_whole,
     write_zeros,
 )
-from rmf.storage.records import VOID_ENTRIES_MAX, record_frame
+from rmf.storage.records import record_frame
 from rmf.storage.scan import LedgerScan, Tail
 from rmf.storage.segments import Base, fill_segment, place_segment
 
@@ -182,7 +182,7 @@ class LedgerWriter:
         for draft in drafts:
             serial += 1
             if draft.kind == ENTRY:
-                assert max(0, index - VOID_ENTRIES_MAX) < draft.index <= index + 1
+                assert max(0, index - limits.VOID_ENTRIES_MAX) < draft.index <= index + 1
                 place = Base(serial, draft.index, draft.term, draft.chain)
                 index = draft.index
             assert (draft.index, draft.chain) == (index, place.chain)

@@ -22,13 +22,9 @@ from rmf.core.record import ENTRY, HARD, SEAL, Record, chain_of, record_of
 from rmf.storage.framing import HEAD_BYTES, FrameFault, FrameReader, frame_of
 from rmf.storage.segments import Base
 
-__all__ = ["KINDS", "VOID_ENTRIES_MAX", "Lineage", "durable_behind", "record_frame"]
+__all__ = ["KINDS", "Lineage", "durable_behind", "record_frame"]
 
-# How many Entries one Entry may void. A reign has ENTRIES_IN_FLIGHT uncommitted at most, so this
-# is hundreds of reigns in a row that commit nothing.
-VOID_ENTRIES_MAX: Final = 1024
 KINDS: Final = frozenset({ENTRY, HARD, SEAL})
-_SEARCH_BYTES = 1 * limits.MIB
 
 
 def record_frame(record: Record) -> bytes:
@@ -112,8 +108,8 @@ class Lineage:
         del self._chains[record.index - self._first :]
         self._chains.append(record.chain)
         self.index, self.term = record.index, record.term
-        if len(self._chains) > 2 * VOID_ENTRIES_MAX:
-            dropped = len(self._chains) - VOID_ENTRIES_MAX - 1
+        if len(self._chains) > 2 * limits.VOID_ENTRIES_MAX:
+            dropped = len(self._chains) - limits.VOID_ENTRIES_MAX - 1
             del self._chains[:dropped]
             self._first += dropped
 
@@ -128,7 +124,7 @@ def durable_behind(fd: int, offset: int, cluster: bytes, serial: int) -> int:
     mark = b"\x8a" + _bytes_head(len(cluster)) + cluster
     reader = FrameReader(fd, limits.RECORD_BYTES_MAX, 4 * limits.KIB)
     highest = 0
-    while chunk := os.pread(fd, _SEARCH_BYTES, offset):
+    while chunk := os.pread(fd, limits.FILE_READ_BYTES, offset):
         at = chunk.find(mark)
         while at >= 0:
             record = _record_at(reader, offset + at - HEAD_BYTES)

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
+from rmf import limits
 from rmf.core.record import ENTRY, Record
 from rmf.errors import StorageError
-from rmf.storage.records import VOID_ENTRIES_MAX
 from rmf.storage.scan import Cut, LedgerScan
 
 __all__ = ["Survey", "holding", "survey"]
@@ -39,7 +39,7 @@ def survey(scan: LedgerScan) -> Survey:
     end_serial = 0
     void: set[int] = set()
     fault: StorageError | None = None
-    living: deque[tuple[int, int]] = deque(maxlen=VOID_ENTRIES_MAX + 1)
+    living: deque[tuple[int, int]] = deque(maxlen=limits.VOID_ENTRIES_MAX + 1)
     try:
         for record in scan:
             end_serial = record.serial

@@ -8,7 +8,6 @@ from trio.testing import MockClock
 
 import rmf
 from rmf import limits
-from rmf.client.link import SILENCE_S_MAX
 from rmf.core import messages as m
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused
 from tests.client.trio_node import Peer, nodes, producing
@@ -98,7 +97,7 @@ async def test_a_node_that_falls_silent_is_left(jumping_clock: MockClock) -> Non
         nodes([silent, second]) as [address],
         rmf.connect(address, producer="p", say=said.append) as factory,
     ):
-        await trio.sleep(SILENCE_S_MAX + 3)
+        await trio.sleep(limits.SILENCE_S_MAX + 3)
         assert factory.epoch == 2
     assert "nothing came from the node for 25 s" in said[0]
 

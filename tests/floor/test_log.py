@@ -87,7 +87,7 @@ def test_identical_facts_become_one_line_and_a_count() -> None:
         written.note("warning", "refused", peer="a")
         wall.move(1)
     written.note("warning", "refused", peer="b")
-    wall.move(log.LOG_REPEAT_S)
+    wall.move(limits.LOG_REPEAT_S)
     written.note("info", "other")
     found = [(row["event"], row.get("peer"), row.get("repeated")) for row in rows(stream)]
     assert found == [
@@ -101,7 +101,7 @@ def test_identical_facts_become_one_line_and_a_count() -> None:
 def test_a_fact_that_comes_again_after_its_time_is_a_line_again() -> None:
     written, stream, wall = make()
     written.note("info", "ready")
-    wall.move(log.LOG_REPEAT_S)
+    wall.move(limits.LOG_REPEAT_S)
     written.note("info", "ready")
     assert [row.get("repeated") for row in rows(stream)] == [None, None]
 
@@ -127,11 +127,11 @@ def test_what_is_counted_is_bounded_and_no_count_is_forgotten() -> None:
     written, stream, _ = make()
     written.note("info", "first")
     written.note("info", "first")
-    for i in range(log.LOG_DISTINCT_MAX):
+    for i in range(limits.LOG_DISTINCT_MAX):
         written.note("info", "many", i=i)
     found = [row.get("repeated") for row in rows(stream) if row["event"] == "first"]
     assert found == [None, 1]
-    assert len(rows(stream)) == log.LOG_DISTINCT_MAX + 2
+    assert len(rows(stream)) == limits.LOG_DISTINCT_MAX + 2
 
 
 def test_bytes_are_never_shown_and_foreign_values_never_asked() -> None:
@@ -165,7 +165,7 @@ def test_long_texts_are_cut_and_a_line_stays_whole_json() -> None:
     written.note("info", "long", text="x" * 5000)
     written.note("info", "longer", **{f"field_{i}": "ä" * 400 for i in range(20)})
     first, second = rows(stream)
-    assert first["text"] == f"{'x' * log.LOG_TEXT_CHARACTERS_MAX}... (5000 characters)"
+    assert first["text"] == f"{'x' * limits.LOG_TEXT_CHARACTERS_MAX}... (5000 characters)"
     assert set(second) == {"at", "level", "event", "cut"}
     assert all(len(line) < log.LOG_LINE_BYTES_MAX for line in stream.getvalue().splitlines())
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from rmf import limits
 from rmf.errors import ForeignDirectory, LedgerDamaged
-from rmf.storage.cursor import READ_BYTES_MAX, EntryCursor, oldest_index
+from rmf.storage.cursor import EntryCursor, oldest_index
 from rmf.storage.files import move_durably
-from rmf.storage.records import VOID_ENTRIES_MAX, record_frame
+from rmf.storage.records import record_frame
 from tests.storage.ledger_kit import Ledger, ledger_in
 
 ALL = 10**9
@@ -98,12 +99,12 @@ def test_a_voided_entry_is_not_given(ledger: Ledger) -> None:
 
 
 def test_the_last_entries_wait_until_nothing_can_void_them(ledger: Ledger, reader: Reader) -> None:
-    ledger.entries(*bodies(VOID_ENTRIES_MAX + 50))
+    ledger.entries(*bodies(limits.VOID_ENTRIES_MAX + 50))
     assert reader.read(limit=10) == bodies(10)
-    ledger.drafts.void_after(VOID_ENTRIES_MAX)
+    ledger.drafts.void_after(limits.VOID_ENTRIES_MAX)
     ledger.entries(b"new")
-    read = reader.read(limit=VOID_ENTRIES_MAX)
-    assert read == [*bodies(VOID_ENTRIES_MAX - 10, 11), b"new"]
+    read = reader.read(limit=limits.VOID_ENTRIES_MAX)
+    assert read == [*bodies(limits.VOID_ENTRIES_MAX - 10, 11), b"new"]
 
 
 def test_an_entry_that_was_given_out_cannot_be_voided(ledger: Ledger, reader: Reader) -> None:
@@ -116,8 +117,8 @@ def test_an_entry_that_was_given_out_cannot_be_voided(ledger: Ledger, reader: Re
 
 
 def test_one_read_is_bounded_in_bytes(tmp_path: Path) -> None:
-    with ledger_in(tmp_path / "n1", READ_BYTES_MAX * 2) as ledger:
-        ledger.entries(*[b"x" * (READ_BYTES_MAX // 4)] * 6)
+    with ledger_in(tmp_path / "n1", limits.CURSOR_READ_BYTES_MAX * 2) as ledger:
+        ledger.entries(*[b"x" * (limits.CURSOR_READ_BYTES_MAX // 4)] * 6)
         reader = Reader(ledger)
         assert len(reader.read()) == 4
         assert len(reader.read()) == 2

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rmf import limits
 from rmf.core.effects import RecordDraft
 from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, SEAL, Record
 from rmf.errors import DiskFailed, LedgerDamaged
 from rmf.storage.files import move_durably
-from rmf.storage.records import VOID_ENTRIES_MAX, record_frame
+from rmf.storage.records import record_frame
 from tests.storage.ledger_kit import (
     BOOT_ID,
     BOOT_NS,
@@ -139,18 +140,18 @@ def test_a_later_entry_with_a_lower_index_voids_the_higher_ones(ledger: Ledger) 
 
 
 def test_a_void_deeper_than_readers_can_follow_is_our_bug(ledger: Ledger) -> None:
-    ledger.entries(*[b""] * (VOID_ENTRIES_MAX + 2))
+    ledger.entries(*[b""] * (limits.VOID_ENTRIES_MAX + 2))
     ledger.drafts.void_after(1)
     with pytest.raises(AssertionError):
         ledger.entries(b"too deep")
-    assert len(ledger.records()) == VOID_ENTRIES_MAX + 2
+    assert len(ledger.records()) == limits.VOID_ENTRIES_MAX + 2
 
 
 def test_the_deepest_void_is_read_back(ledger: Ledger) -> None:
     ledger.entries(*[b""] * 3000)
-    ledger.drafts.void_after(3000 - VOID_ENTRIES_MAX)
+    ledger.drafts.void_after(3000 - limits.VOID_ENTRIES_MAX)
     ledger.entries(b"deep")
-    assert ledger.records()[-1].index == 3001 - VOID_ENTRIES_MAX
+    assert ledger.records()[-1].index == 3001 - limits.VOID_ENTRIES_MAX
 
 
 def test_a_disk_that_failed_once_is_never_written_again(ledger: Ledger) -> None:

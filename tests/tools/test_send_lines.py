@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rmf import limits
 from rmf.client.values import Parcel, Raw
-from tools import send_lines
 from tools.send_lines import BadLine, LineReader, Packet, Wanted, number_or_text
 
 WANTED = Wanted("t", 5000, None)
@@ -94,7 +94,7 @@ def test_a_payload_without_a_topic_is_named() -> None:
 def test_a_line_without_end_is_not_kept_in_memory() -> None:
     reader = LineReader("raw", WANTED)
     with pytest.raises(BadLine, match="longer than"):
-        list(reader.feed(b"x" * (send_lines.LINE_BYTES_MAX + 1)))
+        list(reader.feed(b"x" * (limits.INPUT_LINE_BYTES_MAX + 1)))
 
 
 # --- csv ----------------------------------------------------------------------------------
