@@ -190,6 +190,17 @@ def letters_in(data: Path, reason: str | None = None) -> list[Letter]:
         reader.close()
 
 
+def segments(data: Path) -> list[Path]:
+    """The segments of the living ledger, oldest first."""
+    return sorted((data / "ledger").glob("*.seg"))
+
+
+def lose_dlq(data: Path) -> None:
+    """Remove the DLQ of a node that does not run."""
+    for path in data.glob("dlq.sqlite*"):
+        path.unlink()
+
+
 class Bystander:
     """A producer that sends packet after packet and takes each ack; anything else fails."""
 

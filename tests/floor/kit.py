@@ -32,7 +32,7 @@ from rmf.core.raft.solo import Solo
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor import arbiter
 from rmf.floor.connection import Connection, Port
-from rmf.floor.doors import Doors, EdgeLetter, Opened, connection_doors
+from rmf.floor.doors import AnswersEnd, Doors, EdgeLetter, Opened, connection_doors
 from rmf.floor.handshake import Strangers
 from rmf.floor.recovery import Recovered, recover
 from rmf.floor.serve import now
@@ -256,7 +256,7 @@ class Served:
         self.strangers = Strangers()
         self.known = trio.Event()
         self.ended = trio.Event()
-        self.answers: trio.MemorySendChannel[list[m.Message]]
+        self.answers: AnswersEnd | trio.MemorySendChannel[list[m.Message]]
 
     async def welcome(self, producer: str | None = "probe") -> None:
         """Shake hands on both sides."""

@@ -47,6 +47,12 @@ async def word(alone: Bench) -> Any:
         return await alone.doors.events_out.receive()
 
 
+async def begun(alone: Bench) -> None:
+    """Wait until something of a Checkpoint is there."""
+    while not any(alone.directory.checkpoints_path.iterdir()):
+        await trio.lowlevel.checkpoint()
+
+
 def checkpoints(alone: Bench) -> list[Path]:
     return checkpoint.newest(alone.directory.checkpoints_path)
 
