@@ -65,7 +65,8 @@ async def run(
                 one_by_one = len(batch)
                 continue
             _let_go(backlog.pop(0))
-            await _report(doors, store, limiter, _line_letters(batch))
+            with trio.CancelScope(shield=True):  # the core must not go on counting these
+                await _report(doors, store, limiter, _line_letters(batch))
             raise
         del backlog[: len(batch)]
         hands.free()

@@ -105,7 +105,7 @@ async def test_who_is_slow_gets_the_newest_and_is_told_what_was_skipped() -> Non
         rmf.connect(address) as factory,
         factory.watch(mode="delta") as snapshots,
     ):
-        while snapshots.picture.tick != 4:
+        while snapshots.picture.tick != 4:  # noqa: ASYNC110 nothing tells it
             await trio.lowlevel.checkpoint()
         shown = await anext(snapshots)
     assert (shown.kind, shown.tick, shown.skipped) == ("full", 4, 2)

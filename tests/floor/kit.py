@@ -308,7 +308,7 @@ async def served(
             await trio.aclose_forcefully(theirs)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
+        nursery.start_soon(serve)  # noqa: ASYNC113 tests wait for what it does
         yield serving
         nursery.cancel_scope.cancel()
 
