@@ -2,7 +2,9 @@
 
 Sends that can block form no cycle: all of them lead to the arbiter or to a keeper that only reports
 to the arbiter, and the arbiter itself never awaits a send. `DOORS` is the table; `Doors` are the
-channels themselves, opened once by the supervisor and kept while tasks come and go.
+channels themselves, opened once by the supervisor and kept while tasks come and go. Two doors have
+a shorter way while it is free: `ThreadEnd` into the ledger keeper's thread, `AnswersEnd` into a
+socket. Their bounds are the table's; each spares an ack a turn of the scheduler.
 """
 
 import queue
