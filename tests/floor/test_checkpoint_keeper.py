@@ -95,8 +95,7 @@ async def test_what_changes_meanwhile_is_not_in_it_and_no_key_is_lost(tmp_path: 
     with bench(tmp_path) as alone:
         async with keeping(alone):
             alone.doors.checkpoints.send_nowait(wanted(world))
-            while not list(alone.directory.checkpoints_path.iterdir()):  # noqa: ASYNC110 nothing tells it
-                await trio.lowlevel.checkpoint()
+            await begun(alone)
             draft = world.draft()
             for key in keys:  # the next Tick removes everything
                 draft.remove(key)
@@ -137,8 +136,7 @@ async def test_on_the_way_out_nothing_half_written_is_left(tmp_path: Path) -> No
     with bench(tmp_path) as alone:
         async with keeping(alone):
             alone.doors.checkpoints.send_nowait(wanted(world_of(10 * 500)))
-            while not list(alone.directory.checkpoints_path.iterdir()):  # noqa: ASYNC110 nothing tells it
-                await trio.lowlevel.checkpoint()
+            await begun(alone)
         assert list(alone.directory.checkpoints_path.glob("*.tmp")) == []
 
 
