@@ -233,6 +233,8 @@ class Arbiter:
         self.strike = (kind, why)
         self.raft.abdicate()
         effects.append(Note("error", "strike", {"kind": kind, "why": why}))
+        if self._reign is not None:
+            effects += [self._refuse(offer, "strike") for offer in self._reign.unfinished()]
         self._refuse_all("strike", effects)
         self._reign = None
         effects.append(picture_of(self, self.committed, NOTHING))

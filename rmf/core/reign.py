@@ -261,6 +261,12 @@ class Reign:
             done.append(self._in_flight.popleft())
         return done
 
+    def unfinished(self) -> list[ev.Offered]:
+        """Return the offers that were latched and are not committed: their producers must not wait
+        for an answer. If the disk has one all the same, its resend is a duplicate (R33)."""
+        latches = [entry.latched for entry in self._in_flight] + [self._executing]
+        return [offer for latched in latches if latched is not None for offer in latched.offers]
+
     def forget_keys(self, removed: Iterable[str]) -> None:
         """Let the key index drop what a committed Entry removed, unless it was written since."""
         index = self.state.world.index

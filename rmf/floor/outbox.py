@@ -80,11 +80,9 @@ class Outbox:
                         waiting += door.receive_nowait()
                         lists += 1
                 self._learn(waiting)
-                patience.deadline = trio.current_time() + limits.SEND_S_MAX
-                if not await self.say(b"".join(map(codec.encode, waiting))):
+                if not await self.say(b"".join(map(codec.encode, waiting)), patience):
                     break
                 self.queued = max(0, self.queued - lists)
-                patience.deadline = math.inf
         scope.cancel()
 
     async def write_pages(
@@ -108,17 +106,23 @@ class Outbox:
         with trio.move_on_after(limits.SEND_S_MAX):
             await self.say(preface + codec.encode(error))
 
-    async def say(self, data: bytes) -> bool:
-        """Write, for as long as it takes; False if the client is gone."""
+    async def say(self, data: bytes, patience: trio.CancelScope | None = None) -> bool:
+        """Write, for as long as it takes; False if the client is gone. `patience` is a scope around
+        the caller: it gets SEND_S_MAX for the writing, none of it for waiting for the other writer.
+        """
         try:
             self._writing.acquire_nowait()  # mostly free: waiting would cost each ack a pass
         except trio.WouldBlock:
             await self._writing.acquire()
         owed, self._owed = self._owed, b""
+        if patience is not None:
+            patience.deadline = trio.current_time() + limits.SEND_S_MAX
         try:
             await self._stream.send_all(owed + data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         finally:
             self._writing.release()
+        if patience is not None:
+            patience.deadline = math.inf
         return True

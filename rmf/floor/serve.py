@@ -11,10 +11,8 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -25,7 +23,7 @@ from rmf.core import topics
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.clock import TickClock
 from rmf.core.entry import LineId
-from rmf.core.events import Now, StopAsked, Struck
+from rmf.core.events import StopAsked, Struck
 from rmf.core.feed import Feed
 from rmf.core.raft.solo import Solo
 from rmf.core.shelf import Shelf
@@ -46,6 +44,7 @@ from rmf.floor.doors import Doors, EdgeLetter
 from rmf.floor.handshake import Strangers
 from rmf.floor.history import History
 from rmf.floor.inquiry import Inquiry
+from rmf.floor.present import boot_id, now
 from rmf.floor.recovery import Recovered, recover
 from rmf.floor.supervisor import Child, Hands, ReignLost, caught, seal, supervise
 from rmf.line.inline import Inline
@@ -83,20 +82,6 @@ def run(config: "Config", companion: Companion | None = None) -> int:
         log.flush()
 
 
-def now() -> Now:
-    """Return the present: CLOCK_BOOTTIME decides, the wall clock is shown (R6, R7)."""
-    return Now(time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns())
-
-
-def boot_id() -> bytes:
-    """Return the id of this boot of the machine; if it has none, one that bridges nothing."""
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text()
-    except OSError:
-        return os.urandom(16)
-    return bytes.fromhex(text.strip().replace("-", ""))
-
-
 class Node:
     """Everything that outlives a reign: directory, DLQ, line, doors, feed."""
 
@@ -118,6 +103,7 @@ class Node:
         self._stopped = trio.Event()
         self._stored = trio.Event()
         self._stopping = False
+        self._stop_asked = trio.Event()
         self._core: Arbiter | None = None
         self._recovered: Recovered | None = self._recover()
         state = self._recovered.state
@@ -165,6 +151,7 @@ class Node:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals)
+                nursery.start_soon(self._bound_the_stop)
                 for child in self._children():
                     nursery.start_soon(self._supervise, child)
                 with trio.move_on_after(limits.ACCESSION_S_MAX):
@@ -334,6 +321,15 @@ class Node:
             self._stopping = True
             log.note("info", "stopping", signal=signal.Signals(number).name)
             await self._doors.events.send(StopAsked())
+            self._stop_asked.set()
+
+    async def _bound_the_stop(self) -> None:
+        """A stop that a hung disk holds up ends without it (R18): nothing acked is lost."""
+        await self._stop_asked.wait()
+        await trio.sleep(limits.STOP_S_MAX)
+        log.note("error", "stop_overdue", seconds=limits.STOP_S_MAX)
+        log.flush()
+        os._exit(1)
 
     async def _wind_down(self, listening: ingest.Listening) -> None:
         with trio.move_on_after(limits.GOODBYE_S_MAX):

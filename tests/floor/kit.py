@@ -34,8 +34,8 @@ from rmf.floor import arbiter
 from rmf.floor.connection import Connection, Port
 from rmf.floor.doors import AnswersEnd, Doors, EdgeLetter, Opened, connection_doors
 from rmf.floor.handshake import Strangers
+from rmf.floor.present import now
 from rmf.floor.recovery import Recovered, recover
-from rmf.floor.serve import now
 from rmf.floor.supervisor import Child, Hands, supervise
 from rmf.line.inline import Inline
 from rmf.storage.directory import DataDirectory

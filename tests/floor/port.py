@@ -14,7 +14,7 @@ from rmf.floor import ingest
 from rmf.floor.connection import Port
 from rmf.floor.doors import AnswersEnd, Closed, Opened
 from rmf.floor.handshake import Strangers
-from rmf.floor.serve import now
+from rmf.floor.present import now
 from tests.floor.kit import Bench
 from tests.floor.wire import Wire
 from tests.scripted_node import facts

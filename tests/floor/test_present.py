@@ -1,0 +1,13 @@
+"""The clocks of a node: one that only rises, and the name of the boot that it counts from."""
+
+from rmf.floor.present import boot_id, now
+
+
+def test_boot_time_never_goes_back() -> None:
+    times = [now().boot_ns for _ in range(100)]
+    assert times == sorted(times)
+
+
+def test_a_boot_has_one_name() -> None:
+    assert len(boot_id()) == 16
+    assert boot_id() == boot_id()
