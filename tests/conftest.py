@@ -1,10 +1,18 @@
-"""What all tests share: the switch for those that take minutes."""
+"""What all tests share: the switch for those that take minutes, and signals that arrive."""
+
+import signal
 
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT. A shell that starts the tests in the background has it ignored, and every
+    command that a test starts would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
