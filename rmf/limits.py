@@ -121,7 +121,7 @@ DISK_WATCH_CLOSELY_S = 0.1  # below the soft mark: a fast producer fills 3 MiB i
 
 # --- The DLQ ---
 LETTERS_IN_FLIGHT_MAX = 8192  # letters handed to the DLQ keeper, unstored; reached: no latch
-LETTERS_DOOR = 1024  # capacity of the DLQ door, in batches
+LETTERS_DOOR = 1024  # batches of letters that the DLQ keeper stores in one transaction
 EVIDENCE_TEXT_BYTES_MAX = 4 * KIB  # exception message
 EVIDENCE_TRACEBACK_BYTES_MAX = 32 * KIB
 EVIDENCE_GROUP_LEAVES_MAX = 8  # of an exception group
