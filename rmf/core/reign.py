@@ -90,11 +90,6 @@ class Reign:
         """Whether nothing is on the bench and nothing in flight."""
         return not self._in_flight and self._executing is None
 
-    @property
-    def in_flight(self) -> int:
-        """How many Entries are proposed and not committed."""
-        return len(self._in_flight)
-
     def next_due_ns(self) -> int | None:
         """Return the boot time at which a Tick may be due, or None while one is under way."""
         if self._executing is not None or len(self._in_flight) >= limits.ENTRIES_IN_FLIGHT:
