@@ -10,8 +10,10 @@ import attrs
 
 from rmf import limits
 from rmf.core.bag import Letter
+from rmf.core.entry import Member
 from rmf.core.messages import Message
 from rmf.core.packet import Row, Verdict
+from rmf.core.raft.messages import Chunk, PeerMessage
 from rmf.core.world import Cell, World
 
 __all__ = [
@@ -23,13 +25,19 @@ __all__ = [
     "Execute",
     "ExpiredCell",
     "Group",
+    "LinkPeers",
     "Note",
     "Persist",
     "Publish",
+    "ReadChunk",
+    "ReadEntries",
     "RecordDraft",
+    "Reload",
     "Stopped",
     "StoreLetters",
+    "Tell",
     "WriteCheckpoint",
+    "WriteChunk",
 ]
 
 
@@ -42,6 +50,7 @@ class RecordDraft:
     term: int
     chain: bytes
     body: bytes
+    commit: int
 
 
 @attrs.frozen
@@ -168,6 +177,60 @@ class Note:
 
 
 @attrs.frozen
+class Tell:
+    """Send this message to a peer. It may be lost: whoever needs it sends it again (R16)."""
+
+    peer: str
+    message: PeerMessage
+
+
+@attrs.frozen
+class LinkPeers:
+    """From now on these are the members: keep a link to each other one, and to nobody else."""
+
+    members: tuple[Member, ...]
+
+
+@attrs.frozen
+class ReadEntries:
+    """Read Entries behind `after_index` from the ledger, for a peer that is behind what memory
+    holds; answer with EntriesRead. All up to `through_index` are committed and on this disk."""
+
+    peer: str
+    after_index: int
+    through_index: int
+
+
+@attrs.frozen
+class ReadChunk:
+    """Read a piece of the newest Checkpoint, or of the one whose content is named, for a peer;
+    answer with ChunkRead."""
+
+    peer: str
+    content: bytes | None
+    offset: int
+
+
+@attrs.frozen
+class WriteChunk:
+    """Keep a piece of a Checkpoint that the leader sends (see raft/messages); answer with
+    ChunkWritten. The last piece: verify the whole first."""
+
+    peer: str
+    chunk: Chunk
+
+
+@attrs.frozen
+class Reload:
+    """This core is to be replaced by one read from the disk: because a Checkpoint was received and
+    verified ("installed"), or because what is in memory or on the disk cannot be right ("repair":
+    what the ledger holds is set aside first, and fetched anew from the peers, R24)."""
+
+    reason: Literal["installed", "repair"]
+    why: str
+
+
+@attrs.frozen
 class Stopped:
     """The Tick is finished and everything is on disk: the node may exit (R18)."""
 
@@ -182,5 +245,11 @@ Effect = (
     | StoreLetters
     | WriteCheckpoint
     | Note
+    | Tell
+    | LinkPeers
+    | ReadEntries
+    | ReadChunk
+    | WriteChunk
+    | Reload
     | Stopped
 )

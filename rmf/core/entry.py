@@ -3,11 +3,14 @@
 An Entry is what is replicated, fsynced and replayed. Its body is a CBOR array: format, kind, tick,
 wall time, digest afterwards, then the fields of its kind. It knows neither files nor peers.
 
-    GENESIS    cluster, period_ns, members            the first Entry of a cluster (R29)
+    GENESIS    cluster, period_ns, members, version   the first Entry of a cluster (R29)
     ACCESSION  node, line, age_unknown                the first Entry of a reign; also Raft's no-op
     TICK       line version, registers, leavers, expiries, frames, changes, bags
+    MEMBERS    members, why                           from here on these are the members (R28)
+    VERSION    version, release                       from here on kinds up to this version (R30)
 
-A kind or format that is not known raises ValueError: never a skip (R30).
+A kind or format that is not known raises ValueError: never a skip (R30). What a version of the
+cluster may hold is written in KINDS_OF_VERSION; a leader raises it once every member knows it.
 """
 
 from typing import Any, NamedTuple
@@ -21,6 +24,13 @@ from rmf.core.events import Change, Outcome
 from rmf.core.packet import Row
 
 __all__ = [
+    "ACCESSION",
+    "CLUSTER_VERSION",
+    "GENESIS",
+    "KINDS_OF_VERSION",
+    "MEMBERS",
+    "TICK",
+    "VERSION",
     "Accession",
     "Entry",
     "Expiry",
@@ -28,16 +38,27 @@ __all__ = [
     "Genesis",
     "Leaver",
     "LineId",
+    "Member",
+    "Members",
     "Register",
     "TickBooks",
+    "Version",
     "decode_entry",
     "encode_entry",
+    "kind_of",
     "rows_of",
     "verbatim_packets",
 ]
 
 FORMAT = 1
-GENESIS, ACCESSION, TICK = range(3)
+GENESIS, ACCESSION, TICK, MEMBERS, VERSION = range(5)
+
+# Which kinds a cluster of that version may hold (R30): VERSION itself announces all later ones.
+KINDS_OF_VERSION = {
+    1: frozenset({GENESIS, ACCESSION, TICK}),
+    2: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION}),
+}
+CLUSTER_VERSION = max(KINDS_OF_VERSION)  # the highest that this release knows
 
 
 class LineId(NamedTuple):
@@ -46,6 +67,17 @@ class LineId(NamedTuple):
     name: str
     version: int
     digest: bytes
+
+
+class Member(NamedTuple):
+    """A node as the ledger knows it: its incarnation (a wiped node gets a new one, R28), where
+    peers and clients reach it, and whether it votes or only learns."""
+
+    name: str
+    incarnation: bytes
+    peer_address: str = ""
+    client_address: str = ""
+    voter: bool = True
 
 
 class Register(NamedTuple):
@@ -91,11 +123,12 @@ class Frame(NamedTuple):
 
 @attrs.frozen
 class Genesis:
-    """Cluster id, the period of a Tick, and the members as (name, incarnation)."""
+    """Cluster id, the period of a Tick, the first members, and the cluster's version (R30)."""
 
     cluster: bytes
     period_ns: int
-    members: list[tuple[str, bytes]]
+    members: list[Member]
+    version: int = CLUSTER_VERSION
 
 
 @attrs.frozen
@@ -105,6 +138,22 @@ class Accession:
     node: str
     line: LineId
     age_unknown: bool
+
+
+@attrs.frozen
+class Members:
+    """All members from this Entry on, and what changed, for people (R28)."""
+
+    members: list[Member]
+    why: str
+
+
+@attrs.frozen
+class Version:
+    """The cluster's version from this Entry on, and the first release of RMF that knows it."""
+
+    version: int
+    release: str
 
 
 @attrs.frozen
@@ -128,7 +177,15 @@ class Entry:
     tick: int
     wall_ns: int
     digest: bytes
-    books: Genesis | Accession | TickBooks
+    books: "Books"
+
+
+Books = Genesis | Accession | TickBooks | Members | Version
+
+
+def kind_of(body: bytes) -> int:
+    """Return the kind of an encoded Entry, without decoding it; -1 if the bytes are none."""
+    return body[2] if len(body) > 2 and body[1] == FORMAT else -1
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -148,9 +205,15 @@ def encode_entry(entry: Entry) -> bytes:
     elif isinstance(books, Accession):
         kind = ACCESSION
         fields = [books.node, books.line, books.age_unknown]
+    elif isinstance(books, Members):
+        kind = MEMBERS
+        fields = [books.members, books.why]
+    elif isinstance(books, Version):
+        kind = VERSION
+        fields = [books.version, books.release]
     else:
         kind = GENESIS
-        fields = [books.cluster, books.period_ns, books.members]
+        fields = [books.cluster, books.period_ns, books.members, books.version]
     return cbor2.dumps([FORMAT, kind, entry.tick, entry.wall_ns, entry.digest, *fields])
 
 
@@ -162,15 +225,20 @@ def decode_entry(body: bytes) -> Entry:
         raise ValueError(f"the body of an Entry cannot be read: {exc}") from exc
     if form != FORMAT:
         raise ValueError(f"an Entry of format {form}; this version of RMF reads format {FORMAT}")
-    books: Genesis | Accession | TickBooks
+    books: Books
     if kind == TICK:
         books = _tick_books(fields)
     elif kind == ACCESSION:
         node, line, age_unknown = fields
         books = Accession(node, LineId(*line), age_unknown)
     elif kind == GENESIS:
-        cluster, period_ns, members = fields
-        books = Genesis(cluster, period_ns, [(name, inc) for name, inc in members])
+        cluster, period_ns, members, *version = fields  # release 0.1 wrote no version: it was 1
+        books = Genesis(cluster, period_ns, [Member(*x) for x in members], *(version or [1]))
+    elif kind == MEMBERS:
+        members, why = fields
+        books = Members([Member(*x) for x in members], why)
+    elif kind == VERSION:
+        books = Version(*fields)
     else:
         raise ValueError(f"an Entry of kind {kind}, which this version of RMF does not know")
     return Entry(tick, wall_ns, digest, books)

@@ -9,6 +9,7 @@ import attrs
 
 from rmf.core.bag import Evidence
 from rmf.core.packet import Row, Verdict
+from rmf.core.raft.messages import ChunkReply, PeerMessage, WireEntry
 
 __all__ = [
     "Asked",
@@ -16,10 +17,14 @@ __all__ = [
     "Change",
     "CheckpointAsked",
     "CheckpointWritten",
+    "ChunkRead",
+    "ChunkWritten",
     "Disk",
     "DiskFault",
+    "EntriesRead",
     "Event",
     "Executed",
+    "Heard",
     "Joined",
     "Left",
     "LettersStored",
@@ -27,6 +32,8 @@ __all__ = [
     "Now",
     "Offered",
     "Outcome",
+    "PeerLost",
+    "PeerMet",
     "Persisted",
     "StopAsked",
     "Struck",
@@ -86,13 +93,16 @@ class Lost:
 
 @attrs.frozen
 class Asked:
-    """Somebody wants a fact of this moment: "welcome", "ping", "status", or "get" with a key."""
+    """Somebody wants a fact of this moment: "welcome", "ping", "status", or "get" with a key; or,
+    with `args`, an act of an operator: "admin.add", "admin.remove", "admin.transfer",
+    "admin.checkpoint", "admin.strike" (see core/admin)."""
 
     connection: int
     request: int
     subject: str
     key: str = ""
     linearizable: bool = False
+    args: dict[str, Any] = attrs.Factory(dict)
 
 
 # One change of the World: (slot, key, value or None to remove, shelf). `shelf` is -1 to inherit the
@@ -182,6 +192,70 @@ class Struck:
 
 
 @attrs.frozen
+class Heard:
+    """A message of a peer. Those of an older link of that peer come no more once `PeerMet` said
+    that a newer one is up."""
+
+    peer: str
+    message: PeerMessage
+
+
+@attrs.frozen
+class PeerMet:
+    """A link from this peer is up: what its HELLO said of itself. `client_address` is what it tells
+    clients, `version` the highest cluster version it knows."""
+
+    peer: str
+    incarnation: bytes
+    client_address: str
+    version: int
+
+
+@attrs.frozen
+class PeerLost:
+    """The link from this peer broke: the process may be dead. A hint, no proof."""
+
+    peer: str
+
+
+@attrs.frozen
+class EntriesRead:
+    """What ReadEntries found: Entries behind `after_index`, whose own term and chain are told.
+    None of them: the ledger does not hold them any more (the peer needs a Checkpoint)."""
+
+    peer: str
+    after_index: int
+    after_term: int
+    after_chain: bytes
+    entries: list[WireEntry]
+
+
+@attrs.frozen
+class ChunkRead:
+    """What ReadChunk found: a piece of a Checkpoint, as core/raft/messages.Chunk names it; `total`
+    0: there is none (any more)."""
+
+    peer: str
+    index: int
+    entry_term: int
+    chain: bytes
+    content: bytes
+    total: int
+    offset: int
+    data: bytes
+
+
+@attrs.frozen
+class ChunkWritten:
+    """A piece is on the disk, or the Checkpoint was refused; `reply` tells the leader how far it
+    is. `complete`: the whole is there, verified, and ready to take this ledger's place."""
+
+    peer: str
+    reply: ChunkReply
+    complete: bool
+
+
+@attrs.frozen
 class Beat:
     """Nothing came, but time went on: expiries may be due, elections too."""
 
@@ -201,5 +275,11 @@ Event = (
     | CheckpointAsked
     | StopAsked
     | Struck
+    | Heard
+    | PeerMet
+    | PeerLost
+    | EntriesRead
+    | ChunkRead
+    | ChunkWritten
     | Beat
 )

@@ -9,7 +9,9 @@ what an Entry says (see core/entry).
 - `chain` = BLAKE2b-128 over the chain of the Entry before, then (cluster, index, term, body): a
   misplaced, stale or edited record is found out, not only a flipped bit. Records that are no
   Entries carry the chain of the last Entry and do not move it.
-- `durable_through`, `boot_id` and `boot_ns` are this node's own and are outside the chain (R6).
+- `durable_through`, `boot_id`, `boot_ns` and `commit` are this node's own and are outside the chain
+  (R6). `commit` is the highest index this node knew to be committed when it wrote the record: what
+  a restart may apply at once (release 0.1 wrote no such field: alone, all of it was committed).
 """
 
 import hashlib
@@ -38,6 +40,7 @@ class Record:
     boot_id: bytes
     boot_ns: int
     body: bytes
+    commit: int
 
 
 def chain_of(before: bytes, cluster: bytes, index: int, term: int, body: bytes) -> bytes:
@@ -54,7 +57,9 @@ def record_of(body: bytes) -> Record:
         fields = cbor2.loads(body)
     except cbor2.CBORError as exc:
         raise ValueError("the body is not CBOR") from exc
-    kinds = (bytes, int, int, int, int, bytes, int, bytes, int, bytes)
+    kinds = (bytes, int, int, int, int, bytes, int, bytes, int, bytes, int)
+    if type(fields) is list and len(fields) == len(kinds) - 1:
+        fields.append(fields[3] if type(fields[3]) is int else None)  # written by release 0.1
     if type(fields) is not list or tuple(map(type, fields)) != kinds:
-        raise ValueError("the body is not an array of the ten fields of a record")
+        raise ValueError("the body is not an array of the eleven fields of a record")
     return Record(*fields)

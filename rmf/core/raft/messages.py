@@ -1,0 +1,190 @@
+"""Every message between peers, a paragraph each; `protocol/PEERS.md` is the contract (R28).
+
+A message is a CBOR array: its code, then its fields in the order given here. Who sent it is known
+from the link and stands in no message. A receiver drops what came over an older link of the same
+peer once a newer one is up: so nothing of a peer's former life is ever taken for its present.
+
+`term` is the sender's, but for a pre-vote, which carries the term that is asked for. `tick` is the
+sender's tick at sending and `bridged` whether it knows how much time went by (R6). Ticks, terms,
+indexes and rounds are counts.
+"""
+
+from typing import NamedTuple
+
+__all__ = [
+    "CODES",
+    "Append",
+    "AppendReply",
+    "CampaignNow",
+    "Chunk",
+    "ChunkReply",
+    "Heartbeat",
+    "HeartbeatReply",
+    "PeerMessage",
+    "ReadAsk",
+    "ReadReply",
+    "VoteAsk",
+    "VoteReply",
+    "WireEntry",
+]
+
+
+class WireEntry(NamedTuple):
+    """An Entry on its way: its term, the CRC32C of its body made where it was proposed (or read
+    back), and the body. Its index follows from its place, its chain from the one before."""
+
+    term: int
+    crc: int
+    body: bytes
+
+
+class VoteAsk(NamedTuple):
+    """A candidate asks for a vote in `term`; with `pre` it only asks whether it would get it, and
+    nobody changes anything. `last_index` and `last_term` are those of its last Entry. `transfer`:
+    the leader wants this election, so leases do not speak against it."""
+
+    term: int
+    last_index: int
+    last_term: int
+    pre: bool
+    transfer: bool
+
+
+class VoteReply(NamedTuple):
+    """The answer; a granted pre-vote carries the asked term, a refusal the voter's own. `tick` and
+    `bridged` tell a new reign above what to begin (R6)."""
+
+    term: int
+    pre: bool
+    granted: bool
+    tick: int
+    bridged: bool
+
+
+class Append(NamedTuple):
+    """The leader's Entries behind (`prev_index`, `prev_term`, `prev_chain`), maybe none. `commit`
+    is the leader's, `round` the newest round of contact (see Heartbeat), `last_index` its last
+    Entry's."""
+
+    term: int
+    prev_index: int
+    prev_term: int
+    prev_chain: bytes
+    commit: int
+    last_index: int
+    tick: int
+    bridged: bool
+    round: int
+    entries: list[WireEntry]
+
+
+class AppendReply(NamedTuple):
+    """Accepted: everything up to `index` matches the leader's and is on this disk. Not accepted:
+    the Entry before `index` + 1 does not match (`index` is the append's prev_index), and (`hint`,
+    `hint_term`) is the last one that may. `whole` is False while the peer repairs itself: its
+    `index` then replaces whatever it said before, and does not count for a majority yet."""
+
+    term: int
+    accepted: bool
+    index: int
+    hint: int
+    hint_term: int
+    round: int
+    whole: bool
+
+
+class Heartbeat(NamedTuple):
+    """The leader reigns. `commit` is capped by what this peer is known to have; `round` rises with
+    every round of contact the leader begins, and confirms reads and its own lease."""
+
+    term: int
+    commit: int
+    last_index: int
+    tick: int
+    bridged: bool
+    round: int
+
+
+class HeartbeatReply(NamedTuple):
+    """The answer, with the round it answers."""
+
+    term: int
+    round: int
+    whole: bool
+
+
+class Chunk(NamedTuple):
+    """A piece of the leader's Checkpoint of Entry `index` (its term and chain with it): `data` at
+    `offset` of `total` bytes. `content` names the file's content: pieces of two files never mix."""
+
+    term: int
+    index: int
+    entry_term: int
+    chain: bytes
+    content: bytes
+    total: int
+    offset: int
+    data: bytes
+    round: int
+
+
+class ChunkReply(NamedTuple):
+    """How far the Checkpoint `content` is on the receiver's disk: `offset` is wanted next, `total`
+    says that it is complete and verified. `wanted` False: it is not needed (any more)."""
+
+    term: int
+    index: int
+    content: bytes
+    offset: int
+    wanted: bool
+    round: int
+
+
+class CampaignNow(NamedTuple):
+    """The leader hands over: the receiver, which has everything, stands for election at once."""
+
+    term: int
+
+
+class ReadAsk(NamedTuple):
+    """A follower asks from which index on its state is current (linearizable read)."""
+
+    term: int
+    request: int
+
+
+class ReadReply(NamedTuple):
+    """Whoever has applied `index` may answer; -1: the sender cannot say, it does not reign."""
+
+    term: int
+    request: int
+    index: int
+
+
+PeerMessage = (
+    VoteAsk
+    | VoteReply
+    | Append
+    | AppendReply
+    | Heartbeat
+    | HeartbeatReply
+    | Chunk
+    | ChunkReply
+    | CampaignNow
+    | ReadAsk
+    | ReadReply
+)
+
+CODES: dict[int, type[PeerMessage]] = {
+    0: VoteAsk,
+    1: VoteReply,
+    2: Append,
+    3: AppendReply,
+    4: Heartbeat,
+    5: HeartbeatReply,
+    6: Chunk,
+    7: ChunkReply,
+    8: CampaignNow,
+    9: ReadAsk,
+    10: ReadReply,
+}

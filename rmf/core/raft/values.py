@@ -1,0 +1,63 @@
+"""The values of consensus, and what a node's disk says of it at start (R13, R23).
+
+Values only: nothing here decides. `Standing` is the seam between recovery and Raft: production
+reads it from files, the simulator from its own disks, and both get the same node.
+"""
+
+from typing import NamedTuple
+
+__all__ = ["HardState", "LogEntry", "Place", "Standing", "Timing"]
+
+_MS = 1_000_000  # ns
+
+
+class HardState(NamedTuple):
+    """What must be on the disk before any message that depends on it leaves: the term, and who got
+    this node's vote in it (None: nobody yet)."""
+
+    term: int
+    voted_for: str | None
+
+
+class Place(NamedTuple):
+    """The place of one Entry in the log; index 0 is before the first."""
+
+    index: int
+    term: int
+    chain: bytes
+
+
+class LogEntry(NamedTuple):
+    """An Entry in the log: its place, its body, and the CRC32C of that body."""
+
+    index: int
+    term: int
+    chain: bytes
+    body: bytes
+    crc: int
+
+
+class Standing(NamedTuple):
+    """Where a node stands when it comes back. `place` is where its committed state stands, `serial`
+    the number of that Entry's record; `tail` are the Entries behind it on this disk, which nobody
+    knows to be committed, and `tail_serials` the numbers of their records. `whole` False: a damaged
+    ledger was set aside, so this node may have promised more than it can remember, and neither
+    votes nor counts until it has caught up (R24)."""
+
+    hard: HardState
+    place: Place
+    serial: int
+    tail: tuple[LogEntry, ...]
+    tail_serials: tuple[int, ...]
+    whole: bool = True
+
+
+class Timing(NamedTuple):
+    """The beats of consensus, in ns. A follower that hears nothing of a leader for a random time
+    between the two election bounds stands for election; the leader speaks to each peer every
+    `heartbeat_ns` at least. Raft paper §9.3: broadcast time << election timeout << time between
+    failures; R17: an fsync that takes longer than `election_min_ns` ends a reign."""
+
+    heartbeat_ns: int = 50 * _MS
+    election_min_ns: int = 150 * _MS
+    election_max_ns: int = 300 * _MS
