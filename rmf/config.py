@@ -30,6 +30,13 @@ _NEEDS_TLS = (
     " anybody who reaches it send and read, in clear text"
 )
 _NOT_OURS = frozenset({"RMF_CONNECT"})  # read by the tools
+_OWN = "this node's own address in peers"  # an origin of `peer_listen`
+# Where a node listens -> what anybody may do who reaches it, beyond loopback and without TLS.
+_LISTENS = {
+    "listen": "read and send, under any producer's name, in clear text",
+    "http": "read this node's health and metrics, in clear text",
+    "peer_listen": "pass for one of the peers, and read and change everything, in clear text",
+}
 
 
 class Setting(NamedTuple):
@@ -54,12 +61,12 @@ class Config:
     node: str
     data: Path  # absolute; not created here
     listen: notation.Address  # port 0: the system chooses
-    http: notation.Address | None  # None: off, the only choice in this version
+    http: notation.Address | None  # None: off; port 0: the system chooses
     peer_listen: notation.Address  # nothing listens there while there are no peers
-    peers: tuple[tuple[str, notation.Address], ...]  # at most this node itself in this version
+    peers: tuple[tuple[str, notation.Address], ...]  # as written; this node is one of them, if any
     line: str | None  # FILE.py:NAME or package.module:NAME; None: the built-in `board`
     glovebox: Literal["process", "inline"]  # "inline" is the only choice in this version
-    audit: float  # share of the packets that followers run again; this version has no followers
+    audit: float  # share of the packets that followers run again; not yet done in this version
     advertise: notation.Address | None  # for clients; None: where it listens
     tick_period_ns: int
     ingest_depth: int  # packets
@@ -85,6 +92,10 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Con
             values[setting.key] = None if entry.value is None else setting.parse(entry.value)
         except ValueError as exc:
             faults.append(_fault(setting.key, entry, str(exc)))
+    if origins["peer_listen"] == "default" and (own := _own_address(values)) is not None:
+        values["peer_listen"] = own
+        origins["peer_listen"] = f"{_OWN} ({origins['peers']})"
+        found["peer_listen"] = Found(notation.address_text(own), origins["peer_listen"])
     faults += [_fault(key, found[key], text) for key, text in _not_available(values)]
     if faults:
         raise ConfigError("\n".join(faults))
@@ -157,20 +168,30 @@ def _absolute(data: Path | None, node: str, environment: Mapping[str, str]) -> P
     return Path(home, ".local", "state", "rmf", node)
 
 
+def _own_address(values: dict[str, Any]) -> notation.Address | None:
+    """Return where `peers` say that this node is reached by the others."""
+    return dict(values.get("peers", ())).get(values.get("node"))
+
+
 def _not_available(values: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (key, "expected …") for what is well written and yet cannot be had."""
     refusals = []
-    later = "not available in this version"
-    if values.get("http") is not None:
-        refusals.append(("http", f"off: HTTP is {later}"))
     if values.get("glovebox") == "process":
-        refusals.append(("glovebox", f"inline: a glove box process is {later}"))
+        text = "inline: a glove box process is not available in this version"
+        refusals.append(("glovebox", text))
     node = values.get("node")
-    if node is not None and any(name != node for name, _ in values.get("peers", ())):
-        refusals.append(("peers", f"no node but {node!r}: a cluster is {later}"))
+    if node is not None and values.get("peers") and _own_address(values) is None:
+        text = (
+            f"this node, {node!r}, among them: add {node}=HOST:PORT, where the others reach it,"
+            " or say with --node which of them it is"
+        )
+        refusals.append(("peers", text))
     if not values.get("insecure"):
-        bare = [key for key in ("listen", "peer_listen") if not _is_private(values.get(key))]
+        bare = [key for key in _LISTENS if not _is_private(values.get(key))]
         refusals.extend((key, f"a loopback address: {_NEEDS_TLS}") for key in bare)
+        others = [address for name, address in values.get("peers", ()) if name != node]
+        if not all(map(_is_private, others)):
+            refusals.append(("peers", f"loopback addresses: {_NEEDS_TLS}"))
     return refusals
 
 
@@ -180,17 +201,17 @@ def _is_private(address: notation.Address | None) -> bool:
 
 def _notices(values: dict[str, Any], origins: dict[str, str]) -> list[str]:
     """Return what a user should know about settings that are well and yet surprise."""
-    notices = []
-    if not _is_private(values["listen"]):
-        where = notation.address_text(values["listen"])
-        notices.append(
-            f"insecure: anybody who reaches {where} can read and send, under any producer's name,"
-            " in clear text"
-        )
-    if origins["peer_listen"] != "default":
-        notices.append("peer_listen: nothing listens there, as there are no peers")
+    alone = not any(name != values["node"] for name, _ in values["peers"])
+    idle = {"peer_listen"} if alone else set()
+    notices = [
+        f"insecure: anybody who reaches {notation.address_text(values[key])} can {power}"
+        for key, power in _LISTENS.items()
+        if key not in idle and not _is_private(values[key])
+    ]
+    if alone and not origins["peer_listen"].startswith(("default", _OWN)):
+        notices.append("peer_listen: nothing listens there while there are no other nodes")
     if values["audit"]:
-        notices.append("audit: nothing is audited, as there are no followers")
+        notices.append("audit: nothing is audited in this version")
     return notices
 
 
@@ -252,9 +273,16 @@ SETTINGS = (
     Setting("node", "NAME", "n1", notation.parse_name, _TEXT, "this node's name"),
     Setting("data", "DIR", None, _data, _TEXT, "its data directory"),
     Setting("listen", "HOST:PORT", "127.0.0.1:7410", _LISTEN, _TEXT, "where clients connect"),
-    Setting("http", "HOST:PORT|off", "off", _http, _TEXT, "health and metrics; not available yet"),
+    Setting("http", "HOST:PORT|off", "127.0.0.1:7480", _http, _TEXT, "health and metrics"),
     Setting("peer_listen", "HOST:PORT", "127.0.0.1:7510", _LISTEN, _TEXT, "where peers connect"),
-    Setting("peers", "N=HOST:PORT,...", "", notation.parse_peers, _TEXT, "not available yet"),
+    Setting(
+        "peers",
+        "N=HOST:PORT,...",
+        "",
+        notation.parse_peers,
+        _TEXT,
+        "the nodes of a cluster, this one among them, with their --peer-listen",
+    ),
     Setting("line", "WHERE:NAME", "board", _line, _TEXT, "FILE.py:NAME or package.module:NAME"),
     Setting(
         "glovebox", "KIND", "inline", _one_of("process", "inline"), _TEXT, "where the line runs"

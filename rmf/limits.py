@@ -70,6 +70,21 @@ BATCH_BYTES_MAX = ENTRY_BYTES_MAX // 2  # changes and evidence of one batch: the
 OUTCOME_HEADS_BYTES_MAX = 64  # in a batch, of a bagged packet: slot, reason, stage, heads of texts
 ENTRIES_IN_FLIGHT = 4  # proposed, not yet committed; reached: the Arbiter waits (R4)
 
+# --- Peers (R28) ---
+HEARTBEAT_NS = 50 * MS  # how often a leader speaks to each peer at least
+ELECTION_NS_MIN = 200 * MS  # of silence, until a follower stands for election: four heartbeats
+ELECTION_NS_MAX = 400 * MS
+SUCCESSION_STEP_NS = 25 * MS  # a dead leader's followers stand up one after another, so far apart
+COMMIT_NOTICE_NS = 10 * MS  # how late a follower may hear of a commit when nothing else is sent
+PEER_BEAT_S = 0.02  # how late the Arbiter of a cluster may notice that something is due
+MEMBERS_MAX = 9  # in a cluster, learners included; beyond: refused
+APPEND_BYTES_MAX = 1 * MIB  # Entries in one append; a longer Entry travels alone
+PEER_APPENDS_IN_FLIGHT = 64  # unanswered by one peer; reached: the stream pauses
+PEER_WINDOW_BYTES = 2 * ENTRY_BYTES_MAX  # the same, in bytes
+LOG_MEMORY_BYTES = 32 * MIB  # Entries kept for slow peers; beyond: they are read from the ledger
+READS_WAITING_MAX = 1024  # linearizable reads that wait for a round; beyond: refused
+APPLIED_A_STEP_BYTES = 1 * MIB  # Entries a follower applies before it looks at its peers again
+
 # --- The World ---
 KEY_BYTES_MAX = 1 * KIB
 VALUE_BYTES_MAX = 896 * KIB
@@ -145,8 +160,11 @@ STOP_S_MAX = 10.0  # grace of a graceful stop (R18); beyond: exit 1
 
 # --- Clients ---
 CONNECT_S_MAX = 5.0  # one attempt; beyond: the next address
-RECONNECT_S_MIN = 0.05  # doubled with jitter at each attempt
+ATTEMPT_S_MIN = 1.0  # one attempt while others are untried, doubled a round: a dead node is passed
+RECONNECT_S_MIN = 0.02  # after a round of attempts, with jitter of half: an election takes 0.2 s
+RECONNECT_GROWTH = 1.25  # of it with each round: a quarter of the time that passed, not all of it
 RECONNECT_S_MAX = 2.0
+SETTLED_S = 1.0  # a connection that lasted so long was good: its loss begins the back-off anew
 ADDRESSES_MAX = 64  # named by nodes; beyond: the one tried least recently is forgotten
 GET_S_MAX = 10.0  # for an answer
 SILENCE_S_MAX = PING_S + GET_S_MAX  # then the node is taken for dead: the connection is cut
@@ -169,7 +187,19 @@ BENCH_EXIT_S_MAX = 60.0  # for a measured node to stop; beyond: the measurement 
 DEMO_PERIOD_S = 0.25  # between two readings of the demo
 DEMO_TTL_MS = 3000  # a dozen readings: that a demo stopped is seen on the display
 
+# --- HTTP: health and metrics ---
+HTTP_CONNECTIONS_MAX = 64  # probes and scrapers are few; beyond: 503, closed
+HTTP_HEAD_BYTES_MAX = 8 * KIB  # of a request not yet complete; beyond: 431, closed
+HTTP_READ_BYTES = 4 * KIB  # one read: a head may be longer than its bound by so much
+HTTP_REQUEST_S_MAX = 5.0  # a request from first byte to last: absolute; beyond: 408, closed
+HTTP_IDLE_S_MAX = 75.0  # between requests: longer than a scrape interval of a minute
+HTTP_SEND_S_MAX = 10.0  # one answer to a client that does not read; beyond: cut
+HTTP_DISK_S_MAX = 1.0  # for the disk to be looked at; beyond: metrics go without its figures
+HTTP_RETRY_S = 1.0  # after the port failed: how long until it is opened again
+LIVE_S_MAX = 5.0  # without a step of the arbiter though beats are due; beyond: not live
+
 # --- Configuration (beyond: ConfigError) ---
+MEMBERS_MAX = 9  # named by `--peers`: more voters only make each commit slower
 CONFIG_FILE_BYTES_MAX = 1 * MIB  # a configuration is a page; /dev/zero is not one
 NODE_NAME_BYTES_MAX = 63  # as a label of DNS: it stands in paths, letter ids and `--peers`
 
@@ -209,6 +239,10 @@ assert RECOVERY_LETTERS_A_TIME <= LETTERS_IN_FLIGHT_MAX
 assert STRANGER_BYTES_KEPT <= FRAME_BEFORE_HELLO_BYTES_MAX
 assert INGEST_DEPTH_PACKETS <= INGEST_DEPTH_PACKETS_MAX
 assert ENTRIES_IN_FLIGHT < VOID_ENTRIES_MAX
+assert 4 * HEARTBEAT_NS <= ELECTION_NS_MIN < ELECTION_NS_MAX
+assert PEER_WINDOW_BYTES >= 2 * ENTRY_BYTES_MAX
+assert LOG_MEMORY_BYTES >= PEER_WINDOW_BYTES
+assert SUCCESSION_STEP_NS * MEMBERS_MAX <= ELECTION_NS_MAX
 assert CURSOR_FILE_READ_BYTES <= FILE_READ_BYTES <= CURSOR_READ_BYTES_MAX
 # A client notices a dead node before the node takes the client for dead, in every way it has.
 assert KEEPALIVE_S * KEEPALIVES_MISSED_MAX <= SILENCE_S_MAX < IDLE_S_MAX
@@ -221,3 +255,5 @@ assert TABLE_RATE_HZ <= RATE_HZ_DEFAULT <= RATE_HZ_MAX
 assert 2 * DEMO_PERIOD_S * 1000 < DEMO_TTL_MS
 assert DECODER_TEXT_BYTES_MAX <= EVIDENCE_TEXT_BYTES_MAX
 assert 2 * GOODBYE_S_MAX < STOP_S_MAX
+assert LIVE_S_MAX > 2 * BEAT_S
+assert HTTP_DISK_S_MAX < HTTP_REQUEST_S_MAX

@@ -133,6 +133,10 @@ def parse_peers(text: str) -> tuple[tuple[str, Address], ...]:
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise ValueError("each peer's name once")
+    if len({address for _, address in pairs}) < len(pairs):
+        raise ValueError("an address of its own for each peer")
+    if len(pairs) > limits.MEMBERS_MAX:
+        raise ValueError(f"at most {limits.MEMBERS_MAX} peers")
     return tuple(pairs)
 
 

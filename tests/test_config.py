@@ -28,7 +28,7 @@ def test_without_a_word_it_is_one_durable_node_on_loopback() -> None:
     config = load({}, HOME)
     assert (config.node, config.listen, config.line) == ("n1", ("127.0.0.1", 7410), None)
     assert config.data == Path("/home/ada/.local/state/rmf/n1")
-    assert (config.http, config.glovebox, config.peers) == (None, "inline", ())
+    assert (config.http, config.glovebox, config.peers) == (("127.0.0.1", 7480), "inline", ())
     assert (config.tick_period_ns, config.ingest_depth) == (100_000, 65_536)
     assert (config.demo, config.insecure, config.notices) == (False, False, ())
     assert set(config.origins.values()) == {"default"}
@@ -152,6 +152,8 @@ def test_a_wrong_value_in_a_file_is_told_with_key_value_expectation_and_origin(
         ("ingest_depth", "99999999999", "a number of packets from 1 to"),
         ("log_format", "xml", "auto, text or json"),
         ("peers", "n1", "NAME=HOST:PORT"),
+        ("peers", "n1=a:1,n2=a:1", "an address of its own for each peer"),
+        ("peers", ",".join(f"n{i}=a:{i}" for i in range(1, 11)), "at most 9 peers"),
     ],
 )
 def test_a_wrong_value_is_told_with_key_value_expectation_and_origin(
@@ -164,31 +166,64 @@ def test_a_wrong_value_is_told_with_key_value_expectation_and_origin(
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    text = refusal({"tick": "1h", "node": "", "http": "127.0.0.1:7480"}, {"RMF_X": ""})
+    text = refusal({"tick": "1h", "node": "", "http": "10.0.0.1:7480"}, {"RMF_X": ""})
     beginnings = [line.partition(":")[0] for line in text.splitlines()]
     assert beginnings == ["RMF_X", "node", "tick", "http"]
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("http", "127.0.0.1:7480"),
-        ("glovebox", "process"),
-        ("peers", "n1=127.0.0.1:1,n2=127.0.0.1:2"),
-        ("peers", "n2=127.0.0.1:2"),
-    ],
-)
-def test_what_this_version_cannot_do_is_said(key: str, value: str) -> None:
-    text = refusal({key: value})
-    assert text.startswith(f"{key}: found {value!r}")
+def test_what_this_version_cannot_do_is_said() -> None:
+    text = refusal({"glovebox": "process"})
+    assert text.startswith("glovebox: found 'process'")
     assert "not available in this version" in text
 
 
+def test_http_can_be_elsewhere_on_any_free_port_or_off() -> None:
+    assert load({"http": "[::1]:0"}, HOME).http == ("::1", 0)
+    assert load({"http": "off"}, HOME).http is None
+
+
+THREE = "n1=127.0.0.1:7511,n2=127.0.0.1:7512,n3=127.0.0.1:7513"
+
+
+def test_a_node_among_peers_listens_where_they_reach_it() -> None:
+    config = load({"node": "n2", "peers": THREE}, HOME)
+    assert [name for name, _ in config.peers] == ["n1", "n2", "n3"]
+    assert config.peer_listen == ("127.0.0.1", 7512)
+    assert config.origins["peer_listen"] == "this node's own address in peers (flag --peers)"
+    assert config.notices == ()
+
+
+def test_a_node_among_peers_may_listen_elsewhere() -> None:
+    config = load({"peers": THREE, "peer_listen": "127.0.0.1:9"}, HOME)
+    assert (config.peer_listen, config.notices) == (("127.0.0.1", 9), ())
+
+
+def test_a_node_that_is_not_among_its_peers_is_told_what_to_do() -> None:
+    text = refusal({"node": "n4", "peers": THREE})
+    assert text.startswith("peers: found 'n1=127.0.0.1:7511,")
+    assert "expected this node, 'n4', among them: add n4=HOST:PORT" in text
+    assert "--node" in text
+
+
 def test_this_node_alone_may_stand_among_the_peers() -> None:
-    assert load({"peers": "n1=127.0.0.1:7510"}, HOME).peers == (("n1", ("127.0.0.1", 7510)),)
+    config = load({"peers": "n1=127.0.0.1:7517"}, HOME)
+    assert config.peers == (("n1", ("127.0.0.1", 7517)),)
+    assert (config.peer_listen, config.notices) == (("127.0.0.1", 7517), ())
 
 
-@pytest.mark.parametrize("key", ["listen", "peer_listen"])
+def test_peers_beyond_loopback_need_the_word_insecure() -> None:
+    peers = "n1=10.0.0.1:7510,n2=10.0.0.2:7510"
+    lines = refusal({"peers": peers}).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["peer_listen", "peers"]
+    assert "'10.0.0.1:7510' (this node's own address in peers (flag --peers))" in lines[0]
+    config = load({"peers": peers, "insecure": "on"}, HOME)
+    assert config.peer_listen == ("10.0.0.1", 7510)
+    assert "10.0.0.1:7510 can pass for one of the peers" in config.notices[0]
+    tunnel = {"peer_listen": "127.0.0.1:7510"}  # what goes out would still go out bare
+    assert refusal({"peers": peers, **tunnel}).startswith("peers: ")
+
+
+@pytest.mark.parametrize("key", ["listen", "peer_listen", "http"])
 def test_beyond_loopback_needs_the_word_insecure(key: str) -> None:
     text = refusal({key: "0.0.0.0:7410"})
     assert text.startswith(f"{key}: found '0.0.0.0:7410'")
@@ -198,9 +233,11 @@ def test_beyond_loopback_needs_the_word_insecure(key: str) -> None:
 
 
 def test_what_insecure_means_is_said() -> None:
-    notices = load({"listen": "[::]:7410", "insecure": "on"}, HOME).notices
-    assert [notice.partition(":")[0] for notice in notices] == ["insecure"]
-    assert "[::]:7410" in notices[0]
+    flags: dict[str, str | None] = {"listen": "[::]:7410", "http": "0.0.0.0:7480"}
+    notices = load({**flags, "insecure": "on"}, HOME).notices
+    assert [notice.partition(":")[0] for notice in notices] == ["insecure", "insecure"]
+    assert "[::]:7410 can read and send" in notices[0]
+    assert "0.0.0.0:7480 can read this node's health" in notices[1]
 
 
 def test_a_name_like_no_other_is_told_all_there_are() -> None:
@@ -245,4 +282,6 @@ def test_as_written_shows_what_a_user_would_type() -> None:
     config: Config = load({"listen": "[::1]:0", "peers": "n1=[::1]:5", "tick": "0.25ms"}, HOME)
     values = as_written(config)
     assert (values["listen"], values["peers"], values["tick"]) == ("[::1]:0", "n1=[::1]:5", "250us")
-    assert (values["line"], values["http"], values["advertise"]) == ("board", "off", None)
+    http = "127.0.0.1:7480"
+    assert (values["line"], values["http"], values["advertise"]) == ("board", http, None)
+    assert values["peer_listen"] == "[::1]:5"

@@ -126,7 +126,7 @@ def test_a_node_with_a_demo_shows_this_computers_telemetry(tmp_path: Path) -> No
     command = [sys.executable, "-m", "rmf", "serve", "--demo", "--listen", "127.0.0.1:0"]
     cat = [sys.executable, "-m", "tools.rmf_cat"]
     with subprocess.Popen(
-        [*command, "--data", str(tmp_path / "n1"), "--log-format", "json"],
+        [*command, "--http", "off", "--data", str(tmp_path / "n1"), "--log-format", "json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -37,7 +37,7 @@ class BenchNode:
 
     def __enter__(self) -> "BenchNode":
         command = [sys.executable, "-m", "rmf", "serve", "--data", str(self.data)]
-        command += ["--listen", "127.0.0.1:0"]
+        command += ["--listen", "127.0.0.1:0", "--http", "off"]
         command += ["--line", self._line] if self._line is not None else []
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RMF_")}
         began = time.perf_counter()

@@ -62,7 +62,8 @@ class Node:
 
     def start(self) -> dict[str, Any]:
         """Start it and wait until it says that it is ready."""
-        options = ["--data", self.data, "--listen", self.address, *self._options]
+        options = ["--data", self.data, "--listen", self.address, "--http", "off"]
+        options += self._options
         self._process = subprocess.Popen(
             command("rmf", "serve", *options),
             stdin=subprocess.DEVNULL,

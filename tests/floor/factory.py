@@ -163,6 +163,7 @@ class Factory:
 async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIterator[Factory]:
     """Run a node with its data there; `settings` as on the command line."""
     flags: dict[str, str | None] = {"data": str(data), "listen": "127.0.0.1:0", "line": line}
+    flags["http"] = "off"
     said = io.StringIO()
     log.configure("json", said)
     thresholds = gc.get_threshold()

@@ -20,7 +20,8 @@ from tests.floor.wire import PATIENCE_S, Wire
 def command(data: Path, *options: str) -> list[str]:
     """The command line of a node with its data there."""
     base = [sys.executable, "-W", "error", "-m", "rmf", "serve", "--listen", "127.0.0.1:0"]
-    return [*base, "--data", str(data), "--line", LINE, "--log-format", "json", *options]
+    base += ["--http", "off", "--log-format", "json", "--line", LINE]
+    return [*base, "--data", str(data), *options]
 
 
 def surroundings() -> dict[str, str]:
