@@ -1,8 +1,8 @@
 """The ledger as it is written (R23): numbered records, group commit, segments that roll.
 
-Decides serials, what `durable_through` says, when a segment is full, and that one failure ends all
-writing. It knows nothing of what records mean. It is called from one thread, the ledger keeper's;
-only `prepare_next` may run in another one meanwhile.
+Decides serials, what `durable_through` and `commit` say, when a segment is full, and that one
+failure ends all writing. It knows nothing of what records mean. It is called from one thread, the
+ledger keeper's; only `prepare_next` may run in another one meanwhile.
 
 Theory. A batch is one pwrite into space that is zero-filled already, and one fdatasync: nothing
 else moves on the disk. Each record says which serial was durable when it was written, so whoever
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rmf import limits
 from rmf.core.effects import RecordDraft
-from rmf.core.record import ENTRY, SEAL, Record
+from rmf.core.record import ENTRY, HARD, SEAL, Record
 from rmf.errors import DiskFailed, LedgerDamaged
 from rmf.storage.files import (
     TMP,
@@ -81,6 +81,7 @@ class LedgerWriter:
         base = tail.base
         self.durable_through = base.serial
         self._index, self._term, self._chain = base.index, base.term, base.chain
+        self._commit, self._hard = tail.commit, tail.hard
         # Of the record at a Checkpoint nothing is known: one seal too many does no harm.
         self._sealed = tail.last.kind == SEAL if tail.last else base.serial == 0
         remove_leftovers(self._path)
@@ -121,7 +122,7 @@ class LedgerWriter:
         self._refuse_after_failure()
         if not drafts:
             return self.durable_through
-        batch, place = self._encoded(drafts)
+        batch, place, commit = self._encoded(drafts)
         try:
             if self._offset + len(batch) > self._capacity and self._offset > self._first_offset:
                 self._roll()
@@ -132,6 +133,8 @@ class LedgerWriter:
         self._offset += len(batch)
         self.durable_through = place.serial
         self._index, self._term, self._chain = place.index, place.term, place.chain
+        self._commit = commit
+        self._hard = next((x.body for x in reversed(drafts) if x.kind == HARD), self._hard)
         self._sealed = False
         return place.serial
 
@@ -140,7 +143,8 @@ class LedgerWriter:
         Raises DiskFailed."""
         self._refuse_after_failure()
         if not self._sealed:
-            self.append([RecordDraft(SEAL, self._index, self._term, self._chain, b"")])
+            seal = RecordDraft(SEAL, self._index, self._term, self._chain, b"", self._commit)
+            self.append([seal])
             self._sealed = True
 
     def prepare_next(self) -> bool:
@@ -173,19 +177,22 @@ class LedgerWriter:
             self._fd = -1
             self._failure = self._failure or f"{self._segment}: the ledger is closed"
 
-    def _encoded(self, drafts: list[RecordDraft]) -> tuple[bytes, Base]:
-        """Return the bytes of a batch, and where the ledger stands behind it."""
+    def _encoded(self, drafts: list[RecordDraft]) -> tuple[bytes, Base, int]:
+        """Return the bytes of a batch, where the ledger stands behind it, and up to which index it
+        says that Entries are committed. A record speaks of what is on this disk with it: a draft
+        that knows of more (a follower that catches up) is held back to its own index."""
         now_ns = self._boot_ns()
         place = self.place
-        serial, index = place.serial, place.index
+        serial, index, commit = place.serial, place.index, self._commit
         frames = []
         for draft in drafts:
             serial += 1
             if draft.kind == ENTRY:
-                assert max(0, index - limits.VOID_ENTRIES_MAX) < draft.index <= index + 1
+                assert max(commit, index - limits.VOID_ENTRIES_MAX) < draft.index <= index + 1
                 place = Base(serial, draft.index, draft.term, draft.chain)
                 index = draft.index
             assert (draft.index, draft.chain) == (index, place.chain)
+            commit = max(commit, min(draft.commit, index))
             record = Record(
                 self._cluster,
                 draft.kind,
@@ -197,9 +204,10 @@ class LedgerWriter:
                 self._boot_id,
                 now_ns,
                 draft.body,
+                commit,
             )
             frames.append(record_frame(record))
-        return b"".join(frames), Base(serial, index, place.term, place.chain)
+        return b"".join(frames), Base(serial, index, place.term, place.chain), commit
 
     def _roll(self) -> None:
         """Go on in the next segment: the prepared one, or one filled here and now."""
@@ -212,7 +220,7 @@ class LedgerWriter:
             # What little a full disk has left is for records, not for zeros.
             room = free_bytes(self._path) >= size + limits.DISK_HARD_FREE_BYTES
             fill_segment(tmp, size if room else 0)
-        path, first_offset = place_segment(tmp, self._path, self._cluster, self.place)
+        path, first_offset = place_segment(tmp, self._path, self._cluster, self.place, self._hard)
         os.close(self._fd)
         self._enter(path, first_offset, first_offset)
         self._declined = False

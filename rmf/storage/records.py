@@ -9,7 +9,8 @@ second kind is never a torn write.
 
 Truncation is logical: an Entry with an index at or below the last one voids the higher ones (Raft:
 they were never committed). How deep it may go is bounded, so that readers can hold what might be
-voided still in bounded memory; the writer keeps to the bound, the readers check it.
+voided still in bounded memory; the writer keeps to the bound, the readers check it. Nothing at or
+below an index that a record says is committed is ever voided: where it looks so, it is damage.
 """
 
 import os
@@ -25,6 +26,7 @@ from rmf.storage.segments import Base
 __all__ = ["KINDS", "Lineage", "durable_behind", "record_frame"]
 
 KINDS: Final = frozenset({ENTRY, HARD, SEAL})
+_ARRAY_HEADS: Final = b"\x8a\x8b"  # of ten fields (release 0.1) and of eleven
 
 
 def record_frame(record: Record) -> bytes:
@@ -42,7 +44,8 @@ def record_frame(record: Record) -> bytes:
             record.boot_ns,
         ]
     )
-    return frame_of(b"\x8a" + head[1:], _bytes_head(len(record.body)), record.body)
+    commit = cbor2.dumps(record.commit)
+    return frame_of(b"\x8b" + head[1:], _bytes_head(len(record.body)), record.body, commit)
 
 
 def _bytes_head(length: int) -> bytes:
@@ -60,12 +63,14 @@ class Lineage:
     """Where a ledger stands while its records are read one by one.
 
     Invariant: `_chains[i]` is the chain of the Entry `_first + i`, the last one that of `index`.
+    `commit` is the highest index that was said to be committed; a base always is.
     """
 
     def __init__(self, cluster: bytes, base: Base) -> None:
         self.serial = base.serial
         self.index = base.index
         self.term = base.term
+        self.commit = base.index
         self._cluster = cluster
         self._first = base.index
         self._chains = [base.chain]
@@ -89,12 +94,16 @@ class Lineage:
             return f"this is record {record.serial}, at the place of another"
         if record.durable_through >= record.serial:
             return f"record {record.serial} says that {record.durable_through} came before it"
+        if record.commit > record.index:
+            return f"at index {record.index} it says that {record.commit} is committed"
         if record.kind != ENTRY:
             if (record.index, record.chain) != (self.index, self._chains[-1]):
                 return f"its index {record.index} or its chain is not that of Entry {self.index}"
             return None
         if not self._first < record.index <= self.index + 1:
             return f"its index is {record.index}, after {self.index}"
+        if record.index <= self.commit:
+            return f"it voids Entry {record.index}; those up to {self.commit} were committed"
         before = self._chains[record.index - 1 - self._first]
         if chain_of(before, self._cluster, record.index, record.term, record.body) != record.chain:
             return f"the chain of Entry {record.index} does not follow from the one before"
@@ -103,6 +112,7 @@ class Lineage:
     def follow(self, record: Record) -> None:
         """Stand behind this record, which has no fault."""
         self.serial = record.serial
+        self.commit = max(self.commit, record.commit)
         if record.kind != ENTRY:
             return
         del self._chains[record.index - self._first :]
@@ -121,17 +131,18 @@ def durable_behind(fd: int, offset: int, cluster: bytes, serial: int) -> int:
     Candidates are the places where a record of this cluster would begin, so one look through the
     bytes finds them all, whatever the damage did to lengths.
     """
-    mark = b"\x8a" + _bytes_head(len(cluster)) + cluster
+    mark = _bytes_head(len(cluster)) + cluster  # behind the head of the array
     reader = FrameReader(fd, limits.RECORD_BYTES_MAX, 4 * limits.KIB)
     highest = 0
     while chunk := os.pread(fd, limits.FILE_READ_BYTES, offset):
-        at = chunk.find(mark)
+        at = chunk.find(mark, 1)
         while at >= 0:
-            record = _record_at(reader, offset + at - HEAD_BYTES)
+            begins = offset + at - 1 - HEAD_BYTES
+            record = _record_at(reader, begins) if chunk[at - 1] in _ARRAY_HEADS else None
             if record is not None and serial < record.serial > record.durable_through:
                 highest = max(highest, record.durable_through)
             at = chunk.find(mark, at + 1)
-        offset += max(len(chunk) - len(mark) + 1, 1)
+        offset += max(len(chunk) - len(mark), 1)
     return highest
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import attrs
 
 from rmf import limits
-from rmf.core.record import Record, record_of
+from rmf.core.record import HARD, Record, record_of
 from rmf.errors import LedgerDamaged, StorageError
 from rmf.storage.framing import FrameFault, FrameReader, data_end
 from rmf.storage.records import KINDS, Lineage, durable_behind
@@ -53,21 +53,26 @@ class Cut:
 @attrs.frozen
 class Tail:
     """Where valid data ends: the place in the newest segment, and where the ledger stands there.
-    `last` is the last record behind the base, None if there is none."""
+    `last` is the last record behind the base, None if there is none; `commit` the highest index
+    that is said to be committed; `hard` the body of the last HARD record, empty if there is none.
+    """
 
     path: Path
     offset: int
     first_offset: int
     base: Base
     last: Record | None
+    commit: int
+    hard: bytes
 
 
 class LedgerScan:
     """Iterate once over all records behind `base`, oldest first, verified.
 
     A later Entry with a lower index voids the higher ones: the reader drops them (see records).
-    Afterwards `tail` says where the ledger ends and `cut` what has to go. Memory is bounded by
-    one record and one read. Raises LedgerDamaged, ForeignDirectory, StorageError.
+    Afterwards `tail` says where the ledger ends and `cut` what has to go. `hard` is the body of the
+    last HARD record read so far, those before the base included. Memory is bounded by one record
+    and one read. Raises LedgerDamaged, ForeignDirectory, StorageError.
 
     `directories` are where segments lie; with the archive among them, history begins earlier. A
     ledger that is being written meanwhile may be read: it ends where its writer had got to, and
@@ -78,6 +83,7 @@ class LedgerScan:
         self.cluster = cluster
         self.tail: Tail | None = None
         self.cut: Cut | None = None
+        self.hard = b""
         self._directories = directories
         self._base = base
         self._lineage = Lineage(cluster, base)
@@ -113,10 +119,13 @@ class LedgerScan:
                 fd = file.fileno()
                 header = self._checked_header(fd, path)
                 offset = header.end
+                self.hard = header.hard or self.hard
                 reader = FrameReader(fd, limits.RECORD_BYTES_MAX)
                 while (record := self._next(fd, reader, path, offset, newest=newest)) is not None:
                     offset = reader.end
                     self._serial = record.serial
+                    if record.kind == HARD:
+                        self.hard = record.body
                     if record.serial > self._base.serial:
                         self._lineage.follow(record)
                         self._last = record
@@ -206,4 +215,7 @@ class LedgerScan:
         if self._serial < self._base.serial:
             why = f"the ledger ends here, the Checkpoint in use stands at {self._base.serial}"
             raise damaged(path, offset, self._serial + 1, why)
-        self.tail = Tail(path, offset, header.end, self._lineage.base, self._last)
+        lineage = self._lineage
+        self.tail = Tail(
+            path, offset, header.end, lineage.base, self._last, lineage.commit, self.hard
+        )

@@ -3,11 +3,13 @@
 Decides how a segment is named, made and headed. It does not judge the records in it (see scan).
 
     segment = header frame, record frames …, zeros
-    header  = CBOR [magic, format, cluster, bytes, serial, index, term, chain]
+    header  = CBOR [magic, format, cluster, bytes, serial, index, term, chain, hard]
 
 The header says where the ledger stands before the segment's first record (`Base`), so each segment
-can be placed and read by itself, and how many bytes the file was made with, so a file that
-was cut short is found out whatever is left of it. A segment gets its name only once its header and
+can be placed and read by itself, and how many bytes the file was made with, so a file that was cut
+short is found out whatever is left of it. `hard` is the body of the last HARD record before it
+(empty if there was none; release 0.1 wrote no such field): recovery may begin behind that record,
+and a vote must not be forgotten for it. A segment gets its name only once its header and
 filling are fsynced: hence damage to a header is never a torn write. It is zero-filled ahead,
 because writing over what is already allocated nearly halves an fdatasync.
 """
@@ -64,12 +66,14 @@ GENESIS = Base(0, 0, 0, GENESIS_CHAIN)
 
 @attrs.frozen
 class SegmentHeader:
-    """What the header of a segment says; `end` is the offset of its first record."""
+    """What the header of a segment says; `end` is the offset of its first record, `hard` the body
+    of the last HARD record before it, empty if there was none."""
 
     cluster: bytes
     base: Base
     file_bytes: int
     end: int
+    hard: bytes
 
 
 def damaged(path: Path, offset: int, serial: int, why: str) -> LedgerDamaged:
@@ -121,13 +125,15 @@ def fill_segment(tmp: Path, file_bytes: int) -> None:
         os.close(fd)
 
 
-def place_segment(tmp: Path, directory: Path, cluster: bytes, base: Base) -> tuple[Path, int]:
+def place_segment(
+    tmp: Path, directory: Path, cluster: bytes, base: Base, hard: bytes = b""
+) -> tuple[Path, int]:
     """Give a filled file its header and its name. Returns its path and the offset of its first
     record. Raises OSError."""
     fd = os.open(tmp, os.O_RDWR)
     try:
         file_bytes = os.fstat(fd).st_size
-        fields = [_MAGIC, _FORMAT, cluster, file_bytes, *attrs.astuple(base)]
+        fields = [_MAGIC, _FORMAT, cluster, file_bytes, *attrs.astuple(base), hard]
         header = frame_of(cbor2.dumps(fields))
         write_whole(fd, header, 0)
         os.fsync(fd)
@@ -155,8 +161,9 @@ def read_header(fd: int, path: Path) -> SegmentHeader:
             f"{path} has the format {fields[1]}, this version reads {_FORMAT}: use the version "
             f"of RMF that wrote it, or a later one"
         )
-    _, _, cluster, file_bytes, *place = fields
-    header = SegmentHeader(cluster, Base(*place), file_bytes, reader.end)
+    _, _, cluster, file_bytes, serial_before, index, term, chain, *hard = fields
+    base = Base(serial_before, index, term, chain)
+    header = SegmentHeader(cluster, base, file_bytes, reader.end, *(hard or [b""]))
     if header.base.serial + 1 != serial:
         why = f"the header is that of segment {header.base.serial + 1}: the file was renamed"
         raise damaged(path, 0, serial, why)

@@ -21,26 +21,30 @@ SEGMENT_BYTES = 2048
 
 
 class Drafts:
-    """Drafts as a core would make them, each following the one before."""
+    """Drafts as a core would make them, each following the one before. `commit` is what they say
+    is committed: unless told otherwise the first Entry, so that the last byte of a record is one
+    that can be found."""
 
     def __init__(self, cluster: bytes) -> None:
         self.cluster = cluster
         self.index = 0
         self.term = 1
+        self.commit = 1
         self.chains = [GENESIS_CHAIN]
 
     def entry(self, body: bytes) -> RecordDraft:
         self.index += 1
         chain = chain_of(self.chains[-1], self.cluster, self.index, self.term, body)
         self.chains.append(chain)
-        return RecordDraft(ENTRY, self.index, self.term, chain, body)
+        return RecordDraft(ENTRY, self.index, self.term, chain, body, self.commit)
 
     def hard(self) -> RecordDraft:
         body = cbor2.dumps([self.term, "n1"])
-        return RecordDraft(HARD, self.index, self.term, self.chains[-1], body)
+        return RecordDraft(HARD, self.index, self.term, self.chains[-1], body, self.commit)
 
     def void_after(self, index: int) -> None:
         """Go on behind `index`, in a new term."""
+        self.commit = min(self.commit, index)
         self.index = index
         self.term += 1
         del self.chains[index + 1 :]

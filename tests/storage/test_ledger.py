@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import attrs
 import cbor2
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,8 @@ from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, SEAL, Record
 from rmf.errors import DiskFailed, LedgerDamaged
 from rmf.storage.files import move_durably
 from rmf.storage.records import record_frame
+from rmf.storage.scan import LedgerScan
+from rmf.storage.segments import read_header
 from tests.storage.ledger_kit import (
     BOOT_ID,
     BOOT_NS,
@@ -47,7 +50,8 @@ def test_what_was_appended_is_read_back_numbered_and_dated(ledger: Ledger) -> No
 
 @pytest.mark.parametrize("length", [0, 23, 24, 255, 256, 65_535, 65_536])
 def test_a_record_is_encoded_as_the_array_that_it_is(length: int) -> None:
-    record = Record(b"c" * 16, ENTRY, 9, 7, 1, GENESIS_CHAIN, 8, BOOT_ID, BOOT_NS, b"x" * length)
+    head = (b"c" * 16, ENTRY, 9, 7, 1, GENESIS_CHAIN, 8, BOOT_ID, BOOT_NS)
+    record = Record(*head, b"x" * length, 6)
     fields = [getattr(record, name) for name in Record.__match_args__]
     assert record_frame(record)[8:] == cbor2.dumps(fields)
 
@@ -58,6 +62,60 @@ def test_durable_through_names_the_last_record_of_the_batch_before(ledger: Ledge
     ledger.entries(b"4", b"5")
     assert [r.durable_through for r in ledger.records()] == [0, 0, 2, 3, 3]
     assert ledger.writer.durable_through == 5
+
+
+def test_a_record_states_what_was_known_to_be_committed_and_never_more_than_is_there(
+    ledger: Ledger,
+) -> None:
+    ledger.entries(b"1", b"2")
+    ledger.drafts.commit = 5  # a follower that catches up
+    ledger.entries(b"3", b"4")
+    ledger.drafts.commit = 0  # and that knew less after a restart
+    ledger.reopen()
+    ledger.writer.append([ledger.drafts.hard()])
+    ledger.writer.seal()
+    assert [(r.index, r.commit) for r in ledger.records()] == [
+        (1, 1),
+        (2, 1),
+        (3, 3),
+        (4, 4),
+        (4, 4),
+        (4, 4),
+    ]
+
+
+def test_to_void_what_is_stated_to_be_committed_is_our_bug(ledger: Ledger) -> None:
+    ledger.entries(b"1", b"2", b"3")
+    ledger.drafts.commit = 2
+    ledger.writer.append([ledger.drafts.hard()])
+    ledger.drafts.void_after(1)
+    with pytest.raises(AssertionError):
+        ledger.entries(b"2'")
+    ledger.drafts.chains = [r.chain for r in ledger.records()[:2]]
+    ledger.drafts.chains.insert(0, GENESIS_CHAIN)
+    ledger.drafts.void_after(2)
+    ledger.entries(b"3'")
+    assert [r.body for r in ledger.records() if r.kind == ENTRY] == [b"1", b"2", b"3", b"3'"]
+
+
+def test_every_segment_repeats_the_last_vote(ledger: Ledger) -> None:
+    ledger.writer.append([ledger.drafts.hard()])
+    for _ in range(4):
+        ledger.entries(b"x" * 1000)
+    ledger.drafts.term = 2
+    vote = ledger.drafts.hard()
+    ledger.writer.append([vote, ledger.drafts.entry(b"x" * 1500)])
+    ledger.reopen()
+    ledger.entries(b"x" * 1500)
+    found = []
+    for path in ledger.segments:
+        with path.open("rb", buffering=0) as file:
+            found.append(read_header(file.fileno(), path).hard)
+    terms = [cbor2.loads(body)[0] if body else 0 for body in found]
+    assert (terms[0], terms[1], terms[-1]) == (0, 1, 2)
+    base = LedgerScan(ledger.directory.ledgers, ledger.cluster, ledger.writer.place)
+    assert list(base) == []
+    assert base.hard == vote.body
 
 
 def test_a_seal_says_once_that_everything_is_durable(ledger: Ledger) -> None:
@@ -218,7 +276,5 @@ def test_whatever_is_appended_and_however_often_reopened_the_same_is_read(
                 expected += batch
         records = ledger.records()
         assert [r.serial for r in records] == list(range(1, len(records) + 1))
-        drafts = [
-            RecordDraft(r.kind, r.index, r.term, r.chain, r.body) for r in records if r.kind != SEAL
-        ]
-        assert drafts == expected
+        found = [(r.kind, r.index, r.term, r.chain, r.body) for r in records if r.kind != SEAL]
+        assert found == [attrs.astuple(draft)[:-1] for draft in expected]

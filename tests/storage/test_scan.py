@@ -277,7 +277,7 @@ def test_a_whole_frame_that_is_no_record_is_damage(ledger: Ledger) -> None:
 @pytest.mark.parametrize("shift", range(0, 30, 3))
 def test_a_valid_record_behind_damage_is_found_wherever_it_lies(tmp_path: Path, shift: int) -> None:
     cluster = b"c" * 16
-    record = Record(cluster, ENTRY, 9, 9, 1, bytes(16), 8, BOOT_ID, BOOT_NS, b"")
+    record = Record(cluster, ENTRY, 9, 9, 1, bytes(16), 8, BOOT_ID, BOOT_NS, b"", 9)
     path = tmp_path / "file"
     path.write_bytes(b"\xff" * (limits.MIB - shift) + record_frame(record) + b"\xff" * 99)
     with path.open("rb") as file:
@@ -288,7 +288,7 @@ def test_a_valid_record_behind_damage_is_found_wherever_it_lies(tmp_path: Path, 
 def test_a_payload_that_looks_like_a_record_makes_no_damage_of_a_whole_ledger(
     ledger: Ledger,
 ) -> None:
-    fake = Record(ledger.cluster, ENTRY, 99, 9, 1, bytes(16), 98, BOOT_ID, BOOT_NS, b"")
+    fake = Record(ledger.cluster, ENTRY, 99, 9, 1, bytes(16), 98, BOOT_ID, BOOT_NS, b"", 9)
     ledger.entries(record_frame(fake))
     ledger.entries(b"next")
     assert [r.serial for r in ledger.records()] == [1, 2]
