@@ -158,11 +158,30 @@ RESTART_DELAY_S = 0.02
 ACCESSION_S_MAX = 1.0  # how long a start waits for the reign before it opens the port all the same
 STOP_S_MAX = 10.0  # grace of a graceful stop (R18); beyond: exit 1
 
+# --- Between nodes ---
+PEER_FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 64 * KIB  # an APPEND with the largest Entry (R43)
+PEER_HELLO_BYTES_MAX = 16 * KIB  # nobody unknown makes a node buffer more
+PEER_TEXT_CHARACTERS_MAX = 255  # of a name or an address in a HELLO; DNS allows no longer ones
+PEER_CONNECTIONS_MAX = 64  # from other nodes, with their letters and questions; beyond: refused
+PEER_QUEUE_FRAMES_MAX = 1024  # for one peer whose socket is full; beyond: dropped (R16)
+PEER_QUEUE_BYTES_MAX = 2 * PEER_FRAME_BYTES_MAX  # the same queue, in bytes
+PEER_RECEIVE_BYTES = 256 * KIB  # one read: an APPEND of a full Tick takes a few
+PEER_CONNECT_S_MAX = 1.0  # one attempt; beyond: the next
+PEER_HANDSHAKE_S_MAX = 2.0  # preface and HELLO, or WELCOME: absolute
+PEER_ALIVE_S = 1.0  # a link that says nothing for this long says that it is alive
+PEER_SILENCE_S_MAX = 5.0  # nothing from a peer, or nothing taken by it; beyond: cut
+PEER_FRAME_S_MAX = 10.0  # one frame from first byte to last: absolute; beyond: cut
+RECONNECT_PEER_S_MIN = 0.02  # doubled with jitter at each attempt
+RECONNECT_PEER_S_MAX = 1.0
+GENESIS_ROUND_S = 0.1  # between two rounds of questions to the listed peers
+PEER_LETTERS_BYTES = 1 * MIB  # a page of letters is closed once it holds this much
+LETTER_FETCH_S = 0.5  # until missing letters are asked for again where nobody had them all
+
 # --- Clients ---
 CONNECT_S_MAX = 5.0  # one attempt; beyond: the next address
 ATTEMPT_S_MIN = 1.0  # one attempt while others are untried, doubled a round: a dead node is passed
 RECONNECT_S_MIN = 0.02  # after a round of attempts, with jitter of half: an election takes 0.2 s
-RECONNECT_GROWTH = 1.25  # of it with each round: a quarter of the time that passed, not all of it
+RECONNECT_GROWTH = 1.125  # of it with each round: an eighth of the time that has passed
 RECONNECT_S_MAX = 2.0
 SETTLED_S = 1.0  # a connection that lasted so long was good: its loss begins the back-off anew
 ADDRESSES_MAX = 64  # named by nodes; beyond: the one tried least recently is forgotten
@@ -188,7 +207,7 @@ DEMO_PERIOD_S = 0.25  # between two readings of the demo
 DEMO_TTL_MS = 3000  # a dozen readings: that a demo stopped is seen on the display
 
 # --- HTTP: health and metrics ---
-HTTP_CONNECTIONS_MAX = 64  # probes and scrapers are few; beyond: 503, closed
+HTTP_CONNECTIONS_MAX = 64  # probes are few; beyond: 503; beyond twice this: closed at once
 HTTP_HEAD_BYTES_MAX = 8 * KIB  # of a request not yet complete; beyond: 431, closed
 HTTP_READ_BYTES = 4 * KIB  # one read: a head may be longer than its bound by so much
 HTTP_REQUEST_S_MAX = 5.0  # a request from first byte to last: absolute; beyond: 408, closed
@@ -230,6 +249,11 @@ assert 2 * TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + EVIDENCE_TRACEBACK_BY
     ENTRY_BYTES_MAX - BATCH_BYTES_MAX
 )
 assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
+# Between nodes: a frame holds an Entry or a page of letters, a queue two frames.
+assert ENTRY_BYTES_MAX + 4 * KIB <= PEER_FRAME_BYTES_MAX
+assert 2 * PEER_FRAME_BYTES_MAX <= PEER_QUEUE_BYTES_MAX
+assert PEER_LETTERS_BYTES + SERVER_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert 3 * PEER_ALIVE_S <= PEER_SILENCE_S_MAX
 assert OUTCOME_RUNS_KEPT >= 4 * PRODUCER_FRAMES_IN_FLIGHT
 assert PING_S * 3 <= IDLE_S_MAX
 # What is in flight, and the segment it may need, fit below the hard mark.

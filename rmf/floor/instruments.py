@@ -1,0 +1,89 @@
+"""The instruments: what is measured while the node works, and cannot be read off it afterwards.
+
+They decide nothing, allocate nothing per observation, and know no metric's name: `metrics` reads
+them when somebody asks. Each is written by one task or one thread and read by another: the numbers
+are plain, so that a reader sees the old or the new one, and never waits.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import attrs
+
+__all__ = ["BOUNDS_S", "Changes", "Durations", "Instruments", "Reasons"]
+
+# From an fsync of a fast disk to a hung one; each about 2.5 times the one before.
+BOUNDS_S: Final = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
+    *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+
+
+class Durations:
+    """Durations, counted by size: observe once an Entry or once an fsync, never once a packet."""
+
+    __slots__ = ("_counts", "_sum_s")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BOUNDS_S) + 1)
+        self._sum_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration; costs less than a microsecond."""
+        self._counts[bisect_left(BOUNDS_S, seconds)] += 1
+        self._sum_s += seconds
+
+    @property
+    def counts(self) -> Sequence[int]:
+        """How many lay within each of BOUNDS_S and above the one before; last: beyond all."""
+        return tuple(self._counts)
+
+    @property
+    def sum_s(self) -> float:
+        """The sum of all of them."""
+        return self._sum_s
+
+
+class Reasons:
+    """How many packets were bagged for each reason."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def count(self, reasons: Iterable[str]) -> None:
+        """Count the bags of one Entry. The reasons are a closed set, so this stays small."""
+        for reason in reasons:
+            self.counts[reason] = self.counts.get(reason, 0) + 1
+
+
+class Changes:
+    """Strikes that began, and leaders that came, since this process started."""
+
+    def __init__(self) -> None:
+        self.strikes: dict[str, int] = {}
+        self.leader_changes = 0
+        self._strike: str | None = None
+        self._reign: tuple[int, str] | None = None
+
+    def see(self, strike: str | None, term: int, leader: str | None) -> None:
+        """Take note of where the node stands after a step: the kind of its strike, if any, and the
+        reign it knows, if any. The first reign is a change too."""
+        if strike != self._strike:
+            self._strike = strike
+            if strike is not None:
+                self.strikes[strike] = self.strikes.get(strike, 0) + 1
+        if leader is not None and (term, leader) != self._reign:
+            self._reign = (term, leader)
+            self.leader_changes += 1
+
+
+@attrs.frozen
+class Instruments:
+    """All instruments of a node; they outlive reigns and cores."""
+
+    commit: Durations = attrs.Factory(Durations)  # an Entry of the leader, latched -> committed
+    fsync: Durations = attrs.Factory(Durations)  # one append with its fsync, as the disk took it
+    execute: Durations = attrs.Factory(Durations)  # the line, over one Tick
+    bagged: Reasons = attrs.Factory(Reasons)  # packets, at commit
+    changes: Changes = attrs.Factory(Changes)
