@@ -270,6 +270,8 @@ def preface_fault(data: bytes) -> str | None:
     """Return in words what spoke instead of RMF, or None while `data` may still become PREFACE."""
     if PREFACE.startswith(data[: len(PREFACE)]):
         return None
+    if data[:3] == b"RMP":
+        return "this is a node that looks for a peer: nodes talk on --peer-listen, not here"
     if data[:3] == b"\x16\x03\x01"[: len(data)]:
         return "this looks like TLS: the port speaks plain RMF"
     if data[:4] in {b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI"}:

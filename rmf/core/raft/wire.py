@@ -1,0 +1,175 @@
+"""The bytes of messages between nodes: framing, layout, and what is refused (R41, R42).
+
+Every message of `messages` and `greetings` to a frame and back; `protocol/PEERS.md` is the
+contract. It knows the wire, not what a message leads to. A fault is a ProtocolFault: a rule of the
+profile, `unknown_type`, `wrong_shape` or `entry_crc`; on this port every one of them ends the
+connection, since a node that errs in one frame is not to be trusted with the next.
+
+Theory. Entries are as large as a Tick and go to every peer, so their bodies are copied once on the
+way out and once on the way in, and never walked: where a frame is big, only the heads around the
+bodies are read here, and cbor2 does the rest of the work on all that is small.
+"""
+
+from typing import Any
+
+import cbor2
+import crc32c
+
+from rmf import limits
+from rmf.core import profile
+from rmf.core.raft import greetings as g
+from rmf.core.raft import messages as m
+from rmf.core.raft.wire_shapes import link_message, peer_message
+from rmf.errors import ProtocolFault
+
+__all__ = ["PREFACE", "Message", "check_entries", "decode", "encode", "preface_fault"]
+
+PREFACE = b"RMP\x01"  # both sides send it first; clients say RMF
+
+Message = m.PeerMessage | g.LinkMessage
+
+_CODE_OF: dict[type[Any], int] = {kind: code for code, kind in (m.CODES | g.LINK_CODES).items()}
+_BY_PARTS_BYTES = 4 * limits.KIB  # from here on bodies are not given to cbor2, which copies twice
+
+
+def preface_fault(data: bytes) -> str | None:
+    """Return in words what spoke instead of a node, or None while `data` may become PREFACE."""
+    if PREFACE.startswith(data[: len(PREFACE)]):
+        return None
+    if data[:3] == b"RMF":
+        return "this is a client of RMF, or a port for clients: nodes talk on --peer-listen"
+    if data[:3] == b"\x16\x03\x01"[: len(data)]:
+        return "this looks like TLS: this port speaks plain RMF, between nodes"
+    if data[:4] in {b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP"}:
+        return "this looks like HTTP: this port speaks RMF, between nodes"
+    return "the first bytes must be 52 4d 50 01"
+
+
+# --- Out ------------------------------------------------------------------------------------------
+
+
+def encode(message: Message) -> bytes:
+    """Return the frame of a message, length included."""
+    match message:
+        case m.Append() if sum(len(x.body) for x in message.entries) > _BY_PARTS_BYTES:
+            return _append_by_parts(message)
+        case m.Chunk() if len(message.data) > _BY_PARTS_BYTES:
+            return _chunk_by_parts(message)
+        case g.Hello() | g.Welcome():
+            body = cbor2.dumps([_CODE_OF[type(message)], message._asdict()])
+        case _:
+            body = cbor2.dumps([_CODE_OF[type(message)], *message])
+    return len(body).to_bytes(4, "big") + body
+
+
+def _append_by_parts(message: m.Append) -> bytes:
+    entries = message.entries
+    parts = [b"", b"\x8b", cbor2.dumps([2, *message[:-1]])[1:], _head(4, len(entries))]
+    for term, crc, body in entries:
+        parts += (b"\x83" + _head(0, term) + _head(0, crc) + _head(2, len(body)), body)
+    return _framed(parts)
+
+
+def _chunk_by_parts(message: m.Chunk) -> bytes:
+    *fields, data, number = message
+    head = cbor2.dumps([6, *fields])[1:] + _head(2, len(data))
+    return _framed([b"", b"\x8a", head, data, _head(0, number)])
+
+
+def _framed(parts: list[bytes]) -> bytes:
+    """Return the parts as one frame; the first one is the place of the length."""
+    parts[0] = sum(map(len, parts)).to_bytes(4, "big")
+    return b"".join(parts)
+
+
+def _head(major: int, value: int) -> bytes:
+    """Return the shortest head of an item."""
+    if value < 24:
+        return bytes((major << 5 | value,))
+    for info, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if value < 1 << 8 * size:
+            return bytes((major << 5 | info,)) + value.to_bytes(size, "big")
+    raise AssertionError(value)
+
+
+# --- In -------------------------------------------------------------------------------------------
+
+
+def decode(frame: bytes) -> Message:
+    """Return the message in one frame (without its length). Raises ProtocolFault."""
+    if len(frame) > _BY_PARTS_BYTES and frame[:2] in _BIG:
+        value = _heads(frame)
+    else:
+        value = profile.decode(frame)
+        if frame[1:2] == b"\x18":  # a greeting's map may hold anything that is within the profile
+            profile.scan(frame)
+    if type(value) is not list or not value or type(value[0]) is not int:
+        raise ProtocolFault("wrong_shape", "a message is an array that starts with its code")
+    try:
+        return _message(*value)
+    except ProtocolFault:
+        profile.scan(frame)  # a fault of the encoding goes before a fault of the shape
+        raise
+
+
+def _message(code: int, *fields: Any) -> Message:
+    kind = m.CODES.get(code)
+    if kind is not None:
+        return peer_message(kind, list(fields))
+    link = g.LINK_CODES.get(code)
+    if link is None:
+        raise ProtocolFault("unknown_type", f"no message between nodes has the code {code}")
+    return link_message(link, list(fields))
+
+
+def check_entries(message: Message) -> None:
+    """Raise ProtocolFault `entry_crc` if a body is not what was proposed (R28)."""
+    if isinstance(message, m.Append):
+        for position, entry in enumerate(message.entries, start=1):
+            if crc32c.crc32c(entry.body) != entry.crc:
+                raise ProtocolFault(
+                    "entry_crc", f"Entry {message.prev_index + position} does not have its CRC32C"
+                )
+
+
+_BIG = {b"\x8b\x02", b"\x8a\x06"}  # how an Append and a Chunk begin
+
+
+def _heads(frame: bytes) -> Any:
+    """Return the arrays, integers, booleans and byte strings that fill a frame, three deep at most.
+    What is anything else, or longer than it need be, `scan` gives its name. Raises ProtocolFault.
+    """
+    try:
+        value, end = _item(frame, 0, 3)
+    except (IndexError, ValueError):
+        end = -1
+        value = None
+    if end != len(frame):
+        profile.scan(frame)
+        raise ProtocolFault("wrong_shape", "a field is of the wrong kind")
+    return value
+
+
+def _item(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+    initial = data[at]
+    at += 1
+    if initial in {0xF4, 0xF5}:
+        return initial == 0xF5, at
+    major, argument = initial >> 5, initial & 31
+    if argument >= 24:
+        size = 1 << (argument - 24)  # 28 to 31 ask for more than there is: no shortest head
+        argument = int.from_bytes(data[at : at + size], "big")
+        at += size
+        if size > 8 or argument < (24 if size == 1 else 1 << 4 * size):
+            raise ValueError("not the shortest head")
+    if major == 0:
+        return argument, at
+    if major == 2:
+        return data[at : at + argument], at + argument
+    if major == 4 and depth and argument <= len(data) - at:
+        items = []
+        for _ in range(argument):
+            item, at = _item(data, at, depth - 1)
+            items.append(item)
+        return items, at
+    raise ValueError("a field is of the wrong kind")
