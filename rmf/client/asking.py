@@ -1,9 +1,12 @@
 """Questions over a Link (trio): GET and QUERY, each with its answer.
 
 Questions change nothing, so what is unanswered when a connection is lost is asked again on the next
-one. Bound: a question waits GET_S_MAX for its answer, connection or not.
+one, and a GET that a node cannot answer for now (END with a code that may be retried) is asked
+again elsewhere; where no other node is known, here, after a back-off. Bound: a question waits
+GET_S_MAX for its answer, connection or not.
 """
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +14,9 @@ import trio
 
 from rmf import limits
 from rmf.client.connection import refused_by, same_cluster
-from rmf.client.link import Link
-from rmf.core import codec
+from rmf.client.link import Link, clock_ns
+from rmf.client.route import back_off_s
+from rmf.core import codec, faults
 from rmf.core import messages as m
 from rmf.errors import ConnectionFailed, Refused, RmfError
 
@@ -24,11 +28,19 @@ Answer = m.Value | m.Item | m.End
 class _Question:
     """One question, and what was answered so far."""
 
-    def __init__(self, frame: bytes) -> None:
-        self.frame = frame
+    def __init__(self, message: m.Message) -> None:
+        self.frame = codec.encode(message)
+        self.asked_again = 0
         self.answers: list[Answer] = []
         self.failure: RmfError | None = None
+        self.why = ""  # it was not answered by the last node that was asked
         self.done = trio.Event()
+        self._is_get = isinstance(message, m.Get)
+
+    def may_be_asked_again(self, code: str | None) -> bool:
+        """Return whether an END with this code says that another time, or node, may answer: a read
+        is tried until somebody does, any other question is its user's to repeat."""
+        return self._is_get and code is not None and faults.retry_allowed(code)
 
 
 class Questions:
@@ -43,12 +55,15 @@ class Questions:
         self._requests = 0
         self._open: dict[int, _Question] = {}
         self._unsent: list[int] = []
+        self._held: dict[int, int] = {}  # questions to be asked again on this connection, and when
         self._first = trio.Event()
 
     async def get(self, key: str, *, linearizable: bool) -> m.WireCell | None:
         """Return a cell or None. Raises ConnectionFailed, Refused."""
         answers = await self._ask(lambda request: m.Get(request, key, linearizable))
         value = answers[-1]
+        if isinstance(value, m.End) and value.code is not None:
+            raise Refused(value.code, value.text or "the node does not answer")
         return value.cell if isinstance(value, m.Value) else None
 
     async def query(self, subject: str, args: dict[str, Any]) -> list[dict[str, Any]]:
@@ -80,7 +95,7 @@ class Questions:
             raise self.failure
         self._requests += 1
         request = self._requests
-        question = _Question(codec.encode(message(request)))
+        question = _Question(message(request))
         self._open[request] = question
         self._unsent.append(request)
         self.link.wake()
@@ -92,7 +107,9 @@ class Questions:
                 return question.answers
         finally:
             del self._open[request]
-        raise ConnectionFailed(f"no answer within {limits.GET_S_MAX:g} s")
+            self._held.pop(request, None)
+        why = f": {question.why}" if question.why else ""
+        raise ConnectionFailed(f"no answer within {limits.GET_S_MAX:g} s{why}")
 
     def _end(self, exc: RmfError) -> None:
         self.failure = exc
@@ -120,6 +137,7 @@ class Questions:
         """Ask everything that has no answer yet."""
         self._hello = same_cluster(self._hello, welcome)
         self._unsent = list(self._open)
+        self._held.clear()
         self._first.set()
 
     async def took(self, message: m.Message) -> None:
@@ -128,19 +146,37 @@ class Questions:
             self._fail(refused_by(message))
         elif isinstance(message, Answer):
             question = self._open.get(message.request)
-            if question is not None:
-                question.answers.append(message)
-                if not isinstance(message, m.Item):
-                    question.done.set()
+            if question is None or question.done.is_set():
+                return
+            if isinstance(message, m.End) and question.may_be_asked_again(message.code):
+                self._ask_again(message, question)
+                return
+            question.answers.append(message)
+            if not isinstance(message, m.Item):
+                question.done.set()
 
-    def outgoing(self, now_ns: int) -> list[bytes]:  # noqa: ARG002 -- a Speaker is told
-        """Return the questions not asked yet."""
+    def _ask_again(self, end: m.End, question: _Question) -> None:
+        """Ask another node, or this one a little later: it could not answer for now."""
+        assert end.code is not None
+        question.why = f"{end.code}: {end.text}"
+        question.asked_again += 1
+        back_off_ms = faults.FAULTS[end.code].back_off_ms
+        if not self.link.elsewhere(None, question.why, back_off_ms):
+            jitter = random.random()  # noqa: S311 -- no secret
+            wait_s = max(back_off_s(question.asked_again, jitter), back_off_ms / 1000)
+            self._held[end.request] = clock_ns() + int(wait_s * limits.SECOND)
+
+    def outgoing(self, now_ns: int) -> list[bytes]:
+        """Return the questions not asked yet, and those whose back-off is over."""
         asked, self._unsent = self._unsent, []
+        asked += [request for request, retry_ns in self._held.items() if retry_ns <= now_ns]
+        for request in asked:
+            self._held.pop(request, None)
         return [self._open[request].frame for request in asked if request in self._open]
 
     def due_ns(self) -> int | None:
-        """Nothing here depends on time."""
-        return None
+        """Return when the first back-off ends."""
+        return min(self._held.values(), default=None)
 
     def leaving(self) -> None:
         """What is unanswered will be asked again."""

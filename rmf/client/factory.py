@@ -237,8 +237,11 @@ class Factory:
     # --- Connections --------------------------------------------------------------------------
 
     def _link(self, speaker: Speaker) -> Link:
-        route = Route(self._addresses)
-        return Link(route, speaker, give_up_s=self._give_up_s, say=self._say)
+        link = Link(Route(self._addresses), speaker, give_up_s=self._give_up_s, say=self._say)
+        for other in (self._production, self._questions):
+            if other is not None and other is not speaker:
+                link.know(other.link.addresses)  # what one of our connections learnt, all know
+        return link
 
     async def wait_connected(self) -> None:
         """Wait for the first WELCOME: a named producer's, else a reader's."""

@@ -58,11 +58,13 @@ class Speaker(Protocol):
 
 
 class _Lost(Exception):
-    """Why there is no connection (any more), and how long to hold off at least."""
+    """Why there is no connection (any more), how long to leave this node alone at least, and
+    whether it said nothing at all."""
 
-    def __init__(self, text: str, back_off_ms: int = 0) -> None:
+    def __init__(self, text: str, back_off_ms: int = 0, *, silent: bool = False) -> None:
         super().__init__(text)
-        self.back_off_s = back_off_ms / 1000
+        self.hold_off_s = back_off_ms / 1000
+        self.silent = silent
 
 
 class Link:
@@ -101,11 +103,23 @@ class Link:
         self._lost_by = _Lost(text, back_off_ms)
         self._scope.cancel()
 
-    def elsewhere(self, leader: str | None, text: str, back_off_ms: int) -> None:
-        """Leave for the leader that the node named, or for any other node if one is known."""
-        named = self._route.prefer([leader]) if leader is not None else False
-        if named or self._route.several:
+    def elsewhere(self, leader: str | None, text: str, back_off_ms: int) -> bool:
+        """Leave for the leader that the node named, or for any other node; False if none is known:
+        then this connection goes on."""
+        if leader is not None:
+            self._route.prefer([leader])
+        if self._route.several:
             self.drop(text, back_off_ms)
+        return self._route.several
+
+    def know(self, addresses: list[Address]) -> None:
+        """Try these as well, after all others."""
+        self._route.learn(map(address_text, addresses))
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Return the addresses of all nodes known."""
+        return self._route.addresses
 
     def say_goodbye(self) -> None:
         """Send what is due and BYE; `run` returns once the node has closed, or soon after."""
@@ -118,23 +132,21 @@ class Link:
         """Serve the Speaker until goodbye. Raises ConnectionFailed when it gives up, Refused and
         ProtocolFault when there is no use in trying again."""
         self._be_patient_again(self._give_up_s or limits.CONNECT_S_MAX)
-        back_off_s = None
         while not self._goodbye:
             try:
                 with trio.CancelScope(deadline=self._deadline) as self._scope:
-                    if back_off_s is not None:
-                        await trio.sleep(self._route.wait_s(random.random(), back_off_s))  # noqa: S311
-                    address = self._route.next()
+                    pause_s = self._route.pause_s(trio.current_time(), random.random())  # noqa: S311
+                    await trio.sleep(pause_s)
+                    address = self._route.next(trio.current_time())
                     stream, connection, rest = await self._shake_hands(address)
                 if self._scope.cancelled_caught:
                     self._give_up()
                     return  # goodbye was said while there was no connection
             except _Lost as exc:
-                back_off_s = exc.back_off_s
-                self._note_failure(address, str(exc))
+                self._note_failure(address, exc)
                 continue
             lost = await self._serve(address, stream, connection, rest)
-            back_off_s = lost.back_off_s
+            self._route.lost(address, trio.current_time(), lost.hold_off_s)
             if not self._goodbye:
                 self._say(f"{address_text(address)}: {lost}; connecting again")
 
@@ -147,7 +159,10 @@ class Link:
             f" ({where or 'no node answered'}). Is a node running at this address?"
         )
 
-    def _note_failure(self, address: Address, text: str) -> None:
+    def _note_failure(self, address: Address, lost: _Lost) -> None:
+        now_s = trio.current_time()
+        self._route.failed(address, now_s, lost.hold_off_s, silent=lost.silent)
+        text = str(lost)
         if self._failures.get(address) != text:
             self._say(f"{address_text(address)}: {text}; trying again")
         self._failures[address] = text
@@ -161,7 +176,8 @@ class Link:
         self, address: Address
     ) -> tuple[trio.SocketStream, Connection, list[m.Message]]:
         """Return a welcomed connection and what came behind WELCOME. Raises _Lost, Refused."""
-        with trio.move_on_after(limits.CONNECT_S_MAX):
+        attempt_s = self._route.attempt_s()
+        with trio.move_on_after(attempt_s):
             try:
                 stream = await trio.open_tcp_stream(*address)
             except OSError as exc:
@@ -174,7 +190,7 @@ class Link:
                 if isinstance(exc, trio.BrokenResourceError):
                     raise _Lost("the connection broke before WELCOME") from exc  # noqa: ASYNC104
                 raise
-        raise _Lost(f"no WELCOME within {limits.CONNECT_S_MAX:g} s")
+        raise _Lost(f"no WELCOME within {attempt_s:g} s", silent=True)
 
     async def _greet(self, stream: trio.SocketStream, connection: Connection) -> list[m.Message]:
         await stream.send_all(connection.opening())
@@ -218,7 +234,9 @@ class Link:
         assert connection.welcome is not None
         final: RmfError | None = None
         self._lost_by = _Lost("the node closed the connection")
-        self._route.welcomed()
+        self._route.welcomed(address, trio.current_time())
+        nodes = connection.welcome.facts.get("nodes")
+        self._route.learn(nodes if type(nodes) is list else [])
         if self._failures:
             self._say(f"{address_text(address)}: connected")
             self._failures.clear()
@@ -271,8 +289,7 @@ class Link:
 
     def _on_goaway(self, message: m.Goaway) -> None:
         self._route.prefer(message.alternatives)
-        hold_off_ms = 0 if message.alternatives else message.hold_off_ms
-        self._lost_by = _Lost(f"the node says goodbye: {message.text}", hold_off_ms)
+        self._lost_by = _Lost(f"the node says goodbye: {message.text}", message.hold_off_ms)
         self._speaker.leaving()
 
     def _on_error(self, message: m.Error) -> None:

@@ -62,6 +62,7 @@ class ProducerLog:
         self._in_flight: list[_Frame] = []
         self._refused_ns: int | None = None
         self._retry_ns = 0
+        self._refusals = 0  # in a row: with no outcome, and no other connection, between them
         self._window = limits.PRODUCER_FRAMES_IN_FLIGHT
         self._frame_packets = limits.FRAME_PACKETS_MAX
         self._frame_bytes = limits.FRAME_BYTES_MAX
@@ -144,6 +145,7 @@ class ProducerLog:
         self._open = False
         self._in_flight.clear()
         self._refused_ns = None
+        self._refusals = 0
         self._next = self._oldest
 
     # --- Sending ------------------------------------------------------------------------------
@@ -210,6 +212,8 @@ class ProducerLog:
         news = []
         for run in ack.runs:
             news += self._settle(run)
+        if news:
+            self._refusals = 0
         while self._oldest <= self.last_seq and self._oldest not in self._unacked:
             self._oldest += 1
         for frame in self._in_flight:
@@ -233,7 +237,8 @@ class ProducerLog:
 
     def refused(self, refuse: m.Refuse, now_ns: int, jitter: float) -> None:
         """Take in a REFUSE: go back, not sooner than the code's back-off and up to twice that, by
-        `jitter` of 0 to 1. Raises Refused if the code may not be retried, or history is lost."""
+        `jitter` of 0 to 1; longer if this is not the first in a row. Raises Refused if the code may
+        not be retried, or history is lost."""
         if not faults.retry_allowed(refuse.code):
             raise Refused(refuse.code, refuse.text)
         if refuse.code == "seq_gap" and refuse.expected < self._oldest:
@@ -245,11 +250,19 @@ class ProducerLog:
         self._in_flight = [
             frame for frame in self._in_flight if not frame.low <= refuse.seq <= frame.last
         ]
-        back_off_ns = faults.FAULTS[refuse.code].back_off_ms * limits.MS
-        retry_ns = now_ns + int(back_off_ns * (1 + jitter))
         if self._refused_ns is None:
-            self._refused_ns, self._retry_ns = now_ns, retry_ns
+            self._refused_ns, self._retry_ns = now_ns, now_ns
+            self._refusals += 1
+        retry_ns = now_ns + int(_back_off_ns(refuse.code, self._refusals) * (1 + jitter))
         self._retry_ns = max(self._retry_ns, retry_ns)
+
+
+def _back_off_ns(code: str, refusals: int) -> int:
+    """Return the code's back-off, doubled with each further refusal up to RECONNECT_S_MAX: what is
+    refused is a whole window, sent again each time."""
+    back_off_ns = faults.FAULTS[code].back_off_ms * limits.MS
+    longest_ns = max(back_off_ns, int(limits.RECONNECT_S_MAX * limits.SECOND))
+    return min(back_off_ns << min(refusals - 1, 16), longest_ns)
 
 
 def clip_run(run: m.Run, first: int, last: int) -> m.Run:

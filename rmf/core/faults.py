@@ -61,11 +61,17 @@ FAULTS: dict[str, Fault] = {
     "unknown_query": Fault(False, False, 0, "QUERY names a subject that this node does not know"),
     # Packets not taken in: nothing was latched, the seq is free.
     "busy": Fault(False, True, 1000, "the disk is at its hard watermark: no packets for now"),
-    "not_leader": Fault(False, True, 50, "this node does not reign; the leader is named if known"),
-    "no_reign": Fault(False, True, 100, "no reigning Arbiter is known: the node is on strike"),
+    "not_leader": Fault(False, True, 10, "this node does not reign; the leader is named if known"),
+    "no_reign": Fault(False, True, 10, "no reigning Arbiter is known: the node is on strike"),
     "strike": Fault(False, True, 1000, "the node is on strike; its status says why"),
     "stopping": Fault(False, True, 200, "the node is being stopped; go elsewhere or come back"),
     "seq_gap": Fault(False, True, 0, "the seq expected next is named; resend from there"),
+    # An order to the node or the factory that was not carried out.
+    "change_pending": Fault(False, True, 200, "another change of the members is under way"),
+    "not_ready": Fault(False, True, 200, "not yet: the text says what must come first"),
+    "no_such_member": Fault(False, False, 0, "the factory has no member of this name"),
+    "not_possible": Fault(False, False, 0, "it cannot be done here; the text says why"),
+    # HELLO itself.
     "producer_name": Fault(True, False, 0, "the producer name is empty, too long or not printable"),
 }
 

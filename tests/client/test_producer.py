@@ -247,6 +247,25 @@ def test_jitter_makes_the_back_off_longer_never_shorter() -> None:
     assert log.due_ns() == 2000 * MS
 
 
+def test_refusals_in_a_row_are_answered_ever_more_slowly_until_an_outcome_comes() -> None:
+    log = opened()
+    log.add(rows(b"a", b"b"), 0)
+    now_ns, waits_ms = 0, []
+    for _ in range(12):
+        assert log.frames(now_ns)
+        log.refused(m.Refuse(1, "no_reign", 1, None, "nobody"), now_ns, 0.0)
+        due_ns = log.due_ns()
+        assert due_ns is not None
+        waits_ms.append((due_ns - now_ns) // MS)
+        now_ns = due_ns
+    assert waits_ms[:4] == [10, 20, 40, 80]
+    assert waits_ms[-1] == limits.RECONNECT_S_MAX * 1000
+    log.frames(now_ns)
+    log.acked(m.Ack([applied(1)]))
+    log.refused(m.Refuse(2, "no_reign", 2, None, "nobody"), now_ns, 0.0)
+    assert log.due_ns() == now_ns + 10 * MS
+
+
 def test_a_node_that_leaves_frames_behind_a_refusal_unanswered_is_noticed() -> None:
     log = opened(frame_packets=1)
     log.add(rows(b"a", b"b"), 0)

@@ -16,7 +16,7 @@ from rmf.core import messages as m
 from rmf.core.codec import PREFACE, FrameBuffer, decode, encode
 from tests.scripted_node import facts
 
-__all__ = ["Peer", "Script", "acked", "nodes", "producing", "snapshot"]
+__all__ = ["Peer", "Script", "Standing", "acked", "nodes", "producing", "snapshot", "standing"]
 
 _M = TypeVar("_M")
 
@@ -144,6 +144,51 @@ async def _serve(listener: trio.SocketListener, scripts: list[Script]) -> None:
                 raise AssertionError("a script was never needed") from None
             nursery.start_soon(_follow, script, stream)
         await listener.aclose()
+
+
+class Standing:
+    """A node that serves any number of connections, each by its present script, until `killed`."""
+
+    def __init__(self, listener: trio.SocketListener, script: Script) -> None:
+        self.script = script
+        self.address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        self.accepted: list[float] = []  # when
+        self._listener = listener
+        self._scope = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Serve."""
+        with self._scope:
+            async with self._listener, open_hidden_nursery() as nursery:
+                while True:
+                    stream = await self._listener.accept()
+                    self.accepted.append(trio.current_time())
+                    nursery.start_soon(_follow_until_gone, self.script, stream)
+
+    def kill(self) -> None:
+        """Close the port and all connections."""
+        self._scope.cancel()
+
+
+@asynccontextmanager
+async def standing(*scripts: Script) -> AsyncIterator[list[Standing]]:
+    """Run a Standing node for each script; leaving kills them."""
+    async with open_hidden_nursery() as nursery:
+        found = []
+        for script in scripts:
+            [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            found.append(Standing(listener, script))
+            nursery.start_soon(found[-1].run)
+        yield found
+        for node in found:
+            node.kill()
+
+
+async def _follow_until_gone(script: Script, stream: trio.SocketStream) -> None:
+    try:
+        await _follow(script, stream)
+    except trio.BrokenResourceError:
+        return  # the client has gone in the middle of it, as clients do
 
 
 async def _follow(script: Script, stream: trio.SocketStream) -> None:

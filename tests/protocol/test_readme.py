@@ -196,7 +196,11 @@ def without_clock(data: bytes) -> Any:
 
 
 def test_the_bounds_that_the_text_tells_in_words_are_those_of_the_code() -> None:
-    assert f"min({limits.RECONNECT_S_MAX:g} s, {limits.RECONNECT_S_MIN * 1000:g} ms" in README
+    first_ms, growth = limits.RECONNECT_S_MIN * 1000, limits.RECONNECT_GROWTH
+    assert f"min({limits.RECONNECT_S_MAX:g} s, {first_ms:g} ms" in README
+    assert f" {growth}^n)" in README
+    assert f"not waited for longer than {limits.ATTEMPT_S_MIN:g} s while" in README
+    assert f"a connection that lasted for {limits.SETTLED_S:g} s" in README
     assert f"| {limits.HANDSHAKE_S_MAX:g} s since accept |" in README
     assert f"each {limits.PING_S:g} s (a quarter of `idle_ms`)" in README
     assert limits.PING_S * 4 == limits.IDLE_S_MAX

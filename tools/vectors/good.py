@@ -86,6 +86,12 @@ def _connection() -> list[dict[str, Any]]:
             "The answer to a producer: epoch and last seq are committed",
             welcome(epoch=2, last_seq=17),
         ),
+        good(
+            "welcome-nodes",
+            "RMF-3",
+            "The nodes of a factory of three; one does not say where clients reach it",
+            welcome(nodes=["10.0.0.1:7410", "[2001:db8::2]:7410"]),
+        ),
         good("welcome-no-leader", "RMF-3", "No reigning Arbiter is known", welcome(leader=None)),
         good(
             "error-plain",
@@ -183,6 +189,12 @@ def _producers() -> list[dict[str, Any]]:
             m.Refuse(18, "not_leader", 18, "10.0.0.2:7410", "n2 reigns"),
         ),
         good(
+            "refuse-hello-not-leader",
+            "RMF-3",
+            "A follower sends a producer to the leader",
+            m.Refuse(0, "not_leader", 0, "10.0.0.2:7410", "n2 reigns"),
+        ),
+        good(
             "refuse-hello",
             "RMF-3",
             "HELLO itself was refused: seq 0",
@@ -278,5 +290,40 @@ def _questions() -> list[dict[str, Any]]:
             "RMF-37",
             "The question was not understood",
             m.End(8, "unknown_query", "'weather': expected one of status, dlq.stats"),
+        ),
+        good(
+            "end-get",
+            "RMF-36",
+            "A linearizable GET that cannot be answered while nobody reigns",
+            m.End(5, "no_reign", "no reigning Arbiter is known"),
+        ),
+        *_orders(),
+    ]
+
+
+def _orders() -> list[dict[str, Any]]:
+    n4 = {"node": "n4", "peer_address": "10.0.0.4:7510", "client_address": "10.0.0.4:7410"}
+    learner = {
+        "node": "n4",
+        "address": "10.0.0.4:7410",
+        "role": "learner",
+        "match": 0,
+        "voter": False,
+    }
+    return [
+        good("query-add", "RMF-38", "A new member", m.Query(9, "admin.add", n4)),
+        good("query-transfer", "RMF-38", "To the fittest", m.Query(10, "admin.transfer", {})),
+        good(
+            "query-strike",
+            "RMF-38",
+            "A node that is to be left in peace",
+            m.Query(11, "admin.strike", {"end": False, "why": "new fan"}),
+        ),
+        good("item-members", "RMF-38", "One of the members", m.Item(9, {"members": [learner]})),
+        good(
+            "end-change-pending",
+            "RMF-38",
+            "One change of the members at a time",
+            m.End(12, "change_pending", "n4 is a learner still; try again once it votes"),
         ),
     ]
