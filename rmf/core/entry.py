@@ -47,6 +47,7 @@ __all__ = [
     "encode_entry",
     "kind_of",
     "rows_of",
+    "tick_of",
     "verbatim_packets",
 ]
 
@@ -186,6 +187,15 @@ Books = Genesis | Accession | TickBooks | Members | Version
 def kind_of(body: bytes) -> int:
     """Return the kind of an encoded Entry, without decoding it; -1 if the bytes are none."""
     return body[2] if len(body) > 2 and body[1] == FORMAT else -1
+
+
+def tick_of(body: bytes) -> int:
+    """Return the tick of an encoded Entry, without decoding the rest: a log is asked for it."""
+    head = body[3]
+    if head < 0x18:
+        return head
+    size = 1 << (head - 0x18)
+    return int.from_bytes(body[4 : 4 + size], "big")
 
 
 def encode_entry(entry: Entry) -> bytes:

@@ -6,9 +6,9 @@ reads it from files, the simulator from its own disks, and both get the same nod
 
 from typing import NamedTuple
 
-__all__ = ["HardState", "LogEntry", "Place", "Standing", "Timing"]
+from rmf import limits
 
-_MS = 1_000_000  # ns
+__all__ = ["HardState", "LogEntry", "Place", "Standing", "Timing"]
 
 
 class HardState(NamedTuple):
@@ -58,6 +58,6 @@ class Timing(NamedTuple):
     `heartbeat_ns` at least. Raft paper §9.3: broadcast time << election timeout << time between
     failures; R17: an fsync that takes longer than `election_min_ns` ends a reign."""
 
-    heartbeat_ns: int = 50 * _MS
-    election_min_ns: int = 150 * _MS
-    election_max_ns: int = 300 * _MS
+    heartbeat_ns: int = limits.HEARTBEAT_NS
+    election_min_ns: int = limits.ELECTION_NS_MIN
+    election_max_ns: int = limits.ELECTION_NS_MAX

@@ -1,0 +1,111 @@
+"""What a node owes to its disk: term, vote and Entries, in one order, and what waits for them (R2).
+
+Decides what is written before what: the hard state before Entries of its term (raft-cases 35), and
+either before any message that depends on them. It knows no roles and no peers.
+"""
+
+import cbor2
+
+from rmf.core.effects import Effect, RecordDraft
+from rmf.core.raft.log import Log
+from rmf.core.raft.values import HardState, LogEntry, Place, Standing
+from rmf.core.raft.writes import Done, Writes
+from rmf.core.record import ENTRY, HARD
+
+__all__ = ["Durable", "OwnVote"]
+
+
+class OwnVote(int):
+    """The vote for oneself in this term: it counts once it is durable (raft-cases 12)."""
+
+
+class Durable:
+    """The hard state and the log as the disk will have them. `serials` are the numbers of the
+    records of Entries that may still become the place of a Checkpoint.
+
+    Invariants: the term never falls; at most one vote a term, across restarts.
+    """
+
+    def __init__(self, standing: Standing, log: Log) -> None:
+        self.term, self.voted_for = standing.hard
+        self.serials = {standing.place.index: standing.serial}
+        for entry, serial in zip(standing.tail, standing.tail_serials, strict=True):
+            self.serials[entry.index] = serial
+        self._log = log
+        self._writes: Writes[Effect | OwnVote] = Writes()
+        self._dirty = False
+        self._hard_ticket = 0
+        self._done_ticket = 0
+        self._written = log.last  # the last Entry handed to the disk
+
+    def enter(self, term: int, voted_for: str | None = None) -> None:
+        """Enter a newer term, maybe with a vote in it."""
+        assert term > self.term
+        self.term, self.voted_for = term, voted_for
+        self._dirty = True
+
+    def vote(self, candidate: str) -> None:
+        """Vote in the present term: once."""
+        assert self.voted_for in {None, candidate}
+        if self.voted_for is None:
+            self.voted_for = candidate
+            self._dirty = True
+
+    def persist(self, entries: list[LogEntry], now_ns: int) -> list[Effect]:
+        """Write Entries, and before them the hard state if it changed."""
+        drafts: list[RecordDraft] = []
+        if self._dirty:
+            at = self._written
+            body = cbor2.dumps(list(HardState(self.term, self.voted_for)))
+            drafts.append(RecordDraft(HARD, at.index, self.term, at.chain, body, self._stated))
+        for index, term, chain, body, _ in entries:
+            drafts.append(RecordDraft(ENTRY, index, term, chain, body, self._stated))
+            self._written = Place(index, term, chain)
+        if not drafts:
+            return []
+        persist = self._writes.begin(drafts, now_ns)
+        if self._dirty:
+            self._dirty = False
+            self._hard_ticket = persist.ticket
+        return [persist]
+
+    @property
+    def _stated(self) -> int:
+        """What a record may say is committed: nothing that stands behind it on the disk."""
+        return min(self._log.commit, self._written.index)
+
+    def after(self, effect: Effect, effects: list[Effect]) -> None:
+        """Let an Effect out once all that was written so far is durable: at once, if it is."""
+        if not self._writes.wait(effect):
+            effects.append(effect)
+
+    def after_hard(self, effect: Effect, effects: list[Effect]) -> None:
+        """The same for what depends on the term alone: a slow disk keeps no node out of touch."""
+        if self._hard_ticket <= self._done_ticket or not self._writes.wait(effect):
+            effects.append(effect)
+
+    def await_own_vote(self) -> None:
+        """Have the vote for oneself given back by `done` when it is durable."""
+        waits = self._writes.wait(OwnVote(self.term))
+        assert waits, "the vote has to be written first"
+
+    def done(self, ticket: int, serial: int) -> list[Effect | OwnVote]:
+        """Take note of what the disk has; return what waited for it."""
+        self._done_ticket = ticket
+        writes: list[Done]
+        writes, released = self._writes.done(ticket, serial)
+        for write in writes:
+            self.serials.update(write.serials)
+            if write.last is not None:
+                self._log.is_durable(*write.last)
+        return released
+
+    def forget_serials(self, below: int) -> None:
+        """Forget the numbers of records before the Entry `below`."""
+        for index in [index for index in self.serials if index < below]:
+            del self.serials[index]
+
+    def hangs(self, now_ns: int, patience_ns: int) -> bool:
+        """Whether the oldest write under way takes longer than that (R17)."""
+        oldest_ns = self._writes.oldest_ns()
+        return oldest_ns is not None and now_ns - oldest_ns >= patience_ns

@@ -1,0 +1,335 @@
+"""What a node does while it leads one term: replicate, count, keep contact (R28; paper §5.3, §5.4).
+
+Made when an election is won, dropped whole when the term ends. It decides what each peer is sent,
+what is committed, whether a majority still listens, and which reads are confirmed. It persists
+nothing: the leader's own disk is a voter like the others (`log.durable`).
+"""
+
+from rmf import limits
+from rmf.core.clock import Pace
+from rmf.core.effects import Effect, ReadChunk, ReadEntries, Tell
+from rmf.core.events import ChunkRead, EntriesRead
+from rmf.core.raft import messages as pm
+from rmf.core.raft.log import Log
+from rmf.core.raft.membership import Membership
+from rmf.core.raft.progress import Progress
+from rmf.core.raft.quorum import has_majority, quorum_value
+from rmf.core.raft.reads import Reads
+from rmf.core.raft.values import LogEntry, Place, Timing
+
+__all__ = ["Leadership"]
+
+
+class Leadership:
+    """The leader's side of one term. `transfer_to` is who shall lead next, or None."""
+
+    def __init__(
+        self,
+        name: str,
+        term: int,
+        log: Log,
+        membership: Membership,
+        pace: Pace,
+        timing: Timing,
+        now_ns: int,
+    ) -> None:
+        self.peers: dict[str, Progress] = {}
+        self.reads = Reads()
+        self.transfer_to: str | None = None
+        self.wants_checkpoint = False
+        self._name = name
+        self._term = term
+        self._log = log
+        self._membership = membership
+        self._pace = pace
+        self._timing = timing
+        self._first_index = log.last.index + 1  # of this term
+        self._round = 0
+        self._rounds: dict[int, int] = {}  # round -> when it was begun
+        self._beat_ns = now_ns
+        self._transfer_until_ns = 0
+        self._handed_over = False
+        self.sync_peers(now_ns)
+
+    # --- Peers --------------------------------------------------------------------------------
+
+    def sync_peers(self, now_ns: int) -> None:
+        """Follow a change of the membership; who left is forgotten."""
+        others = self._membership.others(self._name)
+        for name in self.peers.keys() - set(others):
+            del self.peers[name]
+        for name in others:
+            if name not in self.peers:
+                self.peers[name] = Progress(self._log.last.index + 1, now_ns)
+
+    def renew_peer(self, peer: str, now_ns: int) -> None:
+        """Forget what is known of a peer: another incarnation goes by its name now."""
+        if peer in self.peers:
+            self.peers[peer] = Progress(self._log.last.index + 1, now_ns)
+
+    # --- Time ---------------------------------------------------------------------------------
+
+    def next_due_ns(self) -> int:
+        """Return when `beat` has something to do."""
+        return self._beat_ns if self.peers else self._beat_ns + limits.SECOND
+
+    def beat(self, now_ns: int) -> list[Effect]:
+        """Speak to every peer if it is time to."""
+        if self.transfer_to is not None and now_ns >= self._transfer_until_ns:
+            self.transfer_to = None  # it did not come about: reign on (raft-cases 63)
+        if now_ns < self._beat_ns:
+            return []
+        return self.begin_round(now_ns)
+
+    def begin_round(self, now_ns: int) -> list[Effect]:
+        """Begin a round of contact: a heartbeat to each peer (raft-cases 22, 65)."""
+        self._beat_ns = now_ns + self._timing.heartbeat_ns
+        self._round += 1
+        self._rounds[self._round] = now_ns
+        if len(self._rounds) > limits.PEER_APPENDS_IN_FLIGHT:
+            del self._rounds[min(self._rounds)]
+        effects: list[Effect] = []
+        tick = self._pace.tick_at(now_ns)
+        for name, peer in self.peers.items():
+            peer.told_commit = min(self._log.commit, peer.match)
+            heartbeat = pm.Heartbeat(
+                self._term,
+                peer.told_commit,
+                self._log.last.index,
+                tick,
+                self._pace.bridged,
+                self._round,
+            )
+            effects.append(Tell(name, heartbeat))
+            effects += self._ask_again(name, peer, now_ns)
+        return effects
+
+    def _ask_again(self, name: str, peer: Progress, now_ns: int) -> list[Effect]:
+        """Repeat a step of reading or installing whose answer was lost."""
+        if now_ns - peer.asked_ns < self._timing.election_max_ns:
+            return []
+        if peer.state == "read":
+            peer.read()
+            return []
+        if peer.state == "install":
+            peer.asked_ns = now_ns
+            return [ReadChunk(name, peer.content, peer.offset)]
+        return []
+
+    def has_quorum(self, now_ns: int) -> bool:
+        """Whether a majority was in touch within one election time-out (raft-cases 10, 66)."""
+        since = now_ns - self._timing.election_min_ns
+        touched = {name for name, peer in self.peers.items() if peer.contact_ns >= since}
+        return has_majority(touched | {self._name}, self._membership.voters)
+
+    def _contact(self, peer: Progress, round_: int) -> None:
+        if round_ > peer.round:
+            peer.round = round_
+            peer.contact_ns = max(peer.contact_ns, self._rounds.get(round_, 0))
+
+    # --- Commit -------------------------------------------------------------------------------
+
+    def advance(self, now_ns: int) -> bool:
+        """Commit what a majority has on its disks, if it is of this term (paper §5.4.2); return
+        whether that is news."""
+        known = {name: peer.match for name, peer in self.peers.items() if peer.whole}
+        known[self._name] = self._log.durable
+        index = quorum_value(known, self._membership.voters)
+        if index is None or index < self._first_index:
+            return False
+        if not self._log.commit_to(min(index, self._log.last.index)):
+            return False
+        if self.peers:
+            # Followers hear of it with the next append, or soon.
+            self._beat_ns = min(self._beat_ns, now_ns + limits.COMMIT_NOTICE_NS)
+        return True
+
+    @property
+    def has_committed(self) -> bool:
+        """Whether an Entry of this term is committed: before, nothing may be read or changed
+        (raft-cases 57, 64)."""
+        return self._log.commit >= self._first_index
+
+    # --- Appends ------------------------------------------------------------------------------
+
+    def replicate(self, now_ns: int) -> list[Effect]:
+        """Send every peer what its window admits."""
+        effects: list[Effect] = []
+        for name, peer in self.peers.items():
+            while peer.may_send and (peer.next <= self._log.last.index or peer.state == "probe"):
+                sent = self._send(name, peer, now_ns)
+                effects += sent
+                if not sent or peer.state != "replicate":
+                    break
+        return effects
+
+    def _send(self, name: str, peer: Progress, now_ns: int) -> list[Effect]:
+        before = peer.next - 1
+        if not self._log.holds(before):
+            if before > self._log.last.index:
+                peer.next = self._log.last.index + 1
+                return self._send(name, peer, now_ns)
+            peer.reading(now_ns)
+            return [ReadEntries(name, before, self._log.commit)]
+        entries = self._log.behind(before, limits.APPEND_BYTES_MAX)
+        return [self._append(name, peer, self._log.place(before), entries, now_ns)]
+
+    def _append(
+        self, name: str, peer: Progress, before: Place, entries: list[LogEntry], now_ns: int
+    ) -> Tell:
+        wire = [pm.WireEntry(entry.term, entry.crc, entry.body) for entry in entries]
+        return self._tell_append(name, peer, before, wire, now_ns)
+
+    def _tell_append(
+        self, name: str, peer: Progress, before: Place, wire: list[pm.WireEntry], now_ns: int
+    ) -> Tell:
+        peer.sent(before.index + len(wire), sum(len(entry.body) for entry in wire))
+        peer.told_commit = self._log.commit
+        append = pm.Append(
+            self._term,
+            before.index,
+            before.term,
+            before.chain,
+            self._log.commit,
+            self._log.last.index,
+            self._pace.tick_at(now_ns),
+            self._pace.bridged,
+            self._round,
+            wire,
+        )
+        return Tell(name, append)
+
+    def on_append_reply(self, name: str, reply: pm.AppendReply) -> None:
+        """Learn what a peer has, or where its log may match."""
+        peer = self.peers.get(name)
+        if peer is None:
+            return
+        self._contact(peer, reply.round)
+        self._judge_whole(peer, whole=reply.whole)
+        if reply.accepted:
+            peer.accepted(min(reply.index, self._log.last.index))
+            return
+        hint = Place(reply.hint, reply.hint_term, b"")
+        if self._log.holds(min(hint.index, self._log.last.index)):
+            hint = self._log.likely_match(hint.index, hint.term)
+        peer.rejected(reply.index, hint)
+
+    def on_heartbeat_reply(self, name: str, reply: pm.HeartbeatReply) -> None:
+        """Note that a peer is in touch, and let one more probe go out."""
+        peer = self.peers.get(name)
+        if peer is not None:
+            self._contact(peer, reply.round)
+            self._judge_whole(peer, whole=reply.whole)
+            peer.freed()
+
+    def _judge_whole(self, peer: Progress, *, whole: bool) -> None:
+        if not whole and peer.whole:
+            peer.lost_ledger(self._log.last.index + 1)
+        peer.whole = whole
+
+    def lost_link(self, name: str) -> None:
+        """The link to a peer broke."""
+        peer = self.peers.get(name)
+        if peer is not None:
+            peer.lost_link()
+
+    # --- Peers that are far behind --------------------------------------------------------------
+
+    def on_entries_read(self, event: EntriesRead, now_ns: int) -> list[Effect]:
+        """Send what the ledger held for a peer, or begin to install a Checkpoint there."""
+        peer = self.peers.get(event.peer)
+        if peer is None or peer.state != "read":
+            return []
+        if peer.next - 1 != event.after_index:
+            peer.read()
+            return []
+        if not event.entries:
+            return self._install(event.peer, peer, now_ns)
+        peer.read()
+        before = Place(event.after_index, event.after_term, event.after_chain)
+        return [self._tell_append(event.peer, peer, before, event.entries, now_ns)]
+
+    def _install(self, name: str, peer: Progress, now_ns: int) -> list[Effect]:
+        peer.installing(now_ns)
+        return [ReadChunk(name, None, 0)]
+
+    def on_chunk_read(self, event: ChunkRead, now_ns: int) -> list[Effect]:
+        """Pass on a piece of a Checkpoint."""
+        peer = self.peers.get(event.peer)
+        if peer is None or peer.state != "install":
+            return []
+        if not event.total:
+            self.wants_checkpoint = True  # asked for again in a while (see `_ask_again`)
+            peer.content, peer.offset = None, 0
+            return []
+        peer.content, peer.asked_ns = event.content, now_ns
+        chunk = pm.Chunk(
+            self._term,
+            event.index,
+            event.entry_term,
+            event.chain,
+            event.content,
+            event.total,
+            event.offset,
+            event.data,
+            self._round,
+        )
+        return [Tell(event.peer, chunk)]
+
+    def on_chunk_reply(self, name: str, reply: pm.ChunkReply, now_ns: int) -> list[Effect]:
+        """Go on with the next piece, or with appends behind the Checkpoint."""
+        peer = self.peers.get(name)
+        if peer is None:
+            return []
+        self._contact(peer, reply.round)
+        if peer.state != "install":
+            return []
+        if not reply.wanted or reply.offset < 0:
+            peer.installed(reply.index)
+            return []
+        if reply.content != peer.content:
+            return []
+        peer.offset, peer.asked_ns = reply.offset, now_ns
+        return [ReadChunk(name, peer.content, peer.offset)]
+
+    # --- Reads --------------------------------------------------------------------------------
+
+    def confirmed_reads(self) -> list[tuple[object, int]]:
+        """Take off the reads that a majority has confirmed, each with its index (raft-cases 65)."""
+        rounds = {name: peer.round for name, peer in self.peers.items()}
+        rounds[self._name] = self._round
+        confirmed = quorum_value(rounds, self._membership.voters)
+        return self.reads.take(confirmed if confirmed is not None else -1)
+
+    def begin_reads(self, now_ns: int) -> list[Effect]:
+        """Begin the round that the reads which came lately wait for."""
+        if not self.has_committed or not self.reads.bind(self._round + 1, self._log.commit):
+            return []
+        return self.begin_round(now_ns)
+
+    # --- Transfer -----------------------------------------------------------------------------
+
+    def transfer(self, target: str, now_ns: int) -> None:
+        """Hand over to a voter once it has everything; until then nothing is proposed."""
+        self.transfer_to = target
+        self._handed_over = False
+        self._transfer_until_ns = now_ns + self._timing.election_max_ns
+
+    def hand_over(self) -> list[Effect]:
+        """Tell the successor to stand for election, once it has everything (raft-cases 63)."""
+        peer = self.peers.get(self.transfer_to or "")
+        if self._handed_over or self.transfer_to is None or peer is None:
+            return []
+        if peer.match < self._log.last.index or self._log.durable < self._log.last.index:
+            return []
+        self._handed_over = True
+        return [Tell(self.transfer_to, pm.CampaignNow(self._term))]
+
+    def successor(self) -> str | None:
+        """Return the voter that has most, or None if nobody else votes."""
+        voters = [
+            (peer.match, name)
+            for name, peer in self.peers.items()
+            if self._membership.is_voter(name) and peer.whole
+        ]
+        return max(voters)[1] if voters else None

@@ -1,0 +1,198 @@
+"""The log in memory: the Entries that peers may still need, and how far they are settled (R28).
+
+Decides whether Entries of a leader fit, what of the log is voided by them, and which Entry may have
+been the last that two logs share. It knows no peers, no roles and no disk: what is durable, it is
+told. What is older than `base` is in the ledger only.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import crc32c
+
+from rmf.core.raft.messages import WireEntry
+from rmf.core.raft.values import LogEntry, Place
+from rmf.core.record import chain_of
+
+__all__ = ["Accepted", "Diverged", "Log", "Mismatch"]
+
+
+class Accepted:
+    """Entries fit: `matched` is the last index verified by them; `news` were not here before, and
+    the first of them voids what stood at or above its index."""
+
+    __slots__ = ("matched", "news")
+
+    def __init__(self, matched: int, news: Sequence[LogEntry]) -> None:
+        self.matched = matched
+        self.news = news
+
+
+class Mismatch(Place):
+    """The Entry before does not match; this is the last one of ours that may (raft-cases 27)."""
+
+    __slots__ = ()
+
+
+class Diverged:
+    """What is committed here differs from the leader's, or two Entries of one index and term do: no
+    Raft log does that, so one of the two is damaged. `index` says where."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+class Log:
+    """Invariants: base.index <= commit <= last.index; durable <= last.index; no index is left out;
+    nothing at or below `commit` is ever truncated (raft-cases 24)."""
+
+    def __init__(self, cluster: bytes, place: Place, tail: Iterable[LogEntry] = ()) -> None:
+        """`place` is where the committed state stands, `tail` what the disk holds behind it."""
+        self.base = place
+        self.commit = place.index
+        self._cluster = cluster
+        self._entries: list[LogEntry] = []
+        self.bytes = 0
+        for entry in tail:
+            self._push(entry)
+        self.durable = self.last.index
+
+    @property
+    def last(self) -> Place:
+        """The place of the last Entry."""
+        return Place(*self._entries[-1][:3]) if self._entries else self.base
+
+    def _push(self, entry: LogEntry) -> None:
+        assert entry.index == self.last.index + 1
+        self._entries.append(entry)
+        self.bytes += len(entry.body)
+
+    # --- Reading ------------------------------------------------------------------------------
+
+    def holds(self, index: int) -> bool:
+        """Return whether term and chain of this index are known in memory."""
+        return self.base.index <= index <= self.base.index + len(self._entries)
+
+    def place(self, index: int) -> Place:
+        """Return the place of an index that the log `holds`."""
+        if index == self.base.index:
+            return self.base
+        return Place(*self.entry(index)[:3])
+
+    def entry(self, index: int) -> LogEntry:
+        """Return an Entry in memory."""
+        assert self.base.index < index
+        return self._entries[index - self.base.index - 1]
+
+    def behind(self, index: int, bytes_max: int, through: int | None = None) -> list[LogEntry]:
+        """Return Entries behind an index that the log `holds`, in order: at least one if there is
+        any, else about as many as fit into `bytes_max`."""
+        found: list[LogEntry] = []
+        room = bytes_max
+        end = self.last.index if through is None else min(through, self.last.index)
+        for i in range(index + 1, end + 1):
+            entry = self.entry(i)
+            if found and len(entry.body) > room:
+                break
+            found.append(entry)
+            room -= len(entry.body)
+        return found
+
+    def likely_match(self, index: int, term: int) -> Place:
+        """Return our last place at or below `index` whose term is at most `term`: whatever lies
+        above it cannot match a log that has this place (raft-cases 27, in both directions)."""
+        at = min(index, self.last.index)
+        while at > self.base.index and self.entry(at).term > term:
+            at -= 1
+        if at < self.base.index:
+            return Place(at, 0, b"")  # compacted here: nobody can say more than the index
+        return self.place(at)
+
+    # --- Appending ----------------------------------------------------------------------------
+
+    def append(self, term: int, body: bytes) -> LogEntry:
+        """Append an Entry of the leader itself."""
+        last = self.last
+        index = last.index + 1
+        chain = chain_of(last.chain, self._cluster, index, term, body)
+        entry = LogEntry(index, term, chain, body, crc32c.crc32c(body))
+        self._push(entry)
+        return entry
+
+    def accept(self, before: Place, entries: Sequence[WireEntry]) -> Accepted | Mismatch | Diverged:
+        """Take Entries of a leader behind `before`, or say why not. An Entry that is here already
+        is left alone, so a late or short append truncates nothing (raft-cases 23)."""
+        if before.index < self.base.index:
+            # What lies before the base is committed, so it matches any leader's (raft-cases 25).
+            skip = self.base.index - before.index
+            if len(entries) < skip:
+                return Accepted(before.index + len(entries), ())
+            before, entries = self.base, entries[skip:]
+        elif before.index > self.last.index:
+            return Mismatch(*self.likely_match(before.index, before.term))
+        mine = self.place(before.index)
+        if mine.term != before.term and before.index > self.commit:
+            return Mismatch(*self.likely_match(before.index - 1, before.term))
+        if mine.chain != before.chain:
+            return Diverged(before.index)
+        return self._take(before, entries)
+
+    def _take(self, before: Place, entries: Sequence[WireEntry]) -> Accepted | Diverged:
+        at, matched = before.index, before.index + len(entries)
+        while at < min(matched, self.last.index):
+            if self.entry(at + 1).term != entries[at - before.index].term:
+                break
+            at += 1
+        if at == matched:
+            return Accepted(matched, ())
+        if at < self.commit:
+            return Diverged(at + 1)
+        self.truncate(at)
+        news = []
+        for term, crc, body in entries[at - before.index :]:
+            last = self.last
+            index = last.index + 1
+            chain = chain_of(last.chain, self._cluster, index, term, body)
+            self._push(LogEntry(index, term, chain, body, crc))
+            news.append(self._entries[-1])
+        return Accepted(matched, news)
+
+    def truncate(self, last_index: int) -> None:
+        """Void what stands above `last_index`; never what is committed (raft-cases 24)."""
+        assert last_index >= self.commit
+        while self._entries and self._entries[-1].index > last_index:
+            self.bytes -= len(self._entries.pop().body)
+        self.durable = min(self.durable, last_index)
+
+    # --- Settling -----------------------------------------------------------------------------
+
+    def is_durable(self, index: int, term: int) -> None:
+        """Note that the disk has everything up to this Entry, unless it was voided meanwhile: a
+        write that was begun under an older leader says nothing of what replaced it (raft-cases 37).
+        """
+        if self.holds(index) and self.place(index).term == term:
+            self.durable = max(self.durable, index)
+
+    def commit_to(self, index: int) -> bool:
+        """Note that everything up to `index` is committed; return whether that is news."""
+        assert index <= self.last.index
+        if index <= self.commit:
+            return False
+        self.commit = index
+        return True
+
+    def compact(self, through: int, bytes_max: int) -> None:
+        """Let go of the oldest Entries while there are more than `bytes_max` bytes of them, but of
+        none above `through`, which somebody here still needs."""
+        dropped = 0
+        while (
+            dropped < len(self._entries)
+            and self.bytes > bytes_max
+            and self._entries[dropped].index <= through
+        ):
+            self.bytes -= len(self._entries[dropped].body)
+            dropped += 1
+        if dropped:
+            self.base = Place(*self._entries[dropped - 1][:3])
+            del self._entries[:dropped]

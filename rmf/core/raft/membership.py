@@ -1,0 +1,77 @@
+"""Who is a member, as the log says it: the newest Entry that names the members counts, committed or
+not (dissertation §4.1), and goes back with that Entry if it is truncated (raft-cases 58).
+
+One change at a time, of one voter: so majorities of successive configurations always intersect
+(raft-cases 59). Decides what a change makes of the members; when it may be made, `node` knows.
+"""
+
+from rmf.core.entry import GENESIS, MEMBERS, Genesis, Member, Members, decode_entry, kind_of
+
+__all__ = ["Membership", "members_in", "one_change_apart"]
+
+
+def members_in(body: bytes) -> tuple[Member, ...] | None:
+    """Return the members that an Entry names, or None if it names none."""
+    if kind_of(body) not in {GENESIS, MEMBERS}:
+        return None
+    books = decode_entry(body).books
+    assert isinstance(books, Genesis | Members)
+    return tuple(books.members)
+
+
+def one_change_apart(before: tuple[Member, ...], after: tuple[Member, ...]) -> bool:
+    """Return whether the voters (by name and incarnation) differ by one at most."""
+    old = {(x.name, x.incarnation) for x in before if x.voter}
+    new = {(x.name, x.incarnation) for x in after if x.voter}
+    return len(old ^ new) <= 1
+
+
+class Membership:
+    """The configurations that may still matter, newest last, each with the index of its Entry.
+
+    Invariant: indexes rise; `current` is the newest.
+    """
+
+    def __init__(self, index: int, members: tuple[Member, ...]) -> None:
+        self._configs = [(index, members)]
+        self._note()
+
+    def _note(self) -> None:
+        self.index, self.current = self._configs[-1]
+        self.voters = tuple(sorted(x.name for x in self.current if x.voter))
+        self._by_name = {x.name: x for x in self.current}
+
+    def member(self, name: str) -> Member | None:
+        """Return the member of this name, or None."""
+        return self._by_name.get(name)
+
+    def is_voter(self, name: str) -> bool:
+        """Return whether this member votes."""
+        return name in self.voters
+
+    def others(self, name: str) -> list[str]:
+        """Return the names of all members but one, learners included, sorted."""
+        return sorted(self._by_name.keys() - {name})
+
+    def take(self, index: int, body: bytes) -> bool:
+        """Take note of an Entry that was appended; return whether it names members."""
+        members = members_in(body)
+        if members is None:
+            return False
+        assert index > self.index or not self.current
+        self._configs.append((index, members))
+        self._note()
+        return True
+
+    def roll_back(self, last_index: int) -> bool:
+        """Forget what Entries above `last_index` said; return whether they said anything."""
+        before = len(self._configs)
+        while len(self._configs) > 1 and self._configs[-1][0] > last_index:
+            self._configs.pop()
+        self._note()
+        return len(self._configs) < before
+
+    def settle(self, commit: int) -> None:
+        """Forget configurations that no truncation can bring back."""
+        while len(self._configs) > 1 and self._configs[1][0] <= commit:
+            self._configs.pop(0)

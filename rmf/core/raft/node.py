@@ -1,0 +1,371 @@
+"""Raft: one node's part in it, as a state machine over Events and Effects (R12, R13, R28).
+
+Decides the role, and which part each message concerns. It is the only one that knows all others:
+
+    log, writes, durable    what there is, what of it is on the disk, and what waits for that
+    membership, quorum      who votes, and what a majority is
+    voting, election        standing for election, giving a vote
+    following               a leader's messages, taken in
+    leadership, progress,   leading a term
+    reads, terms
+
+The role is "follower", "candidate", "leader" or "learner". The Arbiter above reads role, term,
+leader, log and members after each call, and decides from them whether it reigns.
+"""
+
+from collections.abc import Callable
+
+from rmf.core import events as ev
+from rmf.core.clock import Pace
+from rmf.core.effects import Effect, LinkPeers, Note, Tell
+from rmf.core.entry import Member
+from rmf.core.raft import messages as pm
+from rmf.core.raft.durable import Durable, OwnVote
+from rmf.core.raft.following import Following
+from rmf.core.raft.leadership import Leadership
+from rmf.core.raft.log import Log
+from rmf.core.raft.membership import Membership
+from rmf.core.raft.terms import answer_to_older
+from rmf.core.raft.values import Standing, Timing
+from rmf.core.raft.voting import Voting
+
+__all__ = ["Raft"]
+
+_TIMING = Timing()
+
+
+class Raft:
+    """One node. `members` are those of the state at `standing.place`. `dice` gives numbers from 0
+    to 1: randomness is an argument (R12). `pace` is shared with the Arbiter."""
+
+    def __init__(
+        self,
+        name: str,
+        cluster: bytes,
+        standing: Standing,
+        members: tuple[Member, ...],
+        *,
+        pace: Pace,
+        period_ns: int,
+        dice: Callable[[], float],
+        timing: Timing = _TIMING,
+    ) -> None:
+        self.name = name
+        self.log = Log(cluster, standing.place, standing.tail)
+        self.durable = Durable(standing, self.log)
+        self.membership = Membership(standing.place.index, members)
+        for entry in standing.tail:
+            self.membership.take(entry.index, entry.body)
+        self.pace = pace
+        self.period_ns = period_ns
+        self.timing = timing
+        self.leadership: Leadership | None = None
+        self.following = Following(whole=standing.whole)
+        self.voting = Voting(name, self.durable, self.log, self.membership, pace, timing, dice)
+        self._retired = False
+        self._linked: tuple[Member, ...] | None = None
+
+    # --- What the Arbiter reads -----------------------------------------------------------------
+
+    @property
+    def term(self) -> int:
+        """The present term."""
+        return self.durable.term
+
+    @property
+    def leader(self) -> str | None:
+        """The leader of this term, as far as it is known."""
+        return self.name if self.leadership is not None else self.voting.leader
+
+    @property
+    def role(self) -> str:
+        """The role, in the words of the status."""
+        if self.leadership is not None:
+            return "leader"
+        if self.members and not self.membership.is_voter(self.name):
+            return "learner"
+        return "candidate" if self.voting.campaign is not None else "follower"
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members as the log says."""
+        return self.membership.current
+
+    @property
+    def whole(self) -> bool:
+        """Whether this node remembers all it ever promised (R24)."""
+        return self.following.whole
+
+    @property
+    def applicable(self) -> int:
+        """The index up to which Entries may be applied: committed, and on this disk (R2)."""
+        return min(self.log.commit, self.log.durable)
+
+    def in_touch(self, now_ns: int) -> bool:
+        """Whether a leader is known and was heard from within an election time-out (R36)."""
+        if self.leadership is not None:
+            return True
+        return self.voting.in_touch(now_ns, self.timing.election_max_ns)
+
+    def next_due_ns(self) -> int | None:
+        """Return when `beat` has something to do, or None: nothing without an event."""
+        if self._retired:
+            return None
+        if self.leadership is not None:
+            return self.leadership.next_due_ns()
+        return self.voting.due_ns
+
+    @property
+    def may_propose(self) -> bool:
+        """Whether Entries may be proposed: it leads, and is not handing over."""
+        return self.leadership is not None and self.leadership.transfer_to is None
+
+    @property
+    def may_change_members(self) -> bool:
+        """Whether a change of members may be proposed: one at a time, and only after an Entry of
+        the own term is committed (raft-cases 56, 57)."""
+        leads = self.leadership
+        return (
+            leads is not None
+            and leads.transfer_to is None
+            and leads.has_committed
+            and self.membership.index <= self.log.commit
+        )
+
+    # --- What the Arbiter calls -------------------------------------------------------------------
+
+    def start(self, now_ns: int) -> list[Effect]:
+        """Begin as a follower; who votes alone stands for election at once (raft-cases 16)."""
+        self.voting.wait_anew(now_ns)
+        effects = self._link()
+        if self._is_alone:
+            effects += self.campaign(now_ns)
+        return effects
+
+    def retire(self) -> None:
+        """Take part no more: on strike a node neither votes nor answers a leader (R17)."""
+        self._retired = True
+        self.leadership = None
+        self.voting.forget_leader()
+
+    def step_down(self, now_ns: int) -> None:
+        """Lead no longer, in the same term."""
+        self.leadership = None
+        self.voting.forget_leader()
+        self.voting.wait_anew(now_ns)
+
+    def campaign(self, now_ns: int, *, transfer: bool = False) -> list[Effect]:
+        """Stand for election, unless this node leads, does not vote, or has forgotten what it
+        promised (raft-cases 18, R24)."""
+        if not self._may_campaign:
+            return []
+        at_once = transfer or self._is_alone
+        return self.voting.stand(now_ns, at_once=at_once, transfer=transfer)
+
+    def propose(self, body: bytes, now_ns: int) -> list[Effect]:
+        """Append an Entry; its index is `log.last.index` afterwards."""
+        assert self.leadership is not None
+        entry = self.log.append(self.term, body)
+        effects = self.durable.persist([entry], now_ns)
+        if self.membership.take(entry.index, body):
+            self.leadership.sync_peers(now_ns)
+            effects += self._link()
+        return effects + self.leadership.replicate(now_ns)
+
+    def persisted(self, event: ev.Persisted, now_ns: int) -> list[Effect]:
+        """Take note of what the disk has, and let out what waited for it."""
+        effects: list[Effect] = []
+        for thing in self.durable.done(event.ticket, event.serial):
+            if isinstance(thing, OwnVote):
+                self._count(self.name, thing, pre=False, granted=True, now_ns=now_ns)
+            elif not self._retired:
+                effects.append(thing)
+        if self.following.maybe_whole(self.log.durable):
+            effects.append(Note("info", "repaired", {"index": self.log.durable}))
+        return effects + self._advance(now_ns)
+
+    def beat(self, now_ns: int) -> list[Effect]:
+        """Do what time alone asks for: heartbeats, elections, the end of a leadership."""
+        if self._retired:
+            return []
+        hangs = not self._is_alone and self.durable.hangs(now_ns, self.timing.election_max_ns)
+        if self.leadership is not None:
+            if hangs or not self.leadership.has_quorum(now_ns):
+                self.step_down(now_ns)
+                return []
+            return self.leadership.beat(now_ns) + self.leadership.replicate(now_ns)
+        if now_ns < self.voting.due_ns:
+            return []
+        self.voting.wait_anew(now_ns)
+        return [] if hangs else self.campaign(now_ns)
+
+    def receive(self, peer: str, message: pm.PeerMessage, now_ns: int) -> list[Effect]:
+        """Take a peer's message."""
+        effects: list[Effect] = []
+        if self._retired or not self._judge_term(peer, message, now_ns, effects):
+            return effects
+        match message:
+            case pm.VoteAsk():
+                effects += self._on_vote_ask(peer, message, now_ns)
+            case pm.VoteReply():
+                effects += self._on_vote_reply(peer, message, now_ns)
+            case pm.Append() | pm.Heartbeat() | pm.Chunk():
+                effects += self._on_leader(peer, message, now_ns)
+            case pm.CampaignNow():
+                effects += self.campaign(now_ns, transfer=True)
+            case _ if self.leadership is not None:
+                effects += self._on_reply(self.leadership, peer, message, now_ns)
+            case _:
+                pass
+        return effects
+
+    def peer_lost(self, peer: str, now_ns: int) -> None:
+        """A link broke. If it was the leader's, this node need not wait for long: its pre-vote will
+        find out whether the others still hear the leader."""
+        if self.leadership is not None:
+            self.leadership.lost_link(peer)
+        elif peer == self.voting.leader and self._may_campaign:
+            self.voting.succeed(peer, now_ns)
+
+    def entries_read(self, event: ev.EntriesRead, now_ns: int) -> list[Effect]:
+        """Go on with a peer for whom the ledger was read."""
+        if self.leadership is None:
+            return []
+        effects = self.leadership.on_entries_read(event, now_ns)
+        return effects + self.leadership.replicate(now_ns)
+
+    def chunk_read(self, event: ev.ChunkRead, now_ns: int) -> list[Effect]:
+        """Go on with a peer for whom a Checkpoint was read."""
+        return self.leadership.on_chunk_read(event, now_ns) if self.leadership is not None else []
+
+    def chunk_written(self, event: ev.ChunkWritten) -> list[Effect]:
+        """Answer the leader that sent a piece of a Checkpoint."""
+        reply = event.reply._replace(term=self.term, round=self.following.round)
+        return [] if self._retired else [Tell(event.peer, reply)]
+
+    # --- Terms --------------------------------------------------------------------------------
+
+    @property
+    def _is_alone(self) -> bool:
+        return self.membership.voters == (self.name,)
+
+    @property
+    def _may_campaign(self) -> bool:
+        votes = self.whole and self.membership.is_voter(self.name)
+        return votes and self.leadership is None and not self._retired
+
+    def _judge_term(
+        self, peer: str, message: pm.PeerMessage, now_ns: int, effects: list[Effect]
+    ) -> bool:
+        """Follow a newer term, turn away an older one; return whether the message still counts."""
+        term = message.term
+        if term < self.term:
+            reply = answer_to_older(message, self.term, whole=self.whole)
+            if reply is not None:
+                self.durable.after(Tell(peer, reply), effects)
+            return False
+        if term == self.term:
+            return True
+        if isinstance(message, pm.VoteAsk):
+            if not message.transfer and self._holds_lease(now_ns):
+                effects += self.voting.refuse(peer, message, now_ns)
+                return False
+            if message.pre:
+                return True  # a pre-vote changes nothing (raft-cases 5)
+        if isinstance(message, pm.VoteReply) and message.pre and message.granted:
+            return True  # it carries the term that was asked for (raft-cases 6)
+        self.durable.enter(term)
+        if self.leadership is not None:
+            self.step_down(now_ns)
+        self.voting.forget_leader()
+        return True
+
+    # --- Elections ----------------------------------------------------------------------------
+
+    def _holds_lease(self, now_ns: int) -> bool:
+        """Whether a leader was heard so lately that nobody else is needed (raft-cases 9)."""
+        if self.leadership is not None:
+            return self.leadership.has_quorum(now_ns)
+        return self.voting.in_touch(now_ns, self.timing.election_min_ns)
+
+    def _on_vote_ask(self, peer: str, ask: pm.VoteAsk, now_ns: int) -> list[Effect]:
+        if self._holds_lease(now_ns) and not ask.transfer:
+            return self.voting.refuse(peer, ask, now_ns)
+        return self.voting.answer(peer, ask, now_ns, whole=self.whole)
+
+    def _on_vote_reply(self, peer: str, reply: pm.VoteReply, now_ns: int) -> list[Effect]:
+        if reply.granted:
+            self.pace.hear(reply.tick, now_ns, self.period_ns, bridged=reply.bridged)
+        self._count(peer, reply.term, pre=reply.pre, granted=reply.granted, now_ns=now_ns)
+        return self.voting.go_on(now_ns)
+
+    def _count(self, voter: str, term: int, *, pre: bool, granted: bool, now_ns: int) -> None:
+        if not self.voting.count(voter, term, pre=pre, granted=granted):
+            return
+        self.voting.forget_leader()
+        self.leadership = Leadership(
+            self.name, self.term, self.log, self.membership, self.pace, self.timing, now_ns
+        )
+
+    # --- Following ------------------------------------------------------------------------------
+
+    def _on_leader(
+        self, peer: str, message: pm.Append | pm.Heartbeat | pm.Chunk, now_ns: int
+    ) -> list[Effect]:
+        """Take what the leader of this very term says; a candidate yields to it (raft-cases 13)."""
+        assert self.leadership is None, "two leaders in one term"
+        self.voting.heard(peer, now_ns)
+        if not isinstance(message, pm.Chunk):
+            self.pace.hear(message.tick, now_ns, self.period_ns, bridged=message.bridged)
+            self.following.aim(self.term, message.last_index)
+        taken = self.following.take(peer, message, self.term, self.log)
+        effects = list(taken.effects)
+        if taken.news:
+            self.membership.roll_back(taken.news[0].index - 1)
+            for entry in taken.news:
+                self.membership.take(entry.index, entry.body)
+        effects += self.durable.persist(list(taken.news), now_ns)
+        effects += self._link()
+        let_out = self.durable.after
+        if isinstance(message, pm.Heartbeat):
+            let_out = self.durable.after_hard
+        for reply in taken.replies:
+            let_out(Tell(peer, reply), effects)
+        self.membership.settle(self.log.commit)
+        return effects
+
+    # --- Leading --------------------------------------------------------------------------------
+
+    def _on_reply(
+        self, leads: Leadership, peer: str, message: pm.PeerMessage, now_ns: int
+    ) -> list[Effect]:
+        effects: list[Effect] = []
+        match message:
+            case pm.AppendReply():
+                leads.on_append_reply(peer, message)
+            case pm.HeartbeatReply():
+                leads.on_heartbeat_reply(peer, message)
+            case pm.ChunkReply():
+                effects += leads.on_chunk_reply(peer, message, now_ns)
+            case _:
+                return []
+        return effects + self._advance(now_ns)
+
+    def _advance(self, now_ns: int) -> list[Effect]:
+        """Commit what can be, send what may be, hand over when it is time to."""
+        leads = self.leadership
+        if leads is None:
+            return []
+        if leads.advance(now_ns):
+            self.membership.settle(self.log.commit)
+            if not self.membership.is_voter(self.name) and self.membership.index <= self.log.commit:
+                effects = leads.begin_round(now_ns)  # its last words: that it is committed
+                self.step_down(now_ns)  # it has committed its own removal (raft-cases 61)
+                return effects
+        return leads.replicate(now_ns) + leads.hand_over()
+
+    def _link(self) -> list[Effect]:
+        if self.members == self._linked:
+            return []
+        self._linked = self.members
+        return [LinkPeers(self.members)]

@@ -1,0 +1,130 @@
+"""What a leader knows of one peer, and what that allows it to send next (R28).
+
+    probe       it is not known what matches: one append at a time, until one is accepted
+    replicate   what matches is known: appends run ahead, within a window of messages and bytes
+    read        the next Entries are being read from the ledger: memory holds them no more
+    install     the ledger holds them no more either: a Checkpoint is sent, piece by piece
+
+Pure bookkeeping: it makes no message. Invariants: 0 <= match < next; match falls only if the peer
+says that it lost its ledger (`whole` False).
+"""
+
+from collections import deque
+from typing import Literal
+
+from rmf import limits
+from rmf.core.raft.values import Place
+
+__all__ = ["Progress"]
+
+State = Literal["probe", "replicate", "read", "install"]
+
+
+class Progress:
+    """One peer. `contact_ns` is when the newest round that it answered was begun (raft-cases 66);
+    `told_commit` the highest commit sent to it."""
+
+    def __init__(self, next_index: int, now_ns: int) -> None:
+        self.state: State = "probe"
+        self.match = 0
+        self.next = next_index
+        self.whole = True
+        self.paused = False  # in probe: an append is under way
+        self.contact_ns = now_ns
+        self.round = 0
+        self.told_commit = 0
+        self.content: bytes | None = None  # in install: of the Checkpoint being sent
+        self.offset = 0
+        self.asked_ns = 0  # in read and install: when the last step was taken
+        self._in_flight: deque[tuple[int, int]] = deque()
+        self._in_flight_bytes = 0
+
+    @property
+    def may_send(self) -> bool:
+        """Whether an append may go out now (raft-cases 31)."""
+        if self.state == "probe":
+            return not self.paused
+        return self.state == "replicate" and (
+            len(self._in_flight) < limits.PEER_APPENDS_IN_FLIGHT
+            and self._in_flight_bytes < limits.PEER_WINDOW_BYTES
+        )
+
+    def sent(self, last_index: int, size: int) -> None:
+        """Note an append with Entries up to `last_index`, or with none."""
+        if self.state == "probe":
+            self.paused = True
+        elif last_index >= self.next:
+            self._in_flight.append((last_index, size))
+            self._in_flight_bytes += size
+            self.next = last_index + 1
+
+    def accepted(self, index: int) -> bool:
+        """The peer has everything up to `index` on its disk; return whether that is news."""
+        while self._in_flight and self._in_flight[0][0] <= index:
+            self._in_flight_bytes -= self._in_flight.popleft()[1]
+        news = index > self.match
+        self.match = max(self.match, index)
+        self.next = max(self.next, index + 1)
+        if self.state != "replicate" and (news or index + 1 >= self.next):
+            self._become("replicate")  # it caught up, by itself even (raft-cases 51)
+            self.next = self.match + 1
+        return news
+
+    def rejected(self, index: int, hint: Place) -> bool:
+        """The peer's Entry `index` does not match; return whether that is news and not an answer
+        to something older (raft-cases 28)."""
+        if self.state == "replicate":
+            if index <= self.match:
+                return False
+        elif self.state != "probe" or index != self.next - 1:
+            return False
+        self._become("probe")
+        self.next = max(self.match + 1, min(index, hint.index + 1))
+        return True
+
+    def lost_ledger(self, next_index: int) -> None:
+        """The peer set its ledger aside: all it had said of it is void (raft-cases 29, R24)."""
+        self.match = 0
+        self.whole = False
+        self.next = next_index
+        self._become("probe")
+
+    def lost_link(self) -> None:
+        """What was on its way is lost: probe anew from what is known."""
+        if self.state != "install":
+            self._become("probe")
+            self.next = self.match + 1
+
+    def freed(self) -> None:
+        """The peer answered a heartbeat: one more probe may go out; in replicate, a full window may
+        have been lost on the way (raft-cases 31)."""
+        self.paused = False
+        if self.state == "replicate" and self._in_flight and not self.may_send:
+            self._become("probe")
+            self.next = self.match + 1
+
+    def reading(self, now_ns: int) -> None:
+        """Entries are being read from the ledger for it."""
+        self._become("read")
+        self.asked_ns = now_ns
+
+    def read(self) -> None:
+        """They came: go on probing with them."""
+        self._become("probe")
+
+    def installing(self, now_ns: int) -> None:
+        """It needs a Checkpoint."""
+        self._become("install")
+        self.content, self.offset, self.asked_ns = None, 0, now_ns
+
+    def installed(self, index: int) -> None:
+        """It has a Checkpoint of `index`, or needs none up to there: probe from there on."""
+        self._become("probe")
+        self.next = max(self.match, index) + 1
+        self.paused = True  # it may be reloading: the next heartbeat's answer says that it is back
+
+    def _become(self, state: State) -> None:
+        self.state = state
+        self.paused = False
+        self._in_flight.clear()
+        self._in_flight_bytes = 0

@@ -1,0 +1,164 @@
+"""Elections, from both sides: standing for one, and giving a vote (paper §5.2, §5.4.1, §9.6).
+
+Decides when a node stands for election, what it asks, whom it grants its vote, and when it has won.
+It knows the log's end and the members, and nothing of what a leader does.
+"""
+
+from collections.abc import Callable
+
+from rmf import limits
+from rmf.core.clock import Pace
+from rmf.core.effects import Effect, Tell
+from rmf.core.entry import tick_of
+from rmf.core.raft.durable import Durable
+from rmf.core.raft.election import Campaign, is_up_to_date
+from rmf.core.raft.log import Log
+from rmf.core.raft.membership import Membership
+from rmf.core.raft.messages import VoteAsk, VoteReply
+from rmf.core.raft.values import Timing
+
+__all__ = ["Voting"]
+
+
+class Voting:
+    """Election timer, the leader as far as it is known, and the campaign under way if there is one.
+
+    `leader` and `contact_ns` are of the present term; they are the lease on which votes are
+    refused (raft-cases 9). `due_ns` is when this node stands for election next.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        durable: Durable,
+        log: Log,
+        membership: Membership,
+        pace: Pace,
+        timing: Timing,
+        dice: Callable[[], float],
+    ) -> None:
+        self.leader: str | None = None
+        self.contact_ns: int | None = None
+        self.campaign: Campaign | None = None
+        self.due_ns = 0
+        self._name = name
+        self._durable = durable
+        self._log = log
+        self._membership = membership
+        self._pace = pace
+        self._timing = timing
+        self._dice = dice
+
+    # --- The leader, as far as it is known ------------------------------------------------------
+
+    def heard(self, leader: str, now_ns: int) -> None:
+        """The leader of this term spoke: wait on, and yield if one stood for election oneself."""
+        self.campaign = None
+        self.leader, self.contact_ns = leader, now_ns
+        self.wait_anew(now_ns)
+
+    def forget_leader(self) -> None:
+        """Know no leader, and give up what was under way."""
+        self.campaign = None
+        self.leader = self.contact_ns = None
+
+    def in_touch(self, now_ns: int, patience_ns: int) -> bool:
+        """Whether a leader was heard from within that time."""
+        if self.leader is None or self.contact_ns is None:
+            return False
+        return now_ns - self.contact_ns < patience_ns
+
+    def wait_anew(self, now_ns: int) -> None:
+        """Draw a new election time-out (raft-cases 14, 15)."""
+        low, high = self._timing.election_min_ns, self._timing.election_max_ns
+        self.due_ns = now_ns + low + int(self._dice() * (high - low))
+
+    def succeed(self, lost: str, now_ns: int) -> None:
+        """The link to the leader broke, and it may be dead: stand up soon. The followers do so one
+        after another, in the order of their names, so that they do not split the vote."""
+        others = [name for name in self._membership.voters if name != lost]
+        step_ns = limits.SUCCESSION_STEP_NS
+        self.forget_leader()
+        wait_ns = others.index(self._name) * step_ns + int(self._dice() * step_ns / 2)
+        self.due_ns = min(self.due_ns, now_ns + wait_ns)
+
+    # --- Standing for election ------------------------------------------------------------------
+
+    def stand(self, now_ns: int, *, at_once: bool, transfer: bool = False) -> list[Effect]:
+        """Stand for election: ask whether one would win, or, `at_once`, for the votes."""
+        self.wait_anew(now_ns)
+        self.leader = self.contact_ns = None
+        if at_once:
+            return self._ask_for_votes(now_ns, transfer=transfer)
+        voters = self._membership.voters
+        self.campaign = Campaign(self._durable.term + 1, voters, pre=True, transfer=False)
+        self.campaign.hear(self._name, granted=True)
+        return self._ask_all(self.campaign)
+
+    def _ask_all(self, campaign: Campaign) -> list[Effect]:
+        ask = campaign.ask(self._log.last)
+        return [Tell(voter, ask) for voter in self._membership.voters if voter != self._name]
+
+    def _ask_for_votes(self, now_ns: int, *, transfer: bool) -> list[Effect]:
+        term = self._durable.term + 1
+        self._durable.enter(term, self._name)
+        self.campaign = Campaign(term, self._membership.voters, pre=False, transfer=transfer)
+        effects = self._durable.persist([], now_ns)
+        # Asking depends on the term being durable, and so does the own vote (R13).
+        for ask in self._ask_all(self.campaign):
+            self._durable.after(ask, effects)
+        self._durable.await_own_vote()
+        return effects
+
+    def count(self, voter: str, term: int, *, pre: bool, granted: bool) -> bool:
+        """Count a vote; return whether the election is won with it. Votes of an older attempt do
+        not count (raft-cases 12)."""
+        campaign = self.campaign
+        if campaign is None or campaign.pre != pre or (granted and term != campaign.term):
+            return False
+        campaign.hear(voter, granted=granted)
+        return campaign.won and not pre
+
+    def go_on(self, now_ns: int) -> list[Effect]:
+        """Go from the pre-vote to the vote, once it is won."""
+        campaign = self.campaign
+        if campaign is None or not campaign.pre or not campaign.won:
+            return []
+        return self._ask_for_votes(now_ns, transfer=False)
+
+    # --- Giving a vote --------------------------------------------------------------------------
+
+    def refuse(self, peer: str, ask: VoteAsk, now_ns: int) -> list[Effect]:
+        """Whoever hears a leader helps nobody to depose it (raft-cases 7, 9): a vote is not even
+        answered, a pre-vote is told no, so that its candidate need not wait."""
+        if not ask.pre:
+            return []
+        return [Tell(peer, self._reply(self._durable.term, ask, now_ns, granted=False))]
+
+    def answer(self, peer: str, ask: VoteAsk, now_ns: int, *, whole: bool) -> list[Effect]:
+        """Grant or refuse. `whole` False: this node may have forgotten what it promised (R24)."""
+        good = whole and is_up_to_date(ask, self._log.last)
+        term = self._durable.term
+        effects: list[Effect] = []
+        if ask.pre:
+            # A granted one carries the asked term: else a laggard could never learn of its
+            # majority (raft-cases 6).
+            good = good and ask.term > term
+            return [Tell(peer, self._reply(ask.term if good else term, ask, now_ns, granted=good))]
+        if good and self._durable.voted_for in {None, peer} and self.leader is None:
+            self._durable.vote(peer)
+            self.campaign = None
+            self.wait_anew(now_ns)  # raft-cases 14
+        else:
+            good = False
+        effects += self._durable.persist([], now_ns)
+        self._durable.after(Tell(peer, self._reply(term, ask, now_ns, granted=good)), effects)
+        return effects
+
+    def _reply(self, term: int, ask: VoteAsk, now_ns: int, *, granted: bool) -> VoteReply:
+        """Return a reply with the tick above which a new reign has to begin (R6)."""
+        tick = self._pace.tick_at(now_ns)
+        last = self._log.last
+        if last.index > self._log.base.index:
+            tick = max(tick, tick_of(self._log.entry(last.index).body))
+        return VoteReply(term, ask.pre, granted, tick, self._pace.bridged)

@@ -1,0 +1,85 @@
+"""What is on its way to the disk, and what must not leave before it is there (R2, R13).
+
+Tickets rise and the disk has one order (R23), so one number says how far it is. It knows nothing of
+what a write means: whoever lets something wait here, gets it back.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from rmf.core.effects import Persist, RecordDraft
+from rmf.core.record import ENTRY
+
+__all__ = ["Done", "Writes"]
+
+T = TypeVar("T")
+
+
+class Done(NamedTuple):
+    """A write that is durable: index and term of its last Entry (None: it held none), and the
+    serial of each Entry's record."""
+
+    last: tuple[int, int] | None
+    serials: list[tuple[int, int]]
+
+
+class _Write(NamedTuple):
+    ticket: int
+    begun_ns: int
+    records: Sequence[RecordDraft]
+
+
+class Writes(Generic[T]):
+    """Writes under way, oldest first, and the things that wait for them."""
+
+    def __init__(self) -> None:
+        self.ticket = 0
+        self._underway: deque[_Write] = deque()
+        self._waiting: deque[tuple[int, T]] = deque()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was written is durable."""
+        return not self._underway
+
+    def oldest_ns(self) -> int | None:
+        """Return when the oldest write under way was begun, or None."""
+        return self._underway[0].begun_ns if self._underway else None
+
+    def begin(self, records: list[RecordDraft], now_ns: int) -> Persist:
+        """Return the Persist of these records."""
+        self.ticket += 1
+        self._underway.append(_Write(self.ticket, now_ns, records))
+        return Persist(self.ticket, records)
+
+    def wait(self, thing: T) -> bool:
+        """Keep a thing until all that is written by now is durable; False: it is already."""
+        if not self._underway:
+            return False
+        self._waiting.append((self.ticket, thing))
+        return True
+
+    def done(self, ticket: int, serial: int) -> tuple[list[Done], list[T]]:
+        """Take note of what the disk has; return these writes, and what waited for them. `serial`
+        is that of the last record of the write `ticket`; those before it count back from there,
+        since the keeper numbers the records of one fsync without a gap."""
+        writes: list[_Write] = []
+        while self._underway and self._underway[0].ticket <= ticket:
+            writes.append(self._underway.popleft())
+        done: list[Done] = []
+        for write in reversed(writes):
+            first = serial - len(write.records) + 1
+            entries = [
+                (record.index, first + i, record.term)
+                for i, record in enumerate(write.records)
+                if record.kind == ENTRY
+            ]
+            last = (entries[-1][0], entries[-1][2]) if entries else None
+            done.append(Done(last, [(index, number) for index, number, _ in entries]))
+            serial = first - 1
+        done.reverse()
+        released: list[T] = []
+        while self._waiting and self._waiting[0][0] <= ticket:
+            released.append(self._waiting.popleft()[1])
+        return done, released
