@@ -124,6 +124,7 @@ CHECKPOINT_SYNC_BYTES = 1 * MIB  # written before the disk has to take it: no fl
 CHECKPOINTS_KEPT = 2  # the newest, and the one before it should that one be damaged
 ARCHIVE_BYTES_MAX = 1024 * MIB  # replayable history kept behind the Checkpoint; then deleted
 FILE_READ_BYTES = 1 * MIB  # one read from a file that is read as a whole; a longer frame by itself
+DAMAGED_LEDGERS_KEPT = 2  # set aside in a repair, for people; beyond: the oldest is deleted (R24)
 CURSOR_FILE_READ_BYTES = 64 * KIB  # small, for most reads of a cursor are at the live end
 CURSOR_READ_BYTES_MAX = 8 * MIB  # of Entries given out at once; a single one may be longer
 
@@ -187,6 +188,8 @@ SETTLED_S = 1.0  # a connection that lasted so long was good: its loss begins th
 ADDRESSES_MAX = 64  # named by nodes; beyond: the one tried least recently is forgotten
 GET_S_MAX = 10.0  # for an answer
 SILENCE_S_MAX = PING_S + GET_S_MAX  # then the node is taken for dead: the connection is cut
+OWED_PING_S = 1.0  # silence of a node that owes an answer, after which it is asked for a PONG
+OWED_SILENCE_S_MAX = 3.0  # then it is taken for dead if there are others: an election takes 0.2 s
 UNACKED_BYTES_MAX = INGEST_QUEUE_BYTES_MAX  # payloads held for a resend; full: who sends waits
 FRAMES_AT_ONCE = 4  # encoded before others run: a resend may be a whole window
 SETTLE_NS_MAX = int(GET_S_MAX * SECOND)  # refused, for answers to what is in flight; then `stuck`

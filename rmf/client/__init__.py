@@ -6,7 +6,7 @@ read in order:
 
     connection, route             one connection; where to connect next, and after which wait
     values, picture, producer     what users hold; a subscriber's picture; exactly once, sending
-    link, nursery                 a line to the factory over as many connections as it takes (trio)
+    speaker, link, nursery        a line to the factory over as many connections as it takes (trio)
     producing, asking, watching   what runs over a Link: packets, questions, a subscription
     factory                       all of it for a user: `rmf.connect`
     command, blocking             what the tools share; their one socket

@@ -14,8 +14,9 @@ import trio
 
 from rmf import limits
 from rmf.client.connection import refused_by, same_cluster
-from rmf.client.link import Link, clock_ns
+from rmf.client.link import Link
 from rmf.client.route import back_off_s
+from rmf.client.speaker import clock_ns
 from rmf.core import codec, faults
 from rmf.core import messages as m
 from rmf.errors import ConnectionFailed, Refused, RmfError
@@ -173,6 +174,10 @@ class Questions:
         for request in asked:
             self._held.pop(request, None)
         return [self._open[request].frame for request in asked if request in self._open]
+
+    def owed(self) -> bool:
+        """Return whether a question waits for its answer."""
+        return len(self._open) > len(self._held)
 
     def due_ns(self) -> int | None:
         """Return when the first back-off ends."""

@@ -17,10 +17,11 @@ import trio
 from rmf import limits
 from rmf.client.asking import Questions
 from rmf.client.command import parse_addresses
-from rmf.client.link import Link, Speaker
+from rmf.client.link import Link
 from rmf.client.nursery import open_hidden_nursery
 from rmf.client.producing import Batch, Production
 from rmf.client.route import Address, Route
+from rmf.client.speaker import Speaker
 from rmf.client.values import (
     ClientCell,
     Parcel,

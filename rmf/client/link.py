@@ -5,56 +5,26 @@ with back-off; a Speaker says what to send and takes in what comes. So each Spea
 without a socket in sight, and all losses of connection are handled here, once.
 
 Bounds: handshake CONNECT_S_MAX; silence of a node PING_S + GET_S_MAX (a ping goes out each PING_S,
-so a living node is never silent so long). While a Speaker takes messages nothing is read: TCP makes
-the node wait, and the silence does not count.
+so a living node is never silent so long). Where there are other nodes to go to, one that owes an
+answer has OWED_SILENCE_S_MAX: it may be paused, or cut off, and another one leads by then. While a
+Speaker takes messages nothing is read: TCP makes the node wait, and the silence does not count.
 """
 
 import os
 import random
-import time
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import trio
 
 from rmf import limits
 from rmf.client.connection import Connection, refused_by
 from rmf.client.route import Address, Route, address_text
+from rmf.client.speaker import Speaker, clock_ns
 from rmf.core import faults
 from rmf.core import messages as m
 from rmf.errors import ConnectionFailed, ProtocolFault, RmfError
 
-__all__ = ["Link", "Speaker", "clock_ns"]
-
-
-def clock_ns() -> int:
-    """Return the clock that shelf lives are measured on: it counts suspend, as the node's (R6)."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-class Speaker(Protocol):
-    """Who speaks on a Link. An RmfError raised by any of these is final: `run` raises it."""
-
-    def hello(self) -> dict[str, Any]:
-        """Return the options of the next HELLO."""
-
-    def welcomed(self, welcome: m.Welcome) -> None:
-        """A connection is up."""
-
-    async def took(self, message: m.Message) -> None:
-        """A message came. What waits here makes the node wait."""
-
-    def outgoing(self, now_ns: int) -> list[bytes]:
-        """Return the frames to send now; asked again once they are sent, and after each `wake`."""
-
-    def due_ns(self) -> int | None:
-        """Return when to ask again though nothing happened, or None."""
-
-    def leaving(self) -> None:
-        """The node will close this connection (GOAWAY): send no more packets on it."""
-
-    def lost(self) -> None:
-        """The connection is gone."""
+__all__ = ["Link"]
 
 
 class _Lost(Exception):
@@ -93,6 +63,7 @@ class Link:
         self._failures: dict[Address, str] = {}
         self._goodbye = False
         self._deadline = 0.0
+        self._ping_at = 0.0
 
     def wake(self) -> None:
         """Ask the Speaker again what to send."""
@@ -146,7 +117,8 @@ class Link:
                 self._note_failure(address, exc)
                 continue
             lost = await self._serve(address, stream, connection, rest)
-            self._route.lost(address, trio.current_time(), lost.hold_off_s)
+            now_s = trio.current_time()
+            self._route.lost(address, now_s, lost.hold_off_s, silent=lost.silent)
             if not self._goodbye:
                 self._say(f"{address_text(address)}: {lost}; connecting again")
 
@@ -275,17 +247,31 @@ class Link:
                 else:
                     await self._speaker.took(message)
             self._wake.set()
-            data = b""
-            try:
-                with trio.fail_after(silence_s):
-                    data = bytes(await stream.receive_some(limits.RECEIVE_BYTES))
-            except trio.TooSlowError:
-                raise _Lost(f"nothing came from the node for {silence_s:g} s") from None
-            except trio.BrokenResourceError:
-                return
+            data = await self._receive(stream, silence_s)
             if not data:
                 return
             messages = connection.receive(data)
+
+    async def _receive(self, stream: trio.SocketStream, silence_s: float) -> bytes:
+        """Return what came; nothing at the end of the connection. Raises _Lost: the node is dead.
+
+        It is looked after each OWED_PING_S, because an answer may come to be owed meanwhile.
+        """
+        heard_s = paid_s = trio.current_time()
+        while True:
+            with trio.move_on_after(limits.OWED_PING_S):
+                try:
+                    return bytes(await stream.receive_some(limits.RECEIVE_BYTES))
+                except trio.BrokenResourceError:
+                    return b""
+            now_s = trio.current_time()
+            if self._speaker.owed() and self._route.several:
+                self._ping_at = now_s
+                self._wake.set()
+            else:
+                paid_s = now_s
+            if now_s - heard_s >= silence_s or now_s - paid_s >= limits.OWED_SILENCE_S_MAX:
+                raise _Lost(f"nothing came from the node for {now_s - heard_s:g} s", silent=True)
 
     def _on_goaway(self, message: m.Goaway) -> None:
         self._route.prefer(message.alternatives)
@@ -300,13 +286,13 @@ class Link:
         self._lost_by = _Lost(str(refusal), faults.FAULTS[message.code].back_off_ms)
 
     async def _write(self, stream: trio.SocketStream, connection: Connection) -> None:
-        ping_at = trio.current_time() + limits.PING_S
+        self._ping_at = trio.current_time() + limits.PING_S
         try:
             while True:
                 self._wake = trio.Event()
                 frames = self._speaker.outgoing(clock_ns())
-                if trio.current_time() >= ping_at:
-                    ping_at = trio.current_time() + limits.PING_S
+                if trio.current_time() >= self._ping_at:
+                    self._ping_at = trio.current_time() + limits.PING_S
                     frames.append(connection.encode(m.Ping(0)))
                 if frames:
                     await stream.send_all(b"".join(frames))
@@ -315,7 +301,9 @@ class Link:
                     self._scope.deadline = trio.current_time() + limits.GOODBYE_S_MAX
                     return
                 else:
-                    with trio.move_on_after(min(ping_at - trio.current_time(), self._due_s())):
+                    with trio.move_on_after(
+                        min(self._ping_at - trio.current_time(), self._due_s())
+                    ):
                         await self._wake.wait()
         except trio.BrokenResourceError:
             self._scope.cancel()

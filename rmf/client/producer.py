@@ -75,6 +75,11 @@ class ProducerLog:
         return len(self._unacked)
 
     @property
+    def owed(self) -> bool:
+        """Return whether the node owes us an answer."""
+        return bool(self._in_flight)
+
+    @property
     def has_room(self) -> bool:
         """Return whether more packets are welcome: less than a full frame waits to be sent."""
         waiting = self.last_seq + 1 - self._next

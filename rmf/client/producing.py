@@ -12,8 +12,9 @@ from typing import Any
 import trio
 
 from rmf.client.connection import refused_by, same_cluster
-from rmf.client.link import Link, clock_ns
+from rmf.client.link import Link
 from rmf.client.producer import ProducerLog, clip_run
+from rmf.client.speaker import clock_ns
 from rmf.client.values import Receipt, receipts_of
 from rmf.core import faults
 from rmf.core import messages as m
@@ -189,6 +190,10 @@ class Production:
         if frames:
             self._notify()
         return frames
+
+    def owed(self) -> bool:
+        """Return whether an outcome is due."""
+        return self.log.owed
 
     def due_ns(self) -> int | None:
         """Return when a back-off ends."""

@@ -96,14 +96,16 @@ class Route:
         self._silent.discard(address)
         self._welcomed_s = now_s
 
-    def lost(self, address: Address, now_s: float, hold_off_s: float) -> None:
+    def lost(
+        self, address: Address, now_s: float, hold_off_s: float, *, silent: bool = False
+    ) -> None:
         """Note that the welcomed connection is gone. If it was good for a while, the back-off
         begins anew, and the others are tried at once; else this round goes on, so that nodes that
         welcome us only to send us away are no busier than those that refuse."""
         if now_s - self._welcomed_s >= limits.SETTLED_S:
             self._rounds = 0
             self._tried = {address}
-        self._hold_off(address, now_s, hold_off_s)
+        self.failed(address, now_s, hold_off_s, silent=silent)
 
     def _hold_off(self, address: Address, now_s: float, hold_off_s: float) -> None:
         self._held.pop(address, None)

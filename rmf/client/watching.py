@@ -177,6 +177,10 @@ class Watching:
             subscribe = subscribe._replace(options=options)
         return [codec.encode(subscribe)]
 
+    def owed(self) -> bool:
+        """Return whether a SNAPSHOT is due: it always is, a keepalive if nothing else (R36)."""
+        return self._subscribed
+
     def due_ns(self) -> int | None:
         """Nothing here depends on time."""
         return None

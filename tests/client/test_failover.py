@@ -352,3 +352,51 @@ async def test_an_ack_of_a_later_frame_does_not_settle_an_earlier_one() -> None:
 
     async with nodes([script, second]) as [address], rmf.connect(address, producer="p") as factory:
         assert (await factory.send("t", 0, ttl_ms=5000)).seq == 1
+
+
+# --- Nodes that live and say nothing --------------------------------------------------------
+
+
+async def test_a_leader_that_is_paused_is_left_as_soon_as_it_owes_an_answer(
+    jumping_clock: MockClock,
+) -> None:
+    books = Books()
+
+    async def paused(peer: Peer) -> None:
+        await peer.greet()
+        books.epoch += 1
+        await peer.send(welcome(books))
+        await peer.wait_for_the_end()
+
+    said: list[str] = []
+    async with (
+        standing(paused, leading(books)) as [first, second],
+        rmf.connect(f"{first.address},{second.address}", producer="p", say=said.append) as factory,
+    ):
+        await trio.sleep(10)
+        assert not said, "it owes nothing"
+        began_s = trio.current_time()
+        await factory.send("t", 0, ttl_ms=50_000)
+        assert trio.current_time() - began_s < limits.OWED_SILENCE_S_MAX + 1.5
+    assert "nothing came from the node for" in said[0]
+
+
+async def test_a_node_that_answers_pings_is_not_left_however_long_it_takes(
+    jumping_clock: MockClock,
+) -> None:
+    async def slow(peer: Peer) -> None:
+        await peer.produce()
+        send = await peer.expect(m.Send)
+        for _ in range(8):
+            ping = await peer.receive()
+            assert isinstance(ping, m.Ping)
+            await peer.send(m.Pong(ping.token, 1, 5))
+        await peer.send(acked(send))
+        await peer.wait_for_the_end()
+
+    async with (
+        standing(slow, slow) as [first, second],
+        rmf.connect(f"{first.address},{second.address}", producer="p") as factory,
+    ):
+        assert not (await factory.send("t", 0, ttl_ms=50_000)).duplicate
+    assert len(second.accepted) == 0

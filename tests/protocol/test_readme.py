@@ -205,6 +205,8 @@ def test_the_bounds_that_the_text_tells_in_words_are_those_of_the_code() -> None
     assert f"each {limits.PING_S:g} s (a quarter of `idle_ms`)" in README
     assert limits.PING_S * 4 == limits.IDLE_S_MAX
     assert f"no PONG within {limits.GET_S_MAX:g} s" in README
+    owed = f"PING after {limits.OWED_PING_S:g} s of silence and go elsewhere after"
+    assert f"{owed} {limits.OWED_SILENCE_S_MAX:g} s" in README
     assert f"| `rate_hz` | number > 0 | {limits.RATE_HZ_DEFAULT:g} |" in README
     assert f"at most {limits.FRAME_DEPTH_MAX} arrays and maps" in README
     assert f"silent for {limits.PRODUCER_IDLE_S_MAX // 86400}\ndays" in README
