@@ -6,7 +6,8 @@ trio, no attrs: the command must answer at once.
 
 A node is dead when nothing comes from it for five keepalives. A lost connection is made again with
 back-off and jitter, on whichever node answers, in the same cluster, and resumed behind the last
-Tick of the Picture (R35), so nothing is shown twice and what was missed is declared.
+Tick of the Picture (R35), so nothing is shown twice and what was missed is declared. Any node will
+do (R31); those that a WELCOME names are known beside those that the user named.
 """
 
 import time
@@ -15,11 +16,11 @@ from typing import Any, NamedTuple
 
 from rmf import limits
 from rmf.client.blocking import Address, BlockingConnection, connect
-from rmf.client.command import parse_address
 from rmf.client.connection import refused_by
 from rmf.client.picture import Picture
+from rmf.client.route import address_text, readable
 from rmf.core.messages import DELTA, KEEPALIVE, Error, Gap, Goaway, Pong, Snapshot, Subscribe
-from rmf.errors import ConnectionFailed, Refused, RmfError, UsageError
+from rmf.errors import ConnectionFailed, Refused, RmfError
 
 __all__ = ["FactoryTime", "Follower", "GapFound", "Wanted"]
 
@@ -98,6 +99,7 @@ class Follower:
                 if not self._wanted.reconnect or (isinstance(exc, Refused) and not exc.retry):
                     raise
                 self._say(f"{exc}; connecting again")
+            self._put_last(connection.address)
             connection = yield from self._connect_again()
 
     def _follow(self, connection: BlockingConnection) -> Iterator[Snapshot | None]:
@@ -157,8 +159,10 @@ class Follower:
 
     def _on_goaway(self, goaway: Goaway) -> None:
         """Leave the node, as it asks, for the others that it names."""
-        self._hold_off_s = min(goaway.hold_off_ms / 1000, limits.RECONNECT_S_MAX)
-        self._addresses = list(dict.fromkeys([*_known(goaway.alternatives), *self._addresses]))
+        others = list(readable(goaway.alternatives))
+        if not others:
+            self._hold_off_s = min(goaway.hold_off_ms / 1000, limits.RECONNECT_S_MAX)
+        self._addresses = _bounded([*others, *self._addresses])
         raise ConnectionFailed(f"{self.node}: the node says goodbye: {goaway.text}")
 
     # --- Connecting -------------------------------------------------------------------------
@@ -175,8 +179,18 @@ class Follower:
             self.time.period_s = facts["period_ns"] / limits.SECOND
         if type(facts.get("tick")) is int:
             self.time.note(facts["tick"], time.monotonic())
+        self._learn(facts.get("nodes"))
         self._say(f"connected to {self.node}", detail=True)
         return connection
+
+    def _learn(self, nodes: object) -> None:
+        """Know the nodes that a WELCOME named, after those that were known before."""
+        if type(nodes) is list:
+            self._addresses = _bounded([*self._addresses, *readable(nodes)])
+
+    def _put_last(self, address: str) -> None:
+        """Try the others first: whoever was lost is likely to be gone, or in a bad way."""
+        self._addresses.sort(key=lambda known: address_text(known) == address)
 
     def _connect_again(self) -> Generator[None, None, BlockingConnection]:
         """Try until a node welcomes us, with back-off and jitter; give None before each attempt."""
@@ -238,13 +252,8 @@ def _kept(chunk: Snapshot, keep: Callable[[str], bool] | None) -> Snapshot:
     )
 
 
-def _known(alternatives: list[str]) -> Iterator[Address]:
-    """Give the addresses that a node named and that can be read."""
-    for text in alternatives:
-        try:
-            yield parse_address(text)
-        except UsageError:
-            continue
+def _bounded(addresses: list[Address]) -> list[Address]:
+    return list(dict.fromkeys(addresses))[: limits.ADDRESSES_MAX]
 
 
 def _refusal(message: Error) -> RmfError:

@@ -114,6 +114,18 @@ def test_a_goaway_leads_to_the_node_that_it_names(cat: Cat) -> None:
     assert [o["tick"] for o in lines_of(cat.out)] == [41, 50]
 
 
+def test_a_node_that_welcome_named_takes_over_when_the_only_one_given_is_lost(cat: Cat) -> None:
+    with ScriptedNode(saying(SECOND)) as other:
+
+        def naming(peer: Peer) -> None:
+            peer.subscribed(nodes=[other.text, "not an address", 7])
+            peer.send(FIRST)
+
+        with ScriptedNode(naming) as node:
+            assert cat(node, "-n", "2") == 0
+    assert [o["tick"] for o in lines_of(cat.out)] == [41, 50]
+
+
 def test_a_node_without_keepalives_is_dead(cat: Cat) -> None:
     def silent(peer: Peer) -> None:
         limits = {**facts()["limits"], "keepalive_ms": 10}
