@@ -88,7 +88,7 @@ class Exchange:
 
     async def _answer(self, request: Request) -> Response:
         if not request.target.startswith("/"):
-            raise _Refused(plain(400, "the target of a request is a path here, as /livez\n"))
+            return plain(400, "the target of a request is a path here, as /livez\n")
         try:
             return await self._answers.to(request)
         except Exception as exc:  # noqa: BLE001 whoever asks for health must get an answer
@@ -105,7 +105,7 @@ class Exchange:
             ("X-Content-Type-Options", "nosniff"),
             *answer.headers,
         ]
-        if self._wire.their_state is not h11.DONE:
+        if self._wire.their_state in {h11.IDLE, h11.SEND_BODY, h11.ERROR}:
             headers.append(("Connection", "close"))
         head = h11.Response(status_code=answer.status, headers=headers)
         data = self._wire.send(head) or b""
