@@ -1,14 +1,15 @@
 """rmf-status: what each node says of itself (INTERFACES).
 
 It asks every address of `-c` for its status and decides how that is shown: a line of JSON a node
-for scripts, a table for people. A node that cannot be asked is said on stderr and by the exit code;
-the others are shown all the same. Neither trio nor attrs is imported, rich only for a terminal.
+for scripts, a table for people. A node that cannot be asked has its line too, with the error in
+place of a status; that is a failure only if no node answers. Neither trio nor attrs is imported,
+rich only for a terminal.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rmf import limits
@@ -25,7 +26,8 @@ from rmf.client.command import (
 )
 from rmf.client.render import json_line
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused
-from tools.text_table import aligned, printable
+from tools.status_words import member_rows, node_rows, remarks
+from tools.text_table import aligned
 
 __all__ = ["main"]
 
@@ -35,7 +37,10 @@ examples:
   rmf-status -c a:7410,b:7410 --watch      two nodes, asked every second
   rmf-status -o json | jq .dlq.letters     for scripts: one line a node
 
-exit codes: 0 every node answered, 2 usage, 4 cannot connect, 5 refused, 6 time-out, 130 interrupted
+A node that gives no answer is {"node": null, "address": ..., "error": ...} in JSON.
+
+exit codes: 0 a node answered; if none did: 4 cannot connect, 5 refused, 6 time-out;
+2 usage, 130 interrupted
 """
 
 
@@ -82,8 +87,8 @@ def _run(args: argparse.Namespace) -> int:
     if name == "table" and on_terminal:
         from tools.status_table import show_on_terminal  # rich: only where it is seen
 
-        answers = show_on_terminal(ask_all, _rows, limits.STATUS_WATCH_S if args.watch else None)
-        _say_why(answers)
+        watch_s = limits.STATUS_WATCH_S if args.watch else None
+        answers = show_on_terminal(ask_all, _tables, _remarks, watch_s)
         return _code_of(answers)
     show = _show_json if name == "json" else _show_text
     answers = ask_all()
@@ -121,87 +126,48 @@ def _with_hex_digest(status: dict[str, Any]) -> dict[str, Any]:
 
 
 def _code_of(answers: Sequence[Answer]) -> int:
-    return next((answer.code for answer in answers if answer.code != EXIT_DONE), EXIT_DONE)
+    if any(answer.code == EXIT_DONE for answer in answers):
+        return EXIT_DONE
+    return answers[0].code
 
 
 def _show_json(answers: Sequence[Answer]) -> None:
     for answer in answers:
         if answer.status is not None:
             _write(json_line(answer.status))
-    _say_why(answers)
+        else:
+            _write(json_line({"node": None, "address": answer.address, "error": answer.why}))
+            notice(f"rmf-status: {answer.why}")
 
 
 def _show_text(answers: Sequence[Answer]) -> None:
-    for line in aligned(_rows(answers)):
-        _write(line)
-    _say_why(answers)
+    for i, table in enumerate(_tables(answers)):
+        for line in ["", *aligned(table)] if i else aligned(table):
+            _write(line)
+    for remark in _remarks(answers):
+        notice(remark)
 
 
-def _say_why(answers: Sequence[Answer]) -> None:
-    for answer in answers:
-        if answer.status is None:
-            notice(f"rmf-status: {answer.why}")
+def _tables(answers: Sequence[Answer]) -> list[list[list[str]]]:
+    """Return the table of the nodes, and that of the members where a node names several."""
+    tables = [node_rows((answer.address, answer.status) for answer in answers)]
+    members = member_rows([answer.status for answer in answers if answer.status is not None])
+    return [*tables, members] if members else tables
+
+
+def _remarks(answers: Sequence[Answer]) -> list[str]:
+    said = [
+        remark
+        for answer in answers
+        if answer.status is not None
+        for remark in remarks(answer.status)
+    ]
+    return said + [f"rmf-status: {answer.why}" for answer in answers if answer.status is None]
 
 
 def _write(line: str) -> None:
     sys.stdout.buffer.write(line.encode() + b"\n")
     sys.stdout.buffer.flush()
-
-
-_COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
-    ("NODE", lambda s: s.get("node")),
-    ("ROLE", lambda s: s.get("role")),
-    ("STRIKE", lambda s: _strike(s.get("strike"))),
-    ("TERM", lambda s: s.get("term")),
-    ("TICK", lambda s: s.get("tick")),
-    ("COMMIT", lambda s: s.get("commit")),
-    ("LEADER", lambda s: s.get("leader")),
-    ("QUEUE", lambda s: f"{_of(s, 'ingest', 'depth')}/{_of(s, 'ingest', 'capacity')}"),
-    ("APPLIED", lambda s: _of(s, "packets", "applied")),
-    ("BAGGED", lambda s: _of(s, "packets", "bagged")),
-    ("LETTERS", lambda s: _of(s, "dlq", "letters")),
-    ("CELLS", lambda s: _of(s, "world", "cells")),
-    ("LINE", lambda s: f"{_of(s, 'line', 'name')} {_of(s, 'line', 'version')}"),
-    ("UP", lambda s: _age(s.get("uptime_s"))),
-)
-
-
-def _rows(answers: Sequence[Answer]) -> list[list[str]]:
-    """Return headings and a row a node; one that gave no answer is named by its address."""
-    rows = [[heading for heading, _ in _COLUMNS]]
-    for answer in answers:
-        if answer.status is None:
-            rows.append([answer.address, "no answer", *[""] * (len(_COLUMNS) - 2)])
-        else:
-            rows.append([_text(field(answer.status)) for _, field in _COLUMNS])
-    return rows
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else printable(str(value))
-
-
-def _of(status: dict[str, Any], group: str, key: str) -> object:
-    found = status.get(group)
-    return found.get(key) if type(found) is dict else None
-
-
-def _strike(strike: object) -> object:
-    return strike.get("kind") if type(strike) is dict else strike
-
-
-def _age(seconds: object) -> str | None:
-    """Return an uptime in two units that people read at a glance, or None if there is none."""
-    if not isinstance(seconds, int | float):
-        return None
-    minutes, s = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d {hours}h"
-    if hours:
-        return f"{hours}h {minutes}m"
-    return f"{minutes}m {s}s" if minutes else f"{s}s"
 
 
 if __name__ == "__main__":

@@ -62,10 +62,20 @@ def test_a_node_that_is_away_is_said_and_the_others_are_shown(
     with ScriptedNode() as gone:
         pass
     with ScriptedNode(answering()) as node:
-        assert main(["-c", f"{gone.text},{node.text}"]) == 4
+        assert main(["-c", f"{gone.text},{node.text}"]) == 0
     out, err = capsys.readouterr()
-    assert json.loads(out)["node"] == "n1"
+    away, found = map(json.loads, out.splitlines())
+    assert (away["node"], away["address"]) == (None, gone.text)
+    assert gone.text in away["error"]
+    assert found["node"] == "n1"
     assert gone.text in err
+
+
+def test_where_no_node_answers_it_is_exit_4(capsys: pytest.CaptureFixture[str]) -> None:
+    with ScriptedNode() as one, ScriptedNode() as two:
+        pass
+    assert main(["-c", f"{one.text},{two.text}"]) == 4
+    assert [json.loads(line)["node"] for line in capsys.readouterr().out.splitlines()] == [None] * 2
 
 
 def test_a_refusal_is_exit_5(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,15 +117,44 @@ def test_a_table_on_a_pipe_is_aligned_text(capsys: pytest.CaptureFixture[str]) -
         pass
     with ScriptedNode(answering(), answering(node="n\x1b2", strike=struck, uptime_s=90)) as node:
         addresses = f"{node.text},{gone.text}"
-        assert main(["-c", addresses, "-o", "table"]) == 4
+        assert main(["-c", addresses, "-o", "table"]) == 0
         assert main(["-c", node.text, "-o", "table"]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     headings, first, away, _, second = out.splitlines()
     assert " ".join(first.split()) == ("n1 leader - 3 1841 977 n1 0/65536 8 1 1 4 board 1 1h 2m")
     assert first.index("leader") == headings.index("ROLE")
     assert away.split() == [gone.text, "no", "answer"]
     assert second.split()[:3] == ["n\\u001b2", "leader", "disk"]
     assert second.endswith("1m 30s")
+    assert gone.text in err
+    assert err.splitlines()[-1].startswith("n\\u001b2 is on strike (disk): its disk failed")
+    assert err.splitlines()[-1].endswith(": fsync failed")
+
+
+MEMBERS: list[dict[str, Any]] = [
+    {"node": "n1", "address": "a:1", "role": "leader", "match": 977, "voter": True},
+    {"node": "n2", "address": "b:2", "role": "follower", "match": 970, "voter": True},
+    {"node": "n3", "address": None, "role": "learner", "match": None, "voter": False},
+]
+
+
+def test_members_are_a_table_of_their_own_as_the_leader_sees_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stale = [{**MEMBERS[0], "match": 1}, MEMBERS[1]]
+    with (
+        ScriptedNode(answering(role="follower", members=stale)) as one,
+        ScriptedNode(answering(node="n2", members=MEMBERS)) as two,
+    ):
+        assert main(["-c", f"{one.text},{two.text}", "-o", "table"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[3:] == [
+        [],
+        ["MEMBER", "ADDRESS", "ROLE", "VOTER", "MATCH", "BEHIND"],
+        ["n1", "a:1", "leader", "yes", "977", "0"],
+        ["n2", "b:2", "follower", "yes", "970", "7"],
+        ["n3", "-", "learner", "no", "-", "-"],
+    ]
 
 
 def test_a_status_of_a_newer_node_is_shown_as_far_as_it_is_known(

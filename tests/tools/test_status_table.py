@@ -29,7 +29,8 @@ def test_a_terminal_gets_a_table_with_all_nodes() -> None:
         pass
     with ScriptedNode(answering(node="[red]")) as node:
         code, shown = _on_terminal("-c", f"{node.text},{gone.text}")
-    assert code == 4
+    assert code == 0
     assert "ROLE" in shown
     assert "[red]" in shown  # other people's text is no markup
     assert "no answer" in shown
+    assert gone.text in shown.splitlines()[-1]  # and why
