@@ -162,7 +162,7 @@ STOP_S_MAX = 10.0  # grace of a graceful stop (R18); beyond: exit 1
 # --- Between nodes ---
 PEER_FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 64 * KIB  # an APPEND with the largest Entry (R43)
 PEER_HELLO_BYTES_MAX = 16 * KIB  # nobody unknown makes a node buffer more
-PEER_TEXT_CHARACTERS_MAX = 255  # of a name or an address in a HELLO; DNS allows no longer ones
+PEER_TEXT_BYTES_MAX = 255  # of a name or an address in a HELLO; DNS allows no longer ones
 PEER_CONNECTIONS_MAX = 64  # from other nodes, with their letters and questions; beyond: refused
 PEER_QUEUE_FRAMES_MAX = 1024  # for one peer whose socket is full; beyond: dropped (R16)
 PEER_QUEUE_BYTES_MAX = 2 * PEER_FRAME_BYTES_MAX  # the same queue, in bytes
@@ -201,6 +201,8 @@ SEND_BATCH_PACKETS = 500  # `rmf-send --batch`: handed over at once
 SEND_SLICES_PER_S = 20  # of `--rate`: how smooth it is
 SEND_PATIENCE_S = 30  # `rmf-send -W`: without connection, or without any outcome; exit 6
 TABLE_RATE_HZ = 10.0  # a redraw costs milliseconds, and eyes follow no more
+ADMIN_PATIENCE_S = 60.0  # `rmf-admin -W`: for an order, and for a new member to vote; exit 6
+ADMIN_POLL_S = 0.25  # how often `rmf-admin add` looks whether the member votes
 STATUS_WATCH_S = 1.0  # between two rounds of `rmf-status --watch`
 DLQ_POLL_S = 0.25  # how often `rmf-dlq tail` asks for what is new
 DLQ_LIST_LETTERS = 100  # `rmf-dlq list` without --limit; the rest is not shown
@@ -254,7 +256,7 @@ assert 2 * TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + EVIDENCE_TRACEBACK_BY
 assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
 # Between nodes: a frame holds an Entry or a page of letters, a queue two frames.
 assert ENTRY_BYTES_MAX + 4 * KIB <= PEER_FRAME_BYTES_MAX
-assert 2 * PEER_FRAME_BYTES_MAX <= PEER_QUEUE_BYTES_MAX
+assert PEER_WINDOW_BYTES <= 2 * PEER_FRAME_BYTES_MAX <= PEER_QUEUE_BYTES_MAX
 assert PEER_LETTERS_BYTES + SERVER_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert 3 * PEER_ALIVE_S <= PEER_SILENCE_S_MAX
 assert OUTCOME_RUNS_KEPT >= 4 * PRODUCER_FRAMES_IN_FLIGHT
