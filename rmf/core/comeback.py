@@ -22,7 +22,7 @@ from crc32c import crc32c
 
 from rmf import limits
 from rmf.core.bag import Letter
-from rmf.core.entry import Entry, decode_entry
+from rmf.core.entry import Entry, Genesis, decode_entry
 from rmf.core.letters import letters_of
 from rmf.core.raft.values import HardState, LogEntry, Place, Standing
 from rmf.core.record import ENTRY, HARD, Record
@@ -30,13 +30,14 @@ from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply
 from rmf.errors import Diverged
 
-__all__ = ["Comeback", "LastBeat", "hard_state_of", "higher_of"]
+__all__ = ["Comeback", "LastTick", "hard_state_of", "higher_of"]
 
 
-class LastBeat(NamedTuple):
-    """The last Tick that the disk knows of: its number, the boot in which its record was written,
-    and the boot time in ns at which it was (R6)."""
+class LastTick(NamedTuple):
+    """The last Tick that the disk knows of: the cluster's period, its number, the boot in which its
+    record was written, and the boot time in ns at which it was (R6)."""
 
+    period_ns: int
     tick: int
     boot_id: bytes
     boot_ns: int
@@ -93,7 +94,7 @@ class Comeback:
         self._commit = base.index
         self._held: deque[Record] = deque()
         self._letters: list[Letter] = []
-        self._last: LastBeat | None = None
+        self._last: LastTick | None = None
 
     def take(self, record: Record) -> None:
         """Take the next record. Raises ValueError for an Entry that this release cannot read (its
@@ -121,16 +122,21 @@ class Comeback:
         return letters
 
     @property
-    def last_beat(self) -> LastBeat | None:
+    def last_tick(self) -> LastTick | None:
         """The last Tick that was applied or is held; None if there is none behind the base, or if
         this release cannot read it."""
         if not self._held:
             return self._last
-        record = self._held[-1]
+        record, first = self._held[-1], self._held[0]
+        period_ns = self.state.period_ns
         try:
-            return LastBeat(decode_entry(record.body).tick, record.boot_id, record.boot_ns)
+            if first.index == 1:
+                books = decode_entry(first.body).books
+                period_ns = books.period_ns if isinstance(books, Genesis) else period_ns
+            tick = decode_entry(record.body).tick
         except ValueError:
             return None
+        return LastTick(period_ns, tick, record.boot_id, record.boot_ns)
 
     def standing(self, *, whole: bool = True) -> Standing:
         """Return where the node stands, after the last record."""
@@ -171,7 +177,7 @@ class Comeback:
         if record.index > self._cursor:
             self._letters += letters_of(entry, before, record.term, self._node)
         self._place, self._serial = _place_of(record), record.serial
-        self._last = LastBeat(entry.tick, record.boot_id, record.boot_ns)
+        self._last = LastTick(self.state.period_ns, entry.tick, record.boot_id, record.boot_ns)
 
     def _compare(self, record: Record, entry: Entry) -> None:
         if self.state.digest() != entry.digest:

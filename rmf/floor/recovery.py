@@ -1,8 +1,9 @@
 """From the disk to a state: Checkpoint, then every Entry behind it, verified (R23 to R26).
 
-Plain and blocking: called in a thread, before a reign begins. Each Entry is applied by the same
-function as on the day it was proposed, and the digest it states is compared: a node that computes
-another one does not go on (R26). Letters that the DLQ has not got yet are stored on the way (R39).
+Plain and blocking: called in a thread, before the core begins. What is committed is applied, what
+nobody knows to be committed is handed on as the tail (see core/comeback). Term and vote are those
+of the ledger or of their second copy, whichever is higher. Letters that the DLQ has not got yet are
+stored on the way (R39).
 """
 
 import gc
@@ -12,20 +13,22 @@ import attrs
 import cbor2
 
 from rmf import limits
-from rmf.core.bag import Letter
 from rmf.core.clock import TickClock
-from rmf.core.entry import decode_entry
-from rmf.core.letters import letters_of
-from rmf.core.record import ENTRY, HARD, Record
+from rmf.core.comeback import Comeback, hard_state_of, higher_of
+from rmf.core.effects import RecordDraft
+from rmf.core.raft.values import HardState, Place, Standing
+from rmf.core.record import HARD, Record
 from rmf.core.shelf import Shelf
-from rmf.core.state import State, apply, genesis_state
-from rmf.errors import CheckpointDamaged, Diverged, LedgerDamaged, StorageError
+from rmf.core.state import State
+from rmf.errors import CheckpointDamaged, ForeignDirectory, LedgerDamaged, StorageError
 from rmf.storage import checkpoint
 from rmf.storage.archive import Start, starts
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
+from rmf.storage.hard_state import HardStateCopy
 from rmf.storage.ledger import LedgerWriter
-from rmf.storage.restore import restore
+from rmf.storage.repair import is_repairing
+from rmf.storage.restore import Restored, restore
 from rmf.storage.scan import LedgerScan
 
 __all__ = ["Recovered", "recover"]
@@ -33,13 +36,13 @@ __all__ = ["Recovered", "recover"]
 
 @attrs.frozen
 class Recovered:
-    """Where the node stands. `bridge` relates the last Tick to boot time, if this boot wrote it.
-    `notes` are facts for the log: (event, fields)."""
+    """Where the node stands: `state` and `shelf` hold what is committed, `standing` is for
+    consensus. `bridge` relates the last Tick to boot time, if this boot wrote it. `notes` are facts
+    for the log: (event, fields)."""
 
     state: State
     shelf: Shelf
-    term: int
-    chain: bytes
+    standing: Standing
     bridge: TickClock | None
     writer: LedgerWriter
     notes: list[tuple[str, dict[str, object]]]
@@ -56,20 +59,34 @@ def recover(
 
     Raises StorageError (LedgerDamaged, CheckpointDamaged, ForeignDirectory, DiskFailed), Diverged.
     """
+    assert directory.founded
     with _collector_off():
-        reader = _Reader(directory, store, boot_id)
-        reader.load_checkpoint()
+        reader = _Reader(directory, store)
         scan = reader.read_ledger()
-    writer = LedgerWriter(directory.ledger_path, scan, boot_id=boot_id, boot_ns=boot_ns)
+    copy = HardStateCopy(directory.path, directory.cluster, directory.incarnation)
+    stated = hard_state_of(scan.hard) if scan.hard else HardState(0, None)
+    copied = reader.merge_copy(copy, stated)
+    standing = reader.comeback.standing(whole=is_repairing(directory.path) is None)
+    writer = LedgerWriter(directory.ledger_path, scan, boot_id=boot_id, boot_ns=boot_ns, copy=copy)
+    if not stated == copied == standing.hard:
+        _write_both(writer, standing)
+    comeback = reader.comeback
     return Recovered(
-        reader.state,
-        reader.shelf,
-        reader.term,
-        writer.place.chain,
-        reader.bridge,
+        comeback.state,
+        comeback.shelf,
+        standing,
+        reader.bridge(boot_id),
         writer,
         reader.notes,
     )
+
+
+def _write_both(writer: LedgerWriter, standing: Standing) -> None:
+    """Have both copies say what holds, before one of them is lost."""
+    place = writer.place
+    body = cbor2.dumps(list(standing.hard))
+    commit = standing.place.index
+    writer.append([RecordDraft(HARD, place.index, standing.hard.term, place.chain, body, commit)])
 
 
 class _collector_off:  # noqa: N801 used like a function
@@ -85,20 +102,23 @@ class _collector_off:  # noqa: N801 used like a function
 class _Reader:
     """The state while it is read."""
 
-    def __init__(self, directory: DataDirectory, store: DlqStore, boot_id: bytes) -> None:
-        self.state = genesis_state(directory.cluster)
-        self.shelf = Shelf()
-        self.term = 0
-        self.bridge: TickClock | None = None
+    def __init__(self, directory: DataDirectory, store: DlqStore) -> None:
         self.notes: list[tuple[str, dict[str, object]]] = []
         self._directory = directory
         self._store = store
-        self._boot_id = boot_id
-        self._letters: list[Letter] = []
-        self._start: Start | None = None
+        self._restored = self._load_checkpoint()
+        base = self._restored.start.base
+        self.comeback = Comeback(
+            directory.node,
+            self._restored.state,
+            self._restored.shelf,
+            Place(base.index, base.term, base.chain),
+            base.serial,
+            store.cursor,
+        )
 
-    def load_checkpoint(self) -> None:
-        """Begin at the newest start that verifies (R25)."""
+    def _load_checkpoint(self) -> Restored:
+        """Return the newest start that verifies (R25)."""
         directory = self._directory
         places = starts(directory.ledgers, directory.checkpoints, directory.cluster)
         if not places:
@@ -115,14 +135,12 @@ class _Reader:
                 f" from. Restore the directory from a backup of this node, or start a new one with"
                 f" --data."
             )
-        self._start, head = restored.start, restored.head
-        self.state, self.shelf, self.term = restored.state, restored.shelf, restored.state.term
-        if head.get("boot_id") == self._boot_id:
-            self.bridge = TickClock(self.state.period_ns, *head["clock"])
-        if self.state.index > self._store.cursor:
+        index = restored.state.index
+        if index > self._store.cursor:
             self._store.set_complete(False)
-            fields: dict[str, object] = {"after": self._store.cursor, "through": self.state.index}
+            fields: dict[str, object] = {"after": self._store.cursor, "through": index}
             self.notes.append(("letters_missing", fields))
+        return restored
 
     def _in_order(self, places: list[Start]) -> list[Start]:
         """Return the starts, the best first: the newest behind which the ledger holds every letter
@@ -144,51 +162,56 @@ class _Reader:
         return faults
 
     def read_ledger(self) -> LedgerScan:
-        """Apply every Entry behind the start; return the exhausted scan."""
-        assert self._start is not None
-        directory = self._directory
-        scan = LedgerScan(directory.ledgers, directory.cluster, self._start.base)
+        """Take every record behind the start; return the exhausted scan."""
+        directory, comeback = self._directory, self.comeback
+        scan = LedgerScan(directory.ledgers, directory.cluster, self._restored.start.base)
         for record in scan:
-            if record.kind == ENTRY:
-                self._apply(record)
-            elif record.kind == HARD:
-                self.term = cbor2.loads(record.body)[0]
-        if self.state.index > self._store.cursor:
-            self._store_letters()
+            self._take(record)
+            if comeback.letters_waiting >= limits.RECOVERY_LETTERS_A_TIME:
+                self._store.put_line(comeback.take_letters(), comeback.state.index)
+        if comeback.state.index > self._store.cursor:
+            self._store.put_line(comeback.take_letters(), comeback.state.index)
         if scan.cut is not None:
             cut = scan.cut
             fields = {"file": str(cut.path), "offset": cut.offset, "why": cut.why}
             self.notes.append(("torn_tail_cut", {**fields, "bytes": cut.file_bytes}))
         return scan
 
-    def _apply(self, record: Record) -> None:
-        before = self.state
+    def _take(self, record: Record) -> None:
         try:
-            entry = decode_entry(record.body)
+            self.comeback.take(record)
         except ValueError as exc:
             raise StorageError(
-                f"{self._directory.path}: Entry {record.index} (term {record.term}): {exc}. Start "
-                f"the version of RMF that wrote it, or a newer one."
+                f"{self._directory.path}: record {record.serial} (Entry {record.index}, term "
+                f"{record.term}): {exc}. Start the version of RMF that wrote it, or a newer one."
             ) from exc
-        self.state, applied = apply(before, entry, record.term, record.index, self.shelf)
-        if self.state.digest() != entry.digest:
-            raise Diverged(
-                f"Entry {record.index} (term {record.term}, tick {entry.tick}) states the digest "
-                f"{entry.digest.hex()}; applying it gives {self.state.digest().hex()}. The ledger "
-                f"was written by another version of RMF, or memory failed; try "
-                f"`rmf-replay {self._directory.path}`."
-            )
-        for key in applied.removed:
-            self.state.world.index.discard(key)
-        self.term = max(self.term, record.term)
-        if record.index > self._store.cursor:
-            self._letters += letters_of(entry, before, record.term, self._directory.node)
-            if len(self._letters) >= limits.RECOVERY_LETTERS_A_TIME:
-                self._store_letters()
-        self.bridge = None
-        if record.boot_id == self._boot_id:
-            self.bridge = TickClock(self.state.period_ns, entry.tick, record.boot_ns)
 
-    def _store_letters(self) -> None:
-        self._store.put_line(self._letters, self.state.index)
-        self._letters = []
+    def merge_copy(self, copy: HardStateCopy, stated: HardState) -> HardState:
+        """Count in what the ledger states and what its second copy says, as far as that can be
+        read; return the latter. Nothing and no copy are the same."""
+        copied = HardState(0, None)
+        try:
+            copied = copy.read() or copied
+        except ForeignDirectory:
+            raise
+        except StorageError as exc:
+            self.notes.append(("vote_copy_damaged", {"error": str(exc)}))
+        try:
+            self.comeback.remember(higher_of(stated, copied))
+        except ValueError as exc:
+            raise LedgerDamaged(
+                f"{copy.path} and the ledger beside it contradict each other: {exc}. One of them "
+                f"is not of this node: restore the directory from a backup of this node."
+            ) from exc
+        return copied
+
+    def bridge(self, boot_id: bytes) -> TickClock | None:
+        """Return the clock that goes on from the last Tick, if this boot knows when it was (R6)."""
+        last = self.comeback.last_tick
+        if last is not None:
+            bridges = last.boot_id == boot_id
+            return TickClock(last.period_ns, last.tick, last.boot_ns) if bridges else None
+        head = self._restored.head
+        if head.get("boot_id") == boot_id and not self.comeback.standing().tail:
+            return TickClock(self.comeback.state.period_ns, *head["clock"])
+        return None

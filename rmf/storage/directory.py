@@ -4,8 +4,10 @@ Decides that one process at a time uses a directory, that it belongs to the node
 new one looks like. It does not know what ledger, Checkpoints and DLQ say.
 
     lock            held (flock) while a node runs; holds its pid, for people
-    identity.json   format, cluster, node, incarnation: written last at genesis, so that where it
-                    stands the ledger's first segment stands, and a lost ledger is not a new one
+    identity.json   format, cluster, node, incarnation. The cluster is null as long as the node
+                    waits for one (R29); it is written last, so that where it stands the ledger's
+                    first segment stands, and a lost ledger is not a new one
+    vote            term and vote, once more (see hard_state)
     ledger/  checkpoints/  archive/  dlq.sqlite
 """
 
@@ -19,7 +21,8 @@ import attrs
 
 from rmf import limits
 from rmf.errors import DirectoryInUse, ForeignDirectory, StorageError
-from rmf.storage.files import TMP, fsync_directory, remove_leftovers, replace_durably
+from rmf.storage.exchange import finish, is_unfinished, make_directory, take_place
+from rmf.storage.files import TMP, remove_leftovers, replace_durably
 from rmf.storage.framing import FrameFault, FrameReader
 from rmf.storage.segments import (
     GENESIS,
@@ -38,7 +41,7 @@ _ID_BYTES = 16
 
 @attrs.frozen
 class _Identity:
-    cluster: bytes
+    cluster: bytes  # empty: none yet
     incarnation: bytes
     node: str
 
@@ -57,9 +60,18 @@ class DataView:
 
 
 class DataDirectory:
-    """The data directory of a node that runs: locked until `close`."""
+    """The data directory of a node that runs: locked until `close`. `cluster` is empty, and there
+    is no ledger, until it is `founded`."""
 
-    def __init__(self, path: Path, lock_fd: int, identity: _Identity, *, fresh: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock_fd: int,
+        identity: _Identity,
+        first_segment_bytes: int,
+        *,
+        fresh: bool,
+    ) -> None:
         self.path = path
         self.node = identity.node
         self.cluster = identity.cluster
@@ -72,6 +84,7 @@ class DataDirectory:
         self.ledgers = (self.ledger_path, self.archive_path)
         self.checkpoints = (self.checkpoints_path, self.archive_path)
         self._lock_fd = lock_fd
+        self._first_segment_bytes = first_segment_bytes
 
     @classmethod
     def open(
@@ -80,28 +93,33 @@ class DataDirectory:
         *,
         node: str,
         create: bool = True,
+        found: bool = True,
         first_segment_bytes: int = limits.LEDGER_FIRST_SEGMENT_BYTES,
     ) -> "DataDirectory":
-        """Lock the directory of this node; with `create`, make it (private to its owner) and hold
-        genesis if there is nothing. `fresh` then says so.
+        """Lock the directory of this node; with `create`, make it (private to its owner) if there
+        is nothing. `fresh` then says so. With `found` a directory without a cluster gets a new one
+        at once, else it stays without until `found` is called. An exchange of its ledger that was
+        interrupted, or is ready, happens here.
 
         Raises DirectoryInUse, ForeignDirectory (another node's), StorageError.
         """
         if not create and not path.is_dir():
             raise StorageError(f"{path} is not a directory; expected the data of node {node!r}")
         try:
-            _make(path)
+            make_directory(path)
             lock_fd = _locked(path)
         except OSError as exc:
             raise StorageError(f"{path} cannot be used as data directory: {exc.strerror}") from exc
         try:
-            return cls._open_locked(path, lock_fd, node, create, first_segment_bytes)
+            directory = cls._open_locked(path, lock_fd, node, create, first_segment_bytes)
+            directory._prepare(found=found)
         except OSError as exc:
             os.close(lock_fd)
             raise StorageError(f"{path} cannot be prepared: {exc}") from exc
         except StorageError:
             os.close(lock_fd)
             raise
+        return directory
 
     @classmethod
     def _open_locked(
@@ -112,18 +130,44 @@ class DataDirectory:
         if identity is None:
             if not create:
                 raise StorageError(f"{path} has no identity.json: no factory has run here")
-            identity = _genesis(path, node, first_segment_bytes)
+            _refuse_used(path)
+            identity = _Identity(b"", os.urandom(_ID_BYTES), node)
+            (path / "vote").unlink(missing_ok=True)  # of another incarnation
+            _write_identity(path, identity)
         if identity.node != node:
+            cluster = (
+                f"of cluster {identity.cluster.hex()}" if identity.cluster else "no cluster yet"
+            )
             raise ForeignDirectory(
-                f"{path} belongs to node {identity.node!r} (of cluster {identity.cluster.hex()}), "
+                f"{path} belongs to node {identity.node!r} ({cluster}), "
                 f"this is node {node!r}. Start with --node {identity.node}, or name another "
                 f"directory with --data."
             )
-        directory = cls(path, lock_fd, identity, fresh=fresh)
-        for part in (directory.checkpoints_path, directory.archive_path):
-            _make(part)
+        return cls(path, lock_fd, identity, first_segment_bytes, fresh=fresh)
+
+    def _prepare(self, *, found: bool) -> None:
+        finish(self.path)
+        if self.founded:
+            take_place(self.path, self.cluster)
+        elif found:
+            self.found(os.urandom(_ID_BYTES))
+        for part in (self.checkpoints_path, self.archive_path):
+            make_directory(part)
             remove_leftovers(part)
-        return directory
+
+    @property
+    def founded(self) -> bool:
+        """Whether this node belongs to a cluster."""
+        return bool(self.cluster)
+
+    def found(self, cluster: bytes) -> None:
+        """Belong to this cluster from now on, with an empty ledger. Raises OSError, StorageError.
+        After a crash it may be called again, for another cluster too: nothing was promised yet."""
+        assert cluster
+        assert not self.founded
+        _genesis(self.path, cluster, self._first_segment_bytes)
+        _write_identity(self.path, _Identity(cluster, self.incarnation, self.node))
+        self.cluster = cluster
 
     def close(self) -> None:
         """Let another process have it."""
@@ -140,7 +184,7 @@ def inspect(path: Path) -> DataView:
         places = (path / "ledger", path / "archive", path)
         segments = segments_in(*places)
         if identity is not None:
-            cluster = identity.cluster
+            cluster = _cluster_of(identity, path)
         elif segments:
             with segments[0].open("rb", buffering=0) as file:
                 cluster = read_header(file.fileno(), segments[0]).cluster
@@ -156,11 +200,18 @@ def inspect(path: Path) -> DataView:
     return DataView(path, node, cluster, places, checkpoints, path / "dlq.sqlite")
 
 
-def _make(path: Path) -> None:
-    """Make a directory, private to its owner, unless it is there; durable when this returns."""
-    if not path.is_dir():
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fsync_directory(path.parent)
+def _cluster_of(identity: _Identity, path: Path) -> bytes:
+    if is_unfinished(path):
+        raise StorageError(
+            f"{path}: its ledger is being exchanged for another one, or that was interrupted. Look "
+            f"again once node {identity.node!r} runs: it finishes this when it starts."
+        )
+    if not identity.cluster:
+        raise StorageError(
+            f"{path} has no cluster yet, hence no ledger: node {identity.node!r} waits there until "
+            f"all its peers are met, or until it is added (rmf-admin add)"
+        )
+    return identity.cluster
 
 
 def _locked(path: Path) -> int:
@@ -186,7 +237,8 @@ def _identity_in(path: Path) -> _Identity | None:
     try:
         found = json.loads(place.read_bytes())
         form, node = found["format"], found["node"]
-        cluster, incarnation = bytes.fromhex(found["cluster"]), bytes.fromhex(found["incarnation"])
+        cluster = b"" if found["cluster"] is None else bytes.fromhex(found["cluster"])
+        incarnation = bytes.fromhex(found["incarnation"])
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as exc:
@@ -203,29 +255,37 @@ def _identity_in(path: Path) -> _Identity | None:
     return _Identity(cluster, incarnation, node)
 
 
-def _genesis(path: Path, node: str, first_segment_bytes: int) -> _Identity:
-    """Make a new ledger and then the identity that vouches for it."""
-    identity = _Identity(os.urandom(_ID_BYTES), os.urandom(_ID_BYTES), node)
-    ledger = path / "ledger"
-    _make(ledger)
-    for old in segments_in(ledger):
-        if not _is_unused(old):
-            raise StorageError(
-                f"{path} holds a ledger ({old.name}) but no identity.json. Put that file back from "
-                f"a backup of this directory, or name an empty one with --data."
-            )
-        old.unlink()
-    tmp = ledger / f"first{TMP}"
-    fill_segment(tmp, first_segment_bytes)
-    place_segment(tmp, ledger, identity.cluster, GENESIS)
+def _write_identity(path: Path, identity: _Identity) -> None:
     fields = {
         "format": _FORMAT,
-        "cluster": identity.cluster.hex(),
-        "node": node,
+        "cluster": identity.cluster.hex() or None,
+        "node": identity.node,
         "incarnation": identity.incarnation.hex(),
     }
     replace_durably(path / "identity.json", json.dumps(fields, indent=2).encode() + b"\n")
-    return identity
+
+
+def _genesis(path: Path, cluster: bytes, first_segment_bytes: int) -> None:
+    """Make a new ledger; the identity that vouches for it comes after."""
+    ledger = path / "ledger"
+    make_directory(ledger)
+    _refuse_used(path)
+    for old in segments_in(ledger):
+        old.unlink()
+    tmp = ledger / f"first{TMP}"
+    fill_segment(tmp, first_segment_bytes)
+    place_segment(tmp, ledger, cluster, GENESIS)
+
+
+def _refuse_used(path: Path) -> None:
+    """Raise StorageError if there is a ledger with records, which no identity vouches for."""
+    for old in segments_in(path / "ledger"):
+        if not _is_unused(old):
+            raise StorageError(
+                f"{path} holds a ledger ({old.name}) but no identity.json that names its cluster. "
+                f"Put that file back from a backup of this directory, or name an empty one with "
+                f"--data."
+            )
 
 
 def _is_unused(segment: Path) -> bool:

@@ -19,7 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rmf import limits
+from rmf.core.comeback import hard_state_of
 from rmf.core.effects import RecordDraft
+from rmf.core.raft.values import HardState
 from rmf.core.record import ENTRY, HARD, SEAL, Record
 from rmf.errors import DiskFailed, LedgerDamaged
 from rmf.storage.files import (
@@ -32,6 +34,7 @@ from rmf.storage.files import (
     write_whole,
     write_zeros,
 )
+from rmf.storage.hard_state import HardStateCopy
 from rmf.storage.records import record_frame
 from rmf.storage.scan import LedgerScan, Tail
 from rmf.storage.segments import Base, fill_segment, place_segment
@@ -43,7 +46,8 @@ class LedgerWriter:
     """Appends to the ledger in `path`, from where an exhausted scan found its end.
 
     Opening cuts the torn tail that the scan found. `boot_ns` returns CLOCK_BOOTTIME, `boot_id`
-    names the boot that it counts from (R6). After the first DiskFailed every call raises it again
+    names the boot that it counts from (R6). HARD records are written to `copy` first, if there is
+    one (see hard_state). After the first DiskFailed every call raises it again
     and nothing is written any more (R17).
     """
 
@@ -54,6 +58,7 @@ class LedgerWriter:
         *,
         boot_id: bytes,
         boot_ns: Callable[[], int],
+        copy: HardStateCopy | None = None,
         segment_bytes: int = limits.LEDGER_SEGMENT_BYTES,
         inline_segment_bytes: int = limits.LEDGER_FIRST_SEGMENT_BYTES,
     ) -> None:
@@ -68,6 +73,7 @@ class LedgerWriter:
         self._cluster = scan.cluster
         self._boot_id = boot_id
         self._boot_ns = boot_ns
+        self._copy = copy
         self._segment_bytes = segment_bytes
         self._inline_segment_bytes = inline_segment_bytes
         self._failure: str | None = None
@@ -123,6 +129,9 @@ class LedgerWriter:
         if not drafts:
             return self.durable_through
         batch, place, commit = self._encoded(drafts)
+        hard = next((x.body for x in reversed(drafts) if x.kind == HARD), None)
+        if hard is not None and self._copy is not None:
+            self._write_copy(self._copy, hard_state_of(hard))
         try:
             if self._offset + len(batch) > self._capacity and self._offset > self._first_offset:
                 self._roll()
@@ -134,7 +143,7 @@ class LedgerWriter:
         self.durable_through = place.serial
         self._index, self._term, self._chain = place.index, place.term, place.chain
         self._commit = commit
-        self._hard = next((x.body for x in reversed(drafts) if x.kind == HARD), self._hard)
+        self._hard = self._hard if hard is None else hard
         self._sealed = False
         return place.serial
 
@@ -208,6 +217,12 @@ class LedgerWriter:
             )
             frames.append(record_frame(record))
         return b"".join(frames), Base(serial, index, place.term, place.chain), commit
+
+    def _write_copy(self, copy: HardStateCopy, hard: HardState) -> None:
+        try:
+            copy.write(hard)
+        except OSError as exc:
+            raise self._failed("writing", copy.path, exc) from exc
 
     def _roll(self) -> None:
         """Go on in the next segment: the prepared one, or one filled here and now."""

@@ -1,4 +1,4 @@
-"""The comeback of a node (R2, R23, R26): the committed is applied, the rest is held, votes are kept."""
+"""The comeback of a node (R2, R23, R26): the committed is applied, the rest held, votes kept."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.core.comeback import Comeback, LastBeat, hard_state_of, higher_of
+from rmf.core.comeback import Comeback, LastTick, hard_state_of, higher_of
 from rmf.core.effects import RecordDraft
 from rmf.core.entry import decode_entry, encode_entry
 from rmf.core.raft.values import HardState, LogEntry, Place
@@ -18,7 +18,7 @@ from rmf.core.shelf import Shelf
 from rmf.core.state import State, genesis_state, head_of
 from rmf.errors import Diverged
 from tests.core.author import BOOT_ID, BOOT_NS, Author, recorded
-from tests.core.surroundings import CLUSTER
+from tests.core.surroundings import CLUSTER, PERIOD_NS
 
 GENESIS = Place(0, 0, GENESIS_CHAIN)
 
@@ -45,7 +45,7 @@ def test_before_genesis_there_is_nothing() -> None:
     standing = comeback.standing()
     assert (standing.hard, standing.place, standing.serial) == (HardState(0, None), GENESIS, 0)
     assert (standing.tail, standing.tail_serials, standing.whole) == ((), (), True)
-    assert comeback.last_beat is None
+    assert comeback.last_tick is None
 
 
 def test_what_nobody_said_is_committed_is_held_and_not_applied() -> None:
@@ -114,7 +114,7 @@ def test_an_entry_of_a_newer_kind_ends_it_once_it_is_committed() -> None:
     newer[1] = 99
     drafts = [*author.drafts[1:], author.written(cbor2.dumps(newer))]
     comeback = back(committing(author, drafts, 2))
-    assert comeback.last_beat is None
+    assert comeback.last_tick is None
     author.commit = 3
     with pytest.raises(ValueError, match="kind 99, which this version of RMF does not know"):
         comeback.take(recorded([author.hard()], after_serial=4)[0])
@@ -133,9 +133,13 @@ def test_the_last_tick_is_that_of_the_last_entry_held_or_applied() -> None:
     author = Author()
     drafts = [*author.genesis(), author.tick("a"), author.tick("b")]
     records = committing(author, drafts, 3)
-    assert back(records).last_beat == LastBeat(author.state.tick, BOOT_ID, BOOT_NS + 4)
-    author.void_after(3)
-    assert back(records[:3]).last_beat == LastBeat(author.state.tick, BOOT_ID, BOOT_NS + 3)
+    found = [back(records[:count]).last_tick for count in (1, 2, 3, 4, 5)]
+    fourth = LastTick(PERIOD_NS, 40, BOOT_ID, BOOT_NS + 4)
+    assert found == [
+        *(LastTick(PERIOD_NS, 10 * index, BOOT_ID, BOOT_NS + index) for index in (1, 2, 3)),
+        fourth,
+        fourth,
+    ]
 
 
 def test_letters_of_what_is_committed_come_once_and_only_behind_the_cursor() -> None:

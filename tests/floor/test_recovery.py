@@ -2,298 +2,350 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import cbor2
 import pytest
 
-from rmf import limits
-from rmf.core.effects import RecordDraft
-from rmf.core.entry import encode_entry
-from rmf.core.record import ENTRY, GENESIS_CHAIN, chain_of
+from rmf.core.bag import Letter
+from rmf.core.clock import TickClock
+from rmf.core.entry import decode_entry, encode_entry
+from rmf.core.raft.values import HardState, Place
+from rmf.core.record import HARD
 from rmf.core.state import State, head_of
-from rmf.errors import Diverged, LedgerDamaged, StorageError
-from rmf.floor.recovery import Recovered
-from rmf.storage import checkpoint
-from rmf.storage.checkpoint import CheckpointWriter
+from rmf.errors import Diverged, ForeignDirectory, LedgerDamaged, StorageError
+from rmf.floor.recovery import Recovered, recover
+from rmf.storage import checkpoint, repair
+from rmf.storage.dlq_reader import DlqReader
 from rmf.storage.dlq_store import DlqStore
-from rmf.storage.ledger import LedgerWriter
-from rmf.storage.scan import LedgerScan
-from rmf.storage.segments import GENESIS
-from tests.core.kit import Playbook
-from tests.floor.kit import BOOT_ID, Bench, bench
-from tests.storage.ledger_kit import BOOT_NS, data_end_of, overwrite
+from rmf.storage.hard_state import HardStateCopy
+from tests.core.author import BOOT_ID, BOOT_NS
+from tests.core.surroundings import PERIOD_NS
+from tests.storage.ledger_kit import data_end_of, overwrite
+from tests.storage.written_node import CLUSTER, WrittenNode
+
+OTHER_BOOT = b"another boot  id"
+
+
+class Disk(WrittenNode):
+    """A node's disk, with its DLQ."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.store = self.opened_store()
+        self.write(*self.author.genesis())
+
+    def opened_store(self) -> DlqStore:
+        return DlqStore.open(self.directory.dlq_path, cluster=CLUSTER, node="n1")
+
+    def live(self, *topics: str) -> State:
+        """A Tick for each topic, all committed."""
+        for topic in topics:
+            self.write(self.author.tick(topic))
+        return self.commit()
+
+    def checkpoint(self, index: int | None = None, **head: Any) -> Path:
+        """Write a Checkpoint, of what the DLQ has the letters of."""
+        self.recover()
+        return super().checkpoint(index, **head)
+
+    def letters(self) -> list[Letter]:
+        reader = DlqReader.open(self.directory.dlq_path)
+        try:
+            return [stored.letter for stored in reader.letters(limit=10_000)]
+        finally:
+            reader.close()
+
+    def lose_dlq(self) -> None:
+        """The DLQ is gone, and with it its cursor."""
+        self.store.close()
+        for path in self.path.glob("dlq.sqlite*"):
+            path.unlink()
+        self.store = self.opened_store()
+
+    def recover(self, boot_id: bytes = BOOT_ID) -> Recovered:
+        found = recover(self.directory, self.store, boot_id=boot_id, boot_ns=lambda: BOOT_NS)
+        found.writer.close()
+        return found
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path / "n1") as opened:
-        yield opened
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    made = Disk(tmp_path / "n1")
+    yield made
+    made.store.close()
+    made.close()
 
 
-def recover(alone: Bench, boot_id: bytes = BOOT_ID) -> Recovered:
-    recovered = alone.recover(boot_id)
-    recovered.writer.close()
-    return recovered
+def everything(state: State) -> Any:
+    return head_of(state), dict(state.world.cells.items())
 
 
-class Life:
-    """What a core did, written into the bench's ledger; it may be continued."""
-
-    def __init__(self, alone: Bench) -> None:
-        self.alone = alone
-        self.play = Playbook()
-        self.probe = self.play.join("probe")
-        self.bodies: list[bytes] = []
-        self.segment_bytes = 4 * limits.KIB
-        self._seq = 0
-
-    def send(self, *topics: str, ttl_ms: int = 600_000) -> None:
-        """A packet for each topic, a Tick each."""
-        for topic in topics:
-            self._seq += 1
-            self.play.advance(1)
-            self.probe.send(self._seq, topic=topic, ttl_ms=ttl_ms)
-
-    def write(self, boot_id: bytes = BOOT_ID) -> State:
-        """Write all that is new; return the state that it leads to."""
-        directory = self.alone.directory
-        scan = LedgerScan(directory.ledgers, directory.cluster, GENESIS)
-        list(scan)
-        writer = LedgerWriter(
-            directory.ledger_path,
-            scan,
-            boot_id=boot_id,
-            boot_ns=lambda: BOOT_NS,
-            segment_bytes=self.segment_bytes,
-            inline_segment_bytes=self.segment_bytes,
-        )
-        drafts = [x for x, _ in self.play.disk.durable if x.kind == ENTRY]
-        new = [x.body for x in drafts[len(self.bodies) :]]
-        self.bodies += new
-        writer.append(self._drafts(new))
-        writer.close()
-        return self.play.core.committed
-
-    def _drafts(self, bodies: list[bytes]) -> list[RecordDraft]:
-        cluster = self.alone.directory.cluster
-        chain, drafts = GENESIS_CHAIN, []
-        for index, body in enumerate(self.bodies, start=1):
-            chain = chain_of(chain, cluster, index, 1, body)
-            drafts.append(RecordDraft(ENTRY, index, 1, chain, body))
-        return drafts[len(drafts) - len(bodies) :]
-
-    def checkpoint(self) -> Path:
-        """Write a Checkpoint of what is written so far."""
-        recovered = recover(self.alone)
-        state, directory = recovered.state, self.alone.directory
-        head = head_of(state) | {
-            "cluster": directory.cluster,
-            "clock": [state.tick, 12345],
-            "chain": recovered.chain,
-            "serial": recovered.writer.durable_through,
-            "boot_id": BOOT_ID,
-        }
-        writer = CheckpointWriter(directory.checkpoints_path, directory.cluster, head)
-        writer.add([(key, *cell[:-1]) for key, cell in state.world.scan()])
-        return writer.finish()
-
-
-def test_an_empty_directory_is_the_state_before_genesis(alone: Bench) -> None:
-    found = recover(alone)
-    assert (found.state.index, found.state.tick, found.term) == (0, 0, 0)
+def test_an_empty_directory_is_the_state_before_genesis(tmp_path: Path) -> None:
+    node = WrittenNode(tmp_path / "n1")
+    store = DlqStore.open(node.directory.dlq_path, cluster=CLUSTER, node="n1")
+    found = recover(node.directory, store, boot_id=BOOT_ID, boot_ns=lambda: BOOT_NS)
+    assert (found.state.index, found.state.tick) == (0, 0)
+    assert found.standing.hard == HardState(0, None)
+    assert (found.standing.tail, found.standing.whole) == ((), True)
     assert (found.bridge, found.notes) == (None, [])
+    found.writer.close()
+    assert node.records() == []
+    store.close()
+    node.close()
 
 
-def test_what_is_durable_is_there_again(alone: Bench) -> None:
-    life = Life(alone)
-    life.send("cell/a", "keep/b", "poison", "count")
-    state = life.write()
-    found = recover(alone)
-    assert found.state.digest() == state.digest()
-    assert (found.state.index, found.state.tick) == (state.index, state.tick)
-    assert found.state.latched == found.state.applied + found.state.bagged == 4
-    row = found.state.producers.get("probe")
-    assert row is not None
-    assert row.last_seq == 4
-    assert [key for key, _ in found.state.world.scan()] == ["cell/a", "count", "keep/b"]
-    assert found.shelf.next_tick() == min(
-        cell.expires for _, cell in found.state.world.scan() if cell.expires
-    )
+def test_what_is_durable_and_committed_is_there_again(disk: Disk) -> None:
+    state = disk.live("a", "b", "poison")
+    found = disk.recover()
+    assert everything(found.state) == everything(state)
+    assert found.state.latched == found.state.applied + found.state.bagged == 3
+    assert [key for key, _ in found.state.world.scan()] == ["a", "b"]
+    assert found.shelf.next_tick() == min(cell.expires for _, cell in found.state.world.scan())
 
 
-def test_the_boot_that_wrote_is_bridged_and_another_is_not(alone: Bench) -> None:
-    life = Life(alone)
-    life.send("cell/a")
-    state = life.write()
-    bridge = recover(alone).bridge
-    assert bridge is not None
-    assert bridge.base_tick == state.tick
-    assert recover(alone, b"another boot  id").bridge is None
-    life.send("cell/b")
-    life.write(b"another boot  id")  # what stands last decides
-    assert recover(alone).bridge is None
-    assert recover(alone, b"another boot  id").bridge is not None
+def test_what_nobody_knows_to_be_committed_is_the_tail(disk: Disk) -> None:
+    state = disk.live("a")
+    disk.write(disk.author.tick("b"), disk.author.tick("poison"))
+    found = disk.recover()
+    assert everything(found.state) == everything(state)
+    standing = found.standing
+    assert standing.place == Place(state.index, 1, disk.author.drafts[state.index].chain)
+    assert [x.body for x in standing.tail] == [x.body for x in disk.author.drafts[-2:]]
+    serials = {r.chain: r.serial for r in disk.entries()}
+    assert standing.serial == serials[standing.place.chain]
+    assert standing.tail_serials == tuple(serials[x.chain] for x in standing.tail)
+    assert disk.letters() == []
 
 
-def test_letters_that_the_dlq_has_not_got_are_stored_once(alone: Bench) -> None:
-    life = Life(alone)
-    life.send("poison", "cell/a", "poison")
-    life.write()
-    recover(alone)
-    letters = alone.letters()
-    assert [x.seq for x in letters] == [1, 3]
-    assert alone.store.cursor == life.play.core.committed.index
-    assert letters == life.play.letters
-    recover(alone)
-    assert len(alone.letters()) == 2
+def test_the_boot_that_wrote_is_bridged_and_another_is_not(disk: Disk) -> None:
+    state = disk.live("a")
+    assert disk.recover().bridge == TickClock(PERIOD_NS, state.tick, BOOT_NS)
+    assert disk.recover(OTHER_BOOT).bridge is None
+    disk.write(disk.author.tick("b"), boot_id=OTHER_BOOT)  # what stands last decides
+    assert disk.recover().bridge is None
+    assert disk.recover(OTHER_BOOT).bridge == TickClock(PERIOD_NS, disk.author.state.tick, BOOT_NS)
 
 
-def test_a_torn_tail_is_cut_and_said(alone: Bench) -> None:
-    life = Life(alone)
-    life.send("cell/a")
-    state = life.write()
-    (segment,) = alone.directory.ledger_path.glob("*.seg")
+def test_a_genesis_that_nobody_knows_to_be_committed_says_what_a_tick_takes(disk: Disk) -> None:
+    assert disk.recover().state.index == 0
+    assert disk.recover().bridge == TickClock(PERIOD_NS, disk.author.state.tick, BOOT_NS)
+
+
+def test_letters_that_the_dlq_has_not_got_are_stored_once(disk: Disk) -> None:
+    state = disk.live("poison", "a", "poison")
+    disk.recover()
+    assert [x.seq for x in disk.letters()] == [1, 3]
+    assert disk.store.cursor == state.index
+    disk.recover()
+    assert len(disk.letters()) == 2
+
+
+def test_a_torn_tail_is_cut_and_said(disk: Disk) -> None:
+    state = disk.live("a")
+    (segment,) = disk.segments
     end = data_end_of(segment)
     overwrite(segment, end, b"\x00\x00\x01\x00half a record")
-    found = recover(alone)
-    assert found.state.digest() == state.digest()
+    found = disk.recover()
+    assert everything(found.state) == everything(state)
     ((event, fields),) = found.notes
     assert event == "torn_tail_cut"
     assert (fields["file"], fields["offset"]) == (str(segment), end)
-    assert recover(alone).notes == []
+    assert disk.recover().notes == []
 
 
-def test_damage_that_is_no_torn_tail_is_never_cut(alone: Bench) -> None:
-    life = Life(alone)
-    life.send("cell/a")
-    life.write()
-    life.send("cell/b")
-    life.write()
-    (segment,) = alone.directory.ledger_path.glob("*.seg")
+def test_damage_that_is_no_torn_tail_is_never_cut(disk: Disk) -> None:
+    disk.live("a")
+    disk.live("b")
+    (segment,) = disk.segments
     before = segment.read_bytes()
     overwrite(segment, data_end_of(segment) // 3, b"\xff")
-    with pytest.raises(LedgerDamaged, match=segment.name):
-        recover(alone)
+    with pytest.raises(LedgerDamaged, match=rf"{segment.name}.*To repair"):
+        disk.recover()
     assert len(before) == len(segment.read_bytes())
     overwrite(segment, 0, before)
-    recover(alone)
+    disk.recover()
 
 
-def test_an_entry_that_states_another_digest_ends_it(alone: Bench) -> None:
-    life = Life(alone)
-    life.send("cell/a")
-    life.write()
-    life.send("cell/b")
-    draft, entry = life.play.disk.entries[-1]
-    lie = encode_entry(attrs.evolve(entry, digest=b"x" * 16))
-    life.play.disk.durable[-1] = (attrs.evolve(draft, body=lie), 0)
-    life.write()
+def test_an_entry_that_states_another_digest_ends_it(disk: Disk) -> None:
+    disk.live("a")
+    body = disk.author.tick("b").body
+    disk.author.void_after(disk.author.index - 1)
+    lie = encode_entry(attrs.evolve(decode_entry(body), digest=b"x" * 16))
+    draft = disk.author.written(lie)
+    disk.write(draft)
+    disk.commit()
     with pytest.raises(Diverged, match=rf"Entry {draft.index} .*states the digest 7878"):
-        recover(alone)
+        disk.recover()
 
 
-def test_an_entry_of_a_newer_kind_names_what_to_do(alone: Bench) -> None:
-    life = Life(alone)
-    life.send("cell/a")
-    life.write()
-    life.send("cell/b")
-    draft, _ = life.play.disk.entries[-1]
-    newer = cbor2.loads(draft.body)
+def test_an_entry_of_a_newer_kind_names_what_to_do(disk: Disk) -> None:
+    disk.live("a")
+    newer = cbor2.loads(disk.author.drafts[-1].body)
     newer[0] = 99
-    life.play.disk.durable[-1] = (attrs.evolve(draft, body=cbor2.dumps(newer)), 0)
-    life.write()
+    disk.write(disk.author.written(cbor2.dumps(newer)))
+    disk.commit()
     with pytest.raises(StorageError, match=r"Start the version of RMF that wrote it, or a newer"):
-        recover(alone)
+        disk.recover()
+
+
+# --- Term and vote ----------------------------------------------------------------------------
+
+
+def vote(disk: Disk, term: int, voted_for: str | None, *, copy: bool = True) -> HardState:
+    disk.author.term = term
+    disk.write(disk.author.hard(voted_for), copy=copy)
+    return HardState(term, voted_for)
+
+
+def test_a_vote_is_remembered_from_either_copy_and_then_stands_in_both(disk: Disk) -> None:
+    disk.live("a")
+    hard = vote(disk, 3, "n2")
+    disk.copy.path.unlink()
+    assert disk.recover().standing.hard == hard
+    assert disk.copy.read() == hard
+    later = HardState(4, None)  # a crash between the copy and the ledger
+    disk.copy.write(later)
+    assert disk.recover().standing.hard == later
+    last = disk.records()[-1]
+    assert (last.kind, cbor2.loads(last.body)) == (HARD, [4, None])
+
+
+def test_what_both_copies_say_is_not_written_again(disk: Disk) -> None:
+    disk.live("a")
+    vote(disk, 3, "n2")
+    before = len(disk.records())
+    disk.recover()
+    disk.recover()
+    assert len(disk.records()) == before
+
+
+def test_a_vote_behind_which_recovery_begins_is_not_forgotten(disk: Disk) -> None:
+    """The HARD record lies before the Checkpoint, in a segment that is not read any more."""
+    hard = vote(disk, 3, "n2")
+    for _ in range(20):
+        disk.live(*["a"] * 2)
+    disk.checkpoint()
+    disk.archive()
+    disk.copy.path.unlink()
+    assert len(disk.segments) < len(list(disk.directory.archive_path.glob("*.seg")))
+    assert disk.recover().standing.hard == hard
+
+
+def test_a_damaged_copy_of_the_vote_is_said_and_the_ledger_rules(disk: Disk) -> None:
+    disk.live("a")
+    hard = vote(disk, 3, "n2")
+    overwrite(disk.copy.path, 12, b"\xff")
+    found = disk.recover()
+    assert found.standing.hard == hard
+    assert [event for event, _ in found.notes] == ["vote_copy_damaged"]
+    assert disk.recover().notes == []
+
+
+def test_two_votes_in_one_term_are_damage(disk: Disk) -> None:
+    disk.live("a")
+    vote(disk, 3, "n2")
+    disk.copy.write(HardState(3, "n3"))
+    with pytest.raises(LedgerDamaged, match="contradict each other: in term 3"):
+        disk.recover()
+
+
+def test_the_vote_of_another_directory_is_refused(disk: Disk) -> None:
+    HardStateCopy(disk.path, CLUSTER, b"another").write(HardState(9, "n9"))
+    with pytest.raises(ForeignDirectory, match="incarnation"):
+        disk.recover()
+
+
+def test_damage_to_the_ledger_loses_no_vote(disk: Disk) -> None:
+    disk.live("a")
+    hard = vote(disk, 3, "n2")
+    disk.live("b")
+    overwrite(disk.segments[0], data_end_of(disk.segments[0]) // 3, b"\xff")
+    with pytest.raises(LedgerDamaged) as damage:
+        disk.recover()
+    repair.set_aside(disk.path, CLUSTER, str(damage.value))
+    found = disk.recover()
+    assert (found.standing.hard, found.state.index) == (hard, 0)
+    assert not found.standing.whole
+    repair.repaired(disk.path)
+    assert disk.recover().standing.whole
 
 
 # --- Checkpoints ------------------------------------------------------------------------------
 
 
-def test_it_begins_at_the_newest_checkpoint(alone: Bench) -> None:
-    life = Life(alone)
-    life.send("cell/a", "cell/b")
-    life.write()
-    path = life.checkpoint()
-    life.send("cell/c")
-    state = life.write()
-    found = recover(alone)
-    assert found.state.digest() == state.digest()
+def test_it_begins_at_the_newest_checkpoint(disk: Disk) -> None:
+    disk.live("a", "b")
+    path = disk.checkpoint()
+    state = disk.live("c")
+    found = disk.recover()
+    assert everything(found.state) == everything(state)
     assert found.notes == []
     assert checkpoint.index_of(path) < state.index
 
 
-def test_with_nothing_behind_it_the_checkpoints_clock_bridges(alone: Bench) -> None:
-    life = Life(alone)
-    life.send("cell/a")
-    state = life.write()
-    life.checkpoint()
-    bridge = recover(alone).bridge
-    assert bridge is not None
-    assert (bridge.base_tick, bridge.base_ns) == (state.tick, 12345)
-    assert recover(alone, b"another boot  id").bridge is None
+def test_a_checkpoint_may_stand_before_the_end_of_what_is_written(disk: Disk) -> None:
+    """Its serial is that of its Entry's own record: what was written after it is read again."""
+    state = disk.live("a", "b", "c")
+    disk.checkpoint(index=4)
+    found = disk.recover()
+    assert everything(found.state) == everything(state)
+    disk.author.void_after(4)
+    with pytest.raises(AssertionError):
+        disk.write(disk.author.tick("d"))  # committed: never voided
+
+
+def test_with_nothing_behind_it_the_checkpoints_clock_bridges(disk: Disk) -> None:
+    state = disk.live("a")
+    disk.checkpoint(clock=[state.tick, 777])
+    assert disk.recover().bridge == TickClock(PERIOD_NS, state.tick, 777)
+    assert disk.recover(OTHER_BOOT).bridge is None
+    disk.write(disk.author.tick("b"))
+    assert disk.recover().bridge == TickClock(PERIOD_NS, disk.author.state.tick, BOOT_NS)
 
 
 @pytest.mark.parametrize("from_end", [False, True], ids=["head", "footer"])
 def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
-    alone: Bench, from_end: bool
+    disk: Disk, from_end: bool
 ) -> None:
-    life = Life(alone)
-    life.send("cell/a")
-    life.write()
-    life.checkpoint()
-    life.send("cell/b")
-    state = life.write()
-    newest = life.checkpoint()
+    disk.live("a")
+    disk.checkpoint()
+    state = disk.live("b")
+    newest = disk.checkpoint()
     overwrite(newest, newest.stat().st_size - 4 if from_end else 40, b"\xff\xff")
-    found = recover(alone)
-    assert found.state.digest() == state.digest()
+    found = disk.recover()
+    assert everything(found.state) == everything(state)
     ((event, fields),) = found.notes
     assert event == "checkpoint_damaged"
     assert newest.name in str(fields["error"])
 
 
-def lose_dlq(alone: Bench) -> None:
-    """The DLQ is gone, and with it its cursor."""
-    alone.store.close()
-    for path in alone.data.glob("dlq.sqlite*"):
-        path.unlink()
-    cluster = alone.directory.cluster
-    alone.store = DlqStore.open(alone.directory.dlq_path, cluster=cluster, node="n1")
-
-
-def test_letters_before_a_checkpoint_are_stored_too_if_the_dlq_lags(alone: Bench) -> None:
+def test_letters_before_a_checkpoint_are_stored_too_if_the_dlq_lags(disk: Disk) -> None:
     """A crash between Checkpoint and DLQ: the ledger behind the cursor is still there (R39)."""
-    life = Life(alone)
-    life.send("poison", "cell/a")
-    life.write()
-    life.checkpoint()
-    life.send("poison")
-    state = life.write()
-    lose_dlq(alone)
-    found = recover(alone)
-    assert found.state.digest() == state.digest()
-    assert [x.seq for x in alone.letters()] == [1, 3]
-    assert alone.store.cursor == state.index
-    assert alone.store.stats().complete
+    disk.live("poison", "a")
+    disk.checkpoint()
+    state = disk.live("poison")
+    disk.lose_dlq()
+    found = disk.recover()
+    assert everything(found.state) == everything(state)
+    assert [x.seq for x in disk.letters()] == [1, 3]
+    assert disk.store.cursor == state.index
+    assert disk.store.stats().complete
 
 
-def test_letters_that_are_gone_with_the_ledger_leave_the_dlq_incomplete(alone: Bench) -> None:
-    life = Life(alone)
-    life.send("poison", *["cell/a"] * 100)
-    life.write()
-    life.send("cell/b")
-    life.write()
-    life.checkpoint()
-    life.send("poison")
-    state = life.write()
-    first, _ = sorted(alone.directory.ledger_path.glob("*.seg"))
+def test_letters_that_are_gone_with_the_ledger_leave_the_dlq_incomplete(disk: Disk) -> None:
+    disk.live("poison", *["a"] * 40)
+    disk.live("b")
+    disk.checkpoint()
+    state = disk.live("poison")
+    first, *_ = disk.segments
     first.unlink()
-    assert recover(alone).state.digest() == state.digest()
-    assert alone.store.stats().complete  # it had read them all
-    lose_dlq(alone)
-    found = recover(alone)
-    assert found.state.digest() == state.digest()
-    assert [x.seq for x in alone.letters()] == [103]
-    assert not alone.store.stats().complete
+    assert everything(disk.recover().state) == everything(state)
+    assert disk.store.stats().complete  # it had read them all
+    disk.lose_dlq()
+    found = disk.recover()
+    assert everything(found.state) == everything(state)
+    assert [x.seq for x in disk.letters()] == [43]
+    assert not disk.store.stats().complete
     assert [event for event, _ in found.notes] == ["letters_missing"]

@@ -12,6 +12,10 @@ import pytest
 
 from rmf.errors import DirectoryInUse, ForeignDirectory, StorageError
 from rmf.storage.directory import DataDirectory, inspect
+from rmf.storage.exchange import READY, announce, make_directory
+from rmf.storage.scan import LedgerScan
+from rmf.storage.segments import GENESIS
+from tests.storage.crashes import crash_states
 from tests.storage.ledger_kit import SEGMENT_BYTES, Ledger, ledger_in
 
 HOLD = """
@@ -152,6 +156,117 @@ def test_unfinished_checkpoints_go_when_a_node_starts(path: Path) -> None:
     (path / "checkpoints" / f"{7:020d}.ckpt.tmp").write_bytes(b"half")
     opened(path).close()
     assert list((path / "checkpoints").iterdir()) == []
+
+
+# --- Without a cluster --------------------------------------------------------------------------
+
+
+def waiting(path: Path) -> DataDirectory:
+    return DataDirectory.open(path, node="n1", found=False, first_segment_bytes=SEGMENT_BYTES)
+
+
+def test_a_node_that_waits_for_its_cluster_has_an_identity_and_no_ledger(tmp_path: Path) -> None:
+    first = waiting(tmp_path / "n1")
+    assert (first.fresh, first.founded, first.cluster) == (True, False, b"")
+    assert not first.ledger_path.exists()
+    assert json.loads((first.path / "identity.json").read_text())["cluster"] is None
+    with pytest.raises(DirectoryInUse):
+        waiting(first.path)
+    first.close()
+    second = waiting(first.path)
+    assert (second.fresh, second.founded) == (False, False)
+    assert second.incarnation == first.incarnation
+    second.close()
+
+
+def test_once_it_is_founded_it_is_a_directory_like_any_other(tmp_path: Path) -> None:
+    first = waiting(tmp_path / "n1")
+    first.found(b"the cluster")
+    assert (first.founded, first.cluster) == (True, b"the cluster")
+    first.close()
+    again = opened(first.path)
+    assert (again.cluster, again.incarnation) == (b"the cluster", first.incarnation)
+    again.close()
+    with ledger_in(first.path) as ledger:
+        ledger.entries(b"x")
+        assert [record.cluster for record in ledger.records()] == [b"the cluster"]
+
+
+def test_a_node_alone_founds_what_was_waiting(tmp_path: Path) -> None:
+    first = waiting(tmp_path / "n1")
+    first.close()
+    alone = opened(first.path)
+    assert alone.founded
+    assert len(alone.cluster) == 16
+    assert alone.incarnation == first.incarnation
+    alone.close()
+
+
+def test_a_founding_that_was_interrupted_may_become_another(tmp_path: Path) -> None:
+    first = waiting(tmp_path / "n1")
+    states = crash_states(first.path, tmp_path / "states", lambda: first.found(b"the cluster"))
+    first.close()
+    assert len(states) > 3
+    for state in states:
+        directory = waiting(state)
+        before = directory.cluster
+        if not directory.founded:
+            directory.found(b"another one")
+        scan = LedgerScan(directory.ledgers, directory.cluster, GENESIS)
+        assert (directory.cluster, list(scan)) == (before or b"another one", [])
+        directory.close()
+
+
+def test_the_vote_of_an_incarnation_before_is_not_that_of_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "vote").write_bytes(b"of another")
+    waiting(tmp_path).close()
+    assert not (tmp_path / "vote").exists()
+
+
+def test_a_ledger_without_a_cluster_is_not_overwritten(path: Path) -> None:
+    with ledger_in(path) as ledger:
+        ledger.entries(b"x")
+    place = path / "identity.json"
+    found = json.loads(place.read_text())
+    place.write_text(json.dumps(found | {"cluster": None}))
+    with pytest.raises(StorageError, match=r"no identity\.json that names its cluster"):
+        opened(path)
+
+
+def test_a_tool_says_that_there_is_no_cluster_yet(tmp_path: Path) -> None:
+    waiting(tmp_path / "n1").close()
+    with pytest.raises(StorageError, match=r"no cluster yet.*node 'n1' waits"):
+        inspect(tmp_path / "n1")
+
+
+def test_the_directory_of_another_node_is_refused_without_a_cluster_too(tmp_path: Path) -> None:
+    waiting(tmp_path).close()
+    with pytest.raises(ForeignDirectory, match=r"belongs to node 'n1' \(no cluster yet\)"):
+        opened(tmp_path, "n2")
+
+
+def test_an_exchange_that_was_interrupted_is_finished_and_said_meanwhile(path: Path) -> None:
+    staged = path / "staged" / "ledger"
+    staged.mkdir(parents=True)
+    (staged / "of").write_text("the new one")
+    (path / "before").mkdir()
+    (path / "exchange").write_text('{"staged": "staged", "into": "before"}')
+    with pytest.raises(StorageError, match="being exchanged"):
+        inspect(path)
+    opened(path).close()
+    assert [p.name for p in (path / "ledger").iterdir()] == ["of"]
+
+
+def test_a_checkpoint_that_stands_ready_takes_its_place(path: Path) -> None:
+    for part in ("ledger", "checkpoints", "archive"):
+        make_directory(path / READY / part)
+    announce(path, 7, b"chain")
+    opened(path).close()
+    assert list((path / "ledger").iterdir()) == []
+    assert len(list((path / "before-install" / "ledger").iterdir())) == 1
+
+
+# --- For tools ------------------------------------------------------------------------------------
 
 
 def test_a_tool_reads_a_directory_while_a_node_has_it(tmp_path: Path) -> None:
