@@ -2,9 +2,9 @@
 
 Sends that can block form no cycle: all of them lead to the arbiter or to a keeper that only reports
 to the arbiter, and the arbiter itself never awaits a send. `DOORS` is the table; `Doors` are the
-channels themselves, opened once by the supervisor and kept while tasks come and go. Two doors have
-a shorter way while it is free: `ThreadEnd` into the ledger keeper's thread, `AnswersEnd` into a
-socket. Their bounds are the table's; each spares an ack a turn of the scheduler.
+channels themselves, opened once by the supervisor and kept while tasks come and go. Three doors
+have a shorter way while it is free: `ThreadEnd` into the ledger keeper's thread, `AnswersEnd` and
+`PeerEnd` into a socket. Their bounds are the table's; each spares an ack a turn of the scheduler.
 """
 
 import queue
@@ -19,6 +19,7 @@ from rmf.core.bag import Letter
 from rmf.core.effects import Persist, Publish, StoreLetters, WriteCheckpoint
 from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message, Subscribe, Unsubscribe
+from rmf.floor.peer_end import Frames, PeerEnd
 
 __all__ = [
     "DOORS",
@@ -35,6 +36,7 @@ __all__ = [
     "Voice",
     "Watch",
     "connection_doors",
+    "peer_end",
 ]
 
 
@@ -61,7 +63,7 @@ DOORS = (
     Door(
         "events",
         "Event, Opened, Closed, Knock",
-        "connections, keepers, beats, supervisor",
+        "connections, keepers, beats, peer_port, supervisor",
         "arbiter",
         limits.EVENTS_MAX,
         "the sender waits; a Knock is dropped, since the arbiter is awake then",
@@ -107,6 +109,14 @@ DOORS = (
         "checkpoint_keeper",
         1,
         "cannot be: the core asks for one at a time; an assert",
+    ),
+    Door(
+        "peers",
+        "bytes of frames",
+        "arbiter",
+        "one peer_link",
+        limits.PEER_QUEUE_FRAMES_MAX,
+        "dropped, as while the link is down: Raft sends again what still matters",
     ),
     Door(
         "answers",
@@ -198,6 +208,7 @@ class Doors:
         self.watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
         self.checkpoints: trio.MemorySendChannel[WriteCheckpoint]
         self.checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
+        self.peers: dict[str, PeerEnd] = {}  # by name, one for each link; see `peer_end`
         self.intake, self.intake_out = _open("intake")
         self.events, self.events_out = _open("events")
         self.ledger, self.ledger_out = _open("ledger")
@@ -310,3 +321,9 @@ def connection_doors() -> tuple[
 ]:
     """Open the two doors of one connection: answers and pages."""
     return *_open("answers"), *_open("pages")
+
+
+def peer_end() -> PeerEnd:
+    """Open the door of one peer: its sending end, which holds the other one for the link."""
+    ends: tuple[trio.MemorySendChannel[Frames], trio.MemoryReceiveChannel[Frames]] = _open("peers")
+    return PeerEnd(*ends)

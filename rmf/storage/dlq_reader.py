@@ -94,6 +94,11 @@ class DlqReader:
         """Return the size of the DLQ."""
         return stats_of(self._db, self._path)
 
+    def cursor(self) -> int:
+        """Return the ledger index up to which letters of the line are stored here."""
+        found: int = meta_of(self._db, self._path)["cursor"]
+        return found
+
     def groups(self, *, after: str = "", limit: int = limits.DLQ_PAGE_LETTERS) -> list[Group]:
         """Return up to `limit` groups by their names, from the one that follows `after`."""
         with failures(self._path):

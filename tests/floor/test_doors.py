@@ -16,6 +16,8 @@ from rmf.core.bag import Evidence
 from rmf.core.effects import Persist, StoreLetters, WriteCheckpoint
 from rmf.core.events import Asked, Beat, CheckpointAsked, CheckpointWritten, Left, LettersStored
 from rmf.core.feed import Feed
+from rmf.core.raft import wire
+from rmf.core.raft.messages import ReadAsk
 from rmf.floor.doors import (
     DOORS,
     Doors,
@@ -25,6 +27,7 @@ from rmf.floor.doors import (
     Unwatch,
     Watch,
     connection_doors,
+    peer_end,
 )
 from rmf.floor.feeder import Feeder, Picture
 from rmf.floor.history import History
@@ -209,6 +212,24 @@ async def when_checkpoints_is_full_is_never_as_the_core_asks_for_one(tmp_path: P
 
 
 @row
+async def when_peers_is_full_messages_are_dropped_and_what_waits_still_goes(tmp_path: Path) -> None:
+    end, message = peer_end(), ReadAsk(1, 7)
+    with pytest.raises(trio.WouldBlock):
+        end.send_nowait(message)  # as while there is no link
+    ours, _theirs = trio.testing.memory_stream_pair()
+    end.open(ours)
+    for _ in range(limits.PEER_QUEUE_FRAMES_MAX):
+        end.send_nowait(message)
+    with pytest.raises(trio.WouldBlock):
+        end.send_nowait(message)
+    assert (end.sent, end.dropped) == (limits.PEER_QUEUE_FRAMES_MAX, 2)
+    assert [wire.decode(bytes(frame)[4:]) for frame in end.take()] == [message] * end.sent
+    end.send_nowait(message)
+    end.close()
+    assert waiting(end.waiting) == 0  # a new link begins with nothing of the past
+
+
+@row
 async def when_answers_is_full_the_connection_is_cut(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         async with reign(alone) as ruling:
@@ -266,13 +287,12 @@ def test_each_row_of_the_table_has_its_test() -> None:
 def test_the_table_is_true_of_the_channels() -> None:
     doors = Doors()
     answers, _, pages, _ = connection_doors()
-    singles = {"answers": answers, "pages": pages}
+    singles = {"answers": answers, "pages": pages, "peers": peer_end().waiting}
     for door in DOORS:
         channel: Any = {**vars(doors), **singles}[door.name]
         assert channel.statistics().max_buffer_size == door.capacity
-    assert {x for x in vars(doors) if not x.endswith("_out")} == {x.name for x in DOORS} - {
-        *singles
-    }
+    found = {x for x in vars(doors) if not x.endswith("_out")}
+    assert found == {x.name for x in DOORS} - {"answers", "pages"}
 
 
 def test_a_new_reign_finds_an_empty_ledger_door() -> None:

@@ -1,5 +1,8 @@
-"""Holds frames against `protocol/rmf.cddl` and the profile, for any test that sees what is sent."""
+"""Holds frames against `protocol/rmf.cddl`, those between nodes against `protocol/peers.cddl`, and
+all of them against the profile, for any test that sees what is sent.
+"""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -7,10 +10,22 @@ import cddl_verifier
 
 from rmf.core import profile
 from rmf.core.messages import CODES
+from rmf.core.raft import greetings, messages
 
-__all__ = ["CDDL", "assert_conforms", "faults_of", "rule_of"]
+__all__ = [
+    "CDDL",
+    "PEERS_CDDL",
+    "assert_conforms",
+    "assert_peer_conforms",
+    "faults_of",
+    "peer_faults_of",
+    "peer_rule_of",
+    "rule_of",
+]
 
 CDDL = Path(__file__).parent.parent.parent / "protocol" / "rmf.cddl"
+PEERS_CDDL = CDDL.with_name("peers.cddl")
+PEER_CODES = messages.CODES | greetings.LINK_CODES
 
 
 def assert_conforms(frame_body: bytes) -> None:
@@ -22,7 +37,7 @@ def assert_conforms(frame_body: bytes) -> None:
 
 def faults_of(frame_body: bytes) -> tuple[str, ...]:
     """Return what the CDDL says against a frame that is within the profile."""
-    result = _validator().validate(frame_body, root_type=rule_of(frame_body))
+    result = _validator(CDDL).validate(frame_body, root_type=rule_of(frame_body))
     return () if result.valid else result.errors
 
 
@@ -35,6 +50,29 @@ def rule_of(frame_body: bytes) -> str:
     return kind.__name__.lower() if kind is not None else "message"
 
 
+def assert_peer_conforms(frame_body: bytes) -> None:
+    """Fail if one frame between nodes breaks the profile or its message's CDDL rule."""
+    profile.scan(frame_body)
+    faults = peer_faults_of(frame_body)
+    assert not faults, f"{frame_body[:64].hex(' ')}: {faults}"
+
+
+def peer_faults_of(frame_body: bytes) -> tuple[str, ...]:
+    """Return what the CDDL says against a frame between nodes that is within the profile."""
+    result = _validator(PEERS_CDDL).validate(frame_body, root_type=peer_rule_of(frame_body))
+    return () if result.valid else result.errors
+
+
+def peer_rule_of(frame_body: bytes) -> str:
+    """Return the rule of a message between nodes; the whole choice where its code is unknown."""
+    message = profile.decode(frame_body)
+    known = type(message) is list and message and type(message[0]) is int
+    kind = PEER_CODES.get(message[0]) if known else None
+    if kind is None:
+        return "peer-message"
+    return re.sub("(?<!^)([A-Z])", r"-\1", kind.__name__).lower()
+
+
 @cache
-def _validator() -> cddl_verifier.Validator:
-    return cddl_verifier.Validator(CDDL)
+def _validator(path: Path) -> cddl_verifier.Validator:
+    return cddl_verifier.Validator(path)

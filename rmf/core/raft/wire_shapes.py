@@ -4,6 +4,7 @@ It knows decoded values, not bytes (see `wire`). What is big, bodies and pieces 
 asked for its kind and its length alone.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -106,7 +107,11 @@ def _text(value: Any) -> bool:
 
 
 def _short_text(value: Any) -> bool:
-    return type(value) is str and len(value) <= limits.PEER_TEXT_CHARACTERS_MAX
+    return type(value) is str and len(value.encode()) <= limits.PEER_TEXT_BYTES_MAX
+
+
+def _code(value: Any) -> bool:
+    return type(value) is str and re.fullmatch("[a-z][a-z0-9_]{0,63}", value) is not None
 
 
 def _id(value: Any) -> bool:
@@ -165,7 +170,7 @@ _LETTER: tuple[Check, ...] = (
     lambda value: type(value) is int,
 )
 _LINK: dict[type[Any], tuple[Check, ...]] = {
-    g.Refusal: (_text, _text),
+    g.Refusal: (_code, _text),
     g.LettersAsk: (_natural,) * 4,
     g.Letters: (_natural, _flag, _flag, lambda value: type(value) is list),
     g.Alive: (),

@@ -10,12 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.core import codec, profile
+from rmf.core import codec
 from rmf.core.bag import Evidence, Letter
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
 from rmf.errors import ProtocolFault
+from tests.protocol.cddl_check import assert_peer_conforms
 
 NATURALS = st.integers(0, 2**63 - 1)
 CHAINS = st.binary(min_size=16, max_size=16)
@@ -97,7 +98,7 @@ MESSAGES_BY_KIND: dict[type[Any], st.SearchStrategy[Any]] = {
         TEXTS,
         st.lists(TEXTS, max_size=3).map(tuple),
     ),
-    g.Refusal: st.builds(g.Refusal, TEXTS, TEXTS),
+    g.Refusal: st.builds(g.Refusal, st.sampled_from(sorted(g.REFUSALS)), TEXTS),
     g.LettersAsk: st.builds(g.LettersAsk, *[NATURALS] * 4),
     g.Letters: st.builds(
         g.Letters,
@@ -143,10 +144,10 @@ def test_a_message_comes_back_as_it_went(kind: type[Any]) -> None:
 @example(APPEND._replace(entries=[ENTRY._replace(body=BIG)]))
 @example(CHUNK._replace(data=BIG))
 @settings(deadline=None)
-def test_a_frame_is_what_a_plain_encoder_would_write_and_within_the_profile(message: Any) -> None:
+def test_a_frame_is_what_a_plain_encoder_would_write_and_conforms_to_the_cddl(message: Any) -> None:
     body = wire.encode(message)[4:]
     assert cbor2.dumps(cbor2.loads(body)) == body
-    profile.scan(body)
+    assert_peer_conforms(body)
 
 
 @given(MESSAGES, st.data())
@@ -234,6 +235,7 @@ def test_a_big_frame_is_held_to_the_same_profile_as_a_small_one(
         ([6, *CHUNK._replace(content=bytes(65))], "wrong_shape"),
         ([105, 0], "wrong_shape"),
         ([100, {}], "wrong_shape"),
+        ([102, "No", ""], "wrong_shape"),
         ([100, 7], "wrong_shape"),
         ([104, 0, False, True, [[]]], "wrong_shape"),
     ],

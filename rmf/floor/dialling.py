@@ -1,0 +1,144 @@
+"""Calling another node: connect, say HELLO, and look at who answers (R28).
+
+The link to a peer, the founding of a cluster and the fetching of letters all begin like this. It
+decides whether the answer comes from the node that was meant; what to do about a failure is the
+caller's matter.
+"""
+
+import socket
+from contextlib import suppress
+
+import attrs
+import trio
+
+from rmf import limits
+from rmf.core.codec import FrameBuffer
+from rmf.core.raft import wire
+from rmf.core.raft.greetings import GENESIS, Hello, Refusal, Welcome
+from rmf.errors import ConnectionFailed, ProtocolFault, Refused
+from rmf.notation import Address, address_text
+
+__all__ = ["FAILURES", "Dialled", "Peer", "dial"]
+
+FAILURES = (ConnectionFailed, Refused, ProtocolFault)  # what `dial` raises
+
+
+@attrs.frozen
+class Peer:
+    """Another node and where it is. `incarnation` None: any data directory will do."""
+
+    name: str
+    incarnation: bytes | None
+    address: Address
+
+
+@attrs.frozen
+class Dialled:
+    """A connection that was let in. `buffer` holds what came behind the WELCOME."""
+
+    stream: trio.abc.Stream
+    welcome: Welcome
+    buffer: FrameBuffer
+
+    async def hear(self) -> wire.Message:
+        """Return the next message. Raises ConnectionFailed, ProtocolFault."""
+        while True:
+            for frame in self.buffer.frames():
+                return wire.decode(frame)
+            self.buffer.feed(await _receive(self.stream))
+
+
+async def dial(address: Address, hello: Hello) -> Dialled:
+    """Return a connection to the node that `hello` names.
+
+    Raises ConnectionFailed (nobody there, or no answer in time), Refused (it said no) or
+    ProtocolFault (something else is there, or another node than the one that was meant).
+    """
+    stream = await _connect(address)
+    try:
+        with trio.move_on_after(limits.PEER_HANDSHAKE_S_MAX):
+            await _say(stream, wire.PREFACE + wire.encode(hello))
+            dialled = Dialled(
+                stream, *await _welcome(stream, FrameBuffer(limits.PEER_HELLO_BYTES_MAX))
+            )
+            _check(hello, dialled.welcome)
+            dialled.buffer.frame_bytes_max = limits.PEER_FRAME_BYTES_MAX
+            return dialled
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    await trio.aclose_forcefully(stream)
+    raise ConnectionFailed(
+        f"{address_text(address)} did not answer within {limits.PEER_HANDSHAKE_S_MAX:g} s"
+    )
+
+
+async def _connect(address: Address) -> trio.SocketStream:
+    where = address_text(address)
+    with trio.move_on_after(limits.PEER_CONNECT_S_MAX):
+        try:
+            stream = await trio.open_tcp_stream(*address)
+        except OSError as exc:
+            raise ConnectionFailed(f"{where}: {_words(exc)}") from exc
+        # A peer that vanished takes nothing and says nothing; without this the system would go on
+        # trying for a quarter of an hour.
+        with suppress(OSError):
+            milliseconds = int(limits.PEER_SILENCE_S_MAX * 1000)
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        return stream
+    raise ConnectionFailed(f"{where}: no connection within {limits.PEER_CONNECT_S_MAX:g} s")
+
+
+def _words(exc: OSError) -> str:
+    """Return why an attempt failed: of one address, or of the first of several."""
+    cause = exc.__cause__
+    first = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
+    return (first.strerror if isinstance(first, OSError) else exc.strerror) or str(exc)
+
+
+async def _say(stream: trio.abc.Stream, data: bytes) -> None:
+    try:
+        await stream.send_all(data)
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+        raise ConnectionFailed("the connection was lost") from exc
+
+
+async def _receive(stream: trio.abc.Stream) -> bytes:
+    try:
+        data = bytes(await stream.receive_some(limits.PEER_RECEIVE_BYTES))
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+        raise ConnectionFailed("the connection was lost") from exc
+    if not data:
+        raise ConnectionFailed("the other side closed the connection")
+    return data
+
+
+async def _welcome(stream: trio.abc.Stream, buffer: FrameBuffer) -> tuple[Welcome, FrameBuffer]:
+    data = b""
+    while len(data) < len(wire.PREFACE):
+        data += await _receive(stream)
+        words = wire.preface_fault(data)
+        if words is not None:
+            raise ProtocolFault("bad_preface", words)
+    buffer.feed(data[len(wire.PREFACE) :])
+    while True:
+        for frame in buffer.frames():
+            answer = wire.decode(frame)
+            if isinstance(answer, Refusal):
+                raise Refused(answer.code, answer.text, retry=True)
+            if not isinstance(answer, Welcome):
+                raise ProtocolFault("wrong_shape", "HELLO is answered by WELCOME or REFUSAL")
+            return answer, buffer
+        buffer.feed(await _receive(stream))
+
+
+def _check(hello: Hello, welcome: Welcome) -> None:
+    """Raise ProtocolFault if somebody else answered than the one who was called."""
+    if welcome.node != hello.to:
+        raise ProtocolFault("wrong_node", f"{welcome.node} answers where {hello.to} should be")
+    if hello.purpose == GENESIS:
+        return
+    if hello.to_incarnation not in {None, welcome.incarnation}:
+        raise ProtocolFault("wrong_incarnation", f"{hello.to} has another data directory by now")
+    if welcome.cluster != hello.cluster:
+        raise ProtocolFault("wrong_cluster", f"{hello.to} belongs to another cluster")

@@ -1,0 +1,60 @@
+"""Letters of the line for a peer that lacks them: read beside the store, a page at a time (R39).
+
+Only letters of the line travel: every node must have the same of them, while those of an edge
+belong to the node that saw them. It decides what is in a page; see letter_fetch for the other side.
+"""
+
+from pathlib import Path
+
+import trio
+
+from rmf import limits
+from rmf.core.bag import Letter
+from rmf.core.raft.greetings import Letters, LettersAsk
+from rmf.storage.dlq_reader import DlqReader
+
+__all__ = ["Letterbox", "page"]
+
+
+class Letterbox:
+    """Answers LETTERS_ASK out of the DLQ at `path`, one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._limiter = trio.CapacityLimiter(1)
+
+    async def __call__(self, ask: LettersAsk) -> Letters:
+        """Return the page that was asked for. Raises StorageError."""
+        return await trio.to_thread.run_sync(self._read, ask, limiter=self._limiter)
+
+    def _read(self, ask: LettersAsk) -> Letters:
+        reader = DlqReader.open(self._path)
+        try:
+            return page(reader, ask)
+        finally:
+            reader.close()
+
+
+def page(reader: DlqReader, ask: LettersAsk) -> Letters:
+    """Return one page; a page without letters may still have more behind it."""
+    # Asked first: what is stored while the page is read can only be more than this says.
+    whole = reader.stats().complete and reader.cursor() >= ask.through_index
+    letters: list[Letter] = []
+    after, looked_at, size_bytes, more = ask.after, 0, 0, False
+    for stored in reader.letters(after=ask.after, limit=limits.DLQ_PAGE_LETTERS):
+        if size_bytes >= limits.PEER_LETTERS_BYTES:
+            more = True
+            break
+        after, looked_at = stored.row, looked_at + 1
+        if _is_wanted(stored.letter, ask):
+            letters.append(stored.letter)
+            size_bytes += len(stored.letter.packet) + len(stored.letter.error.traceback)
+    more = more or looked_at == limits.DLQ_PAGE_LETTERS
+    return Letters(after, more, whole, tuple(letters))
+
+
+def _is_wanted(letter: Letter, ask: LettersAsk) -> bool:
+    if letter.term is None or letter.tick is None or letter.slot is None:
+        return False
+    of_the_line = letter.id == f"{letter.term}.{letter.tick}.{letter.slot}"
+    return of_the_line and (letter.term, letter.tick) <= (ask.term, ask.tick)

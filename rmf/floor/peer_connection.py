@@ -1,0 +1,236 @@
+"""One connection from another node: who it is, whether it is let in, and what it then says (R28).
+
+Nothing of a peer's older connection is delivered once a newer one said HELLO: so what the core
+hears comes from one life of the peer at a time. Deadlines are absolute: for the handshake, for each
+frame, for silence.
+
+Errors: any fault in a frame, a body without its CRC32C included, ends the connection; the peer
+dials again. Anything else is our bug and goes to the supervisor.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import count
+
+import trio
+
+from rmf import limits
+from rmf.core.codec import FrameBuffer
+from rmf.core.events import Heard, PeerLost, PeerMet
+from rmf.core.raft import greetings as g
+from rmf.core.raft import messages as m
+from rmf.core.raft import wire
+from rmf.errors import ProtocolFault, StorageError
+from rmf.floor import log
+from rmf.floor.doors import EventItem
+
+__all__ = ["PeerConnection", "PeerPort"]
+
+
+class PeerPort:
+    """What all connections from other nodes share, and which peers are here.
+
+    `own` tells what this node is at the moment. `on_met` and `on_parted` are told who was let in
+    for Raft and who is gone; `on_claimed` hears the HELLO of a node that takes this one, which
+    belongs to no cluster yet, for a member of its own. `letters` answers LETTERS_ASK."""
+
+    def __init__(
+        self,
+        events: trio.MemorySendChannel[EventItem],
+        own: Callable[[], g.Own],
+        letters: Callable[[g.LettersAsk], Awaitable[g.Letters]],
+        *,
+        on_met: Callable[[g.Hello], None] = lambda _: None,
+        on_parted: Callable[[str], None] = lambda _: None,
+        on_claimed: Callable[[g.Hello], None] = lambda _: None,
+    ) -> None:
+        self.events = events
+        self.own = own
+        self.letters = letters
+        self.on_met = on_met
+        self.on_parted = on_parted
+        self.on_claimed = on_claimed
+        self.attending: dict[str, tuple[PeerMet, trio.CancelScope]] = {}
+
+    def present(self) -> list[PeerMet]:
+        """Return who is here: what a core that was loaded anew has to be told."""
+        return [met for met, _ in self.attending.values()]
+
+
+class PeerConnection:
+    """Serves one connection from preface to close. `address` is shown in the log."""
+
+    def __init__(self, stream: trio.abc.Stream, address: str, port: PeerPort) -> None:
+        self._stream = stream
+        self._address = address
+        self._port = port
+        self._buffer = FrameBuffer(limits.PEER_HELLO_BYTES_MAX)
+
+    async def serve(self) -> None:
+        """Serve until the other node leaves, is superseded, or breaks the protocol."""
+        try:
+            hello = await self._shake_hands()
+            if hello is None:
+                return
+            if hello.purpose == g.RAFT:
+                await self._attend(hello)
+            elif hello.purpose == g.LETTERS:
+                await self._answer_letters()
+            else:
+                await self._receive_within(limits.PEER_HANDSHAKE_S_MAX)  # until it closes
+        except ProtocolFault as fault:
+            log.note("warning", "peer_fault", address=self._address, error=str(fault))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+    # --- Handshake --------------------------------------------------------------------------------
+
+    async def _shake_hands(self) -> g.Hello | None:
+        """Return the HELLO of a node that was let in. Raises ProtocolFault."""
+        with trio.move_on_after(limits.PEER_HANDSHAKE_S_MAX):
+            if not await self._read_preface():
+                return None
+            hello = await self._next()
+            if hello is None:
+                return None
+            if not isinstance(hello, g.Hello):
+                raise ProtocolFault("hello_expected", "the first message must be HELLO")
+            return hello if await self._judge(hello) else None
+        raise ProtocolFault(
+            "handshake_timeout", f"no HELLO within {limits.PEER_HANDSHAKE_S_MAX:g} s"
+        )
+
+    async def _read_preface(self) -> bool:
+        data = b""
+        while len(data) < len(wire.PREFACE):
+            more = await self._receive()
+            if not more:
+                return False
+            data += more
+            words = wire.preface_fault(data)
+            if words is not None:
+                await self._stream.send_all(_HTTP if "HTTP" in words else wire.PREFACE)
+                raise ProtocolFault("bad_preface", words)
+        self._buffer.feed(data[len(wire.PREFACE) :])
+        return True
+
+    async def _judge(self, hello: g.Hello) -> bool:
+        own = self._port.own()
+        refusal = g.refusal_of(hello, own)
+        if refusal is None:
+            self._buffer.frame_bytes_max = limits.PEER_FRAME_BYTES_MAX
+            answer: wire.Message = g.welcome_of(own, hello)
+        else:
+            answer = refusal
+            if refusal.code == "unfounded" and hello.to_incarnation == own.incarnation:
+                self._port.on_claimed(hello)
+            else:
+                self._note_refused(hello, refusal)
+        await self._stream.send_all(wire.PREFACE + wire.encode(answer))
+        return refusal is None
+
+    def _note_refused(self, hello: g.Hello, refusal: g.Refusal) -> None:
+        log.note(
+            "warning",
+            "peer_refused",
+            peer=hello.node,
+            address=self._address,
+            code=refusal.code,
+            text=refusal.text,
+        )
+
+    # --- Raft -------------------------------------------------------------------------------------
+
+    async def _attend(self, hello: g.Hello) -> None:
+        """Deliver what the peer says until its connection ends or a newer one is there."""
+        name, port = hello.node, self._port
+        if name in port.attending:
+            port.attending[name][1].cancel()
+        met = PeerMet(name, hello.incarnation, hello.client_address, hello.cluster_version)
+        mine = port.attending[name] = (met, trio.CancelScope())
+        port.on_met(hello)
+        try:
+            with mine[1]:
+                await port.events.send(met)
+                await self._deliver(name, mine[1])
+        finally:
+            if port.attending.get(name) is mine:
+                del port.attending[name]
+                port.on_parted(name)
+                self._say_lost(name)
+
+    def _say_lost(self, name: str) -> None:
+        # A hint may be lost: where this door is full, there is more to hear than a hint.
+        with suppress(trio.WouldBlock):
+            self._port.events.send_nowait(PeerLost(name))
+
+    async def _deliver(self, name: str, current: trio.CancelScope) -> None:
+        events = self._port.events
+        for number in count(1):
+            if not number % limits.FRAMES_A_PASS:
+                await trio.lowlevel.checkpoint()  # others first
+            message = await self._next()
+            if message is None or current.cancel_called:
+                return  # a read that had succeeded is not undone by a cancellation
+            if isinstance(message, g.Alive):
+                continue
+            if type(message) not in _OF_RAFT:
+                raise ProtocolFault("wrong_shape", "that is no message of Raft")
+            event = Heard(name, message)  # type: ignore[arg-type]
+            try:
+                events.send_nowait(event)
+            except trio.WouldBlock:
+                await events.send(event)
+
+    # --- Letters ----------------------------------------------------------------------------------
+
+    async def _answer_letters(self) -> None:
+        while (ask := await self._next()) is not None:
+            if not isinstance(ask, g.LettersAsk):
+                raise ProtocolFault("wrong_shape", "only letters are asked for here")
+            try:
+                answer = await self._port.letters(ask)
+            except StorageError as exc:
+                log.note("warning", "letters_not_read", error=str(exc))
+                return
+            with trio.move_on_after(limits.PEER_SILENCE_S_MAX) as patience:
+                await self._stream.send_all(wire.encode(answer))
+            if patience.cancelled_caught:
+                return
+
+    # --- Reading ----------------------------------------------------------------------------------
+
+    async def _next(self) -> wire.Message | None:
+        """Return the next message, None at the end of the stream. Raises ProtocolFault."""
+        begun_s: float | None = None
+        while True:
+            for frame in self._buffer.frames():
+                if len(frame) > limits.DECODE_BIG_FRAME_BYTES:
+                    await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
+                message = wire.decode(frame)
+                wire.check_entries(message)
+                return message
+            now_s = trio.current_time()
+            wait_s = limits.PEER_SILENCE_S_MAX
+            if len(self._buffer):
+                begun_s = now_s if begun_s is None else begun_s
+                wait_s = min(wait_s, begun_s + limits.PEER_FRAME_S_MAX - now_s)
+            data = await self._receive_within(wait_s)
+            if not data:
+                return None
+            self._buffer.feed(data)
+
+    async def _receive_within(self, wait_s: float) -> bytes:
+        with trio.move_on_after(max(wait_s, 0)):
+            return await self._receive()
+        raise ProtocolFault("idle_timeout", f"nothing came for {wait_s:.1f} s")
+
+    async def _receive(self) -> bytes:
+        return bytes(await self._stream.receive_some(limits.PEER_RECEIVE_BYTES))
+
+
+_OF_RAFT = frozenset(m.CODES.values())
+_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+    b"This port speaks RMF between nodes, not HTTP.\n"
+)

@@ -1,0 +1,221 @@
+"""Nodes that talk to each other, without the rest of a node: who they are, and their ports.
+
+async with here(own_of("n1")) as node: ...     n1's port, with a test behind its events door
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import attrs
+import trio
+
+from rmf import limits
+from rmf.core import codec
+from rmf.core.entry import Member
+from rmf.core.events import Event
+from rmf.core.raft import wire
+from rmf.core.raft.greetings import RAFT, Hello, Letters, LettersAsk, Own, Welcome, hello_of
+from rmf.floor import peer_port
+from rmf.floor.doors import Doors, peer_end
+from rmf.floor.peer_connection import PeerPort
+from rmf.floor.peer_end import PeerEnd
+from rmf.floor.supervisor import Hands
+from rmf.notation import Address
+from tests.floor.wire import PATIENCE_S
+from tests.protocol.cddl_check import assert_peer_conforms
+
+CLUSTER = b"c" * 16
+MEMBERS = tuple(Member(name, name.encode() * 8) for name in ("n1", "n2", "n3"))
+LISTED = tuple(member.name for member in MEMBERS)
+
+
+def own_of(name: str, **facts: Any) -> Own:
+    """What a founded member knows of itself."""
+    return attrs.evolve(
+        Own(
+            node=name,
+            incarnation=name.encode() * 8,
+            cluster=CLUSTER,
+            members=MEMBERS,
+            membership=1,
+            client_address=f"{name}:7410",
+            peer_address="127.0.0.1:7510",
+            listed=LISTED,
+        ),
+        **facts,
+    )
+
+
+def hello_from(name: str, to: str = "n1", purpose: str = RAFT, **fields: Any) -> Hello:
+    """What a member says when it calls another."""
+    return hello_of(own_of(name), to, to.encode() * 8, purpose)._replace(**fields)
+
+
+async def no_letters(ask: LettersAsk) -> Letters:
+    """There are no letters here."""
+    return Letters(ask.after, False, True, ())
+
+
+class Caller:
+    """The other side of a connection: says what it is told, and holds what it hears to the CDDL."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self._buffer = codec.FrameBuffer(limits.PEER_FRAME_BYTES_MAX)
+        self._preface = b""
+
+    async def say(self, *messages: wire.Message) -> None:
+        """Send messages in one write."""
+        await self.say_bytes(b"".join(map(wire.encode, messages)))
+
+    async def say_bytes(self, data: bytes) -> None:
+        """Send bytes."""
+        with trio.fail_after(PATIENCE_S):
+            await self.stream.send_all(data)
+
+    async def hear(self) -> wire.Message | None:
+        """Return the next message, None once the other side has closed."""
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                for frame in self._buffer.frames():
+                    assert_peer_conforms(frame)
+                    return wire.decode(frame)
+                data = await self.hear_bytes()
+                if not data:
+                    return None
+                missing = len(wire.PREFACE) - len(self._preface)
+                self._preface += data[:missing]
+                assert wire.PREFACE.startswith(self._preface), self._preface
+                self._buffer.feed(data[missing:])
+
+    async def hear_bytes(self) -> bytes:
+        """Return what comes next, nothing once the other side has closed."""
+        with trio.fail_after(PATIENCE_S):
+            try:
+                return bytes(await self.stream.receive_some(limits.RECEIVE_BYTES))
+            except trio.BrokenResourceError:
+                return b""
+
+    async def greet(self, hello: Hello) -> wire.Message | None:
+        """Say preface and HELLO; return the answer."""
+        await self.say_bytes(wire.PREFACE + wire.encode(hello))
+        return await self.hear()
+
+    async def leave(self) -> None:
+        """Close the connection."""
+        await trio.aclose_forcefully(self.stream)
+
+    def hang_up(self) -> None:
+        """Close the connection, whatever else is going on."""
+        if isinstance(self.stream, trio.SocketStream):
+            self.stream.socket.close()
+
+
+class Here:
+    """A node's port, listening, with a test in the place of the arbiter."""
+
+    def __init__(self, own: Own, letters: Callable[[LettersAsk], Any] = no_letters) -> None:
+        self.own = own
+        self.doors = Doors()
+        self.met: list[str] = []
+        self.parted: list[str] = []
+        self.claims: list[Hello] = []
+        self.callers: list[Caller] = []
+        self.listening = peer_port.Listening(("127.0.0.1", 0))
+        self.port = PeerPort(
+            self.doors.events,
+            lambda: self.own,
+            letters,
+            on_met=lambda hello: self.met.append(hello.node),
+            on_parted=self.parted.append,
+            on_claimed=self.claims.append,
+        )
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return self.listening.host, self.listening.port
+
+    async def call(self) -> Caller:
+        """Connect to the port."""
+        with trio.fail_after(PATIENCE_S):
+            self.callers.append(Caller(await trio.open_tcp_stream(*self.address)))
+        return self.callers[-1]
+
+    async def attend(self, name: str, **fields: Any) -> Caller:
+        """Call the port as a member, and be let in."""
+        caller = await self.call()
+        answer = await caller.greet(hello_from(name, self.own.node, **fields))
+        assert isinstance(answer, Welcome), answer
+        return caller
+
+    async def event(self) -> Event:
+        """Return the next event for the arbiter."""
+        with trio.fail_after(PATIENCE_S):
+            item = await self.doors.events_out.receive()
+        assert isinstance(item, Event)
+        return item
+
+    def waiting(self) -> int:
+        """How many events wait."""
+        return self.doors.events_out.statistics().current_buffer_used
+
+    async def serve(self) -> None:
+        """Run the port."""
+        await peer_port.run(
+            self.listening,
+            self.port,
+            Hands(),
+            node=self.own.node,
+            letters=self.doors.letters,
+            wall_ns=lambda: 0,
+        )
+
+
+@asynccontextmanager
+async def here(own: Own, **more: Any) -> AsyncIterator[Here]:
+    """Serve the port of a node."""
+    node = Here(own, **more)
+    await node.listening.bind()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.serve)
+            yield node
+            nursery.cancel_scope.cancel()
+    finally:
+        for caller in node.callers:
+            caller.hang_up()
+
+
+class Listener:
+    """A port of which the test answers the connections by itself."""
+
+    def __init__(self, listener: trio.SocketListener) -> None:
+        self._listener = listener
+        self.address: Address = listener.socket.getsockname()[:2]
+
+    async def accept(self) -> Caller:
+        """Return the next connection."""
+        with trio.fail_after(PATIENCE_S):
+            return Caller(await self._listener.accept())
+
+
+@asynccontextmanager
+async def listener() -> AsyncIterator[Listener]:
+    """Listen on a free port."""
+    (opened,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with opened:
+        yield Listener(opened)
+
+
+@asynccontextmanager
+async def running(run: Callable[..., Any], *args: Any) -> AsyncIterator[PeerEnd]:
+    """Run a link task with an end of its own, which is given; `args` stand around the end."""
+    end = peer_end()
+    peer, *rest = args
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(run, peer, end, *rest, Hands()))
+        yield end
+        nursery.cancel_scope.cancel()

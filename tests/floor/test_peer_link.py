@@ -1,0 +1,211 @@
+"""The link to one peer: what is said when it comes up, and that nothing waits for a peer."""
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from rmf import limits
+from rmf.core import codec
+from rmf.core.raft import greetings as g
+from rmf.core.raft import messages as m
+from rmf.core.raft import wire
+from rmf.errors import ConnectionFailed, ProtocolFault, Refused
+from rmf.floor import dialling, peer_link
+from rmf.floor.dialling import Peer, dial
+from rmf.floor.doors import peer_end
+from tests.floor.peers import Caller, Listener, hello_from, listener, own_of, running
+from tests.floor.wire import until
+
+READ = m.ReadAsk(1, 7)
+N2 = b"n2" * 8
+WELCOME = g.welcome_of(own_of("n2"), hello_from("n1", "n2"))
+
+
+def n2_at(listening: Listener) -> Peer:
+    return Peer("n2", N2, listening.address)
+
+
+def own() -> g.Own:
+    return own_of("n1")
+
+
+async def welcomed(listening: Listener) -> Caller:
+    """Accept the link's next connection and let it in."""
+    caller = await listening.accept()
+    assert await caller.hear() == hello_from("n1", "n2")
+    await caller.say_bytes(wire.PREFACE + wire.encode(WELCOME))
+    return caller
+
+
+async def test_a_link_says_hello_and_then_what_is_sent() -> None:
+    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+        caller = await welcomed(port)
+        async with caller.stream:
+            await until(lambda: end.is_up)
+            end.send_nowait(READ)
+            end.send_nowait(m.CampaignNow(2))
+            assert [await caller.hear() for _ in range(2)] == [READ, m.CampaignNow(2)]
+
+
+async def test_what_was_sent_while_the_link_was_down_is_gone_and_a_new_link_comes_up() -> None:
+    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+        with pytest.raises(trio.WouldBlock):
+            end.send_nowait(READ)
+        for number in (1, 2):
+            caller = await welcomed(port)
+            async with caller.stream:
+                await until(lambda: end.is_up)
+                end.send_nowait(m.CampaignNow(number))
+                assert await caller.hear() == m.CampaignNow(number)
+            await until(lambda: not end.is_up)  # noticed though nothing is sent
+            with pytest.raises(trio.WouldBlock):
+                end.send_nowait(READ)
+        assert end.dropped == 3
+
+
+async def test_a_reset_connection_is_noticed_at_once() -> None:
+    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+        caller = await welcomed(port)
+        await until(lambda: end.is_up)
+        assert isinstance(caller.stream, trio.SocketStream)
+        linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # on, 0 s: close by a reset
+        caller.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        caller.hang_up()
+        await until(lambda: not end.is_up)
+
+
+async def test_more_than_a_socket_takes_arrives_whole_and_in_order() -> None:
+    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+        caller = await welcomed(port)
+        async with caller.stream:
+            await until(lambda: end.is_up)
+            chunks = [
+                m.Chunk(1, 1, 1, bytes(16), b"c", 9, number, bytes(3_000_000), 1)
+                for number in range(5)
+            ]
+            for chunk in chunks:
+                end.send_nowait(chunk)
+            end.send_nowait(READ)
+            assert [await caller.hear() for _ in range(6)] == [*chunks, READ]
+            await until(lambda: end.waiting.statistics().tasks_waiting_receive == 1)
+            end.send_nowait(READ)  # and then it is as at first
+            assert await caller.hear() == READ
+
+
+async def test_beyond_the_bound_in_bytes_messages_are_dropped_and_others_still_go() -> None:
+    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+        caller = await welcomed(port)
+        async with caller.stream:
+            await until(lambda: end.is_up)
+            big = m.Chunk(1, 1, 1, bytes(16), b"c", 9, 0, bytes(limits.ENTRY_BYTES_MAX), 1)
+            sent = 0
+            with suppress(trio.WouldBlock):
+                while True:
+                    end.send_nowait(big)
+                    sent += 1
+            assert 2 <= sent < 10
+            end.send_nowait(READ)
+            assert [await caller.hear() for _ in range(sent + 1)] == [*[big] * sent, READ]
+
+
+async def test_a_silent_link_says_that_it_is_alive(autojump_clock: trio.testing.MockClock) -> None:
+    end = peer_end()
+    ours, theirs = trio.testing.memory_stream_pair()
+    caller = Caller(theirs)
+    dialled = dialling.Dialled(ours, WELCOME, codec.FrameBuffer(0))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(peer_link.carry, dialled, end)
+        await theirs.send_all(b"")
+        began = trio.current_time()
+        await trio.testing.wait_all_tasks_blocked()
+        end.send_nowait(READ)
+        data = wire.PREFACE + await caller.hear_bytes()
+        assert data.endswith(wire.encode(READ))
+        assert await caller.hear_bytes() == wire.encode(g.Alive())
+        assert await caller.hear_bytes() == wire.encode(g.Alive())
+        assert trio.current_time() - began == pytest.approx(3 * limits.PEER_ALIVE_S)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_link_that_may_wait_dials_at_once_when_its_peer_is_there() -> None:
+    refused = 0
+    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+        began = trio.current_time()
+        while trio.current_time() - began < 0.2:  # long enough for the pauses to grow
+            end.hasten()
+            caller = await port.accept()
+            refused += 1
+            caller.hang_up()
+            await trio.lowlevel.checkpoint()
+        assert refused > 3
+
+
+# --- Who answers --------------------------------------------------------------------------------
+
+
+async def answered(*answer: bytes, to: str = "n2", purpose: str = g.RAFT) -> g.Welcome:
+    """Dial a port that answers with these bytes."""
+    found: list[g.Welcome] = []
+    async with listener() as port, trio.open_nursery() as nursery:
+
+        async def answer_it() -> None:
+            caller = await port.accept()
+            async with caller.stream:
+                await caller.hear()
+                await caller.say_bytes(b"".join(answer))
+                await caller.hear_bytes()
+
+        nursery.start_soon(answer_it)
+        try:
+            dialled = await dial(port.address, hello_from("n1", to, purpose))
+        finally:
+            nursery.cancel_scope.cancel()
+        found.append(dialled.welcome)
+        await dialled.stream.aclose()
+    return found[0]
+
+
+def saying(**fields: Any) -> bytes:
+    return wire.PREFACE + wire.encode(WELCOME._replace(**fields))
+
+
+async def test_the_node_that_was_meant_is_taken() -> None:
+    assert await answered(saying()) == WELCOME
+    asked = await answered(saying(cluster=None, incarnation=b"x" * 16), purpose=g.GENESIS)
+    assert asked.cluster is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (saying(node="n3"), "wrong_node"),
+        (saying(incarnation=b"x" * 16), "wrong_incarnation"),
+        (saying(cluster=b"x" * 16), "wrong_cluster"),
+        (saying(cluster=None), "wrong_cluster"),
+        (wire.PREFACE + wire.encode(READ), "wrong_shape"),
+        (codec.PREFACE, "bad_preface"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "bad_preface"),
+        (wire.PREFACE + b"\xff\xff\xff\xff", "frame_too_long"),
+    ],
+)
+async def test_whoever_else_answers_is_not_taken(answer: bytes, code: str) -> None:
+    with pytest.RaisesGroup(pytest.RaisesExc(ProtocolFault, match=f"^{code}:")):
+        await answered(answer)
+
+
+async def test_a_refusal_and_silence_have_their_own_names(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    refusal = wire.encode(g.Refusal("not_member", "no"))
+    with pytest.RaisesGroup(pytest.RaisesExc(Refused, match="not_member")):
+        await answered(wire.PREFACE + refusal)
+    with pytest.RaisesGroup(pytest.RaisesExc(ConnectionFailed, match="did not answer")):
+        await answered(wire.PREFACE)
+    async with listener() as port:
+        address = port.address
+    with pytest.raises(ConnectionFailed, match="refused"):
+        await dial(address, hello_from("n1", "n2"))
