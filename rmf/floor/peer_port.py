@@ -56,6 +56,12 @@ class Listening:
             del self._bound[1:]
             self.port = self._bound[0].socket.getsockname()[1]
 
+    async def close(self) -> None:
+        """Give the port up, if it is bound and not served."""
+        for listener in self._bound:
+            await listener.aclose()
+        self._bound = []
+
     async def listeners(self) -> list[trio.SocketListener]:
         """Return the listeners to serve; after a failure they are opened anew on the same port."""
         if not self._bound:
