@@ -17,8 +17,11 @@ from rmf.core.entry import (
     Genesis,
     Leaver,
     LineId,
+    Member,
+    Members,
     Register,
     TickBooks,
+    Version,
 )
 from rmf.core.events import Change, Outcome
 from rmf.core.producers import OutcomeRun
@@ -150,7 +153,9 @@ def tick_books(draw: st.DrawFn) -> TickBooks:
 
 
 accessions = st.builds(Accession, names, line_ids, st.booleans())
-geneses = st.builds(
-    Genesis, digests, st.integers(1, 10**10), st.lists(st.tuples(names, digests), max_size=3)
-)
-entries = st.builds(Entry, ticks, harvested, digests, accessions | geneses | tick_books())
+members = st.lists(st.builds(Member, names, digests, names, names, st.booleans()), max_size=3)
+geneses = st.builds(Genesis, digests, st.integers(1, 10**10), members, st.integers(1, 9))
+changes_of_members = st.builds(Members, members, names)
+versions = st.builds(Version, st.integers(1, 9), names)
+decrees = accessions | geneses | changes_of_members | versions
+entries = st.builds(Entry, ticks, harvested, digests, decrees | tick_books())

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 from rmf.core import messages as m
 from rmf.core.codec import announced_limits
 from rmf.core.effects import Answer, Publish, WriteCheckpoint
+from rmf.core.entry import Member
 from rmf.core.producers import wire_runs
 from rmf.core.state import Applied, State, head_of
 from rmf.core.world import Cell
 
 if TYPE_CHECKING:
     from rmf.core.arbiter import Arbiter
-    from rmf.core.clock import TickClock
     from rmf.core.events import Asked, Now
     from rmf.core.latch import Latched
 
 __all__ = [
     "acks_of",
     "checkpoint_of",
+    "nodes_of",
     "picture_of",
     "status_of",
     "value_of",
@@ -59,13 +60,16 @@ def picture_of(arbiter: "Arbiter", state: State, applied: Applied) -> Publish:
     )
 
 
-def checkpoint_of(arbiter: "Arbiter", clock: "TickClock", chain: bytes) -> WriteCheckpoint:
-    """Return the wish for a Checkpoint of what is committed: its head, and the cells (R25)."""
-    state = arbiter.committed
+def checkpoint_of(arbiter: "Arbiter", now: "Now") -> WriteCheckpoint:
+    """Return the wish for a Checkpoint of what is committed: its head, and the cells (R25). `clock`
+    relates a tick to boot time; null where this node does not know it. `serial` is the number of
+    the Entry's own record in this node's ledger."""
+    state, raft = arbiter.committed, arbiter.raft
     head = head_of(state)
-    head["clock"] = [clock.base_tick, clock.base_ns]
-    head["chain"] = chain
-    head["serial"] = arbiter.raft.serial
+    bridged = raft.pace.bridged
+    head["clock"] = [raft.pace.tick_at(now.boot_ns), now.boot_ns] if bridged else None
+    head["chain"] = raft.log.place(state.index).chain
+    head["serial"] = raft.durable.serials[state.index]
     return WriteCheckpoint(state.index, head, state.world)
 
 
@@ -82,7 +86,8 @@ def welcome_of(
         "term": arbiter.raft.term,
         "tick": state.tick,
         "period_ns": state.period_ns,
-        "leader": identity.address if arbiter.reigns else None,
+        "leader": arbiter.address_of(arbiter.raft.leader) if arbiter.strike is None else None,
+        "nodes": nodes_of(arbiter),
         "limits": announced_limits(),
     }
     if epoch is not None:
@@ -91,9 +96,15 @@ def welcome_of(
     return m.Welcome(facts)
 
 
+def nodes_of(arbiter: "Arbiter") -> list[str]:
+    """Return where clients reach the members, as far as it is known."""
+    known = [arbiter.address_of(member.name) for member in arbiter.raft.members]
+    return [address for address in known if address]
+
+
 def value_of(arbiter: "Arbiter", asked: "Asked") -> m.Value:
-    """Return the answer to GET. What is committed here is all that was ever acked (R2), so with one
-    member every read is linearizable; a cell that is stale at its Tick is not shown (R9)."""
+    """Return the answer to GET: what is committed here; a cell that is stale at its Tick is not
+    shown (R9). What makes it linearizable, core/current knows."""
     state = arbiter.committed
     cell = state.world.get(asked.key)
     if cell is not None and cell.expires:
@@ -107,6 +118,7 @@ def value_of(arbiter: "Arbiter", asked: "Asked") -> m.Value:
 def status_of(arbiter: "Arbiter", now: "Now") -> dict[str, Any]:
     """Return what `rmf-status` shows (INTERFACES)."""
     identity, state, raft = arbiter.identity, arbiter.committed, arbiter.raft
+    queue = arbiter.petitions.queue
     strike = None
     if arbiter.strike is not None:
         strike = {"kind": arbiter.strike[0], "why": arbiter.strike[1]}
@@ -116,25 +128,17 @@ def status_of(arbiter: "Arbiter", now: "Now") -> dict[str, Any]:
         "strike": strike,
         "term": raft.term,
         "tick": state.tick,
-        "index": raft.last_index,
-        "commit": state.index,
+        "index": raft.log.last.index,
+        "commit": raft.log.commit,
+        "applied": state.index,
         "leader": raft.leader,
-        "members": [
-            {
-                "node": name,
-                "address": identity.address if name == identity.node else None,
-                "role": raft.role if name == identity.node else None,
-                "match": state.index if name == identity.node else None,
-                "voter": True,
-            }
-            for name, _ in state.members
-        ],
-        "ingest": {"depth": arbiter.queue.packets, "capacity": arbiter.queue.depth_packets_max},
+        "members": [_member_of(arbiter, member) for member in raft.members],
+        "ingest": {"depth": queue.packets, "capacity": queue.depth_packets_max},
         "packets": {
             "latched": state.latched,
             "applied": state.applied,
             "bagged": state.bagged,
-            "duplicate": arbiter.duplicates,
+            "duplicate": arbiter.petitions.duplicates,
         },
         "dlq": arbiter.dlq_facts,
         "world": {"cells": len(state.world)},
@@ -144,4 +148,28 @@ def status_of(arbiter: "Arbiter", now: "Now") -> dict[str, Any]:
         "disk": arbiter.mark,
         "producers": len(state.producers.rows),
         "uptime_s": round((now.boot_ns - arbiter.started_ns) / 1e9, 3),
+        "cluster": state.cluster.hex(),
+        "version": state.version,
+        "whole": raft.whole,
+    }
+
+
+def _member_of(arbiter: "Arbiter", member: Member) -> dict[str, Any]:
+    """Return what is known here of one member; `match` only the leader knows."""
+    raft, name = arbiter.raft, member.name
+    role = "follower" if member.voter else "learner"
+    match = None
+    if name == arbiter.identity.node:
+        role, match = raft.role, raft.log.durable
+    elif name == raft.leader:
+        role = "leader"
+    elif raft.leadership is not None:
+        match = raft.leadership.peers[name].match
+    return {
+        "node": name,
+        "address": arbiter.address_of(name),
+        "peer_address": member.peer_address or None,
+        "role": role,
+        "match": match,
+        "voter": member.voter,
     }

@@ -1,13 +1,15 @@
 """Step 4 of 6 · before: floor/arbiter (the loop) · next: line/inline (the handler).
 
-The Arbiter core: Events in, Effects out (R13). It latches, stamps, has the line run, proposes one
-Entry a Tick, and answers what is committed. It waits for nothing, reads no clock and touches no
-disk; whatever depends on durability leaves only after the matching Persisted (R2, R3).
+The Arbiter core: Events in, Effects out (R13). The one that reigns latches, stamps, has the line
+run, proposes one Entry a Tick, and answers what is committed; the others apply what is committed,
+and tell whoever asks where the reign is. It waits for nothing, reads no clock and touches no disk;
+whatever depends on durability leaves only after the matching Persisted (R2, R3).
 
-    offered ─▶ queue ─▶ latch ─▶ Execute … Executed ─▶ Entry, applied, proposed ─▶ Persist …
-                                      … Persisted ─▶ committed ─▶ acks, letters, Publish
+    offered ─▶ queue ─▶ latch ─▶ Execute … Executed ─▶ Entry, applied, proposed ─▶ Persist, Tell …
+                                … Persisted, Heard ─▶ committed ─▶ acks, letters, Publish
 
-The speculative part of it is a Reign, which is dropped whole when the reign ends.
+The speculative part of it is a Reign, which is dropped whole when the reign ends. What is committed
+is `Settled`, what producers want is `Petitions`, who leads is `raft`'s matter.
 """
 
 from collections.abc import Callable
@@ -17,15 +19,34 @@ import attrs
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.answers import acks_of, checkpoint_of, picture_of, status_of, value_of, welcome_of
-from rmf.core.clock import TickClock
-from rmf.core.effects import Answer, Broadcast, Close, Effect, Note, Stopped, StoreLetters
-from rmf.core.entry import Genesis, LineId
+from rmf.core.acts import Acts
+from rmf.core.answers import (
+    acks_of,
+    checkpoint_of,
+    picture_of,
+    status_of,
+    value_of,
+    welcome_of,
+)
+from rmf.core.current import CurrentReads
+from rmf.core.effects import (
+    Answer,
+    Broadcast,
+    Effect,
+    LinkPeers,
+    Note,
+    Reload,
+    Stopped,
+    StoreLetters,
+)
+from rmf.core.entry import Genesis, LineId, Member
 from rmf.core.faults import FAULTS
-from rmf.core.latch import IngestQueue, Latched, Waiting
 from rmf.core.letters import letters_of
-from rmf.core.raft.solo import Solo
-from rmf.core.reign import InFlight, Reign
+from rmf.core.petitions import Petitions, Refusal
+from rmf.core.raft.messages import ReadAsk, ReadReply
+from rmf.core.raft.node import Raft
+from rmf.core.reign import InFlight, Reign, clock_of
+from rmf.core.settled import Settled, Unfit
 from rmf.core.shelf import Shelf
 from rmf.core.state import NOTHING, State
 
@@ -39,7 +60,7 @@ _LETTERS_ROOM = limits.LETTERS_IN_FLIGHT_MAX - limits.TICK_PACKETS_MAX
 @attrs.frozen
 class Identity:
     """Who this node is: its name and incarnation, its line, the period for a new cluster, and the
-    address clients are told."""
+    addresses that clients and peers are told."""
 
     node: str
     incarnation: bytes
@@ -47,14 +68,15 @@ class Identity:
     period_ns: int
     address: str
     agent: str
+    peer_address: str = ""
 
 
 class Arbiter:
     """The deciding core of a node.
 
-    `listens` says whether the line wants to hear of a key's expiry. `bridge` relates the last Tick
-    to boot time if this boot wrote it, else None: then ages are unknown (R6).
-    Invariant: committed.index <= raft.commit; what runs ahead of it is the reign's alone.
+    `listens` says whether the line wants to hear of a key's expiry. The time since the last Tick is
+    the `pace` of `raft`, if anybody knows it (R6).
+    Invariant: committed.index <= raft.applicable; what runs ahead of it is the reign's alone.
     """
 
     def __init__(
@@ -62,19 +84,16 @@ class Arbiter:
         identity: Identity,
         state: State,
         shelf: Shelf,
-        raft: Solo,
+        raft: Raft,
         *,
         listens: Callable[[str], bool],
-        bridge: TickClock | None,
         depth_packets_max: int,
     ) -> None:
         self.identity = identity
-        self.committed = state
         self.raft = raft
-        self.queue = IngestQueue(depth_packets_max)
-        self.strike: tuple[str, str] | None = ("no_reign", "the election is not over yet")
+        self.settled = Settled(state, shelf)
+        self.petitions = Petitions(depth_packets_max)
         self.mark = "ok"
-        self.duplicates = 0
         self.started_ns = 0
         self.dlq_facts: dict[str, object] = {
             "letters": 0,
@@ -82,41 +101,72 @@ class Arbiter:
             "bytes": 0,
             "complete": True,
         }
-        self._shelf = shelf
+        self.met: dict[str, ev.PeerMet] = {}
+        self._fault: tuple[str, str] | None = None
+        self._in_touch = False
         self._listens = listens
-        self._bridge = bridge
         self._reign: Reign | None = None
-        self._joining: set[int] = set()
-        self._connections: dict[str, int] = {}
-        self._chain = raft.chain
+        self._acts = Acts()
+        self._reads = CurrentReads()
         self._letters_unstored = 0
         self._checkpoint_wanted = False
         self._checkpoint_underway = False
         self._stopping = False
+        self._handed_over = False
+        self._said_goaway = False
         self._stopped = False
 
     # --- What the floor calls ----------------------------------------------------------------
 
     def start(self, now: ev.Now) -> list[Effect]:
-        """Begin: stand for election, unless the node is on strike for good."""
+        """Begin: take part in elections, unless the node is on strike for good."""
         self.started_ns = now.boot_ns
-        if self.strike is not None and self.strike[0] != "no_reign":
+        if self._fault is not None:
+            self.raft.retire()
             return [picture_of(self, self.committed, NOTHING)]
-        return self.raft.campaign()
+        effects = self.raft.start(now.boot_ns)
+        if self.committed.index:
+            effects.append(picture_of(self, self.committed, NOTHING))
+        return effects
 
     def step(self, events: list[ev.Event], now: ev.Now) -> list[Effect]:
         """Take what happened; return what to do about it, in order."""
         effects: list[Effect] = []
+        due_ns = self.raft.next_due_ns()
+        if due_ns is not None and due_ns <= now.boot_ns:
+            # Before anything else: a leader that slept must not speak as one (R36).
+            effects += self.raft.beat(now.boot_ns)
+        self._follow_role(now, effects)
         for event in events:
             self._on(event, now, effects)
+        self._settle(now, effects)
         if self._reign is not None and self._letters_unstored < _LETTERS_ROOM:
             effects += self._reign.turn(now)
             for waiting in self._reign.take_unbound():
-                self._tell(waiting, effects)
-        if self._stopping and not self._stopped and (self._reign is None or self._reign.idle):
-            self._stopped = True
-            effects.append(Stopped())
+                effects += self.petitions.tell(waiting)
+        if self._stopping and not self._stopped:
+            self._go_on_stopping(now, effects)
         return effects
+
+    def strike_for(self, kind: str, why: str) -> None:
+        """Be on strike from the start: a core that only answers (R17)."""
+        self._fault = (kind, why)
+
+    @property
+    def committed(self) -> State:
+        """The state after the last Entry that is applied."""
+        return self.settled.state
+
+    @property
+    def strike(self) -> tuple[str, str] | None:
+        """Kind and reason of the strike that this node is on, or None (R17)."""
+        if self._fault is not None:
+            return self._fault
+        if self._in_touch:
+            return None
+        if self.raft.role == "candidate" or not self.committed.index:
+            return ("no_reign", "the election is not over yet")
+        return ("no_reign", "no reigning Arbiter was heard of for an election time-out")
 
     @property
     def reigns(self) -> bool:
@@ -126,34 +176,58 @@ class Arbiter:
     @property
     def takes_in(self) -> bool:
         """Whether the floor should hand over more offers; if not, the edge waits (R16)."""
-        return not self.queue.full
+        return not self.petitions.queue.full
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is work left that needs no event: Entries to be applied."""
+        return self.committed.index < self.raft.applicable and self._may_release
+
+    @property
+    def _may_release(self) -> bool:
+        return self._letters_unstored < _LETTERS_ROOM and self._fault is None
 
     def next_due_ns(self) -> int | None:
         """Return the boot time of the next Beat that is needed, or None while nothing is due."""
-        if self._reign is None or self._letters_unstored >= _LETTERS_ROOM:
+        dues = [self.raft.next_due_ns(), self._reads.next_due_ns()]
+        if self._reign is not None and self._letters_unstored < _LETTERS_ROOM:
+            dues.append(self._reign.next_due_ns())
+        return min((due for due in dues if due is not None), default=None)
+
+    def address_of(self, node: str | None) -> str | None:
+        """Return where clients reach a member: as it said itself, else as the ledger says."""
+        if node is None:
             return None
-        return self._reign.next_due_ns()
+        if node == self.identity.node:
+            return self.identity.address
+        met, member = self.met.get(node), self.raft.membership.member(node)
+        told = met.client_address if met is not None else ""
+        return told or (member.client_address if member is not None else "") or None
 
     # --- Events ---------------------------------------------------------------------------------
 
     def _on(self, event: ev.Event, now: ev.Now, effects: list[Effect]) -> None:
         match event:
             case ev.Offered():
-                self._on_offered(event, effects)
+                why = self._refusal() or self._busy()
+                effects += self.petitions.offered(event, why, self.committed.producers)
             case ev.Executed():
                 if self._reign is not None:
-                    effects += self._reign.executed(event)
+                    effects += self._reign.executed(event, now)
             case ev.Persisted():
-                self._on_persisted(event, now, effects)
+                effects += self.raft.persisted(event, now.boot_ns)
+                self._follow_role(now, effects)
+            case ev.Heard():
+                self._on_heard(event, now, effects)
             case ev.Joined():
-                self._on_joined(event, effects)
+                effects += self.petitions.joined(event, self._refusal())
             case ev.Left():
                 if self.reigns:
-                    self.queue.push(event)
+                    self.petitions.queue.push(event)
             case ev.Lost():
-                self._forget(event.connection)
+                self.petitions.lost(event.connection)
             case ev.Asked():
-                effects.append(self._answer(event, now))
+                self._on_asked(event, now, effects)
             case ev.LettersStored():
                 self._letters_unstored -= event.letters
                 self.dlq_facts = event.facts
@@ -161,7 +235,6 @@ class Arbiter:
                 self._checkpoint_underway = False
             case ev.CheckpointAsked():
                 self._checkpoint_wanted = True
-                self._maybe_checkpoint(effects)
             case ev.Disk():
                 self.mark = event.mark
             case ev.DiskFault():
@@ -172,172 +245,289 @@ class Arbiter:
                 self._stop(effects)
             case ev.Beat():
                 pass
+            case _:
+                self._on_peer(event, now, effects)
 
-    def _on_offered(self, event: ev.Offered, effects: list[Effect]) -> None:
-        code = self._refusal()
-        if code is None and self.mark == "hard":
-            code = "busy"
-        if code is None:
-            self.queue.push(event)
-        else:
-            effects.append(self._refuse(event, code))
+    def _on_peer(self, event: ev.Event, now: ev.Now, effects: list[Effect]) -> None:
+        match event:
+            case ev.PeerMet():
+                self._on_met(event, now)
+            case ev.PeerLost():
+                self.raft.peer_lost(event.peer, now.boot_ns)
+            case ev.EntriesRead():
+                effects += self.raft.entries_read(event, now.boot_ns)
+            case ev.ChunkRead():
+                effects += self.raft.chunk_read(event, now.boot_ns)
+            case ev.ChunkWritten():
+                effects += self.raft.chunk_written(event)
+                if event.complete:
+                    why = f"the Checkpoint of Entry {event.reply.index} takes this ledger's place"
+                    self._reload(Reload("installed", why), effects)
 
-    def _refusal(self) -> str | None:
-        """Return the code with which intake is refused at present, or None."""
-        if self._stopping:
-            return "stopping"
-        if self.strike is not None:
-            return "no_reign" if self.strike[0] == "no_reign" else "strike"
-        return None
-
-    def _refuse(self, event: ev.Offered, code: str) -> Answer:
-        row = self.committed.producers.get(event.producer)
-        expected = row.last_seq + 1 if row is not None else 1
-        text = self.strike[1] if self.strike else f"the node says {code}"
-        refusal = m.Refuse(event.rows[0][1], code, expected, None, text)
-        return Answer(event.connection, [refusal])
-
-    def _on_joined(self, event: ev.Joined, effects: list[Effect]) -> None:
-        code = self._refusal()
-        if code is None:
-            self._joining.add(event.connection)
-            self.queue.joined.append(event)
+    def _on_heard(self, event: ev.Heard, now: ev.Now, effects: list[Effect]) -> None:
+        message = event.message
+        found = self.raft.receive(event.peer, message, now.boot_ns)
+        for effect in found:
+            if isinstance(effect, Reload):
+                self._reload(effect, effects)
+            else:
+                effects.append(effect)
+        self._follow_role(now, effects)
+        if message.term != self.raft.term or self._fault is not None:
             return
-        text = self.strike[1] if self.strike else f"the node says {code}"
-        effects.append(Answer(event.connection, [m.Refuse(0, code, 0, None, text)]))
-        effects.append(Close(event.connection))
+        if isinstance(message, ReadAsk):
+            effects += self._reads.asked_by_peer(event.peer, message, self.raft)
+        elif isinstance(message, ReadReply):
+            effects += self._reads.told(message)
 
-    def _forget(self, connection: int) -> None:
-        self._joining.discard(connection)
-        for producer, mine in list(self._connections.items()):
-            if mine == connection:
-                del self._connections[producer]
+    def _on_met(self, event: ev.PeerMet, now: ev.Now) -> None:
+        """Note who is there; a name that is back with another incarnation begins anew."""
+        before = self.met.get(event.peer)
+        self.met[event.peer] = event
+        while len(self.met) > 2 * limits.MEMBERS_MAX:
+            del self.met[next(name for name in self.met if name != event.peer)]
+        leads = self.raft.leadership
+        if leads is not None and before is not None and before.incarnation != event.incarnation:
+            leads.renew_peer(event.peer, now.boot_ns)
 
-    def _answer(self, event: ev.Asked, now: ev.Now) -> Answer:
-        if event.subject == "welcome":
-            return Answer(event.connection, [welcome_of(self)])
-        if event.subject == "ping":
-            pong = m.Pong(event.request, self.raft.term, self.committed.tick)
-            return Answer(event.connection, [pong])
-        if event.subject == "get":
-            return Answer(event.connection, [value_of(self, event)])
-        facts = status_of(self, now)
-        return Answer(
-            event.connection, [m.Item(event.request, facts), m.End(event.request, None, None)]
+    def _on_asked(self, event: ev.Asked, now: ev.Now, effects: list[Effect]) -> None:
+        match event.subject:
+            case "welcome":
+                effects.append(Answer(event.connection, [welcome_of(self)]))
+            case "ping":
+                pong = m.Pong(event.request, self.raft.term, self.committed.tick)
+                effects.append(Answer(event.connection, [pong]))
+            case "get" if event.linearizable and self._fault is None:
+                effects += self._reads.ask(event, self.raft, now.boot_ns)
+            case "get":
+                effects.append(Answer(event.connection, [value_of(self, event)]))
+            case "status":
+                found = m.Item(event.request, status_of(self, now))
+                end = m.End(event.request, None, None)
+                effects.append(Answer(event.connection, [found, end]))
+            case "admin.strike" if event.args.get("end"):
+                self._reload(Reload("admin", "an operator ends the strike"), effects)
+                effects.append(Answer(event.connection, [m.End(event.request, None, None)]))
+            case "admin.strike":
+                why = str(event.args.get("why") or "an operator says so")
+                self._strike("admin", why, effects)
+                effects.append(Answer(event.connection, [m.End(event.request, None, None)]))
+            case "admin.checkpoint":
+                self._checkpoint_wanted = True
+                effects.append(Answer(event.connection, [m.End(event.request, None, None)]))
+            case _:
+                refusal = self._refusal()
+                effects += self._acts.ask(event, self._reign, self.raft, self.met, refusal, now)
+
+    # --- Refusals -------------------------------------------------------------------------------
+
+    def _refusal(self) -> Refusal | None:
+        """Return why intake is refused at present, or None."""
+        leader = self.raft.leader
+        elsewhere = self.address_of(leader) if leader != self.identity.node else None
+        if self._stopping:
+            return Refusal("stopping", elsewhere, "the node is being stopped")
+        if self._fault is not None:
+            return Refusal("strike", elsewhere, self._fault[1])
+        if self._reign is not None:
+            return None
+        if self._in_touch and leader is not None:
+            return Refusal("not_leader", elsewhere, f"node {leader} reigns, this one does not")
+        assert self.strike is not None or leader == self.identity.node
+        return Refusal("no_reign", None, "the election is not over yet")
+
+    def _busy(self) -> Refusal | None:
+        if self.mark != "hard":
+            return None
+        return Refusal("busy", None, "the disk is at its hard mark: no packets for now")
+
+    # --- Reign and strike -----------------------------------------------------------------------
+
+    def _follow_role(self, now: ev.Now, effects: list[Effect]) -> None:
+        """Accede when this node has become the leader, and let go when it is none any more."""
+        if self._reign is None and self.raft.leadership is not None:
+            self._begin_reign(now, effects)
+        elif self._reign is not None and self.raft.leadership is None:
+            self._end_reign(effects)
+        in_touch = self._fault is None and self.raft.in_touch(now.boot_ns)
+        if in_touch != self._in_touch:
+            self._in_touch = in_touch
+            if self.committed.index:
+                effects.append(picture_of(self, self.committed, NOTHING))
+
+    def _begin_reign(self, now: ev.Now, effects: list[Effect]) -> None:
+        """Accede (R3, R6): build on the last Entry of the log, committed or not; the clock goes on
+        from the last Tick that anybody of the majority knows, or ages are unknown from here."""
+        identity, raft, state = self.identity, self.raft, self.committed
+        self._in_touch = True
+        reign = Reign(
+            state,
+            self.settled.shelf,
+            raft,
+            self.petitions.queue,
+            identity.line,
+            self._listens,
         )
+        try:
+            for index in range(state.index + 1, raft.log.last.index + 1):
+                reign.inherit(raft.log.entry(index))
+        except ValueError as exc:
+            self._strike("state", str(exc), effects)
+            return
+        genesis = None
+        if not reign.state.index:
+            genesis = Genesis(state.cluster, identity.period_ns, [self._own_member()])
+        bridged = raft.pace.bridged
+        reign.clock = clock_of(raft.pace, reign.state, identity.period_ns, now)
+        raft.pace.clock = reign.clock
+        self._reign = reign
+        effects += reign.accede(identity.node, genesis, now, bridged=bridged)
+
+    def _own_member(self) -> Member:
+        identity = self.identity
+        return Member(identity.node, identity.incarnation, identity.peer_address, identity.address)
+
+    def _end_reign(self, effects: list[Effect]) -> None:
+        """Drop everything uncommitted (R3), and answer whoever waits for it."""
+        reign = self._reign
+        if reign is None:
+            return
+        self._reign = None
+        reign.undo(self.committed)
+        why = self._refusal() or Refusal("no_reign", None, "the reign is over")
+        table = self.committed.producers
+        effects += [self.petitions.refuse(offer, why, table) for offer in reign.unfinished()]
+        effects += self.petitions.refuse_all(why, table)
+        effects += self._acts.drop()
+        effects += self._reads.drop(reign.reads())
+        effects.append(Note("info", "reign_over", {"term": self.raft.term}))
 
     def _strike(self, kind: str, why: str, effects: list[Effect]) -> None:
         """Strike (R17): take in nothing, ack nothing, keep showing the last Snapshot as stale."""
-        if self.strike is not None and self.strike[0] != "no_reign":
+        if self._fault is not None:
             return
-        self.strike = (kind, why)
-        self.raft.abdicate()
+        self._fault = (kind, why)
+        self._in_touch = False
+        self.raft.retire()
         effects.append(Note("error", "strike", {"kind": kind, "why": why}))
-        if self._reign is not None:
-            effects += [self._refuse(offer, "strike") for offer in self._reign.unfinished()]
-        self._refuse_all("strike", effects)
-        self._reign = None
+        self._end_reign(effects)
+        why_refused = Refusal("strike", None, why)
+        effects += self.petitions.refuse_all(why_refused, self.committed.producers)
+        effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
         effects.append(picture_of(self, self.committed, NOTHING))
-        if self._stopping and not self._stopped:
-            self._stopped = True
-            effects.append(Stopped())
 
-    def _refuse_all(self, code: str, effects: list[Effect]) -> None:
-        for item in self.queue.drain():
-            effects += [self._refuse(item, code)] if isinstance(item, ev.Offered) else []
-        while self.queue.joined:
-            self._on_joined(self.queue.joined.popleft(), effects)
+    def _reload(self, reload: Reload, effects: list[Effect]) -> None:
+        """Ask for a core that is read from the disk: this one does nothing any more (R15)."""
+        self._strike("state", reload.why, effects)
+        effects.append(reload)
 
     def _stop(self, effects: list[Effect]) -> None:
         self._stopping = True
+        why = self._refusal()
+        assert why is not None
+        effects += self.petitions.refuse_all(why, self.committed.producers)
+        if self._reign is None or not self.raft.membership.others(self.identity.node):
+            self._say_goaway(effects)
+
+    def _go_on_stopping(self, now: ev.Now, effects: list[Effect]) -> None:
+        """Finish the Tick, hand over, say goaway, and be done (R18)."""
+        if self._reign is not None:
+            if not self._reign.idle or self.committed.index < self.raft.log.last.index:
+                return
+            leads = self.raft.leadership
+            target = leads.successor() if leads is not None else None
+            if leads is not None and target is not None and not self._handed_over:
+                self._handed_over = True
+                leads.transfer(target, now.boot_ns)
+                effects += leads.hand_over()
+                return
+            if leads is not None and leads.transfer_to is not None:
+                return  # it ends by itself, one way or the other
+        self._say_goaway(effects)
+        self._stopped = True
+        effects.append(Stopped())
+
+    def _say_goaway(self, effects: list[Effect]) -> None:
+        if self._said_goaway:
+            return
+        self._said_goaway = True
+        others = self.raft.membership.others(self.identity.node)
+        leader = self.raft.leader
+        others.sort(key=lambda name: name != leader)
+        known = [self.address_of(name) for name in others]
         text = "the node is being stopped"
-        effects.append(Broadcast(m.Goaway("stopping", [], _STOPPING_HOLD_OFF_MS, text)))
-        self._refuse_all("stopping", effects)
+        alternatives = [address for address in known if address is not None]
+        effects.append(Broadcast(m.Goaway("stopping", alternatives, _STOPPING_HOLD_OFF_MS, text)))
 
     # --- Commit -----------------------------------------------------------------------------------
 
-    def _on_persisted(self, event: ev.Persisted, now: ev.Now, effects: list[Effect]) -> None:
-        was = self.raft.role
-        self.raft.persisted(event.ticket, event.serial)
-        if was == "candidate" and self.raft.role == "leader":
-            effects += self._begin_reign(now)
-        if self._reign is None:
-            return
-        for done in self._reign.take_committed(self.raft.commit):
-            self._release(done, effects)
-            self._reign.forget_keys(done.applied.removed)
-        if self._reign.entry_bytes >= limits.CHECKPOINT_LEDGER_BYTES:
-            self._checkpoint_wanted = True
-        self._maybe_checkpoint(effects)
-
-    def _begin_reign(self, now: ev.Now) -> list[Effect]:
-        """Accede (R3, R6): the clock goes on from the last Tick, or ages are unknown from here."""
-        assert self.strike is not None
-        self.strike = None
-        identity, state = self.identity, self.committed
-        genesis = None
-        period_ns = state.period_ns
-        if state.index == 0:
-            period_ns = identity.period_ns
-            members = [(identity.node, identity.incarnation)]
-            genesis = Genesis(state.cluster, period_ns, members)
-        clock = self._bridge or TickClock(period_ns, state.tick + 1, now.boot_ns)
-        self._reign = Reign(
-            state, self._shelf, self.raft, self.queue, clock, identity.line, self._listens
-        )
-        return self._reign.accede(identity.node, genesis, now, bridged=self._bridge is not None)
+    def _settle(self, now: ev.Now, effects: list[Effect]) -> None:
+        """Apply and let out what is committed; write Checkpoints, answer reads, do chores."""
+        room = limits.APPLIED_A_STEP_BYTES
+        while room > 0 and self.has_more:
+            found = self.raft.log.entry(self.committed.index + 1)
+            room -= len(found.body)
+            try:
+                done = self._reign.take_next() if self._reign is not None else None
+                self._release(done or self.settled.apply(found), effects)
+            except Unfit as exc:
+                if exc.repair:
+                    self._reload(Reload("repair", str(exc)), effects)
+                else:
+                    self._strike("state", str(exc), effects)
+                return
+            self.settled.entry_bytes += len(found.body)
+        alone = not self.raft.membership.others(self.identity.node)
+        self.raft.compact(self.committed.index, 0 if alone else limits.LOG_MEMORY_BYTES)
+        self._maybe_checkpoint(now, effects)
+        found_reads, ready = self._reads.settle(self.raft, self.committed.index, now.boot_ns)
+        effects += found_reads
+        effects += [Answer(event.connection, [value_of(self, event)]) for event in ready]
+        if self._reign is not None:
+            effects += self._acts.chores(
+                self._reign, self.raft, self.committed, self.met, self.identity.agent, now
+            )
 
     def _release(self, done: InFlight, effects: list[Effect]) -> None:
         """Let out what waited for this Entry: acks, letters, the Snapshot (R2)."""
-        self.committed = done.state
-        self._chain = done.chain
+        self.settled.take(done)
+        state = done.state
+        if self.raft.period_ns != state.period_ns:
+            self.raft.period_ns = state.period_ns
+            if self._reign is None:
+                self.raft.pace.clock = None  # it was made with another period: hear it anew
         if done.latched is not None:
-            self._ack(done, done.latched, effects)
-            letters = letters_of(done.entry, done.before, done.state.term, self.identity.node)
-            if letters:
-                self._letters_unstored += len(letters)
-                effects.append(StoreLetters(done.index, letters))
-        self._tell(done.waiting, effects)
-        effects.append(picture_of(self, done.state, done.applied))
+            effects += acks_of(done.latched, done.applied)
+            for joined, register in zip(done.latched.joined, done.latched.registers, strict=True):
+                row = state.producers.get(joined.producer)
+                last_seq = row.last_seq if row is not None else 0
+                welcome = welcome_of(self, epoch=register.epoch, last_seq=last_seq)
+                effects += self.petitions.welcome(joined, welcome)
+        letters = letters_of(done.entry, done.before, state.term, self.identity.node)
+        if letters:
+            self._letters_unstored += len(letters)
+            effects.append(StoreLetters(done.index, letters))
+        effects += self.petitions.tell(done.waiting)
+        effects += self._acts.committed(done.index, state)
+        effects.append(picture_of(self, state, done.applied))
+        newest = self._reign.state if self._reign is not None else state
+        self.settled.forget_keys(done.applied.removed, newest)
 
-    def _tell(self, waiting: Waiting, effects: list[Effect]) -> None:
-        """Let out answers that depend on nothing uncommitted any more (R3)."""
-        for connection, runs in waiting.duplicates:
-            self.duplicates += sum(run.packets for run in runs)
-            effects.append(Answer(connection, [m.Ack(runs)]))
-        for connection, error in waiting.farewells:
-            effects += [Answer(connection, [error]), Close(connection)]
-
-    def _ack(self, done: InFlight, latched: Latched, effects: list[Effect]) -> None:
-        effects += acks_of(latched, done.applied)
-        for joined, register in zip(latched.joined, latched.registers, strict=True):
-            self._welcome(joined, register.epoch, done.state, effects)
-
-    def _welcome(self, joined: ev.Joined, epoch: int, state: State, effects: list[Effect]) -> None:
-        """Admit a producer whose epoch is committed; its older connection is superseded (R32)."""
-        before = self._connections.pop(joined.producer, None)
-        if before is not None:
-            text = f"a newer connection speaks for producer {joined.producer!r}"
-            effects.append(Answer(before, [m.Error("superseded", text, None)]))
-            effects.append(Close(before))
-        if joined.connection not in self._joining:
-            return  # it was lost meanwhile
-        self._joining.discard(joined.connection)
-        self._connections[joined.producer] = joined.connection
-        row = state.producers.get(joined.producer)
-        last_seq = row.last_seq if row is not None else 0
-        effects.append(
-            Answer(joined.connection, [welcome_of(self, epoch=epoch, last_seq=last_seq)])
-        )
-
-    def _maybe_checkpoint(self, effects: list[Effect]) -> None:
+    def _maybe_checkpoint(self, now: ev.Now, effects: list[Effect]) -> None:
         """Ask for a Checkpoint of what is committed; one at a time, and no Tick waits (R25)."""
-        reign = self._reign
-        if not self._checkpoint_wanted or self._checkpoint_underway or reign is None:
+        leads = self.raft.leadership
+        if leads is not None and leads.wants_checkpoint:
+            leads.wants_checkpoint = False
+            self._checkpoint_wanted = True
+        if self.settled.entry_bytes >= limits.CHECKPOINT_LEDGER_BYTES:
+            self._checkpoint_wanted = True
+        if not self._checkpoint_wanted or self._checkpoint_underway or self._fault is not None:
+            return
+        if not self.committed.index:
             return
         self._checkpoint_wanted = False
         self._checkpoint_underway = True
-        reign.entry_bytes = 0
+        self.settled.entry_bytes = 0
         # Every letter up to here is on its way: the DLQ's cursor may follow, and unpin the ledger.
         effects.append(StoreLetters(self.committed.index, []))
-        effects.append(checkpoint_of(self, reign.clock, self._chain))
+        effects.append(checkpoint_of(self, now))

@@ -223,10 +223,11 @@ class WriteChunk:
 @attrs.frozen
 class Reload:
     """This core is to be replaced by one read from the disk: because a Checkpoint was received and
-    verified ("installed"), or because what is in memory or on the disk cannot be right ("repair":
-    what the ledger holds is set aside first, and fetched anew from the peers, R24)."""
+    verified ("installed"), because what is in memory or on the disk cannot be right ("repair":
+    what the ledger holds is set aside first, and fetched anew from the peers, R24), or because an
+    operator ends a strike ("admin")."""
 
-    reason: Literal["installed", "repair"]
+    reason: Literal["installed", "repair", "admin"]
     why: str
 
 

@@ -6,20 +6,22 @@ that was uncommitted. It decides what a Tick is; who may reign is the Arbiter's 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import attrs
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core.clock import TickClock
+from rmf.core.clock import Pace, TickClock
 from rmf.core.effects import Answer, Batch, Effect, Execute, ExpiredCell, Note
 from rmf.core.entry import (
     Accession,
+    Books,
     Entry,
     Genesis,
     LineId,
     TickBooks,
+    decode_entry,
     encode_entry,
 )
 from rmf.core.latch import (
@@ -30,13 +32,31 @@ from rmf.core.latch import (
     latch_packets,
     latch_producers,
 )
-from rmf.core.raft.solo import Solo
+from rmf.core.raft.node import Raft
+from rmf.core.raft.values import LogEntry
 from rmf.core.shelf import Shelf
 from rmf.core.state import Applied, State, apply, expiries_of
+from rmf.core.world import Cell
 
-__all__ = ["InFlight", "Reign"]
+__all__ = ["InFlight", "Reign", "clock_of"]
 
 _NO_CHANGES = b"\x80"  # an empty array
+_NO_CLOCK = TickClock(1, 0, 0)
+
+
+def clock_of(pace: Pace, state: State, period_ns: int, now: ev.Now) -> TickClock:
+    """Return the clock of a reign that builds on `state`: it goes on from what anybody in the
+    majority knows of the time, or begins behind the last Tick if nobody does (R6). `period_ns` is
+    that of a new cluster."""
+    period_ns = state.period_ns if state.index else period_ns
+    clock = pace.clock
+    if clock is None:
+        after = max(state.tick, pace.least_tick) + 1
+        return TickClock(period_ns, after, now.boot_ns)
+    if pace.least_tick > clock.tick_at(now.boot_ns) or clock.period_ns != period_ns:
+        after = max(pace.least_tick, clock.tick_at(now.boot_ns)) + 1
+        return TickClock(period_ns, after, now.boot_ns)
+    return clock
 
 
 @attrs.frozen
@@ -49,7 +69,6 @@ class InFlight:
     before: State
     state: State
     applied: Applied
-    chain: bytes
     latched: Latched | None
     waiting: Waiting
 
@@ -57,26 +76,26 @@ class InFlight:
 class Reign:
     """The speculative side of a reigning Arbiter.
 
-    `state` is what the next Tick builds on; `entry_bytes` counts what was proposed.
-    Invariant: state.index == raft.last_index, and in flight are the last of these Entries.
+    `state` is what the next Tick builds on; `clock` is set before the first Entry is written.
+    Invariant: state.index is that of the log's last Entry, and in flight are the last of these.
     """
 
     def __init__(
         self,
         state: State,
         shelf: Shelf,
-        raft: Solo,
+        raft: Raft,
         queue: IngestQueue,
-        clock: TickClock,
         line: LineId,
         listens: Callable[[str], bool],
     ) -> None:
         self.state = state
-        self.clock = clock
-        self.entry_bytes = 0
+        self.clock = _NO_CLOCK
         self._line = line
         self._shelf = shelf
+        assert raft.leadership is not None
         self._raft = raft
+        self._leadership = raft.leadership
         self._queue = queue
         self._listens = listens
         self._executing: Latched | None = None
@@ -94,6 +113,8 @@ class Reign:
         """Return the boot time at which a Tick may be due, or None while one is under way."""
         if self._executing is not None or len(self._in_flight) >= limits.ENTRIES_IN_FLIGHT:
             return None
+        if not self._raft.may_propose:
+            return None
         due = self._idle_check_ns
         tick = self._shelf.next_tick()
         if tick is not None:
@@ -104,6 +125,16 @@ class Reign:
 
     # --- The first Entries of a reign ---------------------------------------------------------
 
+    def inherit(self, found: LogEntry) -> None:
+        """Build on an Entry of an earlier reign, committed or not (R3): it is in this log, so it
+        will be committed with the first Entry of this one. Raises ValueError, as `apply`."""
+        entry = decode_entry(found.body)
+        before = self.state
+        self.state, applied = apply(before, entry, found.term, found.index, self._shelf)
+        self._in_flight.append(
+            InFlight(found.index, entry, before, self.state, applied, None, Waiting())
+        )
+
     def accede(
         self, node: str, genesis: Genesis | None, now: ev.Now, *, bridged: bool
     ) -> list[Effect]:
@@ -113,33 +144,35 @@ class Reign:
         """
         effects: list[Effect] = []
         if genesis is not None:
-            effects += self._propose(1, genesis, now.wall_ns, None)
+            effects += self._propose(1, genesis, now, None)
         unknown = not bridged and self._shelf.next_tick() is not None
         tick = max(self.state.tick + 1, self.clock.tick_at(now.boot_ns))
-        effects += self._propose(tick, Accession(node, self._line, unknown), now.wall_ns, None)
+        effects += self._propose(tick, Accession(node, self._line, unknown), now, None)
         fields = {"term": self._raft.term, "tick": tick, "age_unknown": unknown}
         return [*effects, Note("info", "reign", fields)]
 
+    def decree(self, books: Books, now: ev.Now) -> tuple[int, list[Effect]]:
+        """Write an Entry that is no Tick (members, version); return its index."""
+        tick = max(self.state.tick + 1, self.clock.tick_at(now.boot_ns))
+        effects = self._propose(tick, books, now, None)
+        return self.state.index, effects
+
     def _propose(
-        self,
-        tick: int,
-        books: Genesis | Accession | TickBooks,
-        wall_ns: int,
-        latched: Latched | None,
+        self, tick: int, books: Books, now: ev.Now, latched: Latched | None
     ) -> list[Effect]:
         """Apply an Entry to the speculative state, state its digest, hand it to consensus."""
         before = self.state
+        wall_ns = latched.wall_ns if latched is not None else now.wall_ns
         entry = Entry(tick, wall_ns, b"", books)
-        index = self._raft.last_index + 1
+        index = before.index + 1
         self.state, applied = apply(before, entry, self._raft.term, index, self._shelf)
         entry = Entry(tick, wall_ns, self.state.digest(), books)
         body = encode_entry(entry)
         assert len(body) <= limits.ENTRY_BYTES_MAX
-        self.entry_bytes += len(body)
-        effects = self._raft.propose(body)
+        effects = self._raft.propose(body, now.boot_ns)
         waiting = latched.waiting if latched is not None else Waiting()
         self._in_flight.append(
-            InFlight(index, entry, before, self.state, applied, self._raft.chain, latched, waiting)
+            InFlight(index, entry, before, self.state, applied, latched, waiting)
         )
         return effects
 
@@ -162,7 +195,7 @@ class Reign:
         self._batch += 1
         if latched.slots:
             return [*effects, Execute(self._batch_of(latched))]
-        return effects + self.executed(ev.Executed(self._batch, 0, [], _NO_CHANGES, []))
+        return effects + self.executed(ev.Executed(self._batch, 0, [], _NO_CHANGES, []), now)
 
     def _latch(self, tick: int, now: ev.Now) -> Latched:
         latched = Latched(tick, now.wall_ns)
@@ -218,7 +251,7 @@ class Reign:
         unbound, self._unbound = self._unbound, []
         return unbound
 
-    def executed(self, event: ev.Executed) -> list[Effect]:
+    def executed(self, event: ev.Executed, now: ev.Now) -> list[Effect]:
         """Write the Entry of the batch on the bench; what was not done waits for the next Tick."""
         latched = self._executing
         if latched is None or event.batch != self._batch:
@@ -238,7 +271,7 @@ class Reign:
             encoded=event.encoded,
             bags=bags,
         )
-        return self._propose(latched.tick, books, latched.wall_ns, latched)
+        return self._propose(latched.tick, books, now, latched)
 
     def _postpone(self, latched: Latched, done: int) -> None:
         for expiry in latched.expiries:
@@ -249,12 +282,13 @@ class Reign:
 
     # --- Commit ------------------------------------------------------------------------------
 
-    def take_committed(self, commit: int) -> list[InFlight]:
-        """Take off the Entries that are committed, oldest first."""
-        done: list[InFlight] = []
-        while self._in_flight and self._in_flight[0].index <= commit:
-            done.append(self._in_flight.popleft())
-        return done
+    def take_next(self) -> InFlight:
+        """Take off the oldest Entry in flight: it is committed."""
+        return self._in_flight.popleft()
+
+    def reads(self) -> list[object]:
+        """Return the reads that wait for a majority of this reign."""
+        return self._leadership.reads.drop_all()
 
     def unfinished(self) -> list[ev.Offered]:
         """Return the offers that were latched and are not committed: their producers must not wait
@@ -262,9 +296,25 @@ class Reign:
         latches = [entry.latched for entry in self._in_flight] + [self._executing]
         return [offer for latched in latches if latched is not None for offer in latched.offers]
 
-    def forget_keys(self, removed: Iterable[str]) -> None:
-        """Let the key index drop what a committed Entry removed, unless it was written since."""
-        index = self.state.world.index
-        for key in removed:
-            if self.state.world.get(key) is None:
+    def undo(self, committed: State) -> None:
+        """Take back what this reign did to shelf and key index, which all versions share: keys it
+        touched in vain are armed again as the committed cells say, or forgotten (R3)."""
+        touched: set[str] = set()
+        for flight in self._in_flight:
+            touched |= flight.applied.changed | flight.applied.removed.keys()
+            if isinstance(flight.entry.books, TickBooks):
+                touched |= {expiry.key for expiry in flight.entry.books.expiries}
+        if self._executing is not None:
+            touched |= {expiry.key for expiry in self._executing.expiries}
+        index = committed.world.index
+        for key in touched:
+            cell = committed.world.get(key)
+            if cell is None:
                 index.discard(key)
+            elif cell.expires:
+                self._shelf.arm(key, min(cell.expires, self._due_anyway(cell, committed)))
+
+    @staticmethod
+    def _due_anyway(cell: Cell, committed: State) -> int:
+        """Return when a cell of unknown age is due: at once (R6); else not before its expiry."""
+        return committed.void_before if cell.tick < committed.void_before else cell.expires

@@ -12,7 +12,18 @@ import attrs
 import xxhash
 
 from rmf.core.clock import ticks_of_ms
-from rmf.core.entry import Accession, Entry, Expiry, Frame, Genesis, LineId, TickBooks
+from rmf.core.entry import (
+    CLUSTER_VERSION,
+    Accession,
+    Entry,
+    Expiry,
+    Frame,
+    LineId,
+    Member,
+    Members,
+    TickBooks,
+    Version,
+)
 from rmf.core.packet import Row
 from rmf.core.producers import OutcomeRun, ProducerRow, Table
 from rmf.core.shelf import Shelf
@@ -23,6 +34,7 @@ __all__ = [
     "Applied",
     "State",
     "apply",
+    "check_version",
     "expiries_of",
     "genesis_state",
     "head_of",
@@ -39,11 +51,11 @@ _BEYOND_SLOTS = 1 << 63
 class State:
     """Everything that is replicated, after the Entry `index` of `term`. `latched`, `applied` and
     `bagged` count packets since genesis: latched = applied + bagged (R34). Cells stamped before the
-    tick `void_before` have no known age (R6)."""
+    tick `void_before` have no known age (R6). `version` is the cluster's (R30)."""
 
     cluster: bytes
     period_ns: int
-    members: tuple[tuple[str, bytes], ...]
+    members: tuple[Member, ...]
     term: int
     index: int
     tick: int
@@ -54,6 +66,7 @@ class State:
     latched: int
     applied: int
     bagged: int
+    version: int = CLUSTER_VERSION
 
     def digest(self) -> bytes:
         """Return the fingerprint of World and producers' table: 16 bytes (R26)."""
@@ -80,7 +93,9 @@ def genesis_state(cluster: bytes) -> State:
 
 
 def apply(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> tuple[State, Applied]:
-    """Return the state after an Entry and what changed. The caller compares the digests."""
+    """Return the state after an Entry and what changed. The caller compares the digests.
+
+    Raises ValueError for a cluster version that this release does not know (R30)."""
     assert index == state.index + 1
     books = entry.books
     if isinstance(books, TickBooks):
@@ -91,17 +106,26 @@ def apply(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> tu
         if books.age_unknown:
             state = attrs.evolve(state, void_before=entry.tick)
             shelf.void(state.world, entry.tick)
-    else:
-        assert isinstance(books, Genesis)
-        state = attrs.evolve(
-            state,
-            term=term,
-            index=index,
-            tick=entry.tick,
-            period_ns=books.period_ns,
-            members=tuple(books.members),
-        )
+        return state, NOTHING
+    state = attrs.evolve(state, term=term, index=index, tick=entry.tick)
+    if isinstance(books, Members):
+        return attrs.evolve(state, members=tuple(books.members)), NOTHING
+    if isinstance(books, Version):
+        check_version(books.version, books.release)
+        return attrs.evolve(state, version=books.version), NOTHING
+    check_version(books.version, "")
+    members = tuple(books.members)
+    state = attrs.evolve(state, period_ns=books.period_ns, members=members, version=books.version)
     return state, NOTHING
+
+
+def check_version(version: int, release: str) -> None:
+    """Raise ValueError if this release does not know a cluster version: never a skip (R30)."""
+    if version > CLUSTER_VERSION:
+        raise ValueError(
+            f"the cluster's version is {version}, this release of RMF knows versions up to"
+            f" {CLUSTER_VERSION}; install RMF {release or 'of a later release'} or newer here"
+        )
 
 
 def _apply_tick(
@@ -131,6 +155,7 @@ def _apply_tick(
         state.latched + packets,
         state.applied + packets - bagged,
         state.bagged + bagged,
+        state.version,
     )
     return after, Applied(frozenset(changed), removed, runs)
 
@@ -258,6 +283,7 @@ def head_of(state: State) -> dict[str, Any]:
         "latched": state.latched,
         "applied": state.applied,
         "bagged": state.bagged,
+        "version": state.version,
         "digest": state.digest(),
         "producers": [
             [name, *row[:5], [list(run) for run in row.runs]]
@@ -279,7 +305,7 @@ def state_of(head: dict[str, Any], cells: dict[str, Cell]) -> State:
     return State(
         cluster=head["cluster"],
         period_ns=head["period_ns"],
-        members=tuple((name, incarnation) for name, incarnation in head["members"]),
+        members=tuple(Member(*member) for member in head["members"]),
         term=head["term"],
         index=head["index"],
         tick=head["tick"],
@@ -290,4 +316,5 @@ def state_of(head: dict[str, Any], cells: dict[str, Cell]) -> State:
         latched=head["latched"],
         applied=head["applied"],
         bagged=head["bagged"],
+        version=head.get("version", 1),  # release 0.1 wrote none
     )

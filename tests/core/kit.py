@@ -29,7 +29,6 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.bag import Letter
-from rmf.core.clock import TickClock
 from rmf.core.effects import (
     Answer,
     Batch,
@@ -37,6 +36,7 @@ from rmf.core.effects import (
     Close,
     Effect,
     Execute,
+    LinkPeers,
     Note,
     Persist,
     Publish,
@@ -45,16 +45,15 @@ from rmf.core.effects import (
     WriteCheckpoint,
 )
 from rmf.core.entry import Entry, LineId, TickBooks
-from rmf.core.raft.solo import Solo
 from rmf.line import Inline, Line
 from tests.core.surroundings import (
     BOOT_NS,
-    CLUSTER,
     PERIOD_NS,
     WALL_NS,
     Disk,
     Producer,
-    replay,
+    come_back,
+    raft_of,
     shop,
 )
 
@@ -86,20 +85,14 @@ class Playbook:
 
     def __attrs_post_init__(self) -> None:
         self._runner = Inline(self.line)
-        found = replay(self.disk)
-        bridge = None
-        if self.bridged:
-            bridge = TickClock(found.state.period_ns, found.state.tick, found.boot_ns)
+        found = come_back(self.disk)
         line = LineId(self.line.name, self.line.version, self.line.digest)
-        index = found.state.index
-        raft = Solo("n1", CLUSTER, term=found.term, last_index=index, chain=found.chain)
         self.core = Arbiter(
             Identity("n1", b"incarnation-of-1", line, self.period_ns, "here:1", "rmf/test"),
             found.state,
             found.shelf,
-            raft,
+            raft_of(found, bridged=self.bridged),
             listens=lambda key: self.line.expired_handler_of(key) is not None,
-            bridge=bridge,
             depth_packets_max=self.depth,
         )
         self._durable_ticks |= {entry.tick for _, entry in self.disk.entries}
@@ -242,7 +235,7 @@ class Playbook:
                 self.letters += letters
                 if not self.letters_held:
                     self._pending.append(ev.LettersStored(len(letters), index, {}))
-            case Answer() | Note() | WriteCheckpoint() | Stopped():
+            case Answer() | Note() | WriteCheckpoint() | LinkPeers() | Stopped():
                 pass
 
     def _answer(self, producer: Producer, messages: list[m.Message]) -> None:

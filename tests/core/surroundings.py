@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import attrs
 import cbor2
 
 from rmf import limits
@@ -14,10 +15,14 @@ from rmf.core import codec
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.effects import Persist, RecordDraft
-from rmf.core.entry import Entry, decode_entry
+from rmf.core.clock import Pace, TickClock
+from rmf.core.comeback import Comeback
+from rmf.core.entry import Entry, Member, decode_entry
 from rmf.core.intake import open_send
 from rmf.core.packet import Row
-from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD
+from rmf.core.raft.node import Raft
+from rmf.core.raft.values import Place
+from rmf.core.record import ENTRY, GENESIS_CHAIN, Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from rmf.line import REMOVE, Fresh, Keep, Line
@@ -26,6 +31,8 @@ CLUSTER = b"cluster-of-tests"
 PERIOD_NS = limits.TICK_PERIOD_NS
 BOOT_NS = 1_000 * limits.SECOND
 WALL_NS = 1_764_000_000 * limits.SECOND
+BOOT_ID = b"boot-id-of-tests"
+MEMBERS = (Member("n1", b"incarnation-of-1", "", "here:1"),)
 
 
 def shop() -> Line:
@@ -126,28 +133,50 @@ class Disk:
             self.entries.append((record, decode_entry(record.body)))
 
 
-class Recovered(NamedTuple):
+class Replayed(NamedTuple):
     """What `replay` found."""
 
     state: State
     shelf: Shelf
-    term: int
-    chain: bytes
-    boot_ns: int
 
 
-def replay(disk: Disk) -> Recovered:
+def replay(disk: Disk) -> Replayed:
     """Apply every durable Entry from genesis on, comparing each digest (R26)."""
-    state, shelf, term, chain, boot_ns = genesis_state(CLUSTER), Shelf(), 0, GENESIS_CHAIN, 0
-    for record, written_ns in disk.durable:
-        if record.kind == HARD:
-            term = max(term, cbor2.loads(record.body)[0])
-            continue
-        entry = decode_entry(record.body)
-        state, _ = apply(state, entry, record.term, record.index, shelf)
-        assert state.digest() == entry.digest, f"Entry {record.index} states another digest"
-        chain, boot_ns = record.chain, written_ns
-    return Recovered(state, shelf, term, chain, boot_ns)
+    state, shelf = genesis_state(CLUSTER), Shelf()
+    for draft, entry in disk.entries:
+        state, _ = apply(state, entry, draft.term, draft.index, shelf)
+        assert state.digest() == entry.digest, f"Entry {draft.index} states another digest"
+    return Replayed(state, shelf)
+
+
+def come_back(disk: Disk) -> Comeback:
+    """Read every durable record, as a node does when it starts."""
+    begin = Place(0, 0, GENESIS_CHAIN)
+    comeback = Comeback("n1", genesis_state(CLUSTER), Shelf(), begin, 0, cursor=2**62)
+    for serial, (draft, boot_ns) in enumerate(disk.durable, start=1):
+        kind, index, term, chain, body, commit = attrs.astuple(draft)
+        record = Record(
+            CLUSTER, kind, serial, index, term, chain, serial - 1, BOOT_ID, boot_ns, body, commit
+        )
+        comeback.take(record)
+    return comeback
+
+
+def raft_of(comeback: Comeback, *, bridged: bool) -> Raft:
+    """The consensus of the node n1, from where it stands."""
+    clock, last = None, comeback.last_tick
+    if bridged and last is not None:
+        clock = TickClock(last.period_ns, last.tick, last.boot_ns)
+    state = comeback.state
+    return Raft(
+        "n1",
+        CLUSTER,
+        comeback.standing(),
+        state.members or MEMBERS,
+        pace=Pace(clock),
+        period_ns=state.period_ns if state.index else PERIOD_NS,
+        dice=lambda: 0.5,
+    )
 
 
 class Told(NamedTuple):

@@ -26,6 +26,7 @@ def test_a_welcome_names_the_node_the_cluster_and_all_limits() -> None:
         "tick": 3,
         "period_ns": PERIOD_NS,
         "leader": "here:1",
+        "nodes": ["here:1"],
         "limits": codec.announced_limits(),
         "epoch": 1,
         "last_seq": 0,
@@ -118,6 +119,7 @@ def test_the_status_counts_and_the_sum_is_right() -> None:
         {
             "node": "n1",
             "address": "here:1",
+            "peer_address": None,
             "role": "leader",
             "match": facts["commit"],
             "voter": True,

@@ -80,11 +80,11 @@ def test_one_fsync_lets_out_all_it_covers_in_order() -> None:
 
 def test_the_vote_is_durable_before_anything_is_proposed() -> None:
     play = Playbook(disk=held())
-    assert kinds(play.effects) == ["Persist"]
+    assert kinds(play.effects) == ["LinkPeers", "Persist"]
     assert play.facts["role"] == "candidate"
     play.sync(1)
     assert play.facts["role"] == "leader"
-    assert kinds(play.effects) == ["Persist"] * 3
+    assert kinds(play.effects) == ["LinkPeers", "Persist", "Persist", "Persist"]
     assert play.published == []
     play.sync()
     assert play.published[-1].live

@@ -13,11 +13,8 @@ from rmf.core.effects import (
     Stopped,
 )
 from rmf.core.entry import LineId
-from rmf.core.raft.solo import Solo
-from rmf.core.record import GENESIS_CHAIN
-from rmf.core.shelf import Shelf
 from tests.core.kit import Playbook
-from tests.core.surroundings import BOOT_NS, CLUSTER, WALL_NS, Disk, Producer, replay, row_of
+from tests.core.surroundings import BOOT_NS, WALL_NS, Disk, Producer, come_back, raft_of, row_of
 
 
 def held() -> Disk:
@@ -49,6 +46,7 @@ def test_an_offer_without_a_reign_is_refused_and_the_expected_seq_named() -> Non
     play = Playbook()
     probe = play.join("p")
     probe.send(1, 2)
+    probe.send(3)  # its record says that the two before it are committed
     disk = Disk(play.disk.durable)
     disk.hold()
     waiting = Playbook(disk=disk)
@@ -186,20 +184,18 @@ def test_what_is_acked_survives_a_strike() -> None:
 
 
 def test_a_node_that_starts_on_strike_shows_what_it_has() -> None:
-    state = replay(Playbook().disk).state
-    raft = Solo("n1", CLUSTER, term=1, last_index=state.index, chain=GENESIS_CHAIN)
+    found = come_back(Playbook().disk)
     line = LineId("shop", 7, b"")
     identity = Identity("n1", b"i", line, 100_000, "here:1", "rmf/test")
     core = Arbiter(
         identity,
-        state,
-        Shelf(),
-        raft,
+        found.state,
+        found.shelf,
+        raft_of(found, bridged=False),
         listens=lambda _: False,
-        bridge=None,
         depth_packets_max=9,
     )
-    core.strike = ("state", "a digest differs")
+    core.strike_for("state", "a digest differs")
     effects = core.start(ev.Now(BOOT_NS, WALL_NS))
     assert kinds(effects) == ["Publish"]
     assert isinstance(effects[0], Publish)

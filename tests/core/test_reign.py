@@ -9,7 +9,7 @@ from rmf.core.effects import Execute, ExpiredCell, Persist
 from rmf.core.entry import Accession, Genesis
 from rmf.core.events import Beat, Executed
 from tests.core.kit import Playbook
-from tests.core.surroundings import BOOT_NS, CLUSTER, PERIOD_NS, replay, row_of
+from tests.core.surroundings import BOOT_NS, CLUSTER, MEMBERS, PERIOD_NS, replay, row_of
 
 # --- The first Entries ------------------------------------------------------------------------
 
@@ -18,7 +18,7 @@ def test_a_new_cluster_begins_with_genesis_and_accession() -> None:
     """R29: one member, itself."""
     play = Playbook()
     genesis, accession = (entry.books for _, entry in play.disk.entries)
-    assert genesis == Genesis(CLUSTER, PERIOD_NS, [("n1", b"incarnation-of-1")])
+    assert genesis == Genesis(CLUSTER, PERIOD_NS, list(MEMBERS))
     assert accession == Accession("n1", play.core.identity.line, age_unknown=False)
     assert [entry.tick for _, entry in play.disk.entries] == [1, 2]
 
@@ -85,11 +85,11 @@ def test_several_entries_may_be_in_flight_but_not_more_than_so_many() -> None:
     for seq in range(1, limits.ENTRIES_IN_FLIGHT + 4):
         probe.send(seq)
     assert len(play.disk.waiting) == limits.ENTRIES_IN_FLIGHT
-    assert play.core.queue.packets == 3
+    assert play.core.petitions.queue.packets == 3
     assert play.core.next_due_ns() is None
     play.sync(1)
     assert len(play.disk.waiting) == limits.ENTRIES_IN_FLIGHT
-    assert play.core.queue.packets == 0
+    assert play.core.petitions.queue.packets == 0
 
 
 def test_nothing_waiting_means_no_tick() -> None:

@@ -1,0 +1,112 @@
+"""What an operator may ask of a node: members, hand-over, Checkpoint, strike (R17, R28).
+
+Decides whether an act is possible now and what it makes of the members; the Entry that says so is
+written by the reign, and the operator hears of it once it is committed. Also the two acts a leader
+does by itself: a learner that has caught up becomes a voter, and the cluster's version follows the
+release of its members (R30).
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core.entry import CLUSTER_VERSION, Member, Members, Version
+from rmf.core.raft.node import Raft
+
+__all__ = ["Denied", "added", "chores", "removed", "successor"]
+
+
+class Denied(NamedTuple):
+    """Why an act is not done: a code of the error table and a sentence."""
+
+    code: str
+    text: str
+
+
+def _denied_change(raft: Raft) -> Denied | None:
+    if not raft.may_change_members:
+        return Denied("change_pending", "another change of members is under way; ask again")
+    return None
+
+
+def added(
+    raft: Raft, args: Mapping[str, Any], met: Mapping[str, ev.PeerMet]
+) -> Members | Denied | None:
+    """Return the members with a node that learns (R28); None: it is one already. A wiped node comes
+    back in the same way, under its old name: only then may it learn, and later vote, again."""
+    name, peer, client = (args.get(key) for key in ("node", "peer_address", "client_address"))
+    if type(name) is not str or type(peer) is not str:
+        return Denied("wrong_shape", "admin.add needs `node` and `peer_address`, both text")
+    who = met.get(name)
+    if who is None:
+        return Denied(
+            "not_ready",
+            f"node {name!r} has not called on this one yet: start it with --peers that name this"
+            f" cluster, then ask again",
+        )
+    address = client if type(client) is str and client else who.client_address
+    known = raft.membership.member(name)
+    if known is not None and known.incarnation == who.incarnation:
+        return None
+    if (denied := _denied_change(raft)) is not None:
+        return denied
+    if known is None and len(raft.members) >= limits.MEMBERS_MAX:
+        return Denied("not_possible", f"a cluster has at most {limits.MEMBERS_MAX} members")
+    learner = Member(name, who.incarnation, peer, address, voter=False)
+    others = [member for member in raft.members if member.name != name]
+    if not any(member.voter for member in others):
+        return Denied("not_possible", f"{name!r} is the only voter: nobody could admit it again")
+    why = f"{name} {'comes back' if known is not None else 'joins'} as a learner"
+    return Members([*others, learner], why)
+
+
+def removed(raft: Raft, args: Mapping[str, Any]) -> Members | Denied:
+    """Return the members without a node."""
+    name = args.get("node")
+    member = raft.membership.member(name) if type(name) is str else None
+    if member is None:
+        return Denied("no_such_member", f"there is no member {name!r}")
+    if (denied := _denied_change(raft)) is not None:
+        return denied
+    others = [other for other in raft.members if other.name != name]
+    if not any(other.voter for other in others):
+        return Denied("not_possible", f"{name!r} is the last voter: a cluster needs one")
+    return Members(others, f"{name} leaves")
+
+
+def successor(raft: Raft, args: Mapping[str, Any]) -> str | Denied:
+    """Return who shall lead next."""
+    leads = raft.leadership
+    assert leads is not None
+    name = args.get("node") or leads.successor()
+    if type(name) is not str:
+        return Denied("not_possible", "there is no other voter to hand over to")
+    if name == raft.name:
+        return Denied("not_possible", f"{name!r} leads already")
+    if not raft.membership.is_voter(name):
+        return Denied("no_such_member", f"there is no voter {name!r}")
+    return name
+
+
+def chores(
+    raft: Raft, version: int, met: Mapping[str, ev.PeerMet], release: str
+) -> Members | Version | None:
+    """Return what a leader should write by itself now, or None."""
+    leads = raft.leadership
+    if leads is None or not raft.may_change_members:
+        return None
+    if version < CLUSTER_VERSION:
+        others = raft.membership.others(raft.name)
+        known = [met[name].version for name in others if name in met]
+        if len(known) == len(others) and all(x >= CLUSTER_VERSION for x in known):
+            return Version(CLUSTER_VERSION, release)
+        return None
+    for member in raft.members:
+        peer = leads.peers.get(member.name)
+        if member.voter or peer is None or not peer.whole or peer.state != "replicate":
+            continue
+        if peer.match >= raft.log.commit:
+            voting = [x._replace(voter=x.voter or x is member) for x in raft.members]
+            return Members(voting, f"{member.name} has caught up and votes")
+    return None

@@ -1,0 +1,102 @@
+"""GETs that must miss nothing: which of them may be answered when (R28; dissertation §6.4).
+
+A linearizable read is answered from a state that holds everything acked before it came. The leader
+knows such an index once a majority has confirmed it; another node asks the leader for it. Decides
+what waits for what; what an answer looks like, `answers` knows.
+"""
+
+from typing import NamedTuple
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.effects import Answer, Effect, Tell
+from rmf.core.raft.messages import ReadAsk, ReadReply
+from rmf.core.raft.node import Raft
+
+__all__ = ["CurrentReads"]
+
+
+class _Foreign(NamedTuple):
+    """A read that a peer asks for."""
+
+    peer: str
+    request: int
+
+
+class CurrentReads:
+    """The reads of one node, its own clients' and its peers'."""
+
+    def __init__(self) -> None:
+        self._asked: dict[int, tuple[ev.Asked, int]] = {}  # of the leader; until when (boot ns)
+        self._requests = 0
+        self._known: list[tuple[int, ev.Asked]] = []  # may be answered at this index
+
+    def next_due_ns(self) -> int | None:
+        """Return when the oldest question to a leader is given up."""
+        return next((until_ns for _, until_ns in self._asked.values()), None)
+
+    def ask(self, event: ev.Asked, raft: Raft, now_ns: int) -> list[Effect]:
+        """Take in a client's read."""
+        if raft.leadership is not None:
+            if raft.leadership.reads.add(event):
+                return []
+            return [_no(event, "busy", "too many reads wait; ask again")]
+        leader = raft.leader
+        if leader is None or len(self._asked) >= limits.READS_WAITING_MAX:
+            return [_no(event, "no_reign", "no leader is known here that could confirm it")]
+        self._requests += 1
+        self._asked[self._requests] = (event, now_ns + limits.ELECTION_NS_MAX)
+        return [Tell(leader, ReadAsk(raft.term, self._requests))]
+
+    def asked_by_peer(self, peer: str, ask: ReadAsk, raft: Raft) -> list[Effect]:
+        """Take in a read of a peer's client."""
+        leads = raft.leadership
+        if leads is not None and leads.reads.add(_Foreign(peer, ask.request)):
+            return []
+        return [Tell(peer, ReadReply(raft.term, ask.request, -1))]
+
+    def told(self, reply: ReadReply) -> list[Effect]:
+        """Take the leader's answer."""
+        event, _ = self._asked.pop(reply.request, (None, 0))
+        if event is None:
+            return []
+        if reply.index < 0:
+            return [_no(event, "not_leader", "the leader changed meanwhile; ask again")]
+        self._known.append((reply.index, event))
+        return []
+
+    def settle(
+        self, raft: Raft, applied_index: int, now_ns: int
+    ) -> tuple[list[Effect], list[ev.Asked]]:
+        """Do what can be done by now; return it, and the reads that may be answered."""
+        effects: list[Effect] = []
+        leads = raft.leadership
+        if leads is not None:
+            effects += leads.begin_reads(now_ns)
+            for token, index in leads.confirmed_reads():
+                if isinstance(token, _Foreign):
+                    reply = ReadReply(raft.term, token.request, index)
+                    effects.append(Tell(token.peer, reply))
+                else:
+                    assert isinstance(token, ev.Asked)
+                    self._known.append((index, token))
+        while self._asked and (first := next(iter(self._asked))):
+            event, until_ns = self._asked[first]
+            if now_ns < until_ns:
+                break
+            del self._asked[first]
+            effects.append(_no(event, "no_reign", "the leader did not answer; ask again"))
+        ready = [event for index, event in self._known if index <= applied_index]
+        if ready:
+            self._known = [pair for pair in self._known if pair[0] > applied_index]
+        return effects, ready
+
+    def drop(self, tokens: list[object]) -> list[Effect]:
+        """Answer the reads of a leadership that is over."""
+        text = "this node does not lead any more; ask again"
+        return [_no(x, "not_leader", text) for x in tokens if isinstance(x, ev.Asked)]
+
+
+def _no(event: ev.Asked, code: str, text: str) -> Answer:
+    return Answer(event.connection, [m.End(event.request, code, text)])

@@ -1,0 +1,106 @@
+"""What producers ask for, and what they are told: the queue before the latch, and the answers (R4).
+
+Decides what is refused before it is latched, who may speak for a producer, and which answers leave
+with a committed Entry. It knows the queue and the connections, and nothing of terms or peers: why a
+node takes nothing in, it is told (`Refusal`).
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.effects import Answer, Close, Effect
+from rmf.core.latch import IngestQueue, Waiting
+from rmf.core.producers import Table
+
+__all__ = ["Petitions", "Refusal"]
+
+
+class Refusal(NamedTuple):
+    """Why nothing is taken in: a code of the error table, where to go instead, a sentence."""
+
+    code: str
+    leader: str | None
+    text: str
+
+
+class Petitions:
+    """The ingest queue and the producers' connections. `duplicates` counts packets that were
+    answered from the table."""
+
+    def __init__(self, depth_packets_max: int) -> None:
+        self.queue = IngestQueue(depth_packets_max)
+        self.duplicates = 0
+        self._joining: set[int] = set()
+        self._connections: dict[str, int] = {}
+
+    # --- Taking in ------------------------------------------------------------------------------
+
+    def offered(self, event: ev.Offered, why: Refusal | None, table: Table) -> list[Effect]:
+        """Queue packets, or refuse them."""
+        if why is not None:
+            return [self.refuse(event, why, table)]
+        self.queue.push(event)
+        return []
+
+    @staticmethod
+    def refuse(event: ev.Offered, why: Refusal, table: Table) -> Answer:
+        """Say that these packets were not taken in, and which seq is expected."""
+        row = table.get(event.producer)
+        expected = row.last_seq + 1 if row is not None else 1
+        refusal = m.Refuse(event.rows[0][1], why.code, expected, why.leader, why.text)
+        return Answer(event.connection, [refusal])
+
+    def joined(self, event: ev.Joined, why: Refusal | None) -> list[Effect]:
+        """Queue a producer's HELLO, or refuse it: then the connection is of no use."""
+        if why is None:
+            self._joining.add(event.connection)
+            self.queue.joined.append(event)
+            return []
+        refusal = m.Refuse(0, why.code, 0, why.leader, why.text)
+        return [Answer(event.connection, [refusal]), Close(event.connection)]
+
+    def lost(self, connection: int) -> None:
+        """A connection is gone."""
+        self._joining.discard(connection)
+        for producer, mine in list(self._connections.items()):
+            if mine == connection:
+                del self._connections[producer]
+
+    def refuse_all(self, why: Refusal, table: Table) -> list[Effect]:
+        """Refuse all that waits: nobody must wait for an answer that nobody will give (R3)."""
+        items = self.queue.drain()
+        offers = [item for item in items if isinstance(item, ev.Offered)]
+        effects: list[Effect] = [self.refuse(offer, why, table) for offer in offers]
+        joining: deque[ev.Joined] = self.queue.joined
+        while joining:
+            self._joining.discard(joining[0].connection)
+            effects += self.joined(joining.popleft(), why)
+        return effects
+
+    # --- Answers --------------------------------------------------------------------------------
+
+    def tell(self, waiting: Waiting) -> list[Effect]:
+        """Let out answers that depend on nothing uncommitted any more (R3)."""
+        effects: list[Effect] = []
+        for connection, runs in waiting.duplicates:
+            self.duplicates += sum(run.packets for run in runs)
+            effects.append(Answer(connection, [m.Ack(runs)]))
+        for connection, error in waiting.farewells:
+            effects += [Answer(connection, [error]), Close(connection)]
+        return effects
+
+    def welcome(self, joined: ev.Joined, welcome: m.Welcome) -> list[Effect]:
+        """Admit a producer whose epoch is committed; its older connection is superseded (R32)."""
+        effects: list[Effect] = []
+        before = self._connections.pop(joined.producer, None)
+        if before is not None:
+            text = f"a newer connection speaks for producer {joined.producer!r}"
+            effects.append(Answer(before, [m.Error("superseded", text, None)]))
+            effects.append(Close(before))
+        if joined.connection not in self._joining:
+            return effects  # it was lost meanwhile
+        self._joining.discard(joined.connection)
+        self._connections[joined.producer] = joined.connection
+        return [*effects, Answer(joined.connection, [welcome])]

@@ -1,0 +1,63 @@
+"""What is committed and applied: the state that this node answers from (R2, R26).
+
+Decides whether an Entry fits: its digest must be what applying it gives. It holds the state and
+what is derived of it (shelf, key index), and knows nothing of who leads.
+"""
+
+from collections.abc import Iterable
+
+from rmf.core.entry import decode_entry
+from rmf.core.latch import Waiting
+from rmf.core.raft.values import LogEntry
+from rmf.core.reign import InFlight
+from rmf.core.shelf import Shelf
+from rmf.core.state import State, apply
+
+__all__ = ["Settled", "Unfit"]
+
+
+class Unfit(Exception):
+    """A committed Entry cannot be applied here. `repair`: this node's own state must be wrong, and
+    can be fetched anew; else the Entry is of a kind that this release does not know (R30)."""
+
+    def __init__(self, text: str, *, repair: bool) -> None:
+        super().__init__(text)
+        self.repair = repair
+
+
+class Settled:
+    """`entry_bytes` counts what was applied since the last Checkpoint."""
+
+    def __init__(self, state: State, shelf: Shelf) -> None:
+        self.state = state
+        self.shelf = shelf
+        self.entry_bytes = 0
+
+    def apply(self, found: LogEntry) -> InFlight:
+        """Apply the next Entry, as a node that follows; `take` it afterwards. Raises Unfit."""
+        before = self.state
+        try:
+            entry = decode_entry(found.body)
+            state, applied = apply(before, entry, found.term, found.index, self.shelf)
+        except ValueError as exc:
+            raise Unfit(f"Entry {found.index} (term {found.term}): {exc}", repair=False) from exc
+        if state.digest() != entry.digest:
+            raise Unfit(
+                f"Entry {found.index} (term {found.term}, tick {entry.tick}) states the digest"
+                f" {entry.digest.hex()}, applying it here gives {state.digest().hex()}",
+                repair=True,
+            )
+        return InFlight(found.index, entry, before, state, applied, None, Waiting())
+
+    def take(self, done: InFlight) -> None:
+        """Stand behind an Entry that is applied."""
+        assert done.index == self.state.index + 1
+        self.state = done.state
+
+    @staticmethod
+    def forget_keys(removed: Iterable[str], newest: State) -> None:
+        """Let the key index drop what a committed Entry removed, unless it was written since."""
+        index = newest.world.index
+        for key in removed:
+            if newest.world.get(key) is None:
+                index.discard(key)
