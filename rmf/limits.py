@@ -75,6 +75,7 @@ HEARTBEAT_NS = 50 * MS  # how often a leader speaks to each peer at least
 ELECTION_NS_MIN = 200 * MS  # of silence, until a follower stands for election: four heartbeats
 ELECTION_NS_MAX = 400 * MS
 SUCCESSION_STEP_NS = 25 * MS  # a dead leader's followers stand up one after another, so far apart
+ROUND_GRAIN_NS = 5 * MS  # how exactly a leader remembers when it began a round of contact
 COMMIT_NOTICE_NS = 10 * MS  # how late a follower may hear of a commit when nothing else is sent
 PEER_BEAT_S = 0.02  # how late the Arbiter of a cluster may notice that something is due
 MEMBERS_MAX = 9  # in a cluster, learners included; beyond: refused
@@ -124,6 +125,7 @@ CHECKPOINT_SYNC_BYTES = 1 * MIB  # written before the disk has to take it: no fl
 CHECKPOINTS_KEPT = 2  # the newest, and the one before it should that one be damaged
 ARCHIVE_BYTES_MAX = 1024 * MIB  # replayable history kept behind the Checkpoint; then deleted
 FILE_READ_BYTES = 1 * MIB  # one read from a file that is read as a whole; a longer frame by itself
+INSTALL_CHUNK_BYTES = 1 * MIB  # of a Checkpoint on its way to a peer: one write, one fsync there
 DAMAGED_LEDGERS_KEPT = 2  # set aside in a repair, for people; beyond: the oldest is deleted (R24)
 CURSOR_FILE_READ_BYTES = 64 * KIB  # small, for most reads of a cursor are at the live end
 CURSOR_READ_BYTES_MAX = 8 * MIB  # of Entries given out at once; a single one may be longer
@@ -208,6 +210,9 @@ DLQ_POLL_S = 0.25  # how often `rmf-dlq tail` asks for what is new
 DLQ_LIST_LETTERS = 100  # `rmf-dlq list` without --limit; the rest is not shown
 DLQ_TAIL_LETTERS = 10  # older letters that `rmf-dlq tail` begins with
 BENCH_EXIT_S_MAX = 60.0  # for a measured node to stop; beyond: the measurement fails
+BENCH_PATIENCE_S = 30.0  # for a leader, an ack, a node to catch up; beyond: the measurement fails
+BENCH_ASK_S_MAX = 2.0  # for a measured node to say its status; beyond: it says nothing
+BENCH_POLL_S = 0.02  # between two looks at what is waited for
 DEMO_PERIOD_S = 0.25  # between two readings of the demo
 DEMO_TTL_MS = 3000  # a dozen readings: that a demo stopped is seen on the display
 
@@ -258,6 +263,7 @@ assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
 assert ENTRY_BYTES_MAX + 4 * KIB <= PEER_FRAME_BYTES_MAX
 assert PEER_WINDOW_BYTES <= 2 * PEER_FRAME_BYTES_MAX <= PEER_QUEUE_BYTES_MAX
 assert PEER_LETTERS_BYTES + SERVER_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert INSTALL_CHUNK_BYTES + 4 * KIB <= PEER_FRAME_BYTES_MAX
 assert 3 * PEER_ALIVE_S <= PEER_SILENCE_S_MAX
 assert OUTCOME_RUNS_KEPT >= 4 * PRODUCER_FRAMES_IN_FLIGHT
 assert PING_S * 3 <= IDLE_S_MAX
@@ -269,6 +275,7 @@ assert STRANGER_BYTES_KEPT <= FRAME_BEFORE_HELLO_BYTES_MAX
 assert INGEST_DEPTH_PACKETS <= INGEST_DEPTH_PACKETS_MAX
 assert ENTRIES_IN_FLIGHT < VOID_ENTRIES_MAX
 assert 4 * HEARTBEAT_NS <= ELECTION_NS_MIN < ELECTION_NS_MAX
+assert 10 * ROUND_GRAIN_NS <= HEARTBEAT_NS
 assert PEER_WINDOW_BYTES >= 2 * ENTRY_BYTES_MAX
 assert LOG_MEMORY_BYTES >= PEER_WINDOW_BYTES
 assert SUCCESSION_STEP_NS * MEMBERS_MAX <= ELECTION_NS_MAX

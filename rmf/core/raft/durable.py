@@ -54,12 +54,19 @@ class Durable:
     def persist(self, entries: list[LogEntry], now_ns: int) -> list[Effect]:
         """Write Entries, and before them the hard state if it changed."""
         drafts: list[RecordDraft] = []
+        # What a record may say is committed: nothing that stands behind it on the disk, and nothing
+        # that an older Entry of the same index still stands for there. A crash may cut anywhere.
+        stands = self._written.index
+        if entries and entries[0].index <= stands:
+            stands = entries[0].index - 1
+            self._writes.void(entries[0].index)
         if self._dirty:
-            at = self._written
+            at, stated = self._written, min(self._log.commit, stands)
             body = cbor2.dumps(list(HardState(self.term, self.voted_for)))
-            drafts.append(RecordDraft(HARD, at.index, self.term, at.chain, body, self._stated))
+            drafts.append(RecordDraft(HARD, at.index, self.term, at.chain, body, stated))
         for index, term, chain, body, _ in entries:
-            drafts.append(RecordDraft(ENTRY, index, term, chain, body, self._stated))
+            stated = min(self._log.commit, index - 1)
+            drafts.append(RecordDraft(ENTRY, index, term, chain, body, stated))
             self._written = Place(index, term, chain)
         if not drafts:
             return []
@@ -68,11 +75,6 @@ class Durable:
             self._dirty = False
             self._hard_ticket = persist.ticket
         return [persist]
-
-    @property
-    def _stated(self) -> int:
-        """What a record may say is committed: nothing that stands behind it on the disk."""
-        return min(self._log.commit, self._written.index)
 
     def after(self, effect: Effect, effects: list[Effect]) -> None:
         """Let an Effect out once all that was written so far is durable: at once, if it is."""
@@ -91,7 +93,7 @@ class Durable:
 
     def done(self, ticket: int, serial: int) -> list[Effect | OwnVote]:
         """Take note of what the disk has; return what waited for it."""
-        self._done_ticket = ticket
+        self._done_ticket = max(self._done_ticket, ticket)  # raft-cases 38
         writes: list[Done]
         writes, released = self._writes.done(ticket, serial)
         for write in writes:

@@ -29,23 +29,18 @@ class Campaign:
         self.transfer = transfer
         self._voters = frozenset(voters)
         self._granted: set[str] = set()
-        self._refused: set[str] = set()
 
     def ask(self, last: Place) -> VoteAsk:
         """Return what the voters are asked."""
         return VoteAsk(self.term, last.index, last.term, self.pre, self.transfer)
 
-    def hear(self, voter: str, *, granted: bool) -> None:
-        """Count a vote; what somebody said first stands."""
-        if voter in self._voters and voter not in self._granted | self._refused:
-            (self._granted if granted else self._refused).add(voter)
+    def hear(self, voter: str) -> None:
+        """Count a vote that was given. A refusal counts for nothing: it may be the late answer to
+        an older attempt."""
+        if voter in self._voters:
+            self._granted.add(voter)
 
     @property
     def won(self) -> bool:
         """Whether a majority said yes."""
         return has_majority(self._granted, self._voters)
-
-    @property
-    def lost(self) -> bool:
-        """Whether a majority said no: no use in waiting."""
-        return has_majority(self._refused, self._voters)

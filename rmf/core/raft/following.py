@@ -29,17 +29,20 @@ class Following:
 
     def __init__(self, *, whole: bool) -> None:
         self.whole = whole
-        self.round = 0
-        self._target: tuple[int, int] | None = None  # term, index
+        self.round = 0  # of the present leader, who began to count anew in its term
+        self._term = 0
+        self._verified = 0  # up to here this log is the present leader's
+        self._target: int | None = None
 
-    def aim(self, term: int, last_index: int) -> None:
-        """While not whole: note what has to be reached in this term."""
-        if not self.whole and (self._target is None or self._target[0] != term):
-            self._target = (term, last_index)
+    def enter(self, term: int) -> None:
+        """Begin anew with the leader of this term: what an older one said is no measure."""
+        if term != self._term:
+            self._term, self.round, self._verified, self._target = term, 0, 0, None
 
     def maybe_whole(self, durable: int) -> bool:
-        """Become whole once everything is on the disk; return whether this was the moment."""
-        if self.whole or self._target is None or durable < self._target[1]:
+        """Become whole once all that had to be reached is verified, and is on the disk; return
+        whether this was the moment."""
+        if self.whole or self._target is None or min(durable, self._verified) < self._target:
             return False
         self.whole = True
         return True
@@ -48,7 +51,10 @@ class Following:
         self, leader: str, message: pm.Append | pm.Heartbeat | pm.Chunk, term: int, log: Log
     ) -> Taken:
         """Take a message of the leader of `term`."""
+        self.enter(term)
         self.round = max(self.round, message.round)
+        if self._target is None and not isinstance(message, pm.Chunk):
+            self._target = message.last_index
         match message:
             case pm.Append():
                 return self._append(message, term, log)
@@ -76,6 +82,7 @@ class Following:
         # What this message verified, and no more (raft-cases 21).
         log.commit_to(max(log.commit, min(append.commit, matched)))
         index = max(matched, log.commit)
+        self._verified = max(self._verified, index)
         reply = pm.AppendReply(term, True, index, 0, 0, append.round, self.whole)
         return Taken(news=news, replies=(reply,))
 

@@ -10,6 +10,7 @@ from rmf.core.clock import Pace
 from rmf.core.effects import Effect, ReadChunk, ReadEntries, Tell
 from rmf.core.events import ChunkRead, EntriesRead
 from rmf.core.raft import messages as pm
+from rmf.core.raft.contact import Rounds
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
 from rmf.core.raft.progress import Progress
@@ -44,8 +45,7 @@ class Leadership:
         self._pace = pace
         self._timing = timing
         self._first_index = log.last.index + 1  # of this term
-        self._round = 0
-        self._rounds: dict[int, int] = {}  # round -> when it was begun
+        self._rounds = Rounds()
         self._beat_ns = now_ns
         self._transfer_until_ns = 0
         self._handed_over = False
@@ -69,9 +69,9 @@ class Leadership:
 
     # --- Time ---------------------------------------------------------------------------------
 
-    def next_due_ns(self) -> int:
-        """Return when `beat` has something to do."""
-        return self._beat_ns if self.peers else self._beat_ns + limits.SECOND
+    def next_due_ns(self) -> int | None:
+        """Return when `beat` has something to do; None: alone, never."""
+        return self._beat_ns if self.peers else None
 
     def beat(self, now_ns: int) -> list[Effect]:
         """Speak to every peer if it is time to."""
@@ -82,23 +82,19 @@ class Leadership:
         return self.begin_round(now_ns)
 
     def begin_round(self, now_ns: int) -> list[Effect]:
-        """Begin a round of contact: a heartbeat to each peer (raft-cases 22, 65)."""
+        """Begin a round of contact: a heartbeat to each peer (raft-cases 65)."""
         self._beat_ns = now_ns + self._timing.heartbeat_ns
-        self._round += 1
-        self._rounds[self._round] = now_ns
-        if len(self._rounds) > limits.PEER_APPENDS_IN_FLIGHT:
-            del self._rounds[min(self._rounds)]
+        round_ = self._rounds.begin(now_ns)
         effects: list[Effect] = []
         tick = self._pace.tick_at(now_ns)
         for name, peer in self.peers.items():
-            peer.told_commit = min(self._log.commit, peer.match)
             heartbeat = pm.Heartbeat(
                 self._term,
-                peer.told_commit,
+                min(self._log.commit, peer.match),  # raft-cases 22
                 self._log.last.index,
                 tick,
                 self._pace.bridged,
-                self._round,
+                round_,
             )
             effects.append(Tell(name, heartbeat))
             effects += self._ask_again(name, peer, now_ns)
@@ -124,8 +120,8 @@ class Leadership:
 
     def _contact(self, peer: Progress, round_: int) -> None:
         if round_ > peer.round:
-            peer.round = round_
-            peer.contact_ns = max(peer.contact_ns, self._rounds.get(round_, 0))
+            peer.round = min(round_, self._rounds.newest)
+            peer.contact_ns = max(peer.contact_ns, self._rounds.begun_ns(peer.round) or 0)
 
     # --- Commit -------------------------------------------------------------------------------
 
@@ -170,7 +166,8 @@ class Leadership:
                 peer.next = self._log.last.index + 1
                 return self._send(name, peer, now_ns)
             peer.reading(now_ns)
-            return [ReadEntries(name, before, self._log.commit)]
+            through = min(self._log.commit, self._log.durable)
+            return [ReadEntries(name, before, through)]
         entries = self._log.behind(before, limits.APPEND_BYTES_MAX)
         return [self._append(name, peer, self._log.place(before), entries, now_ns)]
 
@@ -184,7 +181,6 @@ class Leadership:
         self, name: str, peer: Progress, before: Place, wire: list[pm.WireEntry], now_ns: int
     ) -> Tell:
         peer.sent(before.index + len(wire), sum(len(entry.body) for entry in wire))
-        peer.told_commit = self._log.commit
         append = pm.Append(
             self._term,
             before.index,
@@ -194,7 +190,7 @@ class Leadership:
             self._log.last.index,
             self._pace.tick_at(now_ns),
             self._pace.bridged,
-            self._round,
+            self._rounds.newest,
             wire,
         )
         return Tell(name, append)
@@ -206,6 +202,8 @@ class Leadership:
             return
         self._contact(peer, reply.round)
         self._judge_whole(peer, whole=reply.whole)
+        if not reply.whole and not reply.accepted and reply.hint < peer.match:
+            peer.lost_ledger(self._log.last.index + 1)  # once more: what it says replaces it all
         if reply.accepted:
             peer.accepted(min(reply.index, self._log.last.index))
             return
@@ -214,13 +212,22 @@ class Leadership:
             hint = self._log.likely_match(hint.index, hint.term)
         peer.rejected(reply.index, hint)
 
-    def on_heartbeat_reply(self, name: str, reply: pm.HeartbeatReply) -> None:
-        """Note that a peer is in touch, and let one more probe go out."""
+    def on_heartbeat_reply(self, name: str, reply: pm.HeartbeatReply, now_ns: int) -> list[Effect]:
+        """Note that a peer is in touch. In probe, one more append may go out; in replicate, it is
+        asked whether all that was sent has come: lost appends are not told (raft-cases 31)."""
         peer = self.peers.get(name)
-        if peer is not None:
-            self._contact(peer, reply.round)
-            self._judge_whole(peer, whole=reply.whole)
-            peer.freed()
+        if peer is None:
+            return []
+        self._contact(peer, reply.round)
+        self._judge_whole(peer, whole=reply.whole)
+        peer.paused = False
+        if not peer.awaits or now_ns - peer.asked_ns < self._timing.heartbeat_ns:
+            return []
+        peer.asked_ns = now_ns
+        if not self._log.holds(peer.next - 1):
+            peer.lost_link()
+            return []
+        return [self._append(name, peer, self._log.place(peer.next - 1), [], now_ns)]
 
     def _judge_whole(self, peer: Progress, *, whole: bool) -> None:
         if not whole and peer.whole:
@@ -259,8 +266,9 @@ class Leadership:
         if peer is None or peer.state != "install":
             return []
         if not event.total:
+            if peer.content is not None:
+                return self._install(event.peer, peer, now_ns)  # that one went; there is a newer
             self.wants_checkpoint = True  # asked for again in a while (see `_ask_again`)
-            peer.content, peer.offset = None, 0
             return []
         peer.content, peer.asked_ns = event.content, now_ns
         chunk = pm.Chunk(
@@ -272,7 +280,7 @@ class Leadership:
             event.total,
             event.offset,
             event.data,
-            self._round,
+            self._rounds.newest,
         )
         return [Tell(event.peer, chunk)]
 
@@ -295,15 +303,16 @@ class Leadership:
     # --- Reads --------------------------------------------------------------------------------
 
     def confirmed_reads(self) -> list[tuple[object, int]]:
-        """Take off the reads that a majority has confirmed, each with its index (raft-cases 65)."""
-        rounds = {name: peer.round for name, peer in self.peers.items()}
-        rounds[self._name] = self._round
+        """Take off the reads that a majority has confirmed, each with its index (raft-cases 65).
+        Who may have forgotten a vote confirms nothing."""
+        rounds = {name: peer.round for name, peer in self.peers.items() if peer.whole}
+        rounds[self._name] = self._rounds.newest
         confirmed = quorum_value(rounds, self._membership.voters)
         return self.reads.take(confirmed if confirmed is not None else -1)
 
     def begin_reads(self, now_ns: int) -> list[Effect]:
         """Begin the round that the reads which came lately wait for."""
-        if not self.has_committed or not self.reads.bind(self._round + 1, self._log.commit):
+        if not self.has_committed or not self.reads.bind(self._rounds.newest + 1, self._log.commit):
             return []
         return self.begin_round(now_ns)
 

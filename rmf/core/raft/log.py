@@ -128,6 +128,8 @@ class Log:
             skip = self.base.index - before.index
             if len(entries) < skip:
                 return Accepted(before.index + len(entries), ())
+            if entries[skip - 1].term != self.base.term:
+                return Diverged(self.base.index)
             before, entries = self.base, entries[skip:]
         elif before.index > self.last.index:
             return Mismatch(*self.likely_match(before.index, before.term))
@@ -141,8 +143,11 @@ class Log:
     def _take(self, before: Place, entries: Sequence[WireEntry]) -> Accepted | Diverged:
         at, matched = before.index, before.index + len(entries)
         while at < min(matched, self.last.index):
-            if self.entry(at + 1).term != entries[at - before.index].term:
+            mine, theirs = self.entry(at + 1), entries[at - before.index]
+            if mine.term != theirs.term:
                 break
+            if mine.crc != theirs.crc:
+                return Diverged(at + 1)
             at += 1
         if at == matched:
             return Accepted(matched, ())
@@ -184,7 +189,8 @@ class Log:
 
     def compact(self, through: int, bytes_max: int) -> None:
         """Let go of the oldest Entries while there are more than `bytes_max` bytes of them, but of
-        none above `through`, which somebody here still needs."""
+        none above `through`, which somebody here still needs, nor of what is not settled."""
+        through = min(through, self.commit, self.durable)
         dropped = 0
         while (
             dropped < len(self._entries)

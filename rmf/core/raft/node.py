@@ -7,130 +7,26 @@ Decides the role, and which part each message concerns. It is the only one that 
     voting, election        standing for election, giving a vote
     following               a leader's messages, taken in
     leadership, progress,   leading a term
-    reads, terms
+    contact, reads, terms
+    outlook                 what may be read of it all
 
-The role is "follower", "candidate", "leader" or "learner". The Arbiter above reads role, term,
-leader, log and members after each call, and decides from them whether it reigns.
+The Arbiter above reads role, term, leader, log and members after each call, and decides from them
+whether it reigns.
 """
 
-from collections.abc import Callable
-
 from rmf.core import events as ev
-from rmf.core.clock import Pace
 from rmf.core.effects import Effect, LinkPeers, Note, Tell
-from rmf.core.entry import Member
 from rmf.core.raft import messages as pm
-from rmf.core.raft.durable import Durable, OwnVote
-from rmf.core.raft.following import Following
+from rmf.core.raft.durable import OwnVote
 from rmf.core.raft.leadership import Leadership
-from rmf.core.raft.log import Log
-from rmf.core.raft.membership import Membership
+from rmf.core.raft.outlook import Outlook
 from rmf.core.raft.terms import answer_to_older
-from rmf.core.raft.values import Standing, Timing
-from rmf.core.raft.voting import Voting
 
 __all__ = ["Raft"]
 
-_TIMING = Timing()
 
-
-class Raft:
-    """One node. `members` are those of the state at `standing.place`. `dice` gives numbers from 0
-    to 1: randomness is an argument (R12). `pace` is shared with the Arbiter."""
-
-    def __init__(
-        self,
-        name: str,
-        cluster: bytes,
-        standing: Standing,
-        members: tuple[Member, ...],
-        *,
-        pace: Pace,
-        period_ns: int,
-        dice: Callable[[], float],
-        timing: Timing = _TIMING,
-    ) -> None:
-        self.name = name
-        self.log = Log(cluster, standing.place, standing.tail)
-        self.durable = Durable(standing, self.log)
-        self.membership = Membership(standing.place.index, members)
-        for entry in standing.tail:
-            self.membership.take(entry.index, entry.body)
-        self.pace = pace
-        self.period_ns = period_ns
-        self.timing = timing
-        self.leadership: Leadership | None = None
-        self.following = Following(whole=standing.whole)
-        self.voting = Voting(name, self.durable, self.log, self.membership, pace, timing, dice)
-        self._retired = False
-        self._linked: tuple[Member, ...] | None = None
-
-    # --- What the Arbiter reads -----------------------------------------------------------------
-
-    @property
-    def term(self) -> int:
-        """The present term."""
-        return self.durable.term
-
-    @property
-    def leader(self) -> str | None:
-        """The leader of this term, as far as it is known."""
-        return self.name if self.leadership is not None else self.voting.leader
-
-    @property
-    def role(self) -> str:
-        """The role, in the words of the status."""
-        if self.leadership is not None:
-            return "leader"
-        if self.members and not self.membership.is_voter(self.name):
-            return "learner"
-        return "candidate" if self.voting.campaign is not None else "follower"
-
-    @property
-    def members(self) -> tuple[Member, ...]:
-        """The members as the log says."""
-        return self.membership.current
-
-    @property
-    def whole(self) -> bool:
-        """Whether this node remembers all it ever promised (R24)."""
-        return self.following.whole
-
-    @property
-    def applicable(self) -> int:
-        """The index up to which Entries may be applied: committed, and on this disk (R2)."""
-        return min(self.log.commit, self.log.durable)
-
-    def in_touch(self, now_ns: int) -> bool:
-        """Whether a leader is known and was heard from within an election time-out (R36)."""
-        if self.leadership is not None:
-            return True
-        return self.voting.in_touch(now_ns, self.timing.election_max_ns)
-
-    def next_due_ns(self) -> int | None:
-        """Return when `beat` has something to do, or None: nothing without an event."""
-        if self._retired:
-            return None
-        if self.leadership is not None:
-            return self.leadership.next_due_ns()
-        return self.voting.due_ns
-
-    @property
-    def may_propose(self) -> bool:
-        """Whether Entries may be proposed: it leads, and is not handing over."""
-        return self.leadership is not None and self.leadership.transfer_to is None
-
-    @property
-    def may_change_members(self) -> bool:
-        """Whether a change of members may be proposed: one at a time, and only after an Entry of
-        the own term is committed (raft-cases 56, 57)."""
-        leads = self.leadership
-        return (
-            leads is not None
-            and leads.transfer_to is None
-            and leads.has_committed
-            and self.membership.index <= self.log.commit
-        )
+class Raft(Outlook):
+    """One node's part. What may be read of it, and what it is made of, `Outlook` says."""
 
     # --- What the Arbiter calls -------------------------------------------------------------------
 
@@ -172,6 +68,11 @@ class Raft:
             effects += self._link()
         return effects + self.leadership.replicate(now_ns)
 
+    def compact(self, applied_index: int, bytes_max: int) -> None:
+        """Let go of what is applied and not kept for slow peers."""
+        self.log.compact(applied_index, bytes_max)
+        self.durable.forget_serials(applied_index)
+
     def persisted(self, event: ev.Persisted, now_ns: int) -> list[Effect]:
         """Take note of what the disk has, and let out what waited for it."""
         effects: list[Effect] = []
@@ -180,9 +81,7 @@ class Raft:
                 self._count(self.name, thing, pre=False, granted=True, now_ns=now_ns)
             elif not self._retired:
                 effects.append(thing)
-        if self.following.maybe_whole(self.log.durable):
-            effects.append(Note("info", "repaired", {"index": self.log.durable}))
-        return effects + self._advance(now_ns)
+        return effects + self._maybe_whole() + self._advance(now_ns)
 
     def beat(self, now_ns: int) -> list[Effect]:
         """Do what time alone asks for: heartbeats, elections, the end of a leadership."""
@@ -240,19 +139,11 @@ class Raft:
 
     def chunk_written(self, event: ev.ChunkWritten) -> list[Effect]:
         """Answer the leader that sent a piece of a Checkpoint."""
+        self.following.enter(self.term)
         reply = event.reply._replace(term=self.term, round=self.following.round)
         return [] if self._retired else [Tell(event.peer, reply)]
 
     # --- Terms --------------------------------------------------------------------------------
-
-    @property
-    def _is_alone(self) -> bool:
-        return self.membership.voters == (self.name,)
-
-    @property
-    def _may_campaign(self) -> bool:
-        votes = self.whole and self.membership.is_voter(self.name)
-        return votes and self.leadership is None and not self._retired
 
     def _judge_term(
         self, peer: str, message: pm.PeerMessage, now_ns: int, effects: list[Effect]
@@ -281,12 +172,6 @@ class Raft:
         return True
 
     # --- Elections ----------------------------------------------------------------------------
-
-    def _holds_lease(self, now_ns: int) -> bool:
-        """Whether a leader was heard so lately that nobody else is needed (raft-cases 9)."""
-        if self.leadership is not None:
-            return self.leadership.has_quorum(now_ns)
-        return self.voting.in_touch(now_ns, self.timing.election_min_ns)
 
     def _on_vote_ask(self, peer: str, ask: pm.VoteAsk, now_ns: int) -> list[Effect]:
         if self._holds_lease(now_ns) and not ask.transfer:
@@ -317,7 +202,6 @@ class Raft:
         self.voting.heard(peer, now_ns)
         if not isinstance(message, pm.Chunk):
             self.pace.hear(message.tick, now_ns, self.period_ns, bridged=message.bridged)
-            self.following.aim(self.term, message.last_index)
         taken = self.following.take(peer, message, self.term, self.log)
         effects = list(taken.effects)
         if taken.news:
@@ -332,7 +216,12 @@ class Raft:
         for reply in taken.replies:
             let_out(Tell(peer, reply), effects)
         self.membership.settle(self.log.commit)
-        return effects
+        return effects + self._maybe_whole()
+
+    def _maybe_whole(self) -> list[Effect]:
+        if not self.following.maybe_whole(self.log.durable):
+            return []
+        return [Note("info", "repaired", {"index": self.log.durable})]
 
     # --- Leading --------------------------------------------------------------------------------
 
@@ -344,7 +233,7 @@ class Raft:
             case pm.AppendReply():
                 leads.on_append_reply(peer, message)
             case pm.HeartbeatReply():
-                leads.on_heartbeat_reply(peer, message)
+                effects += leads.on_heartbeat_reply(peer, message, now_ns)
             case pm.ChunkReply():
                 effects += leads.on_chunk_reply(peer, message, now_ns)
             case _:

@@ -21,8 +21,7 @@ State = Literal["probe", "replicate", "read", "install"]
 
 
 class Progress:
-    """One peer. `contact_ns` is when the newest round that it answered was begun (raft-cases 66);
-    `told_commit` the highest commit sent to it."""
+    """One peer. `contact_ns`: when the newest round that it answered was begun (raft-cases 66)."""
 
     def __init__(self, next_index: int, now_ns: int) -> None:
         self.state: State = "probe"
@@ -32,10 +31,9 @@ class Progress:
         self.paused = False  # in probe: an append is under way
         self.contact_ns = now_ns
         self.round = 0
-        self.told_commit = 0
         self.content: bytes | None = None  # in install: of the Checkpoint being sent
         self.offset = 0
-        self.asked_ns = 0  # in read and install: when the last step was taken
+        self.asked_ns = 0  # when the last step of reading or installing, or the last check, began
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
 
@@ -95,13 +93,10 @@ class Progress:
             self._become("probe")
             self.next = self.match + 1
 
-    def freed(self) -> None:
-        """The peer answered a heartbeat: one more probe may go out; in replicate, a full window may
-        have been lost on the way (raft-cases 31)."""
-        self.paused = False
-        if self.state == "replicate" and self._in_flight and not self.may_send:
-            self._become("probe")
-            self.next = self.match + 1
+    @property
+    def awaits(self) -> bool:
+        """Whether Entries are under way to it, as far as anybody can tell."""
+        return self.state == "replicate" and bool(self._in_flight)
 
     def reading(self, now_ns: int) -> None:
         """Entries are being read from the ledger for it."""

@@ -56,7 +56,7 @@ class Timing(NamedTuple):
     """The beats of consensus, in ns. A follower that hears nothing of a leader for a random time
     between the two election bounds stands for election; the leader speaks to each peer every
     `heartbeat_ns` at least. Raft paper §9.3: broadcast time << election timeout << time between
-    failures; R17: an fsync that takes longer than `election_min_ns` ends a reign."""
+    failures; R17: an fsync that takes longer than `election_max_ns` ends a reign."""
 
     heartbeat_ns: int = limits.HEARTBEAT_NS
     election_min_ns: int = limits.ELECTION_NS_MIN

@@ -92,7 +92,7 @@ class Voting:
             return self._ask_for_votes(now_ns, transfer=transfer)
         voters = self._membership.voters
         self.campaign = Campaign(self._durable.term + 1, voters, pre=True, transfer=False)
-        self.campaign.hear(self._name, granted=True)
+        self.campaign.hear(self._name)
         return self._ask_all(self.campaign)
 
     def _ask_all(self, campaign: Campaign) -> list[Effect]:
@@ -114,9 +114,9 @@ class Voting:
         """Count a vote; return whether the election is won with it. Votes of an older attempt do
         not count (raft-cases 12)."""
         campaign = self.campaign
-        if campaign is None or campaign.pre != pre or (granted and term != campaign.term):
+        if campaign is None or not granted or campaign.pre != pre or campaign.term != term:
             return False
-        campaign.hear(voter, granted=granted)
+        campaign.hear(voter)
         return campaign.won and not pre
 
     def go_on(self, now_ns: int) -> list[Effect]:

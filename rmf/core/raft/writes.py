@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 
 class Done(NamedTuple):
-    """A write that is durable: index and term of its last Entry (None: it held none), and the
-    serial of each Entry's record."""
+    """A write that is durable: index and term of its last Entry (None: it held none that is still
+    the newest of its index on the way to the disk), and the serial of each such Entry's record."""
 
     last: tuple[int, int] | None
     serials: list[tuple[int, int]]
@@ -28,6 +28,7 @@ class _Write(NamedTuple):
     ticket: int
     begun_ns: int
     records: Sequence[RecordDraft]
+    void_from: int | None = None  # Entries from here on were overwritten by a later write
 
 
 class Writes(Generic[T]):
@@ -53,6 +54,13 @@ class Writes(Generic[T]):
         self._underway.append(_Write(self.ticket, now_ns, records))
         return Persist(self.ticket, records)
 
+    def void(self, from_index: int) -> None:
+        """Entries from this index on are about to be overwritten: that an older one of them is
+        durable says nothing any more, not even if the same Entry comes back (raft-cases 37)."""
+        for i, write in enumerate(self._underway):
+            if write.void_from is None or write.void_from > from_index:
+                self._underway[i] = write._replace(void_from=from_index)
+
     def wait(self, thing: T) -> bool:
         """Keep a thing until all that is written by now is durable; False: it is already."""
         if not self._underway:
@@ -74,6 +82,7 @@ class Writes(Generic[T]):
                 (record.index, first + i, record.term)
                 for i, record in enumerate(write.records)
                 if record.kind == ENTRY
+                and (write.void_from is None or record.index < write.void_from)
             ]
             last = (entries[-1][0], entries[-1][2]) if entries else None
             done.append(Done(last, [(index, number) for index, number, _ in entries]))

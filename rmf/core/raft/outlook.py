@@ -1,0 +1,136 @@
+"""What may be read of one node's part in Raft: its role, what it knows, what it may do now.
+
+Decides nothing and changes nothing; `node` does. The role is "follower", "candidate", "leader" or
+"learner".
+"""
+
+from collections.abc import Callable
+
+from rmf.core.clock import Pace
+from rmf.core.entry import Member
+from rmf.core.raft.durable import Durable
+from rmf.core.raft.following import Following
+from rmf.core.raft.leadership import Leadership
+from rmf.core.raft.log import Log
+from rmf.core.raft.membership import Membership
+from rmf.core.raft.values import Standing, Timing
+from rmf.core.raft.voting import Voting
+
+__all__ = ["Outlook"]
+
+_TIMING = Timing()
+
+
+class Outlook:
+    """The parts of one node. `members` are those of the state at `standing.place`. `dice` gives
+    numbers from 0 to 1: randomness is an argument (R12). `pace` is shared with the Arbiter."""
+
+    def __init__(
+        self,
+        name: str,
+        cluster: bytes,
+        standing: Standing,
+        members: tuple[Member, ...],
+        *,
+        pace: Pace,
+        period_ns: int,
+        dice: Callable[[], float],
+        timing: Timing = _TIMING,
+    ) -> None:
+        self.name = name
+        self.log = Log(cluster, standing.place, standing.tail)
+        self.durable = Durable(standing, self.log)
+        self.membership = Membership(standing.place.index, members)
+        for entry in standing.tail:
+            self.membership.take(entry.index, entry.body)
+        self.pace = pace
+        self.period_ns = period_ns
+        self.timing = timing
+        self.leadership: Leadership | None = None
+        self.following = Following(whole=standing.whole)
+        self.voting = Voting(name, self.durable, self.log, self.membership, pace, timing, dice)
+        self._retired = False
+        self._linked: tuple[Member, ...] | None = None
+
+    @property
+    def term(self) -> int:
+        """The present term."""
+        return self.durable.term
+
+    @property
+    def leader(self) -> str | None:
+        """The leader of this term, as far as it is known."""
+        return self.name if self.leadership is not None else self.voting.leader
+
+    @property
+    def role(self) -> str:
+        """The role, in the words of the status."""
+        if self.leadership is not None:
+            return "leader"
+        if self.members and not self.membership.is_voter(self.name):
+            return "learner"
+        return "candidate" if self.voting.campaign is not None else "follower"
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members as the log says."""
+        return self.membership.current
+
+    @property
+    def whole(self) -> bool:
+        """Whether this node remembers all it ever promised (R24)."""
+        return self.following.whole
+
+    @property
+    def applicable(self) -> int:
+        """The index up to which Entries may be applied: committed, and on this disk (R2)."""
+        return min(self.log.commit, self.log.durable)
+
+    def in_touch(self, now_ns: int) -> bool:
+        """Whether a leader is known and was heard from within an election time-out (R36); who leads
+        itself, whether a majority hears it: who was paused cannot know (raft-cases 66)."""
+        if self.leadership is not None:
+            return self.leadership.has_quorum(now_ns)
+        return self.voting.in_touch(now_ns, self.timing.election_max_ns)
+
+    def next_due_ns(self) -> int | None:
+        """Return when `beat` has something to do, or None: nothing without an event."""
+        if self._retired:
+            return None
+        if self.leadership is not None:
+            return self.leadership.next_due_ns()
+        return self.voting.due_ns
+
+    @property
+    def may_propose(self) -> bool:
+        """Whether Entries may be proposed: it leads, and is not handing over."""
+        return self.leadership is not None and self.leadership.transfer_to is None
+
+    @property
+    def may_change_members(self) -> bool:
+        """Whether a change of members may be proposed: one at a time, and only after an Entry of
+        the own term is committed (raft-cases 56, 57)."""
+        leads = self.leadership
+        return (
+            leads is not None
+            and leads.transfer_to is None
+            and leads.has_committed
+            and self.membership.index <= self.log.commit
+        )
+
+    # --- What the node asks itself ----------------------------------------------------------------
+
+    @property
+    def _is_alone(self) -> bool:
+        return self.membership.voters == (self.name,)
+
+    @property
+    def _may_campaign(self) -> bool:
+        votes = self.whole and self.membership.is_voter(self.name)
+        return votes and self.leadership is None and not self._retired
+
+    def _holds_lease(self, now_ns: int) -> bool:
+        """Whether a leader was heard so lately that nobody else is needed (raft-cases 9)."""
+        if self.leadership is not None:
+            return self.leadership.has_quorum(now_ns)
+        return self.voting.in_touch(now_ns, self.timing.election_min_ns)
