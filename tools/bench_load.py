@@ -1,8 +1,9 @@
-"""Throughput, latency, recovery, start and idleness of one node: what is measured, and how.
+"""Throughput, latency, recovery, start and idleness: what is measured, and how.
 
 Producers use the client library's sans-IO connection on blocking sockets, each in a process of its
 own. Packets go to 1,000 keys in turn. Every figure is taken from the acks, which are commits (R2):
-there is no mode without fsync.
+there is no mode without fsync. With several nodes the load goes to the leader, and CPU and memory
+are those of all nodes together.
 """
 
 import math
@@ -23,9 +24,18 @@ from rmf.client.blocking import BlockingConnection
 from rmf.client.connection import Connection
 from rmf.core import messages as m
 from rmf.errors import RmfError, UsageError
+from tools.bench_cluster import BenchCluster
 from tools.bench_node import BenchNode
 
-__all__ = ["idle", "latency", "payload_of", "recovery", "start", "throughput"]
+__all__ = [
+    "idle",
+    "latency",
+    "payload_of",
+    "quantile_ms",
+    "recovery",
+    "start",
+    "throughput",
+]
 
 MAP_PAYLOAD = cbor2.dumps(
     {"celsius": 21.53, "humidity": 40.25, "unit": "degC", "site": "greenhouse-3"}
@@ -159,13 +169,18 @@ def _produce(
     return warm, packets, took_s
 
 
+def _factory(nodes: int) -> BenchNode | BenchCluster:
+    return BenchNode() if nodes == 1 else BenchCluster(nodes)
+
+
 def throughput(
-    *, seconds: float, producers: int, batch: int, window: int, payload: bytes
+    *, seconds: float, producers: int, batch: int, window: int, payload: bytes, nodes: int = 1
 ) -> dict[str, Any]:
     """Return committed and acked packets per second with batching producers."""
-    with BenchNode() as node, multiprocessing.Pool(producers) as pool:
+    with _factory(nodes) as node, multiprocessing.Pool(producers) as pool:
         cpu_s = node.cpu_s()
-        jobs = [(node.address, n, batch, window, payload, seconds) for n in range(producers)]
+        address = node.address
+        jobs = [(address, n, batch, window, payload, seconds) for n in range(producers)]
         done = pool.starmap(_produce, jobs)
         cpu_s = node.cpu_s() - cpu_s
         memory_mib = node.memory_mib()
@@ -185,9 +200,9 @@ def throughput(
     }
 
 
-def latency(*, seconds: float, payload: bytes) -> dict[str, Any]:
+def latency(*, seconds: float, payload: bytes, nodes: int = 1) -> dict[str, Any]:
     """Return the time from send to ack with one packet in flight."""
-    with BenchNode() as node:
+    with _factory(nodes) as node:
         probe = Probe(node.address, payload)
         for _ in range(200):
             probe.one()
@@ -201,13 +216,13 @@ def latency(*, seconds: float, payload: bytes) -> dict[str, Any]:
         "payload_bytes": len(payload),
         "seconds": seconds,
         "packets": len(taken),
-        "p50_ms": _ms(taken, 0.50),
-        "p99_ms": _ms(taken, 0.99),
-        "max_ms": _ms(taken, 1.0),
+        "p50_ms": quantile_ms(taken, 0.50),
+        "p99_ms": quantile_ms(taken, 0.99),
+        "max_ms": quantile_ms(taken, 1.0),
     }
 
 
-def _ms(ordered: list[float], quantile: float) -> float:
+def quantile_ms(ordered: list[float], quantile: float) -> float:
     """Return a quantile of ordered seconds, in ms."""
     return round(ordered[max(0, math.ceil(quantile * len(ordered)) - 1)] * 1000, 3)
 
@@ -257,8 +272,8 @@ def start(*, runs: int) -> dict[str, Any]:
         "ready_s": round(sorted(ready)[len(ready) // 2], 3),
         "ready_s_max": round(max(ready), 3),
         "cat_once_cells": len(KEYS),
-        "cat_once_p50_ms": _ms(sorted(answers), 0.5),
-        "cat_once_max_ms": _ms(sorted(answers), 1.0),
+        "cat_once_p50_ms": quantile_ms(sorted(answers), 0.5),
+        "cat_once_max_ms": quantile_ms(sorted(answers), 1.0),
     }
 
 

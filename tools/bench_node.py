@@ -1,7 +1,8 @@
 """A node of its own for each benchmark: started, measured from outside, stopped.
 
 It knows how to start `python -m rmf serve` on a free port with a data directory that it removes
-afterwards, and how to read the process's CPU time and memory. It knows nothing of what is measured.
+afterwards, to kill and to start it again, and how to read the process's CPU time and memory. It
+knows nothing of what is measured, nor of other nodes (see bench_cluster).
 """
 
 import json
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -24,34 +27,38 @@ _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class BenchNode:
-    """A running node; use it as a context manager. `data` given: it is kept, and may hold a
-    ledger. `ready_s` is the time from exec to the line that says so."""
+    """A running node; use it as a context manager, or `start`, `wait_ready` and `stop`.
 
-    def __init__(self, *, data: Path | None = None, line: str | None = None) -> None:
+    `data` given: it is kept, and may hold a ledger. `options` are further ones of `serve`; `log`
+    takes what it says on stderr. `ready_s` is the time from exec to the line that says so.
+    """
+
+    def __init__(
+        self,
+        *,
+        data: Path | None = None,
+        line: str | None = None,
+        listen: str = "127.0.0.1:0",
+        options: Sequence[str] = (),
+        log: Path | None = None,
+    ) -> None:
         self._temporary = None if data is not None else tempfile.mkdtemp(prefix="rmf-bench-")
         self.data = data if data is not None else Path(self._temporary or "")
-        self._line = line
+        self._options = ["--listen", listen, "--http", "off", *options]
+        self._options += ["--line", line] if line is not None else []
+        self._log = log
+        self._began_s = 0.0
         self.address = ("", 0)
         self.ready_s = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "BenchNode":
-        command = [sys.executable, "-m", "rmf", "serve", "--data", str(self.data)]
-        command += ["--listen", "127.0.0.1:0", "--http", "off"]
-        command += ["--line", self._line] if self._line is not None else []
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("RMF_")}
-        began = time.perf_counter()
-        self._process = subprocess.Popen(  # noqa: S603 our own command, no shell
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        self.ready_s = time.perf_counter() - began
-        if not line:
+        self.start()
+        try:
+            self.wait_ready()
+        except RmfError:
             self.__exit__(None, None, None)
-            raise RmfError("the node did not start; its log above says why")
-        host, _, port = json.loads(line)["listen"].rpartition(":")
-        self.address = (host, int(port))
+            raise
         return self
 
     def __exit__(
@@ -63,6 +70,33 @@ class BenchNode:
         self.stop()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the process; it is ready when `wait_ready` returns."""
+        assert self._process is None
+        command = [sys.executable, "-m", "rmf", "serve", "--data", str(self.data), *self._options]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("RMF_")}
+        self._began_s = time.perf_counter()
+        with ExitStack() as files:
+            self._process = subprocess.Popen(  # noqa: S603 our own command, no shell
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=files.enter_context(self._log.open("ab")) if self._log else None,
+                env=environment,
+            )
+
+    def wait_ready(self) -> None:
+        """Wait until the node says that it listens. Raises RmfError if it ends before that."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        self.ready_s = time.perf_counter() - self._began_s
+        if not line:
+            where = f"see {self._log}" if self._log else "its log above says why"
+            raise RmfError(f"the node did not start; {where}")
+        host, _, port = json.loads(line)["listen"].rpartition(":")
+        self.address = (host, int(port))
 
     def stop(self, *, kill: bool = False) -> None:
         """Stop the node in order, or as a power cut of the process would."""
@@ -76,6 +110,11 @@ class BenchNode:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._process = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and was not stopped since."""
+        return self._process is not None
 
     @property
     def pid(self) -> int:

@@ -1,8 +1,8 @@
-"""`rmf-bench`: the figures of one node, so that no change slows the line unseen (DESIGN §15).
+"""`rmf-bench`: the figures of a factory, so that no change slows the line unseen (DESIGN §15).
 
-Each benchmark starts a node of its own on a free port, with fsync on, and removes its data. With
+Each benchmark starts nodes of its own on free ports, with fsync on, and removes their data. With
 `-o json` one object on stdout: {"bench", "nodes", "fsync", "payload_bytes", "seconds"} and the
-figures. The benchmarks that need more than one node are not there yet.
+figures.
 """
 
 import argparse
@@ -19,11 +19,16 @@ __all__ = ["main"]
 _EXAMPLES = """\
 examples:
   rmf-bench throughput                  packets/s, batching producers, committed and acked
+  rmf-bench throughput --nodes 3        the same of a factory of three
   rmf-bench latency -o json             one packet in flight: p50, p99, max
+  rmf-bench failover --kills 50         last ack of a killed leader to first ack of the next one
   rmf-bench recovery --packets 2000000  how fast a killed node replays its ledger
   rmf-bench start                       an empty node until ready; rmf-cat --once
   rmf-bench idle --seconds 20           CPU and memory of a node with nothing to do
 """
+
+
+_NODES = {"throughput": (1, 3, 5), "latency": (1, 3, 5), "failover": (3, 5)}  # the default first
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,12 +40,12 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rmf-bench",
-        description="Measure a node.",
+        description="Measure a factory.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="bench", required=True)
-    for name in ("throughput", "latency", "recovery", "start", "idle"):
+    for name in ("throughput", "latency", "failover", "recovery", "start", "idle"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
         if name in {"throughput", "latency", "recovery"}:
@@ -48,8 +53,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--payload", choices=("bytes", "map"), default="bytes", help="what a packet holds"
             )
-        command.add_argument("--seconds", type=float, default=5.0)
-        command.add_argument("--nodes", type=int, choices=(1,), default=1)
+        if name == "failover":
+            command.add_argument("--kills", type=_positive, default=50)
+        else:
+            command.add_argument("--seconds", type=float, default=5.0)
+        nodes = _NODES.get(name, (1,))
+        command.add_argument("--nodes", type=int, choices=nodes, default=nodes[0])
         if name == "throughput":
             command.add_argument("--producers", type=_positive, default=1)
             command.add_argument("--window", type=_positive, default=16, help="frames in flight")
@@ -76,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
         "nodes": options.nodes,
         "fsync": True,
         **figures,
-        "payload": getattr(options, "payload", "map"),
+        "payload": "number" if options.bench == "failover" else getattr(options, "payload", "map"),
         "python": platform.python_version(),
     }
     if options.output == "json" or (not options.output and not sys.stdout.isatty()):
@@ -88,6 +97,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
+    from tools import bench_failover
     from tools import bench_load as load
 
     match options.bench:
@@ -98,12 +108,16 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
                 batch=options.batch,
                 window=options.window,
                 payload=load.payload_of(options.payload_bytes, options.payload),
+                nodes=options.nodes,
             )
         case "latency":
             return lambda: load.latency(
                 seconds=options.seconds,
                 payload=load.payload_of(options.payload_bytes, options.payload),
+                nodes=options.nodes,
             )
+        case "failover":
+            return lambda: bench_failover.failover(nodes=options.nodes, kills=options.kills)
         case "recovery":
             return lambda: load.recovery(
                 packets=options.packets,

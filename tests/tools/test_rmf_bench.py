@@ -67,3 +67,14 @@ def test_a_node_that_does_not_start_is_an_error_not_a_figure(tmp_path: Path) -> 
         BenchNode(data=tmp_path, line="no.such:line"),
     ):
         pass
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("bench", ["throughput", "latency"])
+def test_the_same_load_goes_to_the_leader_of_three(
+    bench: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([bench, "--nodes", "3", "--seconds", "0.5", "-o", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["nodes"], found["fsync"]) == (3, True)
+    assert found["packets"] > 0
