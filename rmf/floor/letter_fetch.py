@@ -1,0 +1,130 @@
+"""Letters of the line that this node never saw, fetched from its peers after an install (R39).
+
+A Checkpoint brings the World, not the letters of the Entries behind it. Peers are asked one after
+the other, page by page, until one of them says that this is all there ever was; what is here
+already stays as it is. Until then the DLQ says of itself that it is not complete.
+
+Errors: a peer that cannot be asked is passed over; all of them are asked again after a while, each
+from where it had come to. A store that cannot be written is a DiskFault.
+Shutdown: cancel it; the next start finds the DLQ incomplete and goes on.
+"""
+
+from collections.abc import Callable
+from contextlib import aclosing
+from functools import partial
+
+import attrs
+import trio
+
+from rmf import limits
+from rmf.core.events import DiskFault, LettersStored
+from rmf.core.raft import wire
+from rmf.core.raft.greetings import LETTERS, Letters, LettersAsk, Own, hello_of
+from rmf.errors import ConnectionFailed, DiskFailed, ProtocolFault
+from rmf.floor import log
+from rmf.floor.dialling import FAILURES, Dialled, Peer, dial
+from rmf.floor.doors import Doors
+from rmf.floor.supervisor import Hands
+from rmf.storage.dlq_store import DlqStore
+
+__all__ = ["Through", "run"]
+
+
+@attrs.frozen
+class Through:
+    """The last Entry whose letters may be missing here: its index, and its term and tick."""
+
+    index: int
+    term: int
+    tick: int
+
+
+async def run(
+    doors: Doors,
+    store: DlqStore,
+    limiter: trio.CapacityLimiter,
+    own: Callable[[], Own],
+    peers: Callable[[], list[Peer]],
+    through: Through,
+    hands: Hands,
+) -> None:
+    """Fetch letters until the DLQ is complete; return then, at once if it is. `limiter` admits one
+    thread at a time to the store, `peers` are asked."""
+    hands.free()  # what it holds, its peers still have
+    fetch = _Fetch(store, limiter, own, through)
+    try:
+        if await fetch.is_complete():
+            return
+        while not await fetch.ask_all(peers()):  # noqa: ASYNC110 peers do not tell
+            await trio.sleep(limits.LETTER_FETCH_S)
+        await fetch.complete()
+    except DiskFailed as exc:
+        await doors.events.send(DiskFault(f"the DLQ cannot be written: {exc}"))
+        return
+    stats = await fetch.in_thread(store.stats)
+    await doors.events.send(LettersStored(0, store.cursor, stats._asdict()))
+    log.note("info", "letters_complete", fetched=fetch.stored, letters=stats.letters)
+
+
+class _Fetch:
+    """How far it is, for each peer and its data directory."""
+
+    def __init__(
+        self,
+        store: DlqStore,
+        limiter: trio.CapacityLimiter,
+        own: Callable[[], Own],
+        through: Through,
+    ) -> None:
+        self.stored = 0
+        self.in_thread = partial(trio.to_thread.run_sync, limiter=limiter)
+        self._store = store
+        self._own = own
+        self._through = through
+        self._after: dict[tuple[str, bytes], int] = {}
+
+    async def is_complete(self) -> bool:
+        """Whether nothing is known to be missing."""
+        return (await self.in_thread(self._store.stats)).complete
+
+    async def complete(self) -> None:
+        """Note that nothing is missing any more."""
+        await self.in_thread(self._store.set_complete, True)
+
+    async def ask_all(self, peers: list[Peer]) -> bool:
+        """Ask each of them for what it has; return whether one of them had everything."""
+        for peer in peers:
+            try:
+                if await self._ask(peer):
+                    return True
+            except FAILURES as exc:
+                log.note("info", "letters_not_fetched", peer=peer.name, error=str(exc))
+        return False
+
+    async def _ask(self, peer: Peer) -> bool:
+        dialled = await dial(
+            peer.address, hello_of(self._own(), peer.name, peer.incarnation, LETTERS)
+        )
+        async with aclosing(dialled.stream):
+            place = (peer.name, dialled.welcome.incarnation)
+            while True:
+                page = await self._page(dialled, self._after.get(place, 0))
+                mine = [letter._replace(node=self._own().node) for letter in page.letters]
+                self.stored += await self.in_thread(self._store.put_line, mine, 0)
+                self._after[place] = page.after
+                if not page.more:
+                    return page.whole
+
+    async def _page(self, dialled: Dialled, after: int) -> Letters:
+        upto = self._through
+        ask = LettersAsk(after, upto.index, upto.term, upto.tick)
+        with trio.move_on_after(limits.PEER_SILENCE_S_MAX):
+            try:
+                await dialled.stream.send_all(wire.encode(ask))
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+                raise ConnectionFailed("the connection was lost") from exc
+            page = await dialled.hear()
+            if not isinstance(page, Letters) or (page.more and page.after <= after):
+                raise ProtocolFault("wrong_shape", "LETTERS_ASK is answered by the next LETTERS")
+            return page
+        raise ConnectionFailed(f"no letters within {limits.PEER_SILENCE_S_MAX:g} s")
