@@ -212,6 +212,7 @@ class _Reader:
             bridges = last.boot_id == boot_id
             return TickClock(last.period_ns, last.tick, last.boot_ns) if bridges else None
         head = self._restored.head
-        if head.get("boot_id") == boot_id and not self.comeback.standing().tail:
-            return TickClock(self.comeback.state.period_ns, *head["clock"])
+        clock = head.get("clock")  # null where nobody knew it
+        if clock and head.get("boot_id") == boot_id and not self.comeback.standing().tail:
+            return TickClock(self.comeback.state.period_ns, *clock)
         return None

@@ -6,9 +6,11 @@ never written again by the same writer (R17).
 
     directory                     one owner a directory; genesis; what tools may look at
     files, framing, records       bytes on a disk, frames with a checksum, records in a chain
-    segments, ledger              where records are written
-    scan, cursor                  how they are read: all at start, or behind a living writer
+    segments, ledger, hard_state  where records are written, and the vote once more
+    scan, cursor, entries         how they are read: all at start, behind a living writer, for peers
     checkpoint, archive, restore  a state at one Entry; history behind it; a state again
+    chunks, install               a Checkpoint goes to a peer, or comes from the leader
+    exchange, repair              another ledger takes the place of this one, whole or not at all
     dlq_schema, dlq_store         letters go in
     dlq_reader, dlq_query         letters come out
 """

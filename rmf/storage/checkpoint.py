@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import cbor2
 
 from rmf import limits
@@ -38,12 +39,15 @@ from rmf.storage.segments import Base, foreign
 __all__ = [
     "CellRow",
     "CheckpointWriter",
+    "Verified",
     "base_of",
     "head_of",
     "index_of",
     "load",
     "newest",
     "prune",
+    "rewrite",
+    "verified",
 ]
 
 # A cell in a slice is an array of its key, its value (CBOR bytes), term, tick and slot of its
@@ -57,7 +61,19 @@ _HEADER, _SLICE, _FOOTER = range(3)
 _FRAME_BYTES_MAX = 2**32 - 1  # a head holds whole tables; the file's own size is the bound
 _CELL_FIELDS = 8
 _DIGEST_BYTES = 32
+_CONTENT_BYTES = 16
 _SLICE_BYTES = limits.CHECKPOINT_SLICE_BYTES
+
+
+@attrs.frozen
+class Verified:
+    """What is found of a Checkpoint of which every byte is as it was written: its head, how many
+    cells it has, its size, and its content: 16 bytes that name what it holds."""
+
+    head: dict[str, Any]
+    cells: int
+    file_bytes: int
+    content: bytes
 
 
 class CheckpointWriter:
@@ -94,6 +110,17 @@ class CheckpointWriter:
         self._slices += 1
         self._cells += len(rows)
 
+    def add_from(self, path: Path) -> None:
+        """Write all cells of another Checkpoint, which is verified already, byte for byte. Raises
+        CheckpointDamaged if it changed since."""
+        with _opened(path) as fd:
+            reader = FrameReader(fd, _FRAME_BYTES_MAX)
+            _frame(reader, path, 0)
+            while (body := _frame(reader, path, reader.end))[1] == _SLICE:
+                self._put(body)
+                self._slices += 1
+            self._cells += cbor2.loads(body)[3]
+
     def finish(self) -> Path:
         """Write the rest, fsync, verify what the disk holds, and give the file its name. Raises
         CheckpointDamaged if it does not hold what was written."""
@@ -123,7 +150,9 @@ class CheckpointWriter:
                 self._tmp.unlink()
 
     def _write(self, fields: list[Any]) -> None:
-        body = cbor2.dumps(fields)
+        self._put(cbor2.dumps(fields))
+
+    def _put(self, body: bytes) -> None:
         frame = frame_of(body)
         try:
             with failing_disk("writing", self._tmp):
@@ -141,9 +170,26 @@ class CheckpointWriter:
 def load(path: Path, cluster: bytes) -> tuple[dict[str, Any], Iterator[CellRow]]:
     """Return the head and the cells, in key order, of a Checkpoint that is verified as a whole
     before this returns. Raises CheckpointDamaged, ForeignDirectory, StorageError."""
+    found = verified(path, cluster)
+    return found.head, _cells(path, found.cells)
+
+
+def verified(path: Path, cluster: bytes) -> Verified:
+    """Read all of a Checkpoint, and return what it is if it is whole. Raises as `load`."""
     with _opened(path) as fd:
-        head, cells = _verify(fd, path, cluster, index_of(path))
-    return head, _cells(path, cells)
+        return _verify(fd, path, cluster, index_of(path))
+
+
+def rewrite(path: Path, target: Path, cluster: bytes, head: dict[str, Any]) -> Path:
+    """Write a verified Checkpoint anew into the directory `target`, with another head. Raises as
+    `load`, and DiskFailed."""
+    writer = CheckpointWriter(target, cluster, head)
+    try:
+        writer.add_from(path)
+        return writer.finish()
+    except StorageError:
+        writer.abort()
+        raise
 
 
 def head_of(path: Path, cluster: bytes) -> dict[str, Any]:
@@ -198,8 +244,8 @@ def _opened(path: Path) -> Iterator[int]:
         raise _damaged(path, 0, f"the disk cannot read it: {exc.strerror}") from exc
 
 
-def _verify(fd: int, path: Path, cluster: bytes, index: int) -> tuple[dict[str, Any], int]:
-    """Return the head and the number of cells, once every byte is found to be as written."""
+def _verify(fd: int, path: Path, cluster: bytes, index: int) -> Verified:
+    """Return what a Checkpoint is, once every byte is found to be as written."""
     reader = FrameReader(fd, _FRAME_BYTES_MAX)
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     body = _frame(reader, path, 0)
@@ -214,7 +260,7 @@ def _verify(fd: int, path: Path, cluster: bytes, index: int) -> tuple[dict[str, 
         raise _damaged(path, reader.end, "the digest in its footer is not that of what it holds")
     if os.fstat(fd).st_size != reader.end:
         raise _damaged(path, reader.end, "bytes follow its footer")
-    return head, cells
+    return Verified(head, cells, reader.end, stated[:_CONTENT_BYTES])
 
 
 def _cells(path: Path, expected: int) -> Iterator[CellRow]:

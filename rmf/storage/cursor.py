@@ -22,6 +22,7 @@ from rmf.core.record import ENTRY, Record, record_of
 from rmf.errors import LedgerDamaged
 from rmf.storage.framing import FrameFault, FrameReader
 from rmf.storage.segments import (
+    Base,
     damaged,
     first_serial_of,
     foreign,
@@ -30,7 +31,7 @@ from rmf.storage.segments import (
     segments_in,
 )
 
-__all__ = ["EntryCursor", "oldest_index"]
+__all__ = ["EntryCursor", "oldest_base", "oldest_index"]
 
 
 @attrs.frozen(eq=False)
@@ -51,6 +52,12 @@ class _Place:
 
 def oldest_index(directories: Sequence[Path], cluster: bytes) -> int | None:
     """Return the index of the oldest Entry that a cursor can give, None if there is no ledger."""
+    base = oldest_base(directories, cluster)
+    return None if base is None else base.index + 1
+
+
+def oldest_base(directories: Sequence[Path], cluster: bytes) -> Base | None:
+    """Return where a ledger stood before the oldest record that is held, None if there is none."""
     while segments := segments_in(*directories):
         opened = open_segment(segments[0], directories)
         if opened is None:
@@ -59,7 +66,7 @@ def oldest_index(directories: Sequence[Path], cluster: bytes) -> int | None:
             header = read_header(file.fileno(), segments[0])
         if header.cluster != cluster:
             raise foreign(segments[0], header.cluster, cluster)
-        return header.base.index + 1
+        return header.base
     return None
 
 

@@ -301,6 +301,8 @@ def test_with_nothing_behind_it_the_checkpoints_clock_bridges(disk: Disk) -> Non
     disk.checkpoint(clock=[state.tick, 777])
     assert disk.recover().bridge == TickClock(PERIOD_NS, state.tick, 777)
     assert disk.recover(OTHER_BOOT).bridge is None
+    disk.checkpoint(clock=None)  # that node did not know how much time went by
+    assert disk.recover().bridge is None
     disk.write(disk.author.tick("b"))
     assert disk.recover().bridge == TickClock(PERIOD_NS, disk.author.state.tick, BOOT_NS)
 

@@ -18,6 +18,8 @@ from rmf.storage.checkpoint import (
     load,
     newest,
     prune,
+    rewrite,
+    verified,
 )
 from rmf.storage.framing import frame_of
 from rmf.storage.segments import Base
@@ -27,7 +29,7 @@ CLUSTER = b"c" * 16
 
 
 def head(index: int = 7, **more: Any) -> dict[str, Any]:
-    return {"serial": index + 2, "index": index, "term": 1, "chain": b"h" * 16, **more}
+    return {"serial": index + 2, "index": index, "term": 1, "chain": b"h" * 16} | more
 
 
 def cell(key: str, value: bytes = b"\x01") -> CellRow:
@@ -55,6 +57,44 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
     assert read(path) == (expected, [cell("a"), cell("b", b"\x02" * 300), cell("c")])
     assert head_of(path, CLUSTER) == expected
     assert base_of(expected, path) == Base(9, 7, 1, b"h" * 16)
+
+
+def test_its_content_names_what_it_holds_and_where_it_stands(tmp_path: Path) -> None:
+    found = [
+        verified(written(tmp_path, slices, **more), CLUSTER)
+        for slices, more in (
+            ([[cell("a")]], {}),
+            ([[cell("a")]], {}),
+            ([[cell("a", b"\x02")]], {}),
+            ([[cell("a")]], {"index": 8}),
+            ([[cell("a")]], {"clock": None}),
+        )
+    ]
+    contents = [x.content for x in found]
+    assert contents[0] == contents[1]
+    assert len(set(contents)) == 4
+    assert {len(content) for content in contents} == {16}
+    assert (found[0].head, found[0].cells) == (head(), 1)
+
+
+def test_written_anew_it_has_another_head_and_the_same_cells(tmp_path: Path) -> None:
+    slices = [[cell("a"), cell("b", b"\x02" * 300)], [cell("c")]]
+    path = written(tmp_path, slices, clock=[1, 2])
+    (tmp_path / "anew").mkdir()
+    anew = rewrite(path, tmp_path / "anew", CLUSTER, head(serial=99))
+    assert read(anew) == (head(serial=99), read(path)[1])
+    assert verified(anew, CLUSTER).cells == 3
+
+
+def test_a_checkpoint_that_was_damaged_since_is_not_written_anew(tmp_path: Path) -> None:
+    path = written(tmp_path, [[cell("a")], [cell("b" * 100)]])
+    content = bytearray(path.read_bytes())
+    content[content.index(b"bbb")] ^= 1
+    path.write_bytes(content)
+    (tmp_path / "anew").mkdir()
+    with pytest.raises(CheckpointDamaged):
+        rewrite(path, tmp_path / "anew", CLUSTER, head())
+    assert list((tmp_path / "anew").iterdir()) == []
 
 
 def test_an_empty_world_has_a_checkpoint_too(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ class WrittenNode:
         self.path = path
         self.node = node
         self.segment_bytes = SEGMENT_BYTES
+        self.base = GENESIS  # where the ledger is read from
         self.directory = self.opened()
         if not self.directory.founded:
             self.directory.found(CLUSTER)
@@ -51,7 +52,7 @@ class WrittenNode:
         return HardStateCopy(self.path, directory.cluster, directory.incarnation)
 
     def scan(self) -> LedgerScan:
-        return LedgerScan(self.directory.ledgers, self.directory.cluster, GENESIS)
+        return LedgerScan(self.directory.ledgers, self.directory.cluster, self.base)
 
     def records(self) -> list[Record]:
         return list(self.scan())
