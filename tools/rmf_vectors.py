@@ -1,4 +1,4 @@
-"""Write what is generated in `protocol/`: vectors, sessions, and the tables of its README.
+"""Write what is generated in `protocol/`: vectors, sessions, and the tables of its pages.
 
     python -m tools.rmf_vectors            write
     python -m tools.rmf_vectors --check    write nothing; exit 1 and name what is out of date
@@ -16,9 +16,10 @@ from typing import Any
 
 from tools.vectors.bad import bad_entries
 from tools.vectors.good import good_entries
+from tools.vectors.peers import peer_entries
 from tools.vectors.sessions import session_entries
 from tools.vectors.streams import stream_entries
-from tools.vectors.tables import replaced
+from tools.vectors.tables import blocks, peer_blocks, replaced
 
 __all__ = ["PROTOCOL", "generated", "main"]
 
@@ -32,11 +33,13 @@ def generated(protocol: Path) -> Iterator[tuple[Path, str]]:
         "bad": bad_entries(),
         "streams": stream_entries(),
         "sessions": session_entries(),
+        "peers": peer_entries(),
     }
     for name, entries in vectors.items():
         yield protocol / "vectors" / f"{name}.json", _json(entries)
-    readme = protocol / "README.md"
-    yield readme, replaced(readme.read_text(encoding="utf-8"))
+    for name, wanted in (("README.md", blocks()), ("PEERS.md", peer_blocks())):
+        page = protocol / name
+        yield page, replaced(page.read_text(encoding="utf-8"), wanted)
 
 
 def _json(entries: list[dict[str, Any]]) -> str:

@@ -19,7 +19,7 @@ from rmf.core.faults import FAULTS
 from rmf.storage import dlq_query
 from tests.protocol.cddl_check import CDDL, assert_conforms
 from tests.protocol.test_vectors import BAD, GOOD, SESSIONS, STREAMS
-from tools.vectors.tables import replaced
+from tools.vectors.tables import blocks, replaced
 
 README = CDDL.with_name("README.md").read_text("utf-8")
 
@@ -127,7 +127,7 @@ def test_the_examples_of_filters_are_true() -> None:
 
 def test_a_readme_without_the_marks_of_a_block_is_refused() -> None:
     with pytest.raises(ValueError, match="expected one block 'limits'"):
-        replaced(README.replace("<!-- end generated: limits -->", ""))
+        replaced(README.replace("<!-- end generated: limits -->", ""), blocks())
 
 
 # --- The client of section 1 --------------------------------------------------------------------

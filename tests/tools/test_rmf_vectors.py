@@ -7,12 +7,13 @@ import pytest
 
 from tools import rmf_vectors
 
-FILES = {"bad.json", "good.json", "sessions.json", "streams.json"}
+FILES = {"bad.json", "good.json", "peers.json", "sessions.json", "streams.json"}
 
 
 @pytest.fixture
 def protocol(tmp_path: Path) -> Path:
-    shutil.copy(rmf_vectors.PROTOCOL / "README.md", tmp_path)
+    for page in ("README.md", "PEERS.md"):
+        shutil.copy(rmf_vectors.PROTOCOL / page, tmp_path)
     return tmp_path
 
 

@@ -1,4 +1,4 @@
-"""The generated blocks of `protocol/README.md`: tables that have their truth in the code.
+"""The generated blocks of `protocol/`: tables that have their truth in the code.
 
 It decides the words beside each limit and reason; codes, values and their order come from the core.
 A limit or a reason without words here is an error of the generator: nothing goes undocumented.
@@ -9,9 +9,10 @@ from rmf.core.bag import REASONS
 from rmf.core.codec import announced_limits
 from rmf.core.faults import FAULTS
 from tools.vectors.notation import annotated
+from tools.vectors.peers import PEER_LIMITS
 from tools.vectors.sessions import session_entries
 
-__all__ = ["blocks", "replaced"]
+__all__ = ["blocks", "peer_blocks", "replaced"]
 
 LIMITS = {
     "frame_bytes": "client to node: bytes of a frame, its length not counted | `frame_too_long`",
@@ -84,21 +85,25 @@ def blocks() -> dict[str, str]:
     }
 
 
-def replaced(readme: str) -> str:
-    """Return the README with its generated blocks as they must be.
+def peer_blocks() -> dict[str, str]:
+    """Return the generated blocks of PEERS.md likewise."""
+    rows = [f"{what} | {int(value)} | {beyond}" for what, value, beyond in PEER_LIMITS]
+    return {"peers": _table("what | value here | beyond it", rows)}
+
+
+def replaced(page: str, wanted: dict[str, str]) -> str:
+    """Return a page with its generated blocks as they must be.
 
     Raises ValueError for a block whose marks are missing.
     """
-    for name, body in blocks().items():
+    for name, body in wanted.items():
         begin, end = f"<!-- begin generated: {name} -->\n", f"<!-- end generated: {name} -->"
-        if readme.count(begin) != 1 or readme.count(end) != 1:
-            raise ValueError(
-                f"README.md: expected one block {name!r} between {begin!r} and {end!r}"
-            )
-        head, rest = readme.split(begin)
+        if page.count(begin) != 1 or page.count(end) != 1:
+            raise ValueError(f"expected one block {name!r} between {begin!r} and {end!r}")
+        head, rest = page.split(begin)
         _, tail = rest.split(end)
-        readme = f"{head}{begin}{body}\n{end}{tail}"
-    return readme
+        page = f"{head}{begin}{body}\n{end}{tail}"
+    return page
 
 
 def _table(head: str, rows: list[str]) -> str:
