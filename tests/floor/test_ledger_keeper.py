@@ -12,9 +12,11 @@ import trio.testing
 from rmf import limits
 from rmf.core.effects import Persist
 from rmf.core.events import DiskFault, Persisted
-from rmf.core.record import SEAL
+from rmf.core.raft.values import HardState
+from rmf.core.record import ENTRY, HARD, SEAL
 from rmf.floor import ledger_keeper
 from rmf.floor.supervisor import Hands
+from rmf.storage.hard_state import HardStateCopy
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS
 from tests.floor.kit import Bench, bench
@@ -53,6 +55,19 @@ async def test_what_is_handed_over_is_on_the_disk_when_the_word_comes(tmp_path: 
             event = await word(alone)
             assert event.ticket == 2
             assert records(alone)[-1].body in {b"two", b""}
+
+
+async def test_a_vote_is_in_both_copies_when_the_word_comes(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        drafts = Drafts(alone.directory.cluster)
+        drafts.term = 3
+        directory = alone.directory
+        copy = HardStateCopy(directory.path, directory.cluster, directory.incarnation)
+        async with keeping(alone):
+            await alone.doors.ledger.send(Persist(1, [drafts.hard(), drafts.entry(b"one")]))
+            assert await word(alone) == Persisted(1, 2)
+            assert copy.read() == HardState(3, "n1")
+            assert [x.kind for x in records(alone)][:2] == [HARD, ENTRY]
 
 
 async def test_what_queued_up_during_a_write_goes_together(tmp_path: Path) -> None:
