@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
 
+import attrs
 import trio
 
 from rmf import limits
@@ -32,7 +33,8 @@ class PeerPort:
 
     `own` tells what this node is at the moment. `on_met` and `on_parted` are told who was let in
     for Raft and who is gone; `on_claimed` hears the HELLO of a node that takes this one, which
-    belongs to no cluster yet, for a member of its own. `letters` answers LETTERS_ASK."""
+    belongs to no cluster yet, for a member of its own; `on_stranger` that of a node which would
+    like to belong to this one's and does not. `letters` answers LETTERS_ASK."""
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class PeerPort:
         on_met: Callable[[g.Hello], None] = lambda _: None,
         on_parted: Callable[[str], None] = lambda _: None,
         on_claimed: Callable[[g.Hello], None] = lambda _: None,
+        on_stranger: Callable[[g.Hello], None] = lambda _: None,
     ) -> None:
         self.events = events
         self.own = own
@@ -50,11 +53,30 @@ class PeerPort:
         self.on_met = on_met
         self.on_parted = on_parted
         self.on_claimed = on_claimed
-        self.attending: dict[str, tuple[PeerMet, trio.CancelScope]] = {}
+        self.on_stranger = on_stranger
+        self.attending: dict[str, _Attending] = {}
 
     def present(self) -> list[PeerMet]:
         """Return who is here: what a core that was loaded anew has to be told."""
-        return [met for met, _ in self.attending.values()]
+        return [_met(x.hello) for x in self.attending.values()]
+
+    def judge_again(self) -> None:
+        """The members are others than before: part with whoever would not be let in any more."""
+        for attending in self.attending.values():
+            if g.refusal_of(attending.hello, self.own()) is not None:
+                attending.scope.cancel()
+
+
+@attrs.frozen(eq=False)
+class _Attending:
+    """A connection for Raft that was let in, and how to end it."""
+
+    hello: g.Hello
+    scope: trio.CancelScope
+
+
+def _met(hello: g.Hello) -> PeerMet:
+    return PeerMet(hello.node, hello.incarnation, hello.client_address, hello.cluster_version)
 
 
 class PeerConnection:
@@ -119,13 +141,18 @@ class PeerConnection:
         refusal = g.refusal_of(hello, own)
         if refusal is None:
             self._buffer.frame_bytes_max = limits.PEER_FRAME_BYTES_MAX
-            answer: wire.Message = g.welcome_of(own, hello)
+            welcome = g.welcome_of(own, hello)
+            answer: wire.Message = welcome
+            if hello.purpose == g.GENESIS and own.cluster is not None and not welcome.member:
+                self._port.on_stranger(hello)
         else:
             answer = refusal
             if refusal.code == "unfounded" and hello.to_incarnation == own.incarnation:
                 self._port.on_claimed(hello)
             else:
                 self._note_refused(hello, refusal)
+                if refusal.code in {"not_member", "wrong_incarnation"}:
+                    self._port.on_stranger(hello)
         await self._stream.send_all(wire.PREFACE + wire.encode(answer))
         return refusal is None
 
@@ -145,14 +172,13 @@ class PeerConnection:
         """Deliver what the peer says until its connection ends or a newer one is there."""
         name, port = hello.node, self._port
         if name in port.attending:
-            port.attending[name][1].cancel()
-        met = PeerMet(name, hello.incarnation, hello.client_address, hello.cluster_version)
-        mine = port.attending[name] = (met, trio.CancelScope())
+            port.attending[name].scope.cancel()
+        mine = port.attending[name] = _Attending(hello, trio.CancelScope())
         port.on_met(hello)
         try:
-            with mine[1]:
-                await port.events.send(met)
-                await self._deliver(name, mine[1])
+            with mine.scope:
+                await port.events.send(_met(hello))
+                await self._deliver(name, mine.scope)
         finally:
             if port.attending.get(name) is mine:
                 del port.attending[name]

@@ -181,7 +181,7 @@ async def here(own: Own, **more: Any) -> AsyncIterator[Here]:
     await node.listening.bind()
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(node.serve)
+            nursery.start_soon(node.serve)  # noqa: ASYNC113 it was bound before
             yield node
             nursery.cancel_scope.cancel()
     finally:

@@ -131,17 +131,27 @@ async def test_a_silent_link_says_that_it_is_alive(autojump_clock: trio.testing.
         nursery.cancel_scope.cancel()
 
 
-async def test_a_link_that_may_wait_dials_at_once_when_its_peer_is_there() -> None:
-    refused = 0
+async def test_a_link_that_waits_dials_at_once_when_its_peer_is_known_to_be_there(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """The clock stands still: by itself the link would never dial again."""
     async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
-        began = trio.current_time()
-        while trio.current_time() - began < 0.2:  # long enough for the pauses to grow
-            end.hasten()
-            caller = await port.accept()
-            refused += 1
-            caller.hang_up()
-            await trio.lowlevel.checkpoint()
-        assert refused > 3
+        accepted = 0
+
+        async def turn_away() -> None:
+            nonlocal accepted
+            while True:
+                (await port.accept()).hang_up()
+                accepted += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(turn_away)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert accepted == 1
+            while accepted < 5:
+                end.hasten()
+                await trio.testing.wait_all_tasks_blocked(0.001)
+            nursery.cancel_scope.cancel()
 
 
 # --- Who answers --------------------------------------------------------------------------------

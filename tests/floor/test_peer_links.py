@@ -4,18 +4,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+import attrs
 import trio
 
 from rmf.core.entry import Member
+from rmf.core.events import Heard, PeerLost, PeerMet
 from rmf.core.raft import greetings as g
 from rmf.core.raft import wire
+from rmf.core.raft.messages import ReadAsk, ReadReply
 from rmf.floor.dialling import Peer
 from rmf.floor.peer_end import PeerEnd
 from rmf.floor.peer_links import PeerLinks
 from rmf.floor.supervisor import Child, Hands
-from tests.floor.peers import Caller, Listener, hello_from, listener, own_of
+from tests.floor.peers import Caller, Here, Listener, hello_from, here, listener, own_of
 from tests.floor.wire import until
 
+ASK, REPLY = ReadAsk(1, 7), ReadReply(1, 7, 5)
 NOWHERE = ("127.0.0.1", 1)
 
 
@@ -104,3 +108,37 @@ async def test_a_member_without_a_readable_address_has_no_link() -> None:
         links.set([Member("n2", b"n2" * 8, "nonsense"), member("n3")])
         links.meet(hello_from("n2", peer_address=""))
         assert set(ends) == {"n3"}
+
+
+async def test_two_nodes_of_which_one_knows_nobody_yet_hear_each_other() -> None:
+    """As after `rmf-admin add`: the new node has an empty ledger, and still its answers arrive."""
+    new = own_of("n2", members=(), membership=0)
+    async with here(own_of("n1")) as one, here(new) as two, trio.open_nursery() as nursery:
+        links: dict[str, PeerLinks] = {}
+        for node in (one, two):
+            address = f"{node.address[0]}:{node.address[1]}"
+            node.own = attrs.evolve(node.own, peer_address=address)
+            links[node.own.node] = PeerLinks(
+                node.doors.peers, partial(own_now, node), {}, nursery, run
+            )
+            node.port.on_met = links[node.own.node].meet
+            node.port.on_parted = links[node.own.node].part
+        links["n1"].set([Member("n2", b"n2" * 8, two.own.peer_address)])
+        assert isinstance(await two.event(), PeerMet)
+        assert isinstance(await one.event(), PeerMet)
+        await until(lambda: one.doors.peers["n2"].is_up and two.doors.peers["n1"].is_up)
+        one.doors.peers["n2"].send_nowait(ASK)
+        assert await two.event() == Heard("n1", ASK)
+        two.doors.peers["n1"].send_nowait(REPLY)
+        assert await one.event() == Heard("n2", REPLY)
+        one.own = attrs.evolve(one.own, members=(), membership=2)
+        links["n1"].set([])  # it is a member no more
+        one.port.judge_again()
+        assert await one.event() == PeerLost("n2")
+        assert await two.event() == PeerLost("n1")
+        assert one.doors.peers == two.doors.peers == {}
+        nursery.cancel_scope.cancel()
+
+
+def own_now(node: Here) -> g.Own:
+    return node.own

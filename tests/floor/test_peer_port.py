@@ -1,5 +1,6 @@
 """The port for other nodes: who is let in, what is delivered, and what ends a connection."""
 
+import attrs
 import crc32c
 import trio
 import trio.testing
@@ -11,7 +12,7 @@ from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
 from rmf.floor.doors import EdgeLetter
-from tests.floor.peers import CLUSTER, Caller, hello_from, here, own_of
+from tests.floor.peers import CLUSTER, MEMBERS, Caller, hello_from, here, own_of
 from tests.floor.wire import until
 
 READ = m.ReadAsk(1, 7)
@@ -93,6 +94,19 @@ async def test_nothing_of_an_older_connection_is_delivered_once_a_newer_one_is_u
         assert [await node.event() for _ in range(2)] == [met, Heard("n2", READ)]
         assert node.waiting() == 0
         assert node.parted == []
+
+
+async def test_who_would_not_be_let_in_any_more_is_parted_with() -> None:
+    async with here(own_of("n1")) as node:
+        former, member = await node.attend("n2"), await node.attend("n3")
+        assert {(await node.event()), (await node.event())} >= {N2_MET}
+        node.port.judge_again()
+        node.own = attrs.evolve(node.own, members=(MEMBERS[0], MEMBERS[2]), membership=2)
+        node.port.judge_again()
+        assert await former.hear() is None
+        assert await node.event() == PeerLost("n2")
+        await member.say(READ)
+        assert await node.event() == Heard("n3", READ)
 
 
 async def test_who_may_not_come_in_hears_why() -> None:

@@ -212,57 +212,6 @@ def test_a_big_frame_is_held_to_the_same_profile_as_a_small_one(
     assert code_of(BIG_APPEND.replace(old, new)) == code
 
 
-@pytest.mark.parametrize(
-    ("value", "code"),
-    [
-        ([], "wrong_shape"),
-        (7, "wrong_shape"),
-        (["a"], "wrong_shape"),
-        ([True, 1], "wrong_shape"),
-        ([11, 1], "unknown_type"),
-        ([106], "unknown_type"),
-        ([8], "wrong_shape"),
-        ([8, 1, 2], "wrong_shape"),
-        ([8, "1"], "wrong_shape"),
-        ([8, -1], "wrong_shape"),
-        ([8, 2**63], "wrong_shape"),
-        ([8, True], "wrong_shape"),
-        ([10, 1, 1, -2], "wrong_shape"),
-        ([10, -1, 1, 1], "wrong_shape"),
-        ([2, *APPEND._replace(prev_chain=bytes(15))], "wrong_shape"),
-        ([2, *APPEND._replace(entries=[[1, 2]])], "wrong_shape"),  # type: ignore[list-item]
-        ([2, *APPEND._replace(entries=[ENTRY._replace(crc=2**32)])], "wrong_shape"),
-        ([6, *CHUNK._replace(content=bytes(65))], "wrong_shape"),
-        ([105, 0], "wrong_shape"),
-        ([100, {}], "wrong_shape"),
-        ([102, "No", ""], "wrong_shape"),
-        ([100, 7], "wrong_shape"),
-        ([104, 0, False, True, [[]]], "wrong_shape"),
-    ],
-)
-def test_what_is_no_message_is_refused(value: Any, code: str) -> None:
-    assert code_of(cbor2.dumps(value)) == code
-
-
-def test_a_hello_may_say_more_than_is_known_here() -> None:
-    own = g.Own("n1", bytes(16))
-    hello = g.hello_of(own, "n2", None, g.RAFT)
-    body = cbor2.dumps([100, {**hello._asdict(), "colour": {"deep": [1.5, None]}}])
-    assert wire.decode(body) == hello
-    assert code_of(body.replace(b"\x64deep", b"\x44deep")) == "key_type"
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("node", 7), ("incarnation", b"short"), ("versions", [1]), ("purpose", "other"), ("to", None)],
-)
-def test_a_hello_with_a_wrong_field_names_it(field: str, value: Any) -> None:
-    facts = g.hello_of(g.Own("n1", bytes(16)), "n2", None, g.RAFT)._asdict()
-    for wrong in ({**facts, field: value}, {k: v for k, v in facts.items() if k != field}):
-        with pytest.raises(ProtocolFault, match=f"HELLO: {field}"):
-            wire.decode(cbor2.dumps([100, wrong]))
-
-
 def test_an_entry_that_was_changed_on_its_way_is_found_out() -> None:
     wire.check_entries(APPEND)
     wire.check_entries(m.CampaignNow(1))
