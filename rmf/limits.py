@@ -84,6 +84,9 @@ PEER_APPENDS_IN_FLIGHT = 64  # unanswered by one peer; reached: the stream pause
 PEER_WINDOW_BYTES = 2 * ENTRY_BYTES_MAX  # the same, in bytes
 LOG_MEMORY_BYTES = 32 * MIB  # Entries kept for slow peers; beyond: they are read from the ledger
 READS_WAITING_MAX = 1024  # linearizable reads that wait for a round; beyond: refused
+CATCH_UP_WISHES = 2 * 9  # a reading and a writing for each member; beyond: asked again later
+CATCH_UP_THREADS_MAX = 4  # that read for peers; the others wait their turn
+CATCH_UP_RETRY_S = 1.0  # after a piece of a Checkpoint that came to nothing
 APPLIED_A_STEP_BYTES = 1 * MIB  # Entries a follower applies before it looks at its peers again
 
 # --- The World ---

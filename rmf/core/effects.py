@@ -33,6 +33,7 @@ __all__ = [
     "ReadEntries",
     "RecordDraft",
     "Reload",
+    "Repaired",
     "Stopped",
     "StoreLetters",
     "Tell",
@@ -221,6 +222,11 @@ class WriteChunk:
 
 
 @attrs.frozen
+class Repaired:
+    """This node has caught up with what it lost: its ledger is whole again (R24)."""
+
+
+@attrs.frozen
 class Reload:
     """This core is to be replaced by one read from the disk: because a Checkpoint was received and
     verified ("installed"), because what is in memory or on the disk cannot be right ("repair":
@@ -252,5 +258,6 @@ Effect = (
     | ReadChunk
     | WriteChunk
     | Reload
+    | Repaired
     | Stopped
 )

@@ -7,10 +7,13 @@ what `WouldBlock` means for each door says floor/doors.
 Errors: any exception ends the reign; the supervisor seals what was in hand, discards the core and
 has it loaded from the disk again (R15). Answers doors are closed on the way out, so that every
 client of the lost core learns that it must connect anew.
-Shutdown: a StopAsked event; the loop returns after Stopped.
+Shutdown: a StopAsked event; the loop returns after Stopped, or with the wish to be loaded anew.
 """
 
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -27,16 +30,25 @@ from rmf.core.effects import (
     Close,
     Effect,
     Execute,
+    LinkPeers,
     Note,
     Persist,
     Publish,
+    ReadChunk,
+    ReadEntries,
+    Reload,
+    Repaired,
     Stopped,
     StoreLetters,
+    Tell,
     WriteCheckpoint,
+    WriteChunk,
 )
+from rmf.core.entry import Member
 from rmf.core.messages import Message
 from rmf.floor import log
-from rmf.floor.doors import AnswersEnd, Closed, Doors, EventItem, Knock, Opened
+from rmf.floor.doors import AnswersEnd, CatchUpItem, Closed, Doors, EventItem, Knock, Opened
+from rmf.floor.instruments import Instruments
 from rmf.floor.supervisor import Hands, Held
 
 __all__ = ["Runner", "run"]
@@ -57,22 +69,27 @@ async def run(
     hands: Hands,
     now: Callable[[], ev.Now],
     on_reign: Callable[[], None],
-) -> None:
-    """Drive the core until it has stopped; `on_reign` is called once it takes packets in."""
-    loop = _Loop(core, doors, runner, hands, now)
+    link: Callable[[Sequence[Member]], None],
+    instruments: Instruments,
+) -> Reload | None:
+    """Drive the core until it has stopped (None) or has to be loaded anew. `on_reign` is called
+    once it takes packets in, `link` whenever the members change."""
+    loop = _Loop(core, doors, runner, hands, now, link, instruments)
     try:
         loop.pending = core.start(now())
         await loop.perform_all()
-        while not loop.stopped:
+        while not loop.stopped and loop.reload is None:
             events = await loop.wait()
-            if not events:
+            if not events and not core.has_more:
                 continue  # a beat, and nothing was due
             hands.hold(partial(_held, events))
             loop.pending = core.step(events, now())
             await loop.perform_all()
             hands.free()
+            loop.look()
             if core.reigns:
                 on_reign()
+        return loop.reload
     finally:
         loop.close()
 
@@ -96,9 +113,15 @@ class _Loop:
         runner: Runner,
         hands: Hands,
         now: Callable[[], ev.Now],
+        link: Callable[[Sequence[Member]], None],
+        instruments: Instruments,
     ) -> None:
         self.pending: list[Effect] = []
         self.stopped = False
+        self.reload: Reload | None = None
+        self._link = link
+        self._instruments = instruments
+        self._proposed: deque[tuple[int, float]] = deque(maxlen=limits.VOID_ENTRIES_MAX)
         self._core = core
         self._doors = doors
         self._runner = runner
@@ -116,7 +139,8 @@ class _Loop:
         if self._unpublished:
             await trio.lowlevel.checkpoint()  # acks go out first
             self._publish()
-        if not (self._core.takes_in and self._doors.intake_out.statistics().current_buffer_used):
+        waits = self._core.takes_in and self._doors.intake_out.statistics().current_buffer_used
+        if not waits and not self._core.has_more:
             self._take(await self._doors.events_out.receive(), events)
         else:
             await trio.lowlevel.checkpoint()
@@ -125,8 +149,10 @@ class _Loop:
                 self._take(self._doors.events_out.receive_nowait(), events)
             except trio.WouldBlock:
                 break
-        packets = self._core.queue.packets
-        while packets < self._core.queue.depth_packets_max and self._core.takes_in:
+        self._instruments.pulse.beat()
+        queue = self._core.petitions.queue
+        packets = queue.packets
+        while packets < queue.depth_packets_max and self._core.takes_in:
             try:
                 item = self._doors.intake_out.receive_nowait()
             except trio.WouldBlock:
@@ -168,7 +194,9 @@ class _Loop:
             for effect in effects:
                 if isinstance(effect, Execute):
                     self._hands.hold(partial(_held_of, effect.batch))
+                    began = time.perf_counter()
                     executed.append(self._runner.run(effect.batch))
+                    self._instruments.execute.observe(time.perf_counter() - began)
                 else:
                     self._perform(effect)
             if executed:
@@ -178,6 +206,13 @@ class _Loop:
         match effect:
             case Persist():
                 self._doors.ledger.send_nowait(effect)
+                if self._core.reigns:
+                    self._proposed.append((effect.records[-1].index, time.perf_counter()))
+            case Tell():
+                end = self._doors.peers.get(effect.peer)
+                if end is not None:
+                    with suppress(trio.WouldBlock):  # lost: Raft says again what still matters
+                        end.send_nowait(effect.message)
             case Answer():
                 self._answer(effect.connection, effect.messages)
             case Broadcast():
@@ -187,14 +222,36 @@ class _Loop:
                 self._close(effect.connection)
             case Publish():
                 self._unpublished.append(effect)
+                self._note_committed(effect.index)
             case StoreLetters():
                 self._doors.letters.send_nowait(effect)
+                self._instruments.bagged.count(letter.reason for letter in effect.letters)
+            case ReadEntries() | ReadChunk() | WriteChunk() | Repaired():
+                self._wish(effect)
+            case LinkPeers():
+                self._link(effect.members)
+            case Reload():
+                self.reload = effect
             case WriteCheckpoint():
                 self._doors.checkpoints.send_nowait(effect)
             case Note():
                 log.note(effect.level, effect.event, **effect.fields)
             case Stopped():
                 self.stopped = True
+
+    def _note_committed(self, index: int) -> None:
+        while self._proposed and self._proposed[0][0] <= index:
+            began = self._proposed.popleft()[1]
+            self._instruments.commit.observe(time.perf_counter() - began)
+
+    def _wish(self, effect: CatchUpItem) -> None:
+        with suppress(trio.WouldBlock):  # the core asks again
+            self._doors.catch_up.send_nowait(effect)
+
+    def look(self) -> None:
+        """Let the instruments see who reigns."""
+        strike, raft = self._core.strike, self._core.raft
+        self._instruments.changes.see(strike and strike[0], raft.term, raft.leader)
 
     def _answer(self, connection: int, messages: list[Message]) -> None:
         door = self._answers.get(connection)

@@ -15,11 +15,11 @@ from rmf.floor.supervisor import Hands
 __all__ = ["run"]
 
 
-async def run(doors: Doors, hands: Hands) -> None:
+async def run(doors: Doors, hands: Hands, *, period_s: float = limits.BEAT_S) -> None:
     """Send a Beat whenever the arbiter has nothing else to do; a busy one needs none."""
     hands.free()  # it holds no packets
     beat = Beat()
     while True:
-        await trio.sleep(limits.BEAT_S)
+        await trio.sleep(period_s)
         if not doors.events.statistics().current_buffer_used:
             doors.events.send_nowait(beat)

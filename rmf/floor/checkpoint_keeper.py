@@ -27,18 +27,25 @@ __all__ = ["run"]
 
 
 async def run(
-    doors: Doors, directory: DataDirectory, store: DlqStore, boot_id: bytes, hands: Hands
+    doors: Doors,
+    directory: DataDirectory,
+    store: DlqStore,
+    boot_id: bytes,
+    exchanging: trio.Lock,
+    hands: Hands,
 ) -> None:
     """Serve the checkpoints door until cancelled. `boot_id` names the boot that `clock` in the
-    head counts from (R6)."""
+    head counts from (R6). `exchanging` is held while files are written and moved: a ledger that
+    another takes the place of must not get a Checkpoint of the old one."""
     hands.free()  # it holds no packets
     limiter = trio.CapacityLimiter(1)
     async for wanted in doors.checkpoints_out:
         began = trio.current_time()
         try:
             wanted.head["boot_id"] = boot_id
-            await _write(wanted, directory, limiter)
-            await trio.to_thread.run_sync(_archive, directory, store.cursor, limiter=limiter)
+            async with exchanging:
+                await _write(wanted, directory, limiter)
+                await trio.to_thread.run_sync(_archive, directory, store.cursor, limiter=limiter)
         except DiskFailed as exc:
             await doors.events.send(DiskFault(f"a Checkpoint cannot be written: {exc}"))
         finally:

@@ -50,7 +50,7 @@ class Port:
 
     doors: Doors
     node: str
-    cluster: bytes
+    cluster: Callable[[], bytes]  # b"" before it belongs to one
     now: Callable[[], Now]
     strangers: Strangers
     inquire: Callable[[m.Query, Pages], Awaitable[None]]
@@ -111,7 +111,7 @@ class Connection:
             await self._out.say_preface()
             while True:
                 for frame in self._buffer.frames():
-                    guest = guest_of(codec.decode(frame), self._port.cluster)
+                    guest = guest_of(codec.decode(frame), self._port.cluster())
                     self._buffer.frame_bytes_max = limits.FRAME_BYTES_MAX
                     return guest
                 data = await self._receive()
@@ -241,6 +241,9 @@ class Connection:
                 await self._doors.watches.send(Unwatch(self._number, message))
             case m.Query(subject="status"):
                 await self._ask("status", message.request)
+            case m.Query() if message.subject.startswith("admin."):
+                order = Asked(self._number, message.request, message.subject, args=message.args)
+                await self._doors.events.send(order)
             case m.Query():
                 nursery.start_soon(self._port.inquire, message, pages.clone())
             case m.Bye():

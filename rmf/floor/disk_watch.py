@@ -32,8 +32,15 @@ def mark_of(free: int, before: str) -> str:
     return "soft" if free < limits.DISK_SOFT_FREE_BYTES else "ok"
 
 
-async def run(doors: Doors, directory: DataDirectory, store: DlqStore, hands: Hands) -> None:
-    """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes."""
+async def run(
+    doors: Doors,
+    directory: DataDirectory,
+    store: DlqStore,
+    exchanging: trio.Lock,
+    hands: Hands,
+) -> None:
+    """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes. `exchanging`
+    is held while files are deleted."""
     hands.free()
     mark = "unknown"  # whatever is found first is told: the arbiter may know of an older mark
     while True:
@@ -46,7 +53,8 @@ async def run(doors: Doors, directory: DataDirectory, store: DlqStore, hands: Ha
             if found != mark:
                 mark = found
                 await _tell(doors, mark, free)
-                await trio.to_thread.run_sync(_make_room, directory, store, mark)
+                async with exchanging:
+                    await trio.to_thread.run_sync(_make_room, directory, store, mark)
         await trio.sleep(limits.DISK_WATCH_S if mark == "ok" else limits.DISK_WATCH_CLOSELY_S)
 
 

@@ -16,7 +16,16 @@ import trio
 
 from rmf import limits
 from rmf.core.bag import Letter
-from rmf.core.effects import Persist, Publish, StoreLetters, WriteCheckpoint
+from rmf.core.effects import (
+    Persist,
+    Publish,
+    ReadChunk,
+    ReadEntries,
+    Repaired,
+    StoreLetters,
+    WriteCheckpoint,
+    WriteChunk,
+)
 from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message, Subscribe, Unsubscribe
 from rmf.floor.peer_end import Frames, PeerEnd
@@ -119,6 +128,14 @@ DOORS = (
         "dropped, as while the link is down: Raft sends again what still matters",
     ),
     Door(
+        "catch_up",
+        "ReadEntries, ReadChunk, WriteChunk, Repaired",
+        "arbiter",
+        "catch_up",
+        limits.CATCH_UP_WISHES,
+        "dropped: the core asks again after an election time-out",
+    ),
+    Door(
         "answers",
         "list of Message",
         "arbiter",
@@ -183,6 +200,7 @@ class Unwatch:
 
 IntakeItem = Offered | Joined | Left
 EventItem = Event | Opened | Closed | Knock
+CatchUpItem = ReadEntries | ReadChunk | WriteChunk | Repaired
 
 
 def _open(name: str) -> tuple[trio.MemorySendChannel[Any], trio.MemoryReceiveChannel[Any]]:
@@ -208,6 +226,8 @@ class Doors:
         self.watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
         self.checkpoints: trio.MemorySendChannel[WriteCheckpoint]
         self.checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
+        self.catch_up: trio.MemorySendChannel[CatchUpItem]
+        self.catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
         self.peers: dict[str, PeerEnd] = {}  # by name, one for each link; see `peer_end`
         self.intake, self.intake_out = _open("intake")
         self.events, self.events_out = _open("events")
@@ -216,6 +236,7 @@ class Doors:
         self.publications, self.publications_out = _open("publications")
         self.watches, self.watches_out = _open("watches")
         self.checkpoints, self.checkpoints_out = _open("checkpoints")
+        self.catch_up, self.catch_up_out = _open("catch_up")
 
     def renew_reign(self) -> None:
         """Open the ledger door anew: what an ended reign wrote into it is void (R3)."""

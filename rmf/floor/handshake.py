@@ -48,7 +48,7 @@ def guest_of(hello: m.Message, cluster: bytes) -> Guest:
     options = hello.options
     _check_versions(options.get("versions"))
     named = options.get("cluster")
-    if named is not None and named != cluster:
+    if named is not None and cluster and named != cluster:
         raise ProtocolFault("wrong_cluster", f"this is cluster {cluster.hex()}")
     producer = _optional(options, "producer", str)
     if producer is not None:

@@ -30,7 +30,10 @@ class History:
     """Where the Entries are; `period_ns` and `line` are asked for when a cursor is made."""
 
     def __init__(
-        self, directories: Sequence[Path], cluster: bytes, facts: Callable[[], tuple[int, str]]
+        self,
+        directories: Sequence[Path],
+        cluster: Callable[[], bytes],
+        facts: Callable[[], tuple[int, str]],
     ) -> None:
         self._directories = directories
         self._cluster = cluster
@@ -41,7 +44,7 @@ class History:
         """Return a cursor over the Ticks after `since_tick`, to be closed; whoever knows the index
         of that Tick's Entry spares the search for it."""
         period_ns, line = self._facts()
-        cursor = EntryCursor(self._directories, self._cluster, after_index)
+        cursor = EntryCursor(self._directories, self._cluster(), after_index)
         return TurnCursor(cursor, since_tick, after_index, period_ns, line, self._limiter)
 
 

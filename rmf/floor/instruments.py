@@ -5,13 +5,14 @@ them when somebody asks. Each is written by one task or one thread and read by a
 are plain, so that a reader sees the old or the new one, and never waits.
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 import attrs
 
-__all__ = ["BOUNDS_S", "Changes", "Durations", "Instruments", "Reasons"]
+__all__ = ["BOUNDS_S", "Changes", "Durations", "Instruments", "Pulse", "Reasons"]
 
 # From an fsync of a fast disk to a hung one; each about 2.5 times the one before.
 BOUNDS_S: Final = (
@@ -78,6 +79,21 @@ class Changes:
             self.leader_changes += 1
 
 
+class Pulse:
+    """When the Arbiter's loop turned last."""
+
+    def __init__(self) -> None:
+        self._at_s = time.monotonic()
+
+    def beat(self) -> None:
+        """It turns now."""
+        self._at_s = time.monotonic()
+
+    def age_s(self) -> float:
+        """Return how long ago that was."""
+        return time.monotonic() - self._at_s
+
+
 @attrs.frozen
 class Instruments:
     """All instruments of a node; they outlive reigns and cores."""
@@ -87,3 +103,4 @@ class Instruments:
     execute: Durations = attrs.Factory(Durations)  # the line, over one Tick
     bagged: Reasons = attrs.Factory(Reasons)  # packets, at commit
     changes: Changes = attrs.Factory(Changes)
+    pulse: Pulse = attrs.Factory(Pulse)

@@ -10,6 +10,7 @@ Shutdown: cancel it; what was handed over is finished first, nothing half-writte
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -20,6 +21,7 @@ from rmf.core.effects import Persist
 from rmf.core.events import DiskFault, Persisted
 from rmf.errors import DiskFailed
 from rmf.floor.doors import Doors, ThreadEnd
+from rmf.floor.instruments import Durations
 from rmf.floor.supervisor import Hands, Held
 from rmf.storage.ledger import LedgerWriter
 
@@ -28,8 +30,8 @@ __all__ = ["run"]
 Report = Callable[[Persisted | DiskFault | BaseException], None]
 
 
-async def run(doors: Doors, writer: LedgerWriter, hands: Hands) -> None:
-    """Serve the ledger door with this writer, which is closed at the end."""
+async def run(doors: Doors, writer: LedgerWriter, fsync: Durations, hands: Hands) -> None:
+    """Serve the ledger door with this writer, which is closed at the end. `fsync` measures."""
     bench = _Bench()
     reports, reports_out = trio.open_memory_channel[Persisted | DiskFault | BaseException](
         2 * limits.LEDGER_QUEUE_MAX
@@ -48,7 +50,7 @@ async def run(doors: Doors, writer: LedgerWriter, hands: Hands) -> None:
         token.run_sync_soon(tell, item)
 
     hands.hold(bench.held)
-    thread = threading.Thread(target=_write, args=(writer, bench, report), name="rmf-ledger")
+    thread = threading.Thread(target=_write, args=(writer, bench, report, fsync), name="rmf-ledger")
     thread.daemon = True  # a hung fsync cannot be joined; it must not keep the process
     thread.start()
     before = doors.ledger
@@ -110,7 +112,7 @@ def _held(persist: Persist) -> list[Held]:
     return [Held(record.body) for record in persist.records]
 
 
-def _write(writer: LedgerWriter, bench: _Bench, report: Report) -> None:
+def _write(writer: LedgerWriter, bench: _Bench, report: Report, fsync: Durations) -> None:
     """Write until told to stop; the body of the thread."""
     sealed = True
     try:
@@ -122,7 +124,9 @@ def _write(writer: LedgerWriter, bench: _Bench, report: Report) -> None:
                 continue
             if not batch:
                 return
+            began = time.perf_counter()
             serial = writer.append([draft for persist in batch for draft in persist.records])
+            fsync.observe(time.perf_counter() - began)
             report(Persisted(batch[-1].ticket, serial))
             sealed = False
             if writer.wants_next:

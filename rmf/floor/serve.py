@@ -1,9 +1,12 @@
 """A whole node: opens the directory, loads the line, starts the tasks, and stops them in order.
 
-The order of a stop (R18): the Arbiter refuses new intake, finishes its Tick and says goaway; when
-the ledger is closed connections get a moment to read their last answers; then the DLQ keeper stores
-what is in its door, and everything else is cancelled. A second signal exits at once: nothing acked
-is lost either way, because an ack is a commit.
+The order of a start: ports first, then the cluster, if this node has none yet; then the disk is
+read and the core takes part. `ready` means listening, quorum or not (R29).
+
+The order of a stop (R18): the Arbiter refuses new intake, finishes its Tick, hands over and says
+goaway; when the ledger is closed connections get a moment to read their last answers; then the DLQ
+keeper stores what is in its door, and everything else is cancelled. A second signal exits at once:
+nothing acked is lost either way, because an ack is a commit.
 """
 
 import gc
@@ -13,30 +16,30 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
 from rmf import __version__, limits
 from rmf.core import topics
-from rmf.core.arbiter import Arbiter, Identity
-from rmf.core.clock import TickClock
+from rmf.core.answers import status_of
+from rmf.core.arbiter import Identity
 from rmf.core.entry import LineId
 from rmf.core.events import StopAsked, Struck
 from rmf.core.feed import Feed
-from rmf.core.raft.solo import Solo
-from rmf.core.shelf import Shelf
-from rmf.core.state import State, genesis_state
+from rmf.core.state import State
 from rmf.floor import (
-    arbiter,
     beats,
+    catch_up,
     checkpoint_keeper,
     disk_watch,
     dlq_keeper,
+    http,
     ingest,
-    ledger_keeper,
+    letter_fetch,
     log,
+    peer_port,
     publisher,
 )
 from rmf.floor.connection import Port
@@ -44,15 +47,17 @@ from rmf.floor.doors import Doors, EdgeLetter
 from rmf.floor.handshake import Strangers
 from rmf.floor.history import History
 from rmf.floor.inquiry import Inquiry
+from rmf.floor.instruments import Instruments
+from rmf.floor.life import Ground, Life
+from rmf.floor.peering import Peering
 from rmf.floor.present import boot_id, now
-from rmf.floor.recovery import Recovered, recover
-from rmf.floor.supervisor import Child, Hands, ReignLost, caught, seal, supervise
+from rmf.floor.readings import FloorFacts, Sources, door_facts, read_disk
+from rmf.floor.supervisor import Child, supervise
 from rmf.line.inline import Inline
 from rmf.line.load import load_line
 from rmf.notation import address_text
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
-from rmf.storage.ledger import LedgerWriter
 
 if TYPE_CHECKING:
     from rmf.config import Config
@@ -67,7 +72,7 @@ def run(config: "Config", companion: Companion | None = None) -> int:
     """Run a node until it is told to stop; return the exit code. `companion` is a task that is
     given the node's address once it listens (the demo).
 
-    Raises LineError, StorageError, Diverged, UsageError (the port cannot be had) before it listens.
+    Raises LineError, StorageError, Diverged, UsageError (a port cannot be had) before it listens.
     """
     log.configure(config.log_format, sys.stderr)
     for notice in config.notices:
@@ -83,31 +88,28 @@ def run(config: "Config", companion: Companion | None = None) -> int:
 
 
 class Node:
-    """Everything that outlives a reign: directory, DLQ, line, doors, feed."""
+    """Everything that outlives a core: directory, DLQ, line, doors, feed, ports."""
 
     def __init__(self, config: "Config") -> None:
         line = load_line(config.line)
         self._config = config
-        self._runner = Inline(line)
-        self._directory = DataDirectory.open(config.data, node=config.node)
-        self._store = DlqStore.open(
-            self._directory.dlq_path, cluster=self._directory.cluster, node=config.node
+        self._has_peers = any(name != config.node for name, _ in config.peers)
+        self._directory = DataDirectory.open(
+            config.data, node=config.node, found=not self._has_peers
         )
-        self._listens = _listens(line.expired_filters)
-        self._boot_id = boot_id()
+        self._store: DlqStore | None = None
         self._feed = Feed()
         self._backlog: list[StoreLetters | EdgeLetter] = []
         self._doors = Doors()
+        self._instruments = Instruments()
+        self._exchanging = trio.Lock()
         self._store_limiter = trio.CapacityLimiter(1)
-        self._acceded = trio.Event()
-        self._stopped = trio.Event()
-        self._stored = trio.Event()
+        self._stopped_storing = trio.Event()
         self._stopping = False
         self._stop_asked = trio.Event()
-        self._core: Arbiter | None = None
-        self._recovered: Recovered | None = self._recover()
-        state = self._recovered.state
-        self._identity = Identity(
+        self._boot_id = boot_id()
+        self._strangers = Strangers()
+        identity = Identity(
             node=config.node,
             incarnation=self._directory.incarnation,
             line=LineId(line.name, line.version, line.digest),
@@ -115,25 +117,52 @@ class Node:
             address=address_text(config.advertise or config.listen),
             agent=f"rmf {__version__}",
         )
-        if state.index and state.period_ns != config.tick_period_ns:
+        ground = Ground(
+            directory=self._directory,
+            store=self._open_store,
+            doors=self._doors,
+            runner=Inline(line),
+            listens=_listens(line.expired_filters),
+            boot_id=self._boot_id,
+            ingest_depth=config.ingest_depth,
+            has_peers=self._has_peers,
+            instruments=self._instruments,
+            exchanging=self._exchanging,
+        )
+        self._life = Life(ground, identity, lambda: self._peering, self._on_loaded)
+        self._nursery: trio.Nursery | None = None
+        wants_port = self._has_peers or config.origins["peer_listen"] != "default"
+        listening = peer_port.Listening(config.peer_listen) if wants_port else None
+        self._peering = Peering(
+            self._doors,
+            self._directory,
+            dict(config.peers),
+            lambda: self._life.core,
+            listening,
+        )
+        if self._directory.founded:
+            self._load_first()
+
+    def _load_first(self) -> None:
+        """Read the disk before anything listens, so that what is wrong with it is said at once."""
+        state = self._life.load().state
+        if state.index and state.period_ns != self._config.tick_period_ns:
             text = f"the cluster's tick is {state.period_ns} ns since genesis; --tick is ignored"
             log.note("warning", "notice", text=text)
 
+    def _open_store(self) -> DlqStore:
+        if self._store is None:
+            directory = self._directory
+            self._store = DlqStore.open(
+                directory.dlq_path, cluster=directory.cluster, node=directory.node
+            )
+        return self._store
+
     def close(self) -> None:
         """Let go of the directory."""
-        self._store.close()
+        if self._store is not None:
+            self._store.close()
         self._directory.close()
-
-    def _recover(self) -> Recovered:
-        recovered = recover(
-            self._directory,
-            self._store,
-            boot_id=self._boot_id,
-            boot_ns=lambda: now().boot_ns,
-        )
-        for event, fields in recovered.notes:
-            log.note("warning", event, **fields)
-        return recovered
 
     # --- The tasks ------------------------------------------------------------------------------
 
@@ -142,49 +171,111 @@ class Node:
         gc.collect()
         gc.freeze()
         gc.set_threshold(100_000, 50, 1_000)  # cells are many, cycles are few
-        host, port = self._config.listen
-        listening = ingest.Listening(host, port)
+        config, life = self._config, self._life
+        listening = ingest.Listening(*config.listen)
         await listening.bind()
-        if self._config.advertise is None:  # port 0 has become a number
-            address = address_text((host, listening.port))
-            self._identity = attrs.evolve(self._identity, address=address)
+        if self._peering.listening is not None:
+            await self._peering.listening.bind()
+        web = await self._bind_http()
+        self._tell_addresses(listening)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
+                self._nursery = nursery
                 nursery.start_soon(self._obey, signals)
                 nursery.start_soon(self._bound_the_stop)
-                for child in self._children():
+                for child in self._first_children(listening, web):
                     nursery.start_soon(self._supervise, child)
-                with trio.move_on_after(limits.ACCESSION_S_MAX):
-                    await self._acceded.wait()
-                port_child = Child("ingest", partial(ingest.run, listening, self._port()))
-                nursery.start_soon(self._supervise, port_child)
-                self._say_ready(listening)
+                self._peering.open(nursery, self._supervise)
+                nursery.start_soon(self._join_cluster, nursery)
+                if not self._has_peers:
+                    with trio.move_on_after(limits.ACCESSION_S_MAX):
+                        await life.acceded.wait()
+                port = Child("ingest", partial(ingest.run, listening, self._port()))
+                nursery.start_soon(self._supervise, port)
+                self._say_ready(listening, web)
                 if companion is not None:
-                    nursery.start_soon(companion, address_text((host, listening.port)))
-                await self._stopped.wait()
+                    nursery.start_soon(companion, address_text((listening.host, listening.port)))
+                await life.stopped.wait()
                 await self._wind_down(listening)
                 nursery.cancel_scope.cancel()
         return 0
 
-    def _children(self) -> list[Child]:
-        doors, directory, store = self._doors, self._directory, self._store
-        history = History(directory.ledgers, directory.cluster, self._history_facts)
-        return [
-            Child(
-                "arbiter",
-                self._reign,
-                limits.ARBITER_RESTARTS_MAX,
-                limits.ARBITER_RESTARTS_PERIOD_S,
-            ),
-            Child("dlq_keeper", self._keep_letters),
+    async def _bind_http(self) -> http.Listening | None:
+        config = self._config
+        if config.http is None:
+            return None
+        also = frozenset({config.advertise[0].lower()} if config.advertise else ())
+        web = http.Listening(config.http, also=also)
+        on = await web.bind(asked_for=config.origins["http"] != "default")
+        return web if on else None
+
+    def _tell_addresses(self, listening: ingest.Listening) -> None:
+        """Port 0 has become a number: that is what others are told."""
+        config, peering = self._config, self._peering
+        address = address_text(config.advertise or (listening.host, listening.port))
+        peering.client_address = address
+        self._life.identity = attrs.evolve(
+            self._life.identity, address=address, peer_address=peering.peer_address
+        )
+
+    def _first_children(
+        self, listening: ingest.Listening, web: http.Listening | None
+    ) -> list[Child]:
+        """Return the tasks that a node needs before it belongs to a cluster."""
+        doors, directory, life = self._doors, self._directory, self._life
+        period_s = limits.PEER_BEAT_S if self._peering.listening is not None else limits.BEAT_S
+        history = History(directory.ledgers, lambda: directory.cluster, self._history_facts)
+        children = [
+            life.child(),
             Child("publisher", partial(publisher.run, doors, self._feed, history)),
+            Child("beats", partial(beats.run, doors, period_s=period_s)),
+        ]
+        if self._peering.listening is not None:
+            children.append(self._peering.child(directory.node, lambda: now().wall_ns))
+        if web is not None:
+            run = partial(http.run, web, self._sources(listening))
+            children.append(Child("http", run, restarts_max=sys.maxsize))
+        return children
+
+    async def _join_cluster(self, nursery: trio.Nursery) -> None:
+        """See to it that there is a cluster, then start the tasks that keep its data."""
+        if not self._directory.founded:
+            await self._peering.found()
+            self._life.founded.set()
+        store = await trio.to_thread.run_sync(self._open_store, limiter=self._store_limiter)
+        for child in self._keepers(store):
+            nursery.start_soon(self._supervise, child)
+
+    def _keepers(self, store: DlqStore) -> list[Child]:
+        doors, directory, lock = self._doors, self._directory, self._exchanging
+        return [
+            Child("dlq_keeper", self._keep_letters),
             Child(
                 "checkpoint_keeper",
-                partial(checkpoint_keeper.run, doors, directory, store, self._boot_id),
+                partial(checkpoint_keeper.run, doors, directory, store, self._boot_id, lock),
             ),
-            Child("beats", partial(beats.run, doors)),
-            Child("disk_watch", partial(disk_watch.run, doors, directory, store)),
+            Child("disk_watch", partial(disk_watch.run, doors, directory, store, lock)),
+            Child(
+                "catch_up",
+                partial(catch_up.run, doors, directory, lambda: self._life.serial),
+            ),
         ]
+
+    def _on_loaded(self, state: State) -> None:
+        """A core begins behind what the disk holds: letters of what came before may be missing
+        here, where a Checkpoint of a peer took the ledger's place (R39)."""
+        if not self._has_peers or self._nursery is None or not state.index:
+            return
+        run = partial(
+            letter_fetch.run,
+            self._doors,
+            self._open_store(),
+            self._store_limiter,
+            self._peering.own,
+            self._peering.peers,
+            letter_fetch.Through(state.index, state.term, state.tick),
+        )
+        self._nursery.start_soon(self._supervise, Child("letter_fetch", run))
 
     async def _supervise(self, child: Child) -> None:
         await supervise(
@@ -198,103 +289,59 @@ class Node:
     async def _on_spent(self, child: Child, why: str) -> None:
         """Strike (R17): a task below the Arbiter tells it; the Arbiter itself goes on as a core
         that only answers, with the state that was committed last."""
-        if child.name != "arbiter":
-            await self._doors.events.send(Struck("state", why))
-            if child.name == "dlq_keeper":
-                await dlq_keeper.refuse_all(self._doors, self._backlog)
-                self._stored.set()
+        if child.name == "arbiter":
+            await self._supervise(self._life.child_that_only_answers(why))
             return
-        state = self._core.committed if self._core is not None else genesis_state(b"")
-        answer = partial(self._only_answer, state, why)
-        await self._supervise(Child("arbiter", answer, restarts_max=sys.maxsize))
+        await self._doors.events.send(Struck("state", why))
+        if child.name == "dlq_keeper":
+            await dlq_keeper.refuse_all(self._doors, self._backlog)
+            self._stopped_storing.set()
 
-    async def _only_answer(self, state: State, why: str, hands: Hands) -> None:
-        core = self._new_core(state, Shelf(), term=state.term, chain=b"", bridge=None)
-        core.strike = ("state", why)
-        await self._drive(core, hands)
-
-    async def _reign(self, hands: Hands) -> None:
-        """Load the core and let it reign; ends when it has stopped. After a failure everything is
-        read from the disk again: never on with half-changed memory (R15)."""
-        recovered, self._recovered = self._recovered, None
-        if recovered is None:
-            recovered = await trio.to_thread.run_sync(self._recover, limiter=self._store_limiter)
-        self._doors.renew_reign()
-        core = self._new_core(
-            recovered.state,
-            recovered.shelf,
-            term=recovered.term,
-            chain=recovered.chain,
-            bridge=recovered.bridge,
-        )
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_ledger, recovered.writer)
-            await self._drive(core, hands)
-            nursery.cancel_scope.cancel()
-
-    def _new_core(
-        self, state: State, shelf: Shelf, *, term: int, chain: bytes, bridge: TickClock | None
-    ) -> Arbiter:
-        raft = Solo(
-            self._config.node,
-            self._directory.cluster,
-            term=term,
-            last_index=state.index,
-            chain=chain,
-        )
-        self._core = Arbiter(
-            self._identity,
-            state,
-            shelf,
-            raft,
-            listens=self._listens,
-            bridge=bridge,
-            depth_packets_max=self._config.ingest_depth,
-        )
-        return self._core
-
-    async def _drive(self, core: Arbiter, hands: Hands) -> None:
-        await arbiter.run(core, self._doors, self._runner, hands, now, self._acceded.set)
-        self._stopped.set()
-
-    async def _keep_ledger(self, writer: LedgerWriter) -> None:
-        """Run the ledger keeper; its failure is sealed with what it held, and ends the reign."""
-        hands = Hands()
-        exc = await caught(partial(ledger_keeper.run, self._doors, writer, hands))
-        if exc is None:
-            return
-        cancelled = await seal(
-            "ledger_keeper",
-            exc,
-            hands,
-            node=self._config.node,
-            letters=self._doors.letters,
-            wall_ns=lambda: now().wall_ns,
-        )
-        raise cancelled or ReignLost("the ledger keeper failed")
-
-    async def _keep_letters(self, hands: Hands) -> None:
-        await dlq_keeper.run(self._doors, self._store, self._backlog, self._store_limiter, hands)
-        self._stored.set()
+    async def _keep_letters(self, hands: Any) -> None:
+        store = self._open_store()
+        await dlq_keeper.run(self._doors, store, self._backlog, self._store_limiter, hands)
+        self._stopped_storing.set()
 
     def _port(self) -> Port:
         return Port(
             doors=self._doors,
             node=self._config.node,
-            cluster=self._directory.cluster,
+            cluster=lambda: self._directory.cluster,
             now=now,
-            strangers=Strangers(),
+            strangers=self._strangers,
             inquire=Inquiry(self._directory.dlq_path),
         )
 
     def _history_facts(self) -> tuple[int, str]:
-        assert self._core is not None
-        state = self._core.committed
+        assert self._life.core is not None
+        state = self._life.core.committed
         return state.period_ns, state.line.name
+
+    def _sources(self, listening: ingest.Listening) -> Sources:
+        def facts() -> dict[str, Any] | None:
+            core = self._life.core
+            return status_of(core, now()) if core is not None else None
+
+        def floor() -> FloorFacts:
+            return FloorFacts(
+                connections=listening.open,
+                strangers=listening.strangers,
+                doors=door_facts(self._doors),
+            )
+
+        return Sources(
+            node=self._config.node,
+            version=__version__,
+            facts=facts,
+            last_step_age_s=self._instruments.pulse.age_s,
+            floor=floor,
+            disk=partial(read_disk, self._directory),
+            instruments=self._instruments,
+        )
 
     # --- Start and stop -------------------------------------------------------------------------
 
-    def _say_ready(self, listening: ingest.Listening) -> None:
+    def _say_ready(self, listening: ingest.Listening, web: http.Listening | None) -> None:
         listen = address_text((listening.host, listening.port))
         if sys.stdout.isatty():
             sys.stdout.write(
@@ -306,8 +353,8 @@ class Node:
                 "event": "ready",
                 "node": self._config.node,
                 "listen": listen,
-                "peer_listen": None,
-                "http": None,
+                "peer_listen": self._peering.peer_address or None,
+                "http": web.address if web is not None else None,
                 "data": str(self._config.data),
             }
             sys.stdout.write(json.dumps(facts) + "\n")
@@ -337,7 +384,7 @@ class Node:
                 await listening.quiet.wait()
         self._doors.letters.close()
         with trio.move_on_after(limits.STOP_S_MAX):
-            await self._stored.wait()
+            await self._stopped_storing.wait()
 
 
 def _listens(filters: tuple[str, ...]) -> Callable[[str], bool]:

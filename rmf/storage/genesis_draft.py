@@ -37,8 +37,8 @@ def write_draft(directory: Path, cluster: bytes, members: Sequence[Member]) -> N
 
 
 def read_draft(directory: Path, cluster: bytes) -> tuple[Member, ...] | None:
-    """Return the first members of this cluster, None if this node did not make it. Raises
-    StorageError if that cannot be told."""
+    """Return the first members of this cluster; () if this node joined it, None if nothing says
+    either: then it is alone. Raises StorageError if that cannot be told."""
     place = directory / _FILE
     try:
         found = json.loads(place.read_bytes())

@@ -15,7 +15,7 @@ whether it reigns.
 """
 
 from rmf.core import events as ev
-from rmf.core.effects import Effect, LinkPeers, Note, Tell
+from rmf.core.effects import Effect, LinkPeers, Note, Repaired, Tell
 from rmf.core.raft import messages as pm
 from rmf.core.raft.durable import OwnVote
 from rmf.core.raft.leadership import Leadership
