@@ -19,6 +19,7 @@ from rmf.errors import ConnectionFailed, ProtocolFault, Refused, UsageError
 __all__ = ["Orders"]
 
 _AGENT = "rmf-admin"
+_DONE_BEFORE = {"admin.remove": "no_such_member"}  # what says so when an order is given again
 
 
 class Orders:
@@ -42,6 +43,7 @@ class Orders:
         Raises Refused when its no is final; ConnectionFailed when the answer was lost and the order
         is not `repeatable`.
         """
+        in_doubt = False
         for _ in self._attempts():
             try:
                 connection = self._connect()
@@ -52,6 +54,8 @@ class Orders:
                 try:
                     return self._ask(connection, subject, args)
                 except Refused as exc:
+                    if in_doubt and exc.code == _DONE_BEFORE.get(subject):
+                        return {}
                     self._wait_because(exc)
                     self._go_to_the_leader(connection, exc)
                 except (ConnectionFailed, TimeoutError) as exc:
@@ -59,6 +63,7 @@ class Orders:
                         raise ConnectionFailed(
                             f"{exc}. Whether the order was carried out is not known: see rmf-status"
                         ) from exc
+                    in_doubt = True
                     self._wait_because(exc)
         raise AssertionError("attempts end by an exception")
 

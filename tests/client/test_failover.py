@@ -337,6 +337,18 @@ async def test_a_read_that_is_refused_for_good_is_not_asked_again() -> None:
             await factory.get("k", linearizable=True)
 
 
+async def test_a_question_that_is_no_read_is_its_users_to_repeat() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.send(m.End((await peer.expect(m.Query)).request, "not_ready", "not yet"))
+        await peer.wait_for_the_end()
+
+    async with nodes([script]) as [address], rmf.connect(address) as factory:
+        with pytest.raises(Refused, match="not_ready") as caught:
+            await factory.status()
+    assert caught.value.code == "not_ready"
+
+
 async def test_an_ack_of_a_later_frame_does_not_settle_an_earlier_one() -> None:
     async def script(peer: Peer) -> None:
         await peer.produce()

@@ -66,6 +66,13 @@ def test_an_order_whose_answer_was_lost_is_given_again_where_that_does_no_harm()
         assert orders.to_the_leader("admin.remove", {"node": "n3"}) == {"members": []}
 
 
+def test_a_node_that_a_lost_order_removed_is_removed() -> None:
+    with ScriptedNode(dying, answering("no_such_member")) as node:
+        assert orders_to(node.address)[0].to_the_leader("admin.remove", {"node": "n3"}) == {}
+    with ScriptedNode(answering("no_such_member")) as node, pytest.raises(Refused):
+        orders_to(node.address)[0].to_the_leader("admin.remove", {"node": "n3"})
+
+
 def test_an_order_whose_answer_was_lost_is_in_doubt_where_it_does() -> None:
     with ScriptedNode(dying) as node, pytest.raises(ConnectionFailed, match="is not known"):
         orders_to(node.address)[0].to_the_leader("admin.transfer", {}, repeatable=False)
