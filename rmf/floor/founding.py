@@ -64,7 +64,7 @@ async def found(
     """Return once `directory` belongs to a cluster; at once if it does, or if `peers` names nobody
     else. `own` is what this node says of itself in its questions."""
     if directory.founded:
-        return Founded(directory.cluster, read_draft(directory.path, directory.cluster))
+        return Founded(directory.cluster, read_draft(directory.path, directory.cluster) or None)
     others = {name: address for name, address in peers.items() if name != own().node}
     while True:
         step = decide(own(), await _ask_all(own(), others))
@@ -113,8 +113,8 @@ async def _in_thread(
     directory: DataDirectory, cluster: bytes, members: tuple[Member, ...] | None
 ) -> Founded:
     def write() -> None:
-        if members is not None:
-            write_draft(directory.path, cluster, members)
+        # Who joins writes that it is no member until the ledger says so: not alone, that is.
+        write_draft(directory.path, cluster, members or ())
         try:
             directory.found(cluster)
         except OSError as exc:

@@ -241,8 +241,8 @@ class Node:
         """See to it that there is a cluster, then start the tasks that keep its data."""
         if not self._directory.founded:
             await self._peering.found()
-            self._life.founded.set()
         store = await trio.to_thread.run_sync(self._open_store, limiter=self._store_limiter)
+        self._life.founded.set()
         for child in self._keepers(store):
             nursery.start_soon(self._supervise, child)
 
