@@ -71,7 +71,10 @@ class Leadership:
 
     def next_due_ns(self) -> int | None:
         """Return when `beat` has something to do; None: alone, never."""
-        return self._beat_ns if self.peers else None
+        dues = [self._beat_ns] if self.peers else []
+        if self.transfer_to is not None:
+            dues.append(self._transfer_until_ns)
+        return min(dues, default=None)
 
     def beat(self, now_ns: int) -> list[Effect]:
         """Speak to every peer if it is time to."""

@@ -1,0 +1,376 @@
+"""A few cores of Raft on disks and a network that a test holds in its hands.
+
+Nothing moves by itself: messages lie on the wire, writes under way, and what was asked of the disk
+waits, until somebody delivers, syncs or serves them; `settle` does all of that until nothing is
+left. Time goes on only where a test says so. After every step the laws of consensus are checked.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import crc32c
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core.clock import Pace
+from rmf.core.effects import (
+    Effect,
+    Note,
+    Persist,
+    ReadChunk,
+    ReadEntries,
+    Reload,
+    Repaired,
+    Tell,
+    WriteChunk,
+)
+from rmf.core.entry import Accession, Entry, LineId, Member, Members, encode_entry
+from rmf.core.raft.membership import members_in
+from rmf.core.raft.messages import ChunkReply, PeerMessage, WireEntry
+from rmf.core.raft.node import Raft
+from rmf.core.raft.values import LogEntry, Place
+from rmf.core.record import chain_of
+from tests.core.raft.disk_kit import START, Checkpoint, Disk, hard_record, records_of
+from tests.core.raft.laws import Laws
+
+CLUSTER = b"c" * 16
+MS = limits.MS
+CHUNK_BYTES = 64
+
+
+def member(name: str, *, voter: bool = True) -> Member:
+    return Member(name, name.encode(), voter=voter)
+
+
+def members_of(text: str) -> tuple[Member, ...]:
+    """ "n1 n2 n3?": a question mark is a learner's."""
+    return tuple(member(x.rstrip("?"), voter=not x.endswith("?")) for x in text.split())
+
+
+def body_of(what: str, tick: int = 1) -> bytes:
+    line = LineId("board", 1, b"")
+    return encode_entry(Entry(tick, 0, bytes(16), Accession(what, line, age_unknown=False)))
+
+
+def members_body(members: Sequence[Member], tick: int = 1) -> bytes:
+    return encode_entry(Entry(tick, 0, bytes(16), Members(list(members), "test")))
+
+
+def entry_after(before: Place, term: int, body: bytes) -> LogEntry:
+    index = before.index + 1
+    chain = chain_of(before.chain, CLUSTER, index, term, body)
+    return LogEntry(index, term, chain, body, crc32c.crc32c(body))
+
+
+def log_of(terms: Sequence[int], base: Place = START) -> list[LogEntry]:
+    """Entries of these terms. Logs with the same terms up to an index are the same up to it."""
+
+    def after(found: LogEntry | Place, term: int) -> LogEntry:
+        return entry_after(Place(*found[:3]), term, body_of(f"{found[0] + 1}@{term}"))
+
+    made = list(accumulate(terms, after, initial=base))  # type: ignore[arg-type]
+    return [x for x in made if isinstance(x, LogEntry)]
+
+
+def wire_of(entries: Sequence[LogEntry]) -> list[WireEntry]:
+    return [WireEntry(x.term, x.crc, x.body) for x in entries]
+
+
+class Sent(NamedTuple):
+    """A message on the wire."""
+
+    source: str
+    target: str
+    message: PeerMessage
+
+
+class Node:
+    """One node: its disk, and its core while it runs."""
+
+    def __init__(self, name: str, disk: Disk) -> None:
+        self.name = name
+        self.disk = disk
+        self.raft: Raft | None = None
+        self.asked: list[ReadEntries | ReadChunk | WriteChunk] = []
+        self.members: tuple[Member, ...] = ()  # of the applied state
+        self.applied = START
+
+    @property
+    def core(self) -> Raft:
+        assert self.raft is not None, f"{self.name} is down"
+        return self.raft
+
+
+class Cluster:
+    """`names` are the voters (and learners, with a question mark). Subclasses move things."""
+
+    def __init__(self, names: str, dice: Callable[[], float] = lambda: 0.5) -> None:
+        self.now_ns = 0
+        self.dice = dice
+        self.wire: list[Sent] = []
+        self.cut: set[tuple[str, str]] = set()
+        self.laws = Laws()
+        self.nodes: dict[str, Node] = {}
+        self.noop = True  # a new leader writes the first Entry of its reign, as the Arbiter does
+        self.read_entries_most = 100
+        self.members = members_of(names)
+        for one in self.members:
+            self.nodes[one.name] = Node(one.name, Disk(self.members))
+
+    # --- Before it begins -----------------------------------------------------------------------
+
+    def furnish(
+        self, name: str, terms: Sequence[int] = (), *, term: int = 0, voted: str | None = None,
+        commit: int = 0,
+    ) -> None:  # fmt: skip
+        """Put a log, a term and a vote on the disk of a node that does not run."""
+        disk = self.nodes[name].disk
+        entries = log_of(terms)
+        at = Place(*entries[-1][:3]) if entries else START
+        records = records_of(entries)
+        records.append(hard_record(max([term, *terms]), voted, at, commit))
+        disk.underway.append(Persist(0, records))
+        disk.write_one()
+        self.laws.saw_records(records)
+
+    def found_by_entry(self) -> None:
+        """Have the first Entry name the members, as that of a genesis does: then who lost its
+        ledger knows nobody."""
+        first = entry_after(START, 1, members_body(self.members))
+        records = [*records_of([first]), hard_record(1, None, Place(*first[:3]), 1)]
+        for node in self.nodes.values():
+            node.disk = Disk(())
+            node.disk.underway.append(Persist(0, records))
+            node.disk.write_one()
+        self.laws.saw_records(records)
+        self.laws.committed[1] = (1, first.chain, 1)
+
+    # --- Lives ----------------------------------------------------------------------------------
+
+    def start(self, *names: str) -> None:
+        """Start nodes, all if none is named."""
+        for name in names or list(self.nodes):
+            node = self.nodes[name]
+            standing, members = node.disk.standing()
+            node.raft = Raft(
+                name, CLUSTER, standing, members, pace=Pace(None), period_ns=100_000, dice=self.dice
+            )
+            node.asked, node.members, node.applied = [], members, standing.place
+            self.laws.begins(name, standing)
+            self.step(name, lambda raft: raft.start(self.now_ns))
+
+    def crash(self, name: str, kept: int = 0) -> None:
+        """Kill a node: what is not durable is lost, and so is what is on the wire from and to it,
+        for links do not outlive a process."""
+        node = self.nodes[name]
+        node.raft, node.asked = None, []
+        node.disk.crash(kept)
+        self._break_links(name)
+
+    def restart(self, name: str) -> None:
+        self.crash(name)
+        self.start(name)
+
+    def _break_links(self, name: str) -> None:
+        self.wire = [x for x in self.wire if name not in {x.source, x.target}]
+
+    def lose_link(self, name: str) -> None:
+        """Let every other node notice that its link from this one broke."""
+        for other in self.running():
+            if other != name and name in {x.name for x in self.core(other).members}:
+                self.core(other).peer_lost(name, self.now_ns)
+
+    # --- What is there --------------------------------------------------------------------------
+
+    def running(self) -> list[str]:
+        return [name for name, node in self.nodes.items() if node.raft is not None]
+
+    def core(self, name: str) -> Raft:
+        return self.nodes[name].core
+
+    def leader(self) -> str:
+        """The leader of the highest term."""
+        leaders = [x for x in self.running() if self.core(x).leadership is not None]
+        return max(leaders, key=lambda name: self.core(name).term)
+
+    # --- Steps ----------------------------------------------------------------------------------
+
+    def step(self, name: str, act: Callable[[Raft], list[Effect] | None]) -> list[Effect]:
+        """Let a core do something, and take what comes of it."""
+        node = self.nodes[name]
+        raft = node.core
+        led = raft.leadership
+        effects = act(raft) or []
+        self.perform(name, effects)
+        if node.raft is not raft:  # it was replaced meanwhile
+            return effects
+        self._apply(node)
+        self.laws.check(name, raft, {x: self.nodes[x].disk for x in self.nodes})
+        if led is None and raft.leadership is not None and self.noop:
+            effects = effects + self.propose(name, f"{name} reigns")
+        return effects
+
+    def perform(self, name: str, effects: list[Effect]) -> None:
+        node = self.nodes[name]
+        for effect in effects:
+            match effect:
+                case Persist():
+                    self.laws.saw_records(effect.records)
+                    node.disk.underway.append(effect)
+                    self.on_persist(name)
+                case Tell():
+                    self.laws.saw_sent(name, effect)
+                    self.on_sent(Sent(name, effect.peer, effect.message))
+                case ReadEntries() | ReadChunk() | WriteChunk():
+                    node.asked.append(effect)
+                    self.on_asked(name)
+                case Note(event="repaired") | Repaired():
+                    node.disk.whole = True
+                case Reload():
+                    assert effect.reason == "repair"
+                    self.on_damage(name)
+                case _:
+                    pass
+
+    def on_persist(self, name: str) -> None:
+        """A write is under way."""
+
+    def on_sent(self, sent: Sent) -> None:
+        self.wire.append(sent)
+
+    def on_asked(self, name: str) -> None:
+        """Something was asked of the disk."""
+
+    def on_damage(self, name: str) -> None:
+        """A ledger cannot be right: set it aside and begin anew (R24)."""
+        self.crash(name)
+        self.laws.lost_ledgers = True
+        self.nodes[name].disk.set_aside()
+        self.start(name)
+
+    def _apply(self, node: Node) -> None:
+        raft = node.core
+        for index in range(node.applied.index + 1, raft.applicable + 1):
+            entry = raft.log.entry(index)
+            node.members = members_in(entry.body) or node.members
+            node.applied = Place(*entry[:3])
+
+    def sync(self, name: str) -> list[Effect]:
+        """Make the oldest write of a node durable."""
+        ticket, serial = self.nodes[name].disk.write_one()
+        return self.step(
+            name, lambda raft: raft.persisted(ev.Persisted(ticket, serial), self.now_ns)
+        )
+
+    def deliver(self, sent: Sent) -> list[Effect]:
+        """Deliver a message, unless the way is cut or nobody is there."""
+        if sent.target not in self.nodes or self.nodes[sent.target].raft is None:
+            return []
+        if (sent.source, sent.target) in self.cut:
+            return []
+        return self.step(
+            sent.target, lambda raft: raft.receive(sent.source, sent.message, self.now_ns)
+        )
+
+    def serve(self, name: str) -> list[Effect]:
+        """Do the oldest thing that was asked of a node's disk."""
+        node = self.nodes[name]
+        match node.asked.pop(0):
+            case ReadEntries() as ask:
+                before, entries = node.disk.read(
+                    ask.after_index, ask.through_index, self.read_entries_most
+                )
+                read = ev.EntriesRead(ask.peer, ask.after_index, *before[1:], entries)
+                return self.step(name, lambda raft: raft.entries_read(read, self.now_ns))
+            case ReadChunk() as ask:
+                chunk = self._chunk_of(node.disk, ask)
+                return self.step(name, lambda raft: raft.chunk_read(chunk, self.now_ns))
+            case WriteChunk() as ask:
+                return self._take_chunk(node, ask)
+
+    @staticmethod
+    def _chunk_of(disk: Disk, ask: ReadChunk) -> ev.ChunkRead:
+        place, data = disk.newest.place, disk.newest.data
+        content = place.chain
+        if place.index == 0 or ask.content not in {None, content}:
+            return ev.ChunkRead(ask.peer, 0, 0, b"", ask.content or b"", 0, 0, b"")
+        piece = data[ask.offset : ask.offset + CHUNK_BYTES]
+        return ev.ChunkRead(ask.peer, *place, content, len(data), ask.offset, piece)
+
+    def _take_chunk(self, node: Node, ask: WriteChunk) -> list[Effect]:
+        chunk = ask.chunk
+        offset, found = node.disk.take_chunk(chunk)
+        reply = ChunkReply(chunk.term, chunk.index, chunk.content, offset, True, chunk.round)
+        done = ev.ChunkWritten(ask.peer, reply, found is not None)
+        effects = self.step(node.name, lambda raft: raft.chunk_written(done))
+        if found is not None and not node.disk.holds(found.place.index, found.place.chain):
+            self._install(node, found)
+        return effects
+
+    def _install(self, node: Node, found: Checkpoint) -> None:
+        node.raft, node.asked = None, []
+        node.disk.crash()
+        node.disk.install(found)
+        self.start(node.name)
+
+    # --- What people do -------------------------------------------------------------------------
+
+    def propose(self, name: str, what: str) -> list[Effect]:
+        return self.step(name, lambda raft: raft.propose(body_of(what), self.now_ns))
+
+    def change(self, name: str, members: Sequence[Member]) -> list[Effect]:
+        for one in members:
+            if one.name not in self.nodes:  # a new node: it knows nobody yet
+                self.nodes[one.name] = Node(one.name, Disk(()))
+                self.start(one.name)
+        return self.step(name, lambda raft: raft.propose(members_body(members), self.now_ns))
+
+    def checkpoint(self, name: str, *, purge: bool = True) -> None:
+        """Write a Checkpoint of what is applied, and let go of the ledger and memory behind it."""
+        node = self.nodes[name]
+        if node.applied.index > node.disk.newest.place.index:
+            node.disk.checkpoint(node.applied, node.members, purge=purge)
+        node.core.log.compact(node.applied.index, 0)
+
+    def beat(self, *names: str) -> None:
+        for name in names or self.running():
+            self.step(name, lambda raft: raft.beat(self.now_ns))
+
+    # --- Moving everything ----------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Deliver, sync and serve until nothing is left, in the order in which it came."""
+        for _ in range(10_000):
+            if not self._move_one():
+                return
+        raise AssertionError("these cores never come to rest")
+
+    def _move_one(self) -> bool:
+        for name in self.running():
+            if self.nodes[name].disk.underway:
+                self.sync(name)
+                return True
+            if self.nodes[name].asked:
+                self.serve(name)
+                return True
+        if self.wire:
+            self.deliver(self.wire.pop(0))
+            return True
+        return False
+
+    def wait(self, ms: float, *names: str) -> None:
+        """Let time go by, beat, and settle."""
+        self.now_ns += int(ms * MS)
+        self.beat(*names)
+        self.settle()
+
+    def elect(self, name: str) -> None:
+        """Have a node win an election, wherever the others are in theirs."""
+        for _ in range(10):
+            self.now_ns += 500 * MS
+            self.step(name, lambda raft: raft.campaign(self.now_ns))
+            self.settle()
+            if self.core(name).leadership is not None:
+                return
+        raise AssertionError(f"{name} was not elected")

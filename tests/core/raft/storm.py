@@ -1,0 +1,289 @@
+"""A cluster of bare cores in a storm: one seed decides sizes, delays, faults and what people ask.
+
+The network loses, duplicates, reorders and cuts one way; disks are slow, hang and lose what was not
+synced, in the middle of a write too; nodes die and come back, members come and go, Checkpoints let
+the ledger go, a ledger is lost. Then the sky clears: within SECONDS_TO_HEAL everybody has all.
+"""
+
+import heapq
+from collections.abc import Callable
+from random import Random
+
+from rmf.core.effects import Effect
+from rmf.core.entry import Member
+from rmf.core.raft.node import Raft
+from tests.core.raft.cluster_kit import MS, Cluster, Sent, member
+
+SECONDS_TO_HEAL = 10
+NAMES = ["n1", "n2", "n3", "n4", "n5", "n6", "n7"]
+
+
+class Storm(Cluster):
+    """`run` it for a time, then `clear`."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        super().__init__(" ".join(NAMES[: self.random.choice([1, 2, 3, 3, 3, 5])]))
+        self.dice = self.random.random
+        self.found_by_entry()
+        self.stormy = True
+        self.loss = self.random.choice([0, 0.01, 0.1])
+        self.read_entries_most = self.random.choice([1, 3, 100])
+        self.damages = self.random.random() < 0.3
+        self.facts = dict.fromkeys(["proposed", "crashes", "reads", "changes", "repairs"], 0)
+        self._heap: list[tuple[int, int, Callable[[], object]]] = []
+        self._posted = 0
+        self._lives: dict[str, int] = dict.fromkeys(NAMES, 0)
+        self._proposed = 0
+        self._due: dict[str, int] = {}
+
+    # --- Time -----------------------------------------------------------------------------------
+
+    def later(self, delay_ns: int, act: Callable[[], object]) -> None:
+        self._posted += 1
+        heapq.heappush(self._heap, (self.now_ns + delay_ns, self._posted, act))
+
+    def in_this_life(self, delay_ns: int, act: Callable[[], object], *names: str) -> None:
+        """Do it later, unless one of these died meanwhile."""
+        lives = [self._lives[x] for x in names]
+
+        def then() -> None:
+            if lives == [self._lives[x] for x in names] and names[0] in self.running():
+                act()
+
+        self.later(delay_ns, then)
+
+    def delay_ns(self) -> int:
+        if self.stormy and self.random.random() < 0.02:
+            return self.random.randrange(300 * MS)
+        return self.random.randrange(MS // 20, 2 * MS)
+
+    def run(self, ms: float) -> None:
+        until = self.now_ns + int(ms * MS)
+        self.later(until - self.now_ns, lambda: None)
+        while self._heap and self._heap[0][0] <= until:
+            self.now_ns, _, act = heapq.heappop(self._heap)
+            act()
+
+    # --- What cores want ------------------------------------------------------------------------
+
+    def start(self, *names: str) -> None:
+        for name in names or list(self.nodes):
+            self._lives[name] += 1
+            super().start(name)
+            self._arm(name)
+
+    def crash(self, name: str, kept: int = 0) -> None:
+        self._lives[name] += 1
+        super().crash(name, kept)
+
+    def step(self, name: str, act: Callable[[Raft], list[Effect] | None]) -> list[Effect]:
+        effects = super().step(name, act)
+        if name in self.running():
+            self._check_reads(name)
+            self._arm(name)
+        return effects
+
+    def _arm(self, name: str) -> None:
+        due = self.core(name).next_due_ns()
+        if due is None or self._due.get(name) == due:
+            return
+        self._due[name] = due
+
+        def beat() -> None:
+            if name in self.running() and self._due.get(name) == due:
+                self._due.pop(name)
+                self.beat(name)
+                self._arm(name)
+
+        self.later(max(due - self.now_ns, 0), beat)
+
+    def on_persist(self, name: str) -> None:
+        delay = self.random.randrange(MS // 10, 3 * MS)
+        if self.stormy and self.random.random() < 0.01:
+            delay = self.random.randrange(600 * MS)
+        self.in_this_life(delay, lambda: self._sync_some(name), name)
+
+    def _sync_some(self, name: str) -> None:
+        """One fsync may cover a few writes."""
+        underway = self.nodes[name].disk.underway
+        for _ in range(self.random.randint(1, len(underway)) - 1 if underway else 0):
+            self.nodes[name].disk.write_one()
+        if underway:
+            self.sync(name)
+
+    def on_sent(self, sent: Sent) -> None:
+        copies = 1
+        if self.stormy:
+            copies = 0 if self.random.random() < self.loss else 1 + (self.random.random() < 0.02)
+        for _ in range(copies):
+            self.in_this_life(
+                self.delay_ns(), lambda: self.deliver(sent), *self._alive(sent.target, sent.source)
+            )
+
+    def _alive(self, *names: str) -> list[str]:
+        return [x for x in names if x in self._lives]
+
+    def on_asked(self, name: str) -> None:
+        self.in_this_life(
+            self.delay_ns(), lambda: self.nodes[name].asked and self.serve(name), name
+        )
+
+    def on_damage(self, name: str) -> None:
+        raise AssertionError(f"{name} takes its ledger for damaged, and nothing damaged it")
+
+    # --- What happens ---------------------------------------------------------------------------
+
+    def storm(self, ms: float) -> None:
+        until = self.now_ns + int(ms * MS)
+        while self.now_ns < until:
+            self.run(self.random.expovariate(1 / 25))
+            self.random.choice([self.work] * 6 + [self.trouble] * 2 + [self.order])()
+
+    def work(self) -> None:
+        """Propose, or read."""
+        leads = [x for x in self.running() if self.core(x).may_propose]
+        if not leads:
+            return
+        name = self.random.choice(leads)
+        for _ in range(self.random.choice([1, 1, 3, 20])):
+            if self.core(name).may_propose:
+                self._proposed += 1
+                self.facts["proposed"] += 1
+                self.propose(name, str(self._proposed))
+        if name in self.running():
+            self.step(name, self._ask)
+
+    def _ask(self, raft: Raft) -> list[Effect]:
+        """A read sees everything that anybody knew to be committed when it was asked."""
+        leads = raft.leadership
+        if leads is None or not leads.reads.add(self.laws.commit):
+            return []
+        return leads.begin_reads(self.now_ns)
+
+    def _check_reads(self, name: str) -> None:
+        leads = self.core(name).leadership
+        if leads is None:
+            return
+        for least, index in leads.confirmed_reads():
+            assert isinstance(least, int)
+            assert index >= least, f"{name} confirms a read at {index}, {least} was committed"
+            self.facts["reads"] += 1
+        self.perform(name, leads.begin_reads(self.now_ns))
+
+    def trouble(self) -> None:
+        kind = self.random.choice(
+            ["crash", "start", "start", "cut", "cut", "heal", "heal", "damage"]
+        )
+        name = self.random.choice(list(self.nodes))
+        if kind == "crash" and name in self.running():
+            self.facts["crashes"] += 1
+            self.crash(name, kept=self.random.randrange(4))
+            if self.random.random() < 0.7:
+                self.lose_link(name)
+        elif kind == "start" and name not in self.running():
+            self.start(name)
+        elif kind == "cut":
+            self.cut.add((name, self.random.choice(list(self.nodes))))
+        elif kind == "heal":
+            self.cut.clear()
+        elif kind == "damage" and self.damages and self._may_lose(name):
+            self.facts["repairs"] += 1
+            self.crash(name)
+            self.laws.lost_ledgers = True
+            self.nodes[name].disk.set_aside()
+            self.start(name)
+
+    def _may_lose(self, name: str) -> bool:
+        """Two lost ledgers at once are more than three nodes can bear; one alone is not."""
+        leads = [x for x in self.running() if self.core(x).may_change_members]
+        if len(leads) != 1 or not all(self._is_whole(x) for x in self.nodes):
+            return False
+        voters = self.core(leads[0]).membership.voters
+        return name in voters and len(voters) >= 3
+
+    def _is_whole(self, name: str) -> bool:
+        raft = self.nodes[name].raft
+        return raft.whole if raft is not None else self.nodes[name].disk.whole
+
+    def order(self) -> None:
+        """What operators do: transfer, add, remove, promote; and Checkpoints."""
+        for name in self.running():
+            if self.random.random() < 0.3:
+                self.checkpoint(name, purge=self.random.random() < 0.7)
+        leads = [x for x in self.running() if self.core(x).may_change_members]
+        if not leads:
+            return
+        name = self.random.choice(leads)
+        raft = self.core(name)
+        if self.random.random() < 0.3:
+            self.step(name, self._transfer)
+            return
+        changed = self._changed(list(raft.members))
+        if changed is not None:
+            self.facts["changes"] += 1
+            self.change(name, changed)
+
+    def _transfer(self, raft: Raft) -> list[Effect]:
+        assert raft.leadership is not None
+        target = self.random.choice(raft.membership.others(raft.name) or [raft.name])
+        raft.leadership.transfer(target, self.now_ns)
+        return raft.leadership.hand_over()
+
+    def _changed(self, members: list[Member]) -> list[Member] | None:
+        learners = [x for x in members if not x.voter]
+        if learners and self.random.random() < 0.7:
+            one = self.random.choice(learners)
+            return [member(x.name) if x is one else x for x in members]
+        new = [x for x in NAMES if x not in {m.name for m in members}]
+        # A name that was removed stays away: who comes back has another incarnation (R28).
+        new = [x for x in new if x not in self.nodes]
+        if new and len(members) < 5 and self.random.random() < 0.5:
+            return [*members, member(new[0], voter=False)]
+        if len(members) > 3 and self.random.random() < 0.5:
+            gone = self.random.choice(members)
+            return [x for x in members if x is not gone]
+        return None
+
+    # --- Afterwards -----------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """End all trouble; then everybody must agree on everything, and go on working."""
+        self.stormy = False
+        self.cut.clear()
+        for name in self.nodes:
+            if name not in self.running():
+                self.start(name)
+        self._get_well()
+        self.propose(self.leader(), "afterwards")
+        self._get_well()
+
+    def _get_well(self) -> None:
+        for _ in range(SECONDS_TO_HEAL * 10):
+            self.run(100)
+            if self._is_well():
+                return
+        raise AssertionError(f"not healed within {SECONDS_TO_HEAL} s: {self.picture()}")
+
+    def _is_well(self) -> bool:
+        leads = [x for x in self.running() if self.core(x).leadership is not None]
+        if len(leads) != 1 or not self.core(leads[0]).may_propose:
+            return False
+        raft = self.core(leads[0])
+        mark = raft.log.last.index
+        there = [self.nodes[x.name] for x in raft.members]
+        return raft.log.commit == mark and all(
+            x.applied.index == mark and x.core.whole and x.core.leader == leads[0] for x in there
+        )
+
+    def picture(self) -> str:
+        return "; ".join(
+            f"{x.name} "
+            + (
+                f"{x.raft.role} term {x.raft.term} log {x.raft.log.base.index}"
+                f"..{x.raft.log.last.index} commit {x.raft.log.commit} whole {x.raft.whole}"
+                if x.raft
+                else "down"
+            )
+            for x in self.nodes.values()
+        )
