@@ -1,6 +1,6 @@
 """What the Arbiter tells of what is committed: acks, pictures, WELCOME, VALUE, the status.
 
-Pure functions over the Arbiter's fields; they change nothing. A Checkpoint is told here, too.
+Pure functions over the fields of an Office; they change nothing. A Checkpoint is told here, too.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,9 @@ from rmf.core.state import Applied, State, head_of
 from rmf.core.world import Cell
 
 if TYPE_CHECKING:
-    from rmf.core.arbiter import Arbiter
     from rmf.core.events import Asked, Now
     from rmf.core.latch import Latched
+    from rmf.core.office import Office
 
 __all__ = [
     "acks_of",
@@ -46,25 +46,25 @@ def acks_of(latched: "Latched", applied: Applied) -> list[Answer]:
     return [Answer(connection, [m.Ack(mine)]) for connection, mine in runs.items()]
 
 
-def picture_of(arbiter: "Arbiter", state: State, applied: Applied) -> Publish:
+def picture_of(office: "Office", state: State, applied: Applied) -> Publish:
     """Return what subscribers may see of a state, and what changed with it (R36)."""
     return Publish(
         term=state.term,
         tick=state.tick,
         index=state.index,
         digest=state.digest(),
-        live=arbiter.strike is None,
+        live=office.strike is None,
         world=state.world,
         changed=applied.changed,
         removed=applied.removed,
     )
 
 
-def checkpoint_of(arbiter: "Arbiter", now: "Now") -> WriteCheckpoint:
+def checkpoint_of(office: "Office", now: "Now") -> WriteCheckpoint:
     """Return the wish for a Checkpoint of what is committed: its head, and the cells (R25). `clock`
     relates a tick to boot time; null where this node does not know it. `serial` is the number of
     the Entry's own record in this node's ledger."""
-    state, raft = arbiter.committed, arbiter.raft
+    state, raft = office.committed, office.raft
     head = head_of(state)
     bridged = raft.pace.bridged
     head["clock"] = [raft.pace.tick_at(now.boot_ns), now.boot_ns] if bridged else None
@@ -74,20 +74,20 @@ def checkpoint_of(arbiter: "Arbiter", now: "Now") -> WriteCheckpoint:
 
 
 def welcome_of(
-    arbiter: "Arbiter", *, epoch: int | None = None, last_seq: int | None = None
+    office: "Office", *, epoch: int | None = None, last_seq: int | None = None
 ) -> m.Welcome:
     """Return the answer to a HELLO; epoch and last seq are those of a producer."""
-    identity, state = arbiter.identity, arbiter.committed
+    identity, state = office.identity, office.committed
     facts: dict[str, Any] = {
         "version": m.VERSION_MAX,
         "node": identity.node,
         "cluster": state.cluster,
         "agent": identity.agent,
-        "term": arbiter.raft.term,
+        "term": office.raft.term,
         "tick": state.tick,
         "period_ns": state.period_ns,
-        "leader": arbiter.address_of(arbiter.raft.leader) if arbiter.strike is None else None,
-        "nodes": nodes_of(arbiter),
+        "leader": office.address_of(office.raft.leader) if office.strike is None else None,
+        "nodes": nodes_of(office),
         "limits": announced_limits(),
     }
     if epoch is not None:
@@ -96,32 +96,32 @@ def welcome_of(
     return m.Welcome(facts)
 
 
-def nodes_of(arbiter: "Arbiter") -> list[str]:
+def nodes_of(office: "Office") -> list[str]:
     """Return where clients reach the members, as far as it is known."""
-    known = [arbiter.address_of(member.name) for member in arbiter.raft.members]
+    known = [office.address_of(member.name) for member in office.raft.members]
     return [address for address in known if address]
 
 
-def value_of(arbiter: "Arbiter", asked: "Asked") -> m.Value:
+def value_of(office: "Office", asked: "Asked") -> m.Value:
     """Return the answer to GET: what is committed here; a cell that is stale at its Tick is not
     shown (R9). What makes it linearizable, core/current knows."""
-    state = arbiter.committed
+    state = office.committed
     cell = state.world.get(asked.key)
     if cell is not None and cell.expires:
         stale = cell.expires <= state.tick or cell.tick < state.void_before
         cell = None if stale else cell
     wire = wire_cell(asked.key, cell) if cell is not None else None
-    live = arbiter.strike is None
+    live = office.strike is None
     return m.Value(asked.request, state.term, state.tick, state.index, live, wire)
 
 
-def status_of(arbiter: "Arbiter", now: "Now") -> dict[str, Any]:
+def status_of(office: "Office", now: "Now") -> dict[str, Any]:
     """Return what `rmf-status` shows (INTERFACES)."""
-    identity, state, raft = arbiter.identity, arbiter.committed, arbiter.raft
-    queue = arbiter.petitions.queue
+    identity, state, raft = office.identity, office.committed, office.raft
+    queue = office.petitions.queue
     strike = None
-    if arbiter.strike is not None:
-        strike = {"kind": arbiter.strike[0], "why": arbiter.strike[1]}
+    if office.strike is not None:
+        strike = {"kind": office.strike[0], "why": office.strike[1]}
     return {
         "node": identity.node,
         "role": raft.role,
@@ -132,34 +132,34 @@ def status_of(arbiter: "Arbiter", now: "Now") -> dict[str, Any]:
         "commit": raft.log.commit,
         "applied": state.index,
         "leader": raft.leader,
-        "members": [_member_of(arbiter, member) for member in raft.members],
+        "members": [_member_of(office, member) for member in raft.members],
         "ingest": {"depth": queue.packets, "capacity": queue.depth_packets_max},
         "packets": {
             "latched": state.latched,
             "applied": state.applied,
             "bagged": state.bagged,
-            "duplicate": arbiter.petitions.duplicates,
+            "duplicate": office.petitions.duplicates,
         },
-        "dlq": arbiter.dlq_facts,
+        "dlq": office.dlq_facts,
         "world": {"cells": len(state.world)},
         "digest": state.digest(),
         "line": {"name": identity.line.name, "version": identity.line.version},
         "glovebox": {"restarts": 0},
-        "disk": arbiter.mark,
+        "disk": office.mark,
         "producers": len(state.producers.rows),
-        "uptime_s": round((now.boot_ns - arbiter.started_ns) / 1e9, 3),
+        "uptime_s": round((now.boot_ns - office.started_ns) / 1e9, 3),
         "cluster": state.cluster.hex(),
         "version": state.version,
         "whole": raft.whole,
     }
 
 
-def _member_of(arbiter: "Arbiter", member: Member) -> dict[str, Any]:
+def _member_of(office: "Office", member: Member) -> dict[str, Any]:
     """Return what is known here of one member; `match` only the leader knows."""
-    raft, name = arbiter.raft, member.name
+    raft, name = office.raft, member.name
     role = "follower" if member.voter else "learner"
     match = None
-    if name == arbiter.identity.node:
+    if name == office.identity.node:
         role, match = raft.role, raft.log.durable
     elif name == raft.leader:
         role = "leader"
@@ -167,7 +167,7 @@ def _member_of(arbiter: "Arbiter", member: Member) -> dict[str, Any]:
         match = raft.leadership.peers[name].match
     return {
         "node": name,
-        "address": arbiter.address_of(name),
+        "address": office.address_of(name),
         "peer_address": member.peer_address or None,
         "role": role,
         "match": match,

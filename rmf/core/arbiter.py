@@ -12,14 +12,9 @@ The speculative part of it is a Reign, which is dropped whole when the reign end
 is `Settled`, what producers want is `Petitions`, who leads is `raft`'s matter.
 """
 
-from collections.abc import Callable
-
-import attrs
-
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.acts import Acts
 from rmf.core.answers import (
     acks_of,
     checkpoint_of,
@@ -28,93 +23,28 @@ from rmf.core.answers import (
     value_of,
     welcome_of,
 )
-from rmf.core.current import CurrentReads
 from rmf.core.effects import (
     Answer,
-    Broadcast,
     Effect,
-    LinkPeers,
-    Note,
     Reload,
-    Stopped,
     StoreLetters,
 )
-from rmf.core.entry import Genesis, LineId, Member
-from rmf.core.faults import FAULTS
 from rmf.core.letters import letters_of
-from rmf.core.petitions import Petitions, Refusal
+from rmf.core.office import Identity
 from rmf.core.raft.messages import ReadAsk, ReadReply
-from rmf.core.raft.node import Raft
-from rmf.core.reign import InFlight, Reign, clock_of
-from rmf.core.settled import Settled, Unfit
-from rmf.core.shelf import Shelf
-from rmf.core.state import NOTHING, State
+from rmf.core.reign import InFlight
+from rmf.core.settled import Unfit
+from rmf.core.state import NOTHING
+from rmf.core.throne import Throne
 
 __all__ = ["Arbiter", "Identity"]
 
-_STOPPING_HOLD_OFF_MS = FAULTS["stopping"].back_off_ms
 # Below this a whole Tick of letters still fits what the DLQ keeper may owe.
 _LETTERS_ROOM = limits.LETTERS_IN_FLIGHT_MAX - limits.TICK_PACKETS_MAX
 
 
-@attrs.frozen
-class Identity:
-    """Who this node is: its name and incarnation, its line, the period for a new cluster, and the
-    addresses that clients and peers are told."""
-
-    node: str
-    incarnation: bytes
-    line: LineId
-    period_ns: int
-    address: str
-    agent: str
-    peer_address: str = ""
-
-
-class Arbiter:
-    """The deciding core of a node.
-
-    `listens` says whether the line wants to hear of a key's expiry. The time since the last Tick is
-    the `pace` of `raft`, if anybody knows it (R6).
-    Invariant: committed.index <= raft.applicable; what runs ahead of it is the reign's alone.
-    """
-
-    def __init__(
-        self,
-        identity: Identity,
-        state: State,
-        shelf: Shelf,
-        raft: Raft,
-        *,
-        listens: Callable[[str], bool],
-        depth_packets_max: int,
-    ) -> None:
-        self.identity = identity
-        self.raft = raft
-        self.settled = Settled(state, shelf)
-        self.petitions = Petitions(depth_packets_max)
-        self.mark = "ok"
-        self.started_ns = 0
-        self.dlq_facts: dict[str, object] = {
-            "letters": 0,
-            "groups": 0,
-            "bytes": 0,
-            "complete": True,
-        }
-        self.met: dict[str, ev.PeerMet] = {}
-        self._fault: tuple[str, str] | None = None
-        self._in_touch = False
-        self._listens = listens
-        self._reign: Reign | None = None
-        self._acts = Acts()
-        self._reads = CurrentReads()
-        self._letters_unstored = 0
-        self._checkpoint_wanted = False
-        self._checkpoint_underway = False
-        self._stopping = False
-        self._handed_over = False
-        self._said_goaway = False
-        self._stopped = False
+class Arbiter(Throne):
+    """The deciding core of a node (see office for what it knows, throne for how it reigns)."""
 
     # --- What the floor calls ----------------------------------------------------------------
 
@@ -148,36 +78,6 @@ class Arbiter:
             self._go_on_stopping(now, effects)
         return effects
 
-    def strike_for(self, kind: str, why: str) -> None:
-        """Be on strike from the start: a core that only answers (R17)."""
-        self._fault = (kind, why)
-
-    @property
-    def committed(self) -> State:
-        """The state after the last Entry that is applied."""
-        return self.settled.state
-
-    @property
-    def strike(self) -> tuple[str, str] | None:
-        """Kind and reason of the strike that this node is on, or None (R17)."""
-        if self._fault is not None:
-            return self._fault
-        if self._in_touch:
-            return None
-        if self.raft.role == "candidate" or not self.committed.index:
-            return ("no_reign", "the election is not over yet")
-        return ("no_reign", "no reigning Arbiter was heard of for an election time-out")
-
-    @property
-    def reigns(self) -> bool:
-        """Whether this node takes packets in."""
-        return self._reign is not None
-
-    @property
-    def takes_in(self) -> bool:
-        """Whether the floor should hand over more offers; if not, the edge waits (R16)."""
-        return not self.petitions.queue.full
-
     @property
     def has_more(self) -> bool:
         """Whether there is work left that needs no event: Entries to be applied."""
@@ -193,16 +93,6 @@ class Arbiter:
         if self._reign is not None and self._letters_unstored < _LETTERS_ROOM:
             dues.append(self._reign.next_due_ns())
         return min((due for due in dues if due is not None), default=None)
-
-    def address_of(self, node: str | None) -> str | None:
-        """Return where clients reach a member: as it said itself, else as the ledger says."""
-        if node is None:
-            return None
-        if node == self.identity.node:
-            return self.identity.address
-        met, member = self.met.get(node), self.raft.membership.member(node)
-        told = met.client_address if met is not None else ""
-        return told or (member.client_address if member is not None else "") or None
 
     # --- Events ---------------------------------------------------------------------------------
 
@@ -318,146 +208,6 @@ class Arbiter:
             case _:
                 refusal = self._refusal()
                 effects += self._acts.ask(event, self._reign, self.raft, self.met, refusal, now)
-
-    # --- Refusals -------------------------------------------------------------------------------
-
-    def _refusal(self) -> Refusal | None:
-        """Return why intake is refused at present, or None."""
-        leader = self.raft.leader
-        elsewhere = self.address_of(leader) if leader != self.identity.node else None
-        if self._stopping:
-            return Refusal("stopping", elsewhere, "the node is being stopped")
-        if self._fault is not None:
-            return Refusal("strike", elsewhere, self._fault[1])
-        if self._reign is not None:
-            return None
-        if self._in_touch and leader is not None:
-            return Refusal("not_leader", elsewhere, f"node {leader} reigns, this one does not")
-        assert self.strike is not None or leader == self.identity.node
-        return Refusal("no_reign", None, "the election is not over yet")
-
-    def _busy(self) -> Refusal | None:
-        if self.mark != "hard":
-            return None
-        return Refusal("busy", None, "the disk is at its hard mark: no packets for now")
-
-    # --- Reign and strike -----------------------------------------------------------------------
-
-    def _follow_role(self, now: ev.Now, effects: list[Effect]) -> None:
-        """Accede when this node has become the leader, and let go when it is none any more."""
-        if self._reign is None and self.raft.leadership is not None:
-            self._begin_reign(now, effects)
-        elif self._reign is not None and self.raft.leadership is None:
-            self._end_reign(effects)
-        in_touch = self._fault is None and self.raft.in_touch(now.boot_ns)
-        if in_touch != self._in_touch:
-            self._in_touch = in_touch
-            if self.committed.index:
-                effects.append(picture_of(self, self.committed, NOTHING))
-
-    def _begin_reign(self, now: ev.Now, effects: list[Effect]) -> None:
-        """Accede (R3, R6): build on the last Entry of the log, committed or not; the clock goes on
-        from the last Tick that anybody of the majority knows, or ages are unknown from here."""
-        identity, raft, state = self.identity, self.raft, self.committed
-        self._in_touch = True
-        reign = Reign(
-            state,
-            self.settled.shelf,
-            raft,
-            self.petitions.queue,
-            identity.line,
-            self._listens,
-        )
-        try:
-            for index in range(state.index + 1, raft.log.last.index + 1):
-                reign.inherit(raft.log.entry(index))
-        except ValueError as exc:
-            self._strike("state", str(exc), effects)
-            return
-        genesis = None
-        if not reign.state.index:
-            genesis = Genesis(state.cluster, identity.period_ns, [self._own_member()])
-        bridged = raft.pace.bridged
-        reign.clock = clock_of(raft.pace, reign.state, identity.period_ns, now)
-        raft.pace.clock = reign.clock
-        self._reign = reign
-        effects += reign.accede(identity.node, genesis, now, bridged=bridged)
-
-    def _own_member(self) -> Member:
-        identity = self.identity
-        return Member(identity.node, identity.incarnation, identity.peer_address, identity.address)
-
-    def _end_reign(self, effects: list[Effect]) -> None:
-        """Drop everything uncommitted (R3), and answer whoever waits for it."""
-        reign = self._reign
-        if reign is None:
-            return
-        self._reign = None
-        reign.undo(self.committed)
-        why = self._refusal() or Refusal("no_reign", None, "the reign is over")
-        table = self.committed.producers
-        effects += [self.petitions.refuse(offer, why, table) for offer in reign.unfinished()]
-        effects += self.petitions.refuse_all(why, table)
-        effects += self._acts.drop()
-        effects += self._reads.drop(reign.reads())
-        effects.append(Note("info", "reign_over", {"term": self.raft.term}))
-
-    def _strike(self, kind: str, why: str, effects: list[Effect]) -> None:
-        """Strike (R17): take in nothing, ack nothing, keep showing the last Snapshot as stale."""
-        if self._fault is not None:
-            return
-        self._fault = (kind, why)
-        self._in_touch = False
-        self.raft.retire()
-        effects.append(Note("error", "strike", {"kind": kind, "why": why}))
-        self._end_reign(effects)
-        why_refused = Refusal("strike", None, why)
-        effects += self.petitions.refuse_all(why_refused, self.committed.producers)
-        effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
-        effects.append(picture_of(self, self.committed, NOTHING))
-
-    def _reload(self, reload: Reload, effects: list[Effect]) -> None:
-        """Ask for a core that is read from the disk: this one does nothing any more (R15)."""
-        self._strike("state", reload.why, effects)
-        effects.append(reload)
-
-    def _stop(self, effects: list[Effect]) -> None:
-        self._stopping = True
-        why = self._refusal()
-        assert why is not None
-        effects += self.petitions.refuse_all(why, self.committed.producers)
-        if self._reign is None or not self.raft.membership.others(self.identity.node):
-            self._say_goaway(effects)
-
-    def _go_on_stopping(self, now: ev.Now, effects: list[Effect]) -> None:
-        """Finish the Tick, hand over, say goaway, and be done (R18)."""
-        if self._reign is not None:
-            if not self._reign.idle or self.committed.index < self.raft.log.last.index:
-                return
-            leads = self.raft.leadership
-            target = leads.successor() if leads is not None else None
-            if leads is not None and target is not None and not self._handed_over:
-                self._handed_over = True
-                leads.transfer(target, now.boot_ns)
-                effects += leads.hand_over()
-                return
-            if leads is not None and leads.transfer_to is not None:
-                return  # it ends by itself, one way or the other
-        self._say_goaway(effects)
-        self._stopped = True
-        effects.append(Stopped())
-
-    def _say_goaway(self, effects: list[Effect]) -> None:
-        if self._said_goaway:
-            return
-        self._said_goaway = True
-        others = self.raft.membership.others(self.identity.node)
-        leader = self.raft.leader
-        others.sort(key=lambda name: name != leader)
-        known = [self.address_of(name) for name in others]
-        text = "the node is being stopped"
-        alternatives = [address for address in known if address is not None]
-        effects.append(Broadcast(m.Goaway("stopping", alternatives, _STOPPING_HOLD_OFF_MS, text)))
 
     # --- Commit -----------------------------------------------------------------------------------
 

@@ -1,0 +1,145 @@
+"""What a node is and knows at a moment: its name, its consensus, what is committed, who is there.
+
+Decides nothing but what follows from these: whether the node is on strike, why it would refuse a
+petition, where clients find a member. `answers` tells from it, `throne` and `arbiter` change it.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from rmf.core import events as ev
+from rmf.core.acts import Acts
+from rmf.core.current import CurrentReads
+from rmf.core.entry import LineId, Member
+from rmf.core.petitions import Petitions, Refusal
+from rmf.core.raft.node import Raft
+from rmf.core.reign import Reign
+from rmf.core.settled import Settled
+from rmf.core.shelf import Shelf
+from rmf.core.state import State
+
+__all__ = ["Identity", "Office"]
+
+
+@attrs.frozen
+class Identity:
+    """Who this node is: its name and incarnation, its line, the period for a new cluster, and the
+    addresses that clients and peers are told."""
+
+    node: str
+    incarnation: bytes
+    line: LineId
+    period_ns: int
+    address: str
+    agent: str
+    peer_address: str = ""
+
+
+class Office:
+    """`listens` says whether the line wants to hear of a key's expiry. The time since the last Tick
+    is the `pace` of `raft`, if anybody knows it (R6). `met` are the nodes that called.
+
+    Invariant: committed.index <= raft.applicable; what runs ahead of it is the reign's alone.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        state: State,
+        shelf: Shelf,
+        raft: Raft,
+        *,
+        listens: Callable[[str], bool],
+        depth_packets_max: int,
+    ) -> None:
+        self.identity = identity
+        self.raft = raft
+        self.settled = Settled(state, shelf)
+        self.petitions = Petitions(depth_packets_max)
+        self.mark = "ok"
+        self.started_ns = 0
+        self.dlq_facts: dict[str, object] = {
+            "letters": 0,
+            "groups": 0,
+            "bytes": 0,
+            "complete": True,
+        }
+        self.met: dict[str, ev.PeerMet] = {}
+        self._fault: tuple[str, str] | None = None
+        self._in_touch = False
+        self._listens = listens
+        self._reign: Reign | None = None
+        self._acts = Acts()
+        self._reads = CurrentReads()
+        self._letters_unstored = 0
+        self._checkpoint_wanted = False
+        self._checkpoint_underway = False
+        self._stopping = False
+        self._handed_over = False
+        self._said_goaway = False
+        self._stopped = False
+
+    def strike_for(self, kind: str, why: str) -> None:
+        """Be on strike from the start: a core that only answers (R17)."""
+        self._fault = (kind, why)
+
+    @property
+    def committed(self) -> State:
+        """The state after the last Entry that is applied."""
+        return self.settled.state
+
+    @property
+    def strike(self) -> tuple[str, str] | None:
+        """Kind and reason of the strike that this node is on, or None (R17)."""
+        if self._fault is not None:
+            return self._fault
+        if self._in_touch:
+            return None
+        if self.raft.role == "candidate" or not self.committed.index:
+            return ("no_reign", "the election is not over yet")
+        return ("no_reign", "no reigning Arbiter was heard of for an election time-out")
+
+    @property
+    def reigns(self) -> bool:
+        """Whether this node takes packets in."""
+        return self._reign is not None
+
+    @property
+    def takes_in(self) -> bool:
+        """Whether the floor should hand over more offers; if not, the edge waits (R16)."""
+        return not self.petitions.queue.full
+
+    def address_of(self, node: str | None) -> str | None:
+        """Return where clients reach a member: as it said itself, else as the ledger says."""
+        if node is None:
+            return None
+        if node == self.identity.node:
+            return self.identity.address
+        met, member = self.met.get(node), self.raft.membership.member(node)
+        told = met.client_address if met is not None else ""
+        return told or (member.client_address if member is not None else "") or None
+
+    def _refusal(self) -> Refusal | None:
+        """Return why intake is refused at present, or None."""
+        leader = self.raft.leader
+        elsewhere = self.address_of(leader) if leader != self.identity.node else None
+        if self._stopping:
+            return Refusal("stopping", elsewhere, "the node is being stopped")
+        if self._fault is not None:
+            return Refusal("strike", elsewhere, self._fault[1])
+        if self._reign is not None:
+            return None
+        if self._in_touch and leader is not None:
+            return Refusal("not_leader", elsewhere, f"node {leader} reigns, this one does not")
+        assert self.strike is not None or leader == self.identity.node
+        return Refusal("no_reign", None, "the election is not over yet")
+
+    def _busy(self) -> Refusal | None:
+        if self.mark != "hard":
+            return None
+        return Refusal("busy", None, "the disk is at its hard mark: no packets for now")
+
+    def _own_member(self) -> Member:
+        identity = self.identity
+        return Member(identity.node, identity.incarnation, identity.peer_address, identity.address)

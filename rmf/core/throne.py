@@ -1,0 +1,138 @@
+"""The throne: accession, the end of a reign, strike, and the way out (R3, R17, R18).
+
+Decides when this node begins to reign, what is dropped and who is told when it does no more, and in
+which order a stop goes. What happens during a reign is `reign`'s and `arbiter`'s matter.
+"""
+
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.answers import picture_of
+from rmf.core.effects import Broadcast, Effect, LinkPeers, Note, Reload, Stopped
+from rmf.core.entry import Genesis
+from rmf.core.faults import FAULTS
+from rmf.core.office import Office
+from rmf.core.petitions import Refusal
+from rmf.core.reign import Reign, clock_of
+from rmf.core.state import NOTHING
+
+__all__ = ["Throne"]
+
+_STOPPING_HOLD_OFF_MS = FAULTS["stopping"].back_off_ms
+
+
+class Throne(Office):
+    """A node's way to the throne and from it."""
+
+    # --- Reign and strike -----------------------------------------------------------------------
+
+    def _follow_role(self, now: ev.Now, effects: list[Effect]) -> None:
+        """Accede when this node has become the leader, and let go when it is none any more."""
+        if self._reign is None and self.raft.leadership is not None:
+            self._begin_reign(now, effects)
+        elif self._reign is not None and self.raft.leadership is None:
+            self._end_reign(effects)
+        in_touch = self._fault is None and self.raft.in_touch(now.boot_ns)
+        if in_touch != self._in_touch:
+            self._in_touch = in_touch
+            if self.committed.index:
+                effects.append(picture_of(self, self.committed, NOTHING))
+
+    def _begin_reign(self, now: ev.Now, effects: list[Effect]) -> None:
+        """Accede (R3, R6): build on the last Entry of the log, committed or not; the clock goes on
+        from the last Tick that anybody of the majority knows, or ages are unknown from here."""
+        identity, raft, state = self.identity, self.raft, self.committed
+        self._in_touch = True
+        reign = Reign(
+            state,
+            self.settled.shelf,
+            raft,
+            self.petitions.queue,
+            identity.line,
+            self._listens,
+        )
+        try:
+            for index in range(state.index + 1, raft.log.last.index + 1):
+                reign.inherit(raft.log.entry(index))
+        except ValueError as exc:
+            self._strike("state", str(exc), effects)
+            return
+        genesis = None
+        if not reign.state.index:
+            genesis = Genesis(state.cluster, identity.period_ns, [self._own_member()])
+        bridged = raft.pace.bridged
+        reign.clock = clock_of(raft.pace, reign.state, identity.period_ns, now)
+        raft.pace.clock = reign.clock
+        self._reign = reign
+        effects += reign.accede(identity.node, genesis, now, bridged=bridged)
+
+    def _end_reign(self, effects: list[Effect]) -> None:
+        """Drop everything uncommitted (R3), and answer whoever waits for it."""
+        reign = self._reign
+        if reign is None:
+            return
+        self._reign = None
+        reign.undo(self.committed)
+        why = self._refusal() or Refusal("no_reign", None, "the reign is over")
+        table = self.committed.producers
+        effects += [self.petitions.refuse(offer, why, table) for offer in reign.unfinished()]
+        effects += self.petitions.refuse_all(why, table)
+        effects += self._acts.drop()
+        effects += self._reads.drop(reign.reads())
+        effects.append(Note("info", "reign_over", {"term": self.raft.term}))
+
+    def _strike(self, kind: str, why: str, effects: list[Effect]) -> None:
+        """Strike (R17): take in nothing, ack nothing, keep showing the last Snapshot as stale."""
+        if self._fault is not None:
+            return
+        self._fault = (kind, why)
+        self._in_touch = False
+        self.raft.retire()
+        effects.append(Note("error", "strike", {"kind": kind, "why": why}))
+        self._end_reign(effects)
+        why_refused = Refusal("strike", None, why)
+        effects += self.petitions.refuse_all(why_refused, self.committed.producers)
+        effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
+        effects.append(picture_of(self, self.committed, NOTHING))
+
+    def _reload(self, reload: Reload, effects: list[Effect]) -> None:
+        """Ask for a core that is read from the disk: this one does nothing any more (R15)."""
+        self._strike("state", reload.why, effects)
+        effects.append(reload)
+
+    def _stop(self, effects: list[Effect]) -> None:
+        self._stopping = True
+        why = self._refusal()
+        assert why is not None
+        effects += self.petitions.refuse_all(why, self.committed.producers)
+        if self._reign is None or not self.raft.membership.others(self.identity.node):
+            self._say_goaway(effects)
+
+    def _go_on_stopping(self, now: ev.Now, effects: list[Effect]) -> None:
+        """Finish the Tick, hand over, say goaway, and be done (R18)."""
+        if self._reign is not None:
+            if not self._reign.idle or self.committed.index < self.raft.log.last.index:
+                return
+            leads = self.raft.leadership
+            target = leads.successor() if leads is not None else None
+            if leads is not None and target is not None and not self._handed_over:
+                self._handed_over = True
+                leads.transfer(target, now.boot_ns)
+                effects += leads.hand_over()
+                return
+            if leads is not None and leads.transfer_to is not None:
+                return  # it ends by itself, one way or the other
+        self._say_goaway(effects)
+        self._stopped = True
+        effects.append(Stopped())
+
+    def _say_goaway(self, effects: list[Effect]) -> None:
+        if self._said_goaway:
+            return
+        self._said_goaway = True
+        others = self.raft.membership.others(self.identity.node)
+        leader = self.raft.leader
+        others.sort(key=lambda name: name != leader)
+        known = [self.address_of(name) for name in others]
+        text = "the node is being stopped"
+        alternatives = [address for address in known if address is not None]
+        effects.append(Broadcast(m.Goaway("stopping", alternatives, _STOPPING_HOLD_OFF_MS, text)))
