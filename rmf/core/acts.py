@@ -4,7 +4,7 @@ Decides who hears of what when; whether an act is possible, `admin` decides. Als
 its chores: one Entry at a time, only when nothing else of that kind is under way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rmf.core import admin
@@ -17,23 +17,17 @@ from rmf.core.raft.node import Raft
 from rmf.core.reign import Reign
 from rmf.core.state import State
 
-__all__ = ["Acts", "facts_of"]
-
-
-def facts_of(members: Any) -> dict[str, Any]:
-    """Return what an operator is told of the members."""
-    return {
-        "members": [
-            {"node": x.name, "address": x.client_address, "voter": x.voter} for x in members
-        ]
-    }
+__all__ = ["Acts"]
 
 
 class Acts:
-    """What waits for the commit of an Entry, by index."""
+    """Orders that wait: for the commit of an Entry, by its index, or for another leader. `members`
+    tells what an operator is shown of the members."""
 
-    def __init__(self) -> None:
+    def __init__(self, members: Callable[[], list[dict[str, Any]]]) -> None:
+        self._members = members
         self._waiting: dict[int, ev.Asked] = {}
+        self._transfers: list[tuple[str, ev.Asked]] = []
 
     def ask(
         self,
@@ -60,27 +54,46 @@ class Acts:
         if isinstance(found, admin.Denied):
             return [_end(event, *found)]
         if found is None:
-            return [_item(event, raft.members)]
+            return [self._item(event)]
         index, effects = reign.decree(found, now)
         self._waiting[index] = event
         return [*effects, Note("info", "members", {"why": found.why})]
 
-    @staticmethod
-    def _transfer(event: ev.Asked, raft: Raft, now: ev.Now) -> list[Effect]:
+    def _transfer(self, event: ev.Asked, raft: Raft, now: ev.Now) -> list[Effect]:
         found = admin.successor(raft, event.args)
         if isinstance(found, admin.Denied):
             return [_end(event, *found)]
         leads = raft.leadership
         assert leads is not None
-        leads.transfer(found, now.boot_ns)
-        item = m.Item(event.request, {"transfer_to": found})
-        answer = Answer(event.connection, [item, m.End(event.request, None, None)])
-        return [*leads.hand_over(), answer]
+        if found != raft.name:
+            leads.transfer(found, now.boot_ns)
+        self._transfers.append((found, event))
+        return leads.hand_over()
 
-    def committed(self, index: int, state: State) -> list[Effect]:
+    def settle(self, raft: Raft) -> list[Effect]:
+        """Answer those who wait for a leader that is there by now, or will not be."""
+        effects: list[Effect] = []
+        for target, event in list(self._transfers):
+            handing_over = raft.leadership is not None and raft.leadership.transfer_to == target
+            if raft.leader is None or (handing_over and raft.name != target):
+                continue
+            self._transfers.remove((target, event))
+            if raft.leader == target:
+                item = m.Item(event.request, {"leader": target})
+                effects.append(Answer(event.connection, [item, m.End(event.request, None, None)]))
+            else:
+                text = f"{target} did not take over in time; {raft.leader} leads"
+                effects.append(_end(event, "not_ready", text))
+        return effects
+
+    def committed(self, index: int) -> list[Effect]:
         """Answer whoever waited for this Entry."""
         event = self._waiting.pop(index, None)
-        return [_item(event, state.members)] if event is not None else []
+        return [self._item(event)] if event is not None else []
+
+    def _item(self, event: ev.Asked) -> Answer:
+        item = m.Item(event.request, {"members": self._members()})
+        return Answer(event.connection, [item, m.End(event.request, None, None)])
 
     def drop(self) -> list[Effect]:
         """Answer whoever waits, as the reign is over: what became of it, nobody here knows."""
@@ -106,11 +119,6 @@ class Acts:
         _, effects = reign.decree(wanted, now)
         why = wanted.why if isinstance(wanted, Members) else f"cluster version {wanted.version}"
         return [*effects, Note("info", "members", {"why": why})]
-
-
-def _item(event: ev.Asked, members: Any) -> Answer:
-    item = m.Item(event.request, facts_of(members))
-    return Answer(event.connection, [item, m.End(event.request, None, None)])
 
 
 def _end(event: ev.Asked, code: str, text: str) -> Answer:

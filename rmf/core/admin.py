@@ -76,14 +76,12 @@ def removed(raft: Raft, args: Mapping[str, Any]) -> Members | Denied:
 
 
 def successor(raft: Raft, args: Mapping[str, Any]) -> str | Denied:
-    """Return who shall lead next."""
+    """Return who shall lead next; it may lead already."""
     leads = raft.leadership
     assert leads is not None
     name = args.get("node") or leads.successor()
     if type(name) is not str:
         return Denied("not_possible", "there is no other voter to hand over to")
-    if name == raft.name:
-        return Denied("not_possible", f"{name!r} leads already")
     if not raft.membership.is_voter(name):
         return Denied("no_such_member", f"there is no voter {name!r}")
     return name

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "acks_of",
     "checkpoint_of",
+    "members_of",
     "nodes_of",
     "picture_of",
     "status_of",
@@ -132,7 +133,7 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
         "commit": raft.log.commit,
         "applied": state.index,
         "leader": raft.leader,
-        "members": [_member_of(office, member) for member in raft.members],
+        "members": members_of(office),
         "ingest": {"depth": queue.packets, "capacity": queue.depth_packets_max},
         "packets": {
             "latched": state.latched,
@@ -152,6 +153,11 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
         "version": state.version,
         "whole": raft.whole,
     }
+
+
+def members_of(office: "Office") -> list[dict[str, Any]]:
+    """Return what is known here of the members."""
+    return [_member_of(office, member) for member in office.raft.members]
 
 
 def _member_of(office: "Office", member: Member) -> dict[str, Any]:

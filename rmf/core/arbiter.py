@@ -122,7 +122,7 @@ class Arbiter(Throne):
                 self._letters_unstored -= event.letters
                 self.dlq_facts = event.facts
             case ev.CheckpointWritten():
-                self._checkpoint_underway = False
+                self._on_checkpoint_written(event.index, effects)
             case ev.CheckpointAsked():
                 self._checkpoint_wanted = True
             case ev.Disk():
@@ -195,19 +195,46 @@ class Arbiter(Throne):
                 found = m.Item(event.request, status_of(self, now))
                 end = m.End(event.request, None, None)
                 effects.append(Answer(event.connection, [found, end]))
-            case "admin.strike" if event.args.get("end"):
-                self._reload(Reload("admin", "an operator ends the strike"), effects)
-                effects.append(Answer(event.connection, [m.End(event.request, None, None)]))
             case "admin.strike":
-                why = str(event.args.get("why") or "an operator says so")
-                self._strike("admin", why, effects)
-                effects.append(Answer(event.connection, [m.End(event.request, None, None)]))
+                self._on_strike_order(event, effects)
             case "admin.checkpoint":
-                self._checkpoint_wanted = True
-                effects.append(Answer(event.connection, [m.End(event.request, None, None)]))
+                self._on_checkpoint_order(event, effects)
             case _:
                 refusal = self._refusal()
                 effects += self._acts.ask(event, self._reign, self.raft, self.met, refusal, now)
+
+    def _on_strike_order(self, event: ev.Asked, effects: list[Effect]) -> None:
+        found = self.strike
+        if not event.args.get("end"):
+            self._strike("admin", str(event.args.get("why") or "an operator says so"), effects)
+        elif found is not None and found[0] == "admin":
+            effects.append(Reload("admin", "an operator ends the strike"))
+        elif found is not None and found[0] != "no_reign":
+            text = f"a strike {found[0]} ends by repair, not by an order: {found[1]}"
+            end = m.End(event.request, "not_possible", text)
+            effects.append(Answer(event.connection, [end]))
+            return
+        kind, why = self._fault or ("", "")
+        strike = {"kind": kind, "why": why} if kind and not event.args.get("end") else None
+        item = m.Item(event.request, {"strike": strike})
+        effects.append(Answer(event.connection, [item, m.End(event.request, None, None)]))
+
+    def _on_checkpoint_order(self, event: ev.Asked, effects: list[Effect]) -> None:
+        if self._fault is not None or not self.committed.index:
+            code = "strike" if self._fault is not None else "not_ready"
+            end = m.End(event.request, code, "there is nothing that could be written")
+            effects.append(Answer(event.connection, [end]))
+            return
+        self._checkpoint_wanted = True
+        self._checkpoint_asked.append(event)
+
+    def _on_checkpoint_written(self, index: int, effects: list[Effect]) -> None:
+        self._checkpoint_underway = False
+        asked, self._checkpoint_asked = self._checkpoint_asked, []
+        for event in asked:
+            item = m.Item(event.request, {"index": index})
+            end = m.End(event.request, None, None)
+            effects.append(Answer(event.connection, [item, end]))
 
     # --- Commit -----------------------------------------------------------------------------------
 
@@ -231,7 +258,7 @@ class Arbiter(Throne):
         self.raft.compact(self.committed.index, 0 if alone else limits.LOG_MEMORY_BYTES)
         self._maybe_checkpoint(now, effects)
         found_reads, ready = self._reads.settle(self.raft, self.committed.index, now.boot_ns)
-        effects += found_reads
+        effects += found_reads + self._acts.settle(self.raft)
         effects += [Answer(event.connection, [value_of(self, event)]) for event in ready]
         if self._reign is not None:
             effects += self._acts.chores(
@@ -258,7 +285,7 @@ class Arbiter(Throne):
             self._letters_unstored += len(letters)
             effects.append(StoreLetters(done.index, letters))
         effects += self.petitions.tell(done.waiting)
-        effects += self._acts.committed(done.index, state)
+        effects += self._acts.committed(done.index)
         effects.append(picture_of(self, state, done.applied))
         newest = self._reign.state if self._reign is not None else state
         self.settled.forget_keys(done.applied.removed, newest)

@@ -10,6 +10,7 @@ import attrs
 
 from rmf.core import events as ev
 from rmf.core.acts import Acts
+from rmf.core.answers import members_of
 from rmf.core.current import CurrentReads
 from rmf.core.entry import LineId, Member
 from rmf.core.petitions import Petitions, Refusal
@@ -70,11 +71,12 @@ class Office:
         self._in_touch = False
         self._listens = listens
         self._reign: Reign | None = None
-        self._acts = Acts()
+        self._acts = Acts(lambda: members_of(self))
         self._reads = CurrentReads()
         self._letters_unstored = 0
         self._checkpoint_wanted = False
         self._checkpoint_underway = False
+        self._checkpoint_asked: list[ev.Asked] = []
         self._stopping = False
         self._handed_over = False
         self._said_goaway = False
