@@ -1,5 +1,6 @@
 """The link to one peer: what is said when it comes up, and that nothing waits for a peer."""
 
+import os
 import socket
 from contextlib import suppress
 from typing import Any
@@ -94,6 +95,26 @@ async def test_more_than_a_socket_takes_arrives_whole_and_in_order() -> None:
             await until(lambda: end.waiting.statistics().tasks_waiting_receive == 1)
             end.send_nowait(READ)  # and then it is as at first
             assert await caller.hear() == READ
+
+
+async def test_nothing_overtakes_what_a_socket_left_over() -> None:
+    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+        caller = await welcomed(port)
+        async with caller.stream:
+            assert isinstance(caller.stream, trio.SocketStream)
+            await until(lambda: end.is_up)
+            chunk = m.Chunk(1, 1, 1, bytes(16), b"c", 9, 0, bytes(12_000_000), 1)
+            end.send_nowait(chunk)
+            frames = codec.FrameBuffer(limits.PEER_FRAME_BYTES_MAX * 2)
+            with suppress(BlockingIOError):  # the socket has room again, the writer has not run
+                while data := os.read(caller.stream.socket.fileno(), limits.PEER_RECEIVE_BYTES):
+                    frames.feed(data)
+            end.send_nowait(READ)
+            found: list[wire.Message] = []
+            while len(found) < 2:
+                frames.feed(await caller.hear_bytes())
+                found += map(wire.decode, frames.frames())
+            assert found == [chunk, READ]
 
 
 async def test_beyond_the_bound_in_bytes_messages_are_dropped_and_others_still_go() -> None:
