@@ -221,7 +221,7 @@ class Raft(Outlook):
     def _maybe_whole(self) -> list[Effect]:
         if not self.following.maybe_whole(self.log.durable):
             return []
-        return [Note("info", "repaired", {"index": self.log.durable})]
+        return [Note("info", "repaired", {"index": self.log.durable}), Repaired()]
 
     # --- Leading --------------------------------------------------------------------------------
 
