@@ -15,11 +15,12 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.clock import Pace
 from rmf.core.codec import encode
 from rmf.core.effects import Batch, Effect, Execute, Persist, StoreLetters, WriteCheckpoint
-from rmf.core.entry import Entry, LineId, decode_entry
+from rmf.core.entry import Entry, LineId, Member, decode_entry
 from rmf.core.intake import open_send
-from rmf.core.raft.solo import Solo
+from rmf.core.raft.node import Raft
 from rmf.core.record import ENTRY, Record
 from rmf.floor.recovery import recover
 from rmf.line import Inline, Line
@@ -84,15 +85,22 @@ class DrivenNode:
             address="",
             agent="",
         )
-        index = recovered.state.index
-        raft = Solo("n1", cluster, term=recovered.term, last_index=index, chain=recovered.chain)
+        state = recovered.state
+        raft = Raft(
+            "n1",
+            cluster,
+            recovered.standing,
+            state.members or (Member("n1", self.directory.incarnation),),
+            pace=Pace(recovered.bridge),
+            period_ns=state.period_ns if state.index else self._period_ns,
+            dice=lambda: 0.5,
+        )
         self.core = Arbiter(
             identity,
-            recovered.state,
+            state,
             recovered.shelf,
             raft,
             listens=lambda key: self.line.expired_handler_of(key) is not None,
-            bridge=recovered.bridge,
             depth_packets_max=limits.INGEST_DEPTH_PACKETS,
         )
         self._runner = self._runner or Inline(self.line)

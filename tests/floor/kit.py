@@ -8,7 +8,7 @@ The directory is real, so are disk and threads; a test plays whoever stands at t
 doors. `served` runs one connection over streams in memory, and `Pictures` makes publications.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,17 +23,19 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.bag import Letter
-from rmf.core.effects import Persist, Publish
-from rmf.core.entry import LineId
+from rmf.core.clock import Pace
+from rmf.core.effects import Persist, Publish, Reload
+from rmf.core.entry import LineId, Member
 from rmf.core.events import Asked, Joined, Offered, Persisted
 from rmf.core.intake import open_send
 from rmf.core.packet import Row
-from rmf.core.raft.solo import Solo
+from rmf.core.raft.node import Raft
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor import arbiter
 from rmf.floor.connection import Connection, Port
 from rmf.floor.doors import AnswersEnd, Doors, EdgeLetter, Opened, connection_doors
 from rmf.floor.handshake import Strangers
+from rmf.floor.instruments import Instruments
 from rmf.floor.present import now
 from rmf.floor.recovery import Recovered, recover
 from rmf.floor.supervisor import Child, Hands, supervise
@@ -88,12 +90,14 @@ class Bench:
     def core(self, recovered: Recovered, *, depth: int = limits.INGEST_DEPTH_PACKETS) -> Arbiter:
         """Return a core that goes on from there."""
         state = recovered.state
-        raft = Solo(
+        raft = Raft(
             "n1",
             self.directory.cluster,
-            term=recovered.term,
-            last_index=state.index,
-            chain=recovered.chain,
+            recovered.standing,
+            state.members or (Member("n1", b"i" * 16, "", "here:1"),),
+            pace=Pace(recovered.bridge),
+            period_ns=state.period_ns if state.index else limits.TICK_PERIOD_NS,
+            dice=lambda: 0.5,
         )
         line = LineId(shop.name, shop.version, shop.digest)
         return Arbiter(
@@ -102,7 +106,6 @@ class Bench:
             recovered.shelf,
             raft,
             listens=lambda key: shop.expired_handler_of(key) is not None,
-            bridge=recovered.bridge,
             depth_packets_max=depth,
         )
 
@@ -153,12 +156,14 @@ class Reign:
         self.hands = Hands()
         self.writes = True
         self.acceded = trio.Event()
+        self.linked: list[Sequence[Member]] = []
+        self.reload: Reload | None = None
         self.ended = trio.Event()
 
     async def rule(self, runner: arbiter.Runner) -> None:
         """Run the loop until it ends by itself."""
         loop = partial(arbiter.run, self.core, self.doors, runner, self.hands, now)
-        await loop(self.acceded.set)
+        self.reload = await loop(self.acceded.set, self.linked.append, Instruments())
         self.ended.set()
 
     async def keep(self) -> None:
@@ -297,7 +302,7 @@ async def served(
     ours, theirs = streams()
     serving = Served(alone, Wire(ours))
     strangers = serving.strangers
-    port = Port(alone.doors, "n1", alone.directory.cluster, now, strangers, inquire)
+    port = Port(alone.doors, "n1", lambda: alone.directory.cluster, now, strangers, inquire)
     connection = Connection(1, "tests", theirs, port)
 
     async def serve() -> None:
