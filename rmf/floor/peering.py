@@ -22,7 +22,7 @@ from rmf.floor.letterbox import Letterbox
 from rmf.floor.peer_connection import PeerPort
 from rmf.floor.peer_links import PeerLinks
 from rmf.floor.supervisor import Child, Hands
-from rmf.notation import Address
+from rmf.notation import Address, address_text
 from rmf.storage.directory import DataDirectory
 
 __all__ = ["Peering"]
@@ -60,7 +60,10 @@ class Peering:
 
     @property
     def peer_address(self) -> str:
-        """Where peers reach this node, as far as it knows."""
+        """Where peers reach this node: as `--peers` says, else where it listens."""
+        hint = self._hints.get(self._directory.node)
+        if hint is not None:
+            return address_text(hint)
         return self.listening.address if self.listening is not None else ""
 
     def own(self) -> Own:
@@ -78,7 +81,7 @@ class Peering:
             membership=index,
             client_address=self.client_address,
             peer_address=self.peer_address,
-            listed=tuple(sorted(self._hints)),
+            listed=tuple(sorted({*self._hints, directory.node})),
         )
 
     async def found(self) -> Founded:
@@ -89,12 +92,15 @@ class Peering:
         """Keep links in this nursery from now on."""
         self._links = PeerLinks(self._doors.peers, self.own, self._hints, nursery, supervise)
         self._links.set(self._members)
+        for attendee in self._port.attending.values():
+            self._links.meet(attendee.hello)
 
     def link(self, members: Sequence[Member]) -> None:
         """From now on these are the members."""
         self._members = tuple(members)
         if self._links is not None:
             self._links.set(members)
+        self._port.judge_again()
 
     def peers(self) -> list[Any]:
         """Return who is linked."""

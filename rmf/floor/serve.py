@@ -131,6 +131,7 @@ class Node:
         )
         self._life = Life(ground, identity, lambda: self._peering, self._on_loaded)
         self._nursery: trio.Nursery | None = None
+        self._fetching = trio.CancelScope()
         wants_port = self._has_peers or config.origins["peer_listen"] != "default"
         listening = peer_port.Listening(config.peer_listen) if wants_port else None
         self._peering = Peering(
@@ -275,7 +276,13 @@ class Node:
             self._peering.peers,
             letter_fetch.Through(state.index, state.term, state.tick),
         )
-        self._nursery.start_soon(self._supervise, Child("letter_fetch", run))
+        self._fetching.cancel()  # what it was to fetch is less than this
+        self._fetching = trio.CancelScope()
+        self._nursery.start_soon(self._fetch, self._fetching, Child("letter_fetch", run))
+
+    async def _fetch(self, scope: trio.CancelScope, child: Child) -> None:
+        with scope:
+            await self._supervise(child)
 
     async def _supervise(self, child: Child) -> None:
         await supervise(
