@@ -239,8 +239,11 @@ class Arbiter(Throne):
     # --- Commit -----------------------------------------------------------------------------------
 
     def _settle(self, now: ev.Now, effects: list[Effect]) -> None:
-        """Apply and let out what is committed; write Checkpoints, answer reads, do chores."""
-        room = limits.APPLIED_A_STEP_BYTES
+        """Apply and let out what is committed; write Checkpoints, answer reads, do chores.
+
+        A follower whose disk or leader waits for this step's effects applies in the next one."""
+        self._puts_off = self._reign is None and bool(effects) and not self._puts_off
+        room = 0 if self._puts_off else limits.APPLIED_A_STEP_BYTES
         while room > 0 and self.has_more:
             found = self.raft.log.entry(self.committed.index + 1)
             room -= len(found.body)

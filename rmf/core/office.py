@@ -77,6 +77,7 @@ class Office:
         self._checkpoint_wanted = False
         self._checkpoint_underway = False
         self._checkpoint_asked: list[ev.Asked] = []
+        self._puts_off = False
         self._stopping = False
         self._handed_over = False
         self._said_goaway = False

@@ -47,6 +47,7 @@ class Leadership:
         self._first_index = log.last.index + 1  # of this term
         self._rounds = Rounds()
         self._beat_ns = now_ns
+        self._notice_ns: int | None = None  # when followers are told of a commit all the same
         self._transfer_until_ns = 0
         self._handed_over = False
         self.sync_peers(now_ns)
@@ -72,6 +73,8 @@ class Leadership:
     def next_due_ns(self) -> int | None:
         """Return when `beat` has something to do; None: alone, never."""
         dues = [self._beat_ns] if self.peers else []
+        if self._notice_ns is not None:
+            dues.append(self._notice_ns)
         if self.transfer_to is not None:
             dues.append(self._transfer_until_ns)
         return min(dues, default=None)
@@ -80,9 +83,11 @@ class Leadership:
         """Speak to every peer if it is time to."""
         if self.transfer_to is not None and now_ns >= self._transfer_until_ns:
             self.transfer_to = None  # it did not come about: reign on (raft-cases 63)
-        if now_ns < self._beat_ns:
-            return []
-        return self.begin_round(now_ns)
+        if self._notice_ns is not None and now_ns >= self._notice_ns:
+            self._notice_ns = None
+            if any(peer.told_commit < self._log.commit for peer in self.peers.values()):
+                return self.begin_round(now_ns)
+        return self.begin_round(now_ns) if now_ns >= self._beat_ns else []
 
     def begin_round(self, now_ns: int) -> list[Effect]:
         """Begin a round of contact: a heartbeat to each peer (raft-cases 65)."""
@@ -91,9 +96,11 @@ class Leadership:
         effects: list[Effect] = []
         tick = self._pace.tick_at(now_ns)
         for name, peer in self.peers.items():
+            commit = min(self._log.commit, peer.match)  # raft-cases 22
+            peer.told_commit = max(peer.told_commit, commit)
             heartbeat = pm.Heartbeat(
                 self._term,
-                min(self._log.commit, peer.match),  # raft-cases 22
+                commit,
                 self._log.last.index,
                 tick,
                 self._pace.bridged,
@@ -140,7 +147,7 @@ class Leadership:
             return False
         if self.peers:
             # Followers hear of it with the next append, or soon.
-            self._beat_ns = min(self._beat_ns, now_ns + limits.COMMIT_NOTICE_NS)
+            self._notice_ns = self._notice_ns or now_ns + limits.COMMIT_NOTICE_NS
         return True
 
     @property
@@ -184,6 +191,7 @@ class Leadership:
         self, name: str, peer: Progress, before: Place, wire: list[pm.WireEntry], now_ns: int
     ) -> Tell:
         peer.sent(before.index + len(wire), sum(len(entry.body) for entry in wire))
+        peer.told_commit = self._log.commit
         append = pm.Append(
             self._term,
             before.index,
@@ -211,9 +219,10 @@ class Leadership:
             peer.accepted(min(reply.index, self._log.last.index))
             return
         hint = Place(reply.hint, reply.hint_term, b"")
-        if self._log.holds(min(hint.index, self._log.last.index)):
+        compared = self._log.holds(min(hint.index, self._log.last.index))
+        if compared:
             hint = self._log.likely_match(hint.index, hint.term)
-        peer.rejected(reply.index, hint)
+        peer.rejected(reply.index, hint, compared=compared)
 
     def on_heartbeat_reply(self, name: str, reply: pm.HeartbeatReply, now_ns: int) -> list[Effect]:
         """Note that a peer is in touch. In probe, one more append may go out; in replicate, it is

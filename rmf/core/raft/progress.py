@@ -21,7 +21,8 @@ State = Literal["probe", "replicate", "read", "install"]
 
 
 class Progress:
-    """One peer. `contact_ns`: when the newest round that it answered was begun (raft-cases 66)."""
+    """One peer. `contact_ns`: when the newest round that it answered was begun (raft-cases 66);
+    `told_commit`: the highest commit that was sent to it."""
 
     def __init__(self, next_index: int, now_ns: int) -> None:
         self.state: State = "probe"
@@ -31,9 +32,11 @@ class Progress:
         self.paused = False  # in probe: an append is under way
         self.contact_ns = now_ns
         self.round = 0
+        self.told_commit = 0
         self.content: bytes | None = None  # in install: of the Checkpoint being sent
         self.offset = 0
         self.asked_ns = 0  # when the last step of reading or installing, or the last check, began
+        self._stride = 0
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
 
@@ -66,18 +69,22 @@ class Progress:
         if self.state != "replicate" and (news or index + 1 >= self.next):
             self._become("replicate")  # it caught up, by itself even (raft-cases 51)
             self.next = self.match + 1
+            self._stride = 0
         return news
 
-    def rejected(self, index: int, hint: Place) -> bool:
-        """The peer's Entry `index` does not match; return whether that is news and not an answer
-        to something older (raft-cases 28)."""
+    def rejected(self, index: int, hint: Place, *, compared: bool = True) -> bool:
+        """The peer's Entry `index` does not match, and `hint` is the last one that may; return
+        whether that is news and not an answer to something older (raft-cases 28). If the hint could
+        not be `compared` with this log, twice as many Entries are left out each time."""
         if self.state == "replicate":
             if index <= self.match:
                 return False
         elif self.state != "probe" or index != self.next - 1:
             return False
         self._become("probe")
-        self.next = max(self.match + 1, min(index, hint.index + 1))
+        back = 0 if compared else self._stride
+        self._stride = max(1, 2 * back)
+        self.next = max(self.match + 1, min(index, hint.index + 1) - back)
         return True
 
     def lost_ledger(self, next_index: int) -> None:
