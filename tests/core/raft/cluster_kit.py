@@ -6,12 +6,8 @@ left. Time goes on only where a test says so. After every step the laws of conse
 """
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import NamedTuple
 
-import crc32c
-
-from rmf import limits
 from rmf.core import events as ev
 from rmf.core.clock import Pace
 from rmf.core.effects import (
@@ -25,56 +21,24 @@ from rmf.core.effects import (
     Tell,
     WriteChunk,
 )
-from rmf.core.entry import Accession, Entry, LineId, Member, Members, encode_entry
+from rmf.core.entry import Member
 from rmf.core.raft.membership import members_in
-from rmf.core.raft.messages import ChunkReply, PeerMessage, WireEntry
+from rmf.core.raft.messages import ChunkReply, PeerMessage
 from rmf.core.raft.node import Raft
-from rmf.core.raft.values import LogEntry, Place
-from rmf.core.record import chain_of
+from rmf.core.raft.values import Place
 from tests.core.raft.disk_kit import START, Checkpoint, Disk, hard_record, records_of
+from tests.core.raft.entries_kit import (
+    CLUSTER,
+    MS,
+    body_of,
+    entry_after,
+    log_of,
+    members_body,
+    members_of,
+)
 from tests.core.raft.laws import Laws
 
-CLUSTER = b"c" * 16
-MS = limits.MS
-CHUNK_BYTES = 64
-
-
-def member(name: str, *, voter: bool = True) -> Member:
-    return Member(name, name.encode(), voter=voter)
-
-
-def members_of(text: str) -> tuple[Member, ...]:
-    """ "n1 n2 n3?": a question mark is a learner's."""
-    return tuple(member(x.rstrip("?"), voter=not x.endswith("?")) for x in text.split())
-
-
-def body_of(what: str, tick: int = 1) -> bytes:
-    line = LineId("board", 1, b"")
-    return encode_entry(Entry(tick, 0, bytes(16), Accession(what, line, age_unknown=False)))
-
-
-def members_body(members: Sequence[Member], tick: int = 1) -> bytes:
-    return encode_entry(Entry(tick, 0, bytes(16), Members(list(members), "test")))
-
-
-def entry_after(before: Place, term: int, body: bytes) -> LogEntry:
-    index = before.index + 1
-    chain = chain_of(before.chain, CLUSTER, index, term, body)
-    return LogEntry(index, term, chain, body, crc32c.crc32c(body))
-
-
-def log_of(terms: Sequence[int], base: Place = START) -> list[LogEntry]:
-    """Entries of these terms. Logs with the same terms up to an index are the same up to it."""
-
-    def after(found: LogEntry | Place, term: int) -> LogEntry:
-        return entry_after(Place(*found[:3]), term, body_of(f"{found[0] + 1}@{term}"))
-
-    made = list(accumulate(terms, after, initial=base))  # type: ignore[arg-type]
-    return [x for x in made if isinstance(x, LogEntry)]
-
-
-def wire_of(entries: Sequence[LogEntry]) -> list[WireEntry]:
-    return [WireEntry(x.term, x.crc, x.body) for x in entries]
+CHUNK_BYTES = 64  # of a Checkpoint: small, so that there are a few
 
 
 class Sent(NamedTuple):
@@ -245,7 +209,7 @@ class Cluster:
     def on_damage(self, name: str) -> None:
         """A ledger cannot be right: set it aside and begin anew (R24)."""
         self.crash(name)
-        self.laws.lost_ledgers = True
+        self.laws.counts_disks = False
         self.nodes[name].disk.set_aside()
         self.start(name)
 

@@ -12,7 +12,8 @@ from random import Random
 from rmf.core.effects import Effect
 from rmf.core.entry import Member
 from rmf.core.raft.node import Raft
-from tests.core.raft.cluster_kit import MS, Cluster, Sent, member
+from tests.core.raft.cluster_kit import Cluster, Sent
+from tests.core.raft.entries_kit import MS, member
 
 SECONDS_TO_HEAL = 10
 NAMES = ["n1", "n2", "n3", "n4", "n5", "n6", "n7"]
@@ -190,7 +191,7 @@ class Storm(Cluster):
         elif kind == "damage" and self.damages and self._may_lose(name):
             self.facts["repairs"] += 1
             self.crash(name)
-            self.laws.lost_ledgers = True
+            self.laws.counts_disks = False
             self.nodes[name].disk.set_aside()
             self.start(name)
 

@@ -1,0 +1,209 @@
+"""Corner cases of durability in the core: 35 to 38, 44 and 45 of the list that R28 asks for."""
+
+from rmf import limits
+from rmf.core.events import Persisted
+from rmf.core.raft.messages import AppendReply, HeartbeatReply, VoteAsk, VoteReply
+from rmf.core.record import ENTRY, HARD
+from tests.core.raft.cases.test_elections import ask, heartbeat, yes
+from tests.core.raft.entries_kit import append, log_of
+from tests.core.raft.one_kit import One, of, only
+
+
+def test_case_35_a_term_is_durable_before_any_entry_of_it() -> None:
+    one = One()
+    one.hear("n2", append(3, log_of([1, 3]), 0))
+    (persist,) = one.persists
+    assert [(x.kind, x.term) for x in persist.records] == [(HARD, 3), (ENTRY, 1), (ENTRY, 3)]
+
+
+def test_case_35_a_leaders_first_entry_follows_its_term_and_vote() -> None:
+    one = One()
+    one.slow = True
+    assert of(VoteAsk, one.candidate()) == []
+    (persist,) = one.persists
+    assert [(x.kind, x.term) for x in persist.records] == [(HARD, 1)]
+    assert [x.term for x in of(VoteAsk, one.sync())] == [1, 1]
+
+
+def test_case_36_a_single_node_commits_only_what_its_disk_has() -> None:
+    one = One("n1")
+    one.slow = True
+    one.propose()
+    assert one.log.commit == 0
+    one.sync()
+    assert one.log.commit == 1
+
+
+def test_case_36_a_leader_counts_its_own_disk_like_any_other() -> None:
+    one = One()
+    one.lead()
+    one.slow = True
+    one.propose()
+    one.acks("n2", 1)
+    assert one.log.commit == 0
+    one.sync()
+    assert one.log.commit == 1
+    one.propose()
+    one.acks("n2", 2)
+    one.acks("n3", 2)
+    assert (one.log.commit, one.log.durable, one.raft.applicable) == (2, 1, 1)
+
+
+def test_case_37_a_write_that_was_overwritten_makes_nothing_durable() -> None:
+    one = One()
+    one.slow = True
+    one.hear("n2", append(1, log_of([1, 1]), 0))
+    one.hear("n3", append(2, log_of([1, 2]), 1))
+    one.sync()
+    assert one.log.durable == 1
+    one.sync()
+    assert one.log.durable == 2
+
+
+def test_case_37_not_even_if_the_same_entry_came_back() -> None:
+    """ABA: the first write of 2@1 is done, and the disk will hold 2@2 before it holds 2@1 again."""
+    one = One()
+    one.slow = True
+    one.hear("n2", append(1, log_of([1, 1]), 0))
+    one.hear("n3", append(2, log_of([1, 2]), 1))
+    one.hear("n2", append(3, log_of([1, 1, 3]), 1, 2, commit=2))
+    assert one.terms == [1, 1]
+    one.sync()
+    assert (one.log.durable, one.raft.applicable) == (1, 1)
+    one.sync()
+    assert one.log.durable == 1
+    told = one.sync()
+    assert one.log.durable == 2
+    assert only(AppendReply, told, "n2").index == 2
+
+
+def test_case_38_completions_out_of_order_are_tolerated() -> None:
+    one = One()
+    one.slow = True
+    one.hear("n2", append(1, log_of([1]), 0))
+    one.hear("n2", append(1, log_of([1, 1]), 1))
+    first, second = one.cluster.nodes["n1"].disk.underway
+    told = one.do(lambda raft: raft.persisted(Persisted(second.ticket, 3), 0))
+    assert [x.index for x in of(AppendReply, told)] == [1, 2]
+    assert one.do(lambda raft: raft.persisted(Persisted(first.ticket, 2), 0)) == []
+    assert (one.log.durable, one.raft.durable.serials[1], one.raft.durable.serials[2]) == (2, 2, 3)
+    assert only(HeartbeatReply, one.hear("n2", heartbeat(1))).round == 1
+
+
+def test_no_append_is_acked_before_it_is_durable() -> None:
+    one = One()
+    one.slow = True
+    assert one.hear("n2", append(1, log_of([1]), 0)) == []
+    assert only(AppendReply, one.sync()).accepted
+
+
+def test_a_slow_disk_keeps_nobody_out_of_touch_once_the_term_is_durable() -> None:
+    one = One()
+    one.slow = True
+    assert one.hear("n2", heartbeat(1)) == []
+    one.sync()
+    one.hear("n2", append(1, log_of([1]), 0))
+    assert only(HeartbeatReply, one.hear("n2", heartbeat(1, round_=2))).round == 2
+
+
+def test_what_a_record_says_is_committed_stands_before_it_on_the_disk() -> None:
+    """The append overwrites 2 and 3, and says that they are committed. A crash may cut between any
+    two of its records, and recovery applies what the last one states."""
+    for kept in range(5):
+        one = One(terms=[1, 1, 1], commit=1)
+        one.slow = True
+        one.hear("n2", append(2, log_of([1, 2, 2]), 1, commit=3))
+        assert one.log.commit == 3
+        one.restart(kept)
+        # The old Entries, with the newer term or without; then the first of the new; then both.
+        expected = [(1, [1, 1]), (1, [1, 1]), (1, [2]), (2, [2]), (2, [2])]
+        assert (one.log.commit, one.terms) == expected[kept]
+
+
+def test_case_44_a_leader_with_a_hanging_disk_leads_no_longer() -> None:
+    one = One()
+    one.lead()
+    one.slow = True
+    one.propose()
+    for _ in range(20):
+        for peer in ["n2", "n3"]:
+            one.answers(peer, one.leads._rounds.newest)
+        one.beat(limits.ELECTION_NS_MAX / limits.MS / 20)
+        if one.raft.leadership is None:
+            break
+    assert one.raft.role == "follower"
+
+
+def test_case_44_and_stands_for_no_election_while_it_hangs() -> None:
+    one = One()
+    one.slow = True
+    one.hear("n2", append(1, log_of([1]), 0))
+    assert one.beat(limits.ELECTION_NS_MAX / limits.MS) == []
+    one.sync()
+    assert of(VoteAsk, one.beat(limits.ELECTION_NS_MAX / limits.MS))
+
+
+def test_case_44_who_votes_alone_waits_for_its_disk() -> None:
+    one = One("n1")
+    one.slow = True
+    one.propose()
+    one.beat(60_000)
+    assert one.raft.role == "leader"
+
+
+def test_case_45_who_lost_its_ledger_neither_votes_nor_stands_nor_counts() -> None:
+    one = One(whole=False)
+    assert not only(VoteReply, one.hear("n2", ask(5, 9, 9))).granted
+    assert not only(VoteReply, one.hear("n2", ask(9, 9, 9, pre=True))).granted
+    assert one.beat(1000) == []
+    assert not only(HeartbeatReply, one.hear("n2", heartbeat(5, last=1))).whole
+    assert not only(AppendReply, one.hear("n2", append(5, log_of([1, 5]), 0, 1))).whole
+
+
+def test_case_45_until_it_has_all_that_the_leader_had_when_it_came_back() -> None:
+    one = One(whole=False)
+    log = log_of([1, 1, 1, 1])
+    one.hear("n2", heartbeat(1, last=3))
+    one.hear("n2", append(1, log, 0, 2))
+    assert not one.raft.whole
+    one.slow = True
+    one.hear("n2", append(1, log, 2, 3))
+    assert not one.raft.whole
+    one.sync()
+    assert one.raft.whole
+    assert one.hear("n3", ask(9, 9, 9)) == []  # it hears its leader
+    one.cluster.now_ns += limits.SECOND
+    one.slow = False
+    assert only(VoteReply, one.hear("n3", ask(9, 9, 9))).granted
+
+
+def test_case_45_old_entries_of_its_own_are_no_measure() -> None:
+    """Its tail is longer than the leader's log, and not the same."""
+    one = One(terms=[1, 1, 1, 1], whole=False)
+    one.hear("n2", heartbeat(2, last=2))
+    one.hear("n2", append(2, log_of([1, 2]), 1, 1))
+    assert not one.raft.whole
+    one.hear("n2", append(2, log_of([1, 2]), 1))
+    assert one.raft.whole
+
+
+def test_case_45_a_new_leader_is_a_new_measure() -> None:
+    one = One(whole=False)
+    one.hear("n2", heartbeat(1, last=1))
+    one.hear("n3", append(2, log_of([1, 2]), 0, 1))
+    assert not one.raft.whole
+    one.hear("n3", append(2, log_of([1, 2]), 1))
+    assert one.raft.whole
+
+
+def test_case_45_an_incarnation_that_is_new_begins_at_nothing() -> None:
+    one = One()
+    one.lead()
+    one.propose()
+    one.acks("n2", 1)
+    one.propose()
+    one.leads.renew_peer("n2", one.now_ns)
+    one.acks("n3", 1)
+    assert one.leads.peers["n2"].match == 0
+    one.hear("n2", yes(1))
+    assert one.log.commit == 1
