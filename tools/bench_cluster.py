@@ -53,17 +53,20 @@ class BenchCluster:
         self.peer_addresses = {
             name: f"127.0.0.1:{port}" for name, port in zip(names, ports[nodes:], strict=True)
         }
-        peers = ",".join(f"{name}={address}" for name, address in self.peer_addresses.items())
         self.nodes = {
             name: BenchNode(
                 data=self.directory / name,
                 line=line,
                 listen=f"127.0.0.1:{port}",
-                options=["--node", name, "--peers", peers, *options],
+                options=["--node", name, "--peers", self.peers_for(name), *options],
                 log=self.directory / f"{name}.log",
             )
             for name, port in clients.items()
         }
+
+    def peers_for(self, name: str) -> str:
+        """Return what a node is told of the others, and of itself, with `--peers`."""
+        return ",".join(f"{peer}={address}" for peer, address in self.peer_addresses.items())
 
     def __enter__(self) -> "BenchCluster":
         try:

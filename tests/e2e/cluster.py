@@ -1,0 +1,142 @@
+"""A real cluster under test: what BenchCluster can do, and what only a test wants to do to it."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.factory import run
+from tests.e2e.proxy import Proxies
+from tools.bench_cluster import BenchCluster, Status
+from tools.bench_node import BenchNode
+
+COUNTER = "tools.bench_counter:line"
+
+
+class Cluster(BenchCluster):
+    """`proxied`: each link between two nodes goes through a proxy of its own (see proxy).
+    `lists`: what single nodes are told with --peers, instead of all names."""
+
+    def __init__(
+        self,
+        directory: Path,
+        nodes: int = 3,
+        *,
+        options: Sequence[str] = (),
+        patience_s: float = 20.0,
+        proxies: Proxies | None = None,
+        lists: dict[str, list[str]] | None = None,
+    ) -> None:
+        self._proxies = proxies
+        self._lists = lists or {}
+        self._paused: set[str] = set()
+        super().__init__(
+            nodes, line=COUNTER, directory=directory, options=options, patience_s=patience_s
+        )
+
+    def peers_for(self, name: str) -> str:
+        known = {
+            peer: address
+            for peer, address in self.peer_addresses.items()
+            if peer in self._lists.get(name, self.peer_addresses)
+        }
+        if self._proxies is not None:
+            known |= {
+                peer: self._proxies.between(name, peer, address)
+                for peer, address in known.items()
+                if peer != name
+            }
+        return ",".join(f"{peer}={address}" for peer, address in known.items())
+
+    def __exit__(self, *exc: Any) -> None:
+        for name in list(self._paused):
+            self.resume(name)
+        super().__exit__(*exc)
+
+    # --- One node -----------------------------------------------------------------------------
+
+    def begin(self, *names: str) -> None:
+        """Start nodes; each says that it is ready before this returns."""
+        for name in names:
+            self.nodes[name].start()
+        for name in names:
+            self.nodes[name].wait_ready()
+
+    def stop(self, name: str) -> None:
+        """End a node in order."""
+        self.nodes[name].stop()
+
+    def pause(self, name: str) -> None:
+        """Stop its process from running, as a hung machine would."""
+        self._paused.add(name)
+        os.kill(self.nodes[name].pid, signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """Let it run again."""
+        self._paused.discard(name)
+        os.kill(self.nodes[name].pid, signal.SIGCONT)
+
+    def wipe(self, name: str) -> None:
+        """Remove the data directory of a node that does not run."""
+        shutil.rmtree(self.data(name))
+
+    def data(self, name: str) -> Path:
+        """Its data directory."""
+        return self.directory / name
+
+    def log(self, name: str) -> str:
+        """What it said on stderr."""
+        return (self.directory / f"{name}.log").read_text()
+
+    def ask(self, name: str) -> Status:
+        """Its status; it has to answer."""
+        return self.wait_until(lambda: self.status(name), f"{name} says nothing")
+
+    def statuses(self) -> dict[str, Status]:
+        """The status of each node that can answer."""
+        found = {name: self.status(name) for name in self.nodes if name not in self._paused}
+        return {name: status for name, status in found.items() if status is not None}
+
+    # --- The factory --------------------------------------------------------------------------
+
+    def followers(self) -> list[str]:
+        """Those that run and do not lead."""
+        leader = self.leader()
+        return [name for name, node in self.nodes.items() if node.runs and name != leader]
+
+    def new_node(self, name: str, listen: str, peer_listen: str, *options: str) -> None:
+        """Prepare one more node, which `begin` starts."""
+        host, _, port = listen.rpartition(":")
+        self.addresses[name] = (host, int(port))
+        self.peer_addresses[name] = peer_listen
+        everybody = ["--peers", self.peers_for(name)]
+        self.nodes[name] = BenchNode(
+            data=self.data(name),
+            line=COUNTER,
+            listen=listen,
+            options=["--node", name, *everybody, *options],
+            log=self.directory / f"{name}.log",
+        )
+
+    def admin(self, *arguments: object, code: int = 0) -> str:
+        """Give an order; return what rmf-admin printed."""
+        where = ",".join(
+            f"{host}:{port}"
+            for name, (host, port) in self.addresses.items()
+            if self.nodes[name].runs and name not in self._paused
+        )
+        done = run("tools.rmf_admin", *arguments, "-c", where, "-o", "json", "--yes")
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    def replays(self) -> dict[str, dict[str, Any]]:
+        """What rmf-replay says of each data directory; the nodes need not run."""
+        found = {}
+        for name in self.nodes:
+            done = run("tools.rmf_replay", self.data(name), "--line", COUNTER, "-o", "json")
+            assert done.returncode == 0, (name, done.stdout, done.stderr)
+            found[name] = json.loads(done.stdout)
+        return found
