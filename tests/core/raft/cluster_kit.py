@@ -38,7 +38,7 @@ from tests.core.raft.entries_kit import (
 )
 from tests.core.raft.laws import Laws
 
-CHUNK_BYTES = 64  # of a Checkpoint: small, so that there are a few
+CHUNK_BYTES = 24  # of a Checkpoint: small, so that there are a few
 
 
 class Sent(NamedTuple):
@@ -73,6 +73,7 @@ class Cluster:
         self.now_ns = 0
         self.dice = dice
         self.wire: list[Sent] = []
+        self.history: list[Sent] = []  # all that was ever sent
         self.cut: set[tuple[str, str]] = set()
         self.laws = Laws()
         self.nodes: dict[str, Node] = {}
@@ -202,6 +203,7 @@ class Cluster:
 
     def on_sent(self, sent: Sent) -> None:
         self.wire.append(sent)
+        self.history.append(sent)
 
     def on_asked(self, name: str) -> None:
         """Something was asked of the disk."""
