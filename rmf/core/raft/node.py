@@ -59,14 +59,16 @@ class Raft(Outlook):
         return self.voting.stand(now_ns, at_once=at_once, transfer=transfer)
 
     def propose(self, body: bytes, now_ns: int) -> list[Effect]:
-        """Append an Entry; its index is `log.last.index` afterwards."""
+        """Append an Entry; its index is `log.last.index` afterwards. It goes to the peers before it
+        goes to the own disk: their way is longer, and nothing is promised by it (R4)."""
         assert self.leadership is not None
         entry = self.log.append(self.term, body)
-        effects = self.durable.persist([entry], now_ns)
+        written = self.durable.persist([entry], now_ns)
+        effects: list[Effect] = []
         if self.membership.take(entry.index, body):
             self.leadership.sync_peers(now_ns)
             effects += self._link()
-        return effects + self.leadership.replicate(now_ns)
+        return effects + self.leadership.replicate(now_ns) + written
 
     def compact(self, applied_index: int, bytes_max: int) -> None:
         """Let go of what is applied and not kept for slow peers."""
