@@ -77,7 +77,7 @@ class Progress:
         whether that is news and not an answer to something older (raft-cases 28). If the hint could
         not be `compared` with this log, twice as many Entries are left out each time."""
         if self.state == "replicate":
-            if index <= self.match:
+            if not self.match < index < self.next:
                 return False
         elif self.state != "probe" or index != self.next - 1:
             return False

@@ -1,0 +1,194 @@
+"""The log in memory: against a plain list, and each verdict of `accept` by itself."""
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from rmf.core.raft.log import Accepted, Diverged, Log, Mismatch
+from rmf.core.raft.messages import WireEntry
+from rmf.core.raft.values import LogEntry, Place
+from tests.core.raft.disk_kit import START
+from tests.core.raft.entries_kit import CLUSTER, body_of, log_of, place_of, wire_of
+
+
+def log(*terms: int, commit: int = 0) -> Log:
+    found = Log(CLUSTER, START, log_of(terms))
+    found.commit_to(commit)
+    return found
+
+
+def terms_of(log: Log) -> list[int]:
+    return [log.entry(i).term for i in range(log.base.index + 1, log.last.index + 1)]
+
+
+class LogAgainstAList(RuleBasedStateMachine):
+    """A follower's log hears appends of leaders whose logs are right: each leader's contains all
+    that is committed, and begins a term of its own. The model is a list of terms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = Log(CLUSTER, START)
+        self.model: list[LogEntry] = []
+        self.leader: list[LogEntry] = []
+        self.term = 0
+
+    @rule(data=st.data())
+    def elect(self, data: st.DataObject) -> None:
+        """A new leader has what is committed, and then whatever it has."""
+        kept = data.draw(st.integers(self.log.commit, max(self.log.commit, len(self.model))))
+        self.term += 1
+        terms = [x.term for x in self.model[:kept]] + [self.term] * data.draw(st.integers(0, 4))
+        self.leader = log_of(terms)
+
+    @rule(data=st.data())
+    def append(self, data: st.DataObject) -> None:
+        prev = data.draw(st.integers(0, len(self.leader)))
+        end = data.draw(st.integers(prev, len(self.leader)))
+        before = place_of(self.leader[prev - 1]) if prev else START
+        found = self.log.accept(before, wire_of(self.leader[prev:end]))
+        matches = prev <= len(self.model) and self.model[:prev] == self.leader[:prev]
+        if not matches and prev > self.log.base.index:
+            assert isinstance(found, Mismatch)
+            self._judge_hint(found, before)
+            return
+        assert isinstance(found, Accepted)
+        assert found.matched == end
+        if self.model[:end] != self.leader[:end]:
+            self.model = self.leader[:end]
+            assert found.news
+            assert found.news[-1] == self.leader[end - 1]
+        else:
+            assert list(found.news) == []
+
+    def _judge_hint(self, hint: Mismatch, before: Place) -> None:
+        """Nothing above the hint can match the leader's log at or below `before`."""
+        assert hint.index <= before.index
+        for mine, theirs in zip(self.model[: before.index], self.leader, strict=False):
+            if mine == theirs:
+                assert mine.index <= hint.index
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def commit(self, data: st.DataObject) -> None:
+        """Only what this leader has, too, may be committed."""
+        same = [x.index for x, y in zip(self.model, self.leader, strict=False) if x == y]
+        index = data.draw(st.sampled_from([self.log.commit, *same]))
+        news = index > self.log.commit
+        assert self.log.commit_to(index) == news
+
+    @rule(data=st.data(), bytes_max=st.integers(0, 300))
+    def compact(self, data: st.DataObject, bytes_max: int) -> None:
+        through = data.draw(st.integers(0, len(self.model)))
+        before = self.log.base.index
+        self.log.compact(through, bytes_max)
+        assert before <= self.log.base.index <= max(before, min(through, self.log.commit))
+
+    @rule(data=st.data())
+    def sync(self, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, len(self.model)))
+        if self.log.holds(index):
+            self.log.is_durable(index, self.log.place(index).term)
+
+    @invariant()
+    def it_is_the_list(self) -> None:
+        base = self.log.base.index
+        assert terms_of(self.log) == [x.term for x in self.model[base:]]
+        assert self.log.last == (place_of(self.model[-1]) if self.model else START)
+        assert self.log.bytes == sum(len(x.body) for x in self.model[base:])
+        assert base <= self.log.commit <= len(self.model)
+        assert self.log.durable <= len(self.model)
+
+    @invariant()
+    def it_reads_back_in_pieces(self) -> None:
+        base, at, found = self.log.base.index, self.log.base.index, list[LogEntry]()
+        while piece := self.log.behind(at, 60):
+            found += piece
+            at = piece[-1].index
+        assert found == self.model[base:]
+
+
+TestLogAgainstAList: Any = LogAgainstAList.TestCase
+TestLogAgainstAList.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("mine", "index", "term", "expected"),
+    [
+        ([1, 1, 1], 9, 1, (3, 1)),
+        ([1, 1, 1], 2, 1, (2, 1)),
+        ([1, 2, 2, 3], 4, 2, (3, 2)),
+        ([1, 2, 2, 3], 4, 1, (1, 1)),
+        ([4, 4], 2, 3, (0, 0)),
+        ([], 5, 5, (0, 0)),
+    ],
+)
+def test_the_likely_match_is_the_last_place_of_a_term_not_newer(
+    mine: list[int], index: int, term: int, expected: tuple[int, int]
+) -> None:
+    assert log(*mine).likely_match(index, term)[:2] == expected
+
+
+def test_below_a_compacted_prefix_only_the_index_is_known() -> None:
+    found = log(1, 1, 1, commit=2)
+    found.compact(2, 0)
+    assert found.likely_match(1, 9) == (1, 0, b"")
+    assert not found.holds(1)
+
+
+def test_entries_of_one_index_and_term_that_differ_are_damage() -> None:
+    found = log(1, 1)
+    sent = wire_of(log_of([1, 1]))
+    wrong = WireEntry(1, sent[1].crc ^ 1, body_of("another"))
+    result = found.accept(START, [sent[0], wrong])
+    assert isinstance(result, Diverged)
+    assert result.index == 2
+
+
+def test_the_same_place_with_another_chain_is_damage() -> None:
+    result = log(1, 1).accept(Place(2, 1, b"x" * 16), [])
+    assert isinstance(result, Diverged)
+    assert result.index == 2
+
+
+def test_another_entry_where_one_is_committed_is_damage() -> None:
+    mine, theirs = log(1, 1, commit=2), log_of([1, 2])
+    assert isinstance(mine.accept(place_of(theirs[0]), wire_of(theirs[1:])), Diverged)
+    assert isinstance(mine.accept(place_of(theirs[1]), []), Diverged)
+
+
+def test_so_is_another_term_at_a_compacted_base() -> None:
+    found = log(1, 1, 1, commit=2)
+    found.compact(2, 0)
+    result = found.accept(START, wire_of(log_of([1, 2, 2])))
+    assert isinstance(result, Diverged)
+    assert result.index == 2
+
+
+def test_what_is_committed_is_not_truncated() -> None:
+    with pytest.raises(AssertionError):
+        log(1, 1, commit=2).truncate(1)
+
+
+def test_truncation_takes_durability_along() -> None:
+    found = log(1, 1, 1)
+    assert found.durable == 3
+    found.truncate(1)
+    assert found.durable == 1
+
+
+def test_nothing_unsettled_is_compacted() -> None:
+    found = log(1, 1, 1, commit=3)
+    found.truncate(3)
+    found.append(1, body_of("not durable, not committed"))
+    found.compact(4, 0)
+    assert (found.base.index, found.last.index) == (3, 4)
+
+
+def test_an_entry_travels_alone_if_it_is_larger_than_the_bound() -> None:
+    found = log(1, 1, 1)
+    assert [x.index for x in found.behind(0, 1)] == [1]
+    assert [x.index for x in found.behind(0, 10_000, through=2)] == [1, 2]
+    assert found.behind(3, 10_000) == []
