@@ -10,7 +10,6 @@ nothing acked is lost either way, because an ack is a commit.
 """
 
 import gc
-import json
 import os
 import signal
 import sys
@@ -23,7 +22,6 @@ import trio
 
 from rmf import __version__, limits
 from rmf.core import topics
-from rmf.core.answers import status_of
 from rmf.core.arbiter import Identity
 from rmf.core.entry import LineId
 from rmf.core.events import StopAsked, Struck
@@ -41,6 +39,7 @@ from rmf.floor import (
     log,
     peer_port,
     publisher,
+    web_front,
 )
 from rmf.floor.connection import Port
 from rmf.floor.doors import Doors, EdgeLetter
@@ -51,7 +50,7 @@ from rmf.floor.instruments import Instruments
 from rmf.floor.life import Ground, Life
 from rmf.floor.peering import Peering
 from rmf.floor.present import boot_id, now
-from rmf.floor.readings import FloorFacts, Sources, door_facts, read_disk
+from rmf.floor.ready import say_ready
 from rmf.floor.supervisor import Child, supervise
 from rmf.line.inline import Inline
 from rmf.line.load import load_line
@@ -177,7 +176,7 @@ class Node:
         await listening.bind()
         if self._peering.listening is not None:
             await self._peering.listening.bind()
-        web = await self._bind_http()
+        web = await web_front.bind(config)
         self._tell_addresses(listening)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
@@ -193,22 +192,19 @@ class Node:
                         await life.acceded.wait()
                 port = Child("ingest", partial(ingest.run, listening, self._port()))
                 nursery.start_soon(self._supervise, port)
-                self._say_ready(listening, web)
+                say_ready(
+                    config.node,
+                    address_text((listening.host, listening.port)),
+                    self._peering.listening and self._peering.listening.address,
+                    web and web.address,
+                    config.data,
+                )
                 if companion is not None:
                     nursery.start_soon(companion, address_text((listening.host, listening.port)))
                 await life.stopped.wait()
                 await self._wind_down(listening)
                 nursery.cancel_scope.cancel()
         return 0
-
-    async def _bind_http(self) -> http.Listening | None:
-        config = self._config
-        if config.http is None:
-            return None
-        also = frozenset({config.advertise[0].lower()} if config.advertise else ())
-        web = http.Listening(config.http, also=also)
-        on = await web.bind(asked_for=config.origins["http"] != "default")
-        return web if on else None
 
     def _tell_addresses(self, listening: ingest.Listening) -> None:
         """Port 0 has become a number: that is what others are told."""
@@ -234,7 +230,10 @@ class Node:
         if self._peering.listening is not None:
             children.append(self._peering.child(directory.node, lambda: now().wall_ns))
         if web is not None:
-            run = partial(http.run, web, self._sources(listening))
+            sources = web_front.sources_of(
+                directory, doors, self._instruments, listening, lambda: life.core
+            )
+            run = partial(http.run, web, sources)
             children.append(Child("http", run, restarts_max=sys.maxsize))
         return children
 
@@ -324,48 +323,7 @@ class Node:
         state = self._life.core.committed
         return state.period_ns, state.line.name
 
-    def _sources(self, listening: ingest.Listening) -> Sources:
-        def facts() -> dict[str, Any] | None:
-            core = self._life.core
-            return status_of(core, now()) if core is not None else None
-
-        def floor() -> FloorFacts:
-            return FloorFacts(
-                connections=listening.open,
-                strangers=listening.strangers,
-                doors=door_facts(self._doors),
-            )
-
-        return Sources(
-            node=self._config.node,
-            version=__version__,
-            facts=facts,
-            last_step_age_s=self._instruments.pulse.age_s,
-            floor=floor,
-            disk=partial(read_disk, self._directory),
-            instruments=self._instruments,
-        )
-
     # --- Start and stop -------------------------------------------------------------------------
-
-    def _say_ready(self, listening: ingest.Listening, web: http.Listening | None) -> None:
-        listen = address_text((listening.host, listening.port))
-        if sys.stdout.isatty():
-            sys.stdout.write(
-                f"RMF node {self._config.node} serves on {listen}, data in {self._config.data}\n"
-                f"Watch it:  rmf-cat -c {listen}\n"
-            )
-        else:
-            facts = {
-                "event": "ready",
-                "node": self._config.node,
-                "listen": listen,
-                "peer_listen": self._peering.peer_address or None,
-                "http": web.address if web is not None else None,
-                "data": str(self._config.data),
-            }
-            sys.stdout.write(json.dumps(facts) + "\n")
-        sys.stdout.flush()
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         """The first signal stops the node in order; the second one at once (R18)."""
