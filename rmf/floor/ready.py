@@ -1,4 +1,4 @@
-"""What a node says on stdout once it listens: a line for scripts, or two for people (INTERFACES)."""
+"""What a node says on stdout once it listens: a line for scripts, or two for people."""
 
 import json
 import sys

@@ -21,7 +21,6 @@ import attrs
 import trio
 
 from rmf import __version__, limits
-from rmf.core import topics
 from rmf.core.arbiter import Identity
 from rmf.core.entry import LineId
 from rmf.core.events import StopAsked, Struck
@@ -121,7 +120,7 @@ class Node:
             store=self._open_store,
             doors=self._doors,
             runner=Inline(line),
-            listens=_listens(line.expired_filters),
+            listens=lambda key: line.expired_handler_of(key) is not None,
             boot_id=self._boot_id,
             ingest_depth=config.ingest_depth,
             has_peers=self._has_peers,
@@ -195,8 +194,8 @@ class Node:
                 say_ready(
                     config.node,
                     address_text((listening.host, listening.port)),
-                    self._peering.listening and self._peering.listening.address,
-                    web and web.address,
+                    self._peering.listening.address if self._peering.listening else None,
+                    web.address if web else None,
                     config.data,
                 )
                 if companion is not None:
@@ -248,17 +247,12 @@ class Node:
 
     def _keepers(self, store: DlqStore) -> list[Child]:
         doors, directory, lock = self._doors, self._directory, self._exchanging
+        checkpoints = partial(checkpoint_keeper.run, doors, directory, store, self._boot_id, lock)
         return [
             Child("dlq_keeper", self._keep_letters),
-            Child(
-                "checkpoint_keeper",
-                partial(checkpoint_keeper.run, doors, directory, store, self._boot_id, lock),
-            ),
+            Child("checkpoint_keeper", checkpoints),
             Child("disk_watch", partial(disk_watch.run, doors, directory, store, lock)),
-            Child(
-                "catch_up",
-                partial(catch_up.run, doors, directory, lambda: self._life.serial),
-            ),
+            Child("catch_up", partial(catch_up.run, doors, directory, lambda: self._life.serial)),
         ]
 
     def _on_loaded(self, state: State) -> None:
@@ -350,9 +344,3 @@ class Node:
         self._doors.letters.close()
         with trio.move_on_after(limits.STOP_S_MAX):
             await self._stopped_storing.wait()
-
-
-def _listens(filters: tuple[str, ...]) -> Callable[[str], bool]:
-    """Return whether a line with these `on_expired` filters wants to hear of a key."""
-    matchers = [topics.matcher(pattern) for pattern in filters]
-    return lambda key: any(match(key) for match in matchers)
