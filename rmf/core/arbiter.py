@@ -144,6 +144,7 @@ class Arbiter(Throne):
                 self._on_met(event, now)
             case ev.PeerLost():
                 self.raft.peer_lost(event.peer, now.boot_ns)
+                self._follow_role(now, effects)
             case ev.EntriesRead():
                 effects += self.raft.entries_read(event, now.boot_ns)
             case ev.ChunkRead():

@@ -27,15 +27,15 @@ class Throne(Office):
 
     def _follow_role(self, now: ev.Now, effects: list[Effect]) -> None:
         """Accede when this node has become the leader, and let go when it is none any more."""
+        before = self._in_touch
+        # First of all: whoever is refused below is told what is so now.
+        self._in_touch = self._fault is None and self.raft.in_touch(now.boot_ns)
         if self._reign is None and self.raft.leadership is not None:
             self._begin_reign(now, effects)
         elif self._reign is not None and self.raft.leadership is None:
             self._end_reign(effects)
-        in_touch = self._fault is None and self.raft.in_touch(now.boot_ns)
-        if in_touch != self._in_touch:
-            self._in_touch = in_touch
-            if self.committed.index:
-                effects.append(picture_of(self, self.committed, NOTHING))
+        if self._in_touch != before and self.committed.index:
+            effects.append(picture_of(self, self.committed, NOTHING))
 
     def _begin_reign(self, now: ev.Now, effects: list[Effect]) -> None:
         """Accede (R3, R6): build on the last Entry of the log, committed or not; the clock goes on

@@ -1,0 +1,179 @@
+"""What an Entry may hold, judged as it is committed: each rule of faults.md §2 that one history can
+break by itself.
+
+Exactly once (each seq of a producer once, in order, and as it was sent), conservation, the tick law,
+verdicts, expiries, letters, the digest. It applies each Entry to a state of its own, and counts the
+counters of the simulated line by itself, so that an effect that came twice shows.
+"""
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+import cbor2
+
+from rmf import limits
+from rmf.core.entry import Entry, Frame, TickBooks, decode_entry
+from rmf.core.packet import letter_id
+from rmf.core.shelf import Shelf
+from rmf.core.state import State, apply, genesis_state
+from rmf.testing.books import Books, Known
+from rmf.testing.violation import Violation
+from rmf.testing.workload import expected
+
+if TYPE_CHECKING:
+    from rmf.testing.producers import Producer
+
+__all__ = ["Audit", "Outcome"]
+
+# How much longer than its shelf life a cell may be shown: clocks drift, news of a tick travel, and
+# with a reign change some of it is lost; an outage is not (R6).
+_AGE_SLACK_NS = 8 * limits.SECOND
+
+# (term, tick, slot, reason or None) of a packet.
+Outcome = tuple[int, int, int, str | None]
+
+
+class Audit:
+    """`outcomes` are those of each (producer, seq); `counters` what each counter must hold.
+    `state` is that of all that is committed."""
+
+    def __init__(self, books: Books, cluster: bytes, producers: "dict[str, Producer]") -> None:
+        self.state: State = genesis_state(cluster)
+        self.outcomes: dict[tuple[str, int], Outcome] = {}
+        self.counters: dict[str, int] = {}
+        self.reasons: dict[str, int] = {}
+        self.packets = 0
+        self._books = books
+        self._producers = producers
+        self._shelf = Shelf()
+        self._rows: dict[str, tuple[int, int]] = {}  # epoch and last seq of each producer
+        self._term = 0
+        self._bagged = 0
+        self._expiries: list[tuple[int, str]] = []
+        self._deadlines: list[tuple[int, str, tuple[int, int, int]]] = []
+
+    def take(self, known: Known, now_ns: int) -> None:
+        """Judge the next Entry of history."""
+        entry = decode_entry(known.body)
+        before = self.state
+        if entry.tick <= before.tick or known.term < self._term:
+            self._fail(
+                "tick law",
+                known,
+                f"tick {entry.tick} of term {known.term} after {before.tick} of {self._term}",
+            )
+        self._term = known.term
+        self._shelf = Shelf()  # nothing here is ever due by it
+        self.state, _ = apply(before, entry, known.term, known.index, self._shelf)
+        if self.state.digest() != entry.digest:
+            self._fail("world equality", known, "it states another digest")
+        self._books.digests.append(entry.digest)
+        if isinstance(entry.books, TickBooks):
+            self._take_tick(known, entry, entry.books, before, now_ns)
+        state = self.state
+        if (state.latched, state.bagged) != (self.packets, self._bagged) or (
+            state.latched != state.applied + state.bagged
+        ):
+            self._fail("conservation", known, "latched = applied + bagged does not hold")
+
+    @staticmethod
+    def _fail(rule: str, known: Known, text: str) -> None:
+        raise Violation(rule, f"Entry {known.index} (term {known.term}): {text}")
+
+    def _take_tick(
+        self, known: Known, entry: Entry, books: TickBooks, before: State, now_ns: int
+    ) -> None:
+        for leaver in books.leavers:
+            self._rows.pop(leaver.producer, None)
+        for register in books.registers:
+            epoch, last_seq = self._rows.get(register.producer, (0, 0))
+            if register.epoch != epoch + 1:
+                self._fail("epochs", known, f"{register.producer} got epoch {register.epoch}")
+            self._rows[register.producer] = (register.epoch, last_seq)
+        reasons = {bag.slot: bag.reason for bag in books.bags}
+        slot = sum(1 for expiry in books.expiries if expiry.slot is not None)
+        for frame in books.frames:
+            if frame.first_slot != slot:
+                self._fail("tick law", known, f"slot {frame.first_slot} where {slot} was due")
+            self._take_frame(known, entry, frame, reasons)
+            slot += frame.packets
+        for bag in books.bags:
+            name = letter_id(known.term, entry.tick, bag.slot)
+            if self._books.letters.setdefault(name, known.index) != known.index:
+                self._fail("letters once", known, f"letter {name} twice")
+            self.reasons[bag.reason] = self.reasons.get(bag.reason, 0) + 1
+        self._check_expiries(known, entry, books, before)
+        self._check_ages(known, entry, books, now_ns)
+        for topic in {
+            row[0] for frame in books.frames for row in frame.rows if type(row[0]) is str
+        }:
+            if topic in self.counters:
+                cell = self.state.world.get(topic)
+                if cell is None or cbor2.loads(cell.value) != self.counters[topic]:
+                    self._fail("at most one effect", known, f"{topic} is not what was counted")
+
+    def _take_frame(
+        self, known: Known, entry: Entry, frame: Frame, reasons: dict[int, str]
+    ) -> None:
+        epoch, last_seq = self._rows.get(frame.producer, (0, 0))
+        if frame.epoch != epoch or frame.first_seq != last_seq + 1:
+            self._fail(
+                "exactly once",
+                known,
+                f"{frame.producer} {frame.first_seq} in epoch"
+                f" {frame.epoch}, after {last_seq} in {epoch}",
+            )
+        self._rows[frame.producer] = (epoch, last_seq + frame.packets)
+        self.packets += frame.packets
+        sent = self._producers[frame.producer].sent
+        for i, row in enumerate(frame.rows):
+            slot, seq = frame.first_slot + i, frame.first_seq + i
+            if row[1] != seq or not any(_same(row, mine) for mine in sent.get(seq, ())):
+                self._fail("provenance", known, f"{frame.producer} never sent {row} as {seq}")
+            reason = reasons.get(slot)
+            self._bagged += reason is not None
+            if not expected(row, known.term, reason):
+                self._fail("same verdict", known, f"{row} came to {reason}")
+            if (frame.producer, seq) in self.outcomes:
+                self._fail("exactly once", known, f"{frame.producer} {seq} twice")
+            self.outcomes[frame.producer, seq] = (known.term, entry.tick, slot, reason)
+            if reason is None and row[0].startswith("count/"):
+                self.counters[row[0]] = self.counters.get(row[0], 0) + 1
+
+    def _check_expiries(self, known: Known, entry: Entry, books: TickBooks, before: State) -> None:
+        for key, reason, _ in books.expiries:
+            cell = before.world.get(key)
+            voided = cell is not None and cell.tick < before.void_before
+            if cell is None or not cell.expires or not (voided or cell.expires <= entry.tick):
+                self._fail("shelf life", known, f"{key} goes before its time")
+            elif reason != ("age_unknown" if voided else "expired"):
+                self._fail("shelf life", known, f"{key} goes as {reason}")
+        heap, get = self._expiries, self.state.world.get
+        for _, key, value, _ in books.changes:
+            cell = get(key) if value is not None else None
+            if cell is not None and cell.expires:
+                heappush(heap, (cell.expires, key))
+        while heap and heap[0][0] <= entry.tick:
+            cell = get(heappop(heap)[1])
+            if cell is not None and 0 < cell.expires <= entry.tick:
+                self._fail("shelf life", known, f"a cell of {cell.expires} outlives it")
+
+    def _check_ages(self, known: Known, entry: Entry, books: TickBooks, now_ns: int) -> None:
+        """Hold true time against what the ticks say: no cell comes back fresh that is old."""
+        state, heap = self.state, self._deadlines
+        for _, key, value, _ in books.changes:
+            cell = state.world.get(key) if value is not None else None
+            if cell is not None and cell.expires and cell.tick == entry.tick:
+                left_ns = (cell.expires - entry.tick) * state.period_ns
+                stamp = (cell.term, cell.tick, cell.slot)
+                heappush(heap, (now_ns + left_ns + _AGE_SLACK_NS, key, stamp))
+        while heap and heap[0][0] < now_ns:
+            _, key, stamp = heappop(heap)
+            cell = state.world.get(key)
+            if cell is not None and cell[1:4] == stamp and cell.tick >= state.void_before:
+                self._fail("no frozen display", known, f"{key} is shown long after its time")
+
+
+def _same(row: list[Any], sent: list[Any]) -> bool:
+    """Whether a row is the packet that was sent: what is left of its ttl apart."""
+    return row[:3] == sent[:3] and row[4:] == sent[4:] and row[3] <= sent[3]

@@ -1,0 +1,108 @@
+"""The truth of a run: every Entry ever written, and the one history that is committed.
+
+Kept beside the nodes and fed by what they hand to their disks, so that no node's belief is needed to
+judge it. What an Entry holds is judged as it enters history (see audit); what it may contain at all,
+and who votes at that place of the log, is known by its chain.
+"""
+
+from typing import NamedTuple
+
+from rmf.core.effects import RecordDraft
+from rmf.core.entry import MEMBERS, Member, kind_of
+from rmf.core.raft.membership import members_in
+from rmf.core.raft.quorum import majority
+from rmf.core.record import GENESIS_CHAIN
+from rmf.testing.violation import Violation
+
+__all__ = ["Books", "Known"]
+
+
+class Known(NamedTuple):
+    """An Entry that somebody wrote: its place, what it follows, its body, and the members that its
+    log names there, with the index of the Entry that names them."""
+
+    index: int
+    term: int
+    chain: bytes
+    before: bytes
+    body: bytes
+    members: tuple[Member, ...]
+    members_index: int
+
+
+class Books:
+    """`history` are the committed Entries, index 1 first; `digests` the World's after each.
+    `letters` names every letter of the line, with the index of its Entry."""
+
+    def __init__(self) -> None:
+        self.history: list[Known] = []
+        self.digests: list[bytes] = [b""]
+        self.letters: dict[str, int] = {}
+        self.known: dict[bytes, Known] = {
+            GENESIS_CHAIN: Known(0, 0, GENESIS_CHAIN, b"", b"", (), 0)
+        }
+        self._by_place: dict[tuple[int, int], bytes] = {}
+
+    @property
+    def index(self) -> int:
+        """The last committed index."""
+        return len(self.history)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members as history says."""
+        return self.history[-1].members if self.history else ()
+
+    def chain(self, index: int) -> bytes:
+        """Return the chain of a committed Entry."""
+        return self.history[index - 1].chain if index else GENESIS_CHAIN
+
+    def write(self, draft: RecordDraft, before: bytes) -> Known | None:
+        """Note that somebody writes an Entry behind the one of chain `before`; return it if it was
+        not known yet. Raises Violation where two logs of one (index, term) differ."""
+        known = self.known.get(draft.chain)
+        if known is not None:
+            if (known.index, known.term, known.before) != (draft.index, draft.term, before):
+                raise Violation("log matching", f"Entry {draft.index} stands in two places")
+            return None
+        place = (draft.index, draft.term)
+        if self._by_place.setdefault(place, draft.chain) != draft.chain:
+            raise Violation("log matching", f"two Entries of index and term {place}")
+        ahead = self.known.get(before)
+        if ahead is None or ahead.index != draft.index - 1:
+            raise Violation("log matching", f"Entry {draft.index} follows nothing that is known")
+        members = members_in(draft.body)
+        known = Known(
+            draft.index,
+            draft.term,
+            draft.chain,
+            before,
+            draft.body,
+            ahead.members if members is None else members,
+            ahead.members_index if members is None else draft.index,
+        )
+        if kind_of(draft.body) == MEMBERS:
+            _check_intersection(ahead.members, known.members)
+        self.known[draft.chain] = known
+        return known
+
+    def line_to(self, chain: bytes) -> list[Known]:
+        """Return the Entries behind history up to this one. Raises Violation if it does not follow
+        from history."""
+        found: list[Known] = []
+        at = self.known[chain]
+        while at.index > self.index:
+            found.append(at)
+            at = self.known[at.before]
+        if at.chain != self.chain(at.index):
+            raise Violation("committed never changes", f"Entry {at.index} is replaced")
+        found.reverse()
+        return found
+
+
+def _check_intersection(before: tuple[Member, ...], after: tuple[Member, ...]) -> None:
+    """Hold two successive configurations to it that their majorities intersect."""
+    old = {(x.name, x.incarnation) for x in before if x.voter}
+    new = {(x.name, x.incarnation) for x in after if x.voter}
+    if majority(len(old)) + majority(len(new)) <= len(old | new) or not new:
+        raise Violation("one configuration", f"majorities of {old} and {new} need not meet")

@@ -1,0 +1,143 @@
+"""A whole simulated factory: nodes, network, people, the nemesis, and those who watch it all.
+
+Builds it from options and lets time pass. What a run is made of (phases, verdict) says `run`.
+"""
+
+import hashlib
+from collections import Counter
+from struct import Struct
+
+from rmf import limits
+from rmf.core.effects import Note
+from rmf.core.entry import Member
+from rmf.core.founding import founding_records
+from rmf.core.raft.values import Timing
+from rmf.line import Inline, Line
+from rmf.testing.agenda import Agenda
+from rmf.testing.audit import Audit
+from rmf.testing.books import Books
+from rmf.testing.dice import Dice
+from rmf.testing.disk import Disk
+from rmf.testing.invariants import Invariants
+from rmf.testing.nemesis import Nemesis
+from rmf.testing.network import Network
+from rmf.testing.node import Node
+from rmf.testing.operators import Operators
+from rmf.testing.options import Options
+from rmf.testing.ports import Ports
+from rmf.testing.producers import Producer
+from rmf.testing.promises import Promises
+from rmf.testing.readers import Display, Reader
+from rmf.testing.watch import Watch
+from rmf.testing.workload import simulated_line
+
+__all__ = ["Cluster"]
+
+_CLUSTER = b"simulated-cluster"[:16]
+_LOOK_NS = 700 * limits.MS
+_MARK = Struct(">QIII").pack
+
+
+class Cluster:
+    """Everything of one run. `counts` says how often what happened; `digest` is a fingerprint of
+    all that happened so far, equal for two runs of one seed."""
+
+    def __init__(self, options: Options, line: Line | None = None) -> None:
+        self.options = options
+        self.dice = Dice(options.seed)
+        self.agenda = Agenda()
+        low, high = options.election_ms
+        self.timing = Timing(options.heartbeat_ms * limits.MS, low * limits.MS, high * limits.MS)
+        self.line = simulated_line() if line is None else line
+        self.runner = Inline(self.line)
+        self.counts: Counter[str] = Counter()
+        self.steps = 0
+        self.notes: list[str] = []
+        self._fingerprint = hashlib.blake2b(digest_size=16)
+        self._marks: list[bytes] = []
+        self.books = Books()
+        self.producers: dict[str, Producer] = {}
+        self.audit = Audit(self.books, _CLUSTER, self.producers)
+        self.network = Network(self.agenda, self.dice.stream("network"), options)
+        self.ports = Ports(self.agenda, self.dice.stream("ports"))
+        self.nodes: dict[str, Node] = self.network.nodes
+        self.displays: dict[str, Display] = {}
+        self.promises = Promises(self)
+        self.invariants = Invariants(self)
+        self.watch = Watch(self)
+        self.reader = Reader(self, self.dice.stream("reader"))
+        self.operators = Operators(self, self.dice.stream("operators"))
+        self._make_nodes()
+        for i in range(options.producers):
+            name = f"producer-{i + 1}"
+            self.producers[name] = Producer(name, self, self.dice.stream(name))
+        self.nemesis = Nemesis(self, self.dice.stream("nemesis"))
+
+    def listens(self, key: str) -> bool:
+        """Return whether the line wants to hear that a key expired."""
+        return self.line.expired_handler_of(key) is not None
+
+    def _make_nodes(self) -> None:
+        options = self.options
+        for i in range(options.nodes + options.spares):
+            name = f"n{i + 1}"
+            disk = Disk(_CLUSTER, f"incarnation-of-{name}".encode())
+            self.nodes[name] = Node(name, self, disk, founded=i < options.nodes)
+            self.displays[name] = Display(self.nodes[name])
+        founders = [x for x in self.nodes.values() if x.founded]
+        members = [Member(x.name, x.disk.incarnation, x.name, x.name) for x in founders]
+        first = founders[0].disk
+        drafts = founding_records(founders[0].name, _CLUSTER, limits.TICK_PERIOD_NS, members, 0)
+        first.write_now(drafts, b"", 0)
+        self.books.write(drafts[1], self.books.chain(0))
+        self.invariants.votes[first.incarnation, 1] = founders[0].name
+        self.invariants.leaders[1] = founders[0].name
+
+    def begin(self) -> None:
+        """Switch everything on."""
+        for node in self.nodes.values():
+            node.begin(new_boot=True)
+        for producer in self.producers.values():
+            producer.begin()
+        self.reader.begin()
+        self.operators.begin()
+        self.agenda.after(_LOOK_NS, self._look)
+
+    def _look(self) -> None:
+        self.agenda.after(_LOOK_NS, self._look)
+        self.watch.look()
+
+    # --- What happened --------------------------------------------------------------------------
+
+    def count(self, what: str) -> None:
+        """Note that something happened once more."""
+        self.counts[what] += 1
+
+    def note(self, node: str, note: Note) -> None:
+        """Note what a node notes in its log."""
+        self.counts[f"note_{note.event}"] += 1
+        self.notes.append(f"{self.agenda.now_ns / 1e9:9.4f} {node} {note.event} {note.fields}")
+        if len(self.notes) > 2000:
+            del self.notes[:1000]
+
+    def stepped(self, node: Node) -> None:
+        """A node took a step."""
+        self.steps += 1
+        core = node.core
+        if core is not None:
+            raft = core.raft
+            mark = _MARK(self.agenda.now_ns, raft.term, raft.log.commit, core.committed.index)
+            self._marks.append(mark)
+            if len(self._marks) >= 4096:
+                self.trace(b"")
+
+    def trace(self, seen: bytes) -> None:
+        """Make this part of the fingerprint."""
+        self._fingerprint.update(b"".join(self._marks) + seen)
+        self._marks.clear()
+
+    @property
+    def digest(self) -> str:
+        """The fingerprint so far."""
+        self.trace(b"")
+        return self._fingerprint.hexdigest()

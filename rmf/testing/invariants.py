@@ -1,0 +1,304 @@
+"""What must hold after every step of every node (faults.md §2): elections, votes, commits, durability.
+
+It looks only at the node that stepped, and remembers the rest by itself, across restarts. What a
+node believes is compared with the simulated disks: of them all, the crashed ones too. What an Entry
+holds, `audit` judges; what people are told, `promises`.
+"""
+
+from typing import TYPE_CHECKING
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core.arbiter import Arbiter
+from rmf.core.comeback import hard_state_of
+from rmf.core.effects import Persist, Tell
+from rmf.core.entry import MEMBERS, Member, kind_of
+from rmf.core.raft import messages as pm
+from rmf.core.raft.quorum import majority
+from rmf.core.record import ENTRY, HARD
+from rmf.testing.violation import Violation
+
+if TYPE_CHECKING:
+    from rmf.testing.cluster import Cluster
+    from rmf.testing.disk import StoredCheckpoint
+    from rmf.testing.node import Node
+
+__all__ = ["Invariants", "Seen"]
+
+_OF_LEADER = (pm.Append, pm.Heartbeat, pm.Chunk)
+_OF_FOLLOWER = (pm.AppendReply, pm.HeartbeatReply, pm.ChunkReply)
+_NEVER_NS = -(10**15)
+
+
+class Seen:
+    """What was seen of the present core of a node. `contact_ns` is when it heard its leader last,
+    `replies_ns` when whom."""
+
+    __slots__ = ("acceded_ns", "applied", "commit", "contact_ns", "led", "replies_ns", "term")
+
+    def __init__(self, core: Arbiter) -> None:
+        self.term = core.raft.term
+        self.commit = core.raft.log.commit
+        self.applied = core.committed.index
+        self.led = 0
+        self.acceded_ns = self.contact_ns = _NEVER_NS
+        self.replies_ns: dict[str, int] = {}
+
+
+class Invariants:
+    """`leaders` are those of each term, `votes` whom each incarnation of a node voted for."""
+
+    def __init__(self, cluster: "Cluster") -> None:
+        self.leaders: dict[int, str] = {}
+        self.votes: dict[tuple[bytes, int], str] = {}
+        self.seen: dict[str, Seen] = {}
+        self._promised: dict[bytes, int] = {}
+        self._cluster = cluster
+        self._books = cluster.books
+        self._timing = cluster.timing
+
+    # --- Births ---------------------------------------------------------------------------------
+
+    def born(self, node: "Node", core: Arbiter) -> None:
+        """A core was read from the disk: it must not know less than it promised, nor more than is
+        true."""
+        self.seen[node.name] = Seen(core)
+        books, state = self._books, core.committed
+        if state.index > books.index:
+            raise Violation("commit rule", f"{node.name} comes back with Entry {state.index}")
+        if state.index:
+            if core.raft.log.place(state.index).chain != books.chain(state.index):
+                raise Violation("committed never changes", f"{node.name}: Entry {state.index}")
+            if state.digest() != books.digests[state.index]:
+                raise Violation("world equality", f"{node.name} comes back as another")
+        promised = self._promised.get(node.disk.incarnation, 0)
+        if core.raft.term < promised:
+            raise Violation("terms", f"{node.name} forgot term {promised}")
+
+    # --- Writing and telling --------------------------------------------------------------------
+
+    def persists(self, node: "Node", effect: Persist) -> None:
+        """Note what goes to a disk."""
+        disk, books = node.disk, self._books
+        for draft in effect.records:
+            if draft.kind == HARD:
+                term, voted_for = hard_state_of(draft.body)
+                if voted_for is not None:
+                    self._vote(node, term, voted_for)
+            elif draft.kind == ENTRY:
+                base = disk.base.place
+                before = disk.written.get(draft.index - 1)
+                if before is None and base.index == draft.index - 1:
+                    before = base.chain
+                known = books.write(draft, before or b"")
+                if known is not None and kind_of(draft.body) == MEMBERS:
+                    self._check_change(node, draft.term, books.known[known.before].members_index)
+
+    def _check_change(self, node: "Node", term: int, last_change: int) -> None:
+        """A change of members needs an own-term commit, and the last change committed (R28)."""
+        core = node.core
+        assert core is not None
+        commit = core.raft.log.commit
+        if last_change > commit:
+            raise Violation("one configuration", f"{node.name} makes two changes at once")
+        at = self._books.history[commit - 1].term if 0 < commit <= self._books.index else 0
+        if at != term:
+            raise Violation("one configuration", f"{node.name} changes members too early")
+
+    def _vote(self, node: "Node", term: int, candidate: str) -> None:
+        voter = (node.disk.incarnation, term)
+        if self.votes.setdefault(voter, candidate) != candidate:
+            raise Violation("one vote a term", f"{node.name} votes twice in term {term}")
+
+    def tells(self, node: "Node", effect: Tell) -> None:
+        """Hold a message to what is on the disk of who says it (R2, R13)."""
+        message = effect.message
+        kind = type(message)
+        if kind is pm.AppendReply:
+            self._check_accepted(node, message)  # type: ignore[arg-type]
+        elif kind is pm.VoteReply or kind is pm.VoteAsk:
+            if message.pre:  # type: ignore[union-attr]
+                return
+            if kind is pm.VoteReply and not message.granted:  # type: ignore[union-attr]
+                return
+            candidate = effect.peer if kind is pm.VoteReply else node.name
+            self._check_vote(node, message.term, candidate)
+
+    def _check_vote(self, node: "Node", term: int, candidate: str) -> None:
+        self._vote(node, term, candidate)
+        self._check_striking(node, "votes")
+        if tuple(node.disk.hard) != (term, candidate):
+            raise Violation("durable votes", f"{node.name} speaks of a vote not on its disk")
+        if node.disk.repairing and candidate != node.name:
+            raise Violation("repair", f"{node.name} votes though it may have forgotten a vote")
+        self._promised[node.disk.incarnation] = term
+
+    def _check_accepted(self, node: "Node", reply: pm.AppendReply) -> None:
+        if not reply.accepted:
+            return
+        self._check_striking(node, "accepts Entries")
+        disk, index = node.disk, reply.index
+        chain = disk.durable.get(index)
+        if index > disk.base.place.index:
+            if chain is None:
+                raise Violation("durable acks", f"{node.name} acks Entry {index} not on its disk")
+            leader = self._cluster.nodes.get(self.leaders.get(reply.term, ""))
+            core = leader.core if leader is not None else None
+            if core is not None and core.raft.term == reply.term and reply.whole:
+                assert leader is not None
+                theirs = leader.disk.written.get(index)
+                if theirs is not None and theirs != chain:
+                    raise Violation("log matching", f"{node.name} acks another Entry {index}")
+        if reply.whole and disk.repairing and node.core is not None and not node.core.raft.whole:
+            raise Violation("repair", f"{node.name} counts before it is whole")
+        self._promised[disk.incarnation] = max(self._promised.get(disk.incarnation, 0), reply.term)
+
+    @staticmethod
+    def _check_striking(node: "Node", what: str) -> None:
+        fault = node.core.strike if node.core is not None else None
+        if node.disk.broken or (fault is not None and fault[0] != "no_reign"):
+            raise Violation("strike", f"{node.name} {what} though it is on strike")
+
+    # --- After a step ---------------------------------------------------------------------------
+
+    def stepped(self, node: "Node", events: list[ev.Event]) -> None:
+        """Look at the node that stepped."""
+        core = node.core
+        if core is None:
+            return
+        seen, raft = self.seen[node.name], core.raft
+        term = raft.term
+        if term != seen.term:
+            if term < seen.term:
+                raise Violation("terms", f"{node.name} went back to term {term}")
+            seen.term = term
+            seen.contact_ns = _NEVER_NS
+            seen.replies_ns.clear()
+        for event in events:
+            if type(event) is ev.Heard and event.message.term == term:
+                if isinstance(event.message, _OF_LEADER):
+                    seen.contact_ns = self._cluster.agenda.now_ns
+                elif isinstance(event.message, _OF_FOLLOWER):
+                    seen.replies_ns[event.peer] = self._cluster.agenda.now_ns
+        if raft.leadership is not None and seen.led != term:
+            seen.led, seen.acceded_ns = term, self._cluster.agenda.now_ns
+            self._acceded(node, core)
+        commit = raft.log.commit
+        if commit != seen.commit:
+            self._committed(node, core, seen.commit, commit)
+            seen.commit = commit
+        applied = core.committed.index
+        if applied != seen.applied:
+            self._applied(node, core, seen.applied, applied)
+            seen.applied = applied
+
+    def _acceded(self, node: "Node", core: Arbiter) -> None:
+        """A node leads: nobody else led this term, a majority voted for it, and it has all."""
+        term, books = core.raft.term, self._books
+        if self.leaders.setdefault(term, node.name) != node.name:
+            raise Violation("election safety", f"two leaders in term {term}")
+        self._cluster.count("reign")
+        disk, index = node.disk, books.index
+        if index > disk.base.place.index and disk.written.get(index) != books.chain(index):
+            raise Violation("leader completeness", f"{node.name} lacks Entry {books.index}")
+        accession = books.known[disk.last_written.chain]
+        ahead = books.known.get(accession.before, accession)
+        voters = {x.incarnation for x in ahead.members if x.voter}
+        votes = sum(self.votes.get((x, term)) == node.name for x in voters)
+        if votes < majority(len(voters)):
+            raise Violation("election safety", f"{node.name} leads with {votes} votes")
+
+    def _committed(self, node: "Node", core: Arbiter, before: int, commit: int) -> None:
+        books, disk = self._books, node.disk
+        if commit < before:
+            raise Violation("committed never changes", f"{node.name} takes back a commit")
+        base = disk.base.place
+        chain = disk.written.get(commit) or (base.chain if base.index == commit else None)
+        if chain is None:
+            raise Violation("commit rule", f"{node.name} commits {commit} and has it not")
+        if commit <= books.index:
+            if chain != books.chain(commit):
+                raise Violation("committed never changes", f"{node.name}: another {commit}")
+            return
+        entries = books.line_to(chain)
+        self._check_quorum(node, core, commit, chain)
+        for known in entries:
+            books.history.append(known)
+            self._cluster.audit.take(known, self._cluster.agenda.now_ns)
+        self._cluster.trace(chain)
+
+    def _check_quorum(self, node: "Node", core: Arbiter, commit: int, chain: bytes) -> None:
+        """Hold a commit to the disks: a majority of them has the Entry, and the newest that is
+        counted is of the leader's own term."""
+        if core.raft.leadership is None:
+            raise Violation("commit rule", f"{node.name} does not lead and commits {commit}")
+        if self._books.known[chain].term != core.raft.term:
+            raise Violation("commit rule", f"{node.name} counts Entry {commit} of an older term")
+        last = self._books.known[node.disk.last_written.chain]
+        members = [last.members]
+        if last.members_index == last.index:  # it may have been written behind this commit
+            members.append(self._books.known[last.before].members)
+        if not any(self._is_held(x, commit, chain) for x in members):
+            raise Violation("commit rule", f"{node.name}: no majority has Entry {commit}")
+
+    def _is_held(self, members: tuple[Member, ...], index: int, chain: bytes) -> bool:
+        voters = {x.incarnation for x in members if x.voter}
+        disks = [x.disk for x in self._cluster.nodes.values() if x.disk.incarnation in voters]
+        held = sum(x.holds(index, chain) for x in disks)
+        return held >= majority(len(voters))
+
+    def _applied(self, node: "Node", core: Arbiter, before: int, applied: int) -> None:
+        books = self._books
+        if applied < before or applied > books.index or applied > core.raft.log.commit:
+            raise Violation("commit rule", f"{node.name} applies {applied}")
+        if not node.disk.holds(applied, books.chain(applied)):
+            raise Violation("durable acks", f"{node.name} applies {applied} before it is durable")
+        if core.committed.digest() != books.digests[applied]:
+            raise Violation("world equality", f"{node.name} differs at Entry {applied}")
+
+    # --- Now and then ---------------------------------------------------------------------------
+
+    def look(self, node: "Node") -> None:
+        """Hold a node to what need not be looked at in every step: its bounds, and whether it says
+        that it is in touch while it is not (R36)."""
+        core = node.core
+        if core is None or not node.running:
+            return
+        self._look_at_bounds(node, core)
+        if core.strike is not None:
+            return
+        now_ns = self._cluster.agenda.now_ns
+        seen, raft = self.seen[node.name], core.raft
+        # Drift, and the turn in which it notices.
+        patience_ns = self._timing.election_max_ns * 1001 // 1000 + limits.MS
+        if raft.leadership is None:
+            contact = now_ns - seen.contact_ns <= patience_ns
+        else:
+            voters = [x for x in raft.membership.voters if x != node.name]
+            near = sum(now_ns - seen.replies_ns.get(x, _NEVER_NS) <= patience_ns for x in voters)
+            others = majority(len(raft.membership.voters)) - raft.membership.is_voter(node.name)
+            contact = near >= others or now_ns - seen.acceded_ns <= patience_ns
+        if not contact:
+            raise Violation("no stale authority", f"{node.name} says it is live, and is not")
+
+    def _look_at_bounds(self, node: "Node", core: Arbiter) -> None:
+        writes = len(node.disk.waiting)
+        if writes > limits.LEDGER_QUEUE_MAX:
+            raise Violation("bounded queues", f"{node.name}: {writes} writes wait")
+        queue = core.petitions.queue
+        if queue.packets > queue.depth_packets_max + limits.FRAME_PACKETS_MAX:
+            raise Violation("bounded queues", f"{node.name}: {queue.packets} packets wait")
+        if len(core.met) > 2 * limits.MEMBERS_MAX:
+            raise Violation("bounded queues", f"{node.name} remembers {len(core.met)} peers")
+
+    def checkpointed(self, node: "Node", found: "StoredCheckpoint") -> None:
+        """A Checkpoint must stand where history stands, with the serial of its Entry's record."""
+        base = found.base
+        index = base.place.index
+        if base.place.chain != self._books.chain(index):
+            raise Violation("checkpoints", f"{node.name}: one of another Entry {index}")
+        record = node.disk.entry(index)
+        if record is not None and record.serial != base.serial:
+            raise Violation(
+                "checkpoints", f"{node.name} calls record {record.serial} {base.serial}"
+            )

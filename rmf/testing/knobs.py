@@ -1,0 +1,32 @@
+"""Bounds made small for a run, so that a small factory reaches them.
+
+A factory of a few packets a second never fills 32 MiB of memory with Entries; with a bound of 2 KiB
+it reads its ledger for slow peers, and installs Checkpoints, all the time. The limits page is put
+right again afterwards.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rmf import limits
+from rmf.testing.options import Options
+
+__all__ = ["small_bounds"]
+
+
+@contextmanager
+def small_bounds(options: Options) -> Iterator[None]:
+    """Have these bounds while the block runs."""
+    wanted = {
+        "LOG_MEMORY_BYTES": options.log_memory_bytes,
+        "OUTCOME_RUNS_KEPT": 32,
+        "PRODUCER_FRAMES_IN_FLIGHT": 8,
+    }
+    before = {name: getattr(limits, name) for name in wanted}
+    for name, value in wanted.items():
+        setattr(limits, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(limits, name, value)

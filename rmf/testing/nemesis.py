@@ -1,0 +1,330 @@
+"""What goes wrong, and when: faults begin at random moments, last for a while, and overlap.
+
+Each class of fault is one method; options name those in play. What destroys what a node promised
+(rot, a lost disk) happens only while every other voter remembers all (`Operators.sound`): TigerBeetle
+calls it an atlas. So every run can be survived, and one that is not has found a bug.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rmf import limits
+from rmf.testing.dice import Stream
+
+if TYPE_CHECKING:
+    from rmf.testing.cluster import Cluster
+    from rmf.testing.node import Node
+
+__all__ = ["Nemesis"]
+
+_MS = limits.MS
+_SILENCE_NS = int(limits.PEER_SILENCE_S_MAX * limits.SECOND)
+
+
+class Nemesis:
+    """`active` False: nothing new goes wrong."""
+
+    def __init__(self, cluster: "Cluster", dice: Stream) -> None:
+        self.active = False
+        self.met = 0
+        self._cluster = cluster
+        self._dice = dice
+        self._names = sorted(cluster.options.faults)
+        self._weights = [cluster.options.faults[name] for name in self._names]
+        self._cuts: dict[tuple[str, str], int] = {}
+        self._changed: set[str] = set()
+
+    def begin(self) -> None:
+        """Start."""
+        self.active = True
+        self._plan()
+
+    def _plan(self) -> None:
+        mean_ns = self._cluster.options.fault_every_ms * _MS
+        self._cluster.agenda.after(self._dice.wait_ns(mean_ns), self._strike)
+
+    def _strike(self) -> None:
+        if not self.active:
+            return
+        self._plan()
+        name = self._dice.choices(self._names, self._weights)[0]
+        method: Callable[[], bool] = getattr(self, f"_{name}")
+        if method():
+            self.met += 1
+            self._cluster.count(f"fault_{name}")
+
+    # --- Whom and how long ----------------------------------------------------------------------
+
+    def _any(self) -> "Node | None":
+        up = [x for _, x in sorted(self._cluster.nodes.items()) if x.up]
+        return self._dice.choice(up) if up else None
+
+    def _leader(self) -> "Node | None":
+        return self._cluster.operators.leader()
+
+    def _while_ns(self, low_ms: int, high_ms: int) -> int:
+        return self._dice.randint(low_ms, high_ms) * _MS
+
+    # --- Network --------------------------------------------------------------------------------
+
+    def _cut(self, pairs: "set[tuple[str, str]]", for_ns: int) -> bool:
+        if not self.active:
+            return False
+        network, agenda = self._cluster.network, self._cluster.agenda
+        for pair in sorted(pairs):
+            self._cuts[pair] = self._cuts.get(pair, 0) + 1
+            network.cut.add(pair)
+            if self._dice.chance(0.7):  # else nobody notices that the link is dead
+                agenda.after(_SILENCE_NS, self._break, pair, self._cuts[pair])
+        agenda.after(for_ns, self._mend, sorted(pairs))
+        return bool(pairs)
+
+    def _break(self, pair: tuple[str, str], count: int) -> None:
+        if self._cuts.get(pair) == count:
+            self._cluster.network.break_silent(*pair)
+
+    def _mend(self, pairs: list[tuple[str, str]]) -> None:
+        for pair in pairs:
+            left = self._cuts.get(pair, 0) - 1
+            if left > 0:
+                self._cuts[pair] = left
+            else:
+                self._cuts.pop(pair, None)
+                self._cluster.network.cut.discard(pair)
+        for node in self._cluster.nodes.values():
+            self._cluster.network.tend(node)
+
+    def _two(self) -> tuple[str, str]:
+        one, other = self._dice.sample(sorted(self._cluster.nodes), 2)
+        return one, other
+
+    def _cut_one_way(self) -> bool:
+        return self._cut({self._two()}, self._while_ns(200, 9_000))
+
+    def _cut_both_ways(self) -> bool:
+        one, other = self._two()
+        return self._cut({(one, other), (other, one)}, self._while_ns(200, 9_000))
+
+    def _alone(self, name: str) -> set[tuple[str, str]]:
+        others = [x for x in self._cluster.nodes if x != name]
+        ways = self._dice.choice(("both", "both", "in", "out"))
+        pairs = {(name, x) for x in others if ways != "in"}
+        return pairs | {(x, name) for x in others if ways != "out"}
+
+    def _isolate(self) -> bool:
+        name = self._dice.choice(sorted(self._cluster.nodes))
+        return self._cut(self._alone(name), self._while_ns(300, 9_000))
+
+    def _isolate_leader(self) -> bool:
+        leader = self._leader()
+        return leader is not None and self._cut(
+            self._alone(leader.name), self._while_ns(300, 9_000)
+        )
+
+    def _bridge(self) -> bool:
+        """Two halves that only one node can reach."""
+        names = sorted(self._cluster.nodes)
+        self._dice.shuffle(names)
+        half = len(names[1:]) // 2
+        one, other = names[1 : 1 + half], names[1 + half :]
+        pairs = {(a, b) for a in one for b in other} | {(b, a) for a in one for b in other}
+        return self._cut(pairs, self._while_ns(500, 9_000))
+
+    def _flap(self) -> bool:
+        one, other = self._two()
+        for i in range(self._dice.randint(3, 8)):
+            wait_ns = i * 700 * _MS
+            self._cluster.agenda.after(
+                wait_ns, self._cut, {(one, other), (other, one)}, self._while_ns(100, 500)
+            )
+        return True
+
+    def _weather(self, name: str, value: object, for_ns: int) -> bool:
+        network, before = self._cluster.network, getattr(self._cluster.network, name)
+        if name in self._changed:
+            return False
+        self._changed.add(name)
+        setattr(network, name, value)
+        self._cluster.agenda.after(for_ns, self._clear, name, before)
+        return True
+
+    def _clear(self, name: str, value: object) -> None:
+        self._changed.discard(name)
+        if self.active:
+            setattr(self._cluster.network, name, value)
+
+    def _loss(self) -> bool:
+        return self._weather("loss", self._dice.choice((0.1, 0.3)), self._while_ns(500, 8_000))
+
+    def _doubling(self) -> bool:
+        return self._weather("doubling", 0.4, self._while_ns(500, 8_000))
+
+    def _delay(self) -> bool:
+        return self._weather("straggling", 0.2, self._while_ns(500, 8_000))
+
+    def _lag(self) -> bool:
+        """All that one node says is late."""
+        name = self._dice.choice(sorted(self._cluster.nodes))
+        lag_ns = self._cluster.network.lag_ns
+        lag_ns[name] = self._while_ns(20, 400)
+        self._cluster.agenda.after(self._while_ns(500, 6_000), lag_ns.pop, name, None)
+        return True
+
+    def _drop_clients(self) -> bool:
+        for _, producer in sorted(self._cluster.producers.items()):
+            if self._dice.chance(0.2):
+                producer.restart()
+        return self._cluster.ports.cut_all() > 0
+
+    # --- Processes ------------------------------------------------------------------------------
+
+    def _end(self, node: "Node | None", *, power: bool) -> bool:
+        if node is None or not node.up:
+            return False
+        node.end(power=power)
+        wait_ns = self._while_ns(100, 6_000)
+        if self._dice.chance(0.15):
+            wait_ns += self._while_ns(5_000, 25_000)
+        self._cluster.agenda.after(wait_ns, self._begin, node, power)
+        return True
+
+    def _begin(self, node: "Node", power: bool) -> None:
+        if not node.up:
+            node.begin(new_boot=power)
+
+    def _kill(self) -> bool:
+        return self._end(self._any(), power=False)
+
+    def _kill_leader(self) -> bool:
+        return self._end(self._leader(), power=False)
+
+    def _power_cut(self) -> bool:
+        return self._end(self._any(), power=True)
+
+    def _all(self, *, power: bool) -> bool:
+        return [self._end(x, power=power) for _, x in sorted(self._cluster.nodes.items())] != []
+
+    def _kill_all(self) -> bool:
+        return self._all(power=False)
+
+    def _power_cut_all(self) -> bool:
+        return self._all(power=True)
+
+    def _pause_one(self, node: "Node | None") -> bool:
+        if node is None or not node.running:
+            return False
+        node.pause()
+        for_ns = self._dice.choice((self._while_ns(20, 300), self._while_ns(300, 6_000)))
+        self._cluster.agenda.after(for_ns, self._resume, node, node.life)
+        return True
+
+    @staticmethod
+    def _resume(node: "Node", life: int) -> None:
+        if node.life == life:
+            node.resume()
+
+    def _pause(self) -> bool:
+        return self._pause_one(self._any())
+
+    def _pause_leader(self) -> bool:
+        return self._pause_one(self._leader())
+
+    def _slow_line(self) -> bool:
+        node = self._any()
+        if node is None:
+            return False
+        node.performing.line_ns = self._while_ns(1, 60)
+        self._cluster.agenda.after(
+            self._while_ns(1_000, 10_000), setattr, node.performing, "line_ns", 0
+        )
+        return True
+
+    # --- Disks ----------------------------------------------------------------------------------
+
+    def _slow_disk(self) -> bool:
+        node = self._any()
+        if node is None:
+            return False
+        performing = node.performing
+        normal_ns = int(self._cluster.options.fsync_ms * _MS)
+        performing.fsync_ns = self._while_ns(10, 200)
+        self._cluster.agenda.after(
+            self._while_ns(500, 8_000), setattr, performing, "fsync_ns", normal_ns
+        )
+        return True
+
+    def _hanging_disk(self) -> bool:
+        node = self._any()
+        if node is None:
+            return False
+        until_ns = self._cluster.agenda.now_ns + self._while_ns(300, 5_000)
+        node.performing.hangs_until_ns = until_ns
+        return True
+
+    def _failing_disk(self) -> bool:
+        node = self._any()
+        if node is None or node.disk.broken:
+            return False
+        node.performing.fails = True
+        return True
+
+    def _victim(self) -> "Node | None":
+        """A voter whose disk may be lost now."""
+        if not self._cluster.operators.sound():
+            return None
+        voters = [x.name for x in self._cluster.books.members if x.voter]
+        return self._cluster.nodes[self._dice.choice(sorted(voters))]
+
+    def _rot(self) -> bool:
+        """A bit of the ledger flips; it is found when the node reads it next, at its start."""
+        node = self._victim()
+        if node is None or not node.disk.records:
+            return False
+        self._end(node, power=self._dice.chance(0.5))
+        serials = [x.serial for x in node.disk.records]
+        return bool(serials) and node.disk.rot(self._dice.choice(serials))
+
+    def _rotten_checkpoint(self) -> bool:
+        """The newest of two Checkpoints goes bad; the one before it still serves."""
+        node = self._any()
+        if node is None or len(node.disk.checkpoints) < limits.CHECKPOINTS_KEPT:
+            return False
+        disk = node.disk
+        disk.checkpoints[-1] = disk.checkpoints[-1]._replace(rotten=True)
+        return self._end(node, power=False)
+
+    def _wipe(self) -> bool:
+        """A whole disk is lost; the node comes back with an empty one."""
+        node = self._victim()
+        if node is None:
+            return False
+        self._end(node, power=True)
+        if node.up:
+            return False
+        node.wipe()
+        return True
+
+    # --- The end --------------------------------------------------------------------------------
+
+    def heal(self, left_out: str | None) -> None:
+        """From now on nothing is wrong, but that `left_out` is down."""
+        self.active = False
+        network = self._cluster.network
+        network.cut.clear()
+        self._cuts.clear()
+        network.loss = network.doubling = network.straggling = 0.0
+        network.lag_ns.clear()
+        for name, node in sorted(self._cluster.nodes.items()):
+            performing = node.performing
+            performing.fsync_ns = int(self._cluster.options.fsync_ms * _MS)
+            performing.hangs_until_ns, performing.line_ns = 0, 0
+            performing.fails = False
+            if name == left_out:
+                node.end(power=True)
+                node.barred = True
+            elif not node.up:
+                node.begin(new_boot=False)
+            else:
+                node.resume()
+        for node in self._cluster.nodes.values():
+            network.tend(node)

@@ -1,0 +1,338 @@
+"""One node: a process with its clock, its disk and its core, and the lives it has.
+
+A process begins, is paused, dies, is begun again, on the same boot or on another; within a process
+a core may be replaced by one read from the disk (Reload). Decides what of a node survives what. What
+effects lead to is `performing`'s part; what goes wrong and when, the nemesis decides.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import cbor2
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.effects import RecordDraft, Reload
+from rmf.core.entry import LineId, Member
+from rmf.core.raft.greetings import Hello, Own
+from rmf.core.raft.values import HardState
+from rmf.core.record import HARD
+from rmf.testing.clock import BootClock
+from rmf.testing.disk import Disk
+from rmf.testing.performing import Performing
+from rmf.testing.rebirth import reborn
+
+if TYPE_CHECKING:
+    from rmf.testing.cluster import Cluster
+
+__all__ = ["Node"]
+
+_WALL_NS = 1_764_000_000 * limits.SECOND
+_TURN_NS = 20_000  # the least time between two steps of a core that asks for the next at once
+_RELOAD_NS = 20 * limits.MS
+_BACKLOG_MAX = 2 * limits.PEER_QUEUE_FRAMES_MAX
+_BOOT_IDS = 16
+
+
+class Node:
+    """`life` counts processes, `core_life` cores. `core` is None while there is none: the process
+    is down, reads its disk, or belongs to no cluster (`founded`). `letters` is the DLQ by letter
+    id, which holds what stands at or before the Entry `cursor`, unless letters are missing."""
+
+    def __init__(self, name: str, cluster: "Cluster", disk: Disk, *, founded: bool) -> None:
+        self.name = name
+        self.cluster = cluster
+        self.disk = disk
+        self.founded = founded
+        self.core: Arbiter | None = None
+        self.up = self.paused = self.barred = False
+        self.life = 0
+        self.core_life = 0
+        self.boot_id = b""
+        self.letters: dict[str, bytes] = {}
+        self.cursor = 0
+        self.missing_through = 0
+        self.members: tuple[Member, ...] = ()
+        self.met: dict[str, bytes] = {}
+        self.dice = cluster.dice.stream(f"node/{name}")
+        self.performing = Performing(self, cluster.dice.stream(f"disk/{name}"))
+        self._election_dice = cluster.dice.stream(f"elections/{name}")
+        self._clock = BootClock(0, 0, 0)
+        self._boots = 0
+        self._wake_ns = -1
+        self._backlog: list[ev.Event] = []
+        self._deferred: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+        self.edge: deque[ev.Offered] = deque()
+
+    # --- What can be asked ----------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether the process runs now."""
+        return self.up and not self.paused and (self.core is not None or not self.founded)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the disk remembers all that this node ever promised, and takes part."""
+        return self.founded and not self.disk.repairing and not self.disk.broken
+
+    def now(self) -> ev.Now:
+        """Return the time as a step is told it."""
+        true_ns = self.cluster.agenda.now_ns
+        return ev.Now(self._clock.shows(true_ns), _WALL_NS + true_ns)
+
+    def own(self) -> Own:
+        """Return what the node says of itself to others (R29)."""
+        if not self.founded or self.core is None:
+            return Own(self.name, self.disk.incarnation)
+        raft = self.core.raft
+        return Own(
+            self.name,
+            self.disk.incarnation,
+            self.disk.cluster,
+            raft.members,
+            raft.membership.index,
+            self.name,
+            self.name,
+        )
+
+    def wanted(self) -> dict[str, bytes | None]:
+        """Return whom this node calls, and which incarnation it expects there."""
+        if not self.running or not self.founded:
+            return {}
+        wanted: dict[str, bytes | None] = dict(self.met)
+        wanted.update((x.name, x.incarnation) for x in self.members if x.name != self.name)
+        return wanted
+
+    # --- Lives ----------------------------------------------------------------------------------
+
+    def begin(self, *, new_boot: bool) -> None:
+        """Start the process, unless it shall stay down."""
+        if self.up or self.barred:
+            return
+        if new_boot or not self._boots:
+            self._boots += 1
+            self.boot_id = f"{self.name}/{self._boots}".encode().ljust(_BOOT_IDS, b".")
+            drift = self.cluster.options.drift_ppm
+            base_ns = self.dice.randrange(1, 10_000) * limits.SECOND
+            self._clock = BootClock(
+                self.cluster.agenda.now_ns, base_ns, self.dice.randint(-drift, drift)
+            )
+        self.life += 1
+        self.up, self.paused = True, False
+        if self.founded:
+            self.load()
+        else:
+            self._introduce(self.life)
+
+    def end(self, *, power: bool) -> None:
+        """The process dies, with the power of the machine or by itself; a crash keeps what it
+        keeps of the writes under way."""
+        if not self.up:
+            return
+        self.up = self.paused = False
+        self.core = None
+        self.life += 1
+        self.core_life += 1
+        self._backlog.clear()
+        self._deferred.clear()
+        self.edge.clear()
+        self.met.clear()
+        self.members = ()
+        self.performing.crash()
+        self.cluster.network.ended(self, told=not power)
+        self.cluster.ports.close_all(self.name, told=not power)
+
+    def pause(self) -> None:
+        """Stop the process as SIGSTOP does."""
+        self.paused = self.up
+
+    def resume(self) -> None:
+        """Let it go on: all that came meanwhile comes at once."""
+        if not self.paused:
+            return
+        self.paused = False
+        deferred, self._deferred = self._deferred, []
+        for call, args in deferred:
+            call(*args)
+        events, self._backlog = self._backlog, []
+        if self.core is not None:
+            self.step(events or [ev.Beat()])
+        self.cluster.network.tend(self)
+
+    def wipe(self) -> None:
+        """The disk is lost, with everything on it; another takes its place."""
+        assert not self.up
+        incarnation = self.dice.getrandbits(128).to_bytes(16, "big")
+        self.disk = Disk(self.disk.cluster, incarnation)
+        self.founded = False
+        self.letters, self.cursor, self.missing_through = {}, 0, 0
+        self.performing.disk_replaced()
+
+    def defer(self, call: Callable[..., None], *args: object) -> bool:
+        """While the process is paused, keep this until it goes on; return whether it is."""
+        if self.paused:
+            self._deferred.append((call, args))
+        return self.paused
+
+    def load(self) -> None:
+        """Read the disk, and begin with a core of it."""
+        self.core_life += 1
+        cluster = self.cluster
+        line = cluster.line
+        identity = Identity(
+            self.name,
+            self.disk.incarnation,
+            LineId(line.name, line.version, line.digest),
+            limits.TICK_PERIOD_NS,
+            self.name,
+            "rmf/simulated",
+            self.name,
+        )
+        found = reborn(
+            self.disk,
+            identity,
+            self.cursor,
+            boot_id=self.boot_id,
+            dice=self._election_dice.random,
+            timing=cluster.timing,
+            listens=cluster.listens,
+        )
+        self.core = core = found.core
+        self._say_both(HardState(core.raft.term, core.raft.durable.voted_for))
+        self.performing.begin_life(found)
+        cluster.watch.born(self, core)
+        now = self.now()
+        effects = core.start(now)
+        self.performing.perform(effects)
+        events: list[ev.Event] = list(cluster.network.met_by(self))
+        self.step(events)
+
+    def _say_both(self, hard: HardState) -> None:
+        """Have both copies of term and vote say what holds (see floor/recovery)."""
+        disk = self.disk
+        if not disk.hard == disk.hard_copy == hard:
+            at, commit = disk.last_durable, disk.base.place.index
+            body = cbor2.dumps(list(hard))
+            draft = RecordDraft(HARD, at.index, hard.term, at.chain, body, commit)
+            disk.write_now([draft], self.boot_id, self.now().boot_ns)
+
+    def reload(self, wish: Reload) -> None:
+        """Replace the core by one that is read from the disk."""
+        self.core = None
+        self.core_life += 1
+        self._backlog.clear()
+        self.edge.clear()
+        self.performing.finish_writes()
+        self.cluster.ports.close_all(self.name, told=True)
+        self.cluster.count(f"reload_{wish.reason}")
+        self.cluster.agenda.after(_RELOAD_NS, self._reloaded, wish, self.life, self.core_life)
+
+    def _reloaded(self, wish: Reload, life: int, core_life: int) -> None:
+        if (life, core_life) != (self.life, self.core_life):
+            return
+        if self.defer(self._reloaded, wish, life, core_life):
+            return
+        if wish.reason == "repair":
+            self.disk.set_aside()
+        elif wish.reason == "installed" and self.disk.install():
+            self.cluster.count("installed")
+        self.load()
+
+    # --- Belonging to a cluster -------------------------------------------------------------------
+
+    def _introduce(self, life: int) -> None:
+        """Ask around, as a node without a cluster does; whoever is asked knows it then (R29)."""
+        if life != self.life or self.founded:
+            return
+        if not self.paused:
+            for other in self.cluster.nodes.values():
+                cut = self.cluster.network.cut
+                reachable = not {(self.name, other.name), (other.name, self.name)} & cut
+                if other is not self and other.running and other.founded and reachable:
+                    other.happen(ev.PeerMet(self.name, self.disk.incarnation, self.name, 2))
+        self.cluster.agenda.after(limits.SECOND, self._introduce, life)
+
+    def knock(self, hello: Hello) -> None:
+        """A node called that is not let in: if it names this very disk a member, belong to it."""
+        if self.founded or hello.to_incarnation != self.disk.incarnation:
+            return
+        self.founded = True
+        self.cluster.count("adopted")
+        self.cluster.agenda.after(_RELOAD_NS, self._adopted, self.life)
+
+    def _adopted(self, life: int) -> None:
+        if life == self.life and self.up and self.core is None:
+            self.load()
+
+    def meet(self, hello: Hello, event: ev.PeerMet) -> None:
+        """A link from another node is up: link back."""
+        self.met[hello.node] = hello.incarnation
+        self.happen(event)
+        self.cluster.network.tend(self)
+
+    def part(self, name: str) -> None:
+        """A link from another node is gone."""
+        self.met.pop(name, None)
+        self.happen(ev.PeerLost(name))
+
+    # --- Steps ----------------------------------------------------------------------------------
+
+    def happen(self, event: ev.Event) -> None:
+        """Something happens to this node: it is taken in at once, or as soon as it can be."""
+        if self.core is None:
+            return
+        if self.paused:
+            if len(self._backlog) < _BACKLOG_MAX:
+                self._backlog.append(event)
+            return
+        self.step([event])
+
+    def step(self, events: list[ev.Event]) -> None:
+        """Let the core take a step."""
+        core = self.core
+        assert core is not None
+        effects = core.step(events, self.now())
+        if effects:
+            self.performing.perform(effects)
+        self.cluster.watch.stepped(self, events)
+        if self.core is not core:
+            return
+        if self.edge and core.takes_in:
+            self.cluster.agenda.after(_TURN_NS, self._from_the_edge, self.core_life)
+        self._arm()
+
+    def _from_the_edge(self, core_life: int) -> None:
+        if core_life == self.core_life and self.edge:
+            self.happen(self.edge.popleft())
+
+    def _arm(self) -> None:
+        """See to it that the core is stepped when it wants to be."""
+        core, agenda = self.core, self.cluster.agenda
+        assert core is not None
+        if core.has_more:
+            due_ns = agenda.now_ns
+        else:
+            shown_ns = core.next_due_ns()
+            if shown_ns is None:
+                return
+            due_ns = self._clock.when(shown_ns)
+        if due_ns <= agenda.now_ns:
+            due_ns = agenda.now_ns + _TURN_NS
+        if self._wake_ns < agenda.now_ns or due_ns < self._wake_ns:
+            self._wake_ns = due_ns
+            agenda.at(due_ns, self._wake, self.core_life, due_ns)
+
+    def _wake(self, core_life: int, due_ns: int) -> None:
+        if core_life != self.core_life or due_ns != self._wake_ns or self.core is None:
+            return
+        self._wake_ns = -1
+        if self.defer(self._wake, core_life, -1):
+            return
+        shown_ns = self.core.next_due_ns()
+        if self.core.has_more or (shown_ns is not None and shown_ns <= self.now().boot_ns):
+            self.step([ev.Beat()])
+        else:
+            self._arm()

@@ -1,0 +1,211 @@
+"""Simulated operators: who repairs, changes members, hands over, asks for Checkpoints, stops nodes.
+
+They do what people would do by what they can see, through the same events that rmf-admin leads to.
+One hand at a time: while something is impaired that only another copy can mend, they change nothing
+else (`sound`); so a run stays one that can be survived, and what the nemesis asks before it destroys
+anything is asked here.
+"""
+
+from typing import TYPE_CHECKING
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core.raft.quorum import majority
+from rmf.testing.dice import Stream
+
+if TYPE_CHECKING:
+    from rmf.testing.cluster import Cluster
+    from rmf.testing.node import Node
+
+__all__ = ["Operators"]
+
+_ROUND_NS = 500 * limits.MS
+_STRIKE_NS = 4 * limits.SECOND
+
+
+class Operators:
+    """`changes` False: they only repair."""
+
+    def __init__(self, cluster: "Cluster", dice: Stream) -> None:
+        self.changes = True
+        self._cluster = cluster
+        self._dice = dice
+        self._leaving: str | None = None
+        self._joining: set[str] = set()
+        self._striking: dict[str, int] = {}
+        self._requests = 0
+
+    def begin(self) -> None:
+        """Start to work."""
+        options, agenda = self._cluster.options, self._cluster.agenda
+        agenda.after(_ROUND_NS, self._round)
+        agenda.after(self._dice.wait_ns(options.checkpoint_every_ms * limits.MS), self._checkpoint)
+        agenda.after(self._dice.wait_ns(options.act_every_ms * limits.MS), self._act)
+
+    # --- What they can see ----------------------------------------------------------------------
+
+    def leader(self) -> "Node | None":
+        """Return the node that reigns and knows it, of several the one of the highest term."""
+        found = [x for x in self._cluster.nodes.values() if x.running and x.core and x.core.reigns]
+        return max(found, key=lambda x: x.core.raft.term if x.core else 0, default=None)
+
+    def sound(self, voters_min: int = 3) -> bool:
+        """Return whether every voter remembers all it promised, no change of members is under way,
+        and there are voters enough: then one disk may be lost."""
+        books, nodes = self._cluster.books, self._cluster.nodes
+        voters = [x for x in books.members if x.voter]
+        if len(voters) < voters_min:
+            return False
+        for member in voters:
+            node = nodes[member.name]
+            if node.disk.incarnation != member.incarnation or not node.whole:
+                return False
+        written = [books.known[nodes[x.name].disk.last_written.chain] for x in voters]
+        return all(x.members == books.members or x.index < books.index for x in written)
+
+    def is_member(self, node: "Node") -> bool:
+        """Return whether this very disk belongs to a member."""
+        return any(
+            x.name == node.name and x.incarnation == node.disk.incarnation
+            for x in self._cluster.books.members
+        )
+
+    # --- Repairs --------------------------------------------------------------------------------
+
+    def _round(self) -> None:
+        self._cluster.agenda.after(_ROUND_NS, self._round)
+        for name in sorted(self._cluster.nodes):
+            self._look_after(self._cluster.nodes[name])
+        self._finish_leaving()
+
+    def _look_after(self, node: "Node") -> None:
+        if not node.up or node.paused:
+            return
+        if not node.founded and (self._is_named(node) or node.name in self._joining):
+            self._ask("admin.add", node=node.name, peer_address=node.name)
+        fault = node.core.strike if node.core is not None else None
+        if fault is None or fault[0] == "no_reign":
+            self._striking.pop(node.name, None)
+            return
+        since_ns = self._striking.setdefault(node.name, self._cluster.agenda.now_ns)
+        if self._cluster.agenda.now_ns - since_ns >= _STRIKE_NS:
+            self._end_strike(node)
+
+    def _is_named(self, node: "Node") -> bool:
+        """Whether the ledger names a member that lost its disk, and this is the new one."""
+        return any(x.name == node.name for x in self._cluster.books.members)
+
+    def _end_strike(self, node: "Node") -> None:
+        del self._striking[node.name]
+        self._cluster.count("strike_ended")
+        if self._dice.chance(0.5):
+            node.happen(ev.Asked(0, self._request(), "admin.strike", args={"end": True}))
+            return
+        node.end(power=False)
+        node.begin(new_boot=False)
+
+    # --- Acts -----------------------------------------------------------------------------------
+
+    def _request(self) -> int:
+        self._requests += 1
+        return self._requests
+
+    def _ask(self, subject: str, **args: object) -> None:
+        leader = self.leader()
+        if leader is not None:
+            leader.happen(ev.Asked(0, self._request(), subject, args=args))
+
+    def _checkpoint(self) -> None:
+        options, agenda = self._cluster.options, self._cluster.agenda
+        agenda.after(self._dice.wait_ns(options.checkpoint_every_ms * limits.MS), self._checkpoint)
+        for name in sorted(self._cluster.nodes):
+            node = self._cluster.nodes[name]
+            if node.running and self._dice.chance(0.7):
+                node.happen(ev.CheckpointAsked())
+
+    def _act(self) -> None:
+        options, agenda = self._cluster.options, self._cluster.agenda
+        agenda.after(self._dice.wait_ns(options.act_every_ms * limits.MS), self._act)
+        if not self.changes:
+            return
+        kind = self._dice.choice(("transfer", "transfer", "stop", "stop", "add", "remove"))
+        if kind == "transfer":
+            self._transfer()
+        elif kind == "stop":
+            self._stop()
+        elif kind == "add":
+            self._add()
+        else:
+            self._remove()
+
+    def _transfer(self) -> None:
+        members = self._cluster.books.members
+        if members:
+            self._cluster.count("transfer_asked")
+            self._ask("admin.transfer", node=self._dice.choice(members).name)
+
+    def _stop(self) -> None:
+        """A rolling restart, one node of it."""
+        running = [x for _, x in sorted(self._cluster.nodes.items()) if x.running and x.core]
+        if running:
+            node = self._dice.choice(running)
+            self._cluster.count("stop_asked")
+            node.happen(ev.StopAsked())
+            wait_ns = self._dice.randint(500, 4_000) * limits.MS
+            self._cluster.agenda.after(10 * limits.SECOND, self._kill_stopping, node, node.life)
+            self._cluster.agenda.after(wait_ns, self.bring_back, node)
+
+    def _kill_stopping(self, node: "Node", life: int) -> None:
+        if node.life == life and node.up:
+            self._cluster.count("stop_overdue")
+            node.end(power=False)
+            self.bring_back(node)
+
+    def bring_back(self, node: "Node") -> None:
+        """Start a process that is down, once it is."""
+        if not node.up:
+            node.begin(new_boot=False)
+        else:
+            self._cluster.agenda.after(limits.SECOND, self._bring_back_later, node, node.life)
+
+    def _bring_back_later(self, node: "Node", life: int) -> None:
+        if not node.up and node.life == life + 1:
+            node.begin(new_boot=False)
+
+    def _add(self) -> None:
+        strangers = [x for _, x in sorted(self._cluster.nodes.items()) if x.up and not x.founded]
+        if strangers and self.sound(1) and len(self._cluster.books.members) < 5:
+            self._cluster.count("add_asked")
+            self._joining.add(self._dice.choice(strangers).name)
+
+    def _remove(self) -> None:
+        """Remove a member, maybe the leader; its disk is emptied, and it may join again."""
+        members = self._cluster.books.members
+        voters = [x for x in members if x.voter]
+        if self._leaving is None and not self._joining and self.sound(3) and len(voters) >= 3:
+            self._leaving = self._dice.choice(members).name
+            self._cluster.count("remove_asked")
+
+    def _finish_leaving(self) -> None:
+        members = {x.name for x in self._cluster.books.members if x.voter}
+        self._joining -= members
+        name = self._leaving
+        if name is None:
+            return
+        if any(x.name == name for x in self._cluster.books.members):
+            if self.changes and len(members) >= 3:
+                self._ask("admin.remove", node=name)
+            else:
+                self._leaving = None
+            return
+        self._leaving = None
+        self._cluster.count("removed")
+        node = self._cluster.nodes[name]
+        node.end(power=False)
+        node.wipe()
+        node.begin(new_boot=False)
+
+    @property
+    def majority(self) -> int:
+        """How many voters are a majority now."""
+        return majority(sum(x.voter for x in self._cluster.books.members))

@@ -1,0 +1,149 @@
+"""Connections of clients to nodes: ordered and whole while they last, and then gone.
+
+A connection ends when either side closes it, when the process dies, or when the nemesis cuts it. A
+node that goes with its power says nothing: its clients find out by silence.
+"""
+
+from typing import TYPE_CHECKING, Protocol
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core.messages import Message
+from rmf.testing.agenda import Agenda
+from rmf.testing.dice import Stream
+
+if TYPE_CHECKING:
+    from rmf.testing.node import Node
+
+__all__ = ["Person", "Ports"]
+
+_LATENCY_NS = 200_000
+
+
+class Person(Protocol):
+    """Whoever holds a connection. `name` is that of a producer, or empty."""
+
+    name: str
+
+    def hear(self, connection: int, messages: list[Message]) -> None:
+        """Take in what the node said."""
+
+    def closed(self, connection: int) -> None:
+        """Learn that the connection is gone."""
+
+
+class _Line:
+    __slots__ = ("life", "node", "open", "person")
+
+    def __init__(self, node: "Node", person: Person) -> None:
+        self.node, self.person = node, person
+        self.life, self.open = node.life, True
+
+
+class Ports:
+    """All connections, by number. A number is never used twice."""
+
+    def __init__(self, agenda: Agenda, dice: Stream) -> None:
+        self._agenda = agenda
+        self._dice = dice
+        self._lines: dict[int, _Line] = {}
+        self._count = 0
+        self._last_ns = 0  # what is said arrives in order: on all lines, for simplicity
+
+    def open(self, node: "Node", person: Person) -> int | None:
+        """Connect; return the connection, None if nobody listens there."""
+        if not node.running or node.core is None:
+            return None
+        self._count += 1
+        self._lines[self._count] = _Line(node, person)
+        return self._count
+
+    def holder(self, connection: int) -> str | None:
+        """Return the producer that holds a connection."""
+        line = self._lines.get(connection)
+        return line.person.name or None if line is not None else None
+
+    def _wait_ns(self) -> int:
+        when_ns = self._agenda.now_ns + int(_LATENCY_NS * (0.5 + self._dice.random()))
+        self._last_ns = max(when_ns, self._last_ns)
+        return self._last_ns
+
+    def tell(self, connection: int, event: ev.Event) -> None:
+        """Say something to the node."""
+        self._agenda.at(self._wait_ns(), self._told, connection, event)
+
+    def _told(self, connection: int, event: ev.Event) -> None:
+        line = self._lines.get(connection)
+        if line is None or not line.open or line.node.life != line.life:
+            return
+        node = line.node
+        if isinstance(event, ev.Offered) and node.core is not None and not node.core.takes_in:
+            if len(node.edge) < limits.INTAKE_FRAMES:
+                node.edge.append(event)
+            else:
+                self.cut(connection)
+            return
+        node.happen(event)
+
+    def answer(self, connection: int, messages: list[Message]) -> None:
+        """Carry what a node says."""
+        if connection in self._lines:
+            self._agenda.at(self._wait_ns(), self._heard, connection, messages)
+
+    def _heard(self, connection: int, messages: list[Message]) -> None:
+        line = self._lines.get(connection)
+        if line is not None:
+            line.person.hear(connection, messages)
+
+    def broadcast(self, node: str, message: Message) -> None:
+        """Carry what a node says to everybody."""
+        for connection, line in self._lines.items():
+            if line.node.name == node and line.open:
+                self.answer(connection, [message])
+
+    def close(self, connection: int) -> None:
+        """The node closes a connection: what was said before arrives before."""
+        line = self._lines.get(connection)
+        if line is not None and line.open:
+            line.open = False
+            self._agenda.at(self._wait_ns(), self._gone, connection)
+
+    def _gone(self, connection: int) -> None:
+        line = self._lines.pop(connection, None)
+        if line is not None:
+            line.person.closed(connection)
+
+    def cut(self, connection: int) -> None:
+        """A connection breaks: both sides learn of it."""
+        line = self._lines.get(connection)
+        if line is not None and line.open:
+            if line.node.life == line.life:
+                line.node.happen(ev.Lost(connection))
+            self.close(connection)
+
+    def cut_all(self) -> int:
+        """Every connection breaks; return how many did."""
+        open_ones = [number for number, line in self._lines.items() if line.open]
+        for connection in open_ones:
+            self.cut(connection)
+        return len(open_ones)
+
+    def hang_up(self, connection: int) -> None:
+        """The client closes its connection: it hears nothing more."""
+        line = self._lines.pop(connection, None)
+        if line is not None and line.open and line.node.life == line.life:
+            self._agenda.after(_LATENCY_NS, self._hung_up, line, connection)
+
+    @staticmethod
+    def _hung_up(line: _Line, connection: int) -> None:
+        if line.node.life == line.life:
+            line.node.happen(ev.Lost(connection))
+
+    def close_all(self, node: str, *, told: bool) -> None:
+        """The process or its core is gone, and with it what its clients were connected to."""
+        for connection, line in list(self._lines.items()):
+            if line.node.name == node and line.open:
+                if told:
+                    self.close(connection)
+                else:
+                    line.open = False

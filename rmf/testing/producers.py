@@ -1,0 +1,238 @@
+"""Simulated producers: the real ProducerLog, and a person who reconnects, resends and restarts.
+
+They decide what is sent and when, and where to connect; every seq, resend and outcome is the
+library's own work (R32, R33). Whatever outcome is told here, the books are asked for (`watch`).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import cbor2
+
+from rmf import limits
+from rmf.client.producer import ProducerLog
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.intake import open_send
+from rmf.errors import Refused
+from rmf.testing.dice import Stream
+from rmf.testing.workload import packet
+
+if TYPE_CHECKING:
+    from rmf.testing.cluster import Cluster
+
+__all__ = ["Producer"]
+
+_SILENCE_NS = int(limits.OWED_SILENCE_S_MAX * limits.SECOND)
+_HELLO_NS = 2 * limits.SECOND
+_UNACKED_MAX = 64
+_RETRY_NS = 50 * limits.MS
+
+
+class Producer:
+    """One name. `sent` remembers every packet ever sent under a seq, as it was sent."""
+
+    def __init__(self, name: str, cluster: "Cluster", dice: Stream) -> None:
+        self.name = name
+        self.log = ProducerLog()
+        self.sent: dict[int, list[list[Any]]] = {}
+        self.resting = False
+        self._cluster = cluster
+        self._dice = dice
+        self._connection: int | None = None
+        self._welcome = False
+        self._leader: str | None = None
+        self._term = 0
+        self._number = 0
+        self._heard_ns = 0
+        self._checking = False
+        self._connecting = False
+        self._epoch = 0
+        options = cluster.options
+        share = options.packets_a_second / options.producers
+        self._frame_packets = options.frame_packets
+        mean = (1 + options.frame_packets) / 2
+        self._pause_ns = mean * limits.SECOND / share
+
+    def begin(self) -> None:
+        """Start to work."""
+        self._connect_in(0)
+        self._cluster.agenda.after(self._dice.wait_ns(self._pause_ns), self._work)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every packet has its outcome."""
+        return not self.log.unacked
+
+    # --- Work -----------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        if not self.resting:
+            self._cluster.agenda.after(self._dice.wait_ns(self._pause_ns), self._work)
+            if self.log.epoch and self.log.has_room and self.log.unacked < _UNACKED_MAX:
+                self._make(self._dice.randint(1, self._frame_packets))
+            self.pump()
+
+    def _make(self, packets: int) -> None:
+        now_ns = self._cluster.agenda.now_ns
+        rows = []
+        for _ in range(packets):
+            self._number += 1
+            rows.append(packet(self._dice, now_ns, self._term, self._number))
+        self.log.add(rows, now_ns)
+        for row in rows:
+            self.sent.setdefault(row[1], []).append(row)
+
+    def pump(self) -> None:
+        """Send what may be sent."""
+        connection, agenda = self._connection, self._cluster.agenda
+        if connection is None or not self._welcome:
+            return
+        if self.log.stuck(agenda.now_ns):
+            self._reconnect()
+            return
+        for frame in self.log.frames(agenda.now_ns):
+            body = frame[4:]
+            rows = cbor2.loads(body)[1]
+            node = self._cluster.nodes[self._node]
+            intake = open_send(
+                body,
+                rows,
+                connection=connection,
+                producer=self.name,
+                epoch=self.log.epoch,
+                arrived_ns=node.now().boot_ns,
+            )
+            for offer in intake.offers:
+                self._cluster.ports.tell(connection, offer)
+        self._check_later()
+
+    def _check_later(self) -> None:
+        due_ns = self.log.due_ns()
+        if due_ns is not None:
+            self._cluster.agenda.at(due_ns, self._pump_again, self._connection)
+        elif self.log.owed and not self._checking:
+            self._checking = True
+            self._heard_ns = max(self._heard_ns, self._cluster.agenda.now_ns)
+            self._cluster.agenda.after(_SILENCE_NS, self._check, self._connection)
+
+    def _pump_again(self, connection: int | None) -> None:
+        if connection == self._connection and connection is not None:
+            self.pump()
+
+    def _check(self, connection: int | None) -> None:
+        """The node owes an answer: is it dead?"""
+        self._checking = False
+        if connection != self._connection or not self.log.owed:
+            return
+        left_ns = self._heard_ns + _SILENCE_NS - self._cluster.agenda.now_ns
+        if left_ns <= 0:
+            self._reconnect()
+        else:
+            self._checking = True
+            self._cluster.agenda.after(left_ns, self._check, connection)
+
+    # --- Connections ----------------------------------------------------------------------------
+
+    def restart(self) -> None:
+        """The process of this producer dies and forgets; another one begins under its name."""
+        if self._connection is not None:
+            self._cluster.ports.hang_up(self._connection)
+        self.log = ProducerLog()
+        self._connection, self._welcome = None, False
+        self._cluster.count("producer_restarted")
+        self._connect_in(_RETRY_NS)
+
+    def _connect_in(self, wait_ns: int) -> None:
+        if not self._connecting:
+            self._connecting = True
+            self._cluster.agenda.after(wait_ns, self._connect)
+
+    def _connect(self) -> None:
+        self._connecting = False
+        if self._connection is not None:
+            return
+        names = sorted(self._cluster.nodes)
+        leader, self._leader = self._leader, None
+        name = leader if leader in self._cluster.nodes else self._dice.choice(names)
+        self._node = name
+        self._connection = self._cluster.ports.open(self._cluster.nodes[name], self)
+        if self._connection is None:
+            self._connect_in(int(_RETRY_NS * (0.5 + self._dice.random())))
+            return
+        self._welcome = False
+        self.log.hello_said()
+        joined = ev.Joined(self._connection, self.name, f"self-declared:{self.name}", False)
+        self._cluster.ports.tell(self._connection, joined)
+        self._cluster.agenda.after(_HELLO_NS, self._check_welcome, self._connection)
+
+    def _check_welcome(self, connection: int) -> None:
+        if connection == self._connection and not self._welcome:
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        if self._connection is not None:
+            self._cluster.ports.hang_up(self._connection)
+        self._lost()
+
+    def _lost(self) -> None:
+        self._connection, self._welcome = None, False
+        self.log.lost()
+        self._connect_in(int(_RETRY_NS * (0.2 + self._dice.random())))
+
+    def closed(self, connection: int) -> None:
+        """The connection is gone."""
+        if connection == self._connection:
+            self._lost()
+
+    # --- Answers --------------------------------------------------------------------------------
+
+    def hear(self, connection: int, messages: list[m.Message]) -> None:
+        """Take in what the node said."""
+        if connection != self._connection:
+            return
+        self._heard_ns = self._cluster.agenda.now_ns
+        for message in messages:
+            if connection == self._connection:
+                self._take(message)
+        if connection == self._connection:
+            self.pump()
+
+    def _take(self, message: m.Message) -> None:
+        match message:
+            case m.Welcome():
+                self._welcomed(message)
+            case m.Ack():
+                for run in self.log.acked(message):
+                    self._cluster.watch.acked(self.name, run)
+            case m.Refuse():
+                self._refused(message)
+            case m.Error():
+                self._cluster.count(f"error_{message.code}")
+                self._reconnect()
+            case m.Goaway():
+                self.log.lost()
+            case _:
+                pass
+
+    def _welcomed(self, welcome: m.Welcome) -> None:
+        self._welcome = True
+        self._term = welcome.facts["term"]
+        try:
+            self.log.welcomed(welcome)
+        except Refused as exc:
+            self._cluster.watch.refused(self.name, exc)
+            self.restart()
+
+    def _refused(self, refuse: m.Refuse) -> None:
+        self._cluster.count(f"refused_{refuse.code}")
+        self._leader = refuse.leader
+        if not refuse.seq:
+            return  # of HELLO: the connection is being closed
+        try:
+            self.log.refused(refuse, self._cluster.agenda.now_ns, self._dice.random())
+        except Refused as exc:
+            self._cluster.watch.refused(self.name, exc)
+            self.restart()
+            return
+        if refuse.code in {"not_leader", "no_reign", "strike", "stopping"}:
+            self._reconnect()

@@ -1,0 +1,140 @@
+"""What people are told, held against the books: acks, reads, Snapshots, letters (faults.md §2).
+
+An ack must be true when it leaves; a read must hold everything acked before it was asked; Snapshots
+of a node come in order and are what was committed; a letter leaves once. It knows people, nodes and
+the books, and nothing of Raft.
+"""
+
+from typing import TYPE_CHECKING
+
+from rmf.core import messages as m
+from rmf.core.arbiter import Arbiter
+from rmf.core.effects import Publish, StoreLetters
+from rmf.testing.violation import Violation
+
+if TYPE_CHECKING:
+    from rmf.errors import Refused
+    from rmf.testing.cluster import Cluster
+    from rmf.testing.node import Node
+
+__all__ = ["Promises"]
+
+
+class Promises:
+    """`counted` is what each counter's packets that were acked to their producers come to.
+    `newest` is the Publish that each node's displays saw last."""
+
+    def __init__(self, cluster: "Cluster") -> None:
+        self.acks = 0
+        self.counted: dict[str, int] = {}
+        self.newest: dict[str, Publish] = {}
+        self._told: dict[tuple[str, int], object] = {}
+        self._stored: dict[str, set[str]] = {}
+        self._leaving: list[tuple[str, m.Run]] = []
+        self._showing: list[tuple[str, Publish]] = []
+        self._cluster = cluster
+
+    def born(self, node: "Node", core: Arbiter) -> None:
+        """A core begins: its displays and its DLQ are told anew."""
+        self._stored[node.name] = set()
+        self.newest.pop(node.name, None)
+
+    # --- Acks -----------------------------------------------------------------------------------
+
+    def answers(self, node: "Node", connection: int, messages: list[m.Message]) -> None:
+        """An ack leaves a node; it is held to the books once the step is over."""
+        for message in messages:
+            if type(message) is m.Ack:
+                fault = node.core.strike if node.core is not None else None
+                if node.disk.broken or (fault is not None and fault[0] != "no_reign"):
+                    raise Violation("strike", f"{node.name} acks though it is on strike")
+                producer = self._cluster.ports.holder(connection)
+                if producer is not None:
+                    self._leaving += [(producer, run) for run in message.runs]
+
+    def stepped(self) -> None:
+        """The books know by now what was committed in the step: was all true that left (R2)?"""
+        if self._leaving:
+            leaving, self._leaving = self._leaving, []
+            for producer, run in leaving:
+                self._check_run(producer, run)
+        if self._showing:
+            showing, self._showing = self._showing, []
+            for name, found in showing:
+                self._check_shown(name, found)
+
+    def _check_run(self, producer: str, run: m.Run) -> None:
+        """What is told of packets must be so (R33)."""
+        outcomes = self._cluster.audit.outcomes
+        if run.outcome == m.UNKNOWN:
+            raise Violation("durable acks", f"{producer} {run.seq}: nobody knows the outcome")
+        for i in range(run.packets):
+            seq = run.seq + i
+            found = outcomes.get((producer, seq))
+            assert run.slot is not None
+            told = (run.term, run.tick, run.slot + i, run.reason)
+            if found != told:
+                raise Violation("durable acks", f"{producer} {seq} was told {told}, is {found}")
+
+    def acked(self, producer: str, run: m.Run) -> None:
+        """A producer was told what became of packets, and takes it for news."""
+        sent = self._cluster.producers[producer].sent
+        self._check_run(producer, run)
+        for i in range(run.packets):
+            seq = run.seq + i
+            told = self._cluster.audit.outcomes[producer, seq]
+            if self._told.setdefault((producer, seq), told) != told:
+                raise Violation("durable acks", f"{producer} {seq} was told two things")
+            self.acks += 1
+            topic = sent[seq][-1][0]
+            if run.reason is None and topic.startswith("count/"):
+                self.counted[topic] = self.counted.get(topic, 0) + 1
+
+    def refused(self, producer: str, exc: "Refused") -> None:
+        """A producer's library gave up: the node forgot packets, or lets a stranger write."""
+        raise Violation("exactly once", f"{producer}: {exc}")
+
+    # --- Reads ----------------------------------------------------------------------------------
+
+    def read(self, node: str, key: str, value: int, least: int) -> None:
+        """A linearizable read was answered; `least` was acked, or read, before it was asked."""
+        most = self._cluster.audit.counters.get(key, 0)
+        if not least <= value <= most:
+            raise Violation(
+                "linearizable reads", f"{node}: {key} is {value}, between {least} and {most}"
+            )
+
+    # --- Displays -------------------------------------------------------------------------------
+
+    def publishes(self, node: "Node", found: Publish) -> None:
+        """Hold a Snapshot to history, and to the one before it (R35, R36)."""
+        before = self.newest.get(node.name)
+        if before is not None and (found.index, found.tick) < (before.index, before.tick):
+            raise Violation("snapshot order", f"{node.name} goes back to Entry {found.index}")
+        self.newest[node.name] = found
+        self._showing.append((node.name, found))
+
+    def _check_shown(self, name: str, found: Publish) -> None:
+        books = self._cluster.books
+        if found.index > books.index or found.digest != books.digests[found.index]:
+            raise Violation("snapshot order", f"{name} shows Entry {found.index}, not as committed")
+
+    def look(self, node: "Node") -> None:
+        """What its displays were told last must be what the node would tell them now."""
+        core, newest = node.core, self.newest.get(node.name)
+        if core is None or newest is None or not node.running:
+            return
+        if newest.live != (core.strike is None):
+            raise Violation("no stale authority", f"{node.name} published live={newest.live}")
+        if newest.index != core.committed.index:
+            raise Violation("snapshot order", f"{node.name} keeps a Snapshot to itself")
+
+    # --- Letters --------------------------------------------------------------------------------
+
+    def stores(self, node: "Node", effect: StoreLetters) -> None:
+        """Letters leave a core once (R39)."""
+        stored = self._stored[node.name]
+        for letter in effect.letters:
+            if letter.id in stored:
+                raise Violation("letters once", f"{node.name} gives out {letter.id} twice")
+            stored.add(letter.id)

@@ -1,0 +1,140 @@
+"""From a disk to a core, as recovery does it: the newest Checkpoint that serves, every record behind
+it, the second copy of the vote, and the clock if this boot wrote the last Tick (R6, R23 to R26).
+
+It decides what rmf/floor/recovery decides, over records instead of files; the steps from there on
+(Comeback, Standing, Raft, Arbiter) are the very ones of production.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import cbor2
+
+from rmf import limits
+from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.bag import Letter
+from rmf.core.clock import Pace, TickClock
+from rmf.core.comeback import Comeback, higher_of
+from rmf.core.raft.node import Raft
+from rmf.core.raft.values import Place, Timing
+from rmf.core.record import GENESIS_CHAIN
+from rmf.core.shelf import Shelf
+from rmf.core.state import State, genesis_state, state_of
+from rmf.core.world import Cell, mark_of
+from rmf.testing.disk import Base, Disk, StoredCheckpoint
+
+__all__ = ["Reborn", "opened", "packed", "reborn", "unpacked"]
+
+DEPTH_PACKETS = 256
+
+
+class Reborn(NamedTuple):
+    """A core, the letters that the DLQ has not got yet, and through which index letters are missing
+    because a Checkpoint stands in their place (0: none are)."""
+
+    core: Arbiter
+    letters: list[Letter]
+    missing_through: int
+
+
+class _Start(NamedTuple):
+    base: Base
+    state: State
+    shelf: Shelf
+    head: dict[str, Any]
+
+
+def reborn(
+    disk: Disk,
+    identity: Identity,
+    cursor: int,
+    *,
+    boot_id: bytes,
+    dice: Callable[[], float],
+    timing: Timing,
+    listens: Callable[[str], bool],
+) -> Reborn:
+    """Return the core that a disk gives. Raises ValueError or Diverged for a disk that no node can
+    have written."""
+    start = _start_of(disk, cursor)
+    comeback = Comeback(
+        identity.node, start.state, start.shelf, start.base.place, start.base.serial, cursor
+    )
+    for record in disk.records:
+        if record.serial > start.base.serial:
+            comeback.take(record)
+    comeback.remember(higher_of(disk.hard, disk.hard_copy))
+    standing = comeback.standing(whole=not disk.repairing)
+    state = comeback.state
+    raft = Raft(
+        identity.node,
+        disk.cluster,
+        standing,
+        state.members,
+        pace=Pace(_bridge(comeback, start, boot_id, tail=bool(standing.tail))),
+        period_ns=state.period_ns if state.index else identity.period_ns,
+        dice=dice,
+        timing=timing,
+    )
+    core = Arbiter(
+        identity, state, comeback.shelf, raft, listens=listens, depth_packets_max=DEPTH_PACKETS
+    )
+    missing = start.base.place.index if start.base.place.index > cursor else 0
+    return Reborn(core, comeback.take_letters(), missing)
+
+
+def _start_of(disk: Disk, cursor: int) -> _Start:
+    """Return the best start that verifies: the newest behind which the ledger holds every letter
+    that is not stored yet; else the oldest (R39)."""
+    whole = [x for x in disk.checkpoints if not x.rotten and x.base.serial >= disk.base.serial]
+    for found in reversed([x for x in whole if x.base.place.index <= cursor]):
+        return opened(found)
+    if disk.base.serial == 0:
+        base = Base(0, Place(0, 0, GENESIS_CHAIN))
+        return _Start(base, genesis_state(disk.cluster), Shelf(), {})
+    return opened(whole[0])
+
+
+def opened(found: StoredCheckpoint) -> _Start:
+    """Return the state that a Checkpoint holds. Raises ValueError if it holds another."""
+    state = state_of(found.head, dict(found.cells))
+    if state.digest() != found.head["digest"]:
+        raise ValueError(f"the Checkpoint of Entry {state.index} does not hold what it says")
+    return _Start(found.base, state, Shelf.of(state.world, state.void_before), found.head)
+
+
+def _bridge(comeback: Comeback, start: _Start, boot_id: bytes, *, tail: bool) -> TickClock | None:
+    last = comeback.last_tick
+    if last is not None:
+        bridges = last.boot_id == boot_id
+        return TickClock(last.period_ns, last.tick, last.boot_ns) if bridges else None
+    clock = start.head.get("clock")
+    if clock and start.head.get("boot_id") == boot_id and not tail:
+        return TickClock(comeback.state.period_ns, *clock)
+    return None
+
+
+# --- A Checkpoint on its way to a peer -----------------------------------------------------------
+
+
+def packed(found: StoredCheckpoint) -> bytes:
+    """Return a Checkpoint as bytes: the head, then a row for each cell."""
+    rows = [[key, *cell[:-1]] for key, cell in sorted(found.cells.items())]
+    return cbor2.dumps([found.head, rows])
+
+
+def unpacked(content: bytes, base: Base) -> StoredCheckpoint:
+    """Return the Checkpoint in bytes as this node's own: it says this node's serial, and neither
+    boot nor clock. Raises ValueError if it does not verify."""
+    head, rows = cbor2.loads(content)
+    head = {**head, "serial": base.serial, "clock": None, "boot_id": None}
+    cells = {row[0]: Cell(*row[1:], mark_of(*row)) for row in rows}
+    state = state_of(head, cells)
+    if state.digest() != head["digest"]:
+        raise ValueError("a Checkpoint came that does not hold what it says")
+    if (state.index, state.term, head["chain"]) != tuple(base.place):
+        raise ValueError("a Checkpoint came that is not the one that was named")
+    return StoredCheckpoint(base, head, state.world.cells)
+
+
+assert DEPTH_PACKETS <= limits.INGEST_DEPTH_PACKETS

@@ -1,0 +1,68 @@
+"""One place that nodes and people report to; it passes on to whoever judges what.
+
+Kept apart, so that a step costs one call, and so that a run without checkers is thinkable.
+"""
+
+from typing import TYPE_CHECKING
+
+from rmf.core import events as ev
+from rmf.core.arbiter import Arbiter
+from rmf.core.effects import Publish, StoreLetters
+from rmf.testing.disk import StoredCheckpoint
+
+if TYPE_CHECKING:
+    from rmf.errors import Refused
+    from rmf.testing.cluster import Cluster
+    from rmf.testing.node import Node
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """Passes everything on."""
+
+    def __init__(self, cluster: "Cluster") -> None:
+        self._cluster = cluster
+        self._invariants = cluster.invariants
+        self._promises = cluster.promises
+        self.tells = cluster.invariants.tells
+        self.persists = cluster.invariants.persists
+        self.answers = cluster.promises.answers
+        self.acked = cluster.promises.acked
+
+    def born(self, node: "Node", core: Arbiter) -> None:
+        """A core was read from a disk."""
+        self._invariants.born(node, core)
+        self._promises.born(node, core)
+        self._cluster.displays[node.name].renew()
+
+    def stepped(self, node: "Node", events: list[ev.Event]) -> None:
+        """A node took a step, and its effects are under way."""
+        self._invariants.stepped(node, events)
+        self._promises.stepped()
+        self._cluster.stepped(node)
+
+    def publishes(self, node: "Node", found: Publish) -> None:
+        """A node publishes."""
+        self._promises.publishes(node, found)
+        self._cluster.displays[node.name].publish(found)
+
+    def stores(self, node: "Node", effect: StoreLetters) -> None:
+        """A node gives letters to its DLQ."""
+        self._promises.stores(node, effect)
+
+    def checkpointed(self, node: "Node", found: StoredCheckpoint) -> None:
+        """A Checkpoint is in place."""
+        self._invariants.checkpointed(node, found)
+
+    def refused(self, producer: str, exc: "Refused") -> None:
+        """A producer's library gave up."""
+        self._promises.refused(producer, exc)
+
+    def look(self) -> None:
+        """What is looked at now and then only."""
+        for name, node in self._cluster.nodes.items():
+            self._invariants.look(node)
+            self._promises.look(node)
+            if node.running:
+                self._cluster.displays[name].look()
