@@ -8,7 +8,8 @@ from rmf.core.raft.leadership import Leadership
 from rmf.core.raft.log import Log
 from rmf.core.raft.messages import AppendReply, HeartbeatReply, PeerMessage, VoteReply
 from rmf.core.raft.node import Raft
-from tests.core.raft.cluster_kit import Cluster
+from tests.core.raft.cluster_kit import Cluster, Node
+from tests.core.raft.disk_kit import Disk
 from tests.core.raft.entries_kit import MS
 
 M = TypeVar("M")
@@ -24,6 +25,7 @@ class One:
         voted: str | None = None, commit: int = 0, whole: bool = True, noop: bool = False,
     ) -> None:  # fmt: skip
         self.cluster = Cluster(names)
+        self.cluster.nodes.setdefault("n1", Node("n1", Disk(self.cluster.members)))
         self.cluster.noop = noop
         self.cluster.laws.counts_disks = False
         if terms or term or voted:

@@ -20,7 +20,7 @@ def test_entries_that_name_members_are_a_genesis_and_a_change() -> None:
 @given(st.data())
 def test_rolling_back_gives_what_the_log_said_before(data: st.DataObject) -> None:
     membership = Membership(3, members_of("n1"))
-    said = [(3, ("n1",))]
+    said: list[tuple[int, tuple[str, ...]]] = [(3, ("n1",))]
     settled = 3
     for number in range(data.draw(st.integers(0, 12))):
         if data.draw(st.booleans()):

@@ -1,0 +1,57 @@
+"""A leader's messages, taken in: what `cases` does not ask."""
+
+from rmf.core.effects import Reload
+from rmf.core.raft.following import Following
+from rmf.core.raft.log import Log
+from rmf.core.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply
+from tests.core.raft.disk_kit import START
+from tests.core.raft.entries_kit import CLUSTER, append, log_of
+
+
+def log(*terms: int) -> Log:
+    return Log(CLUSTER, START, log_of(terms))
+
+
+def test_replies_name_the_round_and_whether_the_node_is_whole() -> None:
+    following, mine = Following(whole=False), log()
+    beat = Heartbeat(1, 0, 1, 0, False, 7)
+    assert following.take("n2", beat, 1, mine).replies == (HeartbeatReply(1, 7, False),)
+    taken = following.take("n2", append(1, log_of([1]), 0, round_=8), 1, mine)
+    assert taken.replies == (AppendReply(1, True, 1, 0, 0, 8, False),)
+    assert [x.index for x in taken.news] == [1]
+    assert following.maybe_whole(1)
+    assert not following.maybe_whole(1)  # once
+    assert following.whole
+
+
+def test_a_heartbeat_commits_no_more_than_is_here() -> None:
+    following, mine = Following(whole=True), log(1, 1)
+    following.take("n2", Heartbeat(1, 9, 9, 0, False, 1), 1, mine)
+    assert mine.commit == 2
+
+
+def test_late_messages_take_no_commit_back() -> None:
+    following, mine = Following(whole=True), log(1, 1)
+    following.take("n2", Heartbeat(1, 2, 2, 0, False, 2), 1, mine)
+    following.take("n2", Heartbeat(1, 1, 2, 0, False, 1), 1, mine)
+    assert (mine.commit, following.round) == (2, 2)
+
+
+def test_rounds_and_measures_begin_anew_with_a_term() -> None:
+    following, mine = Following(whole=False), log()
+    following.take("n2", append(1, log_of([1, 1]), 0, 1, round_=40), 1, mine)
+    following.enter(2)
+    assert following.round == 0
+    following.take("n3", append(2, log_of([1]), 0, round_=3), 2, mine)
+    assert following.round == 3
+    assert following.maybe_whole(1)
+
+
+def test_damage_is_answered_by_nothing_but_a_repair() -> None:
+    following, mine = Following(whole=True), log(1, 1)
+    wrong = Append(1, 2, 1, b"x" * 16, 2, 2, 0, False, 1, [])
+    taken = following.take("n2", wrong, 1, mine)
+    assert (taken.news, taken.replies, mine.commit) == ((), (), 0)
+    (reload,) = taken.effects
+    assert isinstance(reload, Reload)
+    assert reload == Reload("repair", "Entry 2 of this ledger is not the one of leader's term 1")

@@ -1,0 +1,58 @@
+"""What may be read of a node's part."""
+
+from rmf import limits
+from tests.core.raft.cases.test_elections import ask, heartbeat
+from tests.core.raft.entries_kit import append, log_of
+from tests.core.raft.one_kit import One
+
+
+def test_the_role_in_words() -> None:
+    assert One().raft.role == "follower"
+    assert One("n2 n1?").raft.role == "learner"
+    assert One("n2 n3").raft.role == "learner"  # removed
+    assert One("n1").raft.role == "leader"
+    one = One()
+    one.beat(400)
+    assert one.raft.role == "candidate"
+
+
+def test_the_leader_as_far_as_it_is_known() -> None:
+    one = One()
+    assert one.raft.leader is None
+    one.hear("n2", heartbeat(1))
+    assert one.raft.leader == "n2"
+    one.cluster.now_ns += limits.SECOND
+    one.hear("n3", ask(2))
+    assert one.raft.leader is None
+    one.lead()
+    assert one.raft.leader == "n1"
+
+
+def test_entries_may_be_applied_that_are_committed_and_on_this_disk() -> None:
+    one = One()
+    one.slow = True
+    one.hear("n2", append(1, log_of([1, 1]), 0, commit=1))
+    assert (one.log.commit, one.raft.applicable) == (1, 0)
+    one.sync()
+    assert one.raft.applicable == 1
+
+
+def test_only_a_leader_that_is_not_handing_over_may_propose() -> None:
+    one = One()
+    assert not one.raft.may_propose
+    one.lead()
+    assert one.raft.may_propose
+    one.leads.transfer("n2", one.now_ns)
+    assert not one.raft.may_propose
+    assert not one.raft.may_change_members
+
+
+def test_when_something_is_due() -> None:
+    one = One()
+    assert one.raft.next_due_ns() == one.raft.voting.due_ns
+    one.lead()
+    assert one.raft.next_due_ns() == one.now_ns  # its first heartbeats
+    alone = One("n1")
+    assert alone.raft.next_due_ns() is None
+    alone.leads.transfer("n1", 5)
+    assert alone.raft.next_due_ns() == 5 + limits.ELECTION_NS_MAX

@@ -1,0 +1,79 @@
+"""Standing for election and giving votes: what `cases/test_elections` does not ask."""
+
+import pytest
+
+from rmf import limits
+from rmf.core.clock import TickClock
+from rmf.core.entry import Accession, Entry, LineId, encode_entry
+from rmf.core.raft.messages import VoteAsk, VoteReply
+from tests.core.raft.cases.test_elections import ask, heartbeat, yes
+from tests.core.raft.disk_kit import START
+from tests.core.raft.entries_kit import append, entry_after
+from tests.core.raft.one_kit import One, of, only
+
+
+def test_first_it_asks_whether_it_would_win_and_then_for_the_votes() -> None:
+    one = One(terms=[1, 2], term=4)
+    asks = of(VoteAsk, one.beat(400))
+    assert asks == [VoteAsk(5, 2, 2, pre=True, transfer=False)] * 2
+    assert one.raft.term == 4
+    asks = of(VoteAsk, one.hear("n2", yes(5, pre=True)))
+    assert asks == [VoteAsk(5, 2, 2, pre=False, transfer=False)] * 2
+    assert (one.raft.term, one.raft.durable.voted_for) == (5, "n1")
+
+
+def test_without_a_majority_for_it_nothing_is_asked_for() -> None:
+    one = One("n1 n2 n3 n4 n5")
+    one.beat(400)
+    assert one.hear("n2", yes(1, pre=True)) == []
+    assert one.hear("n2", yes(1, pre=True)) == []
+    assert one.raft.term == 0
+
+
+def test_a_vote_given_ends_an_attempt_of_ones_own() -> None:
+    one = One()
+    one.beat(400)
+    assert one.raft.role == "candidate"
+    assert only(VoteReply, one.hear("n2", ask(1))).granted
+    assert one.raft.role == "follower"
+    assert one.hear("n3", yes(1, pre=True)) == []
+
+
+@pytest.mark.parametrize(("name", "place"), [("n1 n2 n3", 0), ("n0 n1 n2", 1), ("n0 n00 n1 n2", 2)])
+def test_followers_of_a_lost_leader_stand_up_one_after_another(name: str, place: int) -> None:
+    one = One(f"{name} n9")
+    one.hear("n9", heartbeat(1))
+    one.do(lambda raft: raft.peer_lost("n9", one.now_ns))
+    step_ns = limits.SUCCESSION_STEP_NS
+    waits = one.raft.voting.due_ns - one.now_ns
+    assert place * step_ns <= waits < (place + 1) * step_ns
+    assert one.raft.leader is None
+
+
+def test_the_loss_of_any_other_link_means_nothing() -> None:
+    one = One()
+    one.hear("n2", heartbeat(1))
+    due = one.raft.voting.due_ns
+    one.do(lambda raft: raft.peer_lost("n3", one.now_ns))
+    assert (one.raft.voting.due_ns, one.raft.leader) == (due, "n2")
+
+
+def test_a_vote_tells_the_tick_above_which_a_reign_has_to_begin() -> None:
+    """R6: the later of the clock's and the last Entry's."""
+    one = One()
+    line = LineId("board", 1, b"")
+    body = encode_entry(Entry(70_000, 0, bytes(16), Accession("n2", line, age_unknown=False)))
+    one.hear("n2", append(1, [entry_after(START, 1, body)], 0))
+    one.cluster.now_ns += limits.SECOND
+    reply = only(VoteReply, one.hear("n2", ask(2, 1, 1)))
+    assert (reply.tick, reply.bridged) == (70_000, False)
+    one.raft.pace.clock = TickClock(100_000, 80_000, one.now_ns)
+    reply = only(VoteReply, one.hear("n2", ask(3, 1, 1)))
+    assert (reply.tick, reply.bridged) == (80_000, True)
+
+
+def test_granted_votes_teach_the_tick_of_the_voters() -> None:
+    one = One()
+    one.candidate()
+    one.hear("n2", VoteReply(1, False, True, 900, True))
+    assert one.raft.pace.tick_at(one.now_ns) == 900
