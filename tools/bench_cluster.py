@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from rmf import limits
 from rmf.client import blocking
@@ -64,11 +64,11 @@ class BenchCluster:
             for name, port in clients.items()
         }
 
-    def peers_for(self, name: str) -> str:
+    def peers_for(self, name: str) -> str:  # noqa: ARG002 tests tell each node something else
         """Return what a node is told of the others, and of itself, with `--peers`."""
         return ",".join(f"{peer}={address}" for peer, address in self.peer_addresses.items())
 
-    def __enter__(self) -> "BenchCluster":
+    def __enter__(self) -> Self:
         try:
             for node in self.nodes.values():
                 node.start()

@@ -133,6 +133,8 @@ class Arbiter(Throne):
                 self._strike(event.kind, event.why, effects)
             case ev.StopAsked():
                 self._stop(effects)
+            case ev.Unfounded():
+                self._unfounded = event.why
             case ev.Beat():
                 pass
             case _:

@@ -37,6 +37,7 @@ __all__ = [
     "Persisted",
     "StopAsked",
     "Struck",
+    "Unfounded",
 ]
 
 
@@ -192,6 +193,13 @@ class Struck:
 
 
 @attrs.frozen
+class Unfounded:
+    """This node belongs to no cluster yet: what it waits for, for people (R29)."""
+
+    why: str
+
+
+@attrs.frozen
 class Heard:
     """A message of a peer. Those of an older link of that peer come no more once `PeerMet` said
     that a newer one is up."""
@@ -275,6 +283,7 @@ Event = (
     | CheckpointAsked
     | StopAsked
     | Struck
+    | Unfounded
     | Heard
     | PeerMet
     | PeerLost

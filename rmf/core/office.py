@@ -67,6 +67,7 @@ class Office:
             "complete": True,
         }
         self.met: dict[str, ev.PeerMet] = {}
+        self._unfounded: str | None = None  # what it waits for that belongs to no cluster
         self._fault: tuple[str, str] | None = None
         self._in_touch = False
         self._listens = listens
@@ -99,6 +100,8 @@ class Office:
             return self._fault
         if self._in_touch:
             return None
+        if self._unfounded is not None:
+            return ("no_reign", self._unfounded)
         if self.raft.role == "candidate" or not self.committed.index:
             return ("no_reign", "the election is not over yet")
         return ("no_reign", "no reigning Arbiter was heard of for an election time-out")

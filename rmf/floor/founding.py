@@ -60,9 +60,11 @@ async def found(
     own: Callable[[], Own],
     peers: Mapping[str, Address],
     claims: Claims,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Founded:
     """Return once `directory` belongs to a cluster; at once if it does, or if `peers` names nobody
-    else. `own` is what this node says of itself in its questions."""
+    else. `own` is what this node says of itself in its questions; `tell` is told in words, once a
+    round, what it waits for."""
     if directory.founded:
         return Founded(directory.cluster, read_draft(directory.path, directory.cluster) or None)
     others = {name: address for name, address in peers.items() if name != own().node}
@@ -72,6 +74,7 @@ async def found(
             step = Step("adopt", "a founded node names this one a member", claims.cluster)
         level = "warning" if step.do == "wait_for_admin" else "info"
         log.note(level, "founding", step=step.do, why=step.why)
+        tell(step.why)
         match step.do:
             case "found":
                 cluster = os.urandom(_ID_BYTES)

@@ -13,7 +13,7 @@ import trio
 
 from rmf.core.arbiter import Arbiter
 from rmf.core.entry import Member
-from rmf.core.events import PeerMet
+from rmf.core.events import PeerMet, Unfounded
 from rmf.core.raft.greetings import Hello, Own
 from rmf.floor import founding, peer_port
 from rmf.floor.doors import Doors
@@ -86,7 +86,9 @@ class Peering:
 
     async def found(self) -> Founded:
         """Return once the directory belongs to a cluster."""
-        return await founding.found(self._directory, self.own, self._hints, self._claims)
+        return await founding.found(
+            self._directory, self.own, self._hints, self._claims, self._tell_unfounded
+        )
 
     def open(self, nursery: trio.Nursery, supervise: Callable[[Child], Awaitable[None]]) -> None:
         """Keep links in this nursery from now on."""
@@ -136,6 +138,9 @@ class Peering:
             PeerMet(hello.node, hello.incarnation, hello.client_address, hello.cluster_version)
         )
 
-    def _say(self, met: PeerMet) -> None:
+    def _tell_unfounded(self, why: str) -> None:
+        self._say(Unfounded(why))
+
+    def _say(self, met: PeerMet | Unfounded) -> None:
         with suppress(trio.WouldBlock):  # it calls again
             self._doors.events.send_nowait(met)

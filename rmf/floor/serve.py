@@ -342,5 +342,7 @@ class Node:
             while listening.open:
                 await listening.quiet.wait()
         self._doors.letters.close()
+        if not self._life.founded.is_set():
+            return  # without a cluster nothing is kept
         with trio.move_on_after(limits.STOP_S_MAX):
             await self._stopped_storing.wait()

@@ -42,6 +42,13 @@ def test_without_a_reign_nothing_is_taken_in() -> None:
     assert play.join("p").closed is False
 
 
+def test_a_node_without_a_cluster_says_what_it_waits_for() -> None:
+    """R29: for people who look at its status."""
+    play = Playbook(disk=held())
+    play.core.step([ev.Unfounded("no answer yet from n3")], play.now)
+    assert play.facts["strike"] == {"kind": "no_reign", "why": "no answer yet from n3"}
+
+
 def test_an_offer_without_a_reign_is_refused_and_the_expected_seq_named() -> None:
     play = Playbook()
     probe = play.join("p")

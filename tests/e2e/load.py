@@ -5,8 +5,9 @@ the books afterwards.
 """
 
 import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -31,6 +32,7 @@ class Books:
     logged: list[tuple[int, int, int]] = attrs.Factory(list)  # tick, index, term of every Tick
     counted: dict[str, int] = attrs.Factory(dict)  # by the logger, of the changes it saw
     gaps: list[str] = attrs.Factory(list)
+    changed: trio.Event = attrs.Factory(trio.Event)
     said: list[str] = attrs.Factory(list)
 
     @property
@@ -46,7 +48,19 @@ class Books:
     def longest_gap_s(self) -> float:
         """The longest time between two acks."""
         times = sorted(at for at, _ in self.acks)
-        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
+        return max((b - a for a, b in pairwise(times)), default=0.0)
+
+    async def until(self, found: Callable[[], bool], within_s: float = 30.0) -> bool:
+        """Wait until what was noted makes `found` true; return whether it did within that time."""
+        with trio.move_on_after(within_s):
+            while not found():
+                await self.changed.wait()
+            return True
+        return found()
+
+    def _change(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()
 
     def take(self, name: str, receipts: list[Receipt]) -> None:
         """Note acks: each packet was applied, with a Stamp that no other one has."""
@@ -59,6 +73,7 @@ class Books:
             self.duplicates += receipt.duplicate
             self.acks.append((time.monotonic(), receipt.stamp.term))
         self.acked[name] = self.acked.get(name, 0) + len(receipts)
+        self._change()
 
     def show(self, snapshot: Snapshot) -> None:
         """Note a picture: Ticks only rise, and what was committed is not taken back."""
@@ -67,6 +82,7 @@ class Books:
             assert now[0] >= self.shown[-1][0], (self.shown[-1], now)
             assert now[2] >= self.shown[-1][2], (self.shown[-1], now)
         self.shown.append(now)
+        self._change()
 
     def log(self, snapshot: Snapshot) -> None:
         """Note one Tick of every one: each changed cell counts on from the one before."""
@@ -85,6 +101,7 @@ class Books:
             if snapshot.kind == "delta":
                 assert cell.value > before, (key, cell.value, before)
             self.counted[key] = cell.value
+        self._change()
 
 
 @attrs.define
@@ -128,11 +145,8 @@ class Load:
     async def until_acked(self, more: int, within_s: float = 30.0) -> None:
         """Wait until so many more packets are acked."""
         goal = self.books.packets + more
-        with trio.move_on_after(within_s):
-            while self.books.packets < goal:
-                await trio.sleep(0.005)
-            return
-        raise AssertionError(
+        there = await self.books.until(lambda: self.books.packets >= goal, within_s)
+        assert there, (
             f"only {self.books.packets} of {goal} packets acked in {within_s} s: "
             f"{self.books.said[-8:]}"
         )
@@ -162,11 +176,8 @@ async def loaded(
 
 async def _seen(books: Books) -> None:
     goal = {f"count/{name}": acked for name, acked in books.acked.items()}
-    with trio.move_on_after(10):
-        while books.counted != goal:
-            await trio.sleep(0.02)
-        return
-    raise AssertionError(f"the logger saw {books.counted}, acked are {goal}")
+    there = await books.until(lambda: books.counted == goal, 10)
+    assert there, f"the logger saw {books.counted}, acked are {goal}"
 
 
 async def world(addresses: list[Address]) -> dict[str, Any]:

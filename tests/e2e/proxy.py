@@ -1,4 +1,4 @@
-"""A TCP proxy between two nodes, one for each direction of dialling: cuts, stalls, delays, corrupts.
+"""A TCP proxy between two nodes, one for each way of dialling: cuts, stalls, delays, corrupts.
 
 Each runs in threads of the test's process; a link goes from the node that dials to the other, and
 almost all that is said on it goes that way too (see rmf/floor/peer_link).
@@ -7,7 +7,6 @@ almost all that is said on it goes that way too (see rmf/floor/peer_link).
 import random
 import socket
 import threading
-import time
 from contextlib import suppress
 
 _READ_BYTES = 65536
@@ -64,22 +63,30 @@ class Proxy:
         self.corrupted = 0
         self._target = target
         self._dice = random.Random(seed)
-        self._closed = False
+        self._closed = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_LOOK_S)
-        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
+    @property
+    def _over(self) -> bool:
+        return self.cut or self._closed.is_set()
+
+    @property
+    def _holds(self) -> bool:
+        return self.stalled and not self._over
+
     def close(self) -> None:
         """End everything."""
-        self._closed = True
+        self._closed.set()
         for thread in self._threads:
             thread.join()
         self._listener.close()
 
     def _accept(self) -> None:
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 near, _ = self._listener.accept()
             except TimeoutError:
@@ -102,9 +109,9 @@ class Proxy:
     def _carry(self, source: socket.socket, sink: socket.socket) -> None:
         """Carry one way until either side ends; a byte that was read waits out a stall."""
         with source, suppress(OSError):
-            while not self._closed and not self.cut:
+            while not self._over:
                 if self.stalled:
-                    time.sleep(_LOOK_S)
+                    self._closed.wait(_LOOK_S)
                     continue
                 try:
                     data = source.recv(_READ_BYTES)
@@ -113,11 +120,9 @@ class Proxy:
                 if not data:
                     break
                 if self.delay_s:
-                    time.sleep(self.delay_s)
-                while self.stalled and not self._closed and not self.cut:
-                    time.sleep(_LOOK_S)
-                if self.cut:
-                    break
+                    self._closed.wait(self.delay_s)
+                while self._holds:
+                    self._closed.wait(_LOOK_S)
                 self._send(sink, self._spoilt(data))
         with suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)
@@ -130,6 +135,6 @@ class Proxy:
         return data[:at] + bytes([data[at] ^ (1 << self._dice.randrange(8))]) + data[at + 1 :]
 
     def _send(self, sink: socket.socket, data: bytes) -> None:
-        while data and not self._closed and not self.cut:
+        while data and not self._over:
             with suppress(TimeoutError):
                 data = data[sink.send(data) :]

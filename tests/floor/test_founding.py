@@ -29,6 +29,7 @@ class Node:
         )
         self.claims = Claims()
         self.founded: Founded | None = None
+        self.told: list[str] = []
         self.asked = 0
         self.port = Here(self.own(name, listed))
         self.port.port.own = partial(self.own, name, listed)
@@ -50,7 +51,9 @@ class Node:
 
     async def run(self, peers: dict[str, Address]) -> None:
         """Be founded."""
-        self.founded = await found(self.directory, self.port.port.own, peers, self.claims)
+        self.founded = await found(
+            self.directory, self.port.port.own, peers, self.claims, self.told.append
+        )
 
 
 class Nodes:
@@ -185,8 +188,9 @@ async def test_a_wiped_node_waits_until_it_is_let_in(tmp_path: Path) -> None:
             nodes.peers["n2"] = other.address
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(wiped.run, nodes.peers)
-                await until(lambda: len(asked) == 1)
+                await until(lambda: len(wiped.told) == 1)
                 assert not wiped.directory.founded
+                assert "rmf-admin add n1" in wiped.told[0]
                 let_in = (Member("n1", wiped.directory.incarnation), members[1])
                 other.own = attrs.evolve(other.own, members=let_in)
                 await until(lambda: wiped.founded is not None)
