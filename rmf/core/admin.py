@@ -14,7 +14,7 @@ from rmf.core import events as ev
 from rmf.core.entry import CLUSTER_VERSION, Member, Members, Version
 from rmf.core.raft.node import Raft
 
-__all__ = ["Denied", "added", "chores", "removed", "successor"]
+__all__ = ["Denied", "added", "chores", "has_chores", "removed", "successor"]
 
 
 class Denied(NamedTuple):
@@ -85,6 +85,11 @@ def successor(raft: Raft, args: Mapping[str, Any]) -> str | Denied:
     if not raft.membership.is_voter(name):
         return Denied("no_such_member", f"there is no voter {name!r}")
     return name
+
+
+def has_chores(raft: Raft, version: int) -> bool:
+    """Whether there may be anything that a leader should write by itself: asked at each step."""
+    return version < CLUSTER_VERSION or len(raft.membership.voters) < len(raft.members)
 
 
 def chores(

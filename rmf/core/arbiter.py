@@ -13,6 +13,7 @@ is `Settled`, what producers want is `Petitions`, who leads is `raft`'s matter.
 """
 
 from rmf import limits
+from rmf.core import admin
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.answers import (
@@ -190,7 +191,10 @@ class Arbiter(Throne):
             case "ping":
                 pong = m.Pong(event.request, self.raft.term, self.committed.tick)
                 effects.append(Answer(event.connection, [pong]))
-            case "get" if event.linearizable and self._fault is None:
+            case "get" if event.linearizable and self._fault is not None:
+                end = m.End(event.request, "strike", self._fault[1])
+                effects.append(Answer(event.connection, [end]))
+            case "get" if event.linearizable:
                 effects += self._reads.ask(event, self.raft, now.boot_ns)
             case "get":
                 effects.append(Answer(event.connection, [value_of(self, event)]))
@@ -246,7 +250,20 @@ class Arbiter(Throne):
 
         A follower whose disk or leader waits for this step's effects applies in the next one."""
         self._puts_off = self._reign is None and bool(effects) and not self._puts_off
-        room = 0 if self._puts_off else limits.APPLIED_A_STEP_BYTES
+        if not self._puts_off and self.has_more:
+            self._apply_committed(effects)
+        self._maybe_checkpoint(now, effects)
+        found, ready = self._reads.settle(self.raft, self.committed.index, now.boot_ns)
+        effects += found
+        effects += [Answer(event.connection, [value_of(self, event)]) for event in ready]
+        effects += self._acts.settle(self.raft)
+        if self._reign is not None and admin.has_chores(self.raft, self.committed.version):
+            effects += self._acts.chores(
+                self._reign, self.raft, self.committed, self.met, self.identity.agent, now
+            )
+
+    def _apply_committed(self, effects: list[Effect]) -> None:
+        room = limits.APPLIED_A_STEP_BYTES
         while room > 0 and self.has_more:
             found = self.raft.log.entry(self.committed.index + 1)
             room -= len(found.body)
@@ -260,16 +277,8 @@ class Arbiter(Throne):
                     self._strike("state", str(exc), effects)
                 return
             self.settled.entry_bytes += len(found.body)
-        alone = not self.raft.membership.others(self.identity.node)
-        self.raft.compact(self.committed.index, 0 if alone else limits.LOG_MEMORY_BYTES)
-        self._maybe_checkpoint(now, effects)
-        found_reads, ready = self._reads.settle(self.raft, self.committed.index, now.boot_ns)
-        effects += found_reads + self._acts.settle(self.raft)
-        effects += [Answer(event.connection, [value_of(self, event)]) for event in ready]
-        if self._reign is not None:
-            effects += self._acts.chores(
-                self._reign, self.raft, self.committed, self.met, self.identity.agent, now
-            )
+        kept_bytes = limits.LOG_MEMORY_BYTES if len(self.raft.members) > 1 else 0
+        self.raft.compact(self.committed.index, kept_bytes)
 
     def _release(self, done: InFlight, effects: list[Effect]) -> None:
         """Let out what waited for this Entry: acks, letters, the Snapshot (R2)."""

@@ -72,7 +72,7 @@ class CurrentReads:
         """Do what can be done by now; return it, and the reads that may be answered."""
         effects: list[Effect] = []
         leads = raft.leadership
-        if leads is not None:
+        if leads is not None and leads.reads.waiting:
             effects += leads.begin_reads(now_ns)
             for token, index in leads.confirmed_reads():
                 if isinstance(token, _Foreign):

@@ -14,11 +14,13 @@ from rmf.core.raft.contact import Rounds
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
 from rmf.core.raft.progress import Progress
-from rmf.core.raft.quorum import has_majority, quorum_value
+from rmf.core.raft.quorum import quorum_value
 from rmf.core.raft.reads import Reads
 from rmf.core.raft.values import LogEntry, Place, Timing
 
 __all__ = ["Leadership"]
+
+_ALWAYS_NS = 2**62  # a node is always in touch with itself
 
 
 class Leadership:
@@ -62,6 +64,7 @@ class Leadership:
         for name in others:
             if name not in self.peers:
                 self.peers[name] = Progress(self._log.last.index + 1, now_ns)
+        self._judge_quorum()
 
     def renew_peer(self, peer: str, now_ns: int) -> None:
         """Forget what is known of a peer: another incarnation goes by its name now."""
@@ -124,14 +127,19 @@ class Leadership:
 
     def has_quorum(self, now_ns: int) -> bool:
         """Whether a majority was in touch within one election time-out (raft-cases 10, 66)."""
-        since = now_ns - self._timing.election_min_ns
-        touched = {name for name, peer in self.peers.items() if peer.contact_ns >= since}
-        return has_majority(touched | {self._name}, self._membership.voters)
+        return now_ns <= self._quorum_until_ns
 
     def _contact(self, peer: Progress, round_: int) -> None:
         if round_ > peer.round:
             peer.round = min(round_, self._rounds.newest)
             peer.contact_ns = max(peer.contact_ns, self._rounds.begun_ns(peer.round) or 0)
+            self._judge_quorum()
+
+    def _judge_quorum(self) -> None:
+        contacts = {name: peer.contact_ns for name, peer in self.peers.items()}
+        contacts[self._name] = _ALWAYS_NS
+        since_ns = quorum_value(contacts, self._membership.voters)
+        self._quorum_until_ns = -1 if since_ns is None else since_ns + self._timing.election_min_ns
 
     # --- Commit -------------------------------------------------------------------------------
 
@@ -317,6 +325,8 @@ class Leadership:
     def confirmed_reads(self) -> list[tuple[object, int]]:
         """Take off the reads that a majority has confirmed, each with its index (raft-cases 65).
         Who may have forgotten a vote confirms nothing."""
+        if not self.reads.waiting:
+            return []
         rounds = {name: peer.round for name, peer in self.peers.items() if peer.whole}
         rounds[self._name] = self._rounds.newest
         confirmed = quorum_value(rounds, self._membership.voters)

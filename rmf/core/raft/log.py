@@ -54,19 +54,16 @@ class Log:
         self._cluster = cluster
         self._entries: list[LogEntry] = []
         self.bytes = 0
+        self.last = place  # that of the last Entry
         for entry in tail:
             self._push(entry)
         self.durable = self.last.index
-
-    @property
-    def last(self) -> Place:
-        """The place of the last Entry."""
-        return Place(*self._entries[-1][:3]) if self._entries else self.base
 
     def _push(self, entry: LogEntry) -> None:
         assert entry.index == self.last.index + 1
         self._entries.append(entry)
         self.bytes += len(entry.body)
+        self.last = Place(*entry[:3])
 
     # --- Reading ------------------------------------------------------------------------------
 
@@ -168,6 +165,7 @@ class Log:
         assert last_index >= self.commit
         while self._entries and self._entries[-1].index > last_index:
             self.bytes -= len(self._entries.pop().body)
+        self.last = Place(*self._entries[-1][:3]) if self._entries else self.base
         self.durable = min(self.durable, last_index)
 
     # --- Settling -----------------------------------------------------------------------------

@@ -19,6 +19,11 @@ class Reads:
         self._new: list[object] = []
         self._bound: deque[tuple[int, int, object]] = deque()  # round, index, token
 
+    @property
+    def waiting(self) -> bool:
+        """Whether any read waits."""
+        return bool(self._new or self._bound)
+
     def add(self, token: object) -> bool:
         """Let a read wait; False: too many do already."""
         if len(self._new) + len(self._bound) >= limits.READS_WAITING_MAX:
