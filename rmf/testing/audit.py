@@ -52,7 +52,7 @@ class Audit:
         self._expiries: list[tuple[int, str]] = []
         self._deadlines: list[tuple[int, str, tuple[int, int, int]]] = []
 
-    def take(self, known: Known, now_ns: int) -> None:
+    def take(self, known: Known) -> None:
         """Judge the next Entry of history."""
         entry = decode_entry(known.body)
         before = self.state
@@ -69,7 +69,7 @@ class Audit:
             self._fail("world equality", known, "it states another digest")
         self._books.digests.append(entry.digest)
         if isinstance(entry.books, TickBooks):
-            self._take_tick(known, entry, entry.books, before, now_ns)
+            self._take_tick(known, entry, entry.books, before)
         state = self.state
         if (state.latched, state.bagged) != (self.packets, self._bagged) or (
             state.latched != state.applied + state.bagged
@@ -80,9 +80,7 @@ class Audit:
     def _fail(rule: str, known: Known, text: str) -> None:
         raise Violation(rule, f"Entry {known.index} (term {known.term}): {text}")
 
-    def _take_tick(
-        self, known: Known, entry: Entry, books: TickBooks, before: State, now_ns: int
-    ) -> None:
+    def _take_tick(self, known: Known, entry: Entry, books: TickBooks, before: State) -> None:
         for leaver in books.leavers:
             self._rows.pop(leaver.producer, None)
         for register in books.registers:
@@ -103,7 +101,7 @@ class Audit:
                 self._fail("letters once", known, f"letter {name} twice")
             self.reasons[bag.reason] = self.reasons.get(bag.reason, 0) + 1
         self._check_expiries(known, entry, books, before)
-        self._check_ages(known, entry, books, now_ns)
+        self._check_ages(known, entry, books)
         for topic in {
             row[0] for frame in books.frames for row in frame.rows if type(row[0]) is str
         }:
@@ -158,9 +156,9 @@ class Audit:
             if cell is not None and 0 < cell.expires <= entry.tick:
                 self._fail("shelf life", known, f"a cell of {cell.expires} outlives it")
 
-    def _check_ages(self, known: Known, entry: Entry, books: TickBooks, now_ns: int) -> None:
+    def _check_ages(self, known: Known, entry: Entry, books: TickBooks) -> None:
         """Hold true time against what the ticks say: no cell comes back fresh that is old."""
-        state, heap = self.state, self._deadlines
+        state, heap, now_ns = self.state, self._deadlines, known.written_ns
         for _, key, value, _ in books.changes:
             cell = state.world.get(key) if value is not None else None
             if cell is not None and cell.expires and cell.tick == entry.tick:

@@ -18,8 +18,8 @@ __all__ = ["Books", "Known"]
 
 
 class Known(NamedTuple):
-    """An Entry that somebody wrote: its place, what it follows, its body, and the members that its
-    log names there, with the index of the Entry that names them."""
+    """An Entry that somebody wrote: its place, what it follows, its body, the members that its log
+    names there, with the index of the Entry that names them, and when it was first written."""
 
     index: int
     term: int
@@ -28,6 +28,7 @@ class Known(NamedTuple):
     body: bytes
     members: tuple[Member, ...]
     members_index: int
+    written_ns: int
 
 
 class Books:
@@ -36,10 +37,10 @@ class Books:
 
     def __init__(self) -> None:
         self.history: list[Known] = []
-        self.digests: list[bytes] = [b""]
+        self.digests: list[bytes] = [bytes(16)]
         self.letters: dict[str, int] = {}
         self.known: dict[bytes, Known] = {
-            GENESIS_CHAIN: Known(0, 0, GENESIS_CHAIN, b"", b"", (), 0)
+            GENESIS_CHAIN: Known(0, 0, GENESIS_CHAIN, b"", b"", (), 0, 0)
         }
         self._by_place: dict[tuple[int, int], bytes] = {}
 
@@ -57,7 +58,7 @@ class Books:
         """Return the chain of a committed Entry."""
         return self.history[index - 1].chain if index else GENESIS_CHAIN
 
-    def write(self, draft: RecordDraft, before: bytes) -> Known | None:
+    def write(self, draft: RecordDraft, before: bytes, now_ns: int) -> Known | None:
         """Note that somebody writes an Entry behind the one of chain `before`; return it if it was
         not known yet. Raises Violation where two logs of one (index, term) differ."""
         known = self.known.get(draft.chain)
@@ -80,6 +81,7 @@ class Books:
             draft.body,
             ahead.members if members is None else members,
             ahead.members_index if members is None else draft.index,
+            now_ns,
         )
         if kind_of(draft.body) == MEMBERS:
             _check_intersection(ahead.members, known.members)

@@ -15,7 +15,7 @@ from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.raft.messages import Chunk, ChunkReply, WireEntry
 from rmf.core.raft.values import Place
-from rmf.core.record import GENESIS_CHAIN
+from rmf.core.record import ENTRY, GENESIS_CHAIN
 from rmf.testing.disk import Base, StoredCheckpoint
 from rmf.testing.rebirth import packed, unpacked
 
@@ -57,7 +57,11 @@ class CatchingUp:
         entries: list[WireEntry] = []
         if before is not None:
             last = min(effect.through_index, after + _ENTRIES_AT_ONCE)
-            by_index = {x.index: x for x in disk.records if disk.durable.get(x.index) == x.chain}
+            by_index = {
+                x.index: x
+                for x in disk.records
+                if x.kind == ENTRY and disk.durable.get(x.index) == x.chain
+            }
             for index in range(after + 1, last + 1):
                 record = by_index[index]
                 entries.append(WireEntry(record.term, crc32c.crc32c(record.body), record.body))

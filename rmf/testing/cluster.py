@@ -89,7 +89,7 @@ class Cluster:
         first = founders[0].disk
         drafts = founding_records(founders[0].name, _CLUSTER, limits.TICK_PERIOD_NS, members, 0)
         first.write_now(drafts, b"", 0)
-        self.books.write(drafts[1], self.books.chain(0))
+        self.books.write(drafts[1], self.books.chain(0), 0)
         self.invariants.votes[first.incarnation, 1] = founders[0].name
         self.invariants.leaders[1] = founders[0].name
 

@@ -54,6 +54,7 @@ class Disk:
         self.cluster = cluster
         self.incarnation = incarnation
         self.hard_copy = _NOWHERE
+        self.votes: dict[int, str | None] = {}  # that ever were durable, by term
         self.repairing = False
         self.ready: StoredCheckpoint | None = None
         self.broken = False
@@ -166,6 +167,7 @@ class Disk:
                 self.last_durable = Place(record.index, record.term, record.chain)
             elif record.kind == HARD:
                 self.hard = self.hard_copy = hard_state_of(record.body)
+                self.votes[self.hard.term] = self.hard.voted_for
 
     # --- Crashes --------------------------------------------------------------------------------
 

@@ -90,7 +90,7 @@ class Invariants:
                 before = disk.written.get(draft.index - 1)
                 if before is None and base.index == draft.index - 1:
                     before = base.chain
-                known = books.write(draft, before or b"")
+                known = books.write(draft, before or b"", self._cluster.agenda.now_ns)
                 if known is not None and kind_of(draft.body) == MEMBERS:
                     self._check_change(node, draft.term, books.known[known.before].members_index)
 
@@ -127,7 +127,7 @@ class Invariants:
     def _check_vote(self, node: "Node", term: int, candidate: str) -> None:
         self._vote(node, term, candidate)
         self._check_striking(node, "votes")
-        if tuple(node.disk.hard) != (term, candidate):
+        if node.disk.votes.get(term) != candidate:
             raise Violation("durable votes", f"{node.name} speaks of a vote not on its disk")
         if node.disk.repairing and candidate != node.name:
             raise Violation("repair", f"{node.name} votes though it may have forgotten a vote")
@@ -221,19 +221,21 @@ class Invariants:
                 raise Violation("committed never changes", f"{node.name}: another {commit}")
             return
         entries = books.line_to(chain)
-        self._check_quorum(node, core, commit, chain)
+        self._check_quorum(node, commit, chain)
         for known in entries:
             books.history.append(known)
-            self._cluster.audit.take(known, self._cluster.agenda.now_ns)
+            self._cluster.audit.take(known)
         self._cluster.trace(chain)
 
-    def _check_quorum(self, node: "Node", core: Arbiter, commit: int, chain: bytes) -> None:
+    def _check_quorum(self, node: "Node", commit: int, chain: bytes) -> None:
         """Hold a commit to the disks: a majority of them has the Entry, and the newest that is
         counted is of the leader's own term."""
-        if core.raft.leadership is None:
-            raise Violation("commit rule", f"{node.name} does not lead and commits {commit}")
-        if self._books.known[chain].term != core.raft.term:
-            raise Violation("commit rule", f"{node.name} counts Entry {commit} of an older term")
+        term = self._books.known[chain].term
+        if self.leaders.get(term) != node.name or self.seen[node.name].led != term:
+            led = self.seen[node.name].led
+            raise Violation(
+                "commit rule", f"{node.name}, leader of term {led}, counts {commit} of term {term}"
+            )
         last = self._books.known[node.disk.last_written.chain]
         members = [last.members]
         if last.members_index == last.index:  # it may have been written behind this commit
