@@ -1,4 +1,4 @@
-"""What all tests share: the switch for those that take minutes, and signals that arrive."""
+"""What all tests share: the switches, and signals that arrive."""
 
 import signal
 
@@ -7,6 +7,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
+    parser.addoption("--rewrite", action="store_true", help="write the transcripts anew")
 
 
 def pytest_configure() -> None:

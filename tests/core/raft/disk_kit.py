@@ -77,6 +77,13 @@ class Disk:
                 del self._entries[index]
             self._entries[record.index] = (self.serial, record)
 
+    def reread(self) -> None:
+        """Follow a change that a test made to the records."""
+        records, self.records = self.records, []
+        self._entries = {}
+        for record in records:
+            self._write(record)
+
     def crash(self, kept: int = 0) -> None:
         """Lose what is not durable, but for the first `kept` records."""
         for record in [x for persist in self.underway for x in persist.records][:kept]:
