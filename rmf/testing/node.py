@@ -102,9 +102,10 @@ class Node:
         """Return whom this node calls, and which incarnation it expects there."""
         if not self.running or not self.founded:
             return {}
-        wanted: dict[str, bytes | None] = dict(self.met)
-        wanted.update((x.name, x.incarnation) for x in self.members if x.name != self.name)
-        return wanted
+        wanted: dict[str, bytes | None] = {
+            x.name: x.incarnation for x in self.members if x.name != self.name
+        }
+        return wanted | self.met
 
     # --- Lives ----------------------------------------------------------------------------------
 
