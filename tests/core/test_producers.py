@@ -67,7 +67,8 @@ def histories(draw: st.DrawFn, *, most: int = 8) -> list[OutcomeRun]:
 def test_what_became_of_a_resend_is_what_was_said_the_first_time(
     runs: list[OutcomeRun], data: st.DataObject
 ) -> None:
-    """R33: answered from the table, with the original Stamp, as a duplicate."""
+    """R33: answered from the table, with the original Stamp, as a duplicate; never applied again
+    (raft-cases 67)."""
     table, model = joined("p"), dict[int, tuple[Any, ...]]()
     for run in runs:
         table = table.latched("p", run)
@@ -79,7 +80,7 @@ def test_what_became_of_a_resend_is_what_was_said_the_first_time(
 
 
 def test_beyond_the_window_an_outcome_is_unknown() -> None:
-    """R33: OUTCOME_RUNS_KEPT runs are kept; what is older was not announced."""
+    """R33: OUTCOME_RUNS_KEPT runs are kept; what is older was not announced (raft-cases 68)."""
     table = joined("p")
     most = limits.OUTCOME_RUNS_KEPT
     for seq in range(1, most + 4):

@@ -60,6 +60,7 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
 
 
 def test_its_content_names_what_it_holds_and_where_it_stands(tmp_path: Path) -> None:
+    """Raft-cases 43: what is applied and how far go together."""
     found = [
         verified(written(tmp_path, slices, **more), CLUSTER)
         for slices, more in (

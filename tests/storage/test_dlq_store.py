@@ -125,6 +125,7 @@ def test_the_cursor_never_goes_back(path: Path) -> None:
 
 
 def test_a_crash_leaves_letters_and_cursor_together_or_neither(path: Path, tmp_path: Path) -> None:
+    """Raft-cases 43: what is applied and how far go together."""
     # What a power cut leaves is the file and a prefix of its log: try every prefix.
     with opened(path) as store:
         store.put_line([letter(1)], 1)

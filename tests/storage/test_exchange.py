@@ -61,6 +61,7 @@ def test_the_staged_parts_live_and_the_others_are_kept(path: Path) -> None:
 def test_wherever_it_was_interrupted_it_is_the_old_or_is_finished_to_the_new(
     path: Path, tmp_path: Path
 ) -> None:
+    """Raft-cases 46: renames, and crashes between them."""
     states = crash_states(path, tmp_path / "states", lambda: exchange(path, "staged", "before"))
     assert len(states) > 10
     seen = []
@@ -149,6 +150,7 @@ def test_a_ledger_that_voided_what_is_not_the_checkpoints_stays(ledger: Ledger) 
 
 
 def test_a_damaged_ledger_stays_for_it_may_have_held_more(ledger: Ledger) -> None:
+    """Raft-cases 41: corrupt is unknown, never absent."""
     ledger.entries(b"one", b"two")
     ledger.entries(b"three")
     content = ledger.segments[0].read_bytes()

@@ -146,6 +146,7 @@ def test_it_goes_on_after_a_restart_with_the_last_piece(
 
 
 def test_a_piece_out_of_order_says_what_is_wanted(leader: WrittenNode, node: WrittenNode) -> None:
+    """Raft-cases 50: pieces out of order."""
     sending = Sending(leader, receiver(node.path))
     sending.send()
     for offset in (0, 3 * PIECE):
@@ -165,6 +166,7 @@ def test_once_it_is_whole_it_says_so_again(leader: WrittenNode, node: WrittenNod
 
 
 def test_another_checkpoint_begins_anew(leader: WrittenNode, node: WrittenNode) -> None:
+    """Raft-cases 50: an abandoned stream is collected."""
     sending = Sending(leader, receiver(node.path))
     sending.send()
     sending.send()
@@ -210,6 +212,7 @@ def test_a_byte_changed_on_the_way_is_found(leader: WrittenNode, node: WrittenNo
 def test_a_state_that_has_not_the_digest_it_states_is_no_good(
     leader: WrittenNode, node: WrittenNode
 ) -> None:
+    """Raft-cases 53: the old state stays untouched."""
     leader.checkpoint(digest=b"?" * 16)
     assert "3f3f3f" in refused(Sending(leader, receiver(node.path)))
 
@@ -237,6 +240,7 @@ def test_more_bytes_than_were_announced_are_not_kept(
 
 
 def test_without_room_on_the_disk_nothing_is_kept(leader: WrittenNode, node: WrittenNode) -> None:
+    """Raft-cases 46: no space."""
     sending = Sending(leader, receiver(node.path))
     assert sending.send(total=2**60).reply.offset == 0
     assert sending.to.fault is not None
@@ -252,7 +256,8 @@ def test_a_disk_that_fails_is_said(leader: WrittenNode, node: WrittenNode) -> No
 def test_entries_that_were_promised_meanwhile_are_not_given_up(
     leader: WrittenNode, node: WrittenNode
 ) -> None:
-    """Between the last piece and the exchange another leader appended, and this node promised."""
+    """Between the last piece and the exchange another leader appended, and this node promised
+    (raft-cases 54)."""
     Sending(leader, receiver(node.path)).send_all()
     author = node.author
     node.write(*(author.tick("a", "b") for _ in range(9)), author.tick("promised"))

@@ -67,6 +67,7 @@ def test_durable_through_names_the_last_record_of_the_batch_before(ledger: Ledge
 def test_a_record_states_what_was_known_to_be_committed_and_never_more_than_is_there(
     ledger: Ledger,
 ) -> None:
+    """Raft-cases 42: no commit is stated beyond the log."""
     ledger.entries(b"1", b"2")
     ledger.drafts.commit = 5  # a follower that catches up
     ledger.entries(b"3", b"4")
@@ -213,6 +214,7 @@ def test_the_deepest_void_is_read_back(ledger: Ledger) -> None:
 
 
 def test_a_disk_that_failed_once_is_never_written_again(ledger: Ledger) -> None:
+    """Raft-cases 39: a failed write is neither retried nor acknowledged."""
     ledger.entries(b"kept")
     with file_bytes_limit(SEGMENT_BYTES), pytest.raises(DiskFailed, match="File too large"):
         ledger.entries(b"x" * SEGMENT_BYTES)

@@ -39,6 +39,7 @@ def test_at_genesis_there_is_nothing_yet(node: DrivenNode) -> None:
 
 
 def test_a_checkpoint_gives_back_the_state_it_was_made_of(node: DrivenNode) -> None:
+    """Raft-cases 55: the producers' table included."""
     restored, _ = restore(reversed(places(node)), node.directory.cluster)
     committed = node.core.committed
     assert restored is not None

@@ -78,6 +78,7 @@ def written(ledger: Ledger, *, sealed: bool = True) -> Written:
 
 @pytest.mark.slow
 def test_a_flipped_bit_anywhere_is_found_and_only_a_torn_tail_is_cut(ledger: Ledger) -> None:
+    """Raft-cases 40: damage before the tail is never cut."""
     made = written(ledger)
     cuts = 0
     end = made.offsets[-1] + len(record_frame(made.records[-1]))
