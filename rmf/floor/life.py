@@ -80,6 +80,7 @@ class Life:
         self._ground = ground
         self._peering = peering
         self._on_loaded = on_loaded
+        self._newest = genesis_state(b"")
         self._recovered: Recovered | None = None
         self._writer: LedgerWriter | None = None
         self._limiter = trio.CapacityLimiter(1)
@@ -138,6 +139,7 @@ class Life:
         self, state: State, shelf: Shelf, standing: Standing, pace: Pace, cluster: bytes
     ) -> Arbiter:
         ground, identity = self._ground, self.identity
+        self._note_newest()
         raft = Raft(
             identity.node,
             cluster,
@@ -156,6 +158,12 @@ class Life:
             depth_packets_max=ground.ingest_depth,
         )
         return self.core
+
+    def _note_newest(self) -> None:
+        """Note what the core that ends had committed: one that was loaded a moment ago may not know
+        yet that the end of its ledger is, too."""
+        if self.core is not None and self.core.committed.index >= self._newest.index:
+            self._newest = self.core.committed
 
     def _first_members(self, standing: Standing) -> tuple[Member, ...]:
         """Return the members before any Entry names them: this node, if it is alone for good."""
@@ -268,8 +276,8 @@ class Life:
 
     async def only_answer(self, why: str, hands: Hands) -> None:
         """Go on as a core on strike, with the state that was committed last (R17)."""
-        state = self.core.committed if self.core is not None else genesis_state(b"")
-        core = self._bare_core(state)
+        self._note_newest()
+        core = self._bare_core(self._newest)
         core.strike_for("state", why)
         await self._drive(core, hands)
         self.stopped.set()

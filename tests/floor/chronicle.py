@@ -34,7 +34,8 @@ class Chronicle:
     def history(self) -> History:
         """Return the History of this ledger."""
         facts = (limits.TICK_PERIOD_NS, "shop")
-        return History(self.ledger.directory.ledgers, self.ledger.cluster, lambda: facts)
+        cluster = self.ledger.cluster
+        return History(self.ledger.directory.ledgers, lambda: cluster, lambda: facts)
 
     def tick(self, topic: str, payload: Any = None, *, ttl_ms: int = 60_000) -> Publish:
         """Let a packet make a Tick, write and publish it."""

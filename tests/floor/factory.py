@@ -14,7 +14,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import trio
 from rmf import config
 from rmf.core import messages as m
 from rmf.core.bag import Letter
-from rmf.core.events import Event
+from rmf.core.events import Event, Offered
 from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.serve import Node
@@ -36,12 +36,13 @@ LINE = "tests.floor.lines:shop"
 class Factory:
     """A node that listens."""
 
-    def __init__(self, node: Node, data: Path, said: io.StringIO) -> None:
+    def __init__(self, node: Node, data: Path, said: io.StringIO, out: io.StringIO) -> None:
         self.node = node
         self.data = data
         self.exit_code: int | None = None
         self.address = ("", 0)
         self._said = said
+        self._out = out
         self._wires: list[Wire] = []
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
@@ -59,6 +60,12 @@ class Factory:
                 self.exit_code = await self.node.main(listens)
         finally:
             self._ended.set()
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """The line it wrote when it was ready."""
+        ready: dict[str, Any] = json.loads(self._out.getvalue())
+        return ready
 
     @property
     def doors(self) -> Doors:
@@ -168,13 +175,15 @@ async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIter
     log.configure("json", said)
     thresholds = gc.get_threshold()
     node = Node(config.load({**flags, **settings}, {}))
-    running = Factory(node, data, said)
+    out = io.StringIO()
+    running = Factory(node, data, said, out)
     try:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(running.run)
-            yield running
-            await running.kill()
-            await running.hang_up()
+        with redirect_stdout(out):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(running.run)
+                yield running
+                await running.kill()
+                await running.hang_up()
     finally:
         node.close()
         gc.set_threshold(*thresholds)
@@ -200,6 +209,11 @@ def lose_dlq(data: Path) -> None:
     """Remove the DLQ of a node that does not run."""
     for path in data.glob("dlq.sqlite*"):
         path.unlink()
+
+
+def impossible_offer(frame: bytes = b"the bytes in hand") -> Offered:
+    """Packets of `probe` that no codec decoded: the latch cannot but fail."""
+    return Offered(99, "probe", 1, frame, [[None]], 0, {}, 0)
 
 
 class Bystander:

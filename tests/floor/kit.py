@@ -63,6 +63,8 @@ class Bench:
         self.store = DlqStore.open(self.directory.dlq_path, cluster=cluster, node="n1")
         self.doors = Doors()
         self.store_limiter = trio.CapacityLimiter(1)
+        self.exchanging = trio.Lock()
+        self.instruments = Instruments()
         self.runner = Inline(shop)
 
     def close(self) -> None:
@@ -154,6 +156,7 @@ class Reign:
         self.core = core
         self.doors = alone.doors
         self.hands = Hands()
+        self._instruments = alone.instruments
         self.writes = True
         self.acceded = trio.Event()
         self.linked: list[Sequence[Member]] = []
@@ -163,7 +166,7 @@ class Reign:
     async def rule(self, runner: arbiter.Runner) -> None:
         """Run the loop until it ends by itself."""
         loop = partial(arbiter.run, self.core, self.doors, runner, self.hands, now)
-        self.reload = await loop(self.acceded.set, self.linked.append, Instruments())
+        self.reload = await loop(self.acceded.set, self.linked.append, self._instruments)
         self.ended.set()
 
     async def keep(self) -> None:

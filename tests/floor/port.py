@@ -74,7 +74,7 @@ async def open_port(alone: Bench, inquire: Inquire = nothing_to_say) -> AsyncIte
     listening, strangers = ingest.Listening("127.0.0.1", 0), Strangers()
     await listening.bind()
     opened = OpenPort(alone, listening, strangers)
-    port = Port(alone.doors, "n1", alone.directory.cluster, now, strangers, inquire)
+    port = Port(alone.doors, "n1", lambda: alone.directory.cluster, now, strangers, inquire)
     async with alone.supervised("ingest", partial(ingest.run, listening, port)):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(opened.welcome_all)

@@ -82,7 +82,7 @@ async def test_beyond_the_depth_of_the_queue_the_intake_door_is_left_alone(
             for seq in range(1, 60):
                 await guest.send(packet(seq))
                 await trio.testing.wait_all_tasks_blocked()
-            assert ruling.core.queue.packets == 10
+            assert ruling.core.petitions.queue.packets == 10
             left = alone.doors.intake.statistics().current_buffer_used
             assert left >= 59 - 10 - limits.ENTRIES_IN_FLIGHT
             ruling.writes = True

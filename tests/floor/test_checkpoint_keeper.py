@@ -37,7 +37,9 @@ def wanted(world: World, index: int = 7) -> WriteCheckpoint:
 
 @asynccontextmanager
 async def keeping(alone: Bench) -> AsyncIterator[None]:
-    run = partial(checkpoint_keeper.run, alone.doors, alone.directory, alone.store, BOOT_ID)
+    run = partial(
+        checkpoint_keeper.run, alone.doors, alone.directory, alone.store, BOOT_ID, alone.exchanging
+    )
     async with alone.supervised("checkpoint_keeper", run):
         yield
 

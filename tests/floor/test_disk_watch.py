@@ -50,7 +50,7 @@ def test_the_hard_mark_does_not_flutter(readings: list[int]) -> None:
 
 
 def watch(alone: Bench) -> Any:
-    return partial(disk_watch.run, alone.doors, alone.directory, alone.store)
+    return partial(disk_watch.run, alone.doors, alone.directory, alone.store, alone.exchanging)
 
 
 async def told(alone: Bench) -> Disk:

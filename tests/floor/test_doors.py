@@ -2,6 +2,7 @@
 
 import queue
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import trio
 import trio.testing
 
 from rmf import limits
+from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.bag import Evidence
-from rmf.core.effects import Persist, StoreLetters, WriteCheckpoint
-from rmf.core.events import Asked, Beat, CheckpointAsked, CheckpointWritten, Left, LettersStored
+from rmf.core.effects import Persist, ReadEntries, Repaired, StoreLetters, WriteCheckpoint
+from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.feed import Feed
 from rmf.core.raft import wire
-from rmf.core.raft.messages import ReadAsk
+from rmf.core.raft.messages import AppendReply, ReadAsk
+from rmf.floor import beats
 from rmf.floor.doors import (
     DOORS,
     Doors,
@@ -33,7 +36,7 @@ from rmf.floor.feeder import Feeder, Picture
 from rmf.floor.history import History
 from rmf.floor.supervisor import Held, edge_letter
 from tests.floor.kit import Pictures, bench, reign, served
-from tests.floor.wire import packet, snapshot_in, until
+from tests.floor.wire import PATIENCE_S, packet, snapshot_in, until
 
 Row = Callable[[Path], Awaitable[None]]
 ROWS: dict[str, Row] = {}
@@ -88,17 +91,17 @@ async def when_intake_is_full_the_edge_waits_and_with_it_the_client(tmp_path: Pa
 @row
 async def when_events_is_full_the_sender_waits_and_a_knock_is_dropped(tmp_path: Path) -> None:
     doors = Doors()
-    fill(doors.events, Beat())
+    fill(doors.events, ev.Beat())
     intake = Intake(doors)
-    await intake.offer(Left(1, "probe", 1))
+    await intake.offer(ev.Left(1, "probe", 1))
     assert waiting(doors.intake) == 1
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(doors.events.send, Asked(1, 1, "ping"))
+        nursery.start_soon(doors.events.send, ev.Asked(1, 1, "ping"))
         await trio.testing.wait_all_tasks_blocked()
         assert len(nursery.child_tasks) == 1
-        assert doors.events_out.receive_nowait() == Beat()
+        assert doors.events_out.receive_nowait() == ev.Beat()
     last = [doors.events_out.receive_nowait() for _ in range(limits.EVENTS_MAX)][-1]
-    assert last == Asked(1, 1, "ping")
+    assert last == ev.Asked(1, 1, "ping")
 
 
 @row
@@ -112,7 +115,7 @@ async def when_ledger_is_full_is_never_as_the_core_stops_latching(tmp_path: Path
                 await guest.send(packet(seq, "count"))
                 await trio.testing.wait_all_tasks_blocked()
             assert waiting(alone.doors.ledger_out) < limits.ENTRIES_IN_FLIGHT
-            assert ruling.core.queue.packets >= 100 - limits.ENTRIES_IN_FLIGHT
+            assert ruling.core.petitions.queue.packets >= 100 - limits.ENTRIES_IN_FLIGHT
             ruling.writes = True
             acked = 0
             while acked < 100:
@@ -141,12 +144,12 @@ async def when_letters_is_full_edges_wait_and_the_core_stops_latching(tmp_path: 
             await trio.testing.wait_all_tasks_blocked()
             assert limits.TICK_PACKETS_MAX < at < limits.LETTERS_IN_FLIGHT_MAX
             assert ruling.core.committed.bagged == at
-            assert ruling.core.queue.packets == 100
+            assert ruling.core.petitions.queue.packets == 100
             # Nothing of it was dropped, and once letters are stored the line moves on.
             taken = [alone.doors.letters_out.receive_nowait() for _ in range(1024 + 1502)]
             line = [x for item in taken if isinstance(item, StoreLetters) for x in item.letters]
             assert len(line) == at
-            await ruling.doors.events.send(LettersStored(at, 1, {}))
+            await ruling.doors.events.send(ev.LettersStored(at, 1, {}))
             await until(lambda: ruling.core.committed.bagged == 5600)
     doors = Doors()
     fill(doors.letters, an_edge_letter())
@@ -199,13 +202,13 @@ async def when_checkpoints_is_full_is_never_as_the_core_asks_for_one(tmp_path: P
         async with reign(alone) as ruling:
             guest = await ruling.join()
             for seq in (1, 2, 3):
-                await ruling.doors.events.send(CheckpointAsked())
+                await ruling.doors.events.send(ev.CheckpointAsked())
                 await guest.send(packet(seq))
                 await guest.hear(m.Ack)
             first = alone.doors.checkpoints_out.receive_nowait()
             assert isinstance(first, WriteCheckpoint)
             assert waiting(alone.doors.checkpoints) == 0
-            await ruling.doors.events.send(CheckpointWritten(first.index))
+            await ruling.doors.events.send(ev.CheckpointWritten(first.index))
             await guest.send(packet(4))
             await guest.hear(m.Ack)
             assert alone.doors.checkpoints_out.receive_nowait().index > first.index
@@ -230,13 +233,42 @@ async def when_peers_is_full_messages_are_dropped_and_what_waits_still_goes(tmp_
 
 
 @row
+async def when_catch_up_is_full_a_wish_is_dropped_and_asked_for_again(tmp_path: Path) -> None:
+    """A peer needs a Checkpoint that nobody reads now: the leader reigns on, and asks again."""
+    met = ev.PeerMet("n2", b"j" * 16, "there:2", CLUSTER_VERSION)
+    add = {"node": "n2", "peer_address": "127.0.0.1:2"}
+    with bench(tmp_path) as alone:
+        doors = alone.doors
+        async with reign(alone) as ruling:
+            guest = await ruling.join()
+            await doors.events.send(met)
+            await doors.events.send(ev.Asked(1, 1, "admin.add", args=add))
+            await guest.hear(m.Item)
+            fill(doors.catch_up, Repaired())
+            raft = ruling.core.raft
+            # It has nothing, and the Entries it lacks are not in memory: they are to be read.
+            nothing = AppendReply(raft.term, False, raft.log.last.index, 0, 0, 0, True)
+            await doors.events.send(ev.Heard("n2", nothing))
+            await guest.send(packet(1))
+            assert (await guest.hear(m.Ack)).runs[0].outcome == m.APPLIED
+            assert waiting(doors.catch_up) == limits.CATCH_UP_WISHES
+            while waiting(doors.catch_up):
+                assert doors.catch_up_out.receive_nowait() == Repaired()
+            async with alone.supervised("beats", partial(beats.run, doors)):
+                with trio.fail_after(PATIENCE_S):
+                    wish = await doors.catch_up_out.receive()
+            assert isinstance(wish, ReadEntries)
+            assert (wish.peer, wish.after_index) == ("n2", 0)
+
+
+@row
 async def when_answers_is_full_the_connection_is_cut(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         async with reign(alone) as ruling:
             guest, other = await ruling.join(), await ruling.join("other", connection=2)
             for _ in range(limits.ANSWERS_MAX + 10):
-                await guest.doors.events.send(Asked(guest.connection, 5, "ping"))
-                await other.doors.events.send(Asked(other.connection, 6, "ping"))
+                await guest.doors.events.send(ev.Asked(guest.connection, 5, "ping"))
+                await other.doors.events.send(ev.Asked(other.connection, 6, "ping"))
                 assert (await other.hear(m.Pong)).token in {0, 6}
             unread = 0
             async for messages in guest.answers_out:  # the door is closed behind them
@@ -253,7 +285,7 @@ async def when_pages_is_full_the_sender_waits_and_ticks_are_conflated(tmp_path: 
     picture.take([pictures.next({"cell/a": 0})])
     _, _, pages, pages_out = connection_doors()
     subscribe = m.Subscribe(1, ["#"], {"rate_hz": 1000})
-    history = History((tmp_path,), b"c" * 16, lambda: (limits.TICK_PERIOD_NS, "shop"))
+    history = History((tmp_path,), lambda: b"c" * 16, lambda: (limits.TICK_PERIOD_NS, "shop"))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(Feeder(picture, history, subscribe, pages).run)
         for i in range(1, 6):  # nobody reads: the feeder has its first page in hand
@@ -308,6 +340,6 @@ async def test_the_arbiter_is_woken_once_for_what_waits_at_the_intake_door() -> 
     doors = Doors()
     intake = Intake(doors)
     for _ in range(3):
-        await intake.offer(Left(1, "probe", 1))
+        await intake.offer(ev.Left(1, "probe", 1))
     assert waiting(doors.intake) == 3
     assert waiting(doors.events) == 1

@@ -27,7 +27,7 @@ class Scene:
         self.pictures = Pictures()
         self.picture = Picture(Feed())
         facts = (limits.TICK_PERIOD_NS, "shop")
-        self.history = History((tmp_path,), b"c" * 16, lambda: facts)
+        self.history = History((tmp_path,), lambda: b"c" * 16, lambda: facts)
 
     def publish(self, cells: dict[str, Any] | None = None, **removed: str) -> None:
         """Publish the next Tick."""

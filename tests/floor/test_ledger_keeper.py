@@ -29,7 +29,8 @@ async def keeping(alone: Bench, hands: Hands | None = None) -> AsyncIterator[Non
     """Run the keeper over the bench's ledger."""
     writer = alone.recover().writer
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ledger_keeper.run, alone.doors, writer, hands or Hands())
+        fsync = alone.instruments.fsync
+        nursery.start_soon(ledger_keeper.run, alone.doors, writer, fsync, hands or Hands())
         yield
         nursery.cancel_scope.cancel()
 

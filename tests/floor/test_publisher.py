@@ -48,7 +48,7 @@ class Display:
 
 def task(alone: Bench, feed: Feed | None = None) -> Any:
     facts = (limits.TICK_PERIOD_NS, "shop")
-    history = History(alone.directory.ledgers, alone.directory.cluster, lambda: facts)
+    history = History(alone.directory.ledgers, lambda: alone.directory.cluster, lambda: facts)
     return partial(publisher.run, alone.doors, feed if feed is not None else Feed(), history)
 
 

@@ -158,11 +158,13 @@ class Wire:
         await self.expect_where(m.End, lambda x: x.request == 99)
         return item.body
 
-    async def get(self, key: str) -> Any:
+    async def get(self, key: str, *, linearizable: bool = True) -> Any:
         """Return a value of the World, None if there is none."""
-        await self.say(m.Get(98, key, True))
-        value = await self.expect(m.Value)
-        return cbor2.loads(value.cell.value) if value.cell is not None else None
+        await self.say(m.Get(98, key, linearizable))
+        kinds: Any = m.Value | m.End
+        answer = await self.expect_where(kinds, lambda x: x.request == 98)
+        assert isinstance(answer, m.Value), answer
+        return cbor2.loads(answer.cell.value) if answer.cell is not None else None
 
     async def _read(self) -> None:
         with trio.fail_after(PATIENCE_S):
