@@ -62,6 +62,7 @@ class Cluster:
         self.ports = Ports(self.agenda, self.dice.stream("ports"))
         self.nodes: dict[str, Node] = self.network.nodes
         self.displays: dict[str, Display] = {}
+        self.ghosts: list[Disk] = []  # disks that were lost: who had them never votes again
         self.promises = Promises(self)
         self.invariants = Invariants(self)
         self.watch = Watch(self)

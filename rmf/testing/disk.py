@@ -58,6 +58,7 @@ class Disk:
         self.repairing = False
         self.ready: StoredCheckpoint | None = None
         self.broken = False
+        self._lost: tuple[int, dict[int, bytes]] = (0, {})
         self._begin_anew(_GENESIS)
 
     def _begin_anew(self, base: Base) -> None:
@@ -86,6 +87,14 @@ class Disk:
     def holds(self, index: int, chain: bytes) -> bool:
         """Return whether this very Entry is durable here, by itself or in a Checkpoint."""
         return index <= self.base.place.index or self.durable.get(index) == chain
+
+    def promised(self, index: int, chain: bytes) -> bool:
+        """Return the same, or that it was before a ledger was lost: who repairs itself votes for
+        nobody, so nobody is elected against what it had said."""
+        if self.holds(index, chain):
+            return True
+        through, chains = self._lost
+        return self.repairing and (index <= through or chains.get(index) == chain)
 
     def entry(self, index: int) -> Record | None:
         """Return the durable record of an Entry that stands."""
@@ -195,6 +204,8 @@ class Disk:
 
     def set_aside(self) -> None:
         """Go on with an empty ledger, and remember that much may be forgotten (R24)."""
+        if not self.repairing:
+            self._lost = (self.base.place.index, self.durable)
         self._begin_anew(_GENESIS)
         self.repairing = True
 

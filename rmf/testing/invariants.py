@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
-from rmf.core.comeback import hard_state_of
 from rmf.core.effects import Persist, Tell
 from rmf.core.entry import MEMBERS, Member, kind_of
 from rmf.core.raft import messages as pm
 from rmf.core.raft.quorum import majority
-from rmf.core.record import ENTRY, HARD
+from rmf.core.record import ENTRY
 from rmf.testing.violation import Violation
 
 if TYPE_CHECKING:
@@ -81,11 +80,7 @@ class Invariants:
         """Note what goes to a disk."""
         disk, books = node.disk, self._books
         for draft in effect.records:
-            if draft.kind == HARD:
-                term, voted_for = hard_state_of(draft.body)
-                if voted_for is not None:
-                    self._vote(node, term, voted_for)
-            elif draft.kind == ENTRY:
+            if draft.kind == ENTRY:
                 base = disk.base.place
                 before = disk.written.get(draft.index - 1)
                 if before is None and base.index == draft.index - 1:
@@ -101,8 +96,8 @@ class Invariants:
         commit = core.raft.log.commit
         if last_change > commit:
             raise Violation("one configuration", f"{node.name} makes two changes at once")
-        at = self._books.history[commit - 1].term if 0 < commit <= self._books.index else 0
-        if at != term:
+        chain = node.disk.written.get(commit)
+        if chain is None or self._books.known[chain].term != term:
             raise Violation("one configuration", f"{node.name} changes members too early")
 
     def _vote(self, node: "Node", term: int, candidate: str) -> None:
@@ -198,6 +193,7 @@ class Invariants:
         if self.leaders.setdefault(term, node.name) != node.name:
             raise Violation("election safety", f"two leaders in term {term}")
         self._cluster.count("reign")
+        self._check_vote(node, term, node.name)
         disk, index = node.disk, books.index
         if index > disk.base.place.index and disk.written.get(index) != books.chain(index):
             raise Violation("leader completeness", f"{node.name} lacks Entry {books.index}")
@@ -245,8 +241,8 @@ class Invariants:
 
     def _is_held(self, members: tuple[Member, ...], index: int, chain: bytes) -> bool:
         voters = {x.incarnation for x in members if x.voter}
-        disks = [x.disk for x in self._cluster.nodes.values() if x.disk.incarnation in voters]
-        held = sum(x.holds(index, chain) for x in disks)
+        disks = [x.disk for x in self._cluster.nodes.values()] + self._cluster.ghosts
+        held = sum(x.promised(index, chain) for x in disks if x.incarnation in voters)
         return held >= majority(len(voters))
 
     def _applied(self, node: "Node", core: Arbiter, before: int, applied: int) -> None:

@@ -167,6 +167,7 @@ class Node:
         """The disk is lost, with everything on it; another takes its place."""
         assert not self.up
         incarnation = self.dice.getrandbits(128).to_bytes(16, "big")
+        self.cluster.ghosts.append(self.disk)
         self.disk = Disk(self.disk.cluster, incarnation)
         self.founded = False
         self.letters, self.cursor, self.missing_through = {}, 0, 0
@@ -208,8 +209,10 @@ class Node:
         now = self.now()
         effects = core.start(now)
         self.performing.perform(effects)
-        events: list[ev.Event] = list(cluster.network.met_by(self))
-        self.step(events)
+        here = cluster.network.met_by(self)
+        self.met = {event.peer: event.incarnation for event in here}
+        cluster.network.tend(self)
+        self.step([*here])
 
     def _say_both(self, hard: HardState) -> None:
         """Have both copies of term and vote say what holds (see floor/recovery)."""

@@ -98,7 +98,9 @@ class Raft(Outlook):
         if now_ns < self.voting.due_ns:
             return []
         self.voting.wait_anew(now_ns)
-        return [] if hangs else self.campaign(now_ns)
+        effects = [] if hangs else self.campaign(now_ns)
+        self.voting.heed_silence(now_ns)
+        return effects
 
     def receive(self, peer: str, message: pm.PeerMessage, now_ns: int) -> list[Effect]:
         """Take a peer's message."""

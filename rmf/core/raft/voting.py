@@ -73,6 +73,14 @@ class Voting:
         low, high = self._timing.election_min_ns, self._timing.election_max_ns
         self.due_ns = now_ns + low + int(self._dice() * (high - low))
 
+    def heed_silence(self, now_ns: int) -> None:
+        """Who does not stand for election (it learns, repairs itself, its disk hangs) must notice
+        all the same when it is no longer in touch (R36)."""
+        if self.contact_ns is not None:
+            silent_ns = self.contact_ns + self._timing.election_max_ns
+            if silent_ns > now_ns:
+                self.due_ns = min(self.due_ns, silent_ns)
+
     def succeed(self, lost: str, now_ns: int) -> None:
         """The link to the leader broke, and it may be dead: stand up soon. The followers do so one
         after another, in the order of their names, so that they do not split the vote."""
