@@ -136,12 +136,13 @@ class BenchCluster:
         return None
 
     def wait_caught_up(self, name: str) -> None:
-        """Wait until a node has committed all that the leader has by now. Raises RmfError."""
+        """Wait until a node has applied all that the leader has committed by now. Raises
+        RmfError."""
         goal = self.wait_until(lambda: self.status(self.leader()), "no leader answers")["commit"]
 
         def there() -> bool:
             status = self.status(name)
-            return status is not None and not status["strike"] and status["commit"] >= goal
+            return status is not None and not status["strike"] and status["applied"] >= goal
 
         self.wait_until(there, f"{name} does not catch up with index {goal}")
 
@@ -154,7 +155,7 @@ class BenchCluster:
 
         def there() -> Status | None:
             statuses = self.statuses()
-            if len(statuses) < len(running) or len({s["commit"] for s in statuses.values()}) > 1:
+            if len(statuses) < len(running) or len({s["applied"] for s in statuses.values()}) > 1:
                 return None
             digests = {name: status["digest"].hex() for name, status in statuses.items()}
             if len(set(digests.values())) > 1:

@@ -1,8 +1,9 @@
 """The catch-up: reads what a peer lacks out of ledger and Checkpoints, and keeps the pieces of a
 Checkpoint that the leader sends (R28).
 
-Each wish is done in a thread, several at a time, but one at a time for each peer: the core asks for
-no more. It knows files and no roles.
+Each wish is done in a thread, several at a time, but one of a kind for each peer, and one piece of
+a Checkpoint: a wish that comes while such a one is under way is dropped. The core repeats what it
+hears no answer to, and a slow disk must not do the same twice at once. It knows files and no roles.
 
 Errors: a disk that fails while a Checkpoint is received is a DiskFault. What cannot be read for a
 peer is logged; the core asks again, and the peer waits. Shutdown: cancel it.
@@ -30,37 +31,82 @@ __all__ = ["run"]
 
 
 async def run(
-    doors: Doors, directory: DataDirectory, serial: Callable[[], int], hands: Hands
+    doors: Doors,
+    directory: DataDirectory,
+    serial: Callable[[], int],
+    exchanging: trio.Lock,
+    hands: Hands,
 ) -> None:
     """Serve the catch-up door until cancelled. `serial` tells the number of this node's last
-    record, behind which a received Checkpoint begins."""
+    record, behind which a received Checkpoint begins. `exchanging` is held while a piece of it is
+    kept: what stands ready is not touched while it takes the ledger's place."""
     hands.free()  # it holds no packets
     bench = _Bench(directory, serial)
-    limiter = trio.CapacityLimiter(limits.CATCH_UP_THREADS_MAX)
+    work = _Work(doors, bench, exchanging)
     try:
         async with trio.open_nursery() as nursery:
             async for item in doors.catch_up_out:
-                nursery.start_soon(_serve, doors, bench, item, limiter)
+                key = _key_of(item)
+                if key not in work.under_way:
+                    work.under_way.add(key)
+                    nursery.start_soon(work.serve, key, item)
     finally:
         bench.close()
 
 
-async def _serve(
-    doors: Doors, bench: "_Bench", item: CatchUpItem, limiter: trio.CapacityLimiter
-) -> None:
-    try:
-        found = await trio.to_thread.run_sync(partial(bench.do, item), limiter=limiter)
-    except DiskFailed as exc:
-        await doors.events.send(DiskFault(str(exc)))
-        return
-    except (StorageError, OSError) as exc:
-        log.note("error", "catch_up_failed", wish=type(item).__name__, error=str(exc))
-        return
-    if isinstance(item, WriteChunk) and bench.fault is not None:
-        log.note("warning", "chunk_refused", error=bench.fault)
-        await trio.sleep(limits.CATCH_UP_RETRY_S)
-    if found is not None:
-        await doors.events.send(found)
+_Key = tuple[str, str]
+
+
+def _key_of(item: CatchUpItem) -> _Key:
+    """Return what only one wish at a time may be for."""
+    peer = item.peer if isinstance(item, ReadEntries | ReadChunk) else ""
+    return type(item).__name__, peer
+
+
+class _Work:
+    """The wishes under way. Checkpoints are read by one thread at a time (see ChunkReader)."""
+
+    def __init__(self, doors: Doors, bench: "_Bench", exchanging: trio.Lock) -> None:
+        self.under_way: set[_Key] = set()
+        self._doors = doors
+        self._bench = bench
+        self._exchanging = exchanging
+        self._reading = trio.Lock()
+        self._limiter = trio.CapacityLimiter(limits.CATCH_UP_THREADS_MAX)
+
+    async def serve(self, key: _Key, item: CatchUpItem) -> None:
+        """Do what is wished, and tell the core."""
+        try:
+            event = await self._done(item)
+        finally:
+            self.under_way.discard(key)
+        if event is not None:
+            await self._doors.events.send(event)
+
+    async def _done(self, item: CatchUpItem) -> Event | None:
+        match item:
+            case ReadChunk():
+                async with self._reading:
+                    return await self._do(item)
+            case WriteChunk():
+                async with self._exchanging:
+                    event = await self._do(item)
+                if self._bench.fault is not None:
+                    log.note("warning", "chunk_refused", error=self._bench.fault)
+                    await trio.sleep(limits.CATCH_UP_RETRY_S)
+                return event
+            case _:
+                return await self._do(item)
+
+    async def _do(self, item: CatchUpItem) -> Event | None:
+        try:
+            do = partial(self._bench.do, item)
+            return await trio.to_thread.run_sync(do, limiter=self._limiter)
+        except DiskFailed as exc:
+            return DiskFault(str(exc))
+        except (StorageError, OSError) as exc:
+            log.note("error", "catch_up_failed", wish=type(item).__name__, error=str(exc))
+            return None
 
 
 class _Bench:

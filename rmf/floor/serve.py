@@ -252,7 +252,9 @@ class Node:
             Child("dlq_keeper", self._keep_letters),
             Child("checkpoint_keeper", checkpoints),
             Child("disk_watch", partial(disk_watch.run, doors, directory, store, lock)),
-            Child("catch_up", partial(catch_up.run, doors, directory, lambda: self._life.serial)),
+            Child(
+                "catch_up", partial(catch_up.run, doors, directory, lambda: self._life.serial, lock)
+            ),
         ]
 
     def _on_loaded(self, state: State) -> None:

@@ -43,7 +43,7 @@ _SUFFIX: Final = ".ckpt"
 
 class Receiver:
     """What is received in the data directory `directory`; to be used from any thread, one call at a
-    time, and made anew once a ledger took its place.
+    time, none while a ledger takes another's place.
 
     After each piece `fault` says why it led to nothing, or is None. The leader sends the next piece
     as soon as it hears of this one: with a fault the reply should wait a while."""
@@ -97,7 +97,8 @@ class Receiver:
 
     def _keep(self, chunk: Chunk) -> None:
         path = self._directory / INSTALL / chunk.content.hex() / f"{chunk.index:020d}{_SUFFIX}"
-        if path != self._path or self._offset > chunk.total:
+        taken = self._complete and not path.exists()  # the ledger's place, since
+        if path != self._path or self._offset > chunk.total or taken:
             remove_directory(self._directory / INSTALL)
             make_directory(path.parent)
             self._path, self._offset, self._complete = path, 0, False

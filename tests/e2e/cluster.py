@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.factory import run
+from tests.e2e.factory import objects, run
 from tests.e2e.proxy import Proxies
 from tools.bench_cluster import BenchCluster, Status
 from tools.bench_node import BenchNode
 
-COUNTER = "tools.bench_counter:line"
+LINE = "tests.e2e.lines:line"
 
 
 class Cluster(BenchCluster):
@@ -25,16 +25,18 @@ class Cluster(BenchCluster):
         directory: Path,
         nodes: int = 3,
         *,
+        line: str = LINE,
         options: Sequence[str] = (),
         patience_s: float = 20.0,
         proxies: Proxies | None = None,
         lists: dict[str, list[str]] | None = None,
     ) -> None:
+        self._line = line
         self._proxies = proxies
         self._lists = lists or {}
         self._paused: set[str] = set()
         super().__init__(
-            nodes, line=COUNTER, directory=directory, options=options, patience_s=patience_s
+            nodes, line=line, directory=directory, options=options, patience_s=patience_s
         )
 
     def peers_for(self, name: str) -> str:
@@ -100,6 +102,24 @@ class Cluster(BenchCluster):
         found = {name: self.status(name) for name in self.nodes if name not in self._paused}
         return {name: status for name, status in found.items() if status is not None}
 
+    def dlq(self, name: str) -> dict[str, tuple[str, str]]:
+        """The letters of the line that it keeps: id to reason and packet."""
+        host, port = self.addresses[name]
+        done = run("tools.rmf_dlq", "list", "-c", f"{host}:{port}", "-o", "jsonl", "--limit", 9999)
+        assert done.returncode == 0, done.stderr
+        found = objects(done.stdout)
+        return {
+            x["letter"]: (x["reason"], str(x["packet"])) for x in found if x["tick"] is not None
+        }
+
+    def forget_history(self, name: str) -> None:
+        """Have a node that runs keep nothing but its newest Checkpoints and what follows: what
+        months of running bring about."""
+        for _ in range(2):
+            self.admin("checkpoint", name)
+        for path in (self.data(name) / "archive").iterdir():
+            path.unlink()
+
     # --- The factory --------------------------------------------------------------------------
 
     def followers(self) -> list[str]:
@@ -115,7 +135,7 @@ class Cluster(BenchCluster):
         everybody = ["--peers", self.peers_for(name)]
         self.nodes[name] = BenchNode(
             data=self.data(name),
-            line=COUNTER,
+            line=self._line,
             listen=listen,
             options=["--node", name, *everybody, *options],
             log=self.directory / f"{name}.log",
@@ -136,7 +156,7 @@ class Cluster(BenchCluster):
         """What rmf-replay says of each data directory; the nodes need not run."""
         found = {}
         for name in self.nodes:
-            done = run("tools.rmf_replay", self.data(name), "--line", COUNTER, "-o", "json")
+            done = run("tools.rmf_replay", self.data(name), "--line", self._line, "-o", "json")
             assert done.returncode == 0, (name, done.stdout, done.stderr)
             found[name] = json.loads(done.stdout)
         return found
