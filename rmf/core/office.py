@@ -112,6 +112,11 @@ class Office:
         return self._reign is not None
 
     @property
+    def has_acceded(self) -> bool:
+        """Whether this node reigns and has applied all that anybody was told before."""
+        return self._reign is not None and self.committed.term == self.raft.term
+
+    @property
     def takes_in(self) -> bool:
         """Whether the floor should hand over more offers; if not, the edge waits (R16)."""
         return not self.petitions.queue.full

@@ -73,7 +73,7 @@ async def run(
     instruments: Instruments,
 ) -> Reload | None:
     """Drive the core until it has stopped (None) or has to be loaded anew. `on_reign` is called
-    once it takes packets in, `link` whenever the members change."""
+    once it reigns over all that there was before, `link` whenever the members change."""
     loop = _Loop(core, doors, runner, hands, now, link, instruments)
     try:
         loop.pending = core.start(now())
@@ -87,7 +87,7 @@ async def run(
             await loop.perform_all()
             hands.free()
             loop.look()
-            if core.reigns:
+            if core.has_acceded:
                 on_reign()
         return loop.reload
     finally:

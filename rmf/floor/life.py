@@ -62,8 +62,8 @@ class Ground:
 
 class Life:
     """`core` is the one that is loaded, `serial` tells the number of its last record. `acceded` is
-    set once it takes packets in, `founded` by whoever brings the node into a cluster, `stopped`
-    when it is done."""
+    set once it reigns over all that there was, `founded` by whoever brings the node into a cluster,
+    `stopped` when it is done."""
 
     def __init__(
         self,
