@@ -130,7 +130,7 @@ class _Reader:
         faults += self._unreadable_heads()
         self.notes += [("checkpoint_damaged", {"error": str(fault)}) for fault in faults]
         if restored is None:
-            raise StorageError(
+            raise CheckpointDamaged(
                 f"{directory.path}: neither genesis nor a Checkpoint that verifies is left to start"
                 f" from. Restore the directory from a backup of this node, or start a new one with"
                 f" --data."
