@@ -87,6 +87,8 @@ async def run(
             await loop.perform_all()
             hands.free()
             loop.look()
+            if any(isinstance(event, ev.PeerLost) for event in events):
+                doors.alarm.ring()  # an election may be due sooner than the beats know
             if core.has_acceded:
                 on_reign()
         return loop.reload

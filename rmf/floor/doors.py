@@ -28,7 +28,8 @@ from rmf.core.effects import (
 )
 from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message, Subscribe, Unsubscribe
-from rmf.floor.peer_end import Frames, PeerEnd
+from rmf.floor.alarm import Alarm
+from rmf.floor.peer_end import PeerEnd
 
 __all__ = [
     "DOORS",
@@ -228,6 +229,7 @@ class Doors:
         self.checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
         self.catch_up: trio.MemorySendChannel[CatchUpItem]
         self.catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
+        self.alarm = Alarm()  # for the beats: something became due sooner than they know
         self.peers: dict[str, PeerEnd] = {}  # by name, one for each link; see `peer_end`
         self.intake, self.intake_out = _open("intake")
         self.events, self.events_out = _open("events")
@@ -329,7 +331,7 @@ class Intake:
         except trio.WouldBlock:
             await self._intake.send(item)
         if self._intake.statistics().current_buffer_used == 1:
-            # When this door is full the arbiter is awake, and looks at the intake door anyway.
+            # When that door is full the arbiter is awake, and looks at the intake door anyway.
             with suppress(trio.WouldBlock):
                 self._events.send_nowait(Knock())
 
@@ -346,5 +348,4 @@ def connection_doors() -> tuple[
 
 def peer_end() -> PeerEnd:
     """Open the door of one peer: its sending end, which holds the other one for the link."""
-    ends: tuple[trio.MemorySendChannel[Frames], trio.MemoryReceiveChannel[Frames]] = _open("peers")
-    return PeerEnd(*ends)
+    return PeerEnd(*_open("peers"))

@@ -219,12 +219,11 @@ class Node:
     ) -> list[Child]:
         """Return the tasks that a node needs before it belongs to a cluster."""
         doors, directory, life = self._doors, self._directory, self._life
-        period_s = limits.PEER_BEAT_S if self._peering.listening is not None else limits.BEAT_S
         history = History(directory.ledgers, lambda: directory.cluster, self._history_facts)
         children = [
             life.child(),
             Child("publisher", partial(publisher.run, doors, self._feed, history)),
-            Child("beats", partial(beats.run, doors, period_s=period_s)),
+            Child("beats", partial(beats.run, doors, life.due_ns)),
         ]
         if self._peering.listening is not None:
             children.append(self._peering.child(directory.node, lambda: now().wall_ns))

@@ -1,7 +1,7 @@
 """Tasks of the floor alone: a data directory, a DLQ and all doors, and nothing that runs.
 
     with bench(tmp_path) as alone:
-        async with alone.supervised("beats", partial(beats.run, alone.doors)) as spent:
+        async with alone.supervised("disk_watch", partial(disk_watch.run, …)) as spent:
             ...
 
 The directory is real, so are disk and threads; a test plays whoever stands at the other ends of the

@@ -1,4 +1,4 @@
-"""The beats: regular, never in the way of somebody busy."""
+"""The beats: when something is due, regular at least, never in the way of somebody busy."""
 
 import trio
 import trio.testing
@@ -7,6 +7,7 @@ from rmf import limits
 from rmf.core.events import Asked, Beat
 from rmf.floor import beats
 from rmf.floor.doors import Doors
+from rmf.floor.present import now
 from rmf.floor.supervisor import Hands
 
 
@@ -15,7 +16,7 @@ async def test_an_idle_arbiter_gets_a_beat_each_time(
 ) -> None:
     doors = Doors()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(beats.run, doors, Hands())
+        nursery.start_soon(beats.run, doors, lambda: None, Hands())
         began = trio.current_time()
         for _ in range(50):
             assert await doors.events_out.receive() == Beat()
@@ -27,9 +28,47 @@ async def test_a_busy_one_needs_none(autojump_clock: trio.testing.MockClock) -> 
     doors = Doors()
     doors.events.send_nowait(Asked(1, 1, "ping"))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(beats.run, doors, Hands())
+        nursery.start_soon(beats.run, doors, lambda: None, Hands())
         await trio.sleep(100 * limits.BEAT_S)
         assert doors.events.statistics().current_buffer_used == 1
         assert await doors.events_out.receive() == Asked(1, 1, "ping")
         assert await doors.events_out.receive() == Beat()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_beat_comes_when_it_is_due(autojump_clock: trio.testing.MockClock) -> None:
+    doors = Doors()
+    due_ns = now().boot_ns + 20 * limits.MS
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(beats.run, doors, lambda: due_ns, Hands())
+        began = trio.current_time()
+        await doors.events_out.receive()
+        assert trio.current_time() - began <= 0.02
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_overdue_does_not_make_the_beats_spin(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    doors = Doors()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(beats.run, doors, lambda: 0, Hands())
+        began = trio.current_time()
+        for _ in range(10):
+            await doors.events_out.receive()
+        assert trio.current_time() - began >= 9 * limits.BEAT_S_MIN
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_alarm_calls_the_beats_before_their_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    doors = Doors()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(beats.run, doors, lambda: None, Hands())
+        await trio.testing.wait_all_tasks_blocked()
+        began = trio.current_time()
+        doors.alarm.ring()
+        await doors.events_out.receive()
+        assert trio.current_time() == began
         nursery.cancel_scope.cancel()

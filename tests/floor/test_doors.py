@@ -254,7 +254,7 @@ async def when_catch_up_is_full_a_wish_is_dropped_and_asked_for_again(tmp_path: 
             assert waiting(doors.catch_up) == limits.CATCH_UP_WISHES
             while waiting(doors.catch_up):
                 assert doors.catch_up_out.receive_nowait() == Repaired()
-            async with alone.supervised("beats", partial(beats.run, doors)):
+            async with alone.supervised("beats", partial(beats.run, doors, lambda: None)):
                 with trio.fail_after(PATIENCE_S):
                     wish = await doors.catch_up_out.receive()
             assert isinstance(wish, ReadEntries)

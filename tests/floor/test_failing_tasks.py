@@ -275,7 +275,7 @@ async def when_beats_fails(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         doors = alone.doors
         door, doors.events = doors.events, door_that_is_closed()
-        async with alone.supervised("beats", partial(beats.run, doors)):
+        async with alone.supervised("beats", partial(beats.run, doors, lambda: None)):
             item = await doors.letters_out.receive()
             assert isinstance(item, EdgeLetter)
             assert item.letter.error.type == "ClosedResourceError"
