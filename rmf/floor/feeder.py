@@ -29,8 +29,9 @@ _EMPTY = b"\x80"
 class Picture:
     """The feed, a signal for whoever waits for a newer Tick, and the deltas encoded lately."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, turns: Callable[[], bool] = lambda: True) -> None:
         self.feed = feed
+        self._turns = turns
         self._newer = trio.Event()
         self._encoded: OrderedDict[tuple[object, ...], tuple[int, list[bytes]]] = OrderedDict()
 
@@ -39,6 +40,12 @@ class Picture:
         """The last publication; there must be one."""
         assert self.feed.newest is not None
         return self.feed.newest
+
+    @property
+    def live(self) -> bool:
+        """Whether a reigning Arbiter is in touch, as far as this node knows; if its own Arbiter has
+        not turned for a while (the process was paused), it does not know (R36)."""
+        return self.newest.live and self._turns()
 
     def take(self, publications: list[Publish]) -> None:
         """Take in what the arbiter published, and wake the feeders."""
@@ -257,8 +264,7 @@ class Feeder:
         more: bool = False,
     ) -> None:
         """Send one SNAPSHOT; waits for as long as the display takes."""
-        live = self._picture.newest.live
-        head = [at.term, at.tick, at.index, at.digest, live, skipped]
+        head = [at.term, at.tick, at.index, at.digest, self._picture.live, skipped]
         await self._pages.send(
             codec.encode_snapshot(self._number, kind, head, cells_and_removed, more=more)
         )

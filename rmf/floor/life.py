@@ -85,9 +85,8 @@ class Life:
         self._writer: LedgerWriter | None = None
         self._limiter = trio.CapacityLimiter(1)
 
-    @property
     def serial(self) -> int:
-        """The number of the last record that is durable here."""
+        """Return the number of the last record that is durable here."""
         return self._writer.durable_through if self._writer is not None else 0
 
     def due_ns(self) -> int | None:

@@ -8,6 +8,8 @@ the publisher itself ends all subscriptions; connections tell their displays, wh
 Shutdown: cancel it.
 """
 
+from collections.abc import Callable
+
 import trio
 
 from rmf import limits
@@ -23,11 +25,14 @@ from rmf.floor.supervisor import Hands
 __all__ = ["run"]
 
 
-async def run(doors: Doors, feed: Feed, history: History, hands: Hands) -> None:
+async def run(
+    doors: Doors, feed: Feed, history: History, turns: Callable[[], bool], hands: Hands
+) -> None:
     """Serve the publications and watches doors until cancelled. The feed outlives this task, so
-    that subscribers find the last picture when it is back."""
+    that subscribers find the last picture when it is back. `turns` says whether the Arbiter's loop
+    does: if not, no picture is live."""
     hands.free()  # it holds no packets: what it publishes is in the World
-    watches = _Watches(Picture(feed), history)
+    watches = _Watches(Picture(feed, turns), history)
     failure: Exception | None = None
     async with trio.open_nursery() as feeders:
         try:

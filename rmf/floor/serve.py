@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -50,7 +50,7 @@ from rmf.floor.life import Ground, Life
 from rmf.floor.peering import Peering
 from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
-from rmf.floor.supervisor import Child, supervise
+from rmf.floor.supervisor import Child, Hands, supervise
 from rmf.line.inline import Inline
 from rmf.line.load import load_line
 from rmf.notation import address_text
@@ -222,7 +222,7 @@ class Node:
         history = History(directory.ledgers, lambda: directory.cluster, self._history_facts)
         children = [
             life.child(),
-            Child("publisher", partial(publisher.run, doors, self._feed, history)),
+            Child("publisher", partial(publisher.run, doors, self._feed, history, self._turns)),
             Child("beats", partial(beats.run, doors, life.due_ns)),
         ]
         if self._peering.listening is not None:
@@ -234,6 +234,10 @@ class Node:
             run = partial(http.run, web, sources)
             children.append(Child("http", run, restarts_max=sys.maxsize))
         return children
+
+    def _turns(self) -> bool:
+        """Whether the Arbiter's loop turned within an election time-out."""
+        return self._instruments.pulse.age_s() * limits.SECOND < limits.ELECTION_NS_MAX
 
     async def _join_cluster(self, nursery: trio.Nursery) -> None:
         """See to it that there is a cluster, then start the tasks that keep its data."""
@@ -248,12 +252,10 @@ class Node:
         doors, directory, lock = self._doors, self._directory, self._exchanging
         checkpoints = partial(checkpoint_keeper.run, doors, directory, store, self._boot_id, lock)
         return [
-            Child("dlq_keeper", self._keep_letters),
+            Child("dlq_keeper", partial(self._keep_letters, store)),
             Child("checkpoint_keeper", checkpoints),
             Child("disk_watch", partial(disk_watch.run, doors, directory, store, lock)),
-            Child(
-                "catch_up", partial(catch_up.run, doors, directory, lambda: self._life.serial, lock)
-            ),
+            Child("catch_up", partial(catch_up.run, doors, directory, self._life.serial, lock)),
         ]
 
     def _on_loaded(self, state: State) -> None:
@@ -298,8 +300,7 @@ class Node:
             await dlq_keeper.refuse_all(self._doors, self._backlog)
             self._stopped_storing.set()
 
-    async def _keep_letters(self, hands: Any) -> None:
-        store = self._open_store()
+    async def _keep_letters(self, store: DlqStore, hands: Hands) -> None:
         await dlq_keeper.run(self._doors, store, self._backlog, self._store_limiter, hands)
         self._stopped_storing.set()
 

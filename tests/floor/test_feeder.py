@@ -25,7 +25,8 @@ class Scene:
 
     def __init__(self, tmp_path: Path) -> None:
         self.pictures = Pictures()
-        self.picture = Picture(Feed())
+        self.turning = True
+        self.picture = Picture(Feed(), lambda: self.turning)
         facts = (limits.TICK_PERIOD_NS, "shop")
         self.history = History((tmp_path,), lambda: b"c" * 16, lambda: facts)
 
@@ -384,3 +385,16 @@ async def test_one_encoding_serves_all_displays_of_a_filter(scene: Scene) -> Non
     assert scene.picture.delta(("a",), since) is not one
     scene.publish({"a": 2})
     assert scene.picture.delta(("#",), since) != one
+
+
+async def test_a_picture_is_not_live_while_the_arbiter_does_not_turn(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    """R36: a process that was paused says so before its Arbiter has found out."""
+    scene.publish({"a": 1})
+    async with scene.display("#") as display:
+        assert (await display.next()).live
+        scene.turning = False
+        assert not (await display.next()).live
+        scene.turning = True
+        assert (await display.next()).live

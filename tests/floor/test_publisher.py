@@ -49,7 +49,9 @@ class Display:
 def task(alone: Bench, feed: Feed | None = None) -> Any:
     facts = (limits.TICK_PERIOD_NS, "shop")
     history = History(alone.directory.ledgers, lambda: alone.directory.cluster, lambda: facts)
-    return partial(publisher.run, alone.doors, feed if feed is not None else Feed(), history)
+    return partial(
+        publisher.run, alone.doors, feed if feed is not None else Feed(), history, lambda: True
+    )
 
 
 @pytest.fixture
