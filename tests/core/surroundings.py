@@ -14,9 +14,9 @@ from rmf import limits
 from rmf.core import codec
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.effects import Persist, RecordDraft
 from rmf.core.clock import Pace, TickClock
 from rmf.core.comeback import Comeback
+from rmf.core.effects import Persist, RecordDraft
 from rmf.core.entry import Entry, Member, decode_entry
 from rmf.core.intake import open_send
 from rmf.core.packet import Row
@@ -149,10 +149,10 @@ def replay(disk: Disk) -> Replayed:
     return Replayed(state, shelf)
 
 
-def come_back(disk: Disk) -> Comeback:
+def come_back(disk: Disk, name: str = "n1") -> Comeback:
     """Read every durable record, as a node does when it starts."""
     begin = Place(0, 0, GENESIS_CHAIN)
-    comeback = Comeback("n1", genesis_state(CLUSTER), Shelf(), begin, 0, cursor=2**62)
+    comeback = Comeback(name, genesis_state(CLUSTER), Shelf(), begin, 0, cursor=2**62)
     for serial, (draft, boot_ns) in enumerate(disk.durable, start=1):
         kind, index, term, chain, body, commit = attrs.astuple(draft)
         record = Record(
@@ -162,20 +162,27 @@ def come_back(disk: Disk) -> Comeback:
     return comeback
 
 
-def raft_of(comeback: Comeback, *, bridged: bool) -> Raft:
-    """The consensus of the node n1, from where it stands."""
+def raft_of(
+    comeback: Comeback,
+    *,
+    bridged: bool,
+    name: str = "n1",
+    members: tuple[Member, ...] = MEMBERS,
+    dice: float = 0.5,
+) -> Raft:
+    """The consensus of a node, from where it stands; `members` are those before any Entry."""
     clock, last = None, comeback.last_tick
     if bridged and last is not None:
         clock = TickClock(last.period_ns, last.tick, last.boot_ns)
     state = comeback.state
     return Raft(
-        "n1",
+        name,
         CLUSTER,
         comeback.standing(),
-        state.members or MEMBERS,
+        state.members or members,
         pace=Pace(clock),
         period_ns=state.period_ns if state.index else PERIOD_NS,
-        dice=lambda: 0.5,
+        dice=lambda: dice,
     )
 
 

@@ -1,0 +1,203 @@
+"""A Playbook for several Arbiters: real cores, a small network and disks, one virtual time.
+
+    play = Cluster()                      # n1, n2, n3, founded; n1 reigns
+    probe = play["n1"].join("probe")
+    play["n2"].disk.hold(), play["n3"].disk.hold()
+    probe.send(1)                         # on one disk of three
+    assert probe.told == {}
+    play.kill("n1")
+    play.crown("n2")
+
+Messages arrive at once and in order, unless a node is cut off or paused; time goes on when a test
+says so. Boot clocks differ from node to node, as those of machines do. Whatever a test is about,
+every ack and every picture is held to R2 on the way: what they speak of is on a majority of disks,
+and on the node's own.
+"""
+
+from collections import deque
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.founding import founding_records
+from rmf.line import Line
+from tests.core.cluster_node import Node, member
+from tests.core.surroundings import BOOT_NS, CLUSTER, PERIOD_NS, WALL_NS, Disk, shop
+
+NAMES = ("n1", "n2", "n3")
+STEPS_MAX = 100_000
+
+
+class Cluster:
+    """Nodes by name, the network between them, and the time that goes by for all of them.
+
+    `king` is crowned at the start. `cut_off` nodes neither hear nor are heard by the others."""
+
+    def __init__(self, king: str = "n1", line: Line | None = None) -> None:
+        self.line = line or shop()
+        self.boot_ns = BOOT_NS
+        self.nodes: dict[str, Node] = {}
+        self.cut_off: set[str] = set()
+        self._post: deque[tuple[str, ev.Event]] = deque()
+        members = [member(name) for name in NAMES]
+        for name in NAMES:
+            disk = Disk()
+            if name == "n1":
+                drafts = founding_records("n1", CLUSTER, PERIOD_NS, members, WALL_NS)
+                disk = Disk((draft, BOOT_NS) for draft in drafts)
+            self.nodes[name] = Node(self, name, disk)
+        for name in NAMES:
+            self.start(name, bridged=False)
+        self.crown("n1")
+        if king != "n1":
+            self["n1"].ask("admin.transfer", node=king)
+        self.advance(50)
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[name]
+
+    # --- What may happen ------------------------------------------------------------------------
+
+    def start(self, name: str, *, bridged: bool = True) -> Node:
+        """A node starts, from what its disk holds; all that are there meet."""
+        node = self.nodes[name]
+        assert not node.alive
+        node.begin(bridged=bridged)
+        for other in self.nodes.values():
+            if other is not node and other.alive and self._linked(name, other.name):
+                self.send(other.name, _met(node))
+                self.send(name, _met(other))
+        self.settle()
+        return node
+
+    def kill(self, name: str) -> None:
+        """A node dies: what was not durable, and all it waited for, is gone."""
+        node = self.nodes[name]
+        node.alive = node.paused = False
+        node.mail.clear()
+        kept = Disk(node.disk.durable)
+        self.nodes[name] = Node(self, name, kept, node.incarnation)
+        self._post = deque(x for x in self._post if x[0] != name)
+
+    def restart(self, name: str, *, bridged: bool = True) -> Node:
+        """A node dies and is back. Not `bridged`: its machine lost its power."""
+        self.kill(name)
+        return self.start(name, bridged=bridged)
+
+    def join(self, name: str, *, incarnation: int = 1) -> Node:
+        """A node without a ledger comes into touch with the others."""
+        self.nodes[name] = Node(self, name, Disk(), incarnation)
+        return self.start(name, bridged=False)
+
+    def cut(self, name: str) -> None:
+        """A node is cut off from all others, and nobody is told."""
+        self.cut_off.add(name)
+
+    def heal(self, name: str) -> None:
+        """It is back among them."""
+        self.cut_off.discard(name)
+
+    def pause(self, name: str) -> None:
+        """A node's process stands still; what it should hear waits."""
+        self.nodes[name].paused = True
+
+    def resume(self, name: str) -> None:
+        """It goes on, and hears all that waited, in one step."""
+        node = self.nodes[name]
+        node.paused = False
+        mail = list(node.mail)
+        node.mail.clear()
+        node.happen(*mail)
+
+    def advance(self, ms: float) -> None:
+        """Let time go by; each core gets the Beats it asked for."""
+        until_ns = self.boot_ns + int(ms * limits.MS)
+        for _ in range(STEPS_MAX):
+            due_ns, node = self._next_due()
+            if node is None or due_ns > until_ns:
+                break
+            self.boot_ns = max(self.boot_ns, due_ns)
+            node.happen(ev.Beat())
+        else:
+            raise AssertionError("the cores ask for Beats without end")
+        self.boot_ns = until_ns
+
+    def sync(self, *names: str) -> None:
+        """These disks hold nothing back any more."""
+        for name in names:
+            self.nodes[name].disk.held = False
+        self.settle()
+
+    def crown(self, name: str, within_ms: int = 5_000) -> Node:
+        """Let time go by until this node reigns; no other may."""
+        for _ in range(within_ms):
+            node = self.nodes[name]
+            if node.core.has_acceded:
+                return node
+            kings = [x.name for x in self.reigning() if x.name != name and not x.paused]
+            assert set(kings) <= self.cut_off, f"{kings} reign"
+            self.advance(1)
+        raise AssertionError(f"{name} does not reign within {within_ms} ms")
+
+    # --- What came of it ------------------------------------------------------------------------
+
+    def reigning(self) -> list[Node]:
+        """The nodes that take themselves for the king."""
+        return [x for x in self.nodes.values() if x.alive and x.core.reigns]
+
+    def holders(self, term: int, tick: int) -> set[str]:
+        """On whose disks the Entry of that Tick is."""
+        return {
+            name
+            for name, node in self.nodes.items()
+            if any((d.term, entry.tick) == (term, tick) for d, entry in node.disk.entries)
+        }
+
+    def is_safe(self, node: Node, term: int, tick: int) -> None:
+        """Fail unless that Entry is on a majority of disks, and on this node's own (R2)."""
+        if not tick:
+            return
+        holders, voters = self.holders(term, tick), node.core.raft.membership.voters
+        assert node.name in holders, f"{node.name} tells of a Tick that it does not have"
+        assert 2 * len(holders & set(voters)) > len(voters), "told before it is committed (R2)"
+
+    # --- The surroundings -----------------------------------------------------------------------
+
+    def send(self, to: str, event: ev.Event, sender: str | None = None) -> None:
+        """Bring an event on its way, a peer's if a `sender` is named."""
+        if to in self.nodes and (sender is None or self._linked(sender, to)):
+            self._post.append((to, event))
+
+    def settle(self) -> None:
+        """Let everything come of what happened that comes without time going by."""
+        for _ in range(STEPS_MAX):
+            if self._post:
+                to, event = self._post.popleft()
+                self.nodes[to].step([event])
+                continue
+            for node in self.nodes.values():
+                node.write()
+            if self._post:
+                continue
+            due_ns, due = self._next_due()
+            if due is None or due_ns > self.boot_ns:
+                return
+            due.step([ev.Beat()])
+        raise AssertionError("there is no end to it")
+
+    def _next_due(self) -> tuple[int, Node | None]:
+        """When the first Beat is due, and whose."""
+        dues = [
+            (due_ns - node.ahead_ns, node)
+            for node in self.nodes.values()
+            if node.alive and not node.paused and (due_ns := node.core.next_due_ns()) is not None
+        ]
+        return min(dues, key=lambda due: due[0], default=(0, None))
+
+    def _linked(self, one: str, other: str) -> bool:
+        return not {one, other} & self.cut_off
+
+
+def _met(node: Node) -> ev.PeerMet:
+    own = member(node.name, node.incarnation)
+    return ev.PeerMet(own.name, own.incarnation, own.client_address, CLUSTER_VERSION)
