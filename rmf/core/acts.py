@@ -7,6 +7,7 @@ its chores: one Entry at a time, only when nothing else of that kind is under wa
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rmf import limits
 from rmf.core import admin
 from rmf.core import events as ev
 from rmf.core import messages as m
@@ -27,6 +28,7 @@ class Acts:
     def __init__(self, members: Callable[[], list[dict[str, Any]]]) -> None:
         self._members = members
         self._waiting: dict[int, ev.Asked] = {}
+        self._held: list[ev.Asked] = []  # until the bench is free: a Tick on it has its number
         self._transfers: list[tuple[str, ev.Asked]] = []
 
     def ask(
@@ -44,6 +46,11 @@ class Acts:
             return [_end(event, code, text)]
         if event.subject == "admin.transfer":
             return self._transfer(event, raft, now)
+        if reign.executing:
+            if len(self._held) >= limits.READS_WAITING_MAX:
+                return [_end(event, "busy", "too many orders wait; ask again")]
+            self._held.append(event)
+            return []
         found: Members | admin.Denied | None
         if event.subject == "admin.add":
             found = admin.added(raft, event.args, met)
@@ -97,12 +104,13 @@ class Acts:
 
     def drop(self) -> list[Effect]:
         """Answer whoever waits, as the reign is over: what became of it, nobody here knows."""
-        waiting, self._waiting = self._waiting, {}
+        waiting = [*self._waiting.values(), *self._held]
+        self._waiting, self._held = {}, []
         text = "the reign ended before this was committed; look at the members, and ask again"
-        return [_end(event, "not_leader", text) for event in waiting.values()]
+        return [_end(event, "not_leader", text) for event in waiting]
 
-    @staticmethod
     def chores(
+        self,
         reign: Reign,
         raft: Raft,
         committed: State,
@@ -110,7 +118,13 @@ class Acts:
         release: str,
         now: ev.Now,
     ) -> list[Effect]:
-        """Write what a leader writes by itself: promotions, the cluster's version."""
+        """Do what waited for the bench; else write what a leader writes by itself: promotions, the
+        cluster's version."""
+        if reign.executing:
+            return []
+        if self._held:
+            held, self._held = self._held, []
+            return [x for event in held for x in self.ask(event, reign, raft, met, None, now)]
         if reign.state.version != committed.version:
             return []
         wanted = admin.chores(raft, committed.version, met, release)

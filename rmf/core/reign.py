@@ -109,6 +109,11 @@ class Reign:
         """Whether nothing is on the bench and nothing in flight."""
         return not self._in_flight and self._executing is None
 
+    @property
+    def executing(self) -> bool:
+        """Whether a Tick is on the bench: it has its number, and no Entry yet."""
+        return self._executing is not None
+
     def next_due_ns(self) -> int | None:
         """Return the boot time at which a Tick may be due, or None while one is under way."""
         if self._executing is not None or len(self._in_flight) >= limits.ENTRIES_IN_FLIGHT:

@@ -290,6 +290,8 @@ class Nemesis:
         if node is None or len(node.disk.checkpoints) < limits.CHECKPOINTS_KEPT:
             return False
         disk = node.disk
+        if any(x.rotten for x in disk.checkpoints):
+            return False
         disk.checkpoints[-1] = disk.checkpoints[-1]._replace(rotten=True)
         return self._end(node, power=False)
 

@@ -88,7 +88,9 @@ class Network:
 
     def _call(self, caller: "Node", to: str, life: int, waited_ns: int) -> None:
         self._dialling.discard((caller.name, to))
-        wanted = caller.wanted() if caller.life == life else {}
+        wanted = caller.wanted()
+        if life != caller.life:
+            waited_ns = _HANDSHAKE_NS  # another process by now: its first attempt
         if to not in wanted or self._is_up(caller, to):
             return
         if not self._let_in(caller, self.nodes[to], wanted[to]):
