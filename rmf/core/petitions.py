@@ -68,6 +68,27 @@ class Petitions:
             if mine == connection:
                 del self._connections[producer]
 
+    def let_down(
+        self,
+        offers: list[ev.Offered],
+        joining: list[ev.Joined],
+        waiting: list[Waiting],
+        why: Refusal,
+        table: Table,
+    ) -> list[Effect]:
+        """Refuse what was latched by a reign that is over before it was committed (R3)."""
+        effects: list[Effect] = [self.refuse(offer, why, table) for offer in offers]
+        for item in waiting:
+            for connection, runs in item.duplicates:
+                first = runs[0].seq
+                refusal = m.Refuse(first, why.code, first, why.leader, why.text)
+                effects.append(Answer(connection, [refusal]))
+            effects += [Close(connection) for connection, _ in item.farewells]
+        for joined in joining:
+            self._joining.discard(joined.connection)
+            effects += self.joined(joined, why)
+        return effects
+
     def refuse_all(self, why: Refusal, table: Table) -> list[Effect]:
         """Refuse all that waits: nobody must wait for an answer that nobody will give (R3)."""
         items = self.queue.drain()

@@ -295,11 +295,17 @@ class Reign:
         """Return the reads that wait for a majority of this reign."""
         return self._leadership.reads.drop_all()
 
-    def unfinished(self) -> list[ev.Offered]:
-        """Return the offers that were latched and are not committed: their producers must not wait
-        for an answer. If the disk has one all the same, its resend is a duplicate (R33)."""
-        latches = [entry.latched for entry in self._in_flight] + [self._executing]
-        return [offer for latched in latches if latched is not None for offer in latched.offers]
+    def unfinished(self) -> tuple[list[ev.Offered], list[ev.Joined], list[Waiting]]:
+        """Return what was latched and is not committed, and the answers that waited for a commit:
+        nobody must wait for them any more. If the disk has a packet all the same, its resend is a
+        duplicate (R33)."""
+        found = [*(entry.latched for entry in self._in_flight), self._executing]
+        latches = [latched for latched in found if latched is not None]
+        waiting = [*self._unbound, *(entry.waiting for entry in self._in_flight)]
+        if self._executing is not None:
+            waiting.append(self._executing.waiting)
+        offers = [offer for latched in latches for offer in latched.offers]
+        return offers, [joined for latched in latches for joined in latched.joined], waiting
 
     def undo(self, committed: State) -> None:
         """Take back what this reign did to shelf and key index, which all versions share: keys it

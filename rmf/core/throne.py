@@ -74,7 +74,7 @@ class Throne(Office):
         reign.undo(self.committed)
         why = self._refusal() or Refusal("no_reign", None, "the reign is over")
         table = self.committed.producers
-        effects += [self.petitions.refuse(offer, why, table) for offer in reign.unfinished()]
+        effects += self.petitions.let_down(*reign.unfinished(), why, table)
         effects += self.petitions.refuse_all(why, table)
         effects += self._acts.drop()
         effects += self._reads.drop(reign.reads())

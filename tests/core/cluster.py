@@ -177,7 +177,10 @@ class Cluster:
                 continue
             for node in self.nodes.values():
                 node.write()
-            if self._post:
+            eager = [x for x in self.nodes.values() if x.alive and not x.paused and x.core.has_more]
+            for node in eager:
+                node.step([])
+            if self._post or eager:
                 continue
             due_ns, due = self._next_due()
             if due is None or due_ns > self.boot_ns:

@@ -1,0 +1,362 @@
+"""Reigns that begin and end: what is dropped, what goes on, who is told what (R3, R6, R17, R18)."""
+
+import pytest
+
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.effects import LinkPeers, Reload, Stopped
+from rmf.core.entry import Accession, TickBooks
+from rmf.core.raft.messages import Heartbeat
+from tests.core.cluster import Cluster
+from tests.core.cluster_node import Node
+
+
+@pytest.fixture
+def play() -> Cluster:
+    return Cluster()
+
+
+def heartbeat_of_a_new_leader(node: Node, leader: str) -> ev.Heard:
+    """What a node hears first of a leader whose election it missed."""
+    last = node.core.raft.log.last.index
+    return ev.Heard(leader, Heartbeat(node.core.raft.term + 1, 0, last, 0, False, 1))
+
+
+def first_entry_of(node: Node) -> Accession:
+    """The Accession of the present term, as it is on this node's disk."""
+    found = [x.books for d, x in node.disk.entries if d.term == node.core.raft.term]
+    assert isinstance(found[0], Accession)
+    return found[0]
+
+
+def accession_tick(node: Node) -> int:
+    return next(x.tick for d, x in node.disk.entries if d.term == node.core.raft.term)
+
+
+# --- What is dropped ------------------------------------------------------------------------------
+
+
+def test_a_reign_that_ends_drops_all_that_was_not_committed(play: Cluster) -> None:
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    probe.send(1, topic="count/c")
+    before = n1.core.committed
+    play["n2"].disk.hold()
+    play["n3"].disk.hold()
+    probe.send(2, topic="count/c")
+    probe.send(3, topic="cell/new")
+    n1.join("newcomer")
+    assert n1.core.raft.log.last.index > before.index
+    n1.happen(heartbeat_of_a_new_leader(n1, "n2"))
+    assert not n1.core.reigns
+    state = n1.core.committed
+    assert state is before
+    assert n1.status["tick"] == before.tick
+    assert (n1.status["packets"]["latched"], n1.status["ingest"]["depth"]) == (1, 0)
+    assert state.producers.get("newcomer") is None
+    assert list(state.world.index.walk("")) == ["count/c"]
+    assert probe.told == {1: "applied"}
+
+
+def test_whose_packets_were_latched_in_vain_is_told_who_reigns(play: Cluster) -> None:
+    n1 = play["n1"]
+    probe, other = n1.join("probe"), n1.join("other")
+    probe.send(1)
+    play["n2"].disk.hold()
+    play["n3"].disk.hold()
+    probe.send(2, 3)
+    other.send(1)
+    n1.happen(heartbeat_of_a_new_leader(n1, "n2"))
+    for producer, seq in ((probe, 2), (other, 1)):
+        (refusal,) = [x for x in producer.heard if isinstance(x, m.Refuse)]
+        assert (refusal.seq, refusal.code, refusal.expected) == (seq, "not_leader", seq)
+        assert refusal.leader == "n2:7410"
+
+
+def test_who_waits_for_welcome_is_sent_to_who_reigns(play: Cluster) -> None:
+    n1 = play["n1"]
+    play["n2"].disk.hold()
+    play["n3"].disk.hold()
+    probe = n1.join("probe")
+    assert probe.heard == []
+    n1.happen(heartbeat_of_a_new_leader(n1, "n2"))
+    again = n1.join("again")
+    for producer in (probe, again):
+        (refusal,) = [x for x in producer.heard if isinstance(x, m.Refuse)]
+        assert (refusal.code, refusal.leader) == ("not_leader", "n2:7410")
+        assert producer.closed
+
+
+def test_the_line_never_sees_again_what_was_dropped(play: Cluster) -> None:
+    """Of two counts only the committed one is there; a key that was dropped comes back as new."""
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    probe.send(1, topic="count/c")
+    play.cut("n1")
+    probe.send(2, topic="count/c")
+    probe.send(3, topic="cell/new")
+    probe_at_n2 = play.crown("n2").join("probe")
+    assert probe_at_n2.last_seq == 1
+    play.heal("n1")
+    play.advance(500)
+    probe_at_n2.send(2, topic="count/c")
+    probe_at_n2.send(3, topic="cell/other")
+    play.advance(50)
+    for node in play.nodes.values():
+        assert node.world == {"count/c": 2, "cell/other": 3}
+        assert list(node.core.committed.world.index.walk("")) == ["cell/other", "count/c"]
+        assert node.core.committed.digest() == n1.core.committed.digest()
+
+
+def test_an_expiry_that_was_dropped_is_due_again(play: Cluster) -> None:
+    n1 = play["n1"]
+    n1.join("probe").send(1, ttl_ms=120)
+    cell = n1.core.committed.world.get("cell/a")
+    assert cell is not None
+    play.advance(100)
+    play["n2"].disk.hold()
+    play["n3"].disk.hold()
+    play.advance(25)
+    books = n1.disk.entries[-1][1].books
+    assert isinstance(books, TickBooks)
+    assert [x.key for x in books.expiries] == ["cell/a"]
+    play.cut("n1")
+    play.restart("n2")
+    play.restart("n3")
+    n2 = play.crown("n2")
+    assert n1.core.settled.shelf.next_tick() == cell.expires  # its own reign is over, too
+    play.heal("n1")
+    play.advance(500)
+    for node in (n1, n2, play["n3"]):
+        assert node.world == {}
+        removed = [x.removed for x in node.published if x.removed]
+        assert removed == [{"cell/a": "expired"}]
+
+
+# --- What goes on ---------------------------------------------------------------------------------
+
+
+def test_ticks_go_on_above_all_that_the_majority_knows(play: Cluster) -> None:
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    for reign, king in enumerate(("n2", "n3", "n1"), start=1):
+        play.advance(777)
+        former = play.reigning()[0]
+        known = former.core.raft.pace.tick_at(former.now.boot_ns)
+        uncommitted = former.core.raft.log.last.index
+        former.ask("admin.transfer", node=king)
+        node = play.crown(king)
+        assert accession_tick(node) >= known
+        assert node.core.raft.log.last.index > uncommitted
+        assert not first_entry_of(node).age_unknown
+        probe = node.join("probe")
+        probe.send(reign)
+        stamp = probe.outcomes[reign].stamp
+        assert stamp is not None
+        assert stamp > (former.core.committed.term, known, 0) or former is node
+
+
+def test_ticks_that_nobody_committed_are_not_used_twice(play: Cluster) -> None:
+    """A reign that ran ahead of the clock dies; whoever heard of its ticks begins above them."""
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    for seq in range(1, 300):  # faster than the clock: a Tick for each
+        probe.send(seq)
+    highest = n1.core.committed.tick
+    assert highest > n1.core.raft.pace.clock.tick_at(n1.now.boot_ns)  # type: ignore[union-attr]
+    play.kill("n1")
+    n2 = play.crown("n2")
+    assert accession_tick(n2) > highest
+
+
+@pytest.mark.parametrize("failover_after_ms", [100, 800])
+def test_a_cell_goes_on_ageing_while_nobody_reigns(play: Cluster, failover_after_ms: int) -> None:
+    play["n1"].join("probe").send(1, ttl_ms=2_000)
+    play.advance(failover_after_ms)
+    began_ns = play.boot_ns
+    play.kill("n1")
+    n2 = play.crown("n2")
+    assert play.boot_ns > began_ns
+    elapsed_ms = failover_after_ms + (play.boot_ns - began_ns) / 1e6
+    play.advance(1_980 - elapsed_ms)
+    assert n2.world == {"cell/a": 1}
+    play.advance(40)
+    assert n2.world == {}
+    assert n2.published[-1].removed == {"cell/a": "expired"}
+
+
+def test_a_node_that_lost_its_power_learns_the_time_from_the_others(play: Cluster) -> None:
+    play["n1"].join("probe").send(1, ttl_ms=60_000)
+    play.advance(100)
+    play.restart("n2", bridged=False)
+    play.advance(100)
+    play.kill("n1")
+    n2 = play.crown("n2")
+    assert not first_entry_of(n2).age_unknown
+    assert n2.world == {"cell/a": 1}
+
+
+def test_when_all_lost_their_power_nothing_comes_back_fresh(play: Cluster) -> None:
+    probe = play["n1"].join("probe")
+    probe.send(1)
+    probe.send(2, topic="keep/b")
+    play.advance(100)
+    for name in ("n1", "n2", "n3"):
+        play.kill(name)
+    for name in ("n1", "n2", "n3"):
+        play.start(name, bridged=False)
+    n1 = play.crown("n1")
+    assert first_entry_of(n1).age_unknown
+    play.advance(100)
+    for node in play.nodes.values():
+        assert node.world == {"keep/b": 2}
+        assert {"cell/a": "age_unknown"} in [x.removed for x in node.published]
+
+
+# --- In touch, or not -----------------------------------------------------------------------------
+
+
+def test_a_picture_is_live_where_a_king_is_known(play: Cluster) -> None:
+    n1, n2, n3 = play["n1"], play["n2"], play["n3"]
+    n1.join("probe").send(1)
+    play.advance(50)
+    assert n1.live and n2.live and n3.live
+    play.cut("n1")
+    play.crown("n2")
+    play.advance(100)
+    assert (n1.live, n2.live, n3.live) == (False, True, True)
+    assert n1.status["strike"]["kind"] == "no_reign"
+    assert n1.world == {"cell/a": 1}  # stale, and said to be
+    play.heal("n1")
+    play.advance(400)
+    assert n1.live
+    assert (n1.status["strike"], n1.status["leader"]) == (None, "n2")
+
+
+def test_a_follower_that_is_cut_off_says_so_and_harms_nobody(play: Cluster) -> None:
+    n1, n3 = play["n1"], play["n3"]
+    n1.join("probe").send(1)
+    term = n1.core.raft.term
+    play.cut("n3")
+    play.advance(5_000)
+    assert not n3.live
+    assert n3.status["strike"]["kind"] == "no_reign"
+    play.heal("n3")
+    play.advance(1_000)
+    assert n3.live
+    assert n1.core.reigns
+    assert {x.core.raft.term for x in play.nodes.values()} == {term}  # nobody deposed anybody
+
+
+def test_a_lone_king_of_three_does_not_reign_on(play: Cluster) -> None:
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    play.kill("n2")
+    play.kill("n3")
+    play.advance(500)
+    assert not n1.core.reigns
+    probe.send(1)
+    assert probe.refusals == [(1, "no_reign", 1)]
+    newcomer = n1.join("newcomer")
+    assert (newcomer.refusals, newcomer.closed) == ([(0, "no_reign", 0)], True)
+
+
+# --- The way out ----------------------------------------------------------------------------------
+
+
+def test_a_king_that_stops_finishes_hands_over_and_says_where_to_go(play: Cluster) -> None:
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    play["n2"].disk.hold()
+    play["n3"].disk.hold()
+    probe.send(1)
+    n1.happen(ev.StopAsked())
+    probe.send(2)
+    assert probe.refusals == [(2, "stopping", 1)]
+    assert not n1.seen(Stopped)  # packet 1 is not committed
+    began_ns = play.boot_ns
+    play.sync("n2", "n3")
+    assert probe.told == {1: "applied"}
+    assert n1.seen(Stopped)
+    (king,) = play.reigning()
+    assert play.boot_ns == began_ns  # no election had to time out
+    (goaway,) = [x for x in probe.heard if isinstance(x, m.Goaway)]
+    assert goaway.code == "stopping"
+    assert goaway.alternatives[0] == f"{king.name}:7410"
+    assert set(goaway.alternatives) == {"n2:7410", "n3:7410"}
+    again = king.join("probe")
+    assert again.last_seq == 1
+
+
+def test_a_king_whose_successor_does_not_come_stops_all_the_same(play: Cluster) -> None:
+    n1 = play["n1"]
+    play.pause("n2")
+    play.pause("n3")
+    n1.happen(ev.StopAsked())
+    play.advance(2_000)
+    assert n1.seen(Stopped)
+
+
+def test_a_follower_that_stops_says_goaway_and_is_gone(play: Cluster) -> None:
+    n2 = play["n2"]
+    n2.happen(ev.StopAsked())
+    assert n2.seen(Stopped)
+    play.advance(1_000)
+    assert play["n1"].core.reigns
+
+
+# --- Strike ---------------------------------------------------------------------------------------
+
+
+def test_a_king_whose_disk_fails_strikes_and_another_follows(play: Cluster) -> None:
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    probe.send(1)
+    play.advance(50)
+    n1.happen(ev.DiskFault("no room"))
+    assert n1.status["strike"] == {"kind": "disk", "why": "no room"}
+    assert n1.seen(LinkPeers)[-1].members == ()  # the others notice at once
+    assert (n1.live, n1.world) == (False, {"cell/a": 1})
+    probe.send(2)
+    assert probe.refusals[-1][1:] == ("strike", 2)
+    play.crown("n2").join("probe").send(2)
+    play.advance(100)
+    assert n1.world == {"cell/a": 1}  # it applies nothing any more
+
+
+def test_who_is_on_strike_neither_votes_nor_answers(play: Cluster) -> None:
+    n3 = play["n3"]
+    n3.happen(ev.Struck("admin", "an operator says so"))
+    play.kill("n2")
+    play.advance(1_000)
+    assert not play["n1"].core.reigns
+    play.start("n2")
+    play.crown("n1")
+    assert n3.core.committed.index < play["n1"].core.committed.index
+
+
+@pytest.mark.parametrize("kind", ["disk", "state"])
+def test_only_a_strike_of_an_operator_ends_by_order(play: Cluster, kind: str) -> None:
+    n2 = play["n2"]
+    n2.happen(ev.Struck(kind, "why"))
+    ended = n2.ask("admin.strike", end=True)
+    assert ended.code == "not_possible"
+    assert n2.seen(Reload) == []
+
+
+def test_an_operator_strikes_a_node_and_ends_it_again(play: Cluster) -> None:
+    n2 = play["n2"]
+    struck = n2.ask("admin.strike", why="to look at it")
+    assert (struck.item, struck.code) == (
+        {"strike": {"kind": "admin", "why": "to look at it"}},
+        None,
+    )
+    assert n2.status["strike"]["kind"] == "admin"
+    ended = n2.ask("admin.strike", end=True)
+    assert (ended.item, ended.code) == ({"strike": None}, None)
+    (reload,) = n2.seen(Reload)
+    assert reload.reason == "admin"
+    play.restart("n2")
+    play.advance(100)
+    assert play["n2"].status["strike"] is None
+    assert play["n2"].live
