@@ -58,15 +58,16 @@ class BenchCluster:
                 data=self.directory / name,
                 line=line,
                 listen=f"127.0.0.1:{port}",
-                options=["--node", name, "--peers", self.peers_for(name), *options],
+                options=["--node", name, *self.peer_options(name), *options],
                 log=self.directory / f"{name}.log",
             )
             for name, port in clients.items()
         }
 
-    def peers_for(self, name: str) -> str:  # noqa: ARG002 tests tell each node something else
-        """Return what a node is told of the others, and of itself, with `--peers`."""
-        return ",".join(f"{peer}={address}" for peer, address in self.peer_addresses.items())
+    def peer_options(self, name: str) -> list[str]:  # noqa: ARG002 tests tell each something else
+        """Return the options that tell a node of the others and of itself."""
+        known = self.peer_addresses.items()
+        return ["--peers", ",".join(f"{peer}={address}" for peer, address in known)]
 
     def __enter__(self) -> Self:
         try:

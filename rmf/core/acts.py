@@ -102,10 +102,12 @@ class Acts:
         item = m.Item(event.request, {"members": self._members()})
         return Answer(event.connection, [item, m.End(event.request, None, None)])
 
-    def drop(self) -> list[Effect]:
-        """Answer whoever waits, as the reign is over: what became of it, nobody here knows."""
-        waiting = [*self._waiting.values(), *self._held]
-        self._waiting, self._held = {}, []
+    def drop(self, through: int) -> list[Effect]:
+        """Answer whoever waits, but for what is committed, up to `through`, as the reign is over:
+        what became of it, nobody here knows."""
+        lost = [index for index in self._waiting if index > through]
+        waiting = [*(self._waiting.pop(index) for index in lost), *self._held]
+        self._held = []
         text = "the reign ended before this was committed; look at the members, and ask again"
         return [_end(event, "not_leader", text) for event in waiting]
 

@@ -187,7 +187,8 @@ class Tell:
 
 @attrs.frozen
 class LinkPeers:
-    """From now on these are the members: keep a link to each other one, and to nobody else."""
+    """From now on these are the members: keep a link to each other one, and to nobody else. Said
+    again when a change is committed: whoever it made no member is let in until then."""
 
     members: tuple[Member, ...]
 

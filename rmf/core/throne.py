@@ -76,7 +76,8 @@ class Throne(Office):
         table = self.committed.producers
         effects += self.petitions.let_down(*reign.unfinished(), why, table)
         effects += self.petitions.refuse_all(why, table)
-        effects += self._acts.drop()
+        # What is committed is answered once it is applied here, as a leader's own removal is.
+        effects += self._acts.drop(self.raft.log.commit if self._fault is None else 0)
         effects += self._reads.drop(reign.reads())
         effects.append(Note("info", "reign_over", {"term": self.raft.term}))
 

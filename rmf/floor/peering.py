@@ -72,7 +72,7 @@ class Peering:
         members: tuple[Member, ...] = ()
         index = 0
         if core is not None:
-            members, index = core.raft.members, core.raft.membership.index
+            members, index = core.raft.membership.admitted, core.raft.membership.index
         return Own(
             node=directory.node,
             incarnation=directory.incarnation,

@@ -39,7 +39,9 @@ class Cluster(BenchCluster):
             nodes, line=line, directory=directory, options=options, patience_s=patience_s
         )
 
-    def peers_for(self, name: str) -> str:
+    def peer_options(self, name: str) -> list[str]:
+        if len(self.peer_addresses) == 1:
+            return ["--peer-listen", self.peer_addresses[name]]
         known = {
             peer: address
             for peer, address in self.peer_addresses.items()
@@ -51,7 +53,7 @@ class Cluster(BenchCluster):
                 for peer, address in known.items()
                 if peer != name
             }
-        return ",".join(f"{peer}={address}" for peer, address in known.items())
+        return ["--peers", ",".join(f"{peer}={address}" for peer, address in known.items())]
 
     def __exit__(self, *exc: Any) -> None:
         for name in list(self._paused):
@@ -132,12 +134,11 @@ class Cluster(BenchCluster):
         host, _, port = listen.rpartition(":")
         self.addresses[name] = (host, int(port))
         self.peer_addresses[name] = peer_listen
-        everybody = ["--peers", self.peers_for(name)]
         self.nodes[name] = BenchNode(
             data=self.data(name),
             line=self._line,
             listen=listen,
-            options=["--node", name, *everybody, *options],
+            options=["--node", name, *self.peer_options(name), *options],
             log=self.directory / f"{name}.log",
         )
 

@@ -53,6 +53,12 @@ class Membership:
         """Return the names of all members but one, learners included, sorted."""
         return sorted(self._by_name.keys() - {name})
 
+    @property
+    def admitted(self) -> tuple[Member, ...]:
+        """Who is let in: the members, and whoever is none any more by a change that may yet be
+        truncated. A leader that removes itself leads on until that is committed."""
+        return tuple({x.name: x for _, members in self._configs for x in members}.values())
+
     def take(self, index: int, body: bytes) -> bool:
         """Take note of an Entry that was appended; return whether it names members."""
         members = members_in(body)

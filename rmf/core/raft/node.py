@@ -212,6 +212,7 @@ class Raft(Outlook):
             self.membership.roll_back(taken.news[0].index - 1)
             for entry in taken.news:
                 self.membership.take(entry.index, entry.body)
+        self.membership.settle(self.log.commit)
         effects += self.durable.persist(list(taken.news), now_ns)
         effects += self._link()
         let_out = self.durable.after
@@ -219,7 +220,6 @@ class Raft(Outlook):
             let_out = self.durable.after_hard
         for reply in taken.replies:
             let_out(Tell(peer, reply), effects)
-        self.membership.settle(self.log.commit)
         return effects + self._maybe_whole()
 
     def _maybe_whole(self) -> list[Effect]:
@@ -254,11 +254,13 @@ class Raft(Outlook):
             if not self.membership.is_voter(self.name) and self.membership.index <= self.log.commit:
                 effects = leads.begin_round(now_ns)  # its last words: that it is committed
                 self.step_down(now_ns)  # it has committed its own removal (raft-cases 61)
-                return effects
+                return effects + self._link()
+            return self._link() + leads.replicate(now_ns) + leads.hand_over()
         return leads.replicate(now_ns) + leads.hand_over()
 
     def _link(self) -> list[Effect]:
-        if self.members == self._linked:
+        found = (self.members, self.membership.admitted)
+        if found == self._linked:
             return []
-        self._linked = self.members
+        self._linked = found
         return [LinkPeers(self.members)]

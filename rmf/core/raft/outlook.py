@@ -50,7 +50,7 @@ class Outlook:
         self.following = Following(whole=standing.whole)
         self.voting = Voting(name, self.durable, self.log, self.membership, pace, timing, dice)
         self._retired = False
-        self._linked: tuple[Member, ...] | None = None
+        self._linked: tuple[tuple[Member, ...], tuple[Member, ...]] | None = None
 
     @property
     def term(self) -> int:

@@ -78,3 +78,13 @@ def test_another_incarnation_is_another_voter() -> None:
     """It is removed, added as a learner and promoted: three changes, none of which loses a vote."""
     wiped = member("n2")._replace(incarnation=b"new")
     assert not one_change_apart((member("n1"), member("n2")), (member("n1"), wiped))
+
+
+def test_whom_a_change_made_no_member_is_let_in_until_it_is_committed() -> None:
+    """A leader that removes itself leads on until then (raft-cases 61)."""
+    membership = Membership(0, members_of("n1 n2 n3"))
+    membership.take(1, members_body(members_of("n2 n3")))
+    assert membership.current == members_of("n2 n3")
+    assert set(membership.admitted) == set(members_of("n1 n2 n3"))
+    membership.settle(1)
+    assert membership.admitted == members_of("n2 n3")
