@@ -5,6 +5,7 @@ Each is a few lines that do one thing, and says when it is contradicted.
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import attrs
@@ -99,7 +100,7 @@ def frame_of(rows: list[Any]) -> bytes:
 
 class Disk:
     """The ledger keeper: what waits in it, and what is durable: every record with the time of its
-    writing, and every Entry decoded."""
+    writing, and every Entry that can be read, decoded."""
 
     def __init__(self, records: Iterable[tuple[RecordDraft, int]] = ()) -> None:
         self.durable: list[tuple[RecordDraft, int]] = []
@@ -130,7 +131,8 @@ class Disk:
     def _write(self, record: RecordDraft, boot_ns: int) -> None:
         self.durable.append((record, boot_ns))
         if record.kind == ENTRY:
-            self.entries.append((record, decode_entry(record.body)))
+            with suppress(ValueError):  # of another release: on the disk all the same
+                self.entries.append((record, decode_entry(record.body)))
 
 
 class Replayed(NamedTuple):

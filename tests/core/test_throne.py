@@ -220,7 +220,7 @@ def test_a_picture_is_live_where_a_king_is_known(play: Cluster) -> None:
     n1, n2, n3 = play["n1"], play["n2"], play["n3"]
     n1.join("probe").send(1)
     play.advance(50)
-    assert n1.live and n2.live and n3.live
+    assert [node.live for node in (n1, n2, n3)] == [True, True, True]
     play.cut("n1")
     play.crown("n2")
     play.advance(100)
