@@ -16,11 +16,14 @@ and on the node's own.
 
 from collections import deque
 
+import attrs
+
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.effects import RecordDraft
+from rmf.core.entry import CLUSTER_VERSION, decode_entry, encode_entry
 from rmf.core.founding import founding_records
-from rmf.line import Line
+from rmf.core.record import GENESIS_CHAIN, chain_of
 from tests.core.cluster_node import Node, member
 from tests.core.surroundings import BOOT_NS, CLUSTER, PERIOD_NS, WALL_NS, Disk, shop
 
@@ -31,26 +34,21 @@ STEPS_MAX = 100_000
 class Cluster:
     """Nodes by name, the network between them, and the time that goes by for all of them.
 
-    `king` is crowned at the start. `cut_off` nodes neither hear nor are heard by the others."""
+    n1 is crowned at the start; the cluster was founded by a release that knew that `version`. The
+    nodes in `cut_off` neither hear nor are heard by the others."""
 
-    def __init__(self, king: str = "n1", line: Line | None = None) -> None:
-        self.line = line or shop()
+    def __init__(self, *, version: int = CLUSTER_VERSION) -> None:
+        self.line = shop()
         self.boot_ns = BOOT_NS
         self.nodes: dict[str, Node] = {}
         self.cut_off: set[str] = set()
         self._post: deque[tuple[str, ev.Event]] = deque()
-        members = [member(name) for name in NAMES]
         for name in NAMES:
-            disk = Disk()
-            if name == "n1":
-                drafts = founding_records("n1", CLUSTER, PERIOD_NS, members, WALL_NS)
-                disk = Disk((draft, BOOT_NS) for draft in drafts)
-            self.nodes[name] = Node(self, name, disk)
+            drafts = _founded(version) if name == "n1" else []
+            self.nodes[name] = Node(self, name, Disk((draft, BOOT_NS) for draft in drafts))
         for name in NAMES:
             self.start(name, bridged=False)
         self.crown("n1")
-        if king != "n1":
-            self["n1"].ask("admin.transfer", node=king)
         self.advance(50)
 
     def __getitem__(self, name: str) -> Node:
@@ -199,6 +197,16 @@ class Cluster:
 
     def _linked(self, one: str, other: str) -> bool:
         return not {one, other} & self.cut_off
+
+
+def _founded(version: int) -> list[RecordDraft]:
+    """What n1 writes at first."""
+    members = [member(name) for name in NAMES]
+    hard, genesis = founding_records("n1", CLUSTER, PERIOD_NS, members, WALL_NS)
+    entry = decode_entry(genesis.body)
+    body = encode_entry(attrs.evolve(entry, books=attrs.evolve(entry.books, version=version)))
+    chain = chain_of(GENESIS_CHAIN, CLUSTER, 1, genesis.term, body)
+    return [hard, attrs.evolve(genesis, body=body, chain=chain)]
 
 
 def _met(node: Node) -> ev.PeerMet:
