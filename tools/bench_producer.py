@@ -16,7 +16,7 @@ from rmf import limits
 from rmf.client.blocking import Address
 from rmf.errors import RmfError
 
-__all__ = ["BenchProducer", "Change", "Told"]
+__all__ = ["BenchProducer", "Change", "Reigns", "Told"]
 
 _TOPIC = "count/failover"
 _TTL_MS = 3_600_000
@@ -24,11 +24,35 @@ _SPAWN = multiprocessing.get_context("spawn")  # with nothing of this process in
 
 
 class Change(NamedTuple):
-    """Two acks in a row with different terms: when each came (monotonic s), and the later term."""
+    """One reign follows another: when the last ack of the one came and the first answer of the
+    other (monotonic s), and the later term. A resend that the old reign had committed is answered
+    with its old Stamp (R33), but by the new one: that is an answer too."""
 
     last_s: float
     first_s: float
     term: int
+
+
+class Reigns:
+    """Finds the changes of reign in a series of acks."""
+
+    def __init__(self) -> None:
+        self.term = 0
+        self.changes: list[Change] = []
+        self._last_s = 0.0
+        self._resend: tuple[float, float] | None = None  # the ack before a resend's, and its own
+
+    def acked(self, term: int, now_s: float, *, duplicate: bool) -> None:
+        """Take an ack: the term of its Stamp, when it came, whether it answered a resend."""
+        if duplicate and term == self.term:
+            self._resend = self._resend or (self._last_s, now_s)
+        elif term == self.term:
+            self._resend = None  # the reign goes on: only a connection was lost
+        elif self.term:
+            self.changes.append(Change(*(self._resend or (self._last_s, now_s)), term))
+            self._resend = None
+        self._last_s = now_s
+        self.term = max(self.term, term)
 
 
 class Told(NamedTuple):
@@ -112,20 +136,17 @@ async def _produce(
 ) -> Told:
     import rmf
 
-    changes: list[Change] = []
-    duplicates, last_s = 0, 0.0
+    reigns = Reigns()
+    duplicates = 0
     async with rmf.connect(addresses, producer="bench-failover") as factory:
         while not stop.is_set():
             receipt = await factory.send(_TOPIC, 0, ttl_ms=_TTL_MS)
             now_s = time.monotonic()
             if receipt.outcome != "applied" or receipt.stamp is None:
                 raise RmfError(f"expected the packet to be applied, found {receipt}")
-            newest = receipt.stamp.term
-            if 0 < term.value < newest:
-                changes.append(Change(last_s, now_s, newest))
-            last_s = now_s
+            reigns.acked(receipt.stamp.term, now_s, duplicate=receipt.duplicate)
             duplicates += receipt.duplicate
-            term.value = max(term.value, newest)
+            term.value = reigns.term
             acked.value += 1
         counted = await factory.get(_TOPIC, linearizable=True)
-    return Told(acked.value, duplicates, counted or 0, changes)
+    return Told(acked.value, duplicates, counted or 0, reigns.changes)

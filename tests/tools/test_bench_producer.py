@@ -11,7 +11,7 @@ from rmf.core import messages as m
 from rmf.errors import RmfError
 from tests.client.trio_node import Peer, Standing, standing
 from tests.scripted_node import facts
-from tools.bench_producer import BenchProducer, Told
+from tools.bench_producer import BenchProducer, Reigns, Told
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +63,28 @@ def measured(node: Standing) -> Told:
     with BenchProducer([parse_address(node.address)]) as producer:
         until(producer, lambda: producer.term == 2 and producer.acked > 320)
         return producer.stop()
+
+
+def changes_of(*acks: tuple[int, float, bool]) -> list[tuple[float, float, int]]:
+    reigns = Reigns()
+    for term, now_s, duplicate in acks:
+        reigns.acked(term, now_s, duplicate=duplicate)
+    return [tuple(change) for change in reigns.changes]
+
+
+def test_a_change_is_from_the_last_ack_of_a_reign_to_the_first_of_the_next() -> None:
+    assert changes_of((1, 1.0, False), (1, 1.1, False), (2, 1.5, False)) == [(1.1, 1.5, 2)]
+
+
+def test_the_answer_to_a_resend_is_the_first_of_the_next_reign() -> None:
+    """Its Stamp is old, but it is the new leader that answers: else a failover would look short."""
+    found = changes_of((1, 1.0, False), (1, 1.4, True), (2, 1.41, False))
+    assert found == [(1.0, 1.4, 2)]
+
+
+def test_a_resend_within_a_reign_is_no_change() -> None:
+    found = changes_of((1, 1.0, False), (1, 1.4, True), (1, 1.5, False), (2, 1.9, False))
+    assert found == [(1.5, 1.9, 2)]
 
 
 async def test_a_change_of_term_is_noted_with_the_acks_around_it() -> None:
