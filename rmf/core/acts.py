@@ -22,13 +22,13 @@ __all__ = ["Acts"]
 
 
 class Acts:
-    """Orders that wait: for the commit of an Entry, by its index, or for another leader. `members`
-    tells what an operator is shown of the members."""
+    """Orders that wait: for the commit of an Entry, by its index, or for another leader; `held`
+    wait for the bench. `members` tells what an operator is shown of the members."""
 
     def __init__(self, members: Callable[[], list[dict[str, Any]]]) -> None:
         self._members = members
         self._waiting: dict[int, ev.Asked] = {}
-        self._held: list[ev.Asked] = []  # until the bench is free: a Tick on it has its number
+        self.held: list[ev.Asked] = []  # until the bench is free: a Tick on it has its number
         self._transfers: list[tuple[str, ev.Asked]] = []
 
     def ask(
@@ -47,9 +47,9 @@ class Acts:
         if event.subject == "admin.transfer":
             return self._transfer(event, raft, now)
         if reign.executing:
-            if len(self._held) >= limits.READS_WAITING_MAX:
+            if len(self.held) >= limits.READS_WAITING_MAX:
                 return [_end(event, "busy", "too many orders wait; ask again")]
-            self._held.append(event)
+            self.held.append(event)
             return []
         found: Members | admin.Denied | None
         if event.subject == "admin.add":
@@ -106,8 +106,8 @@ class Acts:
         """Answer whoever waits, but for what is committed, up to `through`, as the reign is over:
         what became of it, nobody here knows."""
         lost = [index for index in self._waiting if index > through]
-        waiting = [*(self._waiting.pop(index) for index in lost), *self._held]
-        self._held = []
+        waiting = [*(self._waiting.pop(index) for index in lost), *self.held]
+        self.held = []
         text = "the reign ended before this was committed; look at the members, and ask again"
         return [_end(event, "not_leader", text) for event in waiting]
 
@@ -124,8 +124,8 @@ class Acts:
         cluster's version."""
         if reign.executing:
             return []
-        if self._held:
-            held, self._held = self._held, []
+        if self.held:
+            held, self.held = self.held, []
             return [x for event in held for x in self.ask(event, reign, raft, met, None, now)]
         if reign.state.version != committed.version:
             return []

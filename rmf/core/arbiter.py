@@ -257,7 +257,9 @@ class Arbiter(Throne):
         effects += found
         effects += [Answer(event.connection, [value_of(self, event)]) for event in ready]
         effects += self._acts.settle(self.raft)
-        if self._reign is not None and admin.has_chores(self.raft, self.committed.version):
+        if self._reign is not None and (
+            self._acts.held or admin.has_chores(self.raft, self.committed.version)
+        ):
             effects += self._acts.chores(
                 self._reign, self.raft, self.committed, self.met, self.identity.agent, now
             )

@@ -117,6 +117,8 @@ class Node:
         self.letters: list[Letter] = []
         self.effects: list[ef.Effect] = []
         self.mail: deque[ev.Event] = deque()
+        self.bench_held = False
+        self.bench: ef.Batch | None = None
         self._play = play
         self._people: dict[int, Producer | Asking] = {}
         self._runner = Inline(play.line)
@@ -159,6 +161,12 @@ class Node:
         """Let the core take these events in one step, and everything come of it that comes."""
         self.step(list(events))
         self._play.settle()
+
+    def run(self) -> None:
+        """Run what the bench holds back, and hold back nothing more."""
+        assert self.bench is not None
+        self.bench_held = False
+        self.happen(self._runner.run(self.bench))
 
     def join(self, name: str, *, ephemeral: bool = False) -> Producer:
         """A producer says HELLO on a new connection."""
@@ -226,6 +234,8 @@ class Node:
         match effect:
             case ef.Persist():
                 self.disk.take(effect)
+            case ef.Execute() if self.bench_held:
+                self.bench = effect.batch
             case ef.Execute():
                 self._play.send(self.name, self._runner.run(effect.batch))
             case ef.Tell(peer, message):

@@ -34,7 +34,7 @@ def test_a_record_is_an_array_of_eleven_fields() -> None:
 
 
 def test_without_the_last_field_everything_was_committed_as_in_release_0_1() -> None:
-    assert record_of(cbor2.dumps(FIELDS[:10])) == Record(*FIELDS[:10], FIELDS[3])
+    assert record_of(cbor2.dumps(FIELDS[:10])) == Record(*[*FIELDS[:10], FIELDS[3]])
 
 
 @pytest.mark.parametrize(

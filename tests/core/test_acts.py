@@ -1,0 +1,106 @@
+"""Acts of operators on their way: each is answered once, when what it asked for is so, or cannot be
+(R28)."""
+
+from typing import Any
+
+import pytest
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.acts import Acts
+from rmf.core.effects import Answer, Effect
+from rmf.core.petitions import Refusal
+from rmf.core.raft.messages import Heartbeat
+from tests.core.cluster import Cluster
+
+
+@pytest.fixture
+def play() -> Cluster:
+    return Cluster()
+
+
+def remove(node: str = "n3", request: int = 1) -> ev.Asked:
+    return ev.Asked(9, request, "admin.remove", args={"node": node})
+
+
+def ends(effects: list[Effect]) -> list[tuple[int, str | None]]:
+    """Each END as (request, code)."""
+    return [
+        (message.request, message.code)
+        for x in effects
+        if isinstance(x, Answer)
+        for message in x.messages
+        if isinstance(message, m.End)
+    ]
+
+
+def test_an_order_is_answered_once_its_entry_is_committed(play: Cluster) -> None:
+    n1 = play["n1"]
+    play["n2"].disk.hold()
+    asking = n1.ask("admin.remove", node="n3")
+    play.advance(50)
+    assert asking.heard == []
+    play.sync("n2")
+    assert asking.code is None
+    assert [x["node"] for x in asking.item["members"]] == ["n1", "n2"]
+
+
+def test_what_is_so_already_is_answered_at_once(play: Cluster) -> None:
+    n1 = play["n1"]
+    entries = n1.core.raft.log.last.index
+    asking = n1.ask("admin.add", node="n2", peer_address="n2:7510")
+    assert (asking.code, len(asking.item["members"])) == (None, 3)
+    assert n1.core.raft.log.last.index == entries
+
+
+def test_who_waits_when_the_reign_ends_is_told_to_look_again(play: Cluster) -> None:
+    n1 = play["n1"]
+    play["n2"].disk.hold()
+    play["n3"].disk.hold()
+    asking = n1.ask("admin.remove", node="n3")
+    raft = n1.core.raft
+    n1.happen(ev.Heard("n2", Heartbeat(raft.term + 1, 0, raft.log.last.index, 0, False, 1)))
+    assert asking.code == "not_leader"
+    assert [x for x in asking.heard if isinstance(x, m.Item)] == []
+
+
+def test_without_a_reign_an_order_is_refused_by_name(play: Cluster) -> None:
+    acts, node = Acts(list), play["n2"]
+    why = Refusal("not_leader", "n1:7410", "node n1 reigns, this one does not")
+    args: tuple[Any, ...] = (None, node.core.raft, {}, why, node.now)
+    assert ends(acts.ask(remove(), *args)) == [(1, "not_leader")]
+    args = (None, node.core.raft, {}, None, node.now)
+    assert ends(acts.ask(remove(), *args)) == [(1, "no_reign")]
+
+
+def test_while_a_tick_is_on_the_bench_orders_wait_for_it_within_a_bound(play: Cluster) -> None:
+    """The Tick has its number already: what is decreed meanwhile would come before it."""
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    core = n1.core
+    n1.bench_held = True
+    probe.send(1)
+    asking = n1.ask("admin.remove", node="n3")
+    many = [n1.ask("admin.remove", node="n9") for _ in range(limits.READS_WAITING_MAX)]
+    assert asking.heard == []
+    assert many[-1].code == "busy"
+    assert core.raft.log.last.index == core.committed.index
+    n1.run()
+    play.advance(20)
+    assert probe.told == {1: "applied"}
+    assert asking.code is None
+    assert {x.code for x in many[:-1]} == {"no_such_member"}
+
+
+def test_orders_that_wait_for_the_bench_are_let_go_with_the_reign(play: Cluster) -> None:
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    n1.bench_held = True
+    probe.send(1)
+    asking = n1.ask("admin.remove", node="n3")
+    n1.happen(ev.DiskFault("no room"))
+    assert asking.code == "not_leader"
+    n1.run()  # it comes too late: its reign is over
+    assert n1.core.raft.log.last.index == n1.core.committed.index
+    assert probe.refusals == [(1, "strike", 1)]

@@ -1,0 +1,80 @@
+"""What a node knows of itself and the others, and what follows from that (R17, R29, R31)."""
+
+import pytest
+
+from rmf.core import events as ev
+from rmf.core.entry import CLUSTER_VERSION
+from tests.core.cluster import Cluster
+
+
+@pytest.fixture
+def play() -> Cluster:
+    return Cluster()
+
+
+def test_clients_find_a_member_where_it_says_itself_else_where_the_ledger_says(
+    play: Cluster,
+) -> None:
+    core = play["n2"].core
+    assert core.address_of("n2") == "n2:7410"
+    assert core.address_of("n1") == "n1:7410"
+    core.met.clear()
+    assert core.address_of("n1") == "n1:7410"  # from the membership
+    play["n2"].happen(ev.PeerMet("n1", b"n1/1............", "gate.example:9", CLUSTER_VERSION))
+    assert core.address_of("n1") == "gate.example:9"
+    assert core.address_of("n9") is None
+    assert core.address_of(None) is None
+
+
+def test_who_has_met_many_forgets_some_and_never_the_newest(play: Cluster) -> None:
+    core = play["n1"].core
+    for i in range(100):
+        play["n1"].happen(ev.PeerMet(f"stranger-{i}", b"i" * 16, "", CLUSTER_VERSION))
+    assert f"stranger-{99}" in core.met
+    assert len(core.met) < 30
+
+
+def test_a_follower_names_the_king_and_refuses(play: Cluster) -> None:
+    n2 = play["n2"]
+    assert (n2.core.strike, n2.core.reigns, n2.core.has_acceded) == (None, False, False)
+    assert n2.status["leader"] == "n1"
+    newcomer = n2.join("newcomer")
+    assert newcomer.refusals == [(0, "not_leader", 0)]
+
+
+def test_the_status_names_strike_role_and_what_is_missing(play: Cluster) -> None:
+    status = play["n1"].status
+    assert (status["role"], status["strike"], status["whole"]) == ("leader", None, True)
+    assert (status["version"], len(status["cluster"])) == (CLUSTER_VERSION, 32)
+    assert [x["match"] for x in status["members"]] == [status["commit"]] * 3
+    assert [x["role"] for x in status["members"]] == ["leader", "follower", "follower"]
+    assert play["n2"].status["members"][2]["match"] is None  # that only the king knows
+
+
+def test_before_a_cluster_there_is_no_reign_and_the_status_says_why(play: Cluster) -> None:
+    alone = play.join("n4")
+    assert alone.status["strike"]["kind"] == "no_reign"
+    alone.happen(ev.Unfounded("n2 does not answer"))
+    assert "n2 does not answer" in alone.status["strike"]["why"]
+    assert alone.join("probe").refusals == [(0, "no_reign", 0)]
+
+
+def test_a_strike_outlasts_what_it_could_have_been(play: Cluster) -> None:
+    n2 = play["n2"]
+    n2.happen(ev.Struck("state", "first"), ev.Struck("admin", "second"), ev.DiskFault("third"))
+    assert n2.core.strike == ("state", "first")
+    play.advance(1_000)
+    assert n2.core.strike == ("state", "first")
+    assert n2.core.next_due_ns() is None  # it has nothing to do any more
+
+
+def test_a_core_that_is_on_strike_from_the_start_only_answers(play: Cluster) -> None:
+    play.kill("n2")
+    node = play["n2"]
+    node.begin(bridged=True)
+    node.core.strike_for("state", "restarts are spent")
+    node.perform(node.core.start(node.now))
+    assert node.core.next_due_ns() is None
+    assert node.join("probe").refusals == [(0, "strike", 0)]
+    assert node.status["strike"] == {"kind": "state", "why": "restarts are spent"}
+    assert node.get("cell/a").code == "strike"
