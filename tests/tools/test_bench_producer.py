@@ -11,7 +11,7 @@ from rmf.core import messages as m
 from rmf.errors import RmfError
 from tests.client.trio_node import Peer, Standing, standing
 from tests.scripted_node import facts
-from tools.bench_producer import BenchProducer, Reigns, Told
+from tools.bench_producer import BenchProducer, Change, Reigns, Told
 
 pytestmark = pytest.mark.slow
 
@@ -65,11 +65,11 @@ def measured(node: Standing) -> Told:
         return producer.stop()
 
 
-def changes_of(*acks: tuple[int, float, bool]) -> list[tuple[float, float, int]]:
+def changes_of(*acks: tuple[int, float, bool]) -> list[Change]:
     reigns = Reigns()
     for term, now_s, duplicate in acks:
         reigns.acked(term, now_s, duplicate=duplicate)
-    return [tuple(change) for change in reigns.changes]
+    return reigns.changes
 
 
 def test_a_change_is_from_the_last_ack_of_a_reign_to_the_first_of_the_next() -> None:
