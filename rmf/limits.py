@@ -83,6 +83,7 @@ APPEND_BYTES_MAX = 1 * MIB  # Entries in one append; a longer Entry travels alon
 PEER_APPENDS_IN_FLIGHT = 64  # unanswered by one peer; reached: the stream pauses
 PEER_WINDOW_BYTES = 2 * ENTRY_BYTES_MAX  # the same, in bytes
 LOG_MEMORY_BYTES = 32 * MIB  # Entries kept for slow peers; beyond: they are read from the ledger
+WAITING_FOR_DISK_MAX = 4096  # messages that depend on a slow disk; beyond: as if lost (R16)
 READS_WAITING_MAX = 1024  # linearizable reads that wait for a round; beyond: refused
 CATCH_UP_WISHES = 2 * 9  # a reading and a writing for each member; beyond: asked again later
 CATCH_UP_THREADS_MAX = 4  # that read for peers; the others wait their turn

@@ -6,6 +6,7 @@ either before any message that depends on them. It knows no roles and no peers.
 
 import cbor2
 
+from rmf import limits
 from rmf.core.effects import Effect, RecordDraft
 from rmf.core.raft.log import Log
 from rmf.core.raft.values import HardState, LogEntry, Place, Standing
@@ -77,14 +78,19 @@ class Durable:
         return [persist]
 
     def after(self, effect: Effect, effects: list[Effect]) -> None:
-        """Let an Effect out once all that was written so far is durable: at once, if it is."""
+        """Let an Effect out once all that was written so far is durable: at once, if it is. Where
+        too many wait it is lost, as on the network: whoever needs it asks again."""
+        if self._writes.waiting >= limits.WAITING_FOR_DISK_MAX:
+            return
         if not self._writes.wait(effect):
             effects.append(effect)
 
     def after_hard(self, effect: Effect, effects: list[Effect]) -> None:
         """The same for what depends on the term alone: a slow disk keeps no node out of touch."""
-        if self._hard_ticket <= self._done_ticket or not self._writes.wait(effect):
+        if self._hard_ticket <= self._done_ticket:
             effects.append(effect)
+        else:
+            self.after(effect, effects)
 
     def await_own_vote(self) -> None:
         """Have the vote for oneself given back by `done` when it is durable."""

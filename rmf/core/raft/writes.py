@@ -44,6 +44,11 @@ class Writes(Generic[T]):
         """Whether everything that was written is durable."""
         return not self._underway
 
+    @property
+    def waiting(self) -> int:
+        """How many things wait."""
+        return len(self._waiting)
+
     def oldest_ns(self) -> int | None:
         """Return when the oldest write under way was begun, or None."""
         return self._underway[0].begun_ns if self._underway else None

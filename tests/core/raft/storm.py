@@ -29,6 +29,8 @@ class Storm(Cluster):
         self.found_by_entry()
         self.stormy = True
         self.loss = self.random.choice([0, 0.01, 0.1])
+        self.violence = self.random.choice([1, 2, 6])
+        self.calm_ms = self.random.choice([8, 25])
         self.read_entries_most = self.random.choice([1, 3, 100])
         self.damages = self.random.random() < 0.3
         self.facts = dict.fromkeys(["proposed", "crashes", "reads", "changes", "repairs"], 0)
@@ -138,8 +140,8 @@ class Storm(Cluster):
     def storm(self, ms: float) -> None:
         until = self.now_ns + int(ms * MS)
         while self.now_ns < until:
-            self.run(self.random.expovariate(1 / 25))
-            self.random.choice([self.work] * 6 + [self.trouble] * 2 + [self.order])()
+            self.run(self.random.expovariate(1 / self.calm_ms))
+            self.random.choice([self.work] * 6 + [self.trouble] * self.violence + [self.order])()
 
     def work(self) -> None:
         """Propose, or read."""
@@ -173,10 +175,11 @@ class Storm(Cluster):
         self.perform(name, leads.begin_reads(self.now_ns))
 
     def trouble(self) -> None:
-        kind = self.random.choice(
-            ["crash", "start", "start", "cut", "cut", "heal", "heal", "damage"]
-        )
-        name = self.random.choice(list(self.nodes))
+        kinds = ["crash", "start", "start", "cut", "cut", "heal", "heal", "damage", "part"]
+        kind = self.random.choice(kinds)
+        # Leaders are where it hurts.
+        leads = [x for x in self.running() if self.core(x).leadership is not None]
+        name = self.random.choice([*leads, *self.nodes])
         if kind == "crash" and name in self.running():
             self.facts["crashes"] += 1
             self.crash(name, kept=self.random.randrange(4))
@@ -188,6 +191,12 @@ class Storm(Cluster):
             self.cut.add((name, self.random.choice(list(self.nodes))))
         elif kind == "heal":
             self.cut.clear()
+        elif kind == "part":
+            rest = [x for x in self.nodes if x != name]
+            side = {name, *self.random.sample(rest, self.random.randint(0, len(rest) // 2))}
+            self.cut = {
+                (x, y) for x in self.nodes for y in self.nodes if (x in side) != (y in side)
+            }
         elif kind == "damage" and self.damages and self._may_lose(name):
             self.facts["repairs"] += 1
             self.crash(name)

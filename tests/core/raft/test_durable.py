@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmf import limits
 from rmf.core.effects import Effect, Persist, RecordDraft, Tell
 from rmf.core.raft.durable import Durable, OwnVote
 from rmf.core.raft.log import Accepted, Log
@@ -63,6 +64,24 @@ def test_what_depends_on_the_disk_waits_for_all_that_was_written() -> None:
     assert isinstance(one, Persist)
     assert isinstance(two, Persist)
     assert (out, kept.done(one.ticket, 11), kept.done(two.ticket, 12)) == ([], [], [THING])
+
+
+def test_a_vote_in_a_term_that_is_durable_already_is_written_all_the_same() -> None:
+    kept, _ = durable()
+    kept.vote("n2")
+    (found,) = records(kept.persist([], 0))
+    assert cbor2.loads(found.body) == [3, "n2"]
+
+
+def test_behind_a_disk_that_hangs_only_so_many_messages_wait() -> None:
+    kept, log = durable()
+    kept.enter(4, "n1")
+    kept.persist([log.append(4, b"1")], 0)
+    kept.await_own_vote()
+    for _ in range(limits.WAITING_FOR_DISK_MAX + 5):
+        kept.after(THING, [])
+        kept.after_hard(THING, [])
+    assert len(kept.done(1, 12)) == limits.WAITING_FOR_DISK_MAX
 
 
 def test_what_depends_on_the_term_alone_waits_for_no_entry() -> None:

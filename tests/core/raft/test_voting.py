@@ -6,7 +6,7 @@ from rmf import limits
 from rmf.core.clock import TickClock
 from rmf.core.entry import Accession, Entry, LineId, encode_entry
 from rmf.core.raft.messages import VoteAsk, VoteReply
-from tests.core.raft.cases.test_elections import ask, heartbeat, yes
+from tests.core.raft.cases.test_elections import ask, heartbeat, no, yes
 from tests.core.raft.disk_kit import START
 from tests.core.raft.entries_kit import append, entry_after
 from tests.core.raft.one_kit import One, of, only
@@ -28,6 +28,15 @@ def test_without_a_majority_for_it_nothing_is_asked_for() -> None:
     assert one.hear("n2", yes(1, pre=True)) == []
     assert one.hear("n2", yes(1, pre=True)) == []
     assert one.raft.term == 0
+
+
+def test_an_answer_to_an_older_attempt_does_not_count() -> None:
+    one = One()
+    one.beat(400)
+    one.hear("n3", no(1))  # n3 is in term 1, so this attempt asked for too little
+    one.beat(400)
+    assert one.hear("n2", yes(1, pre=True)) == []
+    assert of(VoteAsk, one.hear("n2", yes(2, pre=True)))
 
 
 def test_a_vote_given_ends_an_attempt_of_ones_own() -> None:
