@@ -51,7 +51,7 @@ from rmf.floor.doors import AnswersEnd, CatchUpItem, Closed, Doors, EventItem, K
 from rmf.floor.instruments import Instruments
 from rmf.floor.supervisor import Hands, Held
 
-__all__ = ["Runner", "run"]
+__all__ = ["Runner", "run", "turn_away"]
 
 
 class Runner(Protocol):
@@ -94,6 +94,14 @@ async def run(
         return loop.reload
     finally:
         loop.close()
+
+
+async def turn_away(doors: Doors) -> None:
+    """Take the place of a core that has stopped, until cancelled: whoever comes now is not left
+    without an answer, but without a connection."""
+    async for item in doors.events_out:
+        if isinstance(item, Opened):
+            item.answers.close()
 
 
 def _held(events: list[ev.Event]) -> list[Held]:

@@ -26,12 +26,14 @@ __all__ = ["Listening", "run"]
 
 
 class Listening:
-    """Where to listen; once bound, `port` is the real one, and it stays over restarts."""
+    """Where to listen; once bound, `port` is the real one, and it stays over restarts. `quiet` is
+    an Event of the next moment without a connection."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
         self._bound: list[trio.SocketListener] = []
+        self._accepting = trio.CancelScope()
         self.numbers = count(1)
         self.open = 0
         self.strangers = 0
@@ -54,6 +56,15 @@ class Listening:
             await self.bind()
         bound, self._bound = self._bound, []
         return bound
+
+    def shut(self) -> None:
+        """Accept nobody any more: who comes to a node that stops shall go elsewhere at once."""
+        self._accepting.cancel()
+
+    def accepting(self) -> trio.CancelScope:
+        """Return the scope to accept in from now on, which `shut` cancels."""
+        self._accepting = trio.CancelScope()
+        return self._accepting
 
     @property
     def is_crowded(self) -> bool:
@@ -81,8 +92,11 @@ async def run(listening: Listening, port: Port, hands: Hands) -> None:
     listeners = await listening.listeners()
     async with trio.open_nursery() as nursery:
         door = _Door(listening, port, nursery)
-        for listener in listeners:
-            nursery.start_soon(door.accept_all, listener)
+        with listening.accepting():
+            async with trio.open_nursery() as accepting:
+                for listener in listeners:
+                    accepting.start_soon(door.accept_all, listener)
+        await trio.sleep_forever()  # the connections have theirs still to hear
 
 
 class _Door:

@@ -185,6 +185,7 @@ class Life:
     async def run(self, hands: Hands) -> None:
         """Load the core and drive it, again and again, until one of them has stopped."""
         if not self._ground.directory.founded and not await self._wait_for_cluster(hands):
+            await arbiter.turn_away(self._ground.doors)
             return
         while True:
             recovered, self._recovered = self._recovered, None
@@ -194,6 +195,7 @@ class Life:
             reload = await self._live(recovered, hands)
             if reload is None:
                 self.stopped.set()
+                await arbiter.turn_away(self._ground.doors)
                 return
             log.note("warning", "core_reloaded", reason=reload.reason, why=reload.why)
             if reload.reason == "repair" and not self._ground.has_peers:
@@ -284,6 +286,7 @@ class Life:
         core.strike_for("state", why)
         await self._drive(core, hands)
         self.stopped.set()
+        await arbiter.turn_away(self._ground.doors)
 
     def _bare_core(self, state: State) -> Arbiter:
         place = Place(state.index, state.term, GENESIS_CHAIN)

@@ -340,6 +340,7 @@ class Node:
         os._exit(1)
 
     async def _wind_down(self, listening: ingest.Listening) -> None:
+        listening.shut()
         with trio.move_on_after(limits.GOODBYE_S_MAX):
             while listening.open:
                 await listening.quiet.wait()
