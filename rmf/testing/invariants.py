@@ -33,13 +33,23 @@ class Seen:
     """What was seen of the present core of a node. `contact_ns` is when it heard its leader last,
     `replies_ns` when whom."""
 
-    __slots__ = ("acceded_ns", "applied", "commit", "contact_ns", "led", "replies_ns", "term")
+    __slots__ = (
+        "acceded_ns",
+        "applied",
+        "commit",
+        "contact_ns",
+        "led",
+        "replies_ns",
+        "striking",
+        "term",
+    )
 
     def __init__(self, core: Arbiter) -> None:
         self.term = core.raft.term
         self.commit = core.raft.log.commit
         self.applied = core.committed.index
         self.led = 0
+        self.striking = False
         self.acceded_ns = self.contact_ns = _NEVER_NS
         self.replies_ns: dict[str, int] = {}
 
@@ -73,6 +83,9 @@ class Invariants:
         promised = self._promised.get(node.disk.incarnation, 0)
         if core.raft.term < promised:
             raise Violation("terms", f"{node.name} forgot term {promised}")
+        vote = self.votes.get((node.disk.incarnation, core.raft.term))
+        if vote not in {None, core.raft.durable.voted_for}:
+            raise Violation("one vote a term", f"{node.name} forgot that it voted for {vote}")
 
     # --- Writing and telling --------------------------------------------------------------------
 
@@ -109,6 +122,8 @@ class Invariants:
         """Hold a message to what is on the disk of who says it (R2, R13)."""
         message = effect.message
         kind = type(message)
+        if self.seen[node.name].striking:
+            raise Violation("strike", f"{node.name} takes part though it is on strike")
         if kind is pm.AppendReply:
             self._check_accepted(node, message)  # type: ignore[arg-type]
         elif kind is pm.VoteReply or kind is pm.VoteAsk:
@@ -182,6 +197,8 @@ class Invariants:
         if commit != seen.commit:
             self._committed(node, core, seen.commit, commit)
             seen.commit = commit
+        fault = core.strike
+        seen.striking = node.disk.broken or (fault is not None and fault[0] != "no_reign")
         applied = core.committed.index
         if applied != seen.applied:
             self._applied(node, core, seen.applied, applied)

@@ -22,10 +22,10 @@ _SILENCE_NS = int(limits.PEER_SILENCE_S_MAX * limits.SECOND)
 
 
 class Nemesis:
-    """`active` False: nothing new goes wrong."""
+    """`active` False: nothing new goes wrong. `splits_votes`: all election time-outs are equal."""
 
     def __init__(self, cluster: "Cluster", dice: Stream) -> None:
-        self.active = False
+        self.active = self.splits_votes = False
         self.met = 0
         self._cluster = cluster
         self._dice = dice
@@ -229,6 +229,18 @@ class Nemesis:
     def _pause_leader(self) -> bool:
         return self._pause_one(self._leader())
 
+    def _split_votes(self) -> bool:
+        """Chance makes all stand for election at once, again and again."""
+        if self.splits_votes:
+            return False
+        self.splits_votes = True
+        self._cluster.agenda.after(self._while_ns(2_000, 6_000), self._unsplit)
+        self._cluster.agenda.after(limits.SECOND, self._kill_leader)
+        return True
+
+    def _unsplit(self) -> None:
+        self.splits_votes = False
+
     def _slow_line(self) -> bool:
         node = self._any()
         if node is None:
@@ -310,7 +322,7 @@ class Nemesis:
 
     def heal(self, left_out: str | None) -> None:
         """From now on nothing is wrong, but that `left_out` is down."""
-        self.active = False
+        self.active = self.splits_votes = False
         network = self._cluster.network
         network.cut.clear()
         self._cuts.clear()

@@ -182,6 +182,7 @@ class Node:
     def load(self) -> None:
         """Read the disk, and begin with a core of it."""
         self.core_life += 1
+        self._wake_ns = -1  # what was armed was for another core
         cluster = self.cluster
         line = cluster.line
         identity = Identity(
@@ -198,7 +199,7 @@ class Node:
             identity,
             self.cursor,
             boot_id=self.boot_id,
-            dice=self._election_dice.random,
+            dice=self._election_random,
             timing=cluster.timing,
             listens=cluster.listens,
         )
@@ -213,6 +214,10 @@ class Node:
         self.met = {event.peer: event.incarnation for event in here}
         cluster.network.tend(self)
         self.step([*here])
+
+    def _election_random(self) -> float:
+        """Chance in elections; sometimes everybody has the same, and votes are split."""
+        return 0.0 if self.cluster.nemesis.splits_votes else self._election_dice.random()
 
     def _say_both(self, hard: HardState) -> None:
         """Have both copies of term and vote say what holds (see floor/recovery)."""

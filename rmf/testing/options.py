@@ -30,6 +30,7 @@ FAULTS: dict[str, float] = {
     "power_cut": 2.0,
     "kill_all": 0.6,
     "power_cut_all": 0.6,
+    "split_votes": 2.0,
     "pause": 3.0,
     "pause_leader": 3.0,
     "slow_disk": 2.0,
