@@ -56,9 +56,11 @@ Streams = Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]
 class Bench:
     """What the tasks of a node share."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, found: bool = True) -> None:
         self.data = data
-        self.directory = DataDirectory.open(data, node="n1", first_segment_bytes=SEGMENT_BYTES)
+        self.directory = DataDirectory.open(
+            data, node="n1", found=found, first_segment_bytes=SEGMENT_BYTES
+        )
         cluster = self.directory.cluster
         self.store = DlqStore.open(self.directory.dlq_path, cluster=cluster, node="n1")
         self.doors = Doors()
@@ -137,9 +139,9 @@ class Bench:
 
 
 @contextmanager
-def bench(data: Path) -> Iterator[Bench]:
-    """Open a bench over a data directory."""
-    opened = Bench(data)
+def bench(data: Path, *, found: bool = True) -> Iterator[Bench]:
+    """Open a bench over a data directory, which belongs to a cluster unless it is not `found`."""
+    opened = Bench(data, found=found)
     try:
         yield opened
     finally:
@@ -199,6 +201,7 @@ class Guest:
     connection: int
     answers_out: trio.MemoryReceiveChannel[list[m.Message]]
     heard: list[m.Message] = attrs.Factory(list)
+    epoch: int = 1
 
     def offer(self, *rows: Row) -> Offered:
         """Return these packets as one offer."""
@@ -208,7 +211,7 @@ class Guest:
             list(rows),
             connection=self.connection,
             producer=self.name,
-            epoch=1,
+            epoch=self.epoch,
             arrived_ns=now().boot_ns,
         ).offers
         return offered

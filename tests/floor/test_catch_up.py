@@ -1,0 +1,238 @@
+"""The catch-up: Entries and Checkpoints for peers, and a Checkpoint from the leader (R28)."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from rmf import limits
+from rmf.core.effects import ReadChunk, ReadEntries, Repaired, WriteChunk
+from rmf.core.events import ChunkRead, ChunkWritten, DiskFault, EntriesRead
+from rmf.core.raft.messages import Chunk
+from rmf.core.record import GENESIS_CHAIN
+from rmf.floor import catch_up
+from rmf.floor.doors import CatchUpItem, Doors
+from rmf.floor.supervisor import Hands
+from rmf.storage.exchange import READY
+from rmf.storage.repair import is_repairing, set_aside
+from tests.floor.wire import PATIENCE_S, until
+from tests.storage.ledger_kit import file_bytes_limit
+from tests.storage.written_node import CLUSTER, WrittenNode, written_node
+
+
+@pytest.fixture
+def leader(tmp_path: Path) -> Iterator[WrittenNode]:
+    """A node with Entries 1 to 22 on its disk, all of them committed."""
+    with written_node(tmp_path / "n1") as made:
+        made.write(*made.author.genesis(), *(made.author.tick("a", "b") for _ in range(20)))
+        made.commit()
+        yield made
+
+
+@pytest.fixture
+def behind(tmp_path: Path) -> Iterator[WrittenNode]:
+    """One that has the first few."""
+    with written_node(tmp_path / "n2", "n2") as made:
+        made.write(*made.author.genesis())
+        yield made
+
+
+class Working:
+    """A catch-up that runs, with a test in the place of the Arbiter."""
+
+    def __init__(self, node: WrittenNode) -> None:
+        self.node = node
+        self.doors = Doors()
+        self.exchanging = trio.Lock()
+
+    async def run(self) -> None:
+        serial = 77
+        await catch_up.run(
+            self.doors, self.node.directory, lambda: serial, self.exchanging, Hands()
+        )
+
+    def wish(self, item: CatchUpItem) -> None:
+        self.doors.catch_up.send_nowait(item)
+
+    async def word(self) -> Any:
+        with trio.fail_after(PATIENCE_S):
+            return await self.doors.events_out.receive()
+
+    async def ask(self, item: CatchUpItem) -> Any:
+        self.wish(item)
+        return await self.word()
+
+
+@asynccontextmanager
+async def working(node: WrittenNode) -> AsyncIterator[Working]:
+    at_work = Working(node)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at_work.run)
+        yield at_work
+        nursery.cancel_scope.cancel()
+
+
+def chunk_of(read: ChunkRead) -> Chunk:
+    """What a leader sends of what it read."""
+    return Chunk(
+        1,
+        read.index,
+        read.entry_term,
+        read.chain,
+        read.content,
+        read.total,
+        read.offset,
+        read.data,
+        3,
+    )
+
+
+async def test_entries_are_read_for_several_peers_each_from_where_it_stands(
+    leader: WrittenNode,
+) -> None:
+    async with working(leader) as work:
+        work.wish(ReadEntries("n2", 0, 22))
+        work.wish(ReadEntries("n3", 20, 21))
+        found = {event.peer: event for event in (await work.word(), await work.word())}
+        two, three = found["n2"], found["n3"]
+        assert isinstance(two, EntriesRead)
+        assert (two.after_index, two.after_chain) == (0, GENESIS_CHAIN)
+        assert [x.body for x in two.entries] == [x.body for x in leader.entries()]
+        assert [x.body for x in three.entries] == [leader.author.drafts[21].body]
+        assert three.after_chain == leader.author.drafts[20].chain
+        more = await work.ask(ReadEntries("n3", 21, 22))
+        assert [x.body for x in more.entries] == [leader.author.drafts[22].body]
+
+
+async def test_what_the_ledger_holds_no_more_is_said_to_be_gone(leader: WrittenNode) -> None:
+    leader.checkpoint()
+    for _ in range(30):  # so that a new segment begins
+        leader.write(leader.author.tick("a"))
+    leader.checkpoint()
+    leader.archive()
+    for path in leader.directory.archive_path.glob("*.seg"):
+        path.unlink()
+    async with working(leader) as work:
+        event = await work.ask(ReadEntries("n2", 0, 22))
+        assert (event.peer, event.entries) == ("n2", [])
+
+
+async def test_a_checkpoint_goes_from_one_node_to_another_piece_by_piece(
+    leader: WrittenNode, behind: WrittenNode
+) -> None:
+    path = leader.checkpoint()
+    async with working(leader) as here, working(behind) as there:
+        read = await here.ask(ReadChunk("n2", None, 0))
+        data = b""
+        while True:
+            assert isinstance(read, ChunkRead)
+            data += read.data
+            written = await there.ask(WriteChunk("n1", chunk_of(read)))
+            assert isinstance(written, ChunkWritten)
+            assert written.reply.offset == len(data)
+            if written.complete:
+                break
+            read = await here.ask(ReadChunk("n2", read.content, written.reply.offset))
+        assert data == path.read_bytes()
+    assert (behind.path / READY / "ledger").is_dir()
+
+
+async def test_without_a_checkpoint_the_leader_hears_that_there_is_none(
+    leader: WrittenNode,
+) -> None:
+    async with working(leader) as work:
+        event = await work.ask(ReadChunk("n2", None, 0))
+        assert (event.peer, event.total) == ("n2", 0)
+
+
+async def test_a_piece_that_comes_to_nothing_is_answered_after_a_while(
+    leader: WrittenNode, behind: WrittenNode
+) -> None:
+    """Else a leader with a damaged Checkpoint and its follower would keep each other busy."""
+    leader.checkpoint()
+    async with working(leader) as here, working(behind) as there:
+        read = await here.ask(ReadChunk("n2", None, 0))
+        broken = chunk_of(read)._replace(data=read.data + b"more than there is")
+        began = trio.current_time()
+        written = await there.ask(WriteChunk("n1", broken))
+        assert (written.reply.offset, written.complete) == (0, False)
+        assert trio.current_time() - began >= limits.CATCH_UP_RETRY_S
+
+
+async def test_nothing_is_kept_while_a_ledger_takes_anothers_place(
+    leader: WrittenNode, behind: WrittenNode
+) -> None:
+    leader.checkpoint()
+    async with working(leader) as here, working(behind) as there:
+        read = await here.ask(ReadChunk("n2", None, 0))
+        async with there.exchanging:
+            there.wish(WriteChunk("n1", chunk_of(read)))
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert not (behind.path / "install").exists()
+        assert (await there.word()).reply.offset == len(read.data)
+
+
+async def test_a_wish_that_comes_again_while_it_is_under_way_is_done_once(
+    leader: WrittenNode, behind: WrittenNode
+) -> None:
+    leader.checkpoint()
+    async with working(leader) as here, working(behind) as there:
+        chunk = chunk_of(await here.ask(ReadChunk("n2", None, 0)))
+        async with there.exchanging:
+            for _ in range(3):
+                there.wish(WriteChunk("n1", chunk))
+            await trio.testing.wait_all_tasks_blocked()
+        assert isinstance(await there.word(), ChunkWritten)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert there.doors.events_out.statistics().current_buffer_used == 0
+
+
+async def test_a_disk_that_fails_is_told(leader: WrittenNode, behind: WrittenNode) -> None:
+    leader.checkpoint()
+    async with working(leader) as here, working(behind) as there:
+        read = await here.ask(ReadChunk("n2", None, 0))
+        with file_bytes_limit(16):
+            event = await there.ask(WriteChunk("n1", chunk_of(read)))
+        assert isinstance(event, DiskFault)
+        assert "File too large" in event.why
+
+
+async def test_what_cannot_be_read_for_one_peer_is_logged_and_others_are_served(
+    leader: WrittenNode,
+) -> None:
+    (segment, *_) = leader.segments
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[:200] + b"\xff" * 50 + whole[250:])
+    async with working(leader) as work:
+        work.wish(ReadEntries("n2", 0, 22))
+        event = await work.ask(ReadChunk("n3", None, 0))
+        assert isinstance(event, ChunkRead)
+        assert work.doors.events_out.statistics().current_buffer_used == 0
+
+
+async def test_a_node_that_is_repaired_forgets_that_it_was_not(behind: WrittenNode) -> None:
+    set_aside(behind.path, CLUSTER, "record 7 is gone")
+    behind.reopen()
+    async with working(behind) as work:
+        work.wish(Repaired())
+        await until(lambda: is_repairing(behind.path) is None)
+
+
+async def test_more_peers_than_there_can_be_members_leave_no_files_open(
+    leader: WrittenNode,
+) -> None:
+    async with working(leader) as work:
+        for i in range(2 * limits.MEMBERS_MAX):
+            event = await work.ask(ReadEntries(f"n{i}", 0, 22))
+            assert len(event.entries) == 22
+        assert len(open_segments()) <= 2 * limits.MEMBERS_MAX
+
+
+def open_segments() -> list[Path]:
+    """The segments that this process has open."""
+    held = list(Path("/proc/self/fd").iterdir())
+    return [x for x in held if x.exists() and x.resolve().suffix == ".seg"]

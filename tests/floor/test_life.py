@@ -1,0 +1,330 @@
+"""The core of a node from one reading of the disk to the next (R15, R17, R24, R29)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core import messages as m
+from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.entry import Genesis, LineId, Member, decode_entry
+from rmf.core.raft.messages import Append, Chunk, WireEntry
+from rmf.core.record import ENTRY
+from rmf.core.state import State
+from rmf.errors import LedgerDamaged
+from rmf.floor.doors import Opened, connection_doors
+from rmf.floor.life import Ground, Life
+from rmf.floor.peering import Peering
+from rmf.floor.supervisor import Hands
+from rmf.storage.chunks import ChunkReader
+from rmf.storage.genesis_draft import write_draft
+from rmf.storage.install import Receiver
+from rmf.storage.repair import is_repairing
+from rmf.storage.scan import LedgerScan
+from rmf.storage.segments import GENESIS
+from tests.floor.factory import segments
+from tests.floor.kit import BOOT_ID, Bench, Guest, bench
+from tests.floor.lines import shop
+from tests.floor.wire import PATIENCE_S, packet, until
+from tests.storage.ledger_kit import overwrite
+from tests.storage.written_node import CLUSTER, written_node
+
+
+class Living:
+    """A life, with a test in the place of connections and keepers."""
+
+    def __init__(self, alone: Bench, *, has_peers: bool = False) -> None:
+        self.alone = alone
+        self.doors = alone.doors
+        self.hands = Hands()
+        self.loaded: list[State] = []
+        incarnation = alone.directory.incarnation
+        line = LineId(shop.name, shop.version, shop.digest)
+        period_ns = limits.TICK_PERIOD_NS
+        ground = Ground(
+            directory=alone.directory,
+            store=lambda: alone.store,
+            doors=alone.doors,
+            runner=alone.runner,
+            listens=lambda key: shop.expired_handler_of(key) is not None,
+            boot_id=BOOT_ID,
+            ingest_depth=limits.INGEST_DEPTH_PACKETS,
+            has_peers=has_peers,
+            instruments=alone.instruments,
+            exchanging=alone.exchanging,
+        )
+        self.peering = Peering(alone.doors, alone.directory, {}, lambda: self.life.core, None)
+        self.life = Life(
+            ground,
+            Identity("n1", incarnation, line, period_ns, "here:1", "rmf/test"),
+            lambda: self.peering,
+            self.loaded.append,
+        )
+
+    @property
+    def core(self) -> Arbiter:
+        assert self.life.core is not None
+        return self.life.core
+
+    async def run(self) -> None:
+        await self.life.run(self.hands)
+
+    async def only_answer(self, why: str) -> None:
+        await self.life.only_answer(why, self.hands)
+
+    async def ask(self, subject: str, **args: Any) -> list[m.Message]:
+        """Ask on a connection of its own."""
+        answers, answers_out, *_ = connection_doors()
+        connection = id(answers)
+        await self.doors.events.send(Opened(connection, answers))
+        await self.doors.events.send(ev.Asked(connection, 1, subject, args=args))
+        with trio.fail_after(PATIENCE_S):
+            return await answers_out.receive()
+
+    async def status(self) -> dict[str, Any]:
+        item, _ = await self.ask("status")
+        assert isinstance(item, m.Item)
+        return item.body
+
+    async def produce(self, topic: str, connection: int = 1) -> m.Run:
+        """A producer comes, sends its next packet, and hears what became of it."""
+        await until(lambda: self.life.core is not None and self.core.has_acceded)
+        answers, answers_out, *_ = connection_doors()
+        await self.doors.events.send(Opened(connection, answers))
+        joined = ev.Joined(connection, "probe", "self-declared:probe", False)
+        await self.doors.intake.send(joined)
+        await self.doors.events.send(ev.Beat())
+        guest = Guest(self.doors, "probe", connection, answers_out)
+        facts = (await guest.hear(m.Welcome)).facts
+        guest.epoch = facts["epoch"]
+        await guest.send(packet(facts["last_seq"] + 1, topic))
+        (run,) = (await guest.hear(m.Ack)).runs
+        assert isinstance(run, m.Run)
+        return run
+
+    async def core_after(self, former: Arbiter) -> Arbiter:
+        """Return the core that follows, once it reigns."""
+        await until(lambda: self.core is not former and self.core.has_acceded)
+        return self.core
+
+
+@asynccontextmanager
+async def living(alone: Bench, *, has_peers: bool = False) -> AsyncIterator[Living]:
+    """Live, and stop in the end."""
+    made = Living(alone, has_peers=has_peers)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run)
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+def strange_append(core: Arbiter) -> ev.Heard:
+    """What a leader would say whose history is another one."""
+    base, entry = core.raft.log.base, WireEntry(9, 0, b"of another history")
+    place = (base.index, base.term, b"another chain...")
+    return ev.Heard("n2", Append(9, *place, base.index, base.index + 1, 0, False, 1, [entry]))
+
+
+# --- A lone node ----------------------------------------------------------------------------------
+
+
+async def test_a_core_is_loaded_reigns_and_is_stopped(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            life = living_one.life
+            with trio.fail_after(PATIENCE_S):
+                await life.acceded.wait()
+            assert living_one.core.has_acceded
+            run = await living_one.produce("cell/a")
+            assert run.outcome == m.APPLIED
+            assert life.serial() >= 4  # a vote, Genesis, Accession, the Tick
+            await living_one.doors.events.send(ev.StopAsked())
+            with trio.fail_after(PATIENCE_S):
+                await life.stopped.wait()
+            answers, answers_out, *_ = connection_doors()
+            await living_one.doors.events.send(Opened(9, answers))
+            with pytest.raises(trio.EndOfChannel), trio.fail_after(PATIENCE_S):
+                await answers_out.receive()  # who comes now is turned away
+
+
+async def test_an_operator_ends_a_strike_and_the_disk_is_read_again(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            await living_one.produce("cell/a")
+            former = living_one.core
+            await living_one.ask("admin.strike", why="to look at it")
+            assert (await living_one.status())["strike"]["kind"] == "admin"
+            await living_one.ask("admin.strike", end=True)
+            core = await living_one.core_after(former)
+            assert core.committed.world.get("cell/a") is not None
+            assert core.raft.term > former.raft.term
+            run = await living_one.produce("cell/b", connection=2)
+            assert (run.seq, run.outcome) == (2, m.APPLIED)
+            assert [state.index > 0 for state in living_one.loaded] == [False, True]
+
+
+async def test_a_lone_node_whose_state_is_wrong_goes_on_to_show_it(tmp_path: Path) -> None:
+    """There is nobody to fetch another one from: nothing is set aside, and it says so."""
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            await living_one.produce("cell/a")
+            former = living_one.core
+            await living_one.doors.events.send(strange_append(former))
+            await until(lambda: living_one.core is not former)
+            status = await living_one.status()
+            assert status["strike"]["kind"] == "state"
+            assert "is not the one of leader's term 9" in status["strike"]["why"]
+            assert status["world"]["cells"] == 1
+            assert not set_aside_in(tmp_path)
+            await living_one.doors.events.send(ev.StopAsked())
+            with trio.fail_after(PATIENCE_S):
+                await living_one.life.stopped.wait()
+
+
+async def test_what_is_given_up_shows_the_newest_state_that_any_core_had(tmp_path: Path) -> None:
+    """A core that was loaded a moment ago may not know yet that all of its ledger is committed."""
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            await living_one.produce("cell/a")
+            newest = living_one.core.committed
+        assert living_one.life.load().state.index < newest.index
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(living_one.only_answer, "restarts are spent")
+            status = await living_one.status()
+            assert status["strike"] == {"kind": "state", "why": "restarts are spent"}
+            assert (status["tick"], status["world"]["cells"]) == (newest.tick, 1)
+            nursery.cancel_scope.cancel()
+
+
+def set_aside_in(data: Path) -> list[Path]:
+    """The ledgers that were set aside."""
+    return list(data.glob("damaged-*"))
+
+
+# --- Damage ---------------------------------------------------------------------------------------
+
+
+async def damaged(tmp_path: Path) -> None:
+    """Leave a ledger that is damaged in the middle."""
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            await living_one.produce("cell/a")
+            await living_one.doors.events.send(ev.StopAsked())
+            await living_one.life.stopped.wait()
+    overwrite(segments(tmp_path)[0], 300, b"\xff" * 8)
+
+
+async def test_a_lone_node_does_not_start_from_a_damaged_ledger(tmp_path: Path) -> None:
+    await damaged(tmp_path)
+    with bench(tmp_path) as alone:
+        with pytest.raises(LedgerDamaged):
+            Living(alone).life.load()
+        assert is_repairing(tmp_path) is None
+        assert not set_aside_in(tmp_path)
+
+
+async def test_a_member_sets_a_damaged_ledger_aside_and_promises_nothing(tmp_path: Path) -> None:
+    await damaged(tmp_path)
+    with bench(tmp_path) as alone:
+        async with living(alone, has_peers=True) as living_one:
+            status = await living_one.status()
+            assert (status["whole"], status["index"], status["role"]) == (False, 0, "follower")
+            assert is_repairing(tmp_path) is not None
+            assert set_aside_in(tmp_path)
+            await trio.sleep(2 * limits.ELECTION_NS_MAX / limits.SECOND)
+            assert not living_one.core.reigns  # not even alone
+            assert living_one.core.raft.term == 1  # what it promised it still knows
+
+
+async def test_a_member_whose_state_is_wrong_begins_anew(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with living(alone, has_peers=True) as living_one:
+            await living_one.produce("cell/a")
+            former = living_one.core
+            await living_one.doors.events.send(strange_append(former))
+            await until(lambda: living_one.core is not former)
+            status = await living_one.status()
+            assert (status["whole"], status["index"]) == (False, 0)
+            assert is_repairing(tmp_path) is not None
+
+
+# --- A Checkpoint of the leader -------------------------------------------------------------------
+
+
+async def test_an_installed_checkpoint_is_what_the_next_core_begins_with(tmp_path: Path) -> None:
+    data = tmp_path / "n1"
+    with written_node(tmp_path / "n2", "n2") as leader, bench(data, found=False) as alone:
+        leader.write(*leader.author.genesis(), leader.author.tick("cell/a", "poison"))
+        leader.commit()
+        leader.checkpoint()
+        found = ChunkReader(leader.directory.checkpoints, CLUSTER).read("n1", None, 0)
+        alone.directory.found(CLUSTER)
+        write_draft(data, CLUSTER, ())
+        async with living(alone, has_peers=True) as living_one:
+            living_one.life.founded.set()
+            await until(lambda: bool(living_one.loaded))
+            former = living_one.core
+            place = (found.index, found.entry_term, found.chain, found.content)
+            chunk = whole_chunk(place, found.data)
+            heard = Receiver(data, CLUSTER).take("n2", chunk, living_one.life.serial())
+            assert heard.complete
+            await living_one.doors.events.send(heard)
+            await until(lambda: living_one.core is not former)
+            state = living_one.core.committed
+            assert state.digest() == leader.author.state.digest()
+            assert state.index == found.index
+            assert [x.index for x in living_one.loaded] == [0, found.index]
+
+
+def whole_chunk(place: tuple[int, int, bytes, bytes], data: bytes) -> Any:
+    """A Checkpoint in one piece."""
+    return Chunk(1, *place, len(data), 0, data, 1)
+
+
+# --- Before there is a cluster --------------------------------------------------------------------
+
+
+async def test_before_it_belongs_to_a_cluster_it_answers_and_no_more(tmp_path: Path) -> None:
+    with bench(tmp_path, found=False) as alone:
+        async with living(alone, has_peers=True) as living_one:
+            status = await living_one.status()
+            assert (status["strike"]["kind"], status["index"]) == ("no_reign", 0)
+            assert living_one.loaded == []
+            await living_one.doors.events.send(ev.StopAsked())
+            with trio.fail_after(PATIENCE_S):
+                await living_one.life.stopped.wait()
+
+
+async def test_the_founder_writes_genesis_once_and_only_into_an_empty_ledger(
+    tmp_path: Path,
+) -> None:
+    members = (Member("n1", b"1" * 16), Member("n2", b"2" * 16), Member("n3", b"3" * 16))
+    with bench(tmp_path, found=False) as alone:
+        alone.directory.found(CLUSTER)
+        write_draft(tmp_path, CLUSTER, members)
+        for _ in range(2):
+            async with living(alone, has_peers=True) as living_one:
+                living_one.life.founded.set()
+                await until(lambda: bool(living_one.loaded))
+                assert living_one.core.raft.members == members
+                assert not living_one.core.has_acceded  # there is no majority
+        records = LedgerScan(alone.directory.ledgers, CLUSTER, GENESIS)
+        bodies = [decode_entry(x.body).books for x in records if x.kind == ENTRY]
+        assert bodies == [Genesis(CLUSTER, limits.TICK_PERIOD_NS, list(members))]
+
+
+async def test_who_joined_a_cluster_never_takes_itself_for_alone(tmp_path: Path) -> None:
+    with bench(tmp_path, found=False) as alone:
+        alone.directory.found(CLUSTER)
+        write_draft(tmp_path, CLUSTER, ())
+        async with living(alone, has_peers=True) as living_one:
+            living_one.life.founded.set()
+            await until(lambda: bool(living_one.loaded))
+            assert living_one.core.raft.members == ()
+            await trio.sleep(2 * limits.ELECTION_NS_MAX / limits.SECOND)
+            assert (living_one.core.raft.term, living_one.core.reigns) == (0, False)
