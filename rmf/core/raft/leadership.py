@@ -16,7 +16,8 @@ from rmf.core.raft.membership import Membership
 from rmf.core.raft.progress import Progress
 from rmf.core.raft.quorum import quorum_value
 from rmf.core.raft.reads import Reads
-from rmf.core.raft.values import LogEntry, Place, Timing
+from rmf.core.raft.speech import Speech, as_wire
+from rmf.core.raft.values import Place, Timing
 
 __all__ = ["Leadership"]
 
@@ -41,10 +42,9 @@ class Leadership:
         self.transfer_to: str | None = None
         self.wants_checkpoint = False
         self._name = name
-        self._term = term
         self._log = log
         self._membership = membership
-        self._pace = pace
+        self._speech = Speech(term, log, pace)
         self._timing = timing
         self._first_index = log.last.index + 1  # of this term
         self._rounds = Rounds()
@@ -97,18 +97,10 @@ class Leadership:
         self._beat_ns = now_ns + self._timing.heartbeat_ns
         round_ = self._rounds.begin(now_ns)
         effects: list[Effect] = []
-        tick = self._pace.tick_at(now_ns)
         for name, peer in self.peers.items():
             commit = min(self._log.commit, peer.match)  # raft-cases 22
             peer.told_commit = max(peer.told_commit, commit)
-            heartbeat = pm.Heartbeat(
-                self._term,
-                commit,
-                self._log.last.index,
-                tick,
-                self._pace.bridged,
-                round_,
-            )
+            heartbeat = self._speech.heartbeat(commit, round_, now_ns)
             effects.append(Tell(name, heartbeat))
             effects += self._ask_again(name, peer, now_ns)
         return effects
@@ -187,32 +179,14 @@ class Leadership:
             through = min(self._log.commit, self._log.durable)
             return [ReadEntries(name, before, through)]
         entries = self._log.behind(before, limits.APPEND_BYTES_MAX)
-        return [self._append(name, peer, self._log.place(before), entries, now_ns)]
+        return [self._append(name, peer, self._log.place(before), as_wire(entries), now_ns)]
 
     def _append(
-        self, name: str, peer: Progress, before: Place, entries: list[LogEntry], now_ns: int
-    ) -> Tell:
-        wire = [pm.WireEntry(entry.term, entry.crc, entry.body) for entry in entries]
-        return self._tell_append(name, peer, before, wire, now_ns)
-
-    def _tell_append(
         self, name: str, peer: Progress, before: Place, wire: list[pm.WireEntry], now_ns: int
     ) -> Tell:
         peer.sent(before.index + len(wire), sum(len(entry.body) for entry in wire))
         peer.told_commit = self._log.commit
-        append = pm.Append(
-            self._term,
-            before.index,
-            before.term,
-            before.chain,
-            self._log.commit,
-            self._log.last.index,
-            self._pace.tick_at(now_ns),
-            self._pace.bridged,
-            self._rounds.newest,
-            wire,
-        )
-        return Tell(name, append)
+        return Tell(name, self._speech.append(before, wire, self._rounds.newest, now_ns))
 
     def on_append_reply(self, name: str, reply: pm.AppendReply) -> None:
         """Learn what a peer has, or where its log may match."""
@@ -274,7 +248,7 @@ class Leadership:
             return self._install(event.peer, peer, now_ns)
         peer.read()
         before = Place(event.after_index, event.after_term, event.after_chain)
-        return [self._tell_append(event.peer, peer, before, event.entries, now_ns)]
+        return [self._append(event.peer, peer, before, event.entries, now_ns)]
 
     def _install(self, name: str, peer: Progress, now_ns: int) -> list[Effect]:
         peer.installing(now_ns)
@@ -291,17 +265,7 @@ class Leadership:
             self.wants_checkpoint = True  # asked for again in a while (see `_ask_again`)
             return []
         peer.content, peer.asked_ns = event.content, now_ns
-        chunk = pm.Chunk(
-            self._term,
-            event.index,
-            event.entry_term,
-            event.chain,
-            event.content,
-            event.total,
-            event.offset,
-            event.data,
-            self._rounds.newest,
-        )
+        chunk = self._speech.chunk(event, self._rounds.newest)
         return [Tell(event.peer, chunk)]
 
     def on_chunk_reply(self, name: str, reply: pm.ChunkReply, now_ns: int) -> list[Effect]:
@@ -354,7 +318,7 @@ class Leadership:
         if peer.match < self._log.last.index or self._log.durable < self._log.last.index:
             return []
         self._handed_over = True
-        return [Tell(self.transfer_to, pm.CampaignNow(self._term))]
+        return [Tell(self.transfer_to, pm.CampaignNow(self._speech.term))]
 
     def successor(self) -> str | None:
         """Return the voter that has most, or None if nobody else votes."""

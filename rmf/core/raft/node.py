@@ -7,7 +7,7 @@ Decides the role, and which part each message concerns. It is the only one that 
     voting, election        standing for election, giving a vote
     following               a leader's messages, taken in
     leadership, progress,   leading a term
-    contact, reads, terms
+    contact, reads, speech, terms
     outlook                 what may be read of it all
 
 The Arbiter above reads role, term, leader, log and members after each call, and decides from them

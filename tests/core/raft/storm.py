@@ -250,7 +250,9 @@ class Storm(Cluster):
         new = [x for x in new if x not in self.nodes]
         if new and len(members) < 5 and self.random.random() < 0.5:
             return [*members, member(new[0], voter=False)]
-        if len(members) > 3 and self.random.random() < 0.5:
+        # Whoever removes a voter while another one repairs itself may be left without a majority.
+        healthy = all(self._is_whole(x) for x in self.nodes)
+        if healthy and len(members) > 3 and self.random.random() < 0.5:
             gone = self.random.choice(members)
             return [x for x in members if x is not gone]
         return None

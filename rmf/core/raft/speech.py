@@ -1,0 +1,47 @@
+"""What a leader says, in its term: heartbeats, appends, pieces of a Checkpoint.
+
+Decides nothing but how a message is filled in: each carries the term, the tick (R6) and the newest
+round of contact. When what is said to whom, `leadership` decides.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+
+from rmf.core.clock import Pace
+from rmf.core.events import ChunkRead
+from rmf.core.raft.log import Log
+from rmf.core.raft.messages import Append, Chunk, Heartbeat, WireEntry
+from rmf.core.raft.values import LogEntry, Place
+
+__all__ = ["Speech", "as_wire"]
+
+
+def as_wire(entries: Sequence[LogEntry]) -> list[WireEntry]:
+    """Return Entries of the log as they travel."""
+    return [WireEntry(entry.term, entry.crc, entry.body) for entry in entries]
+
+
+class Speech:
+    """The messages of one leadership."""
+
+    def __init__(self, term: int, log: Log, pace: Pace) -> None:
+        self.term = term
+        self._log = log
+        self._pace = pace
+
+    def heartbeat(self, commit: int, round_: int, now_ns: int) -> Heartbeat:
+        """Return a heartbeat; `commit` is what this peer may hear."""
+        tick, bridged = self._pace.tick_at(now_ns), self._pace.bridged
+        return Heartbeat(self.term, commit, self._log.last.index, tick, bridged, round_)
+
+    def append(self, before: Place, wire: list[WireEntry], round_: int, now_ns: int) -> Append:
+        """Return an append of these Entries, which stand behind `before`."""
+        tick, bridged = self._pace.tick_at(now_ns), self._pace.bridged
+        commit, last = self._log.commit, self._log.last.index
+        return Append(self.term, *before, commit, last, tick, bridged, round_, wire)
+
+    def chunk(self, read: ChunkRead, round_: int) -> Chunk:
+        """Return a piece of a Checkpoint."""
+        _, index, term, chain, content, total, offset, data = attrs.astuple(read)
+        return Chunk(self.term, index, term, chain, content, total, offset, data, round_)
