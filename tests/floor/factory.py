@@ -160,6 +160,12 @@ class Factory:
         for wire in self._wires:
             await trio.aclose_forcefully(wire.stream)
 
+    def close_sockets(self) -> None:
+        """Leave nothing open, whatever became of a test."""
+        for wire in self._wires:
+            if isinstance(wire.stream, trio.SocketStream):
+                wire.stream.socket.close()
+
     async def ended(self) -> None:
         """Wait until it has ended."""
         with trio.fail_after(PATIENCE_S):
@@ -185,6 +191,7 @@ async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIter
                 await running.kill()
                 await running.hang_up()
     finally:
+        running.close_sockets()
         node.close()
         gc.set_threshold(*thresholds)
         gc.unfreeze()
