@@ -12,7 +12,6 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.core.codec import FrameBuffer
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import GENESIS, Hello, Refusal, Welcome
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused
@@ -38,7 +37,7 @@ class Dialled:
 
     stream: trio.abc.Stream
     welcome: Welcome
-    buffer: FrameBuffer
+    buffer: wire.Frames
 
     async def hear(self) -> wire.Message:
         """Return the next message. Raises ConnectionFailed, ProtocolFault."""
@@ -59,7 +58,7 @@ async def dial(address: Address, hello: Hello) -> Dialled:
         with trio.move_on_after(limits.PEER_HANDSHAKE_S_MAX):
             await _say(stream, wire.PREFACE + wire.encode(hello))
             dialled = Dialled(
-                stream, *await _welcome(stream, FrameBuffer(limits.PEER_HELLO_BYTES_MAX))
+                stream, *await _welcome(stream, wire.Frames(limits.PEER_HELLO_BYTES_MAX))
             )
             _check(hello, dialled.welcome)
             dialled.buffer.frame_bytes_max = limits.PEER_FRAME_BYTES_MAX
@@ -113,7 +112,7 @@ async def _receive(stream: trio.abc.Stream) -> bytes:
     return data
 
 
-async def _welcome(stream: trio.abc.Stream, buffer: FrameBuffer) -> tuple[Welcome, FrameBuffer]:
+async def _welcome(stream: trio.abc.Stream, buffer: wire.Frames) -> tuple[Welcome, wire.Frames]:
     data = b""
     while len(data) < len(wire.PREFACE):
         data += await _receive(stream)

@@ -16,7 +16,6 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.core.codec import FrameBuffer
 from rmf.core.events import Heard, PeerLost, PeerMet
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
@@ -86,7 +85,7 @@ class PeerConnection:
         self._stream = stream
         self._address = address
         self._port = port
-        self._buffer = FrameBuffer(limits.PEER_HELLO_BYTES_MAX)
+        self._buffer = wire.Frames(limits.PEER_HELLO_BYTES_MAX)
 
     async def serve(self) -> None:
         """Serve until the other node leaves, is superseded, or breaks the protocol."""

@@ -37,6 +37,11 @@ class Proxies:
     def __getitem__(self, pair: tuple[str, str]) -> "Proxy":
         return self._found[pair]
 
+    @property
+    def corrupted(self) -> int:
+        """In how many pieces a byte was changed."""
+        return sum(proxy.corrupted for proxy in self._found.values())
+
     def isolate(self, name: str) -> None:
         """Cut all links of a node, both ways."""
         for pair, proxy in self._found.items():

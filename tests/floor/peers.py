@@ -12,7 +12,6 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.core import codec
 from rmf.core.entry import Member
 from rmf.core.events import Event
 from rmf.core.raft import wire
@@ -63,7 +62,7 @@ class Caller:
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
-        self._buffer = codec.FrameBuffer(limits.PEER_FRAME_BYTES_MAX)
+        self._buffer = wire.Frames(limits.PEER_FRAME_BYTES_MAX)
         self._preface = b""
 
     async def say(self, *messages: wire.Message) -> None:

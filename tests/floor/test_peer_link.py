@@ -105,7 +105,7 @@ async def test_nothing_overtakes_what_a_socket_left_over() -> None:
             await until(lambda: end.is_up)
             chunk = m.Chunk(1, 1, 1, bytes(16), b"c", 9, 0, bytes(12_000_000), 1)
             end.send_nowait(chunk)
-            frames = codec.FrameBuffer(limits.PEER_FRAME_BYTES_MAX * 2)
+            frames = wire.Frames(limits.PEER_FRAME_BYTES_MAX * 2)
             with suppress(BlockingIOError):  # the socket has room again, the writer has not run
                 while data := os.read(caller.stream.socket.fileno(), limits.PEER_RECEIVE_BYTES):
                     frames.feed(data)
@@ -137,7 +137,7 @@ async def test_a_silent_link_says_that_it_is_alive(autojump_clock: trio.testing.
     end = peer_end()
     ours, theirs = trio.testing.memory_stream_pair()
     caller = Caller(theirs)
-    dialled = dialling.Dialled(ours, WELCOME, codec.FrameBuffer(0))
+    dialled = dialling.Dialled(ours, WELCOME, wire.Frames(0))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peer_link.carry, dialled, end)
         await theirs.send_all(b"")

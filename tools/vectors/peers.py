@@ -133,13 +133,13 @@ def _good() -> list[dict[str, Any]]:
         ("alive", "PEER-4", "Nothing to say", g.Alive()),
     ]
     return [
-        _vector(f"peer-{name}", req, words, wire.encode(message)[4:], "ok")
+        _vector(f"peer-{name}", req, words, wire.encode(message)[4:-4], "ok")
         for name, req, words, message in cases
     ]
 
 
 def _bad() -> list[dict[str, Any]]:
-    append = wire.encode(_append(_entry()))[4:]
+    append = wire.encode(_append(_entry()))[4:-4]
     wrong_crc = _append(_entry()._replace(crc=1))
     later = cbor2.dumps([100, {**g.hello_of(_own(), "n2", N2, g.RAFT)._asdict(), "versions": [1]}])
     cases = [
@@ -147,7 +147,7 @@ def _bad() -> list[dict[str, Any]]:
             "entry-crc",
             "PEER-11",
             "A body that was changed",
-            wire.encode(wrong_crc)[4:],
+            wire.encode(wrong_crc)[4:-4],
             "entry_crc",
         ),
         ("cut-off", "PEER-3", "An APPEND cut off", append[:-1], "not_well_formed"),

@@ -1,15 +1,16 @@
 """The bytes of messages between nodes: framing, layout, and what is refused (R41, R42).
 
 Every message of `messages` and `greetings` to a frame and back; `protocol/PEERS.md` is the
-contract. It knows the wire, not what a message leads to. A fault is a ProtocolFault: a rule of the
-profile, `unknown_type`, `wrong_shape` or `entry_crc`; on this port every one of them ends the
-connection, since a node that errs in one frame is not to be trusted with the next.
+contract. It knows the wire, not what a message leads to. A fault is a ProtocolFault: `frame_crc`, a
+rule of the profile, `unknown_type`, `wrong_shape` or `entry_crc`; on this port every one of them
+ends the connection, since a node that errs in one frame is not to be trusted with the next.
 
 Theory. Entries are as large as a Tick and go to every peer, so their bodies are copied once on the
 way out and once on the way in, and never walked: where a frame is big, only the heads around the
 bodies are read here, and cbor2 does the rest of the work on all that is small.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import cbor2
@@ -17,18 +18,20 @@ import crc32c
 
 from rmf import limits
 from rmf.core import profile
+from rmf.core.codec import FrameBuffer
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft.wire_shapes import link_message, peer_message
 from rmf.errors import ProtocolFault
 
-__all__ = ["PREFACE", "Message", "check_entries", "decode", "encode", "preface_fault"]
+__all__ = ["PREFACE", "Frames", "Message", "check_entries", "decode", "encode", "preface_fault"]
 
 PREFACE = b"RMP\x01"  # both sides send it first; clients say RMF
 
 Message = m.PeerMessage | g.LinkMessage
 
 _CODE_OF: dict[type[Any], int] = {kind: code for code, kind in (m.CODES | g.LINK_CODES).items()}
+_CRC_BYTES = 4
 _BY_PARTS_BYTES = 4 * limits.KIB  # from here on bodies are not given to cbor2, which copies twice
 
 
@@ -49,7 +52,7 @@ def preface_fault(data: bytes) -> str | None:
 
 
 def encode(message: Message) -> bytes:
-    """Return the frame of a message, length included."""
+    """Return the frame of a message, length and CRC included."""
     match message:
         case m.Append() if sum(len(x.body) for x in message.entries) > _BY_PARTS_BYTES:
             return _append_by_parts(message)
@@ -59,7 +62,7 @@ def encode(message: Message) -> bytes:
             body = cbor2.dumps([_CODE_OF[type(message)], message._asdict()])
         case _:
             body = cbor2.dumps([_CODE_OF[type(message)], *message])
-    return len(body).to_bytes(4, "big") + body
+    return _framed([b"", body])
 
 
 def _append_by_parts(message: m.Append) -> bytes:
@@ -78,6 +81,10 @@ def _chunk_by_parts(message: m.Chunk) -> bytes:
 
 def _framed(parts: list[bytes]) -> bytes:
     """Return the parts as one frame; the first one is the place of the length."""
+    crc = 0
+    for part in parts:
+        crc = crc32c.crc32c(part, crc)
+    parts.append(crc.to_bytes(_CRC_BYTES, "big"))
     parts[0] = sum(map(len, parts)).to_bytes(4, "big")
     return b"".join(parts)
 
@@ -95,8 +102,22 @@ def _head(major: int, value: int) -> bytes:
 # --- In -------------------------------------------------------------------------------------------
 
 
+class Frames(FrameBuffer):
+    """Bytes in, the items of whole frames out. A frame with a changed bit is none: what a node says
+    of its term, its vote or its disk is as dear as an Entry."""
+
+    def frames(self) -> Iterator[bytes]:
+        """Give the item of every whole frame, oldest first, without length and CRC. Raises
+        ProtocolFault `frame_too_long` or `frame_crc`."""
+        for frame in super().frames():
+            item = frame[:-_CRC_BYTES]
+            if crc32c.crc32c(item) != int.from_bytes(frame[-_CRC_BYTES:], "big"):
+                raise ProtocolFault("frame_crc", "a frame does not have its CRC32C")
+            yield item
+
+
 def decode(frame: bytes) -> Message:
-    """Return the message in one frame (without its length). Raises ProtocolFault."""
+    """Return the message in the item of one frame (see Frames). Raises ProtocolFault."""
     if len(frame) > _BY_PARTS_BYTES and frame[:2] in _BIG:
         value = _heads(frame)
     else:

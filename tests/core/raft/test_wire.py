@@ -134,8 +134,8 @@ def test_a_message_comes_back_as_it_went(kind: type[Any]) -> None:
     def holds(message: Any) -> None:
         frame = wire.encode(message)
         assert int.from_bytes(frame[:4], "big") == len(frame) - 4
-        assert wire.decode(frame[4:]) == message
-        assert type(wire.decode(frame[4:])) is kind
+        assert wire.decode(frame[4:-4]) == message
+        assert type(wire.decode(frame[4:-4])) is kind
 
     holds()
 
@@ -145,7 +145,7 @@ def test_a_message_comes_back_as_it_went(kind: type[Any]) -> None:
 @example(CHUNK._replace(data=BIG))
 @settings(deadline=None)
 def test_a_frame_is_what_a_plain_encoder_would_write_and_conforms_to_the_cddl(message: Any) -> None:
-    body = wire.encode(message)[4:]
+    body = wire.encode(message)[4:-4]
     assert cbor2.dumps(cbor2.loads(body)) == body
     assert_peer_conforms(body)
 
@@ -153,7 +153,7 @@ def test_a_frame_is_what_a_plain_encoder_would_write_and_conforms_to_the_cddl(me
 @given(MESSAGES, st.data())
 @settings(deadline=None)
 def test_a_frame_that_is_cut_off_is_refused(message: Any, data: st.DataObject) -> None:
-    body = wire.encode(message)[4:]
+    body = wire.encode(message)[4:-4]
     cut = body[: data.draw(st.integers(0, len(body) - 1))]
     assert code_of(cut) == "not_well_formed"
 
@@ -162,7 +162,7 @@ def test_a_frame_that_is_cut_off_is_refused(message: Any, data: st.DataObject) -
 @example(APPEND._replace(entries=[ENTRY._replace(body=BIG)]), b"\x00")
 @settings(deadline=None)
 def test_bytes_behind_a_message_are_refused(message: Any, more: bytes) -> None:
-    assert code_of(wire.encode(message)[4:] + more) == "trailing_bytes"
+    assert code_of(wire.encode(message)[4:-4] + more) == "trailing_bytes"
 
 
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda x: b"\x8b\x02" + x + BIG))
@@ -180,13 +180,13 @@ def test_a_changed_byte_gives_a_message_or_a_fault_big_or_small(
     if data.draw(st.booleans()):
         big = {"entries": [ENTRY._replace(body=BIG)]} if message is APPEND else {"data": BIG}
         message = message._replace(**big)
-    body = bytearray(wire.encode(message)[4:])
+    body = bytearray(wire.encode(message)[4:-4])
     body[data.draw(st.integers(0, min(len(body), 80) - 1))] = data.draw(st.integers(0, 255))
     with suppress(ProtocolFault):
-        assert wire.encode(wire.decode(bytes(body)))[4:] == body
+        assert wire.encode(wire.decode(bytes(body)))[4:-4] == body
 
 
-BIG_APPEND = wire.encode(APPEND._replace(entries=[ENTRY._replace(body=BIG)]))[4:]
+BIG_APPEND = wire.encode(APPEND._replace(entries=[ENTRY._replace(body=BIG)]))[4:-4]
 
 
 @pytest.mark.parametrize(
@@ -226,9 +226,9 @@ def test_the_largest_entry_fits_a_frame() -> None:
     append = m.Append(most, most, most, bytes(16), most, most, most, True, most, [largest])
     frame = wire.encode(append)
     assert len(frame) - 4 <= limits.PEER_FRAME_BYTES_MAX
-    assert wire.decode(frame[4:]) == append
+    assert wire.decode(frame[4:-4]) == append
     longer = append._replace(entries=[largest._replace(body=bytes(limits.ENTRY_BYTES_MAX + 1))])
-    assert code_of(wire.encode(longer)[4:]) == "wrong_shape"
+    assert code_of(wire.encode(longer)[4:-4]) == "wrong_shape"
 
 
 def test_what_speaks_instead_of_a_node_is_told_in_words() -> None:
@@ -240,3 +240,18 @@ def test_what_speaks_instead_of_a_node_is_told_in_words() -> None:
     assert "TLS" in (wire.preface_fault(b"\x16\x03\x01\x02") or "")
     assert "52 4d 50 01" in (wire.preface_fault(b"RMP\x02") or "")
     assert "peer" in (codec.preface_fault(wire.PREFACE) or "")
+
+
+@given(MESSAGES, st.data())
+@settings(deadline=None)
+def test_a_frame_with_a_changed_bit_is_none(message: Any, data: st.DataObject) -> None:
+    frame = bytearray(wire.encode(message))
+    bit = data.draw(st.integers(32, 8 * len(frame) - 1))
+    frame[bit // 8] ^= 1 << bit % 8
+    frames = wire.Frames(limits.PEER_FRAME_BYTES_MAX)
+    frames.feed(wire.encode(message))
+    assert [wire.decode(item) for item in frames.frames()] == [message]
+    frames.feed(bytes(frame))
+    with pytest.raises(ProtocolFault) as caught:
+        list(frames.frames())
+    assert caught.value.code == "frame_crc"
