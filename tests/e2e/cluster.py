@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.e2e.factory import objects, run
 from tests.e2e.proxy import Proxies
-from tools.bench_cluster import BenchCluster, Status
+from tools.bench_cluster import BenchCluster, Status, free_ports
 from tools.bench_node import BenchNode
 
 LINE = "tests.e2e.lines:line"
@@ -18,7 +18,8 @@ LINE = "tests.e2e.lines:line"
 
 class Cluster(BenchCluster):
     """`proxied`: each link between two nodes goes through a proxy of its own (see proxy).
-    `lists`: what single nodes are told with --peers, instead of all names."""
+    `lists`: what single nodes are told with --peers, instead of all names. `http`: each has a port
+    for health, by its number."""
 
     def __init__(
         self,
@@ -30,7 +31,9 @@ class Cluster(BenchCluster):
         patience_s: float = 20.0,
         proxies: Proxies | None = None,
         lists: dict[str, list[str]] | None = None,
+        http: bool = False,
     ) -> None:
+        self.http = dict(enumerate(free_ports(nodes), start=1)) if http else {}
         self._line = line
         self._proxies = proxies
         self._lists = lists or {}
@@ -40,6 +43,10 @@ class Cluster(BenchCluster):
         )
 
     def peer_options(self, name: str) -> list[str]:
+        port = self.http.get(int(name[1:]))
+        return [*self._told(name), *(["--http", f"127.0.0.1:{port}"] if port else [])]
+
+    def _told(self, name: str) -> list[str]:
         if len(self.peer_addresses) == 1:
             return ["--peer-listen", self.peer_addresses[name]]
         known = {
