@@ -144,6 +144,26 @@ def test_an_older_cluster_is_raised_by_its_leader(play: Cluster) -> None:
         assert versions == [Version(CLUSTER_VERSION, "rmf/test")]
 
 
+def test_a_learner_votes_once_it_has_caught_up(play: Cluster) -> None:
+    n1 = play["n1"]
+    n1.join("probe").send(1)
+    play.join("n4").disk.hold()
+    n1.ask("admin.add", node="n4", peer_address="n4:7510")
+    play.advance(20)
+    raft, leads = n1.core.raft, n1.core.raft.leadership
+    assert leads is not None
+    peer = leads.peers["n4"]
+    peer.state, peer.match = "replicate", raft.log.commit - 1
+    assert admin.chores(raft, CLUSTER_VERSION, {}, "") is None
+    peer.match, peer.whole = raft.log.commit, False
+    assert admin.chores(raft, CLUSTER_VERSION, {}, "") is None
+    peer.whole = True
+    found = admin.chores(raft, CLUSTER_VERSION, {}, "")
+    assert isinstance(found, Members)
+    assert found.members == [*raft.members[:3], member("n4")]
+    assert found.why == "n4 has caught up and votes"
+
+
 # --- Orders, in a cluster -------------------------------------------------------------------------
 
 
