@@ -239,7 +239,9 @@ class Node:
             case ef.Execute():
                 self._play.send(self.name, self._runner.run(effect.batch))
             case ef.Tell(peer, message):
-                assert wire.decode(wire.encode(message)[4:]) == message
+                frames = wire.Frames(limits.PEER_FRAME_BYTES_MAX)
+                frames.feed(wire.encode(message))
+                assert [wire.decode(frame) for frame in frames.frames()] == [message]
                 self._play.send(peer, ev.Heard(self.name, message), sender=self.name)
             case ef.Answer(connection, messages) if connection in self._people:
                 self._answer(self._people[connection], messages)
