@@ -281,11 +281,9 @@ class Voice(Protocol):
     @property
     def owes(self) -> bool:
         """Whether a part of what was said is still to be written."""
-        ...
 
     def say_now(self, messages: list[Message]) -> bool:
         """Write, or return False having written nothing."""
-        ...
 
 
 class AnswersEnd:

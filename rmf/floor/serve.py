@@ -173,8 +173,9 @@ class Node:
         config, life = self._config, self._life
         listening = ingest.Listening(*config.listen)
         await listening.bind()
-        if self._peering.listening is not None:
-            await self._peering.listening.bind()
+        peers = self._peering.listening
+        if peers is not None:
+            await peers.bind()
         web = await web_front.bind(config)
         self._tell_addresses(listening)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -191,15 +192,11 @@ class Node:
                         await life.acceded.wait()
                 port = Child("ingest", partial(ingest.run, listening, self._port()))
                 nursery.start_soon(self._supervise, port)
-                say_ready(
-                    config.node,
-                    address_text((listening.host, listening.port)),
-                    self._peering.listening.address if self._peering.listening else None,
-                    web.address if web else None,
-                    config.data,
-                )
+                here = address_text((listening.host, listening.port))
+                others = (peers.address if peers else None, web.address if web else None)
+                say_ready(config.node, here, *others, config.data)
                 if companion is not None:
-                    nursery.start_soon(companion, address_text((listening.host, listening.port)))
+                    nursery.start_soon(companion, here)
                 await life.stopped.wait()
                 await self._wind_down(listening)
                 nursery.cancel_scope.cancel()
