@@ -138,6 +138,7 @@ CURSOR_READ_BYTES_MAX = 8 * MIB  # of Entries given out at once; a single one ma
 DISK_SOFT_FREE_BYTES = 256 * MIB  # less free: archives are shed, a warning is logged
 DISK_HARD_FREE_BYTES = 16 * MIB  # less free: `busy` to packets; ends above twice this
 DISK_RESERVE_BYTES = 2 * MIB  # a file given back when the hard mark is reached
+FULL_LEADER_S = 1.0  # between two hand-overs of a leader at its hard mark: the others may be full
 DISK_WATCH_S = 1.0
 DISK_WATCH_CLOSELY_S = 0.1  # below the soft mark: a fast producer fills 3 MiB in that time
 

@@ -75,6 +75,8 @@ class Arbiter(Throne):
             effects += self._reign.turn(now)
             for waiting in self._reign.take_unbound():
                 effects += self.petitions.tell(waiting)
+        if self.mark == "hard" and not self._stopping:
+            self._hand_over_if_full(now, effects)
         if self._stopping and not self._stopped:
             self._go_on_stopping(now, effects)
         return effects

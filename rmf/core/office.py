@@ -81,6 +81,7 @@ class Office:
         self._puts_off = False
         self._stopping = False
         self._handed_over = False
+        self._full_until_ns = 0  # no hand-over for want of disk before then
         self._said_goaway = False
         self._stopped = False
 

@@ -4,6 +4,7 @@ Decides when this node begins to reign, what is dropped and who is told when it 
 which order a stop goes. What happens during a reign is `reign`'s and `arbiter`'s matter.
 """
 
+from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.answers import picture_of
@@ -63,6 +64,7 @@ class Throne(Office):
         reign.clock = clock_of(raft.pace, reign.state, identity.period_ns, now)
         raft.pace.clock = reign.clock
         self._reign = reign
+        self._full_until_ns = now.boot_ns + int(limits.FULL_LEADER_S * limits.SECOND)
         effects += reign.accede(identity.node, genesis, now, bridged=bridged)
 
     def _end_reign(self, effects: list[Effect]) -> None:
@@ -99,6 +101,20 @@ class Throne(Office):
         """Ask for a core that is read from the disk: this one does nothing any more (R15)."""
         self._strike("state", reload.why, effects)
         effects.append(reload)
+
+    def _hand_over_if_full(self, now: ev.Now, effects: list[Effect]) -> None:
+        """Let another node lead while this one has no room for packets (R38)."""
+        leads = self.raft.leadership
+        if leads is None or leads.transfer_to is not None or not leads.has_committed:
+            return
+        target = leads.successor()
+        if target is None or now.boot_ns < self._full_until_ns:
+            return
+        self._full_until_ns = now.boot_ns + int(limits.FULL_LEADER_S * limits.SECOND)
+        why = "the disk is at its hard mark"
+        effects.append(Note("warning", "handing_over", {"to": target, "why": why}))
+        leads.transfer(target, now.boot_ns)
+        effects += leads.hand_over()
 
     def _stop(self, effects: list[Effect]) -> None:
         self._stopping = True
