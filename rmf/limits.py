@@ -78,7 +78,7 @@ ELECTION_NS_MAX = 400 * MS
 SUCCESSION_STEP_NS = 25 * MS  # a dead leader's followers stand up one after another, so far apart
 ROUND_GRAIN_NS = 5 * MS  # how exactly a leader remembers when it began a round of contact
 COMMIT_NOTICE_NS = 10 * MS  # how late a follower may hear of a commit when nothing else is sent
-MEMBERS_MAX = 9  # in a cluster, learners included; beyond: refused
+MEMBERS_MAX = 9  # in a cluster, learners included: more only make commits slower; refused
 APPEND_BYTES_MAX = 1 * MIB  # Entries in one append; a longer Entry travels alone
 PEER_APPENDS_IN_FLIGHT = 64  # unanswered by one peer; reached: the stream pauses
 PEER_WINDOW_BYTES = 2 * ENTRY_BYTES_MAX  # the same, in bytes
@@ -233,7 +233,6 @@ HTTP_RETRY_S = 1.0  # after the port failed: how long until it is opened again
 LIVE_S_MAX = 5.0  # without a step of the arbiter though beats are due; beyond: not live
 
 # --- Configuration (beyond: ConfigError) ---
-MEMBERS_MAX = 9  # named by `--peers`: more voters only make each commit slower
 CONFIG_FILE_BYTES_MAX = 1 * MIB  # a configuration is a page; /dev/zero is not one
 NODE_NAME_BYTES_MAX = 63  # as a label of DNS: it stands in paths, letter ids and `--peers`
 

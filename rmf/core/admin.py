@@ -13,6 +13,7 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.entry import CLUSTER_VERSION, Member, Members, Version
 from rmf.core.raft.node import Raft
+from rmf.core.raft.quorum import has_majority
 
 __all__ = ["Denied", "added", "chores", "has_chores", "removed", "successor"]
 
@@ -58,7 +59,7 @@ def added(
     if not any(member.voter for member in others):
         return Denied("not_possible", f"{name!r} is the only voter: nobody could admit it again")
     why = f"{name} {'comes back' if known is not None else 'joins'} as a learner"
-    return Members([*others, learner], why)
+    return _unless_it_stalls(raft, Members([*others, learner], why))
 
 
 def removed(raft: Raft, args: Mapping[str, Any]) -> Members | Denied:
@@ -72,7 +73,21 @@ def removed(raft: Raft, args: Mapping[str, Any]) -> Members | Denied:
     others = [other for other in raft.members if other.name != name]
     if not any(other.voter for other in others):
         return Denied("not_possible", f"{name!r} is the last voter: a cluster needs one")
-    return Members(others, f"{name} leaves")
+    return _unless_it_stalls(raft, Members(others, f"{name} leaves"))
+
+
+def _unless_it_stalls(raft: Raft, change: Members) -> Members | Denied:
+    """Refuse a change that those who would vote after it could not commit: a voter that is away,
+    lags or repairs itself may need the very one that leaves."""
+    leads = raft.leadership
+    assert leads is not None
+    voters = [member.name for member in change.members if member.voter]
+    here = {name for name, x in leads.peers.items() if x.whole and x.state == "replicate"}
+    if has_majority(here | {raft.name}, voters):
+        return change
+    away = ", ".join(name for name in voters if name not in here | {raft.name})
+    text = f"afterwards no majority would be here: {away} must be back and have caught up first"
+    return Denied("not_ready", text)
 
 
 def successor(raft: Raft, args: Mapping[str, Any]) -> str | Denied:

@@ -45,7 +45,8 @@ class CurrentReads:
         leader = raft.leader
         if leader is None or len(self._asked) >= limits.READS_WAITING_MAX:
             return [_no(event, "no_reign", "no leader is known here that could confirm it")]
-        self._requests += 1
+        # Never used twice, not by a core that was loaded anew either (raft-cases 65).
+        self._requests = max(self._requests + 1, now_ns)
         self._asked[self._requests] = (event, now_ns + limits.ELECTION_NS_MAX)
         return [Tell(leader, ReadAsk(raft.term, self._requests))]
 

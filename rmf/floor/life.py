@@ -151,6 +151,7 @@ class Life:
             pace=pace,
             period_ns=state.period_ns if state.index else identity.period_ns,
             dice=random.random,
+            ticket=now().boot_ns,
         )
         self.core = Arbiter(
             identity,

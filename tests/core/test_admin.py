@@ -109,6 +109,19 @@ def test_who_is_removed_is_gone_and_the_last_voter_stays(play: Cluster) -> None:
     assert last.code == "not_possible"
 
 
+def test_nobody_leaves_whom_the_others_need_to_commit_anything(play: Cluster) -> None:
+    """A voter that is away must be back before one that is here may go: else nobody commits."""
+    play.kill("n3")
+    raft = play["n1"].core.raft
+    denied = admin.removed(raft, {"node": "n2"})
+    assert isinstance(denied, Denied)
+    assert (denied.code, "n3 must be back" in denied.text) == ("not_ready", True)
+    assert isinstance(admin.removed(raft, {"node": "n3"}), Members)
+    again = admin.added(raft, add("n2"), met("n2", incarnation=2))
+    assert isinstance(again, Denied)
+    assert again.code == "not_ready"
+
+
 def test_a_successor_votes(play: Cluster) -> None:
     raft = play["n1"].core.raft
     assert admin.successor(raft, {"node": "n2"}) == "n2"

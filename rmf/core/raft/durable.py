@@ -24,16 +24,19 @@ class Durable:
     """The hard state and the log as the disk will have them. `serials` are the numbers of the
     records of Entries that may still become the place of a Checkpoint.
 
+    Tickets go on from `ticket`: a core that is loaded anew in the same process begins above those
+    of the one before, whose last Persisted may still come.
+
     Invariants: the term never falls; at most one vote a term, across restarts.
     """
 
-    def __init__(self, standing: Standing, log: Log) -> None:
+    def __init__(self, standing: Standing, log: Log, ticket: int = 0) -> None:
         self.term, self.voted_for = standing.hard
         self.serials = {standing.place.index: standing.serial}
         for entry, serial in zip(standing.tail, standing.tail_serials, strict=True):
             self.serials[entry.index] = serial
         self._log = log
-        self._writes: Writes[Effect | OwnVote] = Writes()
+        self._writes: Writes[Effect | OwnVote] = Writes(ticket)
         self._dirty = False
         self._hard_ticket = 0
         self._done_ticket = 0

@@ -88,7 +88,8 @@ class Leadership:
             self.transfer_to = None  # it did not come about: reign on (raft-cases 63)
         if self._notice_ns is not None and now_ns >= self._notice_ns:
             self._notice_ns = None
-            if any(peer.told_commit < self._log.commit for peer in self.peers.values()):
+            here = (peer for peer in self.peers.values() if peer.state == "replicate")
+            if any(peer.told_commit < self._log.commit for peer in here):
                 return self.begin_round(now_ns)
         return self.begin_round(now_ns) if now_ns >= self._beat_ns else []
 

@@ -23,7 +23,8 @@ _TIMING = Timing()
 
 class Outlook:
     """The parts of one node. `members` are those of the state at `standing.place`. `dice` gives
-    numbers from 0 to 1: randomness is an argument (R12). `pace` is shared with the Arbiter."""
+    numbers from 0 to 1: randomness is an argument (R12). `pace` is shared with the Arbiter; tickets
+    of writes go on from `ticket`."""
 
     def __init__(
         self,
@@ -36,10 +37,11 @@ class Outlook:
         period_ns: int,
         dice: Callable[[], float],
         timing: Timing = _TIMING,
+        ticket: int = 0,
     ) -> None:
         self.name = name
         self.log = Log(cluster, standing.place, standing.tail)
-        self.durable = Durable(standing, self.log)
+        self.durable = Durable(standing, self.log, ticket)
         self.membership = Membership(standing.place.index, members)
         for entry in standing.tail:
             self.membership.take(entry.index, entry.body)

@@ -32,10 +32,11 @@ class _Write(NamedTuple):
 
 
 class Writes(Generic[T]):
-    """Writes under way, oldest first, and the things that wait for them."""
+    """Writes under way, oldest first, and the things that wait for them. Tickets go on from
+    `ticket`."""
 
-    def __init__(self) -> None:
-        self.ticket = 0
+    def __init__(self, ticket: int = 0) -> None:
+        self.ticket = ticket
         self._underway: deque[_Write] = deque()
         self._waiting: deque[tuple[int, T]] = deque()
 

@@ -70,3 +70,14 @@ def test_the_oldest_write_says_how_long_the_disk_takes() -> None:
     assert writes.oldest_ns() == 10
     writes.done(1, 1)
     assert writes.oldest_ns() == 20
+
+
+def test_what_the_core_before_wrote_says_nothing_of_this_one() -> None:
+    """A core that is loaded anew in the same process may still hear of the older one's writes."""
+    writes: Writes[str] = Writes(ticket=1000)
+    assert writes.begin([entry(5)], 0).ticket == 1001
+    writes.wait("reply")
+    assert writes.done(7, 44) == ([], [])
+    assert not writes.idle
+    done, released = writes.done(1001, 45)
+    assert (len(done), released) == (1, ["reply"])
