@@ -53,9 +53,9 @@ class Acts:
             return []
         found: Members | admin.Denied | None
         if event.subject == "admin.add":
-            found = admin.added(raft, event.args, met)
+            found = admin.added(raft, event.args, met, now.boot_ns)
         elif event.subject == "admin.remove":
-            found = admin.removed(raft, event.args)
+            found = admin.removed(raft, event.args, now.boot_ns)
         else:
             return [_end(event, "unknown_query", f"no such act: {event.subject}")]
         if isinstance(found, admin.Denied):

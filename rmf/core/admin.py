@@ -32,7 +32,7 @@ def _denied_change(raft: Raft) -> Denied | None:
 
 
 def added(
-    raft: Raft, args: Mapping[str, Any], met: Mapping[str, ev.PeerMet]
+    raft: Raft, args: Mapping[str, Any], met: Mapping[str, ev.PeerMet], now_ns: int
 ) -> Members | Denied | None:
     """Return the members with a node that learns (R28); None: it is one already. A wiped node comes
     back in the same way, under its old name: only then may it learn, and later vote, again."""
@@ -59,10 +59,10 @@ def added(
     if not any(member.voter for member in others):
         return Denied("not_possible", f"{name!r} is the only voter: nobody could admit it again")
     why = f"{name} {'comes back' if known is not None else 'joins'} as a learner"
-    return _unless_it_stalls(raft, Members([*others, learner], why))
+    return _unless_it_stalls(raft, Members([*others, learner], why), now_ns)
 
 
-def removed(raft: Raft, args: Mapping[str, Any]) -> Members | Denied:
+def removed(raft: Raft, args: Mapping[str, Any], now_ns: int) -> Members | Denied:
     """Return the members without a node."""
     name = args.get("node")
     member = raft.membership.member(name) if type(name) is str else None
@@ -73,19 +73,23 @@ def removed(raft: Raft, args: Mapping[str, Any]) -> Members | Denied:
     others = [other for other in raft.members if other.name != name]
     if not any(other.voter for other in others):
         return Denied("not_possible", f"{name!r} is the last voter: a cluster needs one")
-    return _unless_it_stalls(raft, Members(others, f"{name} leaves"))
+    return _unless_it_stalls(raft, Members(others, f"{name} leaves"), now_ns)
 
 
-def _unless_it_stalls(raft: Raft, change: Members) -> Members | Denied:
+def _unless_it_stalls(raft: Raft, change: Members, now_ns: int) -> Members | Denied:
     """Refuse a change that those who would vote after it could not commit: a voter that is away,
     lags or repairs itself may need the very one that leaves."""
     leads = raft.leadership
     assert leads is not None
     voters = [member.name for member in change.members if member.voter]
-    here = {name for name, x in leads.peers.items() if x.whole and x.state == "replicate"}
-    if has_majority(here | {raft.name}, voters):
+    since_ns = now_ns - raft.timing.election_max_ns
+    here = {raft.name}
+    for name, peer in leads.peers.items():
+        if peer.whole and peer.state == "replicate" and peer.contact_ns >= since_ns:
+            here.add(name)
+    if has_majority(here, voters):
         return change
-    away = ", ".join(name for name in voters if name not in here | {raft.name})
+    away = ", ".join(name for name in voters if name not in here)
     text = f"afterwards no majority would be here: {away} must be back and have caught up first"
     return Denied("not_ready", text)
 

@@ -28,27 +28,32 @@ def add(name: str = "n4", **more: Any) -> dict[str, Any]:
     return {"node": name, "peer_address": f"{name}:7510", **more}
 
 
+def now_of(play: Cluster) -> int:
+    """The boot time by the clock of the node that leads."""
+    return play["n1"].now.boot_ns
+
+
 # --- What is possible -----------------------------------------------------------------------------
 
 
 def test_who_is_added_learns_first(play: Cluster) -> None:
     raft = play["n1"].core.raft
-    found = admin.added(raft, add(), met("n4"))
+    found = admin.added(raft, add(), met("n4"), now_of(play))
     assert isinstance(found, Members)
     assert found.members[:3] == list(raft.members)
     assert found.members[3] == member("n4", voter=False)
     assert found.why == "n4 joins as a learner"
-    elsewhere = admin.added(raft, add(client_address="gate:1"), met("n4"))
+    elsewhere = admin.added(raft, add(client_address="gate:1"), met("n4"), now_of(play))
     assert isinstance(elsewhere, Members)
     assert elsewhere.members[3].client_address == "gate:1"
 
 
 def test_who_is_there_already_is_not_added_twice(play: Cluster) -> None:
-    assert admin.added(play["n1"].core.raft, add("n2"), met("n2")) is None
+    assert admin.added(play["n1"].core.raft, add("n2"), met("n2"), now_of(play)) is None
 
 
 def test_a_wiped_node_comes_back_as_a_learner_in_the_place_of_the_old_one(play: Cluster) -> None:
-    found = admin.added(play["n1"].core.raft, add("n2"), met("n2", incarnation=2))
+    found = admin.added(play["n1"].core.raft, add("n2"), met("n2", incarnation=2), now_of(play))
     assert isinstance(found, Members)
     assert [x.name for x in found.members] == ["n1", "n3", "n2"]
     assert found.members[2] == member("n2", 2, voter=False)
@@ -66,7 +71,7 @@ def test_a_wiped_node_comes_back_as_a_learner_in_the_place_of_the_old_one(play: 
 def test_an_addition_that_is_not_possible_is_denied_in_words(
     play: Cluster, args: dict[str, Any], names: list[str], code: str, words: str
 ) -> None:
-    denied = admin.added(play["n1"].core.raft, args, met(*names))
+    denied = admin.added(play["n1"].core.raft, args, met(*names), now_of(play))
     assert isinstance(denied, Denied)
     assert denied.code == code
     assert words in denied.text
@@ -76,7 +81,7 @@ def test_a_cluster_has_a_bound(play: Cluster) -> None:
     raft = play["n1"].core.raft
     more = [member(f"m{i}") for i in range(limits.MEMBERS_MAX - 3)]
     raft.membership.current = (*raft.members, *more)
-    denied = admin.added(raft, add(), met("n4"))
+    denied = admin.added(raft, add(), met("n4"), now_of(play))
     assert isinstance(denied, Denied)
     assert denied.code == "not_possible"
 
@@ -87,8 +92,8 @@ def test_one_change_at_a_time(play: Cluster) -> None:
     n1 = play["n1"]
     n1.ask("admin.remove", node="n3")
     for denied in (
-        admin.added(n1.core.raft, add(), met("n4")),
-        admin.removed(n1.core.raft, {"node": "n2"}),
+        admin.added(n1.core.raft, add(), met("n4"), now_of(play)),
+        admin.removed(n1.core.raft, {"node": "n2"}, now_of(play)),
     ):
         assert isinstance(denied, Denied)
         assert denied.code == "change_pending"
@@ -96,15 +101,15 @@ def test_one_change_at_a_time(play: Cluster) -> None:
 
 def test_who_is_removed_is_gone_and_the_last_voter_stays(play: Cluster) -> None:
     raft = play["n1"].core.raft
-    found = admin.removed(raft, {"node": "n2"})
+    found = admin.removed(raft, {"node": "n2"}, now_of(play))
     assert isinstance(found, Members)
     assert [x.name for x in found.members] == ["n1", "n3"]
     for args in ({"node": "n9"}, {}, {"node": 7}):
-        denied = admin.removed(raft, args)
+        denied = admin.removed(raft, args, now_of(play))
         assert isinstance(denied, Denied)
         assert denied.code == "no_such_member"
     raft.membership.current = (member("n1"), member("n2", voter=False))
-    last = admin.removed(raft, {"node": "n1"})
+    last = admin.removed(raft, {"node": "n1"}, now_of(play))
     assert isinstance(last, Denied)
     assert last.code == "not_possible"
 
@@ -112,12 +117,13 @@ def test_who_is_removed_is_gone_and_the_last_voter_stays(play: Cluster) -> None:
 def test_nobody_leaves_whom_the_others_need_to_commit_anything(play: Cluster) -> None:
     """A voter that is away must be back before one that is here may go: else nobody commits."""
     play.kill("n3")
+    play.advance(1000)
     raft = play["n1"].core.raft
-    denied = admin.removed(raft, {"node": "n2"})
+    denied = admin.removed(raft, {"node": "n2"}, now_of(play))
     assert isinstance(denied, Denied)
     assert (denied.code, "n3 must be back" in denied.text) == ("not_ready", True)
-    assert isinstance(admin.removed(raft, {"node": "n3"}), Members)
-    again = admin.added(raft, add("n2"), met("n2", incarnation=2))
+    assert isinstance(admin.removed(raft, {"node": "n3"}, now_of(play)), Members)
+    again = admin.added(raft, add("n2"), met("n2", incarnation=2), now_of(play))
     assert isinstance(again, Denied)
     assert again.code == "not_ready"
 
