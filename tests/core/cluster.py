@@ -21,7 +21,7 @@ import attrs
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.effects import RecordDraft
-from rmf.core.entry import CLUSTER_VERSION, decode_entry, encode_entry
+from rmf.core.entry import CLUSTER_VERSION, Genesis, decode_entry, encode_entry
 from rmf.core.founding import founding_records
 from rmf.core.record import GENESIS_CHAIN, chain_of
 from tests.core.cluster_node import Node, member
@@ -204,6 +204,7 @@ def _founded(version: int) -> list[RecordDraft]:
     members = [member(name) for name in NAMES]
     hard, genesis = founding_records("n1", CLUSTER, PERIOD_NS, members, WALL_NS)
     entry = decode_entry(genesis.body)
+    assert isinstance(entry.books, Genesis)
     body = encode_entry(attrs.evolve(entry, books=attrs.evolve(entry.books, version=version)))
     chain = chain_of(GENESIS_CHAIN, CLUSTER, 1, genesis.term, body)
     return [hard, attrs.evolve(genesis, body=body, chain=chain)]
