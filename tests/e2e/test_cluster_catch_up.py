@@ -13,7 +13,7 @@ from tests.e2e.load import loaded
 thread = trio.to_thread.run_sync
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_follower_that_was_down_reads_on_from_the_ledger(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         away = (await thread(cluster.followers))[0]

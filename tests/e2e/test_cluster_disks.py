@@ -40,8 +40,13 @@ async def check_it_still_answers(cluster: Cluster, name: str, letters: int) -> N
             break
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("whose", ["leader", "follower"])
+@pytest.mark.parametrize(
+    "whose",
+    [
+        pytest.param("leader", marks=pytest.mark.slow),
+        pytest.param("follower", marks=pytest.mark.long),
+    ],
+)
 async def test_a_node_whose_disk_fails_strikes_and_the_others_go_on(
     tmp_path: Path, whose: str
 ) -> None:
@@ -74,7 +79,7 @@ async def test_a_node_whose_disk_fails_strikes_and_the_others_go_on(
         assert status["packets"]["applied"] == load.books.packets
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_node_strikes_and_works_again_by_order(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         addresses = list(cluster.addresses.values())

@@ -44,8 +44,10 @@ def test_the_order_of_starts_is_of_no_matter(tmp_path: Path, order: tuple[str, .
         cluster.__exit__(None, None, None)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("late", ["n1", "n3"])
+@pytest.mark.parametrize(
+    "late",
+    [pytest.param("n1", marks=pytest.mark.long), pytest.param("n3", marks=pytest.mark.slow)],
+)
 def test_two_of_three_wait_and_say_for_whom(tmp_path: Path, late: str) -> None:
     cluster = Cluster(tmp_path)
     there = sorted({"n1", "n2", "n3"} - {late})

@@ -107,7 +107,7 @@ async def test_a_follower_cut_off_from_its_leader_alone_disturbs_nobody(tmp_path
 
 @pytest.mark.parametrize(
     "rounds",
-    [pytest.param(1, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.long)],
+    [pytest.param(1, marks=pytest.mark.long), pytest.param(6, marks=pytest.mark.long)],
 )
 async def test_corrupted_bytes_end_links_and_damage_nothing(tmp_path: Path, rounds: int) -> None:
     with Proxies(rounds) as proxies, Cluster(tmp_path, proxies=proxies) as cluster:

@@ -35,7 +35,7 @@ async def test_a_rolling_restart_fails_no_ack(tmp_path: Path, rounds: int) -> No
         assert status["packets"]["applied"] == books.packets
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_leadership_is_handed_over_on_order(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         addresses = list(cluster.addresses.values())
@@ -53,7 +53,7 @@ async def test_leadership_is_handed_over_on_order(tmp_path: Path) -> None:
         assert status["packets"]["applied"] == load.books.packets
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_paused_leader_acks_nothing_when_it_wakes(tmp_path: Path) -> None:
     """It slept through an election: what it held is refused, and sent to the new leader once."""
     with Cluster(tmp_path) as cluster:
@@ -105,7 +105,7 @@ async def test_a_leader_that_wakes_answers_nothing_old(tmp_path: Path) -> None:
             await thread(cluster.wait_caught_up, leader)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_paused_followers_cost_nothing_but_a_majority(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         addresses = list(cluster.addresses.values())
