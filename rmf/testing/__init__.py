@@ -4,15 +4,18 @@ Real cores (Arbiter, Raft, line), real client libraries without I/O, and around 
 disks and people that misbehave by a seed. It reads no clock and waits for nothing, so hours pass in
 a minute, and the same seed gives the same history. To read in order:
 
-    agenda, dice            what happens when; randomness, one stream a consumer
+    agenda, dice, clock     what happens when; randomness, one stream a consumer; clocks that drift
     options, knobs          what a seed decides, as text; bounds made small so that they are reached
-    network, handshake      messages that are lost, doubled, late; who is let in
+    network, ports          messages that are lost, doubled, late, and who is let in; clients' lines
     disk, rebirth           records that are torn, rotten, lost; from a disk to a core
-    node, performing        a process: its clock, its core, its lives; effects done
+    node, performing,       a process: its clock, its core, its lives; its effects, done; Entries
+    catching_up             and Checkpoints for peers that are far behind
     workload, producers,    a line, and who uses it
-    readers, displays
-    nemesis, operators      what goes wrong; who repairs and changes things
-    books, invariants,      the truth; what must hold after every step; what must come about once
-    liveness                all is healed
+    readers, operators
+    nemesis                 what goes wrong
+    books, audit            the one history that is committed; what it may hold
+    invariants, promises    what must hold after every step; what people were told (`watch` passes
+                            on what happens, `violation` is what a checker raises)
+    liveness                what must come about once all is healed
     cluster, run, swarm     all of it; one seed; many
 """

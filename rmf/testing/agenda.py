@@ -17,15 +17,15 @@ class Agenda:
     def __init__(self) -> None:
         self.now_ns = 0
         self.done = 0
-        self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._heap: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._count = 0
 
-    def after(self, wait_ns: int, call: Callable[..., None], *args: Any) -> None:
+    def after(self, wait_ns: int, call: Callable[..., object], *args: Any) -> None:
         """Call this so many ns from now."""
         self._count += 1
         heappush(self._heap, (self.now_ns + wait_ns, self._count, call, args))
 
-    def at(self, when_ns: int, call: Callable[..., None], *args: Any) -> None:
+    def at(self, when_ns: int, call: Callable[..., object], *args: Any) -> None:
         """Call this at a moment that is not past."""
         self._count += 1
         heappush(self._heap, (max(when_ns, self.now_ns), self._count, call, args))

@@ -1,9 +1,9 @@
-"""What an Entry may hold, judged as it is committed: each rule of faults.md §2 that one history can
-break by itself.
+"""What an Entry may hold, judged as it is committed: each rule of faults.md §2 that one history
+can break by itself.
 
-Exactly once (each seq of a producer once, in order, and as it was sent), conservation, the tick law,
-verdicts, expiries, letters, the digest. It applies each Entry to a state of its own, and counts the
-counters of the simulated line by itself, so that an effect that came twice shows.
+Exactly once (each seq of a producer once, in order, and as it was sent), conservation, the tick
+law, verdicts, expiries, letters, the digest. It applies each Entry to a state of its own, and
+counts the counters of the simulated line by itself, so that an effect that came twice shows.
 """
 
 from heapq import heappop, heappush

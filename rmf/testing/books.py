@@ -1,11 +1,11 @@
 """The truth of a run: every Entry ever written, and the one history that is committed.
 
-Kept beside the nodes and fed by what they hand to their disks, so that no node's belief is needed to
-judge it. What an Entry holds is judged as it enters history (see audit); what it may contain at all,
-and who votes at that place of the log, is known by its chain.
+Kept beside the nodes and fed by what they hand to their disks, so that no node's belief is needed
+to judge it. What an Entry holds is judged as it enters history (see audit); what it may contain at
+all, and who votes at that place of the log, is known by its chain.
 """
 
-from typing import NamedTuple
+import attrs
 
 from rmf.core.effects import RecordDraft
 from rmf.core.entry import MEMBERS, Member, kind_of
@@ -17,7 +17,8 @@ from rmf.testing.violation import Violation
 __all__ = ["Books", "Known"]
 
 
-class Known(NamedTuple):
+@attrs.frozen
+class Known:
     """An Entry that somebody wrote: its place, what it follows, its body, the members that its log
     names there, with the index of the Entry that names them, and when it was first written."""
 

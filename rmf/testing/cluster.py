@@ -28,6 +28,7 @@ from rmf.testing.ports import Ports
 from rmf.testing.producers import Producer
 from rmf.testing.promises import Promises
 from rmf.testing.readers import Display, Reader
+from rmf.testing.violation import Violation
 from rmf.testing.watch import Watch
 from rmf.testing.workload import simulated_line
 
@@ -35,6 +36,7 @@ __all__ = ["Cluster"]
 
 _CLUSTER = b"simulated-cluster"[:16]
 _LOOK_NS = 700 * limits.MS
+_STEPS_A_LOOK_MAX = 10_000  # a hundred times what a busy factory takes
 _MARK = Struct(">QIII").pack
 
 
@@ -51,7 +53,7 @@ class Cluster:
         self.line = simulated_line() if line is None else line
         self.runner = Inline(self.line)
         self.counts: Counter[str] = Counter()
-        self.steps = 0
+        self.steps = self._steps_seen = 0
         self.notes: list[str] = []
         self._fingerprint = hashlib.blake2b(digest_size=16)
         self._marks: list[bytes] = []
@@ -105,6 +107,7 @@ class Cluster:
         self.agenda.after(_LOOK_NS, self._look)
 
     def _look(self) -> None:
+        self._steps_seen = self.steps
         self.agenda.after(_LOOK_NS, self._look)
         self.watch.look()
 
@@ -124,6 +127,8 @@ class Cluster:
     def stepped(self, node: Node) -> None:
         """A node took a step."""
         self.steps += 1
+        if self.steps - self._steps_seen > _STEPS_A_LOOK_MAX:
+            raise Violation("liveness", f"{self.steps - self._steps_seen} steps, and no end")
         core = node.core
         if core is not None:
             raft = core.raft

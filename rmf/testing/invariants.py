@@ -1,8 +1,9 @@
-"""What must hold after every step of every node (faults.md §2): elections, votes, commits, durability.
+"""What must hold after every step of every node (faults.md §2): elections, votes, commits,
+durability.
 
 It looks only at the node that stepped, and remembers the rest by itself, across restarts. What a
-node believes is compared with the simulated disks: of them all, the crashed ones too. What an Entry
-holds, `audit` judges; what people are told, `promises`.
+node believes is compared with the simulated disks: of them all, the crashed ones too. What an
+Entry holds, `audit` judges; what people are told, `promises`.
 """
 
 from typing import TYPE_CHECKING
@@ -195,7 +196,7 @@ class Invariants:
             self._acceded(node, core)
         commit = raft.log.commit
         if commit != seen.commit:
-            self._committed(node, core, seen.commit, commit)
+            self._committed(node, seen.commit, commit)
             seen.commit = commit
         fault = core.strike
         seen.striking = node.disk.broken or (fault is not None and fault[0] != "no_reign")
@@ -221,7 +222,7 @@ class Invariants:
         if votes < majority(len(voters)):
             raise Violation("election safety", f"{node.name} leads with {votes} votes")
 
-    def _committed(self, node: "Node", core: Arbiter, before: int, commit: int) -> None:
+    def _committed(self, node: "Node", before: int, commit: int) -> None:
         books, disk = self._books, node.disk
         if commit < before:
             raise Violation("committed never changes", f"{node.name} takes back a commit")
@@ -251,7 +252,7 @@ class Invariants:
             )
         last = self._books.known[node.disk.last_written.chain]
         members = [last.members]
-        if last.members_index == last.index:  # it may have been written behind this commit
+        if last.members_index == last.index > commit:  # it was maybe written behind this commit
             members.append(self._books.known[last.before].members)
         if not any(self._is_held(x, commit, chain) for x in members):
             raise Violation("commit rule", f"{node.name}: no majority has Entry {commit}")

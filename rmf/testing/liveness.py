@@ -1,7 +1,9 @@
-"""What must come about once nothing goes wrong any more, for a majority that can talk (faults.md §3).
+"""What must come about once nothing goes wrong any more, for a majority that can talk (faults.md
+§3).
 
-A leader within ten election time-outs and no other term after it; an outcome for every packet; every
-whole node at the same Entry with the same World and the same letters; whoever can come back, back.
+A leader within ten election time-outs and no other term after it; an outcome for every packet;
+every whole node at the same Entry with the same World and the same letters; whoever can come back,
+back.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
 """What goes wrong, and when: faults begin at random moments, last for a while, and overlap.
 
 Each class of fault is one method; options name those in play. What destroys what a node promised
-(rot, a lost disk) happens only while every other voter remembers all (`Operators.sound`): TigerBeetle
-calls it an atlas. So every run can be survived, and one that is not has found a bug.
+(rot, a lost disk) happens only while every other voter remembers all (`Operators.sound`):
+TigerBeetle calls it an atlas. So every run can be survived, and one that is not has found a bug.
 """
 
 from collections.abc import Callable
@@ -120,6 +120,11 @@ class Nemesis:
         return leader is not None and self._cut(
             self._alone(leader.name), self._while_ns(300, 9_000)
         )
+
+    def betray(self) -> None:
+        """Something great was begun: now and then the leader is cut off in the middle of it."""
+        if self.active and self._dice.chance(0.4):
+            self._isolate_leader()
 
     def _bridge(self) -> bool:
         """Two halves that only one node can reach."""

@@ -1,8 +1,8 @@
 """One node: a process with its clock, its disk and its core, and the lives it has.
 
 A process begins, is paused, dies, is begun again, on the same boot or on another; within a process
-a core may be replaced by one read from the disk (Reload). Decides what of a node survives what. What
-effects lead to is `performing`'s part; what goes wrong and when, the nemesis decides.
+a core may be replaced by one read from the disk (Reload). Decides what of a node survives what.
+What effects lead to is `performing`'s part; what goes wrong and when, the nemesis decides.
 """
 
 from collections import deque

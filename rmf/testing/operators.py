@@ -1,9 +1,10 @@
-"""Simulated operators: who repairs, changes members, hands over, asks for Checkpoints, stops nodes.
+"""Simulated operators: who repairs, changes members, hands over, asks for Checkpoints, stops
+nodes.
 
 They do what people would do by what they can see, through the same events that rmf-admin leads to.
-One hand at a time: while something is impaired that only another copy can mend, they change nothing
-else (`sound`); so a run stays one that can be survived, and what the nemesis asks before it destroys
-anything is asked here.
+One hand at a time: while something is impaired that only another copy can mend, they change
+nothing else (`sound`); so a run stays one that can be survived, and what the nemesis asks before
+it destroys anything is asked here.
 """
 
 from typing import TYPE_CHECKING
@@ -172,8 +173,12 @@ class Operators:
         if not node.up and node.life == life + 1:
             node.begin(new_boot=False)
 
+    def _strangers(self) -> "list[Node]":
+        """Return the nodes that belong to no cluster, but would like to."""
+        return [x for _, x in sorted(self._cluster.nodes.items()) if x.up and not x.founded]
+
     def _add(self) -> None:
-        strangers = [x for _, x in sorted(self._cluster.nodes.items()) if x.up and not x.founded]
+        strangers = self._strangers()
         if strangers and self.sound(1) and len(self._cluster.books.members) < 5:
             self._cluster.count("add_asked")
             self._joining.add(self._dice.choice(strangers).name)
@@ -193,8 +198,11 @@ class Operators:
         if name is None:
             return
         if any(x.name == name for x in self._cluster.books.members):
-            if self.changes and len(members) >= 3:
+            if self.changes and self.sound():
                 self._ask("admin.remove", node=name)
+                self._cluster.nemesis.betray()
+                for stranger in self._strangers():  # one change at a time: this is refused
+                    self._ask("admin.add", node=stranger.name, peer_address=stranger.name)
             else:
                 self._leaving = None
             return

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Performing"]
 
-_STORE_NS = 3 * limits.MS
+_STORE_MS = (2, 150)
 
 
 class Performing:
@@ -37,7 +37,7 @@ class Performing:
         self.catching_up = CatchingUp(node)
         self._dice = dice
         self._agenda = node.cluster.agenda
-        self._letters_under_way = 0
+        self._stored_ns = 0
         self._arms: dict[type[Any], Callable[[Any], None]] = {
             ef.Persist: self._persist,
             ef.Execute: self._execute,
@@ -73,7 +73,7 @@ class Performing:
         if core_life == node.core_life and not node.defer(self._if_still, core_life, call, args):
             call(*args)
 
-    # --- The disk -------------------------------------------------------------------------------
+    # --- The disk ------------------------------------------
 
     def fsync_wait_ns(self) -> int:
         """Return how long the next fsync takes."""
@@ -127,7 +127,7 @@ class Performing:
         self._arms[ef.ReadChunk] = self.catching_up.read_chunk
         self._arms[ef.WriteChunk] = self.catching_up.write_chunk
 
-    # --- The line and the people ------------------------------------------------------------------
+    # --- The line and the people ------------------------------------------
 
     def _execute(self, effect: ef.Execute) -> None:
         executed = self.node.cluster.runner.run(effect.batch)
@@ -177,10 +177,10 @@ class Performing:
         if life == self.node.life:
             self.node.end(power=False)
 
-    # --- Letters and Checkpoints -------------------------------------------------------------------
+    # --- Letters and Checkpoints ------------------------------------------
 
     def begin_life(self, found: Reborn) -> None:
-        """A core begins: store the letters that recovery found, and fetch those that are missing."""
+        """A core begins: store the letters that recovery found, and fetch what is missing."""
         node = self.node
         for letter in found.letters:
             node.letters[letter.id] = letter.packet
@@ -211,7 +211,10 @@ class Performing:
 
     def _store(self, effect: ef.StoreLetters) -> None:
         self.node.cluster.watch.stores(self.node, effect)
-        self.later(_STORE_NS, self._stored, effect)
+        now_ns = self._agenda.now_ns  # one after another, in order: the cursor counts on it
+        wait_ns = self._dice.randint(*_STORE_MS) * limits.MS
+        self._stored_ns = max(self._stored_ns, now_ns + wait_ns)
+        self.later(self._stored_ns - now_ns, self._stored, effect)
 
     def _stored(self, effect: ef.StoreLetters) -> None:
         node = self.node

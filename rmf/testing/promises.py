@@ -8,7 +8,6 @@ the books, and nothing of Raft.
 from typing import TYPE_CHECKING
 
 from rmf.core import messages as m
-from rmf.core.arbiter import Arbiter
 from rmf.core.effects import Publish, StoreLetters
 from rmf.testing.violation import Violation
 
@@ -34,7 +33,7 @@ class Promises:
         self._showing: list[tuple[str, Publish]] = []
         self._cluster = cluster
 
-    def born(self, node: "Node", core: Arbiter) -> None:
+    def born(self, node: "Node") -> None:
         """A core begins: its displays and its DLQ are told anew."""
         self._stored[node.name] = set()
         self.newest.pop(node.name, None)

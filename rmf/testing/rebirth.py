@@ -1,5 +1,6 @@
-"""From a disk to a core, as recovery does it: the newest Checkpoint that serves, every record behind
-it, the second copy of the vote, and the clock if this boot wrote the last Tick (R6, R23 to R26).
+"""From a disk to a core, as recovery does it: the newest Checkpoint that serves, every record
+behind it, the second copy of the vote, and the clock if this boot wrote the last Tick (R6, R23 to
+R26).
 
 It decides what rmf/floor/recovery decides, over records instead of files; the steps from there on
 (Comeback, Standing, Raft, Arbiter) are the very ones of production.
@@ -128,7 +129,7 @@ def unpacked(content: bytes, base: Base) -> StoredCheckpoint:
     boot nor clock. Raises ValueError if it does not verify."""
     head, rows = cbor2.loads(content)
     head = {**head, "serial": base.serial, "clock": None, "boot_id": None}
-    cells = {row[0]: Cell(*row[1:], mark_of(*row)) for row in rows}
+    cells = {row[0]: Cell._make([*row[1:], mark_of(*row)]) for row in rows}
     state = state_of(head, cells)
     if state.digest() != head["digest"]:
         raise ValueError("a Checkpoint came that does not hold what it says")

@@ -33,7 +33,7 @@ class Watch:
     def born(self, node: "Node", core: Arbiter) -> None:
         """A core was read from a disk."""
         self._invariants.born(node, core)
-        self._promises.born(node, core)
+        self._promises.born(node)
         self._cluster.displays[node.name].renew()
 
     def stepped(self, node: "Node", events: list[ev.Event]) -> None:

@@ -1,0 +1,56 @@
+"""The simulator finds what it is there for: each planted bug, within a stated number of seeds.
+
+`found.md` keeps how many seeds each one needed; `--long` measures them all again.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from rmf.testing.run import run
+from tests.simulation.planted import PLANTED, life, planted, seeds_needed
+
+FOUND = Path(__file__).with_name("found.md")
+
+
+def stated() -> dict[str, int]:
+    """Return how many seeds each bug needs at most, as found.md says."""
+    rows = [line.split("|") for line in FOUND.read_text().splitlines() if line.startswith("| `")]
+    return {row[1].strip(" `"): int(row[2]) for row in rows}
+
+
+def test_every_planted_bug_is_in_the_table_and_no_other() -> None:
+    assert stated().keys() == PLANTED.keys()
+    assert len(PLANTED) >= 30
+
+
+QUICK = [name for name, seeds in stated().items() if seeds == 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", QUICK)
+def test_a_bug_that_shows_at_once_is_found_by_the_first_seed(name: str) -> None:
+    assert seeds_needed(name, 1) == 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("name", [name for name in PLANTED if name not in QUICK])
+def test_a_bug_is_found_within_the_stated_seeds(name: str) -> None:
+    assert seeds_needed(name, stated()[name]) is not None
+
+
+@pytest.mark.slow
+def test_without_a_bug_a_hard_life_is_survived() -> None:
+    for seed in range(1, 4):
+        report = run(life(seed))
+        assert report.verdict == "passed", f"{report.why}\n{report.command}"
+
+
+def test_nothing_stays_planted() -> None:
+    for name in PLANTED:
+        before = [vars(owner)[attribute] for owner, attribute, _ in PLANTED[name]()]
+        with planted(name):
+            pass
+        after = [vars(owner)[attribute] for owner, attribute, _ in PLANTED[name]()]
+        assert before == after

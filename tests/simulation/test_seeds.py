@@ -1,0 +1,37 @@
+"""Seeds: a stated part of them in every run, a thousand of five simulated minutes behind --long.
+
+A seed that fails prints the one command that replays it.
+"""
+
+from collections import Counter
+
+import pytest
+
+from rmf.testing.run import Report
+from rmf.testing.swarm import never, reports
+
+# In every run: so many seeds, of so many simulated seconds each. About 15 s of CPU.
+SEEDS, SECONDS = range(1, 31), 60.0
+LONG_SEEDS, LONG_SECONDS = range(1, 1001), 300.0
+LONG_AT_ONCE = 100
+
+
+def verdict_of(report: Report) -> str:
+    return f"{report.verdict}: {report.why}\n{report.where}\n{report.command}"
+
+
+@pytest.mark.slow
+def test_a_stated_part_of_the_seeds_passes() -> None:
+    for report in reports(SEEDS, seconds=SECONDS):
+        assert report.verdict == "passed", verdict_of(report)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("first", LONG_SEEDS[::LONG_AT_ONCE])
+def test_a_thousand_seeds_of_five_minutes_pass_and_meet_everything(first: int) -> None:
+    counts: Counter[str] = Counter()
+    for report in reports(range(first, first + LONG_AT_ONCE), 2, seconds=LONG_SECONDS):
+        assert report.verdict == "passed", verdict_of(report)
+        counts.update(report.counts)
+    assert never(counts) == []

@@ -1,0 +1,1 @@
+"""Tests of the simulator itself: its parts, and that its checkers can fail."""
