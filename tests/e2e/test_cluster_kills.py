@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+import rmf
 from tests.e2e.cluster import Cluster
 from tests.e2e.load import Books, loaded, world
 
@@ -81,3 +82,29 @@ async def test_nothing_acked_is_lost_when_all_nodes_are_killed_at_once(
                         await thread(cluster.kill, name)
                 await thread(cluster.begin, *cluster.nodes)
         await compare(cluster, load.books)
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.long)],
+)
+async def test_a_cell_ages_on_while_leaders_are_killed(tmp_path: Path, rounds: int) -> None:
+    """R6, R9: it goes when its shelf life is over, however many reigns that took."""
+    ttl_s = 3.0 * rounds
+    with Cluster(tmp_path) as cluster:
+        addresses = list(cluster.addresses.values())
+        async with rmf.connect(addresses, producer="p") as factory, factory.watch("#") as watching:
+            await factory.send("store/x", 1, ttl_ms=round(ttl_s * 1000))
+            born_s = trio.current_time()
+            for _ in range(rounds):
+                leader = await thread(cluster.leader)
+                await thread(cluster.kill, leader)
+                assert await factory.get("store/x", linearizable=True) == 1
+                await thread(cluster.restart, leader)
+            async for snapshot in watching:
+                if "store/x" not in snapshot.cells:
+                    break
+            age_s = trio.current_time() - born_s
+        assert ttl_s - 0.1 < age_s < ttl_s + 1
+        assert len({status["term"] for status in cluster.statuses().values()}) == 1
+        assert 'age_unknown": true' not in "".join(cluster.log(name) for name in cluster.nodes)
