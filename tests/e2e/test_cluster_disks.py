@@ -1,6 +1,8 @@
 """Disks of single nodes that fail, and nodes that are told to strike (R17, R38)."""
 
 import resource
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import trio
 
 import rmf
 from tests.e2e.cluster import Cluster
-from tests.e2e.history import send
+from tests.e2e.history import BIG, send
 from tests.e2e.load import loaded
 
 thread = trio.to_thread.run_sync
@@ -98,3 +100,37 @@ async def test_a_node_strikes_and_works_again_by_order(tmp_path: Path) -> None:
                 await load.until_acked(100)
         status = await thread(cluster.wait_equal)
         assert status["packets"]["applied"] == load.books.packets
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 60 MiB, where tests may mount one."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.long
+async def test_a_leader_whose_disk_fills_up_hands_over_before_it_fails(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    """First there is no room for packets, then for anything: no packet waits for either."""
+    full = "n1"
+    (small_disk / full).mkdir()
+    (tmp_path / full).symlink_to(small_disk / full)
+    with Cluster(tmp_path) as cluster:
+        await thread(cluster.admin, "transfer", full)
+        for number in range(60):
+            with trio.fail_after(10):
+                assert await send(cluster, "big", ("store/x", BIG + b"%d" % number)) == ["applied"]
+            if is_on_strike(cluster, full, "disk"):
+                break
+        assert "handing_over" in cluster.log(full)
+        assert await thread(cluster.leader) != full
+        assert is_on_strike(cluster, full, "disk")
+        async with rmf.connect([cluster.addresses[full]]) as factory:
+            assert (await factory.status())["disk"] == "hard"
