@@ -131,10 +131,7 @@ class Factory:
         """Return the status once it is as expected."""
         wire = await self.client()
         async with wire.stream:
-            with trio.fail_after(PATIENCE_S):
-                while not enough(status := await wire.status()):  # noqa: ASYNC110 as in `until`
-                    await trio.sleep(POLL_S)
-        return status
+            return await wire.status_when(enough)
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """The lines of the log with this event."""

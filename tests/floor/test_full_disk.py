@@ -17,8 +17,6 @@ from tests.floor.wire import Wire, packet
 
 pytestmark = pytest.mark.slow
 
-pytestmark = pytest.mark.slow
-
 
 async def test_a_disk_that_takes_no_more_strikes_the_node_and_loses_nothing_acked(
     tmp_path: Path,
@@ -33,6 +31,7 @@ async def test_a_disk_that_takes_no_more_strikes_the_node_and_loses_nothing_acke
         other = await node.producer("other")
         await probe.produce("cell/a", "raises")
         await other.produce("cell/other")
+        await probe.status_when(lambda x: x["dlq"]["letters"] == 1)  # else the DLQ fails first
         resource.prlimit(node.popen.pid, resource.RLIMIT_FSIZE, (16, 16))
         await probe.send(packet(3, "cell/never"))  # in flight when the disk fails: no answer
         while (status := await probe.status())["strike"] is None:

@@ -158,6 +158,13 @@ class Wire:
         await self.expect_where(m.End, lambda x: x.request == 99)
         return item.body
 
+    async def status_when(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return what the node says of itself once it is as expected."""
+        with trio.fail_after(PATIENCE_S):
+            while not enough(status := await self.status()):  # noqa: ASYNC110 as in `until`
+                await trio.sleep(POLL_S)
+        return status
+
     async def get(self, key: str, *, linearizable: bool = True) -> Any:
         """Return a value of the World, None if there is none."""
         await self.say(m.Get(98, key, linearizable))
