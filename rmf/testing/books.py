@@ -107,5 +107,6 @@ def _check_intersection(before: tuple[Member, ...], after: tuple[Member, ...]) -
     """Hold two successive configurations to it that their majorities intersect."""
     old = {(x.name, x.incarnation) for x in before if x.voter}
     new = {(x.name, x.incarnation) for x in after if x.voter}
-    if majority(len(old)) + majority(len(new)) <= len(old | new) or not new:
+    meet = not old or majority(len(old)) + majority(len(new)) > len(old | new)
+    if not new or not meet:
         raise Violation("one configuration", f"majorities of {old} and {new} need not meet")

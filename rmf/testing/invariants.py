@@ -140,9 +140,20 @@ class Invariants:
         self._check_striking(node, "votes")
         if node.disk.votes.get(term) != candidate:
             raise Violation("durable votes", f"{node.name} speaks of a vote not on its disk")
+        if candidate != node.name:
+            self._check_recency(node, term, self._cluster.nodes[candidate])
         if node.disk.repairing and candidate != node.name:
             raise Violation("repair", f"{node.name} votes though it may have forgotten a vote")
         self._promised[node.disk.incarnation] = term
+
+    @staticmethod
+    def _check_recency(voter: "Node", term: int, candidate: "Node") -> None:
+        """Nobody gets the vote of who has more (paper §5.4.1)."""
+        if candidate.core is None or candidate.core.raft.term != term or candidate.core.reigns:
+            return  # it does not stand for election any more
+        mine, theirs = voter.disk.last_written, candidate.disk.last_written
+        if (theirs.term, theirs.index) < (mine.term, mine.index):
+            raise Violation("log recency", f"{voter.name} votes for {candidate.name}, who has less")
 
     def _check_accepted(self, node: "Node", reply: pm.AppendReply) -> None:
         if not reply.accepted:
@@ -281,6 +292,8 @@ class Invariants:
         if core is None or not node.running:
             return
         self._look_at_bounds(node, core)
+        if core.raft.members != self._books.known[node.disk.last_written.chain].members:
+            raise Violation("one configuration", f"{node.name} has members its log does not name")
         if core.strike is not None:
             return
         now_ns = self._cluster.agenda.now_ns

@@ -250,7 +250,7 @@ class Nemesis:
         node = self._any()
         if node is None:
             return False
-        node.performing.line_ns = self._while_ns(1, 60)
+        node.performing.line_ns = self._while_ns(1, 400)
         self._cluster.agenda.after(
             self._while_ns(1_000, 10_000), setattr, node.performing, "line_ns", 0
         )

@@ -56,3 +56,15 @@ def test_when_something_is_due() -> None:
     assert alone.raft.next_due_ns() is None
     alone.leads.transfer("n1", 5)
     assert alone.raft.next_due_ns() == 5 + limits.ELECTION_NS_MAX
+
+
+def test_who_never_stands_for_election_is_due_when_its_leader_has_been_silent_for_too_long() -> (
+    None
+):
+    one = One("n2 n1?")  # it learns
+    one.hear("n2", heartbeat(1))
+    silent_ns = one.now_ns + limits.ELECTION_NS_MAX
+    while (due_ns := one.raft.next_due_ns()) is not None and due_ns < silent_ns:
+        one.beat((due_ns - one.now_ns) / limits.MS)
+    assert due_ns == silent_ns
+    assert not one.raft.in_touch(silent_ns)
