@@ -254,7 +254,7 @@ class Arbiter(Throne):
         A follower whose disk or leader waits for this step's effects applies in the next one."""
         self._puts_off = self._reign is None and bool(effects) and not self._puts_off
         if not self._puts_off and self.has_more:
-            self._apply_committed(effects)
+            self._apply_committed(now, effects)
         self._maybe_checkpoint(now, effects)
         found, ready = self._reads.settle(self.raft, self.committed.index, now.boot_ns)
         effects += found
@@ -267,14 +267,14 @@ class Arbiter(Throne):
                 self._reign, self.raft, self.committed, self.met, self.identity.agent, now
             )
 
-    def _apply_committed(self, effects: list[Effect]) -> None:
+    def _apply_committed(self, now: ev.Now, effects: list[Effect]) -> None:
         room = limits.APPLIED_A_STEP_BYTES
         while room > 0 and self.has_more:
             found = self.raft.log.entry(self.committed.index + 1)
             room -= len(found.body)
             try:
                 done = self._reign.take_next() if self._reign is not None else None
-                self._release(done or self.settled.apply(found), effects)
+                self._release(done or self.settled.apply(found), now, effects)
             except Unfit as exc:
                 if exc.repair:
                     self._reload(Reload("repair", str(exc)), effects)
@@ -285,10 +285,11 @@ class Arbiter(Throne):
         kept_bytes = limits.LOG_MEMORY_BYTES if len(self.raft.members) > 1 else 0
         self.raft.compact(self.committed.index, kept_bytes)
 
-    def _release(self, done: InFlight, effects: list[Effect]) -> None:
+    def _release(self, done: InFlight, now: ev.Now, effects: list[Effect]) -> None:
         """Let out what waited for this Entry: acks, letters, the Snapshot (R2)."""
         self.settled.take(done)
         state = done.state
+        self._in_touch = self._in_touch or self._knows_a_reign(now)
         if self.raft.period_ns != state.period_ns:
             self.raft.period_ns = state.period_ns
             if self._reign is None:

@@ -30,7 +30,7 @@ class Throne(Office):
         """Accede when this node has become the leader, and let go when it is none any more."""
         before = self._in_touch
         # First of all: whoever is refused below is told what is so now.
-        self._in_touch = self._fault is None and self.raft.in_touch(now.boot_ns)
+        self._in_touch = self._fault is None and self._knows_a_reign(now)
         if self._reign is None and self.raft.leadership is not None:
             self._begin_reign(now, effects)
         elif self._reign is not None and self.raft.leadership is None:
@@ -38,11 +38,17 @@ class Throne(Office):
         if self._in_touch != before and self.committed.index:
             effects.append(picture_of(self, self.committed, NOTHING))
 
+    def _knows_a_reign(self, now: ev.Now) -> bool:
+        """Whether this node knows of a reigning Arbiter. Its own reign counts from its first commit
+        on: before, a display may have seen newer pictures elsewhere (R36)."""
+        if self.raft.leadership is not None and self.committed.term != self.raft.term:
+            return False
+        return self.raft.in_touch(now.boot_ns)
+
     def _begin_reign(self, now: ev.Now, effects: list[Effect]) -> None:
         """Accede (R3, R6): build on the last Entry of the log, committed or not; the clock goes on
         from the last Tick that anybody of the majority knows, or ages are unknown from here."""
         identity, raft, state = self.identity, self.raft, self.committed
-        self._in_touch = True
         reign = Reign(
             state,
             self.settled.shelf,

@@ -37,7 +37,9 @@ def test_without_a_reign_nothing_is_taken_in() -> None:
     assert probe.refusals == [(0, "no_reign", 0)]
     assert probe.closed
     assert play.facts["strike"]["kind"] == "no_reign"
-    play.sync()
+    play.sync()  # the vote
+    assert play.facts["strike"]["kind"] == "no_reign"
+    play.sync()  # the first Entries of the reign: only now it is known what was acked before
     assert play.facts["strike"] is None
     assert play.join("p").closed is False
 
