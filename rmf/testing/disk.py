@@ -216,7 +216,9 @@ class Disk:
         but for what is above `through_index`."""
         if found.base.serial < self.base.serial:
             return  # of a ledger that another has replaced
-        self.checkpoints = [*self.checkpoints, found][-limits.CHECKPOINTS_KEPT :]
+        # By index: a node that came back by an older one may stand before the newest.
+        kept = {x.base: x for x in [*self.checkpoints, found]}
+        self.checkpoints = [kept[base] for base in sorted(kept)][-limits.CHECKPOINTS_KEPT :]
         whole = [x for x in self.checkpoints if x.base.place.index <= through_index]
         if len(self.checkpoints) == limits.CHECKPOINTS_KEPT and whole:
             self._let_go(whole[0].base)
