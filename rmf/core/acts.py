@@ -77,6 +77,11 @@ class Acts:
         self._transfers.append((found, event))
         return leads.hand_over()
 
+    @property
+    def any_wait(self) -> bool:
+        """Whether anybody waits for another leader."""
+        return bool(self._transfers)
+
     def settle(self, raft: Raft) -> list[Effect]:
         """Answer those who wait for a leader that is there by now, or will not be."""
         effects: list[Effect] = []

@@ -84,10 +84,8 @@ class Arbiter(Throne):
     @property
     def has_more(self) -> bool:
         """Whether there is work left that needs no event: Entries to be applied."""
-        return self.committed.index < self.raft.applicable and self._may_release
-
-    @property
-    def _may_release(self) -> bool:
+        if self.settled.state.index >= self.raft.applicable:
+            return False
         return self._letters_unstored < _LETTERS_ROOM and self._fault is None
 
     def next_due_ns(self) -> int | None:
@@ -155,6 +153,10 @@ class Arbiter(Throne):
                 effects += self.raft.entries_read(event, now.boot_ns)
             case ev.ChunkRead():
                 effects += self.raft.chunk_read(event, now.boot_ns)
+                leads = self.raft.leadership
+                if leads is not None and leads.wants_checkpoint:
+                    leads.wants_checkpoint = False
+                    self._checkpoint_wanted = True
             case ev.ChunkWritten():
                 effects += self.raft.chunk_written(event)
                 if event.complete:
@@ -249,17 +251,21 @@ class Arbiter(Throne):
     # --- Commit -----------------------------------------------------------------------------------
 
     def _settle(self, now: ev.Now, effects: list[Effect]) -> None:
-        """Apply and let out what is committed; write Checkpoints, answer reads, do chores.
+        """Apply and let out what is committed; write Checkpoints, answer reads, do chores. Asked at
+        every step, so what is at rest is passed over.
 
         A follower whose disk or leader waits for this step's effects applies in the next one."""
         self._puts_off = self._reign is None and bool(effects) and not self._puts_off
-        if not self._puts_off and self.has_more:
+        if self.has_more and not self._puts_off:
             self._apply_committed(now, effects)
-        self._maybe_checkpoint(now, effects)
-        found, ready = self._reads.settle(self.raft, self.committed.index, now.boot_ns)
-        effects += found
-        effects += [Answer(event.connection, [value_of(self, event)]) for event in ready]
-        effects += self._acts.settle(self.raft)
+        if self._checkpoint_wanted:
+            self._maybe_checkpoint(now, effects)
+        if self._reads.any_wait(self.raft):
+            found, ready = self._reads.settle(self.raft, self.committed.index, now.boot_ns)
+            effects += found
+            effects += [Answer(event.connection, [value_of(self, event)]) for event in ready]
+        if self._acts.any_wait:
+            effects += self._acts.settle(self.raft)
         if self._reign is not None and (
             self._acts.held or admin.has_chores(self.raft, self.committed.version)
         ):
@@ -282,8 +288,11 @@ class Arbiter(Throne):
                     self._strike("state", str(exc), effects)
                 return
             self.settled.entry_bytes += len(found.body)
-        kept_bytes = limits.LOG_MEMORY_BYTES if len(self.raft.members) > 1 else 0
+        alone = len(self.raft.members) <= 1
+        kept_bytes = limits.LONE_LOG_MEMORY_BYTES if alone else limits.LOG_MEMORY_BYTES
         self.raft.compact(self.committed.index, kept_bytes)
+        if self.settled.entry_bytes >= limits.CHECKPOINT_LEDGER_BYTES:
+            self._checkpoint_wanted = True
 
     def _release(self, done: InFlight, now: ev.Now, effects: list[Effect]) -> None:
         """Let out what waited for this Entry: acks, letters, the Snapshot (R2)."""
@@ -313,15 +322,7 @@ class Arbiter(Throne):
 
     def _maybe_checkpoint(self, now: ev.Now, effects: list[Effect]) -> None:
         """Ask for a Checkpoint of what is committed; one at a time, and no Tick waits (R25)."""
-        leads = self.raft.leadership
-        if leads is not None and leads.wants_checkpoint:
-            leads.wants_checkpoint = False
-            self._checkpoint_wanted = True
-        if self.settled.entry_bytes >= limits.CHECKPOINT_LEDGER_BYTES:
-            self._checkpoint_wanted = True
-        if not self._checkpoint_wanted or self._checkpoint_underway or self._fault is not None:
-            return
-        if not self.committed.index:
+        if self._checkpoint_underway or self._fault is not None or not self.committed.index:
             return
         self._checkpoint_wanted = False
         self._checkpoint_underway = True

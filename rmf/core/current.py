@@ -67,6 +67,11 @@ class CurrentReads:
         self._known.append((reply.index, event))
         return []
 
+    def any_wait(self, raft: Raft) -> bool:
+        """Whether any read waits for anything."""
+        leads = raft.leadership
+        return bool(self._asked or self._known or (leads is not None and leads.reads.waiting))
+
     def settle(
         self, raft: Raft, applied_index: int, now_ns: int
     ) -> tuple[list[Effect], list[ev.Asked]]:

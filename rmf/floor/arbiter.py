@@ -87,8 +87,6 @@ async def run(
             await loop.perform_all()
             hands.free()
             loop.look()
-            if any(isinstance(event, ev.PeerLost) for event in events):
-                doors.alarm.ring()  # an election may be due sooner than the beats know
             if core.has_acceded:
                 on_reign()
         return loop.reload
@@ -131,6 +129,7 @@ class _Loop:
         self.reload: Reload | None = None
         self._link = link
         self._instruments = instruments
+        self._turned_s = self._look_s = 0.0
         self._proposed: deque[tuple[int, float]] = deque(maxlen=limits.VOID_ENTRIES_MAX)
         self._core = core
         self._doors = doors
@@ -159,7 +158,7 @@ class _Loop:
                 self._take(self._doors.events_out.receive_nowait(), events)
             except trio.WouldBlock:
                 break
-        self._instruments.pulse.beat()
+        self._turned_s = self._instruments.pulse.beat()
         queue = self._core.petitions.queue
         packets = queue.packets
         while packets < queue.depth_packets_max and self._core.takes_in:
@@ -186,6 +185,9 @@ class _Loop:
                 return
             case ev.Beat() if not self._is_due():
                 return
+            case ev.PeerLost():
+                events.append(item)
+                self._doors.alarm.ring()  # an election may be due sooner than the beats know
             case Opened():
                 self._answers[item.connection] = item.answers
             case Closed():
@@ -259,7 +261,10 @@ class _Loop:
             self._doors.catch_up.send_nowait(effect)
 
     def look(self) -> None:
-        """Let the instruments see who reigns."""
+        """Let the instruments see who reigns, a few times a second."""
+        if self._turned_s < self._look_s:
+            return
+        self._look_s = self._turned_s + limits.LOOK_S
         strike, raft = self._core.strike, self._core.raft
         self._instruments.changes.see(strike and strike[0], raft.term, raft.leader)
 

@@ -85,9 +85,10 @@ class Pulse:
     def __init__(self) -> None:
         self._at_s = time.monotonic()
 
-    def beat(self) -> None:
-        """It turns now."""
+    def beat(self) -> float:
+        """It turns now: return when that is (monotonic s)."""
         self._at_s = time.monotonic()
+        return self._at_s
 
     def age_s(self) -> float:
         """Return how long ago that was."""

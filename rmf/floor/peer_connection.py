@@ -8,6 +8,7 @@ Errors: any fault in a frame, a body without its CRC32C included, ends the conne
 dials again. Anything else is our bug and goes to the supervisor.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
@@ -83,6 +84,7 @@ class PeerConnection:
 
     def __init__(self, stream: trio.abc.Stream, address: str, port: PeerPort) -> None:
         self._stream = stream
+        self._patience: trio.CancelScope | None = None  # around all reads of a peer let in
         self._address = address
         self._port = port
         self._buffer = wire.Frames(limits.PEER_HELLO_BYTES_MAX)
@@ -177,7 +179,10 @@ class PeerConnection:
         try:
             with mine.scope:
                 await port.events.send(_met(hello))
-                await self._deliver(name, mine.scope)
+                with trio.CancelScope() as self._patience:
+                    await self._deliver(name, mine.scope)
+                if self._patience.cancelled_caught:
+                    raise ProtocolFault("idle_timeout", "nothing came for too long")
         finally:
             if port.attending.get(name) is mine:
                 del port.attending[name]
@@ -240,10 +245,20 @@ class PeerConnection:
             if len(self._buffer):
                 begun_s = now_s if begun_s is None else begun_s
                 wait_s = min(wait_s, begun_s + limits.PEER_FRAME_S_MAX - now_s)
-            data = await self._receive_within(wait_s)
+            data = await self._receive_patiently(now_s, wait_s)
             if not data:
                 return None
             self._buffer.feed(data)
+
+    async def _receive_patiently(self, now_s: float, wait_s: float) -> bytes:
+        """Receive. Where a scope around all reads bounds them, its deadline is moved only when half
+        of the time is gone, or a frame is waited for: a scope a read would cost each ack twice."""
+        if self._patience is None:
+            return await self._receive_within(wait_s)
+        left_s = self._patience.deadline - now_s
+        if len(self._buffer) or left_s == math.inf or left_s < limits.PEER_SILENCE_S_MAX / 2:
+            self._patience.deadline = now_s + wait_s
+        return await self._receive()
 
     async def _receive_within(self, wait_s: float) -> bytes:
         with trio.move_on_after(max(wait_s, 0)):
@@ -251,7 +266,11 @@ class PeerConnection:
         raise ProtocolFault("idle_timeout", f"nothing came for {wait_s:.1f} s")
 
     async def _receive(self) -> bytes:
-        return bytes(await self._stream.receive_some(limits.PEER_RECEIVE_BYTES))
+        stream = self._stream
+        if isinstance(stream, trio.SocketStream):
+            # Mostly there is nothing yet: waiting first spares a call in vain.
+            await trio.lowlevel.wait_readable(stream.socket)
+        return bytes(await stream.receive_some(limits.PEER_RECEIVE_BYTES))
 
 
 _OF_RAFT = frozenset(m.CODES.values())

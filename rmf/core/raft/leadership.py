@@ -75,6 +75,8 @@ class Leadership:
 
     def next_due_ns(self) -> int | None:
         """Return when `beat` has something to do; None: alone, never."""
+        if not self.peers and self.transfer_to is None:
+            return None
         dues = [self._beat_ns] if self.peers else []
         if self._notice_ns is not None:
             dues.append(self._notice_ns)

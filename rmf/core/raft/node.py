@@ -14,6 +14,7 @@ The Arbiter above reads role, term, leader, log and members after each call, and
 whether it reigns.
 """
 
+from rmf import limits
 from rmf.core import events as ev
 from rmf.core.effects import Effect, LinkPeers, Note, Repaired, Tell
 from rmf.core.raft import messages as pm
@@ -73,7 +74,8 @@ class Raft(Outlook):
     def compact(self, applied_index: int, bytes_max: int) -> None:
         """Let go of what is applied and not kept for slow peers."""
         self.log.compact(applied_index, bytes_max)
-        self.durable.forget_serials(applied_index)
+        if len(self.durable.serials) > limits.SERIALS_KEPT:
+            self.durable.forget_serials(applied_index)
 
     def persisted(self, event: ev.Persisted, now_ns: int) -> list[Effect]:
         """Take note of what the disk has, and let out what waited for it."""
