@@ -78,10 +78,13 @@ class Petitions:
     ) -> list[Effect]:
         """Refuse what was latched by a reign that is over before it was committed (R3)."""
         effects: list[Effect] = [self.refuse(offer, why, table) for offer in offers]
+        speakers = {mine: producer for producer, mine in self._connections.items()}
         for item in waiting:
             for connection, runs in item.duplicates:
                 first = runs[0].seq
-                refusal = m.Refuse(first, why.code, first, why.leader, why.text)
+                row = table.get(speakers.get(connection, ""))
+                expected = min(first, row.last_seq + 1) if row is not None else first
+                refusal = m.Refuse(first, why.code, expected, why.leader, why.text)
                 effects.append(Answer(connection, [refusal]))
             effects += [Close(connection) for connection, _ in item.farewells]
         for joined in joining:

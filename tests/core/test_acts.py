@@ -55,6 +55,7 @@ def test_what_is_so_already_is_answered_at_once(play: Cluster) -> None:
 
 
 def test_who_waits_when_the_reign_ends_is_told_to_look_again(play: Cluster) -> None:
+    """Raft-cases 34."""
     n1 = play["n1"]
     play["n2"].disk.hold()
     play["n3"].disk.hold()

@@ -3,7 +3,11 @@
 
 import pytest
 
+from rmf import limits
+from rmf.core import events as ev
 from rmf.core import messages as m
+from rmf.core.effects import Execute
+from rmf.core.raft.messages import VoteAsk
 from tests.core.cluster import NAMES, Cluster
 from tests.core.surroundings import Producer
 
@@ -41,6 +45,7 @@ def counted(play: Cluster, king: str) -> int:
 
 
 def test_what_was_acked_is_answered_from_the_table_with_its_stamp(play: Cluster) -> None:
+    """Raft-cases 67."""
     probe = play["n1"].join("probe")
     probe.send(1, 2, topic="count/c")
     probe.send(3, topic="poison")
@@ -106,7 +111,8 @@ def test_a_seq_that_one_king_refused_is_taken_by_the_next(play: Cluster) -> None
 
 
 def test_an_older_connection_is_void_in_the_next_reign(play: Cluster) -> None:
-    """A king that was paused, a producer that went elsewhere, and came back to it (R32)."""
+    """A king that was paused, a producer that went elsewhere, and came back to it (R32,
+    raft-cases 68)."""
     n1 = play["n1"]
     zombie = n1.join("probe")
     zombie.send(1, topic="count/c")
@@ -191,6 +197,155 @@ def test_a_fence_holds_across_reigns(play: Cluster) -> None:
     again.send(2, fence=term)
     again.send(3, fence=play["n2"].core.raft.term)
     assert again.told == {2: "stale_term", 3: "applied"}
+
+
+# --- What is not committed ------------------------------------------------------------------------
+
+
+def test_what_is_not_committed_is_bounded_and_the_next_accession_fits_all_the_same(
+    play: Cluster,
+) -> None:
+    """Raft-cases 32: while no majority writes, what comes beyond ENTRIES_IN_FLIGHT waits in the
+    queue, and the edge is left waiting once that is full (R16)."""
+    n1 = play["n1"]
+    n1.core.petitions.queue.depth_packets_max = 10
+    probe = n1.join("probe")
+    hold_all_but(play, "n1")
+    committed = n1.core.committed.index
+    sent = limits.ENTRIES_IN_FLIGHT + 10
+    for seq in range(1, sent + 1):
+        assert n1.core.takes_in
+        probe.send(seq, topic="count/c")
+        play.advance(20)
+    assert n1.core.reigns
+    assert n1.core.raft.log.last.index == committed + limits.ENTRIES_IN_FLIGHT
+    assert n1.core.petitions.queue.packets == 10
+    assert not n1.core.takes_in
+    play.advance(300)
+    assert n1.core.raft.log.last.index == committed + limits.ENTRIES_IN_FLIGHT
+    assert (n1.core.committed.index, probe.told) == (committed, {})
+    for name in NAMES:
+        play.kill(name)  # the tail is on one disk, as long as it may be
+    for name in NAMES:
+        play.start(name)
+    again = play.crown("n1").join("probe")
+    assert again.last_seq == limits.ENTRIES_IN_FLIGHT
+    again.send(*range(1, sent + 1), topic="count/c")
+    assert again.duplicates == list(range(1, limits.ENTRIES_IN_FLIGHT + 1))
+    assert counted(play, "n1") == sent
+
+
+def test_after_a_majority_is_back_what_waited_is_latched(play: Cluster) -> None:
+    """Raft-cases 32: nothing that waited is lost."""
+    probe = play["n1"].join("probe")
+    hold_all_but(play, "n1")
+    for seq in range(1, 21):
+        probe.send(seq, topic="count/c")
+        play.advance(10)
+    play.sync("n2", "n3")
+    play.advance(200)
+    assert probe.told == dict.fromkeys(range(1, 21), "applied")
+    assert counted(play, "n1") == 20
+
+
+def test_what_a_reign_counted_in_vain_is_counted_anew(play: Cluster) -> None:
+    """Raft-cases 70: epochs, seqs, cells, letters and batches go on from what is committed, in the
+    next reign as in the next one of the same node."""
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    probe.send(1, topic="count/c")
+    play.advance(50)
+    before, digest = n1.core.committed, n1.core.committed.digest()
+    play.cut("n1")
+    assert probe.epoch == 1
+    probe.send(2, topic="count/c")
+    probe.send(3, topic="poison")
+    n1.join("probe")
+    n1.join("newcomer")
+    n1.join("newcomer")
+    assert n1.core.raft.log.last.index > before.index
+    n2 = play.crown("n2")
+    play.advance(200)
+    assert (n1.core.reigns, n1.core.committed, n1.core.committed.digest()) == (
+        False,
+        before,
+        digest,
+    )
+    began = len(n2.seen(Execute))
+    assert (n2.join("newcomer").epoch, n2.join("newcomer").epoch) == (1, 2)
+    again = n2.join("probe")
+    assert (again.epoch, again.last_seq) == (2, 1)
+    again.send(2, topic="count/c")
+    assert again.told == {2: "applied"}
+    assert n2.seen(Execute)[began].batch.number <= 4  # HELLOs, and nothing of another reign
+    play.heal("n1")
+    play.advance(500)
+    one_history(play)
+    assert counted(play, "n1") == 2
+    n2.ask("admin.transfer", node="n1")
+    began = len(n1.seen(Execute))
+    third = play.crown("n1").join("probe")
+    assert (third.epoch, third.last_seq) == (3, 2)
+    assert n1.join("newcomer").epoch == 3
+    third.send(3, topic="poison")
+    assert third.told == {3: "handler_error"}
+    assert n1.core.committed.bagged == 1
+    assert n1.seen(Execute)[began].batch.number <= 3
+    play.advance(50)
+    one_history(play)
+
+
+# --- A node that was cut off ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("away_ms", [250, 5_000])
+def test_a_node_that_asked_for_votes_while_cut_off_interrupts_no_producer(
+    play: Cluster, away_ms: int
+) -> None:
+    """Raft-cases 69: it asked only whether it would get votes, so its term is what it was."""
+    n1, n3 = play["n1"], play["n3"]
+    probe = n1.join("probe")
+    term = n1.core.raft.term
+    play.cut("n3")
+    play.advance(away_ms)
+    probe.send(1, topic="count/c")
+    play.heal("n3")
+    for seq in range(2, 52):
+        probe.send(seq, topic="count/c")
+        assert probe.told[seq] == "applied"  # at once, each of them
+        play.advance(10)
+    assert (n1.core.reigns, n1.core.raft.term, n3.core.raft.term) == (True, term, term)
+    assert [x for x in probe.heard if isinstance(x, m.Refuse | m.Goaway | m.Error)] == []
+    one_history(play)
+
+
+def test_a_node_in_a_higher_term_that_was_cut_off_locks_no_producer_out(play: Cluster) -> None:
+    """Raft-cases 69: it promised its vote in a far term to somebody who was not heard any more; the
+    next election takes the others there, and the producer goes on from its last seq."""
+    n1, n3 = play["n1"], play["n3"]
+    probe = n1.join("probe")
+    probe.send(1, topic="count/c")
+    play.advance(50)
+    play.cut("n3")
+    play.advance(1_000)
+    last, far = n3.core.raft.log.last, n3.core.raft.term + 7
+    n3.happen(ev.Heard("n2", VoteAsk(far, last.index, last.term, False, False)))
+    assert n3.core.raft.term == far
+    probe.send(2, topic="count/c")
+    assert probe.told == {1: "applied", 2: "applied"}
+    play.heal("n3")
+    play.advance(1_000)
+    (king,) = play.reigning()
+    assert king.core.raft.term > far
+    assert {node.core.raft.term for node in play.nodes.values()} == {king.core.raft.term}
+    again = king.join("probe")
+    assert again.last_seq == 2
+    again.send(2, 3, topic="count/c")
+    assert (again.told, again.duplicates) == ({2: "applied", 3: "applied"}, [2])
+    play.advance(1_000)
+    assert king.core.reigns  # for good
+    one_history(play)
+    assert counted(play, king.name) == 3
 
 
 @pytest.mark.parametrize("seed", range(6))

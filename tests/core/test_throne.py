@@ -62,6 +62,7 @@ def test_a_reign_that_ends_drops_all_that_was_not_committed(play: Cluster) -> No
 
 
 def test_whose_packets_were_latched_in_vain_is_told_who_reigns(play: Cluster) -> None:
+    """Raft-cases 34."""
     n1 = play["n1"]
     probe, other = n1.join("probe"), n1.join("other")
     probe.send(1)
@@ -88,6 +89,44 @@ def test_who_waits_for_welcome_is_sent_to_who_reigns(play: Cluster) -> None:
         (refusal,) = [x for x in producer.heard if isinstance(x, m.Refuse)]
         assert (refusal.code, refusal.leader) == ("not_leader", "n2:7410")
         assert producer.closed
+
+
+@pytest.mark.parametrize("how", ["deposed", "strike", "no majority"])
+def test_nobody_waits_for_a_reign_that_is_over(play: Cluster, how: str) -> None:
+    """Raft-cases 34: a packet in flight, one on the bench, one in the queue, a resend, a HELLO, a
+    read, a transfer and an act that waits for the bench: each is answered."""
+    n1 = play["n1"]
+    flying, benched, queued = (n1.join(name) for name in ("flying", "benched", "queued"))
+    play["n2"].disk.hold()
+    play["n3"].disk.hold()
+    flying.send(1, 2)
+    flying.send(2)  # a resend of what is not committed
+    n1.bench_held = True
+    play.advance(20)
+    benched.send(1)
+    queued.send(1)
+    greeting = n1.join("greeting")
+    for name in ("n2", "n3"):
+        play.pause(name)
+    asked = [n1.get("cell/a"), n1.ask("admin.remove", node="n3")]
+    asked.append(n1.ask("admin.transfer", node="n2"))
+    assert [x.heard for x in asked] == [[], [], []]
+    assert [x.refusals for x in (flying, benched, queued, greeting)] == [[], [], [], []]
+    match how:
+        case "deposed":
+            n1.happen(heartbeat_of_a_new_leader(n1, "n2"))
+        case "strike":
+            n1.happen(ev.DiskFault("no room"))
+        case _:
+            play.advance(2_000)
+    assert not n1.core.reigns
+    code = {"deposed": "not_leader", "strike": "strike"}.get(how, "no_reign")
+    assert [x.refusals for x in (benched, queued)] == [[(1, code, 1)], [(1, code, 1)]]
+    assert flying.refusals == [(1, code, 1), (2, code, 1)]
+    assert (greeting.refusals, greeting.closed) == ([(0, code, 0)], True)
+    assert "waits" not in [x.code for x in asked[:2]]
+    if how == "deposed":
+        assert asked[2].code is None
 
 
 def test_the_line_never_sees_again_what_was_dropped(play: Cluster) -> None:

@@ -8,12 +8,7 @@ TESTS = Path(__file__).parent.parent.parent
 CASES = range(1, 71)
 
 # Number -> where its test must go, once what it needs is there. An entry that has a test is wrong.
-MISSING = {
-    32: "tests/core: the Arbiter latches no more than ENTRIES_IN_FLIGHT while nothing commits",
-    34: "tests/core: a reign that is over answers what waits as not_leader or unknown",
-    69: "tests/client: a node in a higher term that is cut off locks no producer out",
-    70: "tests/core: what a reign counted and did not commit is gone with it",
-}
+MISSING: dict[int, str] = {}
 
 
 def named() -> dict[int, list[str]]:
