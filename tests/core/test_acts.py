@@ -105,3 +105,42 @@ def test_orders_that_wait_for_the_bench_are_let_go_with_the_reign(play: Cluster)
     n1.run()  # it comes too late: its reign is over
     assert n1.core.raft.log.last.index == n1.core.committed.index
     assert probe.refusals == [(1, "strike", 1)]
+
+
+# --- The end of a reign ---------------------------------------------------------------------------
+
+
+def asked(play: Cluster) -> tuple[Acts, int]:
+    """An order whose Entry is written and not committed, and the index of that."""
+    n1 = play["n1"]
+    play["n2"].disk.hold()
+    play["n3"].disk.hold()
+    acts, reign = Acts(lambda: [{"node": "n1"}]), n1.core._reign
+    acts.ask(remove(), reign, n1.core.raft, {}, None, n1.now)
+    return acts, n1.core.raft.log.last.index
+
+
+def test_what_is_not_committed_when_the_reign_ends_is_in_doubt(play: Cluster) -> None:
+    acts, index = asked(play)
+    assert ends(acts.drop(index - 1)) == [(1, "not_leader")]
+    assert acts.committed(index) == []  # answered once
+    assert acts.drop(0) == []
+
+
+def test_what_is_committed_when_the_reign_ends_is_answered_once_it_is_applied(
+    play: Cluster,
+) -> None:
+    acts, index = asked(play)
+    assert acts.drop(index) == []
+    assert ends(acts.committed(index)) == [(1, None)]
+    assert acts.committed(index) == []
+
+
+def test_a_leader_that_is_ordered_out_says_that_it_is_done(play: Cluster) -> None:
+    """Its reign ends with the commit of that Entry; the order is answered all the same."""
+    n1 = play["n1"]
+    asking = n1.ask("admin.remove", node="n1")
+    play.advance(50)
+    assert not n1.core.reigns
+    assert asking.code is None
+    assert [x["node"] for x in asking.item["members"]] == ["n2", "n3"]

@@ -10,7 +10,8 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.effects import Batch
 from rmf.core.events import Asked, Executed, Offered, StopAsked, Struck
-from rmf.floor.doors import Closed, EdgeLetter, Opened, connection_doors
+from rmf.floor import arbiter
+from rmf.floor.doors import Closed, Doors, EdgeLetter, Opened, connection_doors
 from rmf.floor.supervisor import Hands
 from tests.floor.kit import Bench, bench, reign
 from tests.floor.wire import packet
@@ -204,3 +205,19 @@ async def test_the_loop_holds_nothing_while_it_waits(tmp_path: Path) -> None:
             await trio.testing.wait_all_tasks_blocked()
             assert ruling.hands.held()[0].data == b""
             assert isinstance(ruling.hands, Hands)
+
+
+async def test_after_a_core_whoever_comes_is_turned_away_and_not_left_waiting() -> None:
+    doors = Doors()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(arbiter.turn_away, doors)
+        for number in (1, 2):
+            answers, answers_out, *_ = connection_doors()
+            await doors.events.send(Opened(number, answers))
+            await doors.events.send(Asked(number, 1, "status"))
+            with trio.fail_after(5), pytest.raises(trio.EndOfChannel):
+                await answers_out.receive()
+            await doors.events.send(Closed(number))
+        await trio.testing.wait_all_tasks_blocked()
+        assert doors.events.statistics().current_buffer_used == 0  # nobody is held up by it
+        nursery.cancel_scope.cancel()

@@ -191,6 +191,23 @@ async def test_a_wish_that_comes_again_while_it_is_under_way_is_done_once(
         assert there.doors.events_out.statistics().current_buffer_used == 0
 
 
+async def test_what_is_under_way_holds_up_no_other_kind_and_no_other_peer(
+    leader: WrittenNode,
+) -> None:
+    leader.checkpoint()
+    async with working(leader) as work:
+        chunk = chunk_of(await work.ask(ReadChunk("n2", None, 0)))
+        async with work.exchanging:
+            work.wish(WriteChunk("n1", chunk))
+            work.wish(WriteChunk("n3", chunk))  # dropped: one piece at a time, whoever sends it
+            for peer in ("n2", "n3", "n2"):  # once it is answered, it is done again
+                assert (await work.ask(ReadEntries(peer, 0, 22))).peer == peer
+                assert (await work.ask(ReadChunk(peer, None, 0))).peer == peer
+        assert (await work.word()).peer == "n1"
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert work.doors.events_out.statistics().current_buffer_used == 0
+
+
 async def test_a_disk_that_fails_is_told(leader: WrittenNode, behind: WrittenNode) -> None:
     leader.checkpoint()
     async with working(leader) as here, working(behind) as there:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from rmf import limits
 from rmf.core import messages as m
@@ -82,6 +83,26 @@ async def test_connections_are_counted_in_and_out(tmp_path: Path) -> None:
             with trio.fail_after(5):
                 await quiet.wait()
             assert port.listening.open == 0
+
+
+async def test_once_shut_it_accepts_nobody_and_serves_on_whoever_is_there(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with open_port(alone) as port:
+            guest, other = await port.client(), await port.client()
+            port.listening.shut()
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(OSError, match="connect"):
+                await port.connect()
+            port.listening.shut()  # twice is once
+            await guest.ping()
+            await other.ping()
+            assert port.listening.open == 2
+            quiet = port.listening.quiet
+            await guest.bye()
+            await other.bye()
+            with trio.fail_after(5):
+                await quiet.wait()
+        assert alone.take_edge_letters() == []  # nothing failed
 
 
 async def test_a_frame_in_hand_is_sealed_when_its_connection_fails(tmp_path: Path) -> None:
