@@ -91,6 +91,7 @@ READS_WAITING_MAX = 1024  # linearizable reads that wait for a round; beyond: re
 CATCH_UP_WISHES = 2 * 9  # a reading and a writing for each member; beyond: asked again later
 CATCH_UP_THREADS_MAX = 4  # that read for peers; the others wait their turn
 CATCH_UP_RETRY_S = 1.0  # after a piece of a Checkpoint that came to nothing
+APPLY_LATER_NS = 5 * MS  # how long a follower may put off applying while it writes
 APPLIED_A_STEP_BYTES = 1 * MIB  # Entries a follower applies before it looks at its peers again
 
 # --- The World ---

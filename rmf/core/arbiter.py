@@ -83,14 +83,34 @@ class Arbiter(Throne):
 
     @property
     def has_more(self) -> bool:
-        """Whether there is work left that needs no event: Entries to be applied."""
-        if self.settled.state.index >= self.raft.applicable:
+        """Whether there is work left that needs no event: Entries to be applied. A follower whose
+        disk or leader waits for it writes and replies first, and applies after that; but it never
+        falls behind by more than a leader may have in flight."""
+        return self._is_behind and not (self.raft.durable.writes and self._may_wait)
+
+    @property
+    def _is_behind(self) -> bool:
+        if self.settled.state.index >= self.raft.applicable or self._fault is not None:
             return False
-        return self._letters_unstored < _LETTERS_ROOM and self._fault is None
+        return self._letters_unstored < _LETTERS_ROOM
+
+    @property
+    def _may_wait(self) -> bool:
+        behind = self.raft.applicable - self.settled.state.index
+        return self._reign is None and behind <= limits.ENTRIES_IN_FLIGHT
+
+    def _puts_off(self, now: ev.Now, *, writes: bool) -> bool:
+        """Whether a follower applies later: while its disk or its leader waits for it, but not for
+        long, for the disk may hang."""
+        if not self._may_wait or not (writes or self.raft.durable.writes):
+            return False
+        if self._apply_by_ns is None:
+            self._apply_by_ns = now.boot_ns + limits.APPLY_LATER_NS
+        return now.boot_ns < self._apply_by_ns
 
     def next_due_ns(self) -> int | None:
         """Return the boot time of the next Beat that is needed, or None while nothing is due."""
-        dues = [self.raft.next_due_ns(), self._reads.next_due_ns()]
+        dues = [self.raft.next_due_ns(), self._reads.next_due_ns(), self._apply_by_ns]
         if self._reign is not None and self._letters_unstored < _LETTERS_ROOM:
             dues.append(self._reign.next_due_ns())
         return min((due for due in dues if due is not None), default=None)
@@ -205,8 +225,7 @@ class Arbiter(Throne):
                 effects.append(Answer(event.connection, [value_of(self, event)]))
             case "status":
                 found = m.Item(event.request, status_of(self, now))
-                end = m.End(event.request, None, None)
-                effects.append(Answer(event.connection, [found, end]))
+                effects.append(Answer(event.connection, [found, m.End(event.request, None, None)]))
             case "admin.strike":
                 self._on_strike_order(event, effects)
             case "admin.checkpoint":
@@ -245,18 +264,17 @@ class Arbiter(Throne):
         asked, self._checkpoint_asked = self._checkpoint_asked, []
         for event in asked:
             item = m.Item(event.request, {"index": index})
-            end = m.End(event.request, None, None)
-            effects.append(Answer(event.connection, [item, end]))
+            effects.append(Answer(event.connection, [item, m.End(event.request, None, None)]))
 
     # --- Commit -----------------------------------------------------------------------------------
 
     def _settle(self, now: ev.Now, effects: list[Effect]) -> None:
         """Apply and let out what is committed; write Checkpoints, answer reads, do chores. Asked at
-        every step, so what is at rest is passed over.
-
-        A follower whose disk or leader waits for this step's effects applies in the next one."""
-        self._puts_off = self._reign is None and bool(effects) and not self._puts_off
-        if self.has_more and not self._puts_off:
+        every step, so what is at rest is passed over."""
+        if not self._is_behind:
+            self._apply_by_ns = None
+        elif not self._puts_off(now, writes=bool(effects)):
+            self._apply_by_ns = None
             self._apply_committed(now, effects)
         if self._checkpoint_wanted:
             self._maybe_checkpoint(now, effects)
@@ -275,7 +293,7 @@ class Arbiter(Throne):
 
     def _apply_committed(self, now: ev.Now, effects: list[Effect]) -> None:
         room = limits.APPLIED_A_STEP_BYTES
-        while room > 0 and self.has_more:
+        while room > 0 and self._is_behind:
             found = self.raft.log.entry(self.committed.index + 1)
             room -= len(found.body)
             try:

@@ -78,7 +78,7 @@ class Office:
         self._checkpoint_wanted = False
         self._checkpoint_underway = False
         self._checkpoint_asked: list[ev.Asked] = []
-        self._puts_off = False
+        self._apply_by_ns: int | None = None
         self._stopping = False
         self._handed_over = False
         self._full_until_ns = 0  # no hand-over for want of disk before then

@@ -142,6 +142,7 @@ def test_a_letter_is_on_every_node_once(play: Cluster) -> None:
     probe.send(1, topic="poison")
     hold_all_but(play, "n1")
     probe.send(2, topic="poison")
+    play.advance(10)  # followers write first and apply then, but wait for no hung disk
     assert ids(play)["n2"] == ids(play)["n1"] != []
     play.kill("n1")
     play.sync("n2", "n3")

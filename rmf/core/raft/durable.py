@@ -55,6 +55,11 @@ class Durable:
             self.voted_for = candidate
             self._dirty = True
 
+    @property
+    def writes(self) -> bool:
+        """Whether anything is on its way to the disk."""
+        return not self._writes.idle
+
     def persist(self, entries: list[LogEntry], now_ns: int) -> list[Effect]:
         """Write Entries, and before them the hard state if it changed."""
         drafts: list[RecordDraft] = []
