@@ -11,6 +11,7 @@ import pytest
 from rmf.core.bag import Letter
 from rmf.core.clock import TickClock
 from rmf.core.entry import decode_entry, encode_entry
+from rmf.core.letters import letters_of
 from rmf.core.raft.values import HardState, Place
 from rmf.core.record import HARD
 from rmf.core.state import State, head_of
@@ -140,6 +141,28 @@ def test_letters_that_the_dlq_has_not_got_are_stored_once(disk: Disk) -> None:
     assert disk.store.cursor == state.index
     disk.recover()
     assert len(disk.letters()) == 2
+
+
+def test_a_dlq_that_got_further_than_the_ledger_says_is_caught_up_with(disk: Disk) -> None:
+    """Raft-cases 42: Entries were applied and their letters stored, and no record behind them said
+    that they were committed. They wait as the tail, and their letters are not stored again."""
+    before = disk.live("a")
+    disk.write(disk.author.tick("poison"), disk.author.tick("b"))
+    poison, author = disk.author.drafts[-2], disk.author
+    stored = letters_of(
+        decode_entry(poison.body), author.states[poison.index - 1], poison.term, "n1"
+    )
+    disk.store.put_line(stored, disk.author.index)
+    found = disk.recover()
+    assert everything(found.state) == everything(before)
+    assert len(found.standing.tail) == 2
+    assert disk.store.cursor == disk.author.index
+    state = disk.commit()
+    assert everything(disk.recover().state) == everything(state)
+    assert [x.id for x in disk.letters()] == [x.id for x in stored]
+    disk.live("poison")
+    disk.recover()
+    assert len(disk.letters()) == 2  # and what comes behind is stored
 
 
 def test_a_torn_tail_is_cut_and_said(disk: Disk) -> None:

@@ -23,6 +23,7 @@ from rmf.storage.checkpoint import (
 )
 from rmf.storage.framing import frame_of
 from rmf.storage.segments import Base
+from tests.storage.crashes import crash_states
 from tests.storage.ledger_kit import file_bytes_limit
 
 CLUSTER = b"c" * 16
@@ -76,6 +77,29 @@ def test_its_content_names_what_it_holds_and_where_it_stands(tmp_path: Path) -> 
     assert len(set(contents)) == 4
     assert {len(content) for content in contents} == {16}
     assert (found[0].head, found[0].cells) == (head(), 1)
+
+
+def test_wherever_a_crash_cuts_what_is_applied_and_how_far_are_of_one_time(tmp_path: Path) -> None:
+    """Raft-cases 43: a Checkpoint is the one before or the next one, with its own place."""
+    path = tmp_path / "checkpoints"
+    path.mkdir()
+    (tmp_path / "archive").mkdir()
+    old, new = [cell("a", b"\x01")], [cell("a", b"\x02"), cell("b")]
+    written(path, [old], index=7)
+
+    def go_on() -> None:
+        written(path, [new[:1], new[1:]], index=9)
+        prune(path, tmp_path / "archive", keep=1)
+
+    seen = []
+    for state in crash_states(path, tmp_path / "states", go_on):
+        top = newest(state)[0]
+        found, cells = read(top)
+        assert (found, cells) in ((head(7), old), (head(9), new))
+        assert verified(top, CLUSTER).head == found
+        seen.append(found["index"])
+    assert (seen[0], seen[-1]) == (7, 9)
+    assert seen == sorted(seen)
 
 
 def test_written_anew_it_has_another_head_and_the_same_cells(tmp_path: Path) -> None:

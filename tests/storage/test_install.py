@@ -166,7 +166,7 @@ def test_once_it_is_whole_it_says_so_again(leader: WrittenNode, node: WrittenNod
 
 
 def test_another_checkpoint_begins_anew(leader: WrittenNode, node: WrittenNode) -> None:
-    """Raft-cases 50: an abandoned stream is collected."""
+    """Raft-cases 50: an abandoned stream is collected, as when another leader has another one."""
     sending = Sending(leader, receiver(node.path))
     sending.send()
     sending.send()
@@ -212,9 +212,19 @@ def test_a_byte_changed_on_the_way_is_found(leader: WrittenNode, node: WrittenNo
 def test_a_state_that_has_not_the_digest_it_states_is_no_good(
     leader: WrittenNode, node: WrittenNode
 ) -> None:
-    """Raft-cases 53: the old state stays untouched."""
+    """Raft-cases 53: the old state stays untouched, and the next Checkpoint is taken."""
+    before, records = node.author.state.index, node.records()
     leader.checkpoint(digest=b"?" * 16)
     assert "3f3f3f" in refused(Sending(leader, receiver(node.path)))
+    assert not (node.path / READY).exists()
+    node.reopen()
+    assert node.records() == records
+    node.directory.close()
+    assert begun_at(node.path)[1].tail.base.index == before  # type: ignore[union-attr]
+    leader.write(leader.author.tick("c"))
+    leader.commit()
+    leader.checkpoint()
+    assert Sending(leader, receiver(node.path)).send_all().complete
 
 
 def test_a_head_of_another_release_is_no_good(leader: WrittenNode, node: WrittenNode) -> None:

@@ -55,6 +55,7 @@ def test_an_entry_that_was_committed_is_not_voided() -> None:
 
 @pytest.mark.parametrize("kind", [ENTRY, HARD, SEAL])
 def test_nothing_is_committed_that_is_not_there(kind: int) -> None:
+    """Raft-cases 42: where a record says so, it is damage, and found at the start."""
     lineage = lineage_of(0, 1)
     record = entry_after(lineage, 3, 4)
     if kind != ENTRY:

@@ -50,6 +50,29 @@ def test_a_checkpoint_gives_back_the_state_it_was_made_of(node: DrivenNode) -> N
     assert restored.start.base.index == committed.index
 
 
+def test_who_is_silent_longest_and_what_became_of_each_seq_is_known_as_before(
+    node: DrivenNode,
+) -> None:
+    """Raft-cases 55: whoever has to leave leaves in the same order, and a resend is answered with
+    the first outcome, from a Checkpoint as from what it was made of."""
+    node.send("first", ("room/3", 1))
+    node.send("probe", ("room/1", 22), ("nobody/hears/this", 1))
+    node.checkpoint()
+    table = node.core.committed.producers
+    restored, _ = restore(reversed(places(node)), node.directory.cluster)
+    assert restored is not None
+    found = restored.state.producers
+    left = []
+    while (name := found.idlest()) is not None:
+        assert name == table.idlest()
+        last_seq = table.rows[name].last_seq
+        assert found.outcomes(name, 1, last_seq) == table.outcomes(name, 1, last_seq)
+        assert found.total == table.total
+        found, table = found.without(name), table.without(name)
+        left.append(name)
+    assert left == ["other", "first", "probe"]
+
+
 def test_the_shelf_knows_what_will_expire(node: DrivenNode) -> None:
     restored, _ = restore(reversed(places(node)), node.directory.cluster)
     assert restored is not None
