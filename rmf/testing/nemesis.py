@@ -33,6 +33,7 @@ class Nemesis:
         self._weights = [cluster.options.faults[name] for name in self._names]
         self._cuts: dict[tuple[str, str], int] = {}
         self._changed: set[str] = set()
+        self._line_ns = int(cluster.options.line_ms * _MS)
 
     def begin(self) -> None:
         """Start."""
@@ -252,7 +253,7 @@ class Nemesis:
             return False
         node.performing.line_ns = self._while_ns(1, 400)
         self._cluster.agenda.after(
-            self._while_ns(1_000, 10_000), setattr, node.performing, "line_ns", 0
+            self._while_ns(1_000, 10_000), setattr, node.performing, "line_ns", self._line_ns
         )
         return True
 
@@ -336,7 +337,7 @@ class Nemesis:
         for name, node in sorted(self._cluster.nodes.items()):
             performing = node.performing
             performing.fsync_ns = int(self._cluster.options.fsync_ms * _MS)
-            performing.hangs_until_ns, performing.line_ns = 0, 0
+            performing.hangs_until_ns, performing.line_ns = 0, self._line_ns
             performing.fails = False
             if name == left_out:
                 node.end(power=True)

@@ -66,6 +66,7 @@ class Options:
     doubling: float = 0.0
     straggling: float = 0.0
     fsync_ms: float = 0.8
+    line_ms: float = 0.0
     checkpoint_every_ms: float = 15_000.0
     act_every_ms: float = 25_000.0
     fault_every_ms: float = 6_000.0

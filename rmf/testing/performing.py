@@ -33,7 +33,7 @@ class Performing:
         self.fsync_ns = int(node.cluster.options.fsync_ms * limits.MS)
         self.hangs_until_ns = 0
         self.fails = False
-        self.line_ns = 0
+        self.line_ns = int(node.cluster.options.line_ms * limits.MS)
         self.catching_up = CatchingUp(node)
         self._dice = dice
         self._agenda = node.cluster.agenda

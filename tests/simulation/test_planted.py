@@ -24,13 +24,13 @@ def test_every_planted_bug_is_in_the_table_and_no_other() -> None:
     assert len(PLANTED) >= 30
 
 
-QUICK = [name for name, seeds in stated().items() if seeds == 1]
+QUICK = [name for name, seeds in stated().items() if seeds <= 3]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
-def test_a_bug_that_shows_at_once_is_found_by_the_first_seed(name: str) -> None:
-    assert seeds_needed(name, 1) == 1
+def test_a_bug_that_shows_at_once_is_found_within_the_stated_seeds(name: str) -> None:
+    assert seeds_needed(name, stated()[name]) is not None
 
 
 @pytest.mark.long
