@@ -19,6 +19,7 @@ __all__ = ["settle"]
 
 _ROUND_NS = 250 * limits.MS
 _QUIET_NS = 3 * limits.SECOND
+_STORE_ROUND_NS = 20 * limits.MS
 
 
 def settle(cluster: "Cluster") -> None:
@@ -141,8 +142,15 @@ def _check_terms(cluster: "Cluster", term: int) -> None:
 
 
 def _check_letters(cluster: "Cluster") -> None:
-    """Every member has every letter of the line, once, and no other (R39)."""
+    """Every member has every letter of the line, once, and no other (R39): those of the last cells
+    that expired as soon as its DLQ has stored them."""
     expected = cluster.books.letters.keys()
+    end_ns = cluster.agenda.now_ns + _QUIET_NS
+    names = [x.name for x in cluster.books.members]
+    while any(cluster.nodes[x].letters.keys() != expected for x in names):
+        if cluster.agenda.now_ns >= end_ns:
+            break
+        cluster.agenda.run_until(cluster.agenda.now_ns + _STORE_ROUND_NS)
     for member in cluster.books.members:
         letters = cluster.nodes[member.name].letters.keys()
         if letters != expected:
