@@ -152,6 +152,8 @@ class Invariants:
         if candidate.core is None or candidate.core.raft.term != term or candidate.core.reigns:
             return  # it does not stand for election any more
         mine, theirs = voter.disk.last_written, candidate.disk.last_written
+        if mine.term >= term:
+            return  # somebody was elected since, and this is told late
         if (theirs.term, theirs.index) < (mine.term, mine.index):
             raise Violation("log recency", f"{voter.name} votes for {candidate.name}, who has less")
 

@@ -92,7 +92,7 @@ class Node:
             self.name,
             self.disk.incarnation,
             self.disk.cluster,
-            raft.members,
+            raft.membership.admitted,
             raft.membership.index,
             self.name,
             self.name,

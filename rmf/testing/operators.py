@@ -90,16 +90,17 @@ class Operators:
             return
         since_ns = self._striking.setdefault(node.name, self._cluster.agenda.now_ns)
         if self._cluster.agenda.now_ns - since_ns >= _STRIKE_NS:
-            self._end_strike(node)
+            self._end_strike(node, fault[0])
 
     def _is_named(self, node: "Node") -> bool:
         """Whether the ledger names a member that lost its disk, and this is the new one."""
         return any(x.name == node.name for x in self._cluster.books.members)
 
-    def _end_strike(self, node: "Node") -> None:
+    def _end_strike(self, node: "Node", kind: str) -> None:
+        """What an order began, an order ends; else the process is begun anew."""
         del self._striking[node.name]
         self._cluster.count("strike_ended")
-        if self._dice.chance(0.5):
+        if kind == "admin":
             node.happen(ev.Asked(0, self._request(), "admin.strike", args={"end": True}))
             return
         node.end(power=False)
@@ -129,15 +130,26 @@ class Operators:
         agenda.after(self._dice.wait_ns(options.act_every_ms * limits.MS), self._act)
         if not self.changes:
             return
-        kind = self._dice.choice(("transfer", "transfer", "stop", "stop", "add", "remove"))
+        kind = self._dice.choice(
+            ("transfer", "transfer", "stop", "stop", "add", "remove", "strike")
+        )
         if kind == "transfer":
             self._transfer()
         elif kind == "stop":
             self._stop()
         elif kind == "add":
             self._add()
+        elif kind == "strike":
+            self._strike()
         else:
             self._remove()
+
+    def _strike(self) -> None:
+        """Take one node out of work for a while."""
+        running = [x for _, x in sorted(self._cluster.nodes.items()) if x.running and x.core]
+        if running:
+            node = self._dice.choice(running)
+            node.happen(ev.Asked(0, self._request(), "admin.strike", args={"why": "a fan"}))
 
     def _transfer(self) -> None:
         members = self._cluster.books.members
