@@ -41,6 +41,7 @@ SEND_S_MAX = 30.0  # one write to a client that does not read; beyond: the conne
 SAID_AT_ONCE_BYTES_MAX = 16 * KIB  # answers written by the arbiter itself; more: by a task
 ANSWERS_MAX = 512  # lists of answers a client has not read: capacity of the answers door; cut
 GOODBYE_S_MAX = 1.0  # for the other side to read last words, or to close; then cut all the same
+LINGER_S = 0.1  # silence of a client that was told to go, after which nothing more is expected
 RECEIVE_BYTES = 64 * KIB  # one read from a socket
 FRAMES_A_PASS = 16  # small frames of one read that are served before others run (R42)
 

@@ -9,6 +9,7 @@ Shutdown: cancel it; clients are told by a GOAWAY before (see serve).
 """
 
 import errno
+from contextlib import suppress
 from functools import partial
 from itertools import count
 
@@ -135,6 +136,7 @@ class _Door:
             exc = await caught(partial(connection.serve, hands, stranger.is_known))
             if exc is not None:
                 await self._explain(exc, hands, stream)
+            await _linger(stream)
         finally:
             stranger.is_known()
             listening.closed()
@@ -188,8 +190,21 @@ async def _say_internal(stream: trio.SocketStream) -> None:
 
 
 async def _last_words(stream: trio.SocketStream, data: bytes) -> None:
-    with trio.move_on_after(limits.GOODBYE_S_MAX):
-        try:
-            await stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-            return
+    with trio.move_on_after(limits.GOODBYE_S_MAX), suppress(*_GONE):
+        await stream.send_all(data)
+
+
+async def _linger(stream: trio.SocketStream) -> None:
+    """Let the client hear what it was told: to close on what it still sends would take away all
+    that its machine has not confirmed yet, the last acks too (RFC 9112 §9.6)."""
+    with trio.move_on_after(limits.GOODBYE_S_MAX), suppress(*_GONE):
+        await stream.send_eof()
+        data = b"still here"
+        while data:
+            with trio.move_on_after(limits.LINGER_S) as silence:
+                data = await stream.receive_some(limits.RECEIVE_BYTES)
+            if silence.cancelled_caught:
+                return
+
+
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)

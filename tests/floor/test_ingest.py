@@ -18,7 +18,7 @@ from rmf.floor import ingest, log
 from rmf.floor.doors import EdgeLetter
 from tests.floor.kit import bench
 from tests.floor.port import listening_socket, open_port
-from tests.floor.wire import until
+from tests.floor.wire import Wire, until
 
 
 async def test_a_free_port_is_chosen_and_kept(tmp_path: Path) -> None:
@@ -153,3 +153,21 @@ async def test_without_descriptors_it_waits_for_some(tmp_path: Path) -> None:
         assert alone.take_edge_letters() == []
     log.configure("json", io.StringIO())
     assert "accept_failed" in said.getvalue()
+
+
+async def test_last_words_are_heard_by_a_client_that_goes_on_sending(tmp_path: Path) -> None:
+    """A socket that is closed on unread bytes is reset, and what was not confirmed is gone."""
+    with bench(tmp_path) as alone:
+        async with open_port(alone) as port:
+            sock = trio.socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            await sock.connect(("127.0.0.1", port.listening.port))
+            client = Wire(trio.SocketStream(sock))
+            await client.hello()
+            [guest] = port.guests.values()
+            for token in range(200):
+                guest.send_nowait([m.Pong(token, 1, token)])
+            await client.say_bytes(b"\xff" * 100_000)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert isinstance((await client.rest())[-1], m.Error)
+            await client.stream.aclose()
