@@ -6,7 +6,6 @@ logged, and the port is opened again. A node never strikes because nobody can re
 Errors: none leave `run`. Shutdown: cancel it; an answer under way is cut.
 """
 
-import errno
 from types import ModuleType
 
 import trio
@@ -14,6 +13,7 @@ import trio
 from rmf import limits
 from rmf.errors import UsageError
 from rmf.floor import log
+from rmf.floor.accepting import accept, open_listeners
 from rmf.floor.http_answers import Answers
 from rmf.floor.readings import Sources
 from rmf.floor.supervisor import Hands
@@ -21,7 +21,6 @@ from rmf.notation import Address, address_text
 
 __all__ = ["Listening", "run"]
 
-_SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _CROWDED = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Connection: close\r\nRetry-After: 1\r\n\r\ntoo many connections\n"
@@ -68,13 +67,9 @@ class Listening:
         return bound
 
     async def _open(self) -> None:
-        bound = await trio.open_tcp_listeners(self.port, host=self.host)
-        if self.port == 0:  # a name with several addresses would get several ports
-            for listener in bound[1:]:
-                await listener.aclose()
-            bound = bound[:1]
-            self.port = bound[0].socket.getsockname()[1]
-        self._bound = bound
+        self._bound = await open_listeners(self.host, self.port)
+        if self.port == 0:
+            self.port = self._bound[0].socket.getsockname()[1]
 
 
 async def run(listening: Listening, sources: Sources, hands: Hands) -> None:
@@ -104,19 +99,15 @@ class _Door:
         self._exchange: ModuleType | None = None
 
     async def accept_all(self, listener: trio.SocketListener, scope: trio.CancelScope) -> None:
-        """Accept until the listener fails, and then cancel the others of the port; without file
-        descriptors, wait for some."""
+        """Accept until the listener fails, and then cancel the others of the port."""
         async with listener:
             while True:
                 try:
-                    stream = await listener.accept()
+                    stream = await accept(listener, "http_accept_failed")
                 except OSError as exc:
                     log.note("error", "http_accept_failed", error=str(exc))
-                    if exc.errno not in _SHORT:
-                        scope.cancel()
-                        return
-                    await trio.sleep(limits.ACCEPT_RETRY_S)
-                    continue
+                    scope.cancel()
+                    return
                 self._listening.open += 1
                 self._connections.start_soon(self._serve, stream)
 

@@ -8,7 +8,6 @@ Errors: when the port itself fails it is opened again by the supervisor, on the 
 Shutdown: cancel it; clients are told by a GOAWAY before (see serve).
 """
 
-import errno
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -19,7 +18,7 @@ from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
 from rmf.errors import UsageError
-from rmf.floor import log
+from rmf.floor.accepting import accept
 from rmf.floor.connection import Connection, Port
 from rmf.floor.supervisor import Hands, caught, seal
 
@@ -109,17 +108,10 @@ class _Door:
         self._nursery = nursery
 
     async def accept_all(self, listener: trio.SocketListener) -> None:
-        """Accept for ever; without file descriptors, wait for some (faults.md §7, trap 1)."""
+        """Accept for ever."""
         async with listener:
             while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as exc:
-                    if exc.errno not in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                        raise
-                    log.note("error", "accept_failed", error=str(exc))
-                    await trio.sleep(limits.ACCEPT_RETRY_S)
-                    continue
+                stream = await accept(listener)
                 self._listening.opened()
                 self._nursery.start_soon(self._serve, stream)
 

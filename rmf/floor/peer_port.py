@@ -7,7 +7,6 @@ Errors: when the port itself fails it is opened again by the supervisor, on the 
 Shutdown: cancel it; who was here is said to be lost, where anybody still listens.
 """
 
-import errno
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,14 +17,12 @@ from rmf import limits
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import Refusal
 from rmf.errors import UsageError
-from rmf.floor import log
+from rmf.floor.accepting import accept, open_listeners
 from rmf.floor.peer_connection import PeerConnection, PeerPort
 from rmf.floor.supervisor import Hands, caught, seal
 from rmf.notation import Address, address_text
 
 __all__ = ["Listening", "run"]
-
-_SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Listening:
@@ -44,16 +41,13 @@ class Listening:
     async def bind(self) -> None:
         """Have the port, before anything is served. Raises UsageError if it cannot be had."""
         try:
-            self._bound = await trio.open_tcp_listeners(self.port, host=self.host)
+            self._bound = await open_listeners(self.host, self.port)
         except OSError as exc:
             raise UsageError(
                 f"cannot listen on {self.address}: {exc.strerror or exc}. Stop what listens there, "
                 f"or choose another address with --peer-listen (port 0: a free one)."
             ) from exc
-        if self.port == 0:  # a name with several addresses would get several ports
-            for listener in self._bound[1:]:
-                await listener.aclose()
-            del self._bound[1:]
+        if self.port == 0:
             self.port = self._bound[0].socket.getsockname()[1]
 
     async def close(self) -> None:
@@ -106,17 +100,10 @@ class _Door:
         self._explain = explain
 
     async def accept_all(self, listener: trio.SocketListener) -> None:
-        """Accept for ever; without file descriptors, wait for some."""
+        """Accept for ever."""
         async with listener:
             while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as exc:
-                    if exc.errno not in _SHORT:
-                        raise
-                    log.note("error", "accept_failed", error=str(exc))
-                    await trio.sleep(limits.ACCEPT_RETRY_S)
-                    continue
+                stream = await accept(listener)
                 self._listening.open += 1
                 self._nursery.start_soon(self._serve, stream)
 
