@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import attrs
 
-from rmf import config_file, limits, notation
+from rmf import config_file, config_values, limits, notation
 from rmf.config_file import Found
 from rmf.errors import ConfigError
 
@@ -65,7 +65,9 @@ class Config:
     peer_listen: notation.Address  # nothing listens there while there are no peers
     peers: tuple[tuple[str, notation.Address], ...]  # as written; this node is one of them, if any
     line: str | None  # FILE.py:NAME or package.module:NAME; None: the built-in `board`
-    glovebox: Literal["process", "inline"]  # "inline" is the only choice in this version
+    glovebox: Literal["process", "inline"]
+    handler_time_ns: int  # what one packet may take, in a glove box process
+    handler_memory_bytes: int  # what a glove box process may take over the loaded line
     audit: float  # share of the packets that followers run again; not yet done in this version
     advertise: notation.Address | None  # for clients; None: where it listens
     tick_period_ns: int
@@ -102,6 +104,8 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Con
     notices = tuple(_notices(values, origins))
     values["data"] = _absolute(values["data"], values["node"], environment)
     values["tick_period_ns"] = values.pop("tick")
+    values["handler_time_ns"] = values.pop("handler_time")
+    values["handler_memory_bytes"] = values.pop("handler_memory")
     return Config(**values, origins=origins, notices=notices)
 
 
@@ -112,6 +116,8 @@ def as_written(config: Config) -> dict[str, str | int | float | bool | None]:
         "line": config.line or "board",
         "peers": ",".join(f"{n}={notation.address_text(a)}" for n, a in config.peers),
         "tick": notation.duration_text(config.tick_period_ns),
+        "handler_time": notation.duration_text(config.handler_time_ns),
+        "handler_memory": notation.size_text(config.handler_memory_bytes),
         "http": "off" if config.http is None else notation.address_text(config.http),
     }
     for key in ("listen", "peer_listen", "advertise"):
@@ -176,9 +182,6 @@ def _own_address(values: dict[str, Any]) -> notation.Address | None:
 def _not_available(values: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (key, "expected …") for what is well written and yet cannot be had."""
     refusals = []
-    if values.get("glovebox") == "process":
-        text = "inline: a glove box process is not available in this version"
-        refusals.append(("glovebox", text))
     node = values.get("node")
     if node is not None and values.get("peers") and _own_address(values) is None:
         text = (
@@ -215,65 +218,15 @@ def _notices(values: dict[str, Any], origins: dict[str, str]) -> list[str]:
     return notices
 
 
-def _data(text: str) -> Path:
-    if not text or "\0" in text:
-        raise ValueError("the path of a directory")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as exc:
-        raise ValueError(f"a path: {exc}") from exc
-
-
-def _http(text: str) -> notation.Address | None:
-    if text == "off":
-        return None
-    try:
-        return notation.parse_listen_address(text)
-    except ValueError as exc:
-        raise ValueError(f"off or {exc}") from None
-
-
-def _line(text: str) -> str | None:
-    if text == "board":
-        return None
-    where, colon, name = text.rpartition(":")
-    if not colon or not where or "\0" in where or not name.isidentifier():
-        raise ValueError("board, FILE.py:NAME or package.module:NAME")
-    return text
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"{', '.join(words[:-1])} or {words[-1]}")
-        return text
-
-    return parse
-
-
-def _tick(text: str) -> int:
-    low_ns, high_ns = limits.TICK_PERIOD_NS_MIN, limits.TICK_PERIOD_NS_MAX
-    period_ns = notation.parse_duration_ns(text)
-    if not low_ns <= period_ns <= high_ns:
-        low, high = notation.duration_text(low_ns), notation.duration_text(high_ns)
-        raise ValueError(f"a duration from {low} to {high}")
-    return period_ns
-
-
-def _depth(text: str) -> int:
-    depth = notation.parse_count(text)
-    if depth > limits.INGEST_DEPTH_PACKETS_MAX:
-        raise ValueError(f"a number of packets from 1 to {limits.INGEST_DEPTH_PACKETS_MAX}")
-    return depth
-
-
 _LISTEN, _TEXT, _BOOL = notation.parse_listen_address, (str,), (bool,)
 
 SETTINGS = (
     Setting("node", "NAME", "n1", notation.parse_name, _TEXT, "this node's name"),
-    Setting("data", "DIR", None, _data, _TEXT, "its data directory"),
+    Setting("data", "DIR", None, config_values.data, _TEXT, "its data directory"),
     Setting("listen", "HOST:PORT", "127.0.0.1:7410", _LISTEN, _TEXT, "where clients connect"),
-    Setting("http", "HOST:PORT|off", "127.0.0.1:7480", _http, _TEXT, "health and metrics"),
+    Setting(
+        "http", "HOST:PORT|off", "127.0.0.1:7480", config_values.http, _TEXT, "health and metrics"
+    ),
     Setting("peer_listen", "HOST:PORT", "127.0.0.1:7510", _LISTEN, _TEXT, "where peers connect"),
     Setting(
         "peers",
@@ -283,9 +236,37 @@ SETTINGS = (
         _TEXT,
         "the nodes of a cluster, this one among them, with their --peer-listen",
     ),
-    Setting("line", "WHERE:NAME", "board", _line, _TEXT, "FILE.py:NAME or package.module:NAME"),
     Setting(
-        "glovebox", "KIND", "inline", _one_of("process", "inline"), _TEXT, "where the line runs"
+        "line",
+        "WHERE:NAME",
+        "board",
+        config_values.line,
+        _TEXT,
+        "FILE.py:NAME or package.module:NAME",
+    ),
+    Setting(
+        "glovebox",
+        "KIND",
+        "process",
+        config_values.one_of("process", "inline"),
+        _TEXT,
+        "where the line runs: process, or inline for tests and tiny machines",
+    ),
+    Setting(
+        "handler_time",
+        "DURATION",
+        notation.duration_text(limits.HANDLER_NS),
+        config_values.handler_time,
+        _TEXT,
+        "what one packet may take; beyond, it is bagged (process only)",
+    ),
+    Setting(
+        "handler_memory",
+        "SIZE",
+        notation.size_text(limits.BOX_MEMORY_BYTES),
+        config_values.handler_memory,
+        _TEXT,
+        "what the line may take over what it takes when it is loaded (process only)",
     ),
     Setting(
         "audit",
@@ -302,7 +283,7 @@ SETTINGS = (
         "tick",
         "DURATION",
         notation.duration_text(limits.TICK_PERIOD_NS),
-        _tick,
+        config_values.tick,
         _TEXT,
         "shortest time between ticks; fixed when the data directory is made",
     ),
@@ -310,12 +291,17 @@ SETTINGS = (
         "ingest_depth",
         "PACKETS",
         str(limits.INGEST_DEPTH_PACKETS),
-        _depth,
+        config_values.depth,
         (int,),
         "what the ingest queue holds; full, producers wait",
     ),
     Setting(
-        "log_format", "KIND", "auto", _one_of("auto", "text", "json"), _TEXT, "auto, text or json"
+        "log_format",
+        "KIND",
+        "auto",
+        config_values.one_of("auto", "text", "json"),
+        _TEXT,
+        "auto, text or json",
     ),
     Setting("demo", None, "off", notation.parse_switch, _BOOL, "send this computer's telemetry"),
     Setting("insecure", None, "off", notation.parse_switch, _BOOL, "listen beyond loopback, bare"),

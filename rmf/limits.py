@@ -104,6 +104,35 @@ HANDLER_CACHE_TOPICS = 65_536  # topic -> handler; full: forgotten and built aga
 CHAIN_EXCEPTIONS_MAX = 1000  # of one chain or group, freed of their frames; beyond: left alone
 LINE_VERSION_MAX = 2**31 - 1  # beyond: LineError
 
+# --- The glove box (R19, R20) ---
+HANDLER_NS = SECOND  # `--handler-time`: of one packet; beyond: bag, reason `handler_timeout`
+HANDLER_NS_MIN = 10 * MS
+HANDLER_NS_MAX = 3600 * SECOND
+HANDLER_GRACE_S = 0.04  # for an interrupted handler to end by itself; then its box is killed
+BOX_WATCH_S = 0.01  # between two looks at what is on the bench
+BOX_WATCH_S_MAX = 0.03  # what one look may count: more, and it was the node that did not turn
+BOX_MEMORY_BYTES = 512 * MIB  # `--handler-memory`: over what the loaded line takes
+BOX_MEMORY_BYTES_MIN = 16 * MIB
+BOX_MEMORY_BYTES_MAX = 1024 * 1024 * MIB
+BOX_FRAME_BYTES_MAX = ENTRY_BYTES_MAX  # a frame of a box; beyond: the box is killed
+BOX_READ_BYTES = 256 * KIB  # one read from a box
+BOX_CACHE_CELLS = 200_000  # that a box knows; full: forgotten and asked for again
+BOX_CACHE_BYTES = 64 * MIB  # the same, in keys and values
+BOX_CELLS_ALONG = 64  # packets of a batch up to which the cells of its topics are sent along
+BOX_FILL_CELLS = 128  # sent with a batch to a box that begins to know the World
+BOX_PAGE_CELLS = 500  # of a scan, in one answer
+BOX_PAGE_BYTES = 256 * KIB  # the same, in values
+BOX_SPARE_S = 1.0  # after a node's start, until its spare is started, unless it is wanted
+BOX_STACK_S = 0.005  # for a box about to be killed to write its stack down
+BOX_STUCK_S_MAX = 10.0  # in nobody's slot: it is the box that hangs, and it is killed
+BOX_START_S_MAX = 30.0  # for a line to load; beyond: killed, and tried again
+BOX_STARTS_MAX = 5  # boxes in a row that die before they are ready; then the task fails
+BOX_RESTART_S = 0.1  # between two such starts
+BOX_DEATHS_MAX = 2  # on one batch, in nobody's slot; then its slots are run one by one
+BOX_REAP_S = 1.0  # for the end of a process to be told by the system, once its pipe is closed
+BOX_TRACE_BYTES_MAX = 32 * KIB  # of what a dying box says of its stack
+BOX_TEXT_BYTES_MAX = 64 * KIB  # of what a line says of itself, or why it cannot be loaded
+
 # --- Subscribers ---
 SUBSCRIPTIONS_PER_CONNECTION_MAX = 16
 FILTERS_PER_SUBSCRIPTION_MAX = 64
@@ -301,4 +330,9 @@ assert 2 * DEMO_PERIOD_S * 1000 < DEMO_TTL_MS
 assert DECODER_TEXT_BYTES_MAX <= EVIDENCE_TEXT_BYTES_MAX
 assert 2 * GOODBYE_S_MAX < STOP_S_MAX
 assert LIVE_S_MAX > 2 * BEAT_S
+# A packet's budget and what its end takes: 100 ms of others' patience.
+assert HANDLER_GRACE_S + 2 * BOX_WATCH_S_MAX <= 0.1
+assert BATCH_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_MAX <= (
+    BOX_FRAME_BYTES_MAX
+)
 assert HTTP_DISK_S_MAX < HTTP_REQUEST_S_MAX

@@ -42,6 +42,7 @@ _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{limits.NODE_NAME_BYTES_MAX -
 _HOST = re.compile(r"[A-Za-z0-9._-]+")
 _V6 = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]")
 _PORT = re.compile(r"[0-9]{1,5}")
+_SIZES = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}  # the largest first
 _SWITCH = {"on": True, "true": True, "yes": True, "1": True} | {
     "off": False,
     "false": False,
@@ -67,6 +68,20 @@ def duration_text(value_ns: int) -> str:
     """Return a duration in the largest unit that says it in whole numbers."""
     unit = next(u for u, size_ns in _UNITS_NS.items() if value_ns % size_ns == 0)
     return f"{value_ns // _UNITS_NS[unit]}{unit}"
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes: `512MiB`, `64KiB`, `1GiB` or a plain number."""
+    found = re.fullmatch(r"([0-9]{1,12})(KiB|MiB|GiB|B)?", text.strip())
+    if found is None:
+        raise ValueError("a size, as 512MiB")
+    return int(found[1]) * _SIZES[found[2] or "B"]
+
+
+def size_text(size: int) -> str:
+    """Return a size in the largest unit that says it in whole numbers."""
+    unit = next(u for u, unit_bytes in _SIZES.items() if size % unit_bytes == 0)
+    return f"{size // _SIZES[unit]}{unit}"
 
 
 def parse_listen_address(text: str) -> Address:

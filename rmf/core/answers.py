@@ -145,7 +145,7 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
         "world": {"cells": len(state.world)},
         "digest": state.digest(),
         "line": {"name": identity.line.name, "version": identity.line.version},
-        "glovebox": {"restarts": 0},
+        "glovebox": {"restarts": office.box_restarts},
         "disk": office.mark,
         "producers": len(state.producers.rows),
         "uptime_s": round((now.boot_ns - office.started_ns) / 1e9, 3),

@@ -157,9 +157,9 @@ class Arbiter(Throne):
                 self._stop(effects)
             case ev.Unfounded():
                 self._unfounded = event.why
-            case ev.Beat():
-                pass
-            case _:
+            case ev.BoxLost():
+                self.box_restarts = event.restarts
+            case _:  # Beat: nothing came, but time went on
                 self._on_peer(event, now, effects)
 
     def _on_peer(self, event: ev.Event, now: ev.Now, effects: list[Effect]) -> None:

@@ -14,6 +14,7 @@ from rmf.core.raft.messages import ChunkReply, PeerMessage, WireEntry
 __all__ = [
     "Asked",
     "Beat",
+    "BoxLost",
     "Change",
     "CheckpointAsked",
     "CheckpointWritten",
@@ -124,13 +125,22 @@ class Outcome:
 @attrs.frozen
 class Executed:
     """What came of a batch: the slots up to `done` (exclusive) were executed, in order; the rest
-    waits for the next Tick. `changes` in slot order, `encoded` their CBOR, as an Entry keeps it."""
+    waits for the next Tick. `changes` in slot order, `encoded` their CBOR, as an Entry keeps it.
+    `cut_short`: the last of them used up its time, or killed the glove box (R20)."""
 
     batch: int
     done: int
     changes: list[Change]
     encoded: bytes
     outcomes: list[Outcome]
+    cut_short: bool = False
+
+
+@attrs.frozen
+class BoxLost:
+    """A glove box has died; `restarts` of them since this node started. For people."""
+
+    restarts: int
 
 
 @attrs.frozen
@@ -275,6 +285,7 @@ Event = (
     | Lost
     | Asked
     | Executed
+    | BoxLost
     | Persisted
     | DiskFault
     | Disk

@@ -21,7 +21,15 @@ from rmf.core.packet import FENCE, TTL_MS, Row, Verdict
 from rmf.core.producers import ProducerRow
 from rmf.core.state import State
 
-__all__ = ["IngestQueue", "Latched", "Waiting", "cut_back", "latch_packets", "latch_producers"]
+__all__ = [
+    "IngestQueue",
+    "Latched",
+    "Waiting",
+    "cut_back",
+    "latch_packets",
+    "latch_producers",
+    "producer_of",
+]
 
 _ttl_of = itemgetter(TTL_MS)
 
@@ -54,6 +62,11 @@ class IngestQueue:
         self._turns.setdefault(item.producer, deque()).appendleft(item)
         self._turns.move_to_end(item.producer, last=False)
         self._count(item, 1)
+
+    def go_last(self, producer: str) -> None:
+        """Let all others have their turn before this producer, if it waits at all."""
+        if producer in self._turns:
+            self._turns.move_to_end(producer)
 
     def peek(self) -> Offered | Left | None:
         """Return the next item: the first of the producer whose turn it is."""
@@ -278,6 +291,14 @@ def _stale(row: Row, age_ticks: int, period_ns: int, term: int) -> Verdict | Non
         )
     if len(row) > FENCE and row[FENCE] != term:
         return Verdict("stale_term", f"its fence is term {row[FENCE]}; term {term} reigns")
+    return None
+
+
+def producer_of(latched: Latched, slot: int) -> str | None:
+    """Return whose packet has this slot; None for the slot of an expired cell."""
+    for group in reversed(latched.groups):
+        if group.first_slot <= slot:
+            return group.producer
     return None
 
 

@@ -60,6 +60,7 @@ class Office:
         self.petitions = Petitions(depth_packets_max)
         self.mark = "ok"
         self.started_ns = 0
+        self.box_restarts = 0
         self.dlq_facts: dict[str, object] = {
             "letters": 0,
             "groups": 0,

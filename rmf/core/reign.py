@@ -31,6 +31,7 @@ from rmf.core.latch import (
     cut_back,
     latch_packets,
     latch_producers,
+    producer_of,
 )
 from rmf.core.raft.node import Raft
 from rmf.core.raft.values import LogEntry
@@ -99,7 +100,7 @@ class Reign:
         self._queue = queue
         self._listens = listens
         self._executing: Latched | None = None
-        self._batch = 0
+        self._batch = raft.term << 32  # so that no late answer of another reign fits
         self._in_flight: deque[InFlight] = deque()
         self._unbound: list[Waiting] = []
         self._idle_check_ns = 0
@@ -263,7 +264,8 @@ class Reign:
             return []  # a batch of a reign that is over
         self._executing = None
         if event.done < latched.slots:
-            self._postpone(latched, event.done)
+            culprit = producer_of(latched, event.done - 1) if event.cut_short else None
+            self._postpone(latched, event.done, culprit)
         bags = latched.verdicts + event.outcomes
         bags.sort(key=lambda bag: bag.slot)
         books = TickBooks(
@@ -278,12 +280,16 @@ class Reign:
         )
         return self._propose(latched.tick, books, now, latched)
 
-    def _postpone(self, latched: Latched, done: int) -> None:
+    def _postpone(self, latched: Latched, done: int, culprit: str | None) -> None:
+        """Leave the slots from `done` on to later Ticks. The producer whose packet cost the line
+        its time goes last: it delays the others by one budget at most (R20)."""
         for expiry in latched.expiries:
             if expiry.slot is not None and expiry.slot >= done:
                 self._shelf.arm(expiry.key, latched.tick)
         for item in reversed(cut_back(latched, done)):
             self._queue.push_back(item)
+        if culprit is not None:
+            self._queue.go_last(culprit)
 
     # --- Commit ------------------------------------------------------------------------------
 

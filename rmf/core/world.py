@@ -129,10 +129,11 @@ class World:
         """Return the cell, stale or not, or None."""
         return self.cells.get(key)
 
-    def scan(self, prefix: str = "") -> Iterator[tuple[str, Cell]]:
-        """Give (key, cell) in key order for all keys that start with `prefix`."""
+    def scan(self, prefix: str = "", after: str | None = None) -> Iterator[tuple[str, Cell]]:
+        """Give (key, cell) in key order for all keys that start with `prefix`, or only for those
+        behind the key `after`."""
         get = self.cells.get
-        for key in self.index.walk(prefix):
+        for key in self.index.walk(prefix if after is None else after, after=after is not None):
             if not key.startswith(prefix):
                 return
             cell = get(key)

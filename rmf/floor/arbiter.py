@@ -55,7 +55,7 @@ __all__ = ["Runner", "run", "turn_away"]
 
 
 class Runner(Protocol):
-    """What runs a line: inline for now, a glove box with 3/3."""
+    """What runs a line in this very process, and holds the loop up meanwhile."""
 
     def run(self, batch: Batch) -> ev.Executed:
         """Run a batch; see rmf/line/inline."""
@@ -65,14 +65,15 @@ class Runner(Protocol):
 async def run(
     core: Arbiter,
     doors: Doors,
-    runner: Runner,
+    runner: Runner | None,
     hands: Hands,
     now: Callable[[], ev.Now],
     on_reign: Callable[[], None],
     link: Callable[[Sequence[Member]], None],
     instruments: Instruments,
 ) -> Reload | None:
-    """Drive the core until it has stopped (None) or has to be loaded anew. `on_reign` is called
+    """Drive the core until it has stopped (None) or has to be loaded anew. Without a `runner` the
+    bench door leads to a glove box, whose Executed comes as an event. `on_reign` is called
     once it reigns over all that there was before, `link` whenever the members change."""
     loop = _Loop(core, doors, runner, hands, now, link, instruments)
     try:
@@ -118,7 +119,7 @@ class _Loop:
         self,
         core: Arbiter,
         doors: Doors,
-        runner: Runner,
+        runner: Runner | None,
         hands: Hands,
         now: Callable[[], ev.Now],
         link: Callable[[Sequence[Member]], None],
@@ -204,7 +205,7 @@ class _Loop:
             effects, self.pending = self.pending, []
             executed: list[ev.Event] = []
             for effect in effects:
-                if isinstance(effect, Execute):
+                if isinstance(effect, Execute) and self._runner is not None:
                     self._hands.hold(partial(_held_of, effect.batch))
                     began = time.perf_counter()
                     executed.append(self._runner.run(effect.batch))
@@ -225,6 +226,8 @@ class _Loop:
                 if end is not None:
                     with suppress(trio.WouldBlock):  # lost: Raft says again what still matters
                         end.send_nowait(effect.message)
+            case Execute():
+                self._doors.put_on_bench(effect.batch)
             case Answer():
                 self._answer(effect.connection, effect.messages)
             case Broadcast():

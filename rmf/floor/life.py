@@ -46,12 +46,13 @@ __all__ = ["Ground", "Life"]
 @attrs.frozen(kw_only=True)
 class Ground:
     """What outlives every core. `exchanging` is held by whoever moves files of the ledger about;
-    `has_peers` says whether there is anybody to fetch a lost ledger from."""
+    `has_peers` says whether there is anybody to fetch a lost ledger from. Without a `runner` the
+    line runs in a glove box."""
 
     directory: DataDirectory
     store: Callable[[], DlqStore]
     doors: Doors
-    runner: arbiter.Runner
+    runner: arbiter.Runner | None
     listens: Callable[[str], bool]
     boot_id: bytes
     ingest_depth: int

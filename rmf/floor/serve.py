@@ -26,12 +26,14 @@ from rmf.core.entry import LineId
 from rmf.core.events import StopAsked, Struck
 from rmf.core.feed import Feed
 from rmf.core.state import State
+from rmf.errors import LineError
 from rmf.floor import (
     beats,
     catch_up,
     checkpoint_keeper,
     disk_watch,
     dlq_keeper,
+    glove_box,
     http,
     ingest,
     letter_fetch,
@@ -51,6 +53,7 @@ from rmf.floor.peering import Peering
 from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
 from rmf.floor.supervisor import Child, Hands, supervise
+from rmf.line.glovebox.handle import BoxSettings, LineFacts
 from rmf.line.inline import Inline
 from rmf.line.load import load_line
 from rmf.notation import address_text
@@ -85,11 +88,19 @@ def run(config: "Config", companion: Companion | None = None) -> int:
         log.flush()
 
 
+def _line_of(config: "Config") -> tuple[glove_box.Bench | None, Inline | None]:
+    """Have the line loaded: by a glove box, in its own time, or by this process."""
+    if config.glovebox == "inline":
+        return None, Inline(load_line(config.line))
+    settings = BoxSettings(config.line, config.handler_memory_bytes)
+    return glove_box.Bench(settings, config.handler_time_ns / limits.SECOND), None
+
+
 class Node:
     """Everything that outlives a core: directory, DLQ, line, doors, feed, ports."""
 
     def __init__(self, config: "Config") -> None:
-        line = load_line(config.line)
+        self._bench, self._inline = _line_of(config)
         self._config = config
         self._has_peers = any(name != config.node for name, _ in config.peers)
         self._directory = DataDirectory.open(
@@ -107,10 +118,11 @@ class Node:
         self._stop_asked = trio.Event()
         self._boot_id = boot_id()
         self._strangers = Strangers()
+        facts = self._facts_of_line()
         identity = Identity(
             node=config.node,
             incarnation=self._directory.incarnation,
-            line=LineId(line.name, line.version, line.digest),
+            line=facts.identity,
             period_ns=config.tick_period_ns,
             address=address_text(config.advertise or config.listen),
             agent=f"rmf {__version__}",
@@ -119,8 +131,8 @@ class Node:
             directory=self._directory,
             store=self._open_store,
             doors=self._doors,
-            runner=Inline(line),
-            listens=lambda key: line.expired_handler_of(key) is not None,
+            runner=self._inline,
+            listens=facts.listener(),
             boot_id=self._boot_id,
             ingest_depth=config.ingest_depth,
             has_peers=self._has_peers,
@@ -142,6 +154,19 @@ class Node:
         if self._directory.founded:
             self._load_first()
 
+    def _facts_of_line(self) -> LineFacts:
+        """Return who the line is. Raises LineError: it was loaded meanwhile, or cannot be."""
+        if self._bench is None:
+            assert self._inline is not None
+            line = self._inline.line
+            identity = LineId(line.name, line.version, line.digest)
+            return LineFacts(identity, tuple(line.expired_filters))
+        try:
+            return self._bench.wait_ready()
+        except LineError:
+            self.close()
+            raise
+
     def _load_first(self) -> None:
         """Read the disk before anything listens, so that what is wrong with it is said at once."""
         state = self._life.load().state
@@ -158,7 +183,9 @@ class Node:
         return self._store
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Let go of the directory, and of the glove box."""
+        if self._bench is not None:
+            self._bench.close()
         if self._store is not None:
             self._store.close()
         self._directory.close()
@@ -222,6 +249,9 @@ class Node:
             Child("publisher", partial(publisher.run, doors, self._feed, history, self._turns)),
             Child("beats", partial(beats.run, doors, life.due_ns)),
         ]
+        if self._bench is not None:
+            measure = self._instruments.execute
+            children.append(Child("glove_box", partial(glove_box.run, doors, self._bench, measure)))
         if self._peering.listening is not None:
             children.append(self._peering.child(directory.node, lambda: now().wall_ns))
         if web is not None:

@@ -1,18 +1,20 @@
 """Step 5 of 6 · before: core/arbiter (latched and stamped) · next: floor/publisher (the Snapshot).
 
-The line, run in the node's own process: a Batch in, Executed out. With the glove box (R19) another
-runner stands behind the same pair. Order: expired cells first, then the packets, slot by slot; each
+The line at work: a Batch in, Executed out; in the glove box (R19), or in the node's own process,
+in a replay or in a test. Order: expired cells first, then the packets, slot by slot; each
 sees what the ones before it changed (R11). A slot that fails is rolled back alone: nothing of it is
 applied before all of it is checked, and its Outcome says why (R20, R22):
 
     no_handler         no filter of the line matches the topic
     payload_invalid    no CBOR, or not the class that the handler declared
     handler_error      the handler raised: anything at all, SystemExit and KeyboardInterrupt too
+    handler_memory     it ran out of memory
+    handler_timeout    it was interrupted, because its time was used up: the Tick closes with it
     result_invalid     what it returned cannot become changes
 
 It keeps nothing from one batch to the next but caches, so the same batch gives the same Executed.
 It knows no clock, no disk and no peers, and it does not limit time or memory: only another process
-can.
+can. The marker (glovebox/marker) says which slot's user code runs; who watches it may interrupt.
 """
 
 import sys
@@ -25,38 +27,65 @@ from rmf.core.effects import Batch, ExpiredCell, Group
 from rmf.core.events import Executed, Outcome
 from rmf.core.packet import PAYLOAD, Row
 from rmf.line.changes import INHERIT, KEEP, Changes, KnownKeys
+from rmf.line.glovebox.marker import BATCH, NOBODY, OVERTIME, SLOT, Mark, Overtime, fresh_mark
 from rmf.line.line import Handler, Line
 from rmf.line.payload import PayloadInvalid, decode_all, decode_alone
 from rmf.line.view import CellView, Packet, WorldView
 
-__all__ = ["Inline"]
+__all__ = ["Inline", "OutOfMemory"]
 
 _ALONE: Final = object()  # stands for a payload that has to be decoded alone
 
 
-class Inline:
-    """Runs the batches of one Line. Raises LineError for a line that cannot be run."""
+class OutOfMemory(Exception):
+    """A slot ran out of memory where that costs the process its life: another box is to judge."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, slot: int, evidence: Evidence) -> None:
+        super().__init__(slot)
+        self.slot = slot
+        self.evidence = evidence
+
+
+class Inline:
+    """Runs the batches of one Line. Raises LineError for a line that cannot be run.
+
+    `mark` is told what is on the bench. With `dies`, a slot that runs out of memory ends the batch
+    by OutOfMemory: what this process has left of it is no base for a verdict (R20).
+    """
+
+    def __init__(self, line: Line, mark: Mark | None = None, *, dies: bool = False) -> None:
         line.check()
         self.line = line
-        self._keys = KnownKeys()
+        self.dies = dies
+        self.mark = fresh_mark() if mark is None else mark
+        self.keys = KnownKeys()
 
     def run(self, batch: Batch) -> Executed:
-        """Run a batch; never raises for what a packet, a payload or a handler does."""
-        changes = Changes(self._keys)
+        """Run a batch; never raises for what a packet, a payload or a handler does, but OutOfMemory
+        where that is asked for."""
+        return self.run_on(batch, Changes(self.keys))
+
+    def run_on(self, batch: Batch, changes: Changes) -> Executed:
+        """Run a batch as `run` does; what it changed is left in `changes`."""
         world = WorldView(batch, changes, self.line.name)
-        bench = _Bench(self.line, batch, world, changes)
+        self.mark[BATCH] = batch.number
+        self.mark[OVERTIME] = NOBODY
+        bench = _Bench(self, batch, world, changes)
         done = bench.run()
-        return Executed(batch.number, done, changes.all, changes.encode(), bench.outcomes)
+        cut_short = self.mark[OVERTIME] != NOBODY
+        return Executed(
+            batch.number, done, changes.all, changes.encode(), bench.outcomes, cut_short
+        )
 
 
 class _Bench:
     """One batch being run."""
 
-    def __init__(self, line: Line, batch: Batch, world: WorldView, changes: Changes) -> None:
+    def __init__(self, inline: Inline, batch: Batch, world: WorldView, changes: Changes) -> None:
         self.outcomes: list[Outcome] = []
-        self._line = line
+        self._line = inline.line
+        self._dies = inline.dies
+        self._mark = inline.mark
         self._batch = batch
         self._world = world
         self._changes = changes
@@ -65,11 +94,12 @@ class _Bench:
     def run(self) -> int:
         """Run slot by slot; return the slot up to which (exclusive) everything is done.
 
-        The slot that uses up the room is the last one: the Tick closes, the rest waits (R43).
+        The slot that uses up the room is the last one: the Tick closes, the rest waits (R43). So
+        does the one that used up its time (R20).
         """
         for expired in self._batch.expired:
             self._run_expired(expired)
-            if self._room_bytes < 0:
+            if self._room_bytes < 0 or self._mark[OVERTIME] >= 0:
                 return expired.slot + 1
         for group in self._batch.groups:
             done = self._run_group(group)
@@ -84,26 +114,25 @@ class _Bench:
             self._bag(slot, "no_handler", self._unwanted("on_expired", self._line.expired_filters))
             return
         cell = CellView.of_expired(expired)
+        mark = self._mark
         try:
+            mark[SLOT] = slot
             result = handler.function(self._world, cell)
+            mark[SLOT] = NOBODY
         except BaseException as exc:  # noqa: BLE001, ASYNC103 SystemExit is a bag, too (R20)
-            self._bag(slot, "handler_error", _sealed(exc))
+            self._fail(slot, exc)
             return  # noqa: ASYNC104 handlers are not async: no cancellation comes here
-        if result is None:
-            return
-        try:
-            self._room_bytes -= self._changes.take(slot, result, KEEP)
-        except Exception as exc:  # noqa: BLE001, ASYNC103, ASYNC104 see _refused
-            self._bag(slot, "result_invalid", _refused(exc, handler))
+        self._conclude(slot, result, handler, KEEP)
 
     def _run_group(self, group: Group) -> int | None:
-        """Run the packets of one group; return the slot behind the last one if the room ended.
+        """Run the packets of one group; return the slot behind the last one if the Tick closes.
 
         The hot loop of the line: it keeps to locals.
         """
         positions, payloads = _decoded(group)
-        line, world, take = self._line, self._world, self._changes.take
+        line, world, mark, conclude = self._line, self._world, self._mark, self._conclude
         rows, first_slot, known_handler = group.rows, group.first_slot, self._line.by_topic.get
+        take = self._changes.take
         for position, payload in zip(positions, payloads, strict=True):
             row = rows[position]
             topic: str = row[0]
@@ -112,28 +141,60 @@ class _Bench:
             if handler is None:
                 self._bag(slot, "no_handler", self._unwanted("on", line.filters))
             else:
-                if payload is _ALONE or handler.structure is not None:
-                    try:
-                        payload = _structured(handler, row, payload)  # noqa: PLW2901
-                    except PayloadInvalid as exc:
-                        self._bag(slot, "payload_invalid", _worded(exc))
-                        if self._room_bytes < 0:
-                            return slot + 1
-                        continue
-                packet = Packet(topic, payload, row, group, world, slot)
                 try:
+                    mark[SLOT] = slot
+                    if payload is _ALONE or handler.structure is not None:
+                        payload = _structured(handler, row, payload)  # noqa: PLW2901
+                    packet = Packet(topic, payload, row, group, world, slot)
                     result = handler.function(world, packet)
+                    mark[SLOT] = NOBODY
                 except BaseException as exc:  # noqa: BLE001, ASYNC103 as above
-                    self._bag(slot, "handler_error", _sealed(exc))
+                    self._fail(slot, exc)
                 else:
-                    if result is not None:
+                    if mark[OVERTIME] >= 0:
+                        conclude(slot, result, handler, INHERIT)
+                    elif result is not None:
                         try:
                             self._room_bytes -= take(slot, result, INHERIT)
                         except Exception as exc:  # noqa: BLE001, ASYNC103, ASYNC104 see _refused
                             self._bag(slot, "result_invalid", _refused(exc, handler))
-            if self._room_bytes < 0:
+            if self._room_bytes < 0 or mark[OVERTIME] >= 0:
                 return slot + 1
         return None
+
+    def _conclude(self, slot: int, result: Any, handler: Handler, plain_shelf: int) -> None:
+        """Apply what a handler returned, unless it was interrupted and would not have it."""
+        if self._mark[OVERTIME] >= 0:
+            text = "its time was used up; it went on when it was interrupted, and returned"
+            self._bag(slot, "handler_timeout", Evidence("", text, f"  {handler.where}\n"))
+            return
+        if result is None:
+            return
+        try:
+            self._room_bytes -= self._changes.take(slot, result, plain_shelf)
+        except Exception as exc:  # noqa: BLE001, ASYNC103, ASYNC104 see _refused
+            self._bag(slot, "result_invalid", _refused(exc, handler))
+
+    def _fail(self, slot: int, exc: BaseException) -> None:
+        """Bag a slot whose user code raised. Making evidence of it runs foreign code once more, so
+        the marker stays where it is until that is done."""
+        try:
+            evidence = _worded(exc) if isinstance(exc, PayloadInvalid) else _sealed(exc)
+            self._mark[SLOT] = NOBODY
+        except Overtime:  # there is one interrupt a slot: it is not raised again below
+            self._mark[SLOT] = NOBODY
+            evidence = Evidence("", "", "")
+        if self._mark[OVERTIME] >= 0:
+            text = "its time was used up; it was interrupted here"
+            self._bag(slot, "handler_timeout", Evidence("", text, evidence.traceback))
+        elif isinstance(exc, PayloadInvalid):
+            self._bag(slot, "payload_invalid", evidence)
+        elif not isinstance(exc, MemoryError):
+            self._bag(slot, "handler_error", evidence)
+        elif self._dies:
+            raise OutOfMemory(slot, evidence)
+        else:
+            self._bag(slot, "handler_memory", evidence)
 
     def _bag(self, slot: int, reason: str, evidence: Evidence) -> None:
         self.outcomes.append(Outcome(slot, reason, "line", evidence))

@@ -1,0 +1,108 @@
+"""The spare: a glove box with the line loaded that stands ready (R19).
+
+It starts boxes and waits for their HELLO; which packets they run is no matter of it. A box that
+names another line than the node's own is refused: the file was changed since the node started, and
+who mixes two lines in one reign cannot explain afterwards which one answered.
+"""
+
+import trio
+
+from rmf import limits
+from rmf.core.entry import LineId
+from rmf.errors import LineError, RmfError
+from rmf.floor import log
+from rmf.line.glovebox.handle import BoxHandle, BoxSettings
+from rmf.line.glovebox.pipe import BoxBroken
+
+__all__ = ["NoBox", "SpareBox"]
+
+
+class NoBox(RmfError):
+    """No glove box can be had: the text says what was tried, and what to do."""
+
+
+class SpareBox:
+    """Keeps one box ready. `take` gives it away, and the next one is started at once."""
+
+    def __init__(self, settings: BoxSettings, line: LineId) -> None:
+        self._settings = settings
+        self._line = line
+        self._box: BoxHandle | None = None
+        self._starting: BoxHandle | None = None
+        self._wanted = trio.Event()
+        self._ready = trio.Event()
+        self._failed: NoBox | None = None
+
+    async def keep(self, first_after_s: float) -> None:
+        """Keep a spare, until cancelled; the first one is not started in the rush of a node's
+        start, unless somebody wants it. Raises NoBox after too many failures in a row."""
+        with trio.move_on_after(first_after_s):
+            await self._wanted.wait()
+        try:
+            while True:
+                self._box = await self._start_one()
+                self._wanted = trio.Event()
+                self._ready.set()
+                await self._wanted.wait()
+        finally:
+            self.close()
+
+    async def take(self) -> BoxHandle:
+        """Return a box that is ready; waits while there is none."""
+        while self._box is None:
+            self._wanted.set()
+            await self._ready.wait()
+        box, self._box = self._box, None
+        self._ready = trio.Event()
+        self._wanted.set()
+        return box
+
+    def close(self) -> None:
+        """Let go of the boxes."""
+        for box in (self._box, self._starting):
+            if box is not None:
+                box.close()
+        self._box = self._starting = None
+        self._ready = trio.Event()
+
+    async def _start_one(self) -> BoxHandle:
+        why = ""
+        for attempt in range(limits.BOX_STARTS_MAX):
+            if attempt:
+                await trio.sleep(limits.BOX_RESTART_S)
+            self._starting = box = BoxHandle(self._settings)
+            found = await self._hello_of(box)
+            if found is None:
+                self._starting = None
+                return box
+            why = found
+            box.close()
+            self._starting = None
+            log.note("warning", "glovebox_not_ready", why=why)
+        raise NoBox(f"no glove box after {limits.BOX_STARTS_MAX} starts: {why}")
+
+    async def _hello_of(self, box: BoxHandle) -> str | None:
+        """Wait until a box is ready; return why it is none, or None."""
+        with trio.move_on_after(limits.BOX_START_S_MAX):
+            try:
+                while True:
+                    await trio.lowlevel.wait_readable(box.socket)
+                    frames = box.receive()
+                    if frames is None:
+                        return box.end()
+                    if box.hear_hello(frames):
+                        return self._fault_of(box)
+            except (BoxBroken, LineError) as exc:
+                return str(exc)
+        return f"it did not load within {limits.BOX_START_S_MAX:g} s"
+
+    def _fault_of(self, box: BoxHandle) -> str | None:
+        assert box.facts is not None
+        found = box.facts.identity
+        if found == self._line:
+            return None
+        return (
+            f"the line was changed since this node started: it runs {self._line.name!r} version"
+            f" {self._line.version} ({self._line.digest.hex()[:8]}), the file has {found.name!r}"
+            f" version {found.version} ({found.digest.hex()[:8]}); restart the node to run that"
+        )

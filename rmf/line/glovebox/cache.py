@@ -1,0 +1,145 @@
+"""What a glove box knows of the World: cells that it asked for, was sent, or wrote itself (R19).
+
+It is a cache in front of the node's immutable World, not a replica. Within one reign the World
+changes by what the box itself wrote, and by expiry, which every cell foretells; so what is known
+stays true until another reign begins, or another box has run a batch (which then starts empty). A
+line that reads nothing costs nothing here.
+
+It knows no pipe: what is missing is asked for by functions it is given.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from rmf import limits
+from rmf.core.clock import ticks_of_ms
+from rmf.core.effects import Batch
+from rmf.core.events import Change
+from rmf.core.packet import HARVESTED_AT, TOPIC, TTL_MS
+from rmf.core.world import Cell
+from rmf.line.changes import Changes
+from rmf.line.glovebox.pipe import KnownCell
+
+__all__ = ["CachedWorld"]
+
+_NO_MARK = 0  # a cell in a box is never part of a digest
+_UNKNOWN = Cell(b"", 0, 0, 0, "", 0, 0, _NO_MARK)
+
+Ask = Callable[[list[str]], list[KnownCell]]
+AskScan = Callable[[str, str | None], tuple[list[KnownCell], bool]]
+
+
+class CachedWorld:
+    """The World as a view of it needs it: `cells.get(key)` and `scan(prefix)`.
+
+    `reads` says that the line has read cells at all, `own` that among them were cells of the topics
+    of packets: both tell the node what to send along.
+    """
+
+    def __init__(self, line: str, ask: Ask, ask_scan: AskScan) -> None:
+        self.cells = self
+        self.reads = self.own = False
+        self._line = line
+        self._ask = ask
+        self._ask_scan = ask_scan
+        self._known: dict[str, Cell | None] = {}
+        self._bytes = 0
+        self._lineage = 0
+        self._batch: Batch | None = None
+        self._topics: set[str] | None = None
+
+    # --- What a view asks -------------------------------------------------------------------------
+
+    def get(self, key: str) -> Cell | None:
+        """Return the cell of a key before this Tick, asking the node if need be."""
+        found = self._known.get(key, _UNKNOWN)
+        if found is not _UNKNOWN:
+            return found
+        self.reads = True
+        wanted = [key]
+        if key in self._topics_of_batch():
+            self.own = True
+            # One round trip for all packets of the batch instead of one each.
+            rest = self._topics_of_batch() - self._known.keys() - {key}
+            wanted += sorted(rest)
+        told = self._ask(wanted)
+        self.learn(told)
+        fields = told[0][1]
+        return None if fields is None else Cell(*fields)
+
+    def scan(self, prefix: str) -> Iterator[tuple[str, Cell]]:
+        """Give the cells before this Tick whose keys start with `prefix`, in key order."""
+        after: str | None = None
+        more = True
+        while more:
+            page, more = self._ask_scan(prefix, after)
+            for key, fields in page:
+                after = key
+                if fields is not None:
+                    yield key, Cell(*fields)
+
+    def _topics_of_batch(self) -> set[str]:
+        if self._topics is None:
+            groups = self._batch.groups if self._batch is not None else []
+            self._topics = {row[TOPIC] for group in groups for row in group.rows}
+        return self._topics
+
+    # --- What keeps it true -----------------------------------------------------------------------
+
+    def begin(self, batch: Batch, cells: Sequence[KnownCell]) -> None:
+        """A batch begins: `cells` are of the World that it names."""
+        lineage = batch.number >> 32
+        if lineage != self._lineage:
+            self._lineage = lineage
+            self._forget()
+        self._batch = batch
+        self._topics = None
+        self.learn(cells)
+
+    def learn(self, cells: Sequence[KnownCell]) -> None:
+        """Take in cells of the World that the present batch names."""
+        for key, fields in cells:
+            self._put(key, None if fields is None else Cell(*fields))
+
+    def end(self, batch: Batch, changes: Changes) -> None:
+        """A batch is done: what it changed is the World of the next one (see core/state)."""
+        self._batch = None
+        if not self.reads:
+            return  # nothing is known that could become wrong
+        for key in batch.gone:
+            self._put(key, None)
+        at = -1
+        groups = batch.groups
+        for change in sorted(changes.last.values()):
+            slot = change[0]
+            while at + 1 < len(groups) and groups[at + 1].first_slot <= slot:
+                at += 1
+            self._put(change[1], self._cell_of(batch, change, at))
+
+    def _cell_of(self, batch: Batch, change: Change, at: int) -> Cell | None:
+        slot, _, value, shelf = change
+        if value is None:
+            return None
+        if at < 0:
+            maker, harvested_at, intake, ttl_ms = f"line:{self._line}", batch.wall_ns, 0, 0
+        else:
+            group = batch.groups[at]
+            row = group.rows[slot - group.first_slot]
+            maker, harvested_at = group.producer, row[HARVESTED_AT]
+            intake, ttl_ms = group.intake_tick, row[TTL_MS]
+        if shelf == 0:
+            expires = 0
+        elif shelf > 0:
+            expires = batch.tick + ticks_of_ms(shelf, batch.period_ns)
+        else:
+            expires = intake + ticks_of_ms(ttl_ms, batch.period_ns)
+        return Cell(value, batch.term, batch.tick, slot, maker, harvested_at, expires, _NO_MARK)
+
+    def _put(self, key: str, cell: Cell | None) -> None:
+        if len(self._known) >= limits.BOX_CACHE_CELLS or self._bytes > limits.BOX_CACHE_BYTES:
+            self._forget()
+        self._known[key] = cell
+        self._bytes += len(key) + (0 if cell is None else len(cell.value))
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._bytes = 0

@@ -1,0 +1,228 @@
+"""A node's hold on one glove box: how it starts, what it said of itself, how it ends (R19, R20).
+
+Synchronous, and it never waits but in `wait_ready`, at the node's start. Whoever owns the handle
+reads `fileno()` when it is readable, and calls `receive`. It decides nothing about packets.
+
+A box is started from the node's main thread, so that its death with the node follows from that
+thread's end, not from a worker's.
+"""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import attrs
+
+from rmf import limits
+from rmf.core import topics
+from rmf.core.entry import LineId
+from rmf.errors import LineError
+from rmf.line.glovebox import pipe
+from rmf.line.glovebox.marker import BATCH, INTERRUPT, NOBODY, OVERTIME, SLOT, SharedMark
+from rmf.line.glovebox.process import DUMP_SIGNAL, INTERRUPT_SIGNAL
+
+__all__ = ["BoxHandle", "BoxSettings", "LineFacts", "stack_of"]
+
+_OURS = re.compile(r'File "[^"]*[/\\]rmf[/\\]line[/\\][^"]*"')
+_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<name>.*)$')
+
+
+@attrs.frozen
+class BoxSettings:
+    """How the boxes of a node are started: `line` as `--line` says it, memory over the base."""
+
+    line: str | None
+    memory_bytes: int = limits.BOX_MEMORY_BYTES
+    nice: int = 0
+
+
+@attrs.frozen
+class LineFacts:
+    """What a node has to know of its line without having loaded it."""
+
+    identity: LineId
+    expired_filters: tuple[str, ...]
+
+    def listener(self) -> Callable[[str], bool]:
+        """Return the function that says whether the line wants to hear of a key's expiry."""
+        matchers = [topics.matcher(pattern) for pattern in self.expired_filters]
+        return lambda key: any(matches(key) for matches in matchers)
+
+
+class BoxHandle:
+    """One box, from its start to its end. `facts` are there once it is ready; `fresh` until it has
+    been given a batch."""
+
+    def __init__(self, settings: BoxSettings) -> None:
+        self.facts: LineFacts | None = None
+        self.fresh = True
+        self.started_s = time.monotonic()
+        self._splitter = pipe.Splitter()
+        self.mark = SharedMark.new()
+        self._trace = os.memfd_create("rmf-trace", os.MFD_CLOEXEC)
+        ours, theirs = socket.socketpair()
+        try:
+            self.process = self._start(settings, theirs)
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        self.socket = ours
+
+    def _start(self, settings: BoxSettings, theirs: socket.socket) -> "subprocess.Popen[bytes]":
+        fds = (theirs.fileno(), self.mark.fd, self._trace)
+        told: dict[str, Any] = {
+            "node_pid": os.getpid(),
+            "socket": fds[0],
+            "marker": fds[1],
+            "trace": fds[2],
+            "line": settings.line,
+            "memory_bytes": settings.memory_bytes,
+            "nice": settings.nice,
+        }
+        command = [sys.executable, "-m", "rmf.line.glovebox.process", json.dumps(told)]
+        # What a handler prints is no word of the node: it goes where its log goes.
+        return subprocess.Popen(  # noqa: S603 our own module
+            command, stdin=subprocess.DEVNULL, stdout=2, pass_fds=fds
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self.process.pid
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for."""
+        return self.socket.fileno()
+
+    # --- Words ------------------------------------------------------------------------------------
+
+    def receive(self) -> list[tuple[int, bytes]] | None:
+        """Return the frames that have come, None at the end of all. Raises BoxBroken."""
+        try:
+            data = self.socket.recv(limits.BOX_READ_BYTES)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        return self._splitter.feed(data) if data else None
+
+    def hear_hello(self, frames: list[tuple[int, bytes]]) -> bool:
+        """Take the first frame; return whether it was there. Raises LineError with the box's words
+        if the line cannot be loaded, BoxBroken."""
+        if not frames:
+            return False
+        kind, body = frames[0]
+        told = pipe.read_item(body) if len(body) <= limits.BOX_TEXT_BYTES_MAX else None
+        if kind != pipe.HELLO or type(told) is not dict:
+            raise pipe.BoxBroken("its first word is no HELLO")
+        if "error" in told:
+            raise LineError(str(told["error"]))
+        identity = LineId(str(told["name"]), int(told["version"]), bytes(told["digest"]))
+        self.facts = LineFacts(identity, tuple(map(str, told["expired"])))
+        return True
+
+    def wait_ready(self) -> LineFacts:
+        """Wait until the line is loaded, blocking; only for a node that does nothing else yet.
+        Raises LineError."""
+        deadline = time.monotonic() + limits.BOX_START_S_MAX
+        while self.facts is None:
+            left_s = deadline - time.monotonic()
+            ready, _, _ = select.select([self.socket], [], [], max(0.0, left_s))
+            frames = self.receive() if ready else None
+            if frames is None:
+                seconds = limits.BOX_START_S_MAX
+                how = self.end() if ready else f"it did not load within {seconds:g} s"
+                raise LineError(f"the line's process ended before it was ready: {how}")
+            self.hear_hello(frames)
+        return self.facts
+
+    # --- What is on the bench -------------------------------------------------------------------
+
+    def slot_of(self, batch: int) -> int | None:
+        """Return the slot at work, if it is one of this batch."""
+        words = self.mark.words
+        slot = words[SLOT]
+        return slot if slot != NOBODY and words[BATCH] == batch else None
+
+    def clear(self) -> None:
+        """Take back what was asked for an earlier slot."""
+        self.mark.words[INTERRUPT] = NOBODY
+        self.mark.words[OVERTIME] = NOBODY
+
+    def interrupt(self, slot: int) -> None:
+        """Ask the handler at work on this slot to end."""
+        self.mark.words[INTERRUPT] = slot
+        self._signal(INTERRUPT_SIGNAL)
+
+    def ask_for_stack(self) -> None:
+        """Have it write down where it is, which it can do even within C code."""
+        self._signal(DUMP_SIGNAL)
+
+    def kill(self) -> None:
+        """Kill it, at once."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    def end(self) -> str:
+        """See to it that it is gone, and return how it ended, in words."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=limits.BOX_REAP_S)
+        if self.process.poll() is None:
+            self.kill()
+            self.process.wait()
+            return "it closed its pipe"
+        code = self.process.returncode
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            hint = " (the system was short of memory, perhaps)" if name == "SIGKILL" else ""
+            return f"killed by {name}{hint}"
+        return f"it ended with exit status {code}"
+
+    def trace(self) -> str:
+        """Return the stack that it wrote down last, as Python shows one; empty if it did not."""
+        size = os.fstat(self._trace).st_size
+        begin = max(0, size - limits.BOX_TRACE_BYTES_MAX)
+        raw = os.pread(self._trace, limits.BOX_TRACE_BYTES_MAX, begin)
+        return stack_of(raw.decode("utf-8", "replace"))
+
+    def close(self) -> None:
+        """Kill it if it lives, and let go of everything."""
+        self.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=limits.BOX_REAP_S)
+        self.socket.close()
+        self.mark.close()
+        os.close(self._trace)
+
+
+def stack_of(dump: str) -> str:
+    """Return what faulthandler wrote (newest frame first) as a traceback from the handler on."""
+    frames: list[str] = []
+    for row in dump.splitlines():
+        if row.startswith(("Fatal Python error", "Current thread", "Thread ")):
+            frames = []  # of several stacks the last one counts
+        found = _FRAME.match(row)
+        if found is not None:
+            frames.append(f'  File "{found["file"]}", line {found["line"]}, in {found["name"]}')
+    theirs: list[str] = []
+    for shown in frames:
+        if _OURS.search(shown):
+            break  # from here on it is the box itself
+        theirs.append(shown)
+    if not theirs:
+        return ""
+    return "Traceback (most recent call last):\n" + "\n".join(reversed(theirs)) + "\n"

@@ -1,0 +1,278 @@
+"""What a node and its glove box say to each other, over a socket pair (R19).
+
+A frame is u32 length of the body (little-endian), u8 kind, body.
+
+    node → box    RUN     a Batch, with cells that the box will want
+                  CELLS   the answer to NEED and SCAN
+    box → node    HELLO   who the line is, or why it cannot be loaded; once
+                  NEED    keys whose cells the box does not know; CELLS follows
+                  SCAN    prefix, and the key behind which to go on; CELLS follows
+                  DONE    what came of the batch
+                  MEMORY  a slot ran out of memory: the box is about to end
+
+What the node says is marshalled: both sides are the same Python, and it costs a third of CBOR. What
+a box says is CBOR, and its shape is checked: in there runs foreign code. Any fault in it is a
+BoxBroken, as if the box had died.
+"""
+
+import marshal
+import struct
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+import cbor2
+
+from rmf import limits
+from rmf.core import topics
+from rmf.core.bag import Evidence
+from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.events import Executed, Outcome
+from rmf.core.packet import Verdict
+from rmf.core.world import Cell
+from rmf.errors import RmfError
+
+if TYPE_CHECKING:
+    from rmf.core.world import World
+
+__all__ = [
+    "CELLS",
+    "DONE",
+    "HEAD",
+    "HELLO",
+    "MEMORY",
+    "NEED",
+    "RUN",
+    "SCAN",
+    "BoxBroken",
+    "Done",
+    "KnownCell",
+    "Splitter",
+    "cells_body",
+    "decode_done",
+    "decode_memory",
+    "decode_run",
+    "encode_done",
+    "encode_run",
+    "frame",
+    "read_cells",
+    "read_item",
+]
+
+HEAD: Final = struct.Struct("<IB")
+RUN, CELLS, HELLO, NEED, SCAN, DONE, MEMORY = range(1, 8)
+
+# A key, and what its cell holds, None where there is none.
+KnownCell = tuple[str, tuple[Any, ...] | None]
+
+_NO_VERDICT: Final = Verdict("", "")
+_REASONS: Final = frozenset(
+    {
+        "handler_error",
+        "handler_memory",
+        "handler_timeout",
+        "no_handler",
+        "payload_invalid",
+        "result_invalid",
+    }
+)
+
+
+class BoxBroken(RmfError):
+    """A glove box said what no glove box says: it is not to be trusted any more."""
+
+
+class Done(NamedTuple):
+    """What came of a batch. `reads`: the line has read cells; `own`: the cells of its topics."""
+
+    executed: Executed
+    reads: bool
+    own: bool
+
+
+def frame(kind: int, body: bytes) -> bytes:
+    """Return a frame."""
+    return HEAD.pack(len(body), kind) + body
+
+
+class Splitter:
+    """Parts what a box says into frames. Raises BoxBroken for one that is too long."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Return the frames that are complete with these bytes: (kind, body)."""
+        buffer = self._buffer
+        buffer += data
+        found = []
+        at = 0
+        while len(buffer) - at >= HEAD.size:
+            size, kind = HEAD.unpack_from(buffer, at)
+            if size > limits.BOX_FRAME_BYTES_MAX:
+                raise BoxBroken(
+                    f"a frame of {size} bytes, at most {limits.BOX_FRAME_BYTES_MAX} are taken"
+                )
+            end = at + HEAD.size + size
+            if len(buffer) < end:
+                break
+            found.append((kind, bytes(buffer[at + HEAD.size : end])))
+            at = end
+        del buffer[:at]
+        return found
+
+
+# --- A batch ------------------------------------------------------------------------------------
+
+
+def encode_run(batch: Batch, cells: Sequence[KnownCell]) -> bytes:
+    """Return the body of RUN: the batch without its World, and cells of that World."""
+    groups: list[Any] = [
+        (x.producer, x.epoch, x.first_slot, x.intake_tick, x.rows, list(x.verdicts))
+        for x in batch.groups
+    ]
+    expired: list[Any] = [(x.slot, x.key, tuple(x.cell), x.reason) for x in batch.expired]
+    fields: list[Any] = [
+        batch.number,
+        batch.term,
+        batch.tick,
+        list(batch.gone),
+        expired,
+        groups,
+        batch.slots,
+        batch.period_ns,
+        batch.wall_ns,
+        batch.void_before,
+        list(cells),
+    ]
+    return marshal.dumps(fields)
+
+
+def decode_run(body: bytes, world: object) -> tuple[Batch, Sequence[KnownCell]]:
+    """Return the batch, over the World that the box has instead, and the cells sent along."""
+    (number, term, tick, gone, expired, groups, slots, period, wall, void_before, cells) = (
+        marshal.loads(body)  # noqa: S302 the node's own words
+    )
+    batch = Batch(
+        number=number,
+        term=term,
+        tick=tick,
+        world=cast("World", world),  # as much of one as a view of it needs
+        gone=frozenset(gone),
+        expired=[ExpiredCell(slot, key, Cell(*cell), why) for slot, key, cell, why in expired],
+        groups=[
+            Group(name, epoch, first, intake, rows, dict.fromkeys(decided, _NO_VERDICT))
+            for name, epoch, first, intake, rows, decided in groups
+        ],
+        slots=slots,
+        period_ns=period,
+        wall_ns=wall,
+        void_before=void_before,
+    )
+    return batch, cells
+
+
+def cells_body(cells: Iterable[KnownCell], *, more: bool = False) -> bytes:
+    """Return the body of CELLS; `more`: a scan goes on behind the last of them."""
+    return marshal.dumps((list(cells), more))
+
+
+def read_cells(body: bytes) -> tuple[list[KnownCell], bool]:
+    """Return the cells, and whether there are more."""
+    cells, more = marshal.loads(body)  # noqa: S302 the node's own words
+    return cells, more
+
+
+# --- What a box says ----------------------------------------------------------------------------
+
+
+def encode_done(executed: Executed, *, reads: bool, own: bool) -> bytes:
+    """Return the body of DONE."""
+    bags = [[bag.slot, bag.reason, *bag.error] for bag in executed.outcomes]
+    fields = [executed.batch, executed.done, executed.encoded, bags, executed.cut_short]
+    return cbor2.dumps([*fields, reads, own])
+
+
+def read_item(body: bytes) -> Any:
+    """Return what a frame of a box holds. Raises BoxBroken."""
+    try:
+        return cbor2.loads(body)
+    except (cbor2.CBORError, ValueError, RecursionError) as exc:
+        raise BoxBroken(f"a frame that is no CBOR: {exc}") from exc
+
+
+def decode_done(body: bytes, batch: Batch) -> Done:
+    """Return what came of this batch. Raises BoxBroken for what cannot have come of it."""
+    try:
+        number, done, encoded, bags, cut_short, reads, own = read_item(body)
+        changes = cbor2.loads(encoded)
+        outcomes = [
+            Outcome(slot, reason, "line", Evidence(*error)) for slot, reason, *error in bags
+        ]
+    except (cbor2.CBORError, TypeError, ValueError, RecursionError) as exc:
+        raise BoxBroken(f"DONE cannot be read: {exc}") from exc
+    fault = _fault(batch, number, done, changes, outcomes)
+    if fault is not None:
+        raise BoxBroken(f"DONE of batch {batch.number}: {fault}")
+    executed = Executed(number, done, changes, encoded, outcomes, cut_short is True)
+    return Done(executed, reads is True, own is True)
+
+
+def _fault(
+    batch: Batch, number: object, done: object, changes: object, outcomes: list[Outcome]
+) -> str | None:
+    if number != batch.number:
+        return f"found batch {number!r}"
+    if type(done) is not int or not 0 <= done <= batch.slots:
+        return f"found {done!r} slots done, expected 0 to {batch.slots}"
+    for outcome in outcomes:
+        if outcome.reason not in _REASONS or not _texts(outcome.error[:3]):
+            return f"found an outcome {outcome.reason!r} that is none"
+        if type(outcome.slot) is not int or not 0 <= outcome.slot < done:
+            return f"found an outcome of slot {outcome.slot!r}"
+    return _changes_fault(changes, done)
+
+
+def _texts(fields: Sequence[object]) -> bool:
+    return len(fields) == 3 and all(type(text) is str for text in fields)
+
+
+def _changes_fault(changes: object, done: int) -> str | None:
+    """Look at all changes at once: a loop over them would cost more than decoding them did."""
+    if type(changes) is not list:
+        return "found changes that are no array"
+    if not changes:
+        return None
+    if set(map(type, changes)) != {list} or set(map(len, changes)) != {4}:
+        return "found a change that is no array of four"
+    slots, keys, values, shelves = zip(*changes, strict=True)
+    if set(map(type, slots)) != {int} or min(slots) < 0 or max(slots) >= done:
+        return "found a change of a slot that was not run"
+    if set(map(type, keys)) != {str} or not _are_keys(keys):
+        return "found a key that is no topic"
+    if not set(map(type, values)) <= {bytes, type(None)}:
+        return "found a value that is no byte string"
+    if max(map(len, filter(None, values)), default=0) > limits.VALUE_BYTES_MAX:
+        return "found a value that is too long"
+    if set(map(type, shelves)) != {int} or min(shelves) < -1 or max(shelves) > limits.TTL_MS_MAX:
+        return "found a shelf life that is none"
+    return None
+
+
+def _are_keys(keys: tuple[str, ...]) -> bool:
+    if topics.all_plainly_valid(keys):
+        return True
+    return all(
+        len(key.encode()) <= limits.KEY_BYTES_MAX and topics.topic_fault(key) is None
+        for key in keys
+    )
+
+
+def decode_memory(body: bytes, batch: Batch) -> tuple[int, Evidence]:
+    """Return which slot of this batch ran out of memory, and the evidence. Raises BoxBroken."""
+    found = read_item(body)
+    if type(found) is not list or len(found) < 4:
+        raise BoxBroken("MEMORY cannot be read")
+    slot, *error = found
+    if type(slot) is not int or not 0 <= slot < batch.slots or not _texts(error[:3]):
+        raise BoxBroken(f"MEMORY of batch {batch.number} names slot {slot!r}")
+    return slot, Evidence(*error)

@@ -1,0 +1,218 @@
+"""What runs inside the glove box: one line, batch after batch, until the node lets go of it (R19).
+
+    python -m rmf.line.glovebox.process SETTINGS      as JSON; only a node starts it so
+
+It loads the line, says HELLO, and runs what it is told. It ignores the signals of a terminal, is
+the first choice of the OOM killer, and dies with its node. Two signals are the node's: one raises
+Overtime in the handler that is named by the marker, the other has the stack written down before a
+kill. Its memory is bounded once the line is loaded. It knows no ledger, no peers and no clients.
+"""
+
+import ctypes
+import faulthandler
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import cbor2
+
+from rmf.errors import LineError
+from rmf.line.changes import Changes
+from rmf.line.glovebox import pipe
+from rmf.line.glovebox.cache import CachedWorld
+from rmf.line.glovebox.marker import INTERRUPT, NOBODY, OVERTIME, SLOT, Mark, Overtime, SharedMark
+from rmf.line.inline import Inline, OutOfMemory
+from rmf.line.line import Line
+from rmf.line.load import load_line
+
+__all__ = ["DUMP_SIGNAL", "INTERRUPT_SIGNAL", "main"]
+
+INTERRUPT_SIGNAL = signal.SIGUSR2
+DUMP_SIGNAL = signal.SIGUSR1
+
+_OF_A_TERMINAL = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
+)
+_PR_SET_PDEATHSIG = 1
+_GARBAGE_YOUNG = 20_000  # objects since the last collection, after which one is worth its time
+_COLLECT_ALL_EVERY = 64  # young collections
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve one node until its end of the pipe is closed."""
+    settings: dict[str, Any] = json.loads(arguments[0])
+    _die_with(settings["node_pid"])
+    _settle_down(settings)
+    wire = Wire(socket.socket(fileno=settings["socket"]))
+    trace = settings["trace"]
+    faulthandler.enable(file=trace, all_threads=False)
+    line = _load(settings["line"], wire)
+    if line is None:
+        return 1
+    faulthandler.register(DUMP_SIGNAL, file=trace, all_threads=False)
+    mark = SharedMark(settings["marker"]).words
+    _obey_interrupts(mark)
+    _bound_memory(settings["memory_bytes"])
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # between batches, not within one
+    wire.say(pipe.HELLO, cbor2.dumps(_facts(line)))
+    return Box(line, wire, mark).serve()
+
+
+# --- The process ----------------------------------------------------------------------------------
+
+
+def _die_with(node_pid: int) -> None:
+    """Have the kernel kill this process when the thread that started it, the node's main one, is
+    gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != node_pid:
+        os._exit(1)  # it was gone before that
+
+
+def _settle_down(settings: dict[str, Any]) -> None:
+    for number in _OF_A_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):  # a container may forbid it
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    if settings["nice"]:
+        with suppress(OSError):
+            os.nice(settings["nice"])
+
+
+def _bound_memory(more_bytes: int) -> None:
+    """Bound the address space at what the loaded line takes, and `more_bytes` on top (R20)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    size = pages * resource.getpagesize() + more_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
+def _obey_interrupts(mark: Mark) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        """Raise Overtime, if the slot that is meant is still the one at work."""
+        slot = mark[SLOT]
+        if slot != NOBODY and slot == mark[INTERRUPT] and mark[OVERTIME] != slot:
+            mark[OVERTIME] = slot
+            raise Overtime
+
+    signal.signal(INTERRUPT_SIGNAL, interrupt)
+
+
+def _load(spec: str | None, wire: "Wire") -> Line | None:
+    """Load the line; if that fails, say why."""
+    try:
+        return load_line(spec)
+    except LineError as exc:
+        wire.say(pipe.HELLO, cbor2.dumps({"error": str(exc)}))
+        return None
+
+
+def _facts(line: Line) -> dict[str, Any]:
+    return {
+        "name": line.name,
+        "version": line.version,
+        "digest": line.digest,
+        "expired": list(line.expired_filters),
+    }
+
+
+class Wire:
+    """This end of the pipe: it blocks, since there is nothing else to do."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._pid = os.getpid()
+
+    def say(self, kind: int, body: bytes) -> None:
+        """Send a frame. A child that a handler forked off does not speak for the box."""
+        if os.getpid() != self._pid:
+            os._exit(1)
+        self._sock.sendall(pipe.frame(kind, body))
+
+    def hear(self) -> tuple[int, bytes]:
+        """Wait for a frame. Raises EOFError once the node has let go."""
+        size, kind = pipe.HEAD.unpack(self._exactly(pipe.HEAD.size))
+        return kind, self._exactly(size)
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray(size)
+        view = memoryview(data)
+        at = 0
+        while at < size:
+            got = self._sock.recv_into(view[at:])
+            if not got:
+                raise EOFError
+            at += got
+        return bytes(data)
+
+
+# --- The work -------------------------------------------------------------------------------------
+
+
+class Box:
+    """The bench of this process, and what it knows of the World."""
+
+    def __init__(self, line: Line, wire: Wire, mark: Mark) -> None:
+        self._wire = wire
+        self._inline = Inline(line, mark, dies=True)
+        self._world = CachedWorld(line.name, self._ask, self._ask_scan)
+        self._collections = 0
+
+    def serve(self) -> int:
+        """Run batches until the node lets go."""
+        while True:
+            try:
+                kind, body = self._wire.hear()
+            except EOFError:
+                return 0
+            assert kind == pipe.RUN
+            try:
+                self._run(body)
+            except OutOfMemory as end:
+                self._wire.say(pipe.MEMORY, cbor2.dumps([end.slot, *end.evidence]))
+                return 1
+            self._collect()
+
+    def _run(self, body: bytes) -> None:
+        batch, cells = pipe.decode_run(body, self._world)
+        self._world.begin(batch, cells)
+        changes = Changes(self._inline.keys)
+        executed = self._inline.run_on(batch, changes)
+        reads, own = self._world.reads, self._world.own
+        self._wire.say(pipe.DONE, pipe.encode_done(executed, reads=reads, own=own))
+        self._world.end(batch, changes)
+
+    def _ask(self, keys: list[str]) -> list[pipe.KnownCell]:
+        self._wire.say(pipe.NEED, cbor2.dumps(keys))
+        return self._hear_cells()[0]
+
+    def _ask_scan(self, prefix: str, after: str | None) -> tuple[list[pipe.KnownCell], bool]:
+        self._wire.say(pipe.SCAN, cbor2.dumps([prefix, after]))
+        return self._hear_cells()
+
+    def _hear_cells(self) -> tuple[list[pipe.KnownCell], bool]:
+        kind, body = self._wire.hear()
+        assert kind == pipe.CELLS
+        return pipe.read_cells(body)
+
+    def _collect(self) -> None:
+        """Collect what handlers left behind, now that nobody waits."""
+        if gc.get_count()[0] > _GARBAGE_YOUNG:
+            self._collections += 1
+            gc.collect(2 if self._collections % _COLLECT_ALL_EVERY == 0 else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
