@@ -169,15 +169,26 @@ def _produce(
     return warm, packets, took_s
 
 
-def _factory(nodes: int) -> BenchNode | BenchCluster:
-    return BenchNode() if nodes == 1 else BenchCluster(nodes)
+def _factory(nodes: int, glovebox: str, line: str | None = None) -> BenchNode | BenchCluster:
+    options = ["--glovebox", glovebox]
+    if nodes == 1:
+        return BenchNode(options=options, line=line)
+    return BenchCluster(nodes, options=options, line=line)
 
 
 def throughput(
-    *, seconds: float, producers: int, batch: int, window: int, payload: bytes, nodes: int = 1
+    *,
+    seconds: float,
+    producers: int,
+    batch: int,
+    window: int,
+    payload: bytes,
+    nodes: int = 1,
+    glovebox: str = "process",
+    line: str | None = None,
 ) -> dict[str, Any]:
     """Return committed and acked packets per second with batching producers."""
-    with _factory(nodes) as node, multiprocessing.Pool(producers) as pool:
+    with _factory(nodes, glovebox, line) as node, multiprocessing.Pool(producers) as pool:
         cpu_s = node.cpu_s()
         address = node.address
         jobs = [(address, n, batch, window, payload, seconds) for n in range(producers)]
@@ -189,6 +200,7 @@ def throughput(
     all_packets = packets + sum(warm for warm, _, _ in done)
     return {
         "payload_bytes": len(payload),
+        "glovebox": glovebox,
         "seconds": round(took_s, 3),
         "producers": producers,
         "batch": batch,
@@ -200,9 +212,16 @@ def throughput(
     }
 
 
-def latency(*, seconds: float, payload: bytes, nodes: int = 1) -> dict[str, Any]:
+def latency(
+    *,
+    seconds: float,
+    payload: bytes,
+    nodes: int = 1,
+    glovebox: str = "process",
+    line: str | None = None,
+) -> dict[str, Any]:
     """Return the time from send to ack with one packet in flight."""
-    with _factory(nodes) as node:
+    with _factory(nodes, glovebox, line) as node:
         probe = Probe(node.address, payload)
         for _ in range(200):
             probe.one()
@@ -214,6 +233,7 @@ def latency(*, seconds: float, payload: bytes, nodes: int = 1) -> dict[str, Any]
     taken.sort()
     return {
         "payload_bytes": len(payload),
+        "glovebox": glovebox,
         "seconds": seconds,
         "packets": len(taken),
         "p50_ms": quantile_ms(taken, 0.50),

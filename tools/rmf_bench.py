@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "throughput":
             command.add_argument("--producers", type=_positive, default=1)
             command.add_argument("--window", type=_positive, default=16, help="frames in flight")
+        if name in {"throughput", "latency"}:
+            command.add_argument("--glovebox", choices=("process", "inline"), default="process")
+            command.add_argument("--line", help="FILE.py:NAME instead of the built-in board")
         if name in {"throughput", "recovery"}:
             command.add_argument("--batch", type=_positive, default=500, help="packets a frame")
         if name == "recovery":
@@ -109,12 +112,16 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
                 window=options.window,
                 payload=load.payload_of(options.payload_bytes, options.payload),
                 nodes=options.nodes,
+                glovebox=options.glovebox,
+                line=options.line,
             )
         case "latency":
             return lambda: load.latency(
                 seconds=options.seconds,
                 payload=load.payload_of(options.payload_bytes, options.payload),
                 nodes=options.nodes,
+                glovebox=options.glovebox,
+                line=options.line,
             )
         case "failover":
             return lambda: bench_failover.failover(nodes=options.nodes, kills=options.kills)
