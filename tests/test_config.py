@@ -28,7 +28,7 @@ def test_without_a_word_it_is_one_durable_node_on_loopback() -> None:
     config = load({}, HOME)
     assert (config.node, config.listen, config.line) == ("n1", ("127.0.0.1", 7410), None)
     assert config.data == Path("/home/ada/.local/state/rmf/n1")
-    assert (config.http, config.glovebox, config.peers) == (("127.0.0.1", 7480), "inline", ())
+    assert (config.http, config.glovebox, config.peers) == (("127.0.0.1", 7480), "process", ())
     assert (config.tick_period_ns, config.ingest_depth) == (100_000, 65_536)
     assert (config.demo, config.insecure, config.notices) == (False, False, ())
     assert set(config.origins.values()) == {"default"}
@@ -169,12 +169,6 @@ def test_all_mistakes_are_told_at_once() -> None:
     text = refusal({"tick": "1h", "node": "", "http": "10.0.0.1:7480"}, {"RMF_X": ""})
     beginnings = [line.partition(":")[0] for line in text.splitlines()]
     assert beginnings == ["RMF_X", "node", "tick", "http"]
-
-
-def test_what_this_version_cannot_do_is_said() -> None:
-    text = refusal({"glovebox": "process"})
-    assert text.startswith("glovebox: found 'process'")
-    assert "not available in this version" in text
 
 
 def test_http_can_be_elsewhere_on_any_free_port_or_off() -> None:

@@ -47,7 +47,8 @@ from rmf.core.effects import (
 from rmf.core.entry import Member
 from rmf.core.messages import Message
 from rmf.floor import log
-from rmf.floor.doors import AnswersEnd, CatchUpItem, Closed, Doors, EventItem, Knock, Opened
+from rmf.floor.answers_end import AnswersEnd
+from rmf.floor.doors import CatchUpItem, Closed, Doors, EventItem, Knock, Opened
 from rmf.floor.instruments import Instruments
 from rmf.floor.supervisor import Hands, Held
 

@@ -22,8 +22,8 @@ from rmf.core.bag import Evidence
 from rmf.core.events import Asked, Joined, Left, Now
 from rmf.core.intake import open_send
 from rmf.errors import ProtocolFault
+from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.doors import (
-    AnswersEnd,
     Closed,
     Doors,
     EdgeLetter,

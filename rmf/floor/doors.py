@@ -11,7 +11,7 @@ of the scheduler.
 import queue
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import attrs
 import trio
@@ -32,11 +32,11 @@ from rmf.core.effects import (
 from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message, Subscribe, Unsubscribe
 from rmf.floor.alarm import Alarm
+from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.peer_end import PeerEnd
 
 __all__ = [
     "DOORS",
-    "AnswersEnd",
     "Closed",
     "Door",
     "Doors",
@@ -46,7 +46,6 @@ __all__ = [
     "Opened",
     "ThreadEnd",
     "Unwatch",
-    "Voice",
     "Watch",
     "connection_doors",
     "peer_end",
@@ -175,7 +174,7 @@ class Opened:
     """A connection is there: its answers door travels beside the events, never inside one."""
 
     connection: int
-    answers: "AnswersEnd | trio.MemorySendChannel[list[Message]]"
+    answers: AnswersEnd | trio.MemorySendChannel[list[Message]]
 
 
 @attrs.frozen
@@ -293,48 +292,6 @@ class ThreadEnd:
         """Hand over, as a checkpoint."""
         await trio.lowlevel.checkpoint()
         self.send_nowait(persist)
-
-
-class Voice(Protocol):
-    """Who can write answers at once (see floor/outbox). `queued` counts lists of answers that went
-    through the channel and are not written yet; `owes` whether a socket took one only in part."""
-
-    queued: int
-
-    @property
-    def owes(self) -> bool:
-        """Whether a part of what was said is still to be written."""
-
-    def say_now(self, messages: list[Message]) -> bool:
-        """Write, or return False having written nothing."""
-
-
-class AnswersEnd:
-    """The sending end of one connection's answers door: it speaks at once where nothing waits and
-    the socket has room, which spares each ack a hop; else through the channel, in order, within its
-    bound."""
-
-    def __init__(self, channel: trio.MemorySendChannel[list[Message]], voice: Voice) -> None:
-        self._channel = channel
-        self._voice = voice
-
-    def send_nowait(self, messages: list[Message]) -> None:
-        """Send; raises trio.WouldBlock at the bound, BrokenResourceError if nobody is there."""
-        if not self._voice.queued and self._voice.say_now(messages):
-            if not self._voice.owes:
-                return
-            messages = []  # wakes the writer, who begins with what is owed
-        self._channel.send_nowait(messages)
-        self._voice.queued += 1
-
-    async def send(self, messages: list[Message]) -> None:
-        """Send, as a checkpoint."""
-        await trio.lowlevel.checkpoint()
-        self.send_nowait(messages)
-
-    def close(self) -> None:
-        """Send no more; what was sent is still written."""
-        self._channel.close()
 
 
 class Intake:

@@ -9,9 +9,7 @@ Shutdown: cancel it; its boxes are killed.
 """
 
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 
 import attrs
 import trio
@@ -20,17 +18,16 @@ from rmf import limits
 from rmf.core.effects import Batch
 from rmf.core.entry import LineId
 from rmf.core.events import BoxLost, Executed
-from rmf.core.packet import TOPIC
-from rmf.core.world import World
 from rmf.floor import log
 from rmf.floor.bench_watch import BenchWatch
+from rmf.floor.cells_along import CellsAlong, keys_of, known, page_of
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Durations
 from rmf.floor.spare_box import SpareBox
 from rmf.floor.supervisor import Hands, Held
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
-from rmf.line.glovebox.pipe import BoxBroken, KnownCell
+from rmf.line.glovebox.pipe import BoxBroken
 from rmf.line.glovebox.trial import Death, Memory, Order, Overdue, Trial, cut
 
 __all__ = ["Bench", "run"]
@@ -111,7 +108,7 @@ class _Keeper:
         self._to_write = trio.Event()
         self._at_work = trio.Event()
         self._death: Death | None = None
-        self._along = _Along()
+        self._along = CellsAlong()
 
     def held(self) -> list[Held]:
         """Return nothing: the packets on the bench are the arbiter's to explain."""
@@ -184,7 +181,7 @@ class _Keeper:
             else:
                 self._box = await self._spare.take()
             self._unsent = b""
-            self._along = _Along()
+            self._along = CellsAlong()
             if self._bench.trial is not None:
                 self._go_on()
             self._take_waiting()
@@ -220,10 +217,10 @@ class _Keeper:
             self._tell(trial.ran(run.order, done.executed))
         elif kind == pipe.NEED:
             world = run.batch.world
-            found = [_known(key, world) for key in _keys(pipe.read_item(body))]
+            found = [known(key, world) for key in keys_of(pipe.read_item(body))]
             self._send(pipe.frame(pipe.CELLS, pipe.cells_body(found)))
         elif kind == pipe.SCAN:
-            page, more = _page(pipe.read_item(body), run.batch.world)
+            page, more = page_of(pipe.read_item(body), run.batch.world)
             self._send(pipe.frame(pipe.CELLS, pipe.cells_body(page, more=more)))
         elif kind == pipe.MEMORY:
             slot, error = pipe.decode_memory(body, run.batch)
@@ -314,60 +311,3 @@ class _Keeper:
                     await trio.sleep(limits.BOX_STACK_S)
                     box.kill()
             before = now
-
-
-# --- Cells ----------------------------------------------------------------------------------------
-
-
-class _Along:
-    """Which cells go along with a batch: none for a line that reads none; those of the topics of a
-    small batch; and, batch by batch, all others, until the box knows as much as it may."""
-
-    def __init__(self) -> None:
-        self._reads = self._own = False
-        self._fill: Iterator[str] | None = None
-
-    def learn(self, done: pipe.Done) -> None:
-        """Take note of how the line reads."""
-        self._reads, self._own = done.reads, done.own
-
-    def cells(self, batch: Batch) -> Sequence[KnownCell]:
-        """Return the cells to send along."""
-        if not self._reads:
-            return ()
-        world = batch.world
-        if self._fill is None:
-            self._fill = islice(iter(world.cells.keys()), limits.BOX_CACHE_CELLS // 2)
-        found = [_known(key, world) for key in islice(self._fill, limits.BOX_FILL_CELLS)]
-        if self._own and batch.slots <= limits.BOX_CELLS_ALONG:
-            topics = {row[TOPIC] for group in batch.groups for row in group.rows if row}
-            found += [_known(key, world) for key in topics if type(key) is str]
-        return found
-
-
-def _known(key: str, world: World) -> KnownCell:
-    cell = world.get(key)
-    return key, None if cell is None else tuple(cell)
-
-
-def _keys(found: object) -> list[str]:
-    if type(found) is not list or not all(type(key) is str for key in found):
-        raise BoxBroken("NEED names what are no keys")
-    return found
-
-
-def _page(found: object, world: World) -> tuple[list[KnownCell], bool]:
-    """Return a page of a scan, and whether there is more."""
-    match found:
-        case [str(prefix), (str() | None) as after]:
-            pass
-        case _:
-            raise BoxBroken("SCAN names no prefix")
-    page: list[KnownCell] = []
-    size = 0
-    for key, cell in world.scan(prefix, after):
-        if len(page) >= limits.BOX_PAGE_CELLS or size >= limits.BOX_PAGE_BYTES:
-            return page, True
-        page.append((key, tuple(cell)))
-        size += len(cell.value)
-    return page, False

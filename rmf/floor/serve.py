@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,18 +23,15 @@ import trio
 
 from rmf import __version__, limits
 from rmf.core.arbiter import Identity
-from rmf.core.entry import LineId
 from rmf.core.events import StopAsked, Struck
 from rmf.core.feed import Feed
 from rmf.core.state import State
-from rmf.errors import LineError
 from rmf.floor import (
     beats,
     catch_up,
     checkpoint_keeper,
     disk_watch,
     dlq_keeper,
-    glove_box,
     http,
     ingest,
     letter_fetch,
@@ -49,13 +47,11 @@ from rmf.floor.history import History
 from rmf.floor.inquiry import Inquiry
 from rmf.floor.instruments import Instruments
 from rmf.floor.life import Ground, Life
+from rmf.floor.line_front import LineFront
 from rmf.floor.peering import Peering
 from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
 from rmf.floor.supervisor import Child, Hands, supervise
-from rmf.line.glovebox.handle import BoxSettings, LineFacts
-from rmf.line.inline import Inline
-from rmf.line.load import load_line
 from rmf.notation import address_text
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
@@ -80,27 +76,18 @@ def run(config: "Config", companion: Companion | None = None) -> int:
         log.note("info", "notice", text=notice)
     # A busy loop would hold the disk's thread off for 5 ms (DESIGN §16).
     sys.setswitchinterval(1e-4)
-    node = Node(config)
     try:
-        return trio.run(node.main, companion)
+        with closing(LineFront(config)) as line, closing(Node(config, line)) as node:
+            return trio.run(node.main, companion)
     finally:
-        node.close()
         log.flush()
-
-
-def _line_of(config: "Config") -> tuple[glove_box.Bench | None, Inline | None]:
-    """Have the line loaded: by a glove box, in its own time, or by this process."""
-    if config.glovebox == "inline":
-        return None, Inline(load_line(config.line))
-    settings = BoxSettings(config.line, config.handler_memory_bytes)
-    return glove_box.Bench(settings, config.handler_time_ns / limits.SECOND), None
 
 
 class Node:
     """Everything that outlives a core: directory, DLQ, line, doors, feed, ports."""
 
-    def __init__(self, config: "Config") -> None:
-        self._bench, self._inline = _line_of(config)
+    def __init__(self, config: "Config", line: LineFront) -> None:
+        self._line = line
         self._config = config
         self._has_peers = any(name != config.node for name, _ in config.peers)
         self._directory = DataDirectory.open(
@@ -118,7 +105,7 @@ class Node:
         self._stop_asked = trio.Event()
         self._boot_id = boot_id()
         self._strangers = Strangers()
-        facts = self._facts_of_line()
+        facts = self._line.facts()
         identity = Identity(
             node=config.node,
             incarnation=self._directory.incarnation,
@@ -131,7 +118,7 @@ class Node:
             directory=self._directory,
             store=self._open_store,
             doors=self._doors,
-            runner=self._inline,
+            runner=self._line.inline,
             listens=facts.listener(),
             boot_id=self._boot_id,
             ingest_depth=config.ingest_depth,
@@ -154,19 +141,6 @@ class Node:
         if self._directory.founded:
             self._load_first()
 
-    def _facts_of_line(self) -> LineFacts:
-        """Return who the line is. Raises LineError: it was loaded meanwhile, or cannot be."""
-        if self._bench is None:
-            assert self._inline is not None
-            line = self._inline.line
-            identity = LineId(line.name, line.version, line.digest)
-            return LineFacts(identity, tuple(line.expired_filters))
-        try:
-            return self._bench.wait_ready()
-        except LineError:
-            self.close()
-            raise
-
     def _load_first(self) -> None:
         """Read the disk before anything listens, so that what is wrong with it is said at once."""
         state = self._life.load().state
@@ -183,9 +157,7 @@ class Node:
         return self._store
 
     def close(self) -> None:
-        """Let go of the directory, and of the glove box."""
-        if self._bench is not None:
-            self._bench.close()
+        """Let go of the directory."""
         if self._store is not None:
             self._store.close()
         self._directory.close()
@@ -249,9 +221,7 @@ class Node:
             Child("publisher", partial(publisher.run, doors, self._feed, history, self._turns)),
             Child("beats", partial(beats.run, doors, life.due_ns)),
         ]
-        if self._bench is not None:
-            measure = self._instruments.execute
-            children.append(Child("glove_box", partial(glove_box.run, doors, self._bench, measure)))
+        children += self._line.children(doors, self._instruments.execute)
         if self._peering.listening is not None:
             children.append(self._peering.child(directory.node, lambda: now().wall_ns))
         if web is not None:

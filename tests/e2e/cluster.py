@@ -44,7 +44,8 @@ class Cluster(BenchCluster):
 
     def peer_options(self, name: str) -> list[str]:
         port = self.http.get(int(name[1:]))
-        return [*self._told(name), *(["--http", f"127.0.0.1:{port}"] if port else [])]
+        told = ["--glovebox", "inline", *self._told(name)]
+        return [*told, *(["--http", f"127.0.0.1:{port}"] if port else [])]
 
     def _told(self, name: str) -> list[str]:
         if len(self.peer_addresses) == 1:

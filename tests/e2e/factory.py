@@ -63,6 +63,7 @@ class Node:
     def start(self) -> dict[str, Any]:
         """Start it and wait until it says that it is ready."""
         options = ["--data", self.data, "--listen", self.address, "--http", "off"]
+        options += ["--glovebox", "inline"]
         options += self._options
         self._process = subprocess.Popen(
             command("rmf", "serve", *options),

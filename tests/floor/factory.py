@@ -26,6 +26,7 @@ from rmf.core.bag import Letter
 from rmf.core.events import Event, Offered
 from rmf.floor import log
 from rmf.floor.doors import Doors
+from rmf.floor.line_front import LineFront
 from rmf.floor.serve import Node
 from rmf.storage.dlq_reader import DlqReader
 from tests.floor.wire import PATIENCE_S, POLL_S, Wire, packet, until
@@ -173,11 +174,13 @@ class Factory:
 async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIterator[Factory]:
     """Run a node with its data there; `settings` as on the command line."""
     flags: dict[str, str | None] = {"data": str(data), "listen": "127.0.0.1:0", "line": line}
-    flags["http"] = "off"
+    flags |= {"http": "off", "glovebox": "inline"}
     said = io.StringIO()
     log.configure("json", said)
     thresholds = gc.get_threshold()
-    node = Node(config.load({**flags, **settings}, {}))
+    settled = config.load({**flags, **settings}, {})
+    line_front = LineFront(settled)
+    node = Node(settled, line_front)
     out = io.StringIO()
     running = Factory(node, data, said, out)
     try:
@@ -190,6 +193,7 @@ async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIter
     finally:
         running.close_sockets()
         node.close()
+        line_front.close()
         gc.set_threshold(*thresholds)
         gc.unfreeze()
         log.configure("json", io.StringIO())

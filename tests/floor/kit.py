@@ -32,8 +32,9 @@ from rmf.core.packet import Row
 from rmf.core.raft.node import Raft
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor import arbiter
+from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.connection import Connection, Port
-from rmf.floor.doors import AnswersEnd, Doors, EdgeLetter, Opened, connection_doors
+from rmf.floor.doors import Doors, EdgeLetter, Opened, connection_doors
 from rmf.floor.handshake import Strangers
 from rmf.floor.instruments import Instruments
 from rmf.floor.present import now

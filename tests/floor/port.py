@@ -11,8 +11,9 @@ import trio
 from rmf.core import messages as m
 from rmf.core.events import Asked
 from rmf.floor import ingest
+from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.connection import Port
-from rmf.floor.doors import AnswersEnd, Closed, Opened
+from rmf.floor.doors import Closed, Opened
 from rmf.floor.handshake import Strangers
 from rmf.floor.present import now
 from tests.floor.kit import Bench

@@ -21,6 +21,7 @@ def command(data: Path, *options: str) -> list[str]:
     """The command line of a node with its data there."""
     base = [sys.executable, "-W", "error", "-m", "rmf", "serve", "--listen", "127.0.0.1:0"]
     base += ["--http", "off", "--log-format", "json", "--line", LINE]
+    base += ["--glovebox", "inline"]
     return [*base, "--data", str(data), *options]
 
 

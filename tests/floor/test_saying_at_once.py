@@ -11,7 +11,8 @@ import trio.testing
 from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
-from rmf.floor.doors import AnswersEnd, connection_doors
+from rmf.floor.answers_end import AnswersEnd
+from rmf.floor.doors import connection_doors
 from rmf.floor.outbox import Outbox
 
 Ends = tuple[AnswersEnd, Outbox, trio.MemoryReceiveChannel[list[m.Message]], socket.socket]

@@ -12,10 +12,17 @@ import trio
 from rmf import config
 from rmf.core import messages as m
 from rmf.errors import DirectoryInUse, ForeignDirectory
+from rmf.floor.line_front import LineFront
 from rmf.floor.serve import Node
 from tests.floor.factory import bystander, factory, lose_dlq, segments
 from tests.floor.process import a_process, refused
 from tests.floor.wire import packet
+
+
+def node_of(flags: dict[str, str | None]) -> Node:
+    settled = config.load({"glovebox": "inline", **flags}, {})
+    return Node(settled, LineFront(settled))
+
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +60,7 @@ async def test_a_directory_in_use_is_refused_and_the_node_in_it_does_not_notice(
     async with factory(tmp_path) as node, bystander(node):
         flags: dict[str, str | None] = {"data": str(tmp_path), "listen": "127.0.0.1:0"}
         with pytest.raises(DirectoryInUse, match=rf"in use by the process {os.getpid()}\. Stop"):
-            Node(config.load(flags, {}))
+            node_of(flags)
         code, said = await trio.to_thread.run_sync(refused, tmp_path)
         assert code == 1
         assert f"{tmp_path} is in use by the process {os.getpid()}" in said
@@ -86,7 +93,7 @@ async def test_parts_of_another_cluster_are_refused(tmp_path: Path) -> None:
             lose_dlq(mixed)
             shutil.copy(tmp_path / "other" / part, mixed / part)
         with pytest.raises(ForeignDirectory, match="cluster"):
-            Node(config.load({"data": str(mixed), "listen": "127.0.0.1:0"}, {}))
+            node_of({"data": str(mixed), "listen": "127.0.0.1:0"})
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,6 @@ RAISERS: list[Any] = [
     KeyboardInterrupt(),
     GeneratorExit(),
     StopIteration(1),
-    MemoryError(),
     Odd(),
     Liar(),
     ExceptionGroup("many", [ValueError("a"), TypeError("b")]),

@@ -44,6 +44,7 @@ class Node:
 
     def __init__(self, directory: Path) -> None:
         options = ["--listen", "127.0.0.1:0", "--http", "off", "--data", str(directory / "data")]
+        options += ["--glovebox", "inline"]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rmf", "serve", *options],
             stdout=subprocess.PIPE,
