@@ -35,13 +35,17 @@ _ttl_of = itemgetter(TTL_MS)
 
 
 class IngestQueue:
-    """What waits for a Tick. Bounded by its owner, who stops taking in when it is `full`."""
+    """What waits for a Tick. Bounded by its owner, who stops taking in when it is `full`.
+
+    `aside` are producers whose last packet cost the line its time: until one of their frames has
+    run well they get Ticks of their own, so that nobody waits for them twice (R20)."""
 
     def __init__(self, depth_packets_max: int) -> None:
         self.depth_packets_max = depth_packets_max
         self.packets = 0
         self.bytes = 0
         self.joined: deque[Joined] = deque()
+        self.aside: set[str] = set()
         self._turns: OrderedDict[str, deque[Offered | Left]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -63,8 +67,9 @@ class IngestQueue:
         self._turns.move_to_end(item.producer, last=False)
         self._count(item, 1)
 
-    def go_last(self, producer: str) -> None:
-        """Let all others have their turn before this producer, if it waits at all."""
+    def set_aside(self, producer: str) -> None:
+        """Let all others have their turn before this producer, and share no Tick with it."""
+        self.aside.add(producer)
         if producer in self._turns:
             self._turns.move_to_end(producer)
 
@@ -167,7 +172,10 @@ def latch_packets(
     held_up = {register.producer for register in latched.registers}
     held_up |= {leaver.producer for leaver in latched.leavers}
     ahead: dict[str, int] = {}
+    alone = False
     while (item := queue.peek()) is not None:
+        if latched.groups and (alone or item.producer in queue.aside):
+            return
         if isinstance(item, Left):
             if item.producer in ahead or item.producer in held_up:
                 return  # it leaves in the Tick after its last packets
@@ -196,6 +204,7 @@ def latch_packets(
         queue.pop()
         if _latch_offer(item, last_seq, state, latched, clock, term):
             ahead[item.producer] = first + len(item.rows) - 1
+            alone = item.producer in queue.aside
 
 
 def _void_epoch(item: Offered, row: ProducerRow | None) -> m.Error:

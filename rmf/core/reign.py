@@ -263,9 +263,14 @@ class Reign:
         if latched is None or event.batch != self._batch:
             return []  # a batch of a reign that is over
         self._executing = None
+        last = producer_of(latched, event.done - 1)
         if event.done < latched.slots:
-            culprit = producer_of(latched, event.done - 1) if event.cut_short else None
-            self._postpone(latched, event.done, culprit)
+            self._postpone(latched, event.done)
+        if last is not None:
+            if event.cut_short:
+                self._queue.set_aside(last)
+            elif event.done == latched.slots:
+                self._queue.aside.discard(last)
         bags = latched.verdicts + event.outcomes
         bags.sort(key=lambda bag: bag.slot)
         books = TickBooks(
@@ -280,16 +285,13 @@ class Reign:
         )
         return self._propose(latched.tick, books, now, latched)
 
-    def _postpone(self, latched: Latched, done: int, culprit: str | None) -> None:
-        """Leave the slots from `done` on to later Ticks. The producer whose packet cost the line
-        its time goes last: it delays the others by one budget at most (R20)."""
+    def _postpone(self, latched: Latched, done: int) -> None:
+        """Leave the slots from `done` on to later Ticks."""
         for expiry in latched.expiries:
             if expiry.slot is not None and expiry.slot >= done:
                 self._shelf.arm(expiry.key, latched.tick)
         for item in reversed(cut_back(latched, done)):
             self._queue.push_back(item)
-        if culprit is not None:
-            self._queue.go_last(culprit)
 
     # --- Commit ------------------------------------------------------------------------------
 
