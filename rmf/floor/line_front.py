@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rmf import limits
 from rmf.core.entry import LineId
 from rmf.floor import glove_box
+from rmf.floor.box_keeper import Bench
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Durations
 from rmf.floor.supervisor import Child
@@ -29,12 +30,12 @@ class LineFront:
 
     def __init__(self, config: "Config") -> None:
         self.inline: Inline | None = None
-        self._bench: glove_box.Bench | None = None
+        self._bench: Bench | None = None
         if config.glovebox == "inline":
             self.inline = Inline(load_line(config.line))
             return
         settings = BoxSettings(config.line, config.handler_memory_bytes)
-        self._bench = glove_box.Bench(settings, config.handler_time_ns / limits.SECOND)
+        self._bench = Bench(settings, config.handler_time_ns / limits.SECOND)
 
     def facts(self) -> LineFacts:
         """Return who the line is; waits, blocking, until it is loaded. Raises LineError."""

@@ -5,6 +5,8 @@ names another line than the node's own is refused: the file was changed since th
 who mixes two lines in one reign cannot explain afterwards which one answered.
 """
 
+import math
+
 import trio
 
 from rmf import limits
@@ -22,28 +24,32 @@ class NoBox(RmfError):
 
 
 class SpareBox:
-    """Keeps one box ready. `take` gives it away, and the next one is started at once."""
+    """Keeps one box ready. `take` gives it away, and the next one is started at once: `ahead` of
+    the time when it is wanted, or else not before."""
 
-    def __init__(self, settings: BoxSettings, line: LineId) -> None:
+    def __init__(self, settings: BoxSettings, line: LineId, *, ahead: bool = True) -> None:
+        self._wait_s = 0.0 if ahead else math.inf
         self._settings = settings
         self._line = line
         self._box: BoxHandle | None = None
         self._starting: BoxHandle | None = None
         self._wanted = trio.Event()
         self._ready = trio.Event()
-        self._failed: NoBox | None = None
+        self._taken = trio.Event()
 
     async def keep(self, first_after_s: float) -> None:
         """Keep a spare, until cancelled; the first one is not started in the rush of a node's
         start, unless somebody wants it. Raises NoBox after too many failures in a row."""
-        with trio.move_on_after(first_after_s):
-            await self._wanted.wait()
+        wait_s = max(first_after_s, self._wait_s)
         try:
             while True:
+                with trio.move_on_after(wait_s):
+                    await self._wanted.wait()
+                wait_s = self._wait_s
                 self._box = await self._start_one()
-                self._wanted = trio.Event()
+                self._wanted, self._taken = trio.Event(), trio.Event()
                 self._ready.set()
-                await self._wanted.wait()
+                await self._taken.wait()
         finally:
             self.close()
 
@@ -54,7 +60,7 @@ class SpareBox:
             await self._ready.wait()
         box, self._box = self._box, None
         self._ready = trio.Event()
-        self._wanted.set()
+        self._taken.set()
         return box
 
     def close(self) -> None:

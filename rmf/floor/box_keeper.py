@@ -1,0 +1,308 @@
+"""The keeper of a glove box: batches go in, what came of them comes out (R19, R20).
+
+It speaks with one box at a time over its pipe, answers what the box wants to know of the World, and
+watches how long a slot takes. When a box dies the spare takes over, and the trial (line/glovebox)
+says what of the batch is to be run again. It decides nothing about packets itself, and does not
+know where batches come from.
+"""
+
+import time
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from rmf import limits
+from rmf.core.effects import Batch
+from rmf.core.entry import LineId
+from rmf.core.events import Executed
+from rmf.floor import log
+from rmf.floor.bench_watch import BenchWatch
+from rmf.floor.cells_along import CellsAlong, keys_of, known, page_of
+from rmf.floor.instruments import Durations
+from rmf.floor.spare_box import SpareBox
+from rmf.line.glovebox import pipe
+from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
+from rmf.line.glovebox.pipe import BoxBroken
+from rmf.line.glovebox.trial import Death, Memory, Order, Overdue, Trial, cut
+
+__all__ = ["Bench", "BoxKeeper"]
+
+
+class Bench:
+    """What outlives the task: the first box, started with the node, and what is remembered
+    of packets. `budget_s` is what one of them may take. Where the `line` is known already, boxes
+    are started when they are wanted, and no spare `ahead` of that."""
+
+    def __init__(
+        self, settings: BoxSettings, budget_s: float, *, line: LineId | None = None
+    ) -> None:
+        self.first = BoxHandle(settings) if line is None else None
+        self.settings = settings
+        self.line = line or LineId("", 0, b"")
+        self.ahead = line is None
+        self.budget_s = budget_s
+        self.memory = Memory()
+        self.trial: Trial | None = None
+        self.restarts = 0
+
+    def wait_ready(self) -> LineFacts:
+        """Wait until the first box has loaded the line, blocking. Raises LineError."""
+        assert self.first is not None
+        facts = self.first.wait_ready()
+        self.line = facts.identity
+        return facts
+
+    def close(self) -> None:
+        """Let go of a box that no task has taken over."""
+        if self.first is not None:
+            self.first.close()
+            self.first = None
+
+
+@attrs.define
+class _Run:
+    """What a box is working on: `batch` is cut to what was ordered."""
+
+    number: int
+    order: Order
+    batch: Batch
+    began_s: float
+    overdue: bool = False
+
+
+class BoxKeeper:
+    """The keeper and the box it speaks with. `tell` is called with what came of each batch, then
+    `waiting` for the next one that waits somewhere; `lost` after a death, with how many there were.
+    `execute` measures. `nursery` is there while it serves."""
+
+    nursery: trio.Nursery
+
+    def __init__(
+        self,
+        bench: Bench,
+        execute: Durations,
+        *,
+        tell: Callable[[Executed], None],
+        waiting: Callable[[], Batch | None],
+        lost: Callable[[int], None],
+    ) -> None:
+        self._bench = bench
+        self._spare = SpareBox(bench.settings, bench.line, ahead=bench.ahead)
+        self._execute = execute
+        self._tell_them = tell
+        self._waiting = waiting
+        self._lost = lost
+        self._box: BoxHandle | None = None
+        self._run: _Run | None = None
+        self._runs = 0
+        self._unsent = b""
+        self._to_write = trio.Event()
+        self._at_work = trio.Event()
+        self._death: Death | None = None
+        self._along = CellsAlong()
+
+    async def serve(self) -> None:
+        """Serve until cancelled; its boxes are killed then. Raises NoBox."""
+        first_after_s = limits.BOX_SPARE_S if self._bench.first is not None else 0.0
+        try:
+            async with trio.open_nursery() as nursery:
+                self.nursery = nursery
+                nursery.start_soon(self._spare.keep, first_after_s)
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._watch)
+                await self._speak()
+        finally:
+            if self._box is not None:
+                self._box.close()
+                self._box = None
+            self._bench.close()
+
+    # --- Batches ----------------------------------------------------------------------------------
+
+    def take_now(self, batch: Batch) -> bool:
+        """Put a batch on the bench at once, if it is free; return whether it was."""
+        if self._box is None or self._bench.trial is not None:
+            return False
+        self._begin(batch)
+        return True
+
+    def _begin(self, batch: Batch) -> None:
+        self._bench.trial = Trial(batch, self._bench.memory)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Have the box run what is to be run now."""
+        trial, box = self._bench.trial, self._box
+        assert trial is not None
+        assert box is not None
+        settled = trial.nothing_to_run()
+        if settled is not None:
+            self._tell(settled)
+            return
+        order = trial.order()
+        if order.fresh and not box.fresh:
+            self._death = None
+            self._run = None
+            box.kill()  # a healthy one: its end is read as one, and the spare is next
+            return
+        box.fresh = False
+        box.clear()
+        batch = cut(trial.batch, order.stop)
+        self._runs += 1
+        self._run = _Run(self._runs, order, batch, time.perf_counter())
+        self._send(pipe.frame(pipe.RUN, pipe.encode_run(batch, self._along.cells(batch))))
+        self._at_work.set()
+
+    def _tell(self, executed: Executed) -> None:
+        """Tell what came of the batch; the bench is free, so take what waits."""
+        self._bench.trial = None
+        self._run = None
+        self._tell_them(executed)
+        self._take_waiting()
+
+    def _take_waiting(self) -> None:
+        if self._box is not None and self._bench.trial is None:
+            batch = self._waiting()
+            if batch is not None:
+                self._begin(batch)
+
+    # --- The box ----------------------------------------------------------------------------------
+
+    async def _speak(self) -> None:
+        """Speak with one box after another."""
+        while True:
+            if self._bench.first is not None:
+                self._box, self._bench.first = self._bench.first, None
+            else:
+                self._box = await self._spare.take()
+            self._unsent = b""
+            self._along = CellsAlong()
+            if self._bench.trial is not None:
+                self._go_on()
+            self._take_waiting()
+            fault = await self._listen(self._box)
+            self._bury(self._box, fault)
+            trial = self._bench.trial
+            settled = trial.nothing_to_run() if trial is not None else None
+            if settled is not None:  # nobody waits for the next box to hear a verdict
+                self._tell(settled)
+
+    async def _listen(self, box: BoxHandle) -> str | None:
+        """Serve a box until its end; return what it did wrong, if it was that."""
+        while True:
+            await trio.lowlevel.wait_readable(box.socket)
+            try:
+                frames = box.receive()
+                if frames is None:
+                    return None
+                for kind, body in frames:
+                    self._hear(kind, body)
+            except BoxBroken as exc:
+                box.kill()
+                return str(exc)
+
+    def _hear(self, kind: int, body: bytes) -> None:
+        run, trial = self._run, self._bench.trial
+        if run is None or trial is None:
+            raise BoxBroken(f"a word of kind {kind} though nothing was asked")
+        if kind == pipe.DONE:
+            done = pipe.decode_done(body, run.batch)
+            self._along.learn(done)
+            self._execute.observe(time.perf_counter() - run.began_s)
+            self._tell(trial.ran(run.order, done.executed))
+        elif kind == pipe.NEED:
+            world = run.batch.world
+            found = [known(key, world) for key in keys_of(pipe.read_item(body))]
+            self._send(pipe.frame(pipe.CELLS, pipe.cells_body(found)))
+        elif kind == pipe.SCAN:
+            page, more = page_of(pipe.read_item(body), run.batch.world)
+            self._send(pipe.frame(pipe.CELLS, pipe.cells_body(page, more=more)))
+        elif kind == pipe.MEMORY:
+            slot, error = pipe.decode_memory(body, run.batch)
+            how = "the handler ran out of memory"
+            self._death = Death(slot, "handler_memory", how, error.traceback)
+        else:
+            raise BoxBroken(f"a word of the unknown kind {kind}")
+
+    def _bury(self, box: BoxHandle, fault: str | None) -> None:
+        """A box has ended: note why, and tell the trial."""
+        how = box.end()
+        run, trial = self._run, self._bench.trial
+        self._box, self._run = None, None
+        death, self._death = self._death, None
+        if run is not None and trial is not None:
+            slot = box.slot_of(run.batch.number) if fault is None else None
+            if run.overdue and slot is not None:
+                budget_ms = int(self._bench.budget_s * 1000)
+                words = (
+                    f"its time of {budget_ms} ms was used up, and it did not end when it was"
+                    " interrupted: its process was killed"
+                )
+                trial.ended(run.order, Overdue(slot, words, box.trace()))
+            else:
+                words = f"the process died in which this handler ran: {how}"
+                found = Death(slot, "handler_died", words, box.trace())
+                trial.ended(run.order, death or found)
+            self._bench.restarts += 1
+            note = {"how": fault or how, "slot": slot, "restarts": self._bench.restarts}
+            log.note("warning", "glovebox_died", **note)
+            self._lost(self._bench.restarts)
+        box.close()
+
+    # --- Writing and watching -----------------------------------------------------------------
+
+    def _send(self, data: bytes) -> None:
+        """Write what the pipe takes now; the rest follows by `write`."""
+        assert self._box is not None
+        if self._unsent:
+            self._unsent += data
+            return
+        try:
+            sent = self._box.socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # it is dead: that is read soon
+        if sent < len(data):
+            self._unsent = data[sent:]
+            self._to_write.set()
+
+    async def _write(self) -> None:
+        """Write what the pipe had no room for."""
+        while True:
+            await self._to_write.wait()
+            self._to_write = trio.Event()
+            while self._unsent and self._box is not None:
+                box = self._box
+                await trio.lowlevel.wait_writable(box.socket)
+                if box is not self._box:
+                    break
+                try:
+                    self._unsent = self._unsent[box.socket.send(self._unsent) :]
+                except OSError:
+                    break
+
+    async def _watch(self) -> None:
+        """Look at the bench while somebody works there."""
+        watch = BenchWatch(self._bench.budget_s)
+        before = trio.current_time()
+        while True:
+            if self._run is None:
+                self._at_work = trio.Event()
+                await self._at_work.wait()
+                before = trio.current_time()
+            await trio.sleep(limits.BOX_WATCH_S)
+            now = trio.current_time()
+            box, run = self._box, self._run
+            if box is not None and run is not None:
+                slot = box.slot_of(run.batch.number)
+                step = watch.look(run.number, slot, now - before)
+                if step == "interrupt" and slot is not None:
+                    box.interrupt(slot)
+                elif step == "kill":
+                    run.overdue = True
+                    box.ask_for_stack()
+                    await trio.sleep(limits.BOX_STACK_S)
+                    box.kill()
+            before = now
