@@ -125,13 +125,14 @@ BOX_PAGE_BYTES = 256 * KIB  # the same, in values
 BOX_SPARE_S = 1.0  # after a node's start, until its spare is started, unless it is wanted
 BOX_STACK_S = 0.005  # for a box about to be killed to write its stack down
 BOX_STUCK_S_MAX = 10.0  # in nobody's slot: it is the box that hangs, and it is killed
+BOX_AUDIT_NICE = 10  # of boxes that audit: whoever serves comes first
 BOX_START_S_MAX = 30.0  # for a line to load; beyond: killed, and tried again
 BOX_STARTS_MAX = 5  # boxes in a row that die before they are ready; then the task fails
 BOX_RESTART_S = 0.1  # between two such starts
 BOX_DEATHS_MAX = 2  # on one batch, in nobody's slot; then its slots are run one by one
 BOX_REAP_S = 1.0  # for the end of a process to be told by the system, once its pipe is closed
 BOX_TRACE_BYTES_MAX = 32 * KIB  # of what a dying box says of its stack
-BOX_TEXT_BYTES_MAX = 64 * KIB  # of what a line says of itself, or why it cannot be loaded
+BOX_TEXT_BYTES_MAX = 1 * MIB  # of what a line says of itself, or why it cannot be loaded
 
 # --- Subscribers ---
 SUBSCRIPTIONS_PER_CONNECTION_MAX = 16

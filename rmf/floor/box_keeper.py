@@ -99,6 +99,7 @@ class BoxKeeper:
         self._unsent = b""
         self._to_write = trio.Event()
         self._at_work = trio.Event()
+        self._work = trio.Event()  # somebody has come in vain
         self._death: Death | None = None
         self._along = CellsAlong()
 
@@ -123,6 +124,7 @@ class BoxKeeper:
     def take_now(self, batch: Batch) -> bool:
         """Put a batch on the bench at once, if it is free; return whether it was."""
         if self._box is None or self._bench.trial is not None:
+            self._work.set()
             return False
         self._begin(batch)
         return True
@@ -175,7 +177,10 @@ class BoxKeeper:
             if self._bench.first is not None:
                 self._box, self._bench.first = self._bench.first, None
             else:
+                if not self._bench.ahead and self._bench.trial is None:
+                    await self._work.wait()
                 self._box = await self._spare.take()
+                self._work = trio.Event()
             self._unsent = b""
             self._along = CellsAlong()
             if self._bench.trial is not None:

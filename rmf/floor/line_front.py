@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rmf import limits
-from rmf.core.entry import LineId
 from rmf.floor import glove_box
 from rmf.floor.box_keeper import Bench
 from rmf.floor.doors import Doors
@@ -41,9 +40,7 @@ class LineFront:
         """Return who the line is; waits, blocking, until it is loaded. Raises LineError."""
         if self._bench is None:
             assert self.inline is not None
-            line = self.inline.line
-            identity = LineId(line.name, line.version, line.digest)
-            return LineFacts(identity, tuple(line.expired_filters))
+            return LineFacts.of(self.inline.line)
         return self._bench.wait_ready()
 
     def children(self, doors: Doors, execute: Durations) -> list[Child]:

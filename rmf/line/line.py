@@ -175,6 +175,11 @@ class Line:
         """The key filters of the handlers for expired cells."""
         return tuple(handler.filter for handler in self._expired)
 
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Filter and place of each handler, those of packets before those of expired cells."""
+        return tuple((handler.filter, handler.where) for handler in self._handlers + self._expired)
+
     # --- Whom it wants ------------------------------------------------------------------------
 
     def handler_of(self, topic: str) -> Handler | None:

@@ -29,6 +29,7 @@ from rmf.errors import LineError
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.marker import BATCH, INTERRUPT, NOBODY, OVERTIME, SLOT, SharedMark
 from rmf.line.glovebox.process import DUMP_SIGNAL, INTERRUPT_SIGNAL
+from rmf.line.line import Line
 
 __all__ = ["BoxHandle", "BoxSettings", "LineFacts", "stack_of"]
 
@@ -47,15 +48,34 @@ class BoxSettings:
 
 @attrs.frozen
 class LineFacts:
-    """What a node has to know of its line without having loaded it."""
+    """What a node has to know of its line without having loaded it: who it is, what it wants, and
+    where its handlers stand, those of packets before those of expired cells."""
 
     identity: LineId
+    filters: tuple[str, ...]
     expired_filters: tuple[str, ...]
+    places: tuple[str, ...]
+
+    @classmethod
+    def of(cls, line: Line) -> "LineFacts":
+        """Return the facts of a line that is loaded here."""
+        identity = LineId(line.name, line.version, line.digest)
+        places = tuple(place for _, place in line.places)
+        return cls(identity, line.filters, line.expired_filters, places)
 
     def listener(self) -> Callable[[str], bool]:
         """Return the function that says whether the line wants to hear of a key's expiry."""
         matchers = [topics.matcher(pattern) for pattern in self.expired_filters]
         return lambda key: any(matches(key) for matches in matchers)
+
+    def where(self, topic: str, *, expired: bool) -> str:
+        """Return the place of the handler for a topic, or for the expiry of a key; "" if none."""
+        patterns = self.expired_filters if expired else self.filters
+        first = len(self.filters) if expired else 0
+        for pattern, place in zip(patterns, self.places[first:], strict=False):
+            if topics.matcher(pattern)(topic):
+                return place
+        return ""
 
 
 class BoxHandle:
@@ -127,7 +147,8 @@ class BoxHandle:
         if "error" in told:
             raise LineError(str(told["error"]))
         identity = LineId(str(told["name"]), int(told["version"]), bytes(told["digest"]))
-        self.facts = LineFacts(identity, tuple(map(str, told["expired"])))
+        texts = (tuple(map(str, told[name])) for name in ("filters", "expired", "places"))
+        self.facts = LineFacts(identity, *texts)
         return True
 
     def wait_ready(self) -> LineFacts:

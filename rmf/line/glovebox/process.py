@@ -124,7 +124,9 @@ def _facts(line: Line) -> dict[str, Any]:
         "name": line.name,
         "version": line.version,
         "digest": line.digest,
+        "filters": list(line.filters),
         "expired": list(line.expired_filters),
+        "places": [place for _, place in line.places],
     }
 
 

@@ -1,0 +1,56 @@
+"""A glove box for the past: it runs again what other nodes executed (R21).
+
+A box of its own, at low priority, that is started when the first sample comes. The same rules hold
+in it as in the one of the reign: what hangs is interrupted or killed, and said to be so; it is not
+run again. It knows nothing of the ledger, nor what its answers are compared with.
+"""
+
+import trio
+
+from rmf.core.effects import Batch
+from rmf.core.events import Executed
+from rmf.floor.box_keeper import Bench, BoxKeeper
+from rmf.floor.instruments import Durations
+from rmf.floor.supervisor import Hands
+from rmf.line.glovebox.handle import LineFacts
+
+__all__ = ["AuditBox"]
+
+
+class AuditBox:
+    """Runs one batch at a time, for as long as `serve` runs."""
+
+    def __init__(self, bench: Bench, facts: LineFacts) -> None:
+        self._facts = facts
+        self._waiting: Batch | None = None
+        self._executed: Executed | None = None
+        self._told = trio.Event()
+        self._keeper = BoxKeeper(
+            bench, Durations(), tell=self._tell, waiting=self._take, lost=lambda _: None
+        )
+
+    async def serve(self, hands: Hands) -> None:
+        """Keep the box, until cancelled. Raises NoBox."""
+        hands.free()  # whatever it runs has its outcome already
+        await self._keeper.serve()
+
+    async def run(self, batch: Batch) -> Executed:
+        """Run a batch; waits for a box that is being started."""
+        self._told = trio.Event()
+        if not self._keeper.take_now(batch):
+            self._waiting = batch
+        await self._told.wait()
+        assert self._executed is not None
+        return self._executed
+
+    def where(self, topic: str, *, expired: bool) -> str:
+        """Return the place of the handler for a topic, or for the expiry of a key."""
+        return self._facts.where(topic, expired=expired)
+
+    def _tell(self, executed: Executed) -> None:
+        self._executed = executed
+        self._told.set()
+
+    def _take(self) -> Batch | None:
+        batch, self._waiting = self._waiting, None
+        return batch
