@@ -5,6 +5,7 @@ in it as in the one of the reign: what hangs is interrupted or killed, and said 
 run again. It knows nothing of the ledger, nor what its answers are compared with.
 """
 
+import attrs
 import trio
 
 from rmf.core.effects import Batch
@@ -22,6 +23,7 @@ class AuditBox:
 
     def __init__(self, bench: Bench, facts: LineFacts) -> None:
         self._facts = facts
+        self._number = 0
         self._waiting: Batch | None = None
         self._executed: Executed | None = None
         self._told = trio.Event()
@@ -37,11 +39,14 @@ class AuditBox:
     async def run(self, batch: Batch) -> Executed:
         """Run a batch; waits for a box that is being started."""
         self._told = trio.Event()
-        if not self._keeper.take_now(batch):
-            self._waiting = batch
+        # Each is of a World of its own: what the box knows of another one must not be believed.
+        self._number += 1 << 32
+        alone = attrs.evolve(batch, number=self._number)
+        if not self._keeper.take_now(alone):
+            self._waiting = alone
         await self._told.wait()
         assert self._executed is not None
-        return self._executed
+        return attrs.evolve(self._executed, batch=batch.number)
 
     def where(self, topic: str, *, expired: bool) -> str:
         """Return the place of the handler for a topic, or for the expiry of a key."""
