@@ -29,6 +29,7 @@ from tools.bench_node import BenchNode
 
 __all__ = [
     "idle",
+    "keys_of",
     "latency",
     "payload_of",
     "quantile_ms",
@@ -46,11 +47,18 @@ TTL_MS = 3_600_000
 _WINDOW = 16
 
 
-def _packets(first_seq: int, count: int, payload: bytes) -> list[list[Any]]:
+def keys_of(count: int) -> list[str]:
+    """Return so many keys."""
+    return KEYS if count == len(KEYS) else [f"room/{number}/temp" for number in range(count)]
+
+
+def _packets(
+    first_seq: int, count: int, payload: bytes, names: list[str] = KEYS
+) -> list[list[Any]]:
     now_ns = time.time_ns()
-    keys = len(KEYS)
+    keys = len(names)
     return [
-        [KEYS[seq % keys], seq, now_ns, TTL_MS, payload]
+        [names[seq % keys], seq, now_ns, TTL_MS, payload]
         for seq in range(first_seq, first_seq + count)
     ]
 
@@ -69,9 +77,12 @@ def _acked(connection: BlockingConnection) -> int:
 class Load:
     """One producer that keeps a window of frames in flight."""
 
-    def __init__(self, connection: BlockingConnection, payload: bytes) -> None:
+    def __init__(
+        self, connection: BlockingConnection, payload: bytes, names: list[str] = KEYS
+    ) -> None:
         self._connection = connection
         self._payload = payload
+        self._names = names
         self._seq = 1
 
     def run(self, seconds: float, batch: int, window: int) -> tuple[int, float]:
@@ -80,7 +91,9 @@ class Load:
         in_flight = acked = 0
         while True:
             while in_flight < window * batch and time.perf_counter() - began < seconds:
-                self._connection.send(m.Send(_packets(self._seq, batch, self._payload)))
+                self._connection.send(
+                    m.Send(_packets(self._seq, batch, self._payload, self._names))
+                )
                 self._seq += batch
                 in_flight += batch
             if not in_flight:
@@ -96,7 +109,9 @@ class Load:
         while self._seq < end or in_flight:
             while self._seq < end and in_flight < _WINDOW * batch:
                 count = min(batch, end - self._seq)
-                self._connection.send(m.Send(_packets(self._seq, count, self._payload)))
+                self._connection.send(
+                    m.Send(_packets(self._seq, count, self._payload, self._names))
+                )
                 self._seq += count
                 in_flight += count
             in_flight -= _acked(self._connection)
@@ -158,15 +173,24 @@ def payload_of(size: int, kind: str = "bytes") -> bytes:
 
 
 def _produce(
-    address: tuple[str, int], number: int, batch: int, window: int, payload: bytes, seconds: float
+    address: tuple[str, int],
+    number: int,
+    batch: int,
+    window: int,
+    payload: bytes,
+    seconds: float,
+    keys: int = len(KEYS),
 ) -> tuple[int, int, float]:
-    """Be one producer, in a process of its own; return packets warming up, then packets and s."""
+    """Be one producer, in a process of its own; return packets warming up, then packets and s.
+    Many keys are all written before anything is measured."""
     options = {"producer": f"bench-{number}"}
     with blocking.connect([address], agent="rmf-bench", timeout_s=10, options=options) as link:
-        load = Load(link, payload)
+        load = Load(link, payload, keys_of(keys))
+        filled = 0 if keys == len(KEYS) else keys
+        load.run_packets(filled, batch)
         warm, _ = load.run(min(1.0, seconds / 4), batch, window)
         packets, took_s = load.run(seconds, batch, window)
-    return warm, packets, took_s
+    return filled + warm, packets, took_s
 
 
 def _factory(nodes: int, glovebox: str, line: str | None = None) -> BenchNode | BenchCluster:
@@ -186,12 +210,13 @@ def throughput(
     nodes: int = 1,
     glovebox: str = "process",
     line: str | None = None,
+    keys: int = len(KEYS),
 ) -> dict[str, Any]:
     """Return committed and acked packets per second with batching producers."""
     with _factory(nodes, glovebox, line) as node, multiprocessing.Pool(producers) as pool:
         cpu_s = node.cpu_s()
         address = node.address
-        jobs = [(address, n, batch, window, payload, seconds) for n in range(producers)]
+        jobs = [(address, n, batch, window, payload, seconds, keys) for n in range(producers)]
         done = pool.starmap(_produce, jobs)
         cpu_s = node.cpu_s() - cpu_s
         memory_mib = node.memory_mib()
@@ -205,6 +230,7 @@ def throughput(
         "producers": producers,
         "batch": batch,
         "window": window,
+        "keys": keys,
         "packets": packets,
         "packets_per_s": round(packets / took_s),
         "node_cpu_us_per_packet": round(cpu_s / all_packets * 1e6, 2),

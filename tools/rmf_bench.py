@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--nodes", type=int, choices=nodes, default=nodes[0])
         if name == "throughput":
             command.add_argument("--producers", type=_positive, default=1)
+            command.add_argument("--keys", type=_positive, default=1000, help="cells of the World")
             command.add_argument("--window", type=_positive, default=16, help="frames in flight")
         if name in {"throughput", "latency"}:
             command.add_argument("--glovebox", choices=("process", "inline"), default="process")
@@ -114,6 +115,7 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
                 nodes=options.nodes,
                 glovebox=options.glovebox,
                 line=options.line,
+                keys=options.keys,
             )
         case "latency":
             return lambda: load.latency(

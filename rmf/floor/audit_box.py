@@ -53,8 +53,9 @@ class AuditBox:
         return self._facts.where(topic, expired=expired)
 
     def _tell(self, executed: Executed) -> None:
-        self._executed = executed
-        self._told.set()
+        if executed.batch == self._number:  # else whoever asked is gone
+            self._executed = executed
+            self._told.set()
 
     def _take(self) -> Batch | None:
         batch, self._waiting = self._waiting, None

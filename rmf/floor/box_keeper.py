@@ -218,7 +218,7 @@ class BoxKeeper:
             self._tell(trial.ran(run.order, done.executed))
         elif kind == pipe.NEED:
             world = run.batch.world
-            found = [known(key, world) for key in keys_of(pipe.read_item(body))]
+            found = known(keys_of(pipe.read_item(body)), world)
             self._send(pipe.frame(pipe.CELLS, pipe.cells_body(found)))
         elif kind == pipe.SCAN:
             page, more = page_of(pipe.read_item(body), run.batch.world)

@@ -4,7 +4,7 @@ Read from the World that the batch names, which never changes. It decides what g
 how it gets there is the glove box keeper's matter.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from rmf import limits
@@ -35,22 +35,22 @@ class CellsAlong:
         world = batch.world
         if self._fill is None:
             self._fill = islice(iter(world.cells.keys()), limits.BOX_CACHE_CELLS // 2)
-        found = [known(key, world) for key in islice(self._fill, limits.BOX_FILL_CELLS)]
+        found = known(islice(self._fill, limits.BOX_FILL_CELLS), world)
         if self._own and batch.slots <= limits.BOX_CELLS_ALONG:
             topics = {row[TOPIC] for group in batch.groups for row in group.rows if row}
-            found += [known(key, world) for key in topics if type(key) is str]
+            found += known((key for key in topics if type(key) is str), world)
         return found
 
 
-def known(key: str, world: World) -> KnownCell:
-    """Return a cell as a box is told it."""
-    cell = world.get(key)
-    return key, None if cell is None else tuple(cell)
+def known(keys: Iterable[str], world: World) -> list[KnownCell]:
+    """Return cells as a box is told them. A box may ask for those of a whole Tick."""
+    get = world.cells.get
+    return [(key, None if (cell := get(key)) is None else cell[:-1]) for key in keys]
 
 
 def keys_of(found: object) -> list[str]:
     """Return the keys that a box NEEDs. Raises BoxBroken."""
-    if type(found) is not list or not all(type(key) is str for key in found):
+    if type(found) is not list or not set(map(type, found)) <= {str}:
         raise BoxBroken("NEED names what are no keys")
     return found
 
@@ -67,6 +67,6 @@ def page_of(found: object, world: World) -> tuple[list[KnownCell], bool]:
     for key, cell in world.scan(prefix, after):
         if len(page) >= limits.BOX_PAGE_CELLS or size >= limits.BOX_PAGE_BYTES:
             return page, True
-        page.append((key, tuple(cell)))
+        page.append((key, cell[:-1]))
         size += len(cell.value)
     return page, False

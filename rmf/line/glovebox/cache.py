@@ -9,10 +9,11 @@ It knows no pipe: what is missing is asked for by functions it is given.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from rmf import limits
 from rmf.core.clock import ticks_of_ms
-from rmf.core.effects import Batch
+from rmf.core.effects import Batch, Group
 from rmf.core.events import Change
 from rmf.core.packet import HARVESTED_AT, TOPIC, TTL_MS
 from rmf.core.world import Cell
@@ -21,9 +22,10 @@ from rmf.line.glovebox.pipe import KnownCell
 
 __all__ = ["CachedWorld"]
 
-_NO_MARK = 0  # a cell in a box is never part of a digest
-_UNKNOWN = Cell(b"", 0, 0, 0, "", 0, 0, _NO_MARK)
+_NO_MARK: Final = 0  # a cell in a box is never part of a digest
+_UNKNOWN: Final = ("unknown",)
 
+Fields = tuple[Any, ...]  # of a Cell, but for its mark
 Ask = Callable[[list[str]], list[KnownCell]]
 AskScan = Callable[[str, str | None], tuple[list[KnownCell], bool]]
 
@@ -41,8 +43,8 @@ class CachedWorld:
         self._line = line
         self._ask = ask
         self._ask_scan = ask_scan
-        self._known: dict[str, Cell | None] = {}
-        self._bytes = 0
+        self._known: dict[str, Fields | None] = {}
+        self._bytes = 0  # of values, about
         self._lineage = 0
         self._batch: Batch | None = None
         self._topics: set[str] | None = None
@@ -51,20 +53,22 @@ class CachedWorld:
 
     def get(self, key: str) -> Cell | None:
         """Return the cell of a key before this Tick, asking the node if need be."""
-        found = self._known.get(key, _UNKNOWN)
-        if found is not _UNKNOWN:
-            return found
+        fields = self._known.get(key, _UNKNOWN)
+        if fields is _UNKNOWN:
+            fields = self._fetch(key)
+        return None if fields is None else Cell._make((*fields, _NO_MARK))
+
+    def _fetch(self, key: str) -> Fields | None:
         self.reads = True
         wanted = [key]
-        if key in self._topics_of_batch():
+        topics = self._topics_of_batch()
+        if key in topics:
             self.own = True
             # One round trip for all packets of the batch instead of one each.
-            rest = self._topics_of_batch() - self._known.keys() - {key}
-            wanted += sorted(rest)
+            wanted += topics - self._known.keys() - {key}
         told = self._ask(wanted)
         self.learn(told)
-        fields = told[0][1]
-        return None if fields is None else Cell(*fields)
+        return told[0][1]
 
     def scan(self, prefix: str) -> Iterator[tuple[str, Cell]]:
         """Give the cells before this Tick whose keys start with `prefix`, in key order."""
@@ -75,7 +79,7 @@ class CachedWorld:
             for key, fields in page:
                 after = key
                 if fields is not None:
-                    yield key, Cell(*fields)
+                    yield key, Cell._make((*fields, _NO_MARK))
 
     def _topics_of_batch(self) -> set[str]:
         if self._topics is None:
@@ -97,32 +101,34 @@ class CachedWorld:
 
     def learn(self, cells: Sequence[KnownCell]) -> None:
         """Take in cells of the World that the present batch names."""
-        for key, fields in cells:
-            self._put(key, None if fields is None else Cell(*fields))
+        known = self._known
+        if len(known) + len(cells) > limits.BOX_CACHE_CELLS or self._bytes > limits.BOX_CACHE_BYTES:
+            self._forget()
+        known.update(cells)
+        self._bytes += sum([len(fields[0]) for _, fields in cells if fields is not None])
 
     def end(self, batch: Batch, changes: Changes) -> None:
         """A batch is done: what it changed is the World of the next one (see core/state)."""
         self._batch = None
         if not self.reads:
             return  # nothing is known that could become wrong
-        for key in batch.gone:
-            self._put(key, None)
-        at = -1
+        news: list[KnownCell] = [(key, None) for key in batch.gone]
         groups = batch.groups
+        at = -1
         for change in sorted(changes.last.values()):
-            slot = change[0]
-            while at + 1 < len(groups) and groups[at + 1].first_slot <= slot:
+            while at + 1 < len(groups) and groups[at + 1].first_slot <= change[0]:
                 at += 1
-            self._put(change[1], self._cell_of(batch, change, at))
+            group = groups[at] if at >= 0 else None
+            news.append((change[1], self._fields_of(batch, change, group)))
+        self.learn(news)
 
-    def _cell_of(self, batch: Batch, change: Change, at: int) -> Cell | None:
+    def _fields_of(self, batch: Batch, change: Change, group: Group | None) -> Fields | None:
         slot, _, value, shelf = change
         if value is None:
             return None
-        if at < 0:
+        if group is None:
             maker, harvested_at, intake, ttl_ms = f"line:{self._line}", batch.wall_ns, 0, 0
         else:
-            group = batch.groups[at]
             row = group.rows[slot - group.first_slot]
             maker, harvested_at = group.producer, row[HARVESTED_AT]
             intake, ttl_ms = group.intake_tick, row[TTL_MS]
@@ -132,13 +138,7 @@ class CachedWorld:
             expires = batch.tick + ticks_of_ms(shelf, batch.period_ns)
         else:
             expires = intake + ticks_of_ms(ttl_ms, batch.period_ns)
-        return Cell(value, batch.term, batch.tick, slot, maker, harvested_at, expires, _NO_MARK)
-
-    def _put(self, key: str, cell: Cell | None) -> None:
-        if len(self._known) >= limits.BOX_CACHE_CELLS or self._bytes > limits.BOX_CACHE_BYTES:
-            self._forget()
-        self._known[key] = cell
-        self._bytes += len(key) + (0 if cell is None else len(cell.value))
+        return value, batch.term, batch.tick, slot, maker, harvested_at, expires
 
     def _forget(self) -> None:
         self._known.clear()

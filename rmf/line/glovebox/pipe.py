@@ -61,7 +61,7 @@ __all__ = [
 HEAD: Final = struct.Struct("<IB")
 RUN, CELLS, HELLO, NEED, SCAN, DONE, MEMORY = range(1, 8)
 
-# A key, and what its cell holds, None where there is none.
+# A key, and what its cell holds but for the last field (its mark), None where there is no cell.
 KnownCell = tuple[str, tuple[Any, ...] | None]
 
 _NO_VERDICT: Final = Verdict("", "")
