@@ -20,7 +20,7 @@ from rmf.floor import log
 from rmf.floor.bench_watch import BenchWatch
 from rmf.floor.cells_along import CellsAlong, keys_of, known, page_of
 from rmf.floor.instruments import Durations
-from rmf.floor.spare_box import SpareBox
+from rmf.floor.spare_box import NoBox, SpareBox
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
 from rmf.line.glovebox.pipe import BoxBroken
@@ -113,6 +113,11 @@ class BoxKeeper:
                 nursery.start_soon(self._write)
                 nursery.start_soon(self._watch)
                 await self._speak()
+        except BaseExceptionGroup as group:
+            missing, rest = group.split(NoBox)
+            if missing is None or rest is not None:
+                raise
+            raise NoBox(str(_first(missing))) from None
         finally:
             if self._box is not None:
                 self._box.close()
@@ -311,3 +316,10 @@ class BoxKeeper:
                     await trio.sleep(limits.BOX_STACK_S)
                     box.kill()
             before = now
+
+
+def _first(exc: BaseException) -> BaseException:
+    """Return the first exception of a group."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    return exc

@@ -47,7 +47,15 @@ class LineFront:
         """Return the task that keeps the glove box, if there is one; `execute` measures."""
         if self._bench is None:
             return []
-        return [Child("glove_box", partial(glove_box.run, doors, self._bench, execute))]
+        # A leader without a box commits nothing: it is better to strike, and let another one lead.
+        return [
+            Child(
+                "glove_box",
+                partial(glove_box.run, doors, self._bench, execute),
+                limits.BOX_TASK_RESTARTS_MAX,
+                limits.BOX_TASK_RESTARTS_PERIOD_S,
+            )
+        ]
 
     def close(self) -> None:
         """Let go of a box that no task has taken over."""

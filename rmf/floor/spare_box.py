@@ -36,30 +36,42 @@ class SpareBox:
         self._wanted = trio.Event()
         self._ready = trio.Event()
         self._taken = trio.Event()
+        self._failed: NoBox | None = None
 
     async def keep(self, first_after_s: float) -> None:
         """Keep a spare, until cancelled; the first one is not started in the rush of a node's
-        start, unless somebody wants it. Raises NoBox after too many failures in a row."""
+        start, unless somebody wants it. Where none can be had whoever wants one is told; the box
+        that is at work meanwhile goes on."""
         wait_s = max(first_after_s, self._wait_s)
         try:
             while True:
                 with trio.move_on_after(wait_s):
                     await self._wanted.wait()
                 wait_s = self._wait_s
-                self._box = await self._start_one()
-                self._wanted, self._taken = trio.Event(), trio.Event()
+                try:
+                    self._box = await self._start_one()
+                except NoBox as exc:
+                    log.note("error", "glovebox_missing", why=str(exc))
+                    self._failed = exc
+                    wait_s = limits.BOX_RETRY_S
+                self._wanted = trio.Event()
                 self._ready.set()
-                await self._taken.wait()
+                if self._box is not None:
+                    await self._taken.wait()
+                    self._taken = trio.Event()
         finally:
             self.close()
 
     async def take(self) -> BoxHandle:
-        """Return a box that is ready; waits while there is none."""
+        """Return a box that is ready; waits while there is none. Raises NoBox."""
+        self._failed = None
         while self._box is None:
+            if self._failed is not None:
+                raise self._failed
+            self._ready = trio.Event()
             self._wanted.set()
             await self._ready.wait()
         box, self._box = self._box, None
-        self._ready = trio.Event()
         self._taken.set()
         return box
 
@@ -69,7 +81,6 @@ class SpareBox:
             if box is not None:
                 box.close()
         self._box = self._starting = None
-        self._ready = trio.Event()
 
     async def _start_one(self) -> BoxHandle:
         why = ""

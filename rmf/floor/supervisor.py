@@ -119,7 +119,8 @@ async def supervise(
         cancelled = await seal(child.name, exc, hands, node=node, letters=letters, wall_ns=wall_ns)
         if cancelled is not None:
             raise cancelled
-        why = type(exc).__name__
+        # Our own errors say in words what to do; a foreign text may be anything.
+        why = str(exc) if isinstance(exc, RmfError) else type(exc).__name__
         now = trio.current_time()
         failures.append(now)
         while failures and failures[0] < now - child.period_s:
