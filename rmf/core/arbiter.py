@@ -335,8 +335,8 @@ class Arbiter(Throne):
         effects += self.petitions.tell(done.waiting)
         effects += self._acts.committed(done.index)
         effects.append(picture_of(self, state, done.applied))
-        newest = self._reign.state if self._reign is not None else state
-        self.settled.forget_keys(done.applied.removed, newest)
+        in_flight = self._reign.in_flight if self._reign is not None else ()
+        self.settled.forget_keys(done.applied.removed, in_flight)
 
     def _maybe_checkpoint(self, now: ev.Now, effects: list[Effect]) -> None:
         """Ask for a Checkpoint of what is committed; one at a time, and no Tick waits (R25)."""

@@ -6,7 +6,7 @@ that was uncommitted. It decides what a Tick is; who may reign is the Arbiter's 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import attrs
 
@@ -109,6 +109,11 @@ class Reign:
     def idle(self) -> bool:
         """Whether nothing is on the bench and nothing in flight."""
         return not self._in_flight and self._executing is None
+
+    @property
+    def in_flight(self) -> Collection[InFlight]:
+        """The Entries that are proposed and not yet committed, oldest first."""
+        return self._in_flight
 
     @property
     def executing(self) -> bool:

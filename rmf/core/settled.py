@@ -4,7 +4,7 @@ Decides whether an Entry fits: its digest must be what applying it gives. It hol
 what is derived of it (shelf, key index), and knows nothing of who leads.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from rmf.core.entry import decode_entry
 from rmf.core.latch import Waiting
@@ -54,10 +54,11 @@ class Settled:
         assert done.index == self.state.index + 1
         self.state = done.state
 
-    @staticmethod
-    def forget_keys(removed: Iterable[str], newest: State) -> None:
-        """Let the key index drop what a committed Entry removed, unless it was written since."""
-        index = newest.world.index
+    def forget_keys(self, removed: Collection[str], in_flight: Collection[InFlight]) -> None:
+        """Let the key index drop what the newest committed Entry removed, unless an Entry in flight
+        wrote it again. That a later one removes it once more does not matter: the version between
+        them has the key, and is shown and saved when it is committed."""
+        index = self.state.world.index
         for key in removed:
-            if newest.world.get(key) is None:
+            if not any(key in later.applied.changed for later in in_flight):
                 index.discard(key)

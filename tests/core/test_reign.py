@@ -153,6 +153,24 @@ def test_a_key_that_goes_and_comes_back_while_nothing_is_committed_is_found() ->
     assert play.world == {"cell/a": 3}
 
 
+def test_a_version_on_its_way_keeps_its_keys_though_a_later_one_has_them_no_more() -> None:
+    """Else a full picture and a Checkpoint of the version between would lack the key."""
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1)
+    play.disk.hold()
+    probe.send(2, topic="remove", payload=["cell/a"])
+    probe.send(3)
+    probe.send(4, topic="remove", payload=["cell/a"])
+    play.sync(1)
+    assert play.world == {}
+    play.sync(1)
+    assert play.world == {"cell/a": 3}
+    play.sync()
+    assert play.world == {}
+    assert len(play.core.committed.world.index) == 0
+
+
 def test_what_was_not_committed_is_gone_with_the_reign() -> None:
     play = Playbook()
     probe = play.join("p")

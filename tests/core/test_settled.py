@@ -45,17 +45,26 @@ def test_entries_are_applied_one_behind_the_other() -> None:
         assert settled.state.index == found.index - 1  # not before it is taken
         settled.take(done)
         assert settled.state.digest() == author.states[found.index].digest()
-        settled.forget_keys(done.applied.removed, settled.state)
+        settled.forget_keys(done.applied.removed, ())
     assert list(settled.state.world.index.walk("")) == ["cell/b"]
 
 
-def test_a_key_that_is_removed_and_written_again_stays_in_the_index() -> None:
+def test_a_key_stays_in_the_index_as_long_as_a_version_on_its_way_has_it() -> None:
     author = Author()
     author.genesis()
-    author.tick("cell/a")
-    state = author.state
-    Settled.forget_keys(["cell/a", "cell/gone"], state)
-    assert "cell/a" in list(state.world.index.walk(""))
+    author.tick("cell/a", "cell/b")
+    for topics in (["-cell/a", "-cell/b"], ["cell/a"], ["-cell/a"]):
+        author.tick(*topics)
+    settled = Settled(genesis_state(CLUSTER), Shelf())
+    done = []
+    for found in written(author):
+        done.append(settled.apply(found))
+        settled.take(done[-1])
+    *_, gone, again, gone_again = done
+    settled.forget_keys(gone.applied.removed, [again, gone_again])
+    assert list(settled.state.world.index.walk("")) == ["cell/a"]
+    settled.forget_keys(gone_again.applied.removed, [])
+    assert list(settled.state.world.index.walk("")) == []
 
 
 def test_another_digest_asks_for_a_repair() -> None:

@@ -129,6 +129,24 @@ def test_nobody_waits_for_a_reign_that_is_over(play: Cluster, how: str) -> None:
         assert asked[2].code is None
 
 
+def test_a_key_whose_last_removal_was_dropped_is_still_found(play: Cluster) -> None:
+    """Of a removal, a new value and another removal in flight, the last is not committed."""
+    n1, n2 = play["n1"], play["n2"]
+    probe = n1.join("probe")
+    probe.send(1)
+    n2.disk.hold()
+    play["n3"].disk.hold()
+    probe.send(2, topic="remove", payload=["cell/a"])
+    probe.send(3)
+    probe.send(4, topic="remove", payload=["cell/a"])
+    for _ in range(2):
+        n2.happen(n2.disk.write_one(n2.now.boot_ns))
+    n1.happen(heartbeat_of_a_new_leader(n1, "n2"))
+    assert not n1.core.reigns
+    assert probe.told == {1: "applied", 2: "applied", 3: "applied"}
+    assert n1.world == {"cell/a": 3}
+
+
 def test_the_line_never_sees_again_what_was_dropped(play: Cluster) -> None:
     """Of two counts only the committed one is there; a key that was dropped comes back as new."""
     n1 = play["n1"]
