@@ -284,6 +284,9 @@ class Invariants:
             raise Violation("durable acks", f"{node.name} applies {applied} before it is durable")
         if core.committed.digest() != books.digests[applied]:
             raise Violation("world equality", f"{node.name} differs at Entry {applied}")
+        world = core.committed.world
+        if sum(1 for _ in world.scan()) != len(world):
+            raise Violation("whole pictures", f"{node.name} lost a key of Entry {applied}")
 
     # --- Now and then ---------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ from rmf.core.raft.quorum import majority
 from rmf.core.raft.values import HardState, Place
 from rmf.core.raft.voting import Voting
 from rmf.core.reign import Reign
+from rmf.core.settled import Settled
 from rmf.testing.disk import Disk
 from rmf.testing.node import Node
 from rmf.testing.options import FAULTS, Options, derived
@@ -503,6 +504,17 @@ def the_live_flag_sticks() -> list[Change]:
 @bug
 def a_lost_reign_forgets_expiries() -> list[Change]:
     return [(Reign, "undo", lambda _self, _committed: None)]
+
+
+@bug
+def a_key_is_forgotten_that_a_version_in_flight_has() -> list[Change]:
+    def buggy(self: Settled, removed: Any, in_flight: Any) -> None:
+        newest = in_flight[-1].state if in_flight else self.state
+        for key in removed:
+            if newest.world.get(key) is None:
+                newest.world.index.discard(key)
+
+    return [(Settled, "forget_keys", buggy)]
 
 
 @bug
