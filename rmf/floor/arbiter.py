@@ -249,6 +249,7 @@ class _Loop:
             case Reload():
                 self.reload = effect
             case WriteCheckpoint():
+                effect.world.index.pin()  # from now on: the keeper begins when later Ticks are in
                 self._doors.checkpoints.send_nowait(effect)
             case Note():
                 log.note(effect.level, effect.event, **effect.fields)

@@ -2,7 +2,8 @@
 
 It takes the immutable root that comes with the effect and goes on from key to key; between slices
 everybody else runs, and the writing itself happens in a thread. When the Checkpoint is verified and
-in place, older segments go to the archive, and the archive is kept within its bound.
+in place, older segments go to the archive, and the archive is kept within its bound. The key index
+of the World was pinned by whoever asked; here it is let go.
 
 Errors: a disk that fails is a DiskFault. Any other failure leaves no Checkpoint; the ledger is
 whole without it, and the next one is asked for as if this had been written.
@@ -49,6 +50,7 @@ async def run(
         except DiskFailed as exc:
             await doors.events.send(DiskFault(f"a Checkpoint cannot be written: {exc}"))
         finally:
+            wanted.world.index.unpin()
             doors.events.send_nowait(CheckpointWritten(wanted.index))
         seconds = round(trio.current_time() - began, 3)
         log.note(
@@ -65,7 +67,6 @@ async def _write(
 ) -> None:
     writer = CheckpointWriter(directory.checkpoints_path, directory.cluster, wanted.head)
     world = wanted.world
-    world.index.pin()
     try:
         last, more, first = "", True, True
         while more:
@@ -86,8 +87,6 @@ async def _write(
     except BaseException:
         writer.abort()
         raise
-    finally:
-        world.index.unpin()
 
 
 def _archive(directory: DataDirectory, dlq_cursor: int) -> None:

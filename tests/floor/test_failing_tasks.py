@@ -151,7 +151,9 @@ async def when_publisher_fails(tmp_path: Path) -> None:
 @task
 async def when_checkpoint_keeper_fails(tmp_path: Path) -> None:
     async with factory(tmp_path) as node, bystander(node):
-        node.doors.checkpoints.send_nowait(WriteCheckpoint(1, {"no": "head"}, World.empty()))
+        wish = WriteCheckpoint(1, {"no": "head"}, World.empty())
+        wish.world.index.pin()
+        node.doors.checkpoints.send_nowait(wish)
         letter = await one_evidence(node, "CheckpointDamaged")
         assert letter.packet == b""
         await node.happen(CheckpointAsked())
