@@ -22,7 +22,8 @@ from rmf.core.events import Change
 from rmf.core.world import World
 from rmf.errors import ProtocolFault
 from rmf.line.line import Line
-from rmf.line.replay import Divergence, Replay
+from rmf.line.replay import Replay
+from rmf.line.rerun import Divergence
 from rmf.storage.restore import Restored
 from tools.text_table import printable
 

@@ -161,11 +161,13 @@ class StoreLetters:
 @attrs.frozen
 class WriteCheckpoint:
     """Write a Checkpoint of this state in slices (R25); answer with CheckpointWritten.
-    `head` is everything but the cells, as CBOR values."""
+    `head` is everything but the cells, as CBOR values; `pin` is on the World's index until then,
+    once it was handed over."""
 
     index: int
     head: dict[str, Any]
     world: World
+    pin: int = 0
 
 
 @attrs.frozen

@@ -8,6 +8,7 @@ The digest is the sum mod 2^128 of one fast 128-bit hash a cell. Each cell carri
 """
 
 from collections.abc import Iterator
+from heapq import merge
 from struct import Struct
 from typing import NamedTuple, cast
 
@@ -15,7 +16,7 @@ import immutables
 import xxhash
 from sortedcontainers import SortedSet
 
-__all__ = ["MARK_HEAD", "Cell", "Draft", "KeyIndex", "World", "mark_of"]
+__all__ = ["MARK_HEAD", "Cell", "Draft", "IndexBeside", "KeyIndex", "World", "mark_of"]
 
 _MASK = (1 << 128) - 1
 MARK_HEAD = Struct(">QQQqQH").pack
@@ -54,49 +55,78 @@ def mark_of(
 class KeyIndex:
     """Keys in key order (code points, which is the order of their UTF-8), shared by all versions.
 
-    It holds every key that any version in use may have; readers check the version they read. While
-    pinned (a Checkpoint or a first Snapshot walks it) nothing is taken out.
+    It holds every key that any version in use may have; readers check the version they read. What
+    is discarded while it is pinned (a Checkpoint or a first Snapshot walks it, an audit scans it)
+    stays until those pins are gone; pins that came later do not hold it.
     """
 
     def __init__(self) -> None:
         self._keys: SortedSet = SortedSet()
-        self._gone: set[str] = set()
-        self._pins = 0
+        self._gone: dict[str, int] = {}  # -> the newest pin at that time; oldest first
+        self._pins: dict[int, None] = {}  # oldest first
+        self._newest_pin = 0
 
     def add(self, key: str) -> None:
         """Note a new key."""
         self._keys.add(key)
-        self._gone.discard(key)
+        self._gone.pop(key, None)
 
     def add_all(self, keys: list[str]) -> None:
         """Note many keys at once: far cheaper than one by one."""
         self._keys.update(keys)
 
     def discard(self, key: str) -> None:
-        """Forget a key that no version has any more (the caller knows), once nothing is pinned."""
+        """Forget a key that no version has any more (the caller knows), once nothing pins it."""
         if self._pins:
-            self._gone.add(key)
+            self._gone.pop(key, None)
+            self._gone[key] = self._newest_pin
         else:
             self._keys.discard(key)
 
-    def pin(self) -> None:
-        """Keep all keys until `unpin`."""
-        self._pins += 1
+    def pin(self) -> int:
+        """Keep all keys until `unpin` is called with what is returned."""
+        self._newest_pin += 1
+        self._pins[self._newest_pin] = None
+        return self._newest_pin
 
-    def unpin(self) -> None:
-        """Let go; the last one to do so takes out what was discarded meanwhile."""
-        self._pins -= 1
-        if not self._pins:
-            for key in self._gone:
-                self._keys.discard(key)
-            self._gone.clear()
+    def unpin(self, pin: int) -> None:
+        """Let go; what was discarded meanwhile is taken out, unless an older pin is left."""
+        del self._pins[pin]
+        oldest = next(iter(self._pins), self._newest_pin + 1)
+        while self._gone:
+            key, newest = next(iter(self._gone.items()))
+            if newest >= oldest:
+                return
+            del self._gone[key]
+            self._keys.discard(key)
 
     def walk(self, start: str = "", *, after: bool = False) -> Iterator[str]:
         """Give the keys from `start` on (or only those after it); do not change it meanwhile."""
         return cast("Iterator[str]", self._keys.irange(start, inclusive=(not after, True)))
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
     def __len__(self) -> int:
         return len(self._keys)
+
+
+class IndexBeside(KeyIndex):
+    """Another index and keys of one's own, of which that one never hears: for Worlds that are made
+    to look at history, and thrown away."""
+
+    def __init__(self, shared: KeyIndex) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def add(self, key: str) -> None:
+        """Note a new key, unless the other index has it."""
+        if key not in self._shared:
+            super().add(key)
+
+    def walk(self, start: str = "", *, after: bool = False) -> Iterator[str]:
+        """Give the keys of both, in key order."""
+        return merge(self._shared.walk(start, after=after), super().walk(start, after=after))
 
 
 class World:
@@ -143,6 +173,10 @@ class World:
     def draft(self) -> "Draft":
         """Return a mutable draft of the next version."""
         return Draft(self)
+
+    def apart(self) -> "World":
+        """Return this version with an index whose new keys the others do not hear of."""
+        return World(self.cells, self.total, IndexBeside(self.index))
 
 
 class Draft:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
+import attrs
 import cbor2
 import trio
 
@@ -249,8 +250,9 @@ class _Loop:
             case Reload():
                 self.reload = effect
             case WriteCheckpoint():
-                effect.world.index.pin()  # from now on: the keeper begins when later Ticks are in
-                self._doors.checkpoints.send_nowait(effect)
+                # From now on: the keeper begins when later Ticks are in.
+                pinned = attrs.evolve(effect, pin=effect.world.index.pin())
+                self._doors.checkpoints.send_nowait(pinned)
             case Note():
                 log.note(effect.level, effect.event, **effect.fields)
             case Stopped():

@@ -50,7 +50,7 @@ async def run(
         except DiskFailed as exc:
             await doors.events.send(DiskFault(f"a Checkpoint cannot be written: {exc}"))
         finally:
-            wanted.world.index.unpin()
+            wanted.world.index.unpin(wanted.pin)
             doors.events.send_nowait(CheckpointWritten(wanted.index))
         seconds = round(trio.current_time() - began, 3)
         log.note(

@@ -199,7 +199,7 @@ class Feeder:
         """Walk the selection of one World in slices; chunks leave as they fill (R35)."""
         newest = self._picture.newest
         index = newest.world.index
-        index.pin()
+        pin = index.pin()
         try:
             page = _Page()
             selector = self._picture.feed.selector(self._filters)
@@ -210,7 +210,7 @@ class Feeder:
                 await trio.lowlevel.checkpoint()
             await self._send(m.FULL, newest, page.cut(_EMPTY), skipped)
         finally:
-            index.unpin()
+            index.unpin(pin)
 
     # --- Every tick -------------------------------------------------------------------------------
 

@@ -203,14 +203,14 @@ def test_a_selection_may_be_walked_while_the_world_goes_on() -> None:
     count = limits.SCAN_SLICE_KEYS + 10
     probe.send_rows(rows(count))
     world = play.published[-1].world
-    world.index.pin()
+    pin = world.index.pin()
     walk = Feed.select(world, Selector(("cell/#",)))
     found = next(walk)
     keys = [f"cell/{i:05}" for i in range(count)]
     probe.send(count + 1, topic="remove", payload=keys)
     probe.send(count + 2, topic="cell/00000x")
     found += [cell for slice_ in walk for cell in slice_]
-    world.index.unpin()
+    world.index.unpin(pin)
     assert [cell.key for cell in found] == keys
     assert [key for key, _ in play.published[-1].world.scan()] == ["cell/00000x"]
     assert len(world.index) == 1

@@ -110,12 +110,11 @@ def test_the_index_forgets_a_key_only_when_nothing_is_pinned() -> None:
     """A Checkpoint that walks must find every key of its version."""
     index = KeyIndex()
     index.add_all(["a", "b", "c"])
-    index.pin()
-    index.pin()
+    one, two = index.pin(), index.pin()
     index.discard("b")
-    index.unpin()
+    index.unpin(two)
     assert list(index.walk()) == ["a", "b", "c"]
-    index.unpin()
+    index.unpin(one)
     assert list(index.walk()) == ["a", "c"]
     index.discard("a")
     assert len(index) == 1
@@ -124,11 +123,36 @@ def test_the_index_forgets_a_key_only_when_nothing_is_pinned() -> None:
 def test_a_key_that_comes_back_while_pinned_stays() -> None:
     index = KeyIndex()
     index.add("a")
-    index.pin()
+    pin = index.pin()
     index.discard("a")
     index.add("a")
-    index.unpin()
+    index.unpin(pin)
     assert list(index.walk()) == ["a"]
+
+
+def test_a_pin_does_not_hold_what_was_discarded_before_it() -> None:
+    """Audits overlap for hours on a busy node: what they hold must not grow with that."""
+    index = KeyIndex()
+    index.add_all(["a", "b", "c", "d"])
+    one = index.pin()
+    index.discard("a")
+    index.discard("b")
+    two = index.pin()
+    index.discard("c")
+    index.discard("b")  # once more: from now on the newer pin holds it, too
+    index.unpin(one)
+    assert list(index.walk()) == ["b", "c", "d"]
+    index.unpin(two)
+    assert list(index.walk()) == ["d"]
+
+
+def test_a_world_apart_tells_the_others_nothing_of_its_keys() -> None:
+    world = write(write(World.empty(), "b", 1), "d", 1)
+    apart = write(write(write(world.apart(), "a", 2), "c", 2), "d", 2)
+    assert [key for key, _ in apart.scan()] == ["a", "b", "c", "d"]
+    assert [key for key, _ in apart.scan("c")] == ["c"]
+    assert list(world.index.walk()) == ["b", "d"]
+    assert list(apart.index.walk("b", after=True)) == ["c", "d"]
 
 
 def test_a_walk_begins_at_a_key_or_after_it() -> None:

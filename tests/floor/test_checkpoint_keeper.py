@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 import cbor2
 import trio
 import trio.testing
@@ -47,8 +48,7 @@ async def keeping(alone: Bench) -> AsyncIterator[None]:
 
 def hand_in(alone: Bench, wish: WriteCheckpoint) -> None:
     """Ask for a Checkpoint, as the arbiter does."""
-    wish.world.index.pin()
-    alone.doors.checkpoints.send_nowait(wish)
+    alone.doors.checkpoints.send_nowait(attrs.evolve(wish, pin=wish.world.index.pin()))
 
 
 async def word(alone: Bench) -> Any:

@@ -151,8 +151,8 @@ async def when_publisher_fails(tmp_path: Path) -> None:
 @task
 async def when_checkpoint_keeper_fails(tmp_path: Path) -> None:
     async with factory(tmp_path) as node, bystander(node):
-        wish = WriteCheckpoint(1, {"no": "head"}, World.empty())
-        wish.world.index.pin()
+        world = World.empty()
+        wish = WriteCheckpoint(1, {"no": "head"}, world, world.index.pin())
         node.doors.checkpoints.send_nowait(wish)
         letter = await one_evidence(node, "CheckpointDamaged")
         assert letter.packet == b""

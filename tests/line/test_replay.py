@@ -20,7 +20,8 @@ from rmf.core.state import genesis_state
 from rmf.core.world import World
 from rmf.errors import StorageError
 from rmf.line import REMOVE, Fresh, Inline, Keep, Line
-from rmf.line.replay import Divergence, Origin, Replay
+from rmf.line.replay import Replay
+from rmf.line.rerun import Divergence, Origin
 from tests.driven_node import DrivenNode, node_in
 from tests.line.bench import cell
 

@@ -8,7 +8,8 @@ import pytest
 from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
 from rmf.core.world import World
-from rmf.line.replay import Divergence, Replay
+from rmf.line.replay import Replay
+from rmf.line.rerun import Divergence
 from rmf.storage.archive import Start
 from rmf.storage.restore import Restored
 from rmf.storage.segments import GENESIS

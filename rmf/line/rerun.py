@@ -1,0 +1,256 @@
+"""One Tick of the ledger, run again (R21, R27): what lay on the bench, and what came out otherwise.
+
+Decides what the Arbiter had put on the bench for an Entry, and what counts as a difference: changes
+(key, value bytes, shelf) and outcomes (bagged or not, and why), slot by slot. Whoever runs it gives
+each `batch` to a runner of its own and what came of it to `compare`; replay and audit both do. It
+knows an Entry and the state before it, neither files nor clocks.
+
+The ledger's changes stand: behind a slot that differs, and where the runner closed the Tick, the
+next batch begins on the World that the ledger's changes make. So each difference is a slot's own,
+and no consequence of an earlier one.
+
+Some slots are not run, but taken as the ledger says: those that the latch bagged, for no line had a
+say in them, and verdicts about time, memory and death: poison is run once, ever. Where a runner
+comes to such a verdict itself, that says something of this machine and nothing of the ledger: the
+rest of the Tick is left alone. Evidence is not compared: its tracebacks name the files of the
+machine that wrote it.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import attrs
+
+from rmf.core.bag import Evidence
+from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.entry import Entry, TickBooks
+from rmf.core.events import Change, Executed, Outcome
+from rmf.core.packet import SEQ, TOPIC, Verdict
+from rmf.core.shelf import Shelf
+from rmf.core.state import State, apply
+
+__all__ = ["Divergence", "Origin", "Rerun"]
+
+_OF_THE_BOX = frozenset({"handler_timeout", "handler_died", "handler_memory"})
+
+
+@attrs.frozen
+class Origin:
+    """The packet in a slot."""
+
+    producer: str
+    seq: int
+    topic: str
+
+
+@attrs.frozen(kw_only=True)
+class Divergence:
+    """A difference at (term, tick, slot, key). What `ledger` and `replay` are says `kind`:
+
+    change    the Change of `key` by this slot, None where the slot did not change it
+    outcome   the reason why the slot was bagged, None if it was applied; `key` is None
+    expiry    whether the line listens to the expiry of `key`; `slot` is the ledger's, if it does
+    digest    the digest that the Entry states, and the one of its changes applied; no slot, no key
+
+    `error` is why the slot was bagged in the replay, `origin` the packet in the slot, if it is one.
+    """
+
+    kind: Literal["change", "outcome", "expiry", "digest"]
+    term: int
+    tick: int
+    slot: int | None
+    key: str | None
+    ledger: Any
+    replay: Any
+    error: Evidence | None = None
+    origin: Origin | None = None
+
+
+class Rerun:
+    """One Tick to be run again, which was latched on the state `before`. `batch` is what is to be
+    run next, None once nothing is left. `cut_short`: it ended at a verdict of the runner's own."""
+
+    def __init__(self, before: State, term: int, entry: Entry, books: TickBooks) -> None:
+        self.cut_short = False
+        self._before = before
+        self._term = term
+        self._entry = entry
+        self._books = books
+        self._given: list[Outcome] = []
+        self._reasons: dict[int, str] = {}
+        for bag in books.bags:
+            if bag.stage == "latch" or bag.reason in _OF_THE_BOX:
+                self._given.append(bag)
+            else:
+                self._reasons[bag.slot] = bag.reason
+        self._begin = 0
+        self._changes: dict[int, dict[str, Change]] | None = None
+        self._whole = self._whole_batch()
+        self.batch: Batch | None = self._whole if self._whole.slots else None
+
+    def other_expiry(self, listens: Callable[[str], bool]) -> Divergence | None:
+        """Return the first expiry that the line listens to and the ledger's did not, or the other
+        way round: then slots are others, and nothing of the Tick can be compared."""
+        for key, _, slot in self._books.expiries:
+            if listens(key) != (slot is not None):
+                return self._divergence("expiry", slot, key, slot is not None, listens(key))
+        return None
+
+    def compare(self, executed: Executed) -> list[Divergence]:
+        """Return how the first slot that differs does, key by key; `batch` is what comes next."""
+        assert self.batch is not None
+        begin, reasons = self._begin, _reasons_of(executed)
+        if (
+            executed.done == self._whole.slots
+            and executed.encoded == self._books.encoded
+            and reasons == self._reasons
+        ):
+            self.batch = None
+            return []
+        stop = min((s for s, why in reasons.items() if why in _OF_THE_BOX), default=None)
+        end = executed.done if stop is None else stop
+        found = self._differences(executed, reasons, begin, end)
+        if found:
+            assert found[0].slot is not None
+            end = found[0].slot + 1
+        self.cut_short = stop is not None
+        self._begin = end
+        left = end < self._whole.slots and not self.cut_short
+        self.batch = self._rest(end) if left else None
+        return found
+
+    # --- What was on the bench ----------------------------------------------------------------
+
+    def _whole_batch(self) -> Batch:
+        """Return what of the latched Tick was executed: the Entry holds no other slots."""
+        books = self._books
+        starts = [frame.first_slot for frame in books.frames]
+        verdicts: list[dict[int, Verdict]] = [{} for _ in starts]
+        given: set[int] = set()
+        for bag in self._given:
+            at = bisect_right(starts, bag.slot) - 1
+            if at < 0:
+                given.add(bag.slot)
+            else:
+                verdicts[at][bag.slot - starts[at]] = Verdict(bag.reason, bag.error.message)
+        expired = self._expired()
+        last = books.frames[-1] if books.frames else None
+        return Batch(
+            number=0,
+            term=self._term,
+            tick=self._entry.tick,
+            world=self._before.world,
+            gone=frozenset(expiry.key for expiry in books.expiries),
+            expired=[cell for cell in expired if cell.slot not in given],
+            groups=[
+                Group(f.producer, f.epoch, f.first_slot, f.intake_tick, f.rows, mine)
+                for f, mine in zip(books.frames, verdicts, strict=True)
+            ],
+            slots=len(expired) if last is None else last.first_slot + last.packets,
+            period_ns=self._before.period_ns,
+            wall_ns=self._entry.wall_ns,
+            void_before=self._before.void_before,
+        )
+
+    def _expired(self) -> list[ExpiredCell]:
+        cells = []
+        for key, reason, slot in self._books.expiries:
+            cell = self._before.world.get(key)
+            if slot is not None and cell is not None:
+                cells.append(ExpiredCell(slot, key, cell, reason))
+        return cells
+
+    def _rest(self, done: int) -> Batch:
+        """Return the slots from `done` on, on the World that the ones before them left."""
+        whole = self._whole
+        changes = [change for change in self._books.changes if change[0] < done]
+        part = attrs.evolve(self._entry, books=attrs.evolve(self._books, changes=changes))
+        before = attrs.evolve(self._before, world=self._before.world.apart())
+        after, _ = apply(before, part, self._term, before.index + 1, Shelf())
+        return attrs.evolve(
+            whole,
+            world=after.world,
+            gone=frozenset(),  # they are gone from this World
+            expired=[cell for cell in whole.expired if cell.slot >= done],
+            groups=[
+                _without(group, max(0, done - group.first_slot))
+                for group in whole.groups
+                if group.first_slot + len(group.rows) > done
+            ],
+        )
+
+    # --- What is different --------------------------------------------------------------------
+
+    def _differences(
+        self, executed: Executed, reasons: dict[int, str], begin: int, end: int
+    ) -> list[Divergence]:
+        """Return the differences of the first slot from `begin` up to `end` that has any."""
+        if self._changes is None:
+            self._changes = _by_slot(self._books.changes)
+        ledger, replay = self._changes, _by_slot(executed.changes)
+        slots = ledger.keys() | replay.keys() | self._reasons.keys() | reasons.keys()
+        for slot in sorted(slot for slot in slots if begin <= slot < end):
+            was, now = self._reasons.get(slot), reasons.get(slot)
+            if was != now:
+                error = next((bag.error for bag in executed.outcomes if bag.slot == slot), None)
+                return [self._divergence("outcome", slot, None, was, now, error)]
+            old, new = ledger.get(slot, {}), replay.get(slot, {})
+            found = [
+                self._divergence("change", slot, key, old.get(key), new.get(key))
+                for key in sorted(old.keys() | new.keys())
+                if old.get(key) != new.get(key)
+            ]
+            if found:
+                return found
+        return []
+
+    def _divergence(
+        self,
+        kind: Literal["change", "outcome", "expiry"],
+        slot: int | None,
+        key: str | None,
+        ledger: object,
+        replay: object,
+        error: Evidence | None = None,
+    ) -> Divergence:
+        return Divergence(
+            kind=kind,
+            term=self._term,
+            tick=self._entry.tick,
+            slot=slot,
+            key=key,
+            ledger=ledger,
+            replay=replay,
+            error=error,
+            origin=None if slot is None else self._origin(slot),
+        )
+
+    def _origin(self, slot: int) -> Origin | None:
+        for frame in self._books.frames:
+            if frame.first_slot <= slot < frame.first_slot + frame.packets:
+                row = frame.rows[slot - frame.first_slot]
+                return Origin(frame.producer, row[SEQ], row[TOPIC])
+        return None
+
+
+def _reasons_of(executed: Executed) -> dict[int, str]:
+    return {bag.slot: bag.reason for bag in executed.outcomes}
+
+
+def _by_slot(changes: Iterable[Change]) -> dict[int, dict[str, Change]]:
+    """Return the changes of each slot by key; the order in which a slot wrote them is nothing."""
+    slots: dict[int, dict[str, Change]] = {}
+    for slot, key, value, shelf in changes:
+        slots.setdefault(slot, {})[key] = (slot, key, value, shelf)
+    return slots
+
+
+def _without(group: Group, packets: int) -> Group:
+    """Return a group without its first packets."""
+    return attrs.evolve(
+        group,
+        first_slot=group.first_slot + packets,
+        rows=group.rows[packets:],
+        verdicts={at - packets: v for at, v in group.verdicts.items() if at >= packets},
+    )
