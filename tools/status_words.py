@@ -24,7 +24,7 @@ _COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("BAGGED", lambda s: _of(s, "packets", "bagged")),
     ("LETTERS", lambda s: _of(s, "dlq", "letters")),
     ("CELLS", lambda s: _of(s, "world", "cells")),
-    ("LINE", lambda s: f"{_of(s, 'line', 'name')} {_of(s, 'line', 'version')}"),
+    ("LINE", lambda s: f"{_of(s, 'line', 'name')} {_of(s, 'line', 'version')}{_standing(s)}"),
     ("UP", lambda s: _age(s.get("uptime_s"))),
 )
 
@@ -35,6 +35,11 @@ _STRIKES = {
     "disk": "its disk failed: it neither votes nor takes anything in until it is repaired",
     "state": "its state cannot be trusted: it is fetching another from its peers",
     "admin": "an operator told it to: `rmf-admin strike --end` ends it",
+}
+_LINES = {
+    "line_behind": "(line_behind): it stands for election last; start it with the newer line",
+    "line_mismatch": "(line_mismatch): another line, or the same version with another source:"
+    " nothing it runs is compared",
 }
 
 
@@ -73,7 +78,12 @@ def _member(member: dict[str, Any], last: int) -> list[str]:
 
 
 def remarks(status: dict[str, Any]) -> list[str]:
-    """Return what a person must know of a node beside its row: why it is on strike."""
+    """Return what a person must know of a node beside its row: why it is on strike, and that its
+    line is not the reign's."""
+    return _of_strike(status) + _of_line(status)
+
+
+def _of_strike(status: dict[str, Any]) -> list[str]:
     strike = status.get("strike")
     if type(strike) is not dict:
         return []
@@ -81,6 +91,22 @@ def remarks(status: dict[str, Any]) -> list[str]:
     words = _STRIKES.get(kind, "") if type(kind) is str else ""
     parts = [f"{_text(status.get('node'))} is on strike ({_text(kind)})", words, _text(why)]
     return [": ".join(part for part in parts if part not in {"", "-"})]
+
+
+def _of_line(status: dict[str, Any]) -> list[str]:
+    node, line = _text(status.get("node")), status.get("line")
+    words = next((text for key, text in _LINES.items() if status.get(key) is True), None)
+    if words is None or type(line) is not dict:
+        return []
+    mine, ledger = _version(line), _version(line.get("ledger"))
+    return [f"{node} runs the line {mine}, the ledger names {ledger} {words}"]
+
+
+def _version(line: object) -> str:
+    if type(line) is not dict:
+        return "-"
+    digest = f" ({str(line['digest'])[:8]})" if line.get("digest") else ""
+    return _text(f"{line.get('name')} {line.get('version')}{digest}")
 
 
 def _number(value: object) -> int:
@@ -94,6 +120,13 @@ def _text(value: object) -> str:
 def _of(status: dict[str, Any], group: str, key: str) -> object:
     found = status.get(group)
     return found.get(key) if type(found) is dict else None
+
+
+def _standing(status: dict[str, Any]) -> str:
+    """Return how a line stands to the reign's, if that is worth a word."""
+    if status.get("line_behind") is True:
+        return " behind"
+    return " mismatch" if status.get("line_mismatch") is True else ""
 
 
 def _strike(strike: object) -> object:

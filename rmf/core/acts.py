@@ -4,7 +4,7 @@ Decides who hears of what when; whether an act is possible, `admin` decides. Als
 its chores: one Entry at a time, only when nothing else of that kind is under way.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from rmf import limits
@@ -13,6 +13,7 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.effects import Answer, Effect, Note
 from rmf.core.entry import Members
+from rmf.core.lines import laggards
 from rmf.core.petitions import Refusal
 from rmf.core.raft.node import Raft
 from rmf.core.reign import Reign
@@ -45,7 +46,7 @@ class Acts:
             code, _, text = refusal or Refusal("no_reign", None, "the election is not over yet")
             return [_end(event, code, text)]
         if event.subject == "admin.transfer":
-            return self._transfer(event, raft, now)
+            return self._transfer(event, raft, laggards(met, reign.line), now)
         if reign.executing:
             if len(self.held) >= limits.READS_WAITING_MAX:
                 return [_end(event, "busy", "too many orders wait; ask again")]
@@ -66,8 +67,10 @@ class Acts:
         self._waiting[index] = event
         return [*effects, Note("info", "members", {"why": found.why})]
 
-    def _transfer(self, event: ev.Asked, raft: Raft, now: ev.Now) -> list[Effect]:
-        found = admin.successor(raft, event.args)
+    def _transfer(
+        self, event: ev.Asked, raft: Raft, avoid: Collection[str], now: ev.Now
+    ) -> list[Effect]:
+        found = admin.successor(raft, event.args, avoid)
         if isinstance(found, admin.Denied):
             return [_end(event, *found)]
         leads = raft.leadership

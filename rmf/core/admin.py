@@ -6,7 +6,7 @@ does by itself: a learner that has caught up becomes a voter, and the cluster's 
 release of its members (R30).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from rmf import limits
@@ -94,11 +94,11 @@ def _unless_it_stalls(raft: Raft, change: Members, now_ns: int) -> Members | Den
     return Denied("not_ready", text)
 
 
-def successor(raft: Raft, args: Mapping[str, Any]) -> str | Denied:
-    """Return who shall lead next; it may lead already."""
+def successor(raft: Raft, args: Mapping[str, Any], avoid: Collection[str] = ()) -> str | Denied:
+    """Return who shall lead next; it may lead already. Who is to `avoid` leads if it is named."""
     leads = raft.leadership
     assert leads is not None
-    name = args.get("node") or leads.successor()
+    name = args.get("node") or leads.successor(avoid)
     if type(name) is not str:
         return Denied("not_possible", "there is no other voter to hand over to")
     if not raft.membership.is_voter(name):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rmf.core import messages as m
 from rmf.core.codec import announced_limits
 from rmf.core.effects import Answer, Publish, WriteCheckpoint
-from rmf.core.entry import Member
+from rmf.core.entry import LineId, Member
 from rmf.core.producers import wire_runs
 from rmf.core.state import Applied, State, head_of
 from rmf.core.world import Cell
@@ -144,7 +144,9 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
         "dlq": office.dlq_facts,
         "world": {"cells": len(state.world)},
         "digest": state.digest(),
-        "line": {"name": identity.line.name, "version": identity.line.version},
+        "line": _lines_of(identity.line, state.line),
+        "line_behind": office.kinship == "behind",
+        "line_mismatch": office.kinship == "other",
         "glovebox": {"restarts": office.box_restarts},
         "disk": office.mark,
         "producers": len(state.producers.rows),
@@ -153,6 +155,15 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
         "version": state.version,
         "whole": raft.whole,
     }
+
+
+def _lines_of(own: LineId, ledger: LineId) -> dict[str, Any]:
+    """Return this node's line, and the one of the accession in force, if there was any."""
+    told = [
+        {"name": line.name, "version": line.version, "digest": line.digest.hex()}
+        for line in (own, ledger)
+    ]
+    return {**told[0], "ledger": told[1] if ledger.version else None}
 
 
 def members_of(office: "Office") -> list[dict[str, Any]]:

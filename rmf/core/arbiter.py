@@ -55,7 +55,7 @@ class Arbiter(Throne):
         if self._fault is not None:
             self.raft.retire()
             return [picture_of(self, self.committed, NOTHING)]
-        effects = self.raft.start(now.boot_ns)
+        effects = [*self._judge_line(), *self.raft.start(now.boot_ns)]
         if self.committed.index:
             effects.append(picture_of(self, self.committed, NOTHING))
         return effects
@@ -314,7 +314,7 @@ class Arbiter(Throne):
 
     def _release(self, done: InFlight, now: ev.Now, effects: list[Effect]) -> None:
         """Let out what waited for this Entry: acks, letters, the Snapshot (R2)."""
-        self.settled.take(done)
+        effects += self._take(done)
         state = done.state
         self._in_touch = self._in_touch or self._knows_a_reign(now)
         if self.raft.period_ns != state.period_ns:

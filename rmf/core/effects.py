@@ -4,20 +4,24 @@ Whatever depends on durability (acks, letters, Snapshots) is only returned by th
 matching Persisted: a performer never has to wait for anything.
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from rmf import limits
 from rmf.core.bag import Letter
-from rmf.core.entry import Member
+from rmf.core.entry import Entry, Member, TickBooks
 from rmf.core.messages import Message
 from rmf.core.packet import Row, Verdict
 from rmf.core.raft.messages import Chunk, PeerMessage
 from rmf.core.world import Cell, World
 
+if TYPE_CHECKING:
+    from rmf.core.state import State
+
 __all__ = [
     "Answer",
+    "Audit",
     "Batch",
     "Broadcast",
     "Close",
@@ -111,6 +115,20 @@ class Execute:
     """Run the batch in the glove box; answer with Executed."""
 
     batch: Batch
+
+
+@attrs.frozen
+class Audit:
+    """Run this Tick again, which another node executed, and compare (R21); nothing waits for it,
+    and it may be left out. `before` is the state that it was applied to; whoever is done with it
+    takes `pin` off its World's index."""
+
+    index: int
+    term: int
+    entry: Entry
+    books: TickBooks
+    before: "State"
+    pin: int
 
 
 @attrs.frozen
@@ -248,6 +266,7 @@ class Stopped:
 Effect = (
     Persist
     | Execute
+    | Audit
     | Answer
     | Broadcast
     | Close

@@ -3,13 +3,16 @@
 Each step of the core takes a list of these and the present `Now`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from rmf.core.bag import Evidence
 from rmf.core.packet import Row, Verdict
 from rmf.core.raft.messages import ChunkReply, PeerMessage, WireEntry
+
+if TYPE_CHECKING:
+    from rmf.core.entry import LineId
 
 __all__ = [
     "Asked",
@@ -221,12 +224,13 @@ class Heard:
 @attrs.frozen
 class PeerMet:
     """A link from this peer is up: what its HELLO said of itself. `client_address` is what it tells
-    clients, `version` the highest cluster version it knows."""
+    clients, `version` the highest cluster version it knows, `line` the line it runs, if it said."""
 
     peer: str
     incarnation: bytes
     client_address: str
     version: int
+    line: "LineId | None" = None
 
 
 @attrs.frozen

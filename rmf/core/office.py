@@ -13,6 +13,7 @@ from rmf.core.acts import Acts
 from rmf.core.answers import members_of
 from rmf.core.current import CurrentReads
 from rmf.core.entry import LineId, Member
+from rmf.core.lines import Kinship
 from rmf.core.petitions import Petitions, Refusal
 from rmf.core.raft.node import Raft
 from rmf.core.reign import Reign
@@ -39,7 +40,9 @@ class Identity:
 
 class Office:
     """`listens` says whether the line wants to hear of a key's expiry. The time since the last Tick
-    is the `pace` of `raft`, if anybody knows it (R6). `met` are the nodes that called.
+    is the `pace` of `raft`, if anybody knows it (R6). `met` are the nodes that called, `kinship`
+    says how this node's line stands to the ledger's; of what others executed `audit_ppm` in a
+    million Entries are to be run again here (R21).
 
     Invariant: committed.index <= raft.applicable; what runs ahead of it is the reign's alone.
     """
@@ -53,6 +56,7 @@ class Office:
         *,
         listens: Callable[[str], bool],
         depth_packets_max: int,
+        audit_ppm: int = 0,
     ) -> None:
         self.identity = identity
         self.raft = raft
@@ -68,10 +72,12 @@ class Office:
             "complete": True,
         }
         self.met: dict[str, ev.PeerMet] = {}
+        self.kinship: Kinship = "same"
         self._unfounded: str | None = None  # what it waits for that belongs to no cluster
         self._fault: tuple[str, str] | None = None
         self._in_touch = False
         self._listens = listens
+        self._audit_ppm = audit_ppm
         self._reign: Reign | None = None
         self._acts = Acts(lambda: members_of(self))
         self._reads = CurrentReads()

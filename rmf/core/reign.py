@@ -77,7 +77,8 @@ class InFlight:
 class Reign:
     """The speculative side of a reigning Arbiter.
 
-    `state` is what the next Tick builds on; `clock` is set before the first Entry is written.
+    `state` is what the next Tick builds on, `line` the one that its Accession names; `clock` is set
+    before the first Entry is written.
     Invariant: state.index is that of the log's last Entry, and in flight are the last of these.
     """
 
@@ -92,7 +93,7 @@ class Reign:
     ) -> None:
         self.state = state
         self.clock = _NO_CLOCK
-        self._line = line
+        self.line = line
         self._shelf = shelf
         assert raft.leadership is not None
         self._raft = raft
@@ -158,7 +159,7 @@ class Reign:
             effects += self._propose(1, genesis, now, None)
         unknown = not bridged and self._shelf.next_tick() is not None
         tick = max(self.state.tick + 1, self.clock.tick_at(now.boot_ns))
-        effects += self._propose(tick, Accession(node, self._line, unknown), now, None)
+        effects += self._propose(tick, Accession(node, self.line, unknown), now, None)
         fields = {"term": self._raft.term, "tick": tick, "age_unknown": unknown}
         return [*effects, Note("info", "reign", fields)]
 
@@ -279,7 +280,7 @@ class Reign:
         bags = latched.verdicts + event.outcomes
         bags.sort(key=lambda bag: bag.slot)
         books = TickBooks(
-            line_version=self._line.version,
+            line_version=self.line.version,
             registers=latched.registers,
             leavers=latched.leavers,
             expiries=latched.expiries,

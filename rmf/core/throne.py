@@ -1,28 +1,67 @@
 """The throne: accession, the end of a reign, strike, and the way out (R3, R17, R18).
 
 Decides when this node begins to reign, what is dropped and who is told when it does no more, and in
-which order a stop goes. What happens during a reign is `reign`'s and `arbiter`'s matter.
+which order a stop goes; also what follows from a reign with another line than its own (R21). What
+happens during a reign is `reign`'s and `arbiter`'s matter.
 """
 
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.answers import picture_of
-from rmf.core.effects import Broadcast, Effect, LinkPeers, Note, Reload, Stopped
-from rmf.core.entry import Genesis
+from rmf.core.effects import Audit, Broadcast, Effect, LinkPeers, Note, Reload, Stopped
+from rmf.core.entry import Accession, Genesis, TickBooks
 from rmf.core.faults import FAULTS
+from rmf.core.lines import is_sampled, kinship_of, laggards, line_text
 from rmf.core.office import Office
 from rmf.core.petitions import Refusal
-from rmf.core.reign import Reign, clock_of
+from rmf.core.reign import InFlight, Reign, clock_of
 from rmf.core.state import NOTHING
 
 __all__ = ["Throne"]
 
 _STOPPING_HOLD_OFF_MS = FAULTS["stopping"].back_off_ms
+_REMARKS = {
+    "behind": ("line_behind", "it stands for election last; start it with the newer line"),
+    "other": ("line_mismatch", "nothing it runs is compared; start it with the line of the reign"),
+}
 
 
 class Throne(Office):
     """A node's way to the throne and from it."""
+
+    # --- The line of the reign --------------------------------------------------------------------
+
+    def _judge_line(self) -> list[Effect]:
+        """Compare this node's line with the one of the accession in force: an older one yields the
+        throne to whoever can take it, and people hear of it."""
+        before, self.kinship = self.kinship, kinship_of(self.identity.line, self.committed.line)
+        self.raft.voting.yields = self.kinship == "behind"
+        if self.kinship == before or self.kinship not in _REMARKS:
+            return []
+        event, text = _REMARKS[self.kinship]
+        mine, ledger = map(line_text, (self.identity.line, self.committed.line))
+        return [Note("warning", event, {"line": mine, "ledger": ledger, "why": text})]
+
+    def _take(self, done: InFlight) -> list[Effect]:
+        """Stand behind an Entry that is applied; have it run again here, if it belongs to the
+        sample and this node can tell what should come of it: somebody else ran it, with this very
+        line (R21)."""
+        self.settled.take(done)
+        books = done.entry.books
+        if isinstance(books, Accession):
+            return self._judge_line()
+        if (
+            not self._audit_ppm
+            or self._reign is not None
+            or not isinstance(books, TickBooks)
+            or not is_sampled(done.index, self._audit_ppm)
+            or done.before.line != self.identity.line
+            or books.line_version != self.identity.line.version
+        ):
+            return []
+        pin = done.before.world.index.pin()
+        return [Audit(done.index, done.state.term, done.entry, books, done.before, pin)]
 
     # --- Reign and strike -----------------------------------------------------------------------
 
@@ -113,7 +152,7 @@ class Throne(Office):
         leads = self.raft.leadership
         if leads is None or leads.transfer_to is not None or not leads.has_committed:
             return
-        target = leads.successor()
+        target = self._heir()
         if target is None or now.boot_ns < self._full_until_ns:
             return
         self._full_until_ns = now.boot_ns + int(limits.FULL_LEADER_S * limits.SECOND)
@@ -121,6 +160,11 @@ class Throne(Office):
         effects.append(Note("warning", "handing_over", {"to": target, "why": why}))
         leads.transfer(target, now.boot_ns)
         effects += leads.hand_over()
+
+    def _heir(self) -> str | None:
+        """Return who should reign next: none whose line is older than this reign's, if possible."""
+        leads = self.raft.leadership
+        return None if leads is None else leads.successor(laggards(self.met, self.identity.line))
 
     def _stop(self, effects: list[Effect]) -> None:
         self._stopping = True
@@ -136,7 +180,7 @@ class Throne(Office):
             if not self._reign.idle or self.committed.index < self.raft.log.last.index:
                 return
             leads = self.raft.leadership
-            target = leads.successor() if leads is not None else None
+            target = self._heir()
             if leads is not None and target is not None and not self._handed_over:
                 self._handed_over = True
                 leads.transfer(target, now.boot_ns)

@@ -62,6 +62,8 @@ METRICS: Final = (
     _gauge("rmf_build_info", "Always 1; what runs here.", "version", "python", "trio"),
     _gauge("rmf_node_info", "Always 1; which node this is.", "node"),
     _gauge("rmf_line_info", "Always 1; the line that this node runs.", "line", "version"),
+    _gauge("rmf_line_behind", "1 if that line is older than the one of the reign."),
+    _gauge("rmf_line_mismatch", "1 if it is another one: other name, or other source."),
     _gauge("rmf_uptime_seconds", "Time since the Arbiter was loaded."),
     _gauge("rmf_ledger_read", "1, or 0 while the ledger is read: facts are missing then."),
     _gauge("rmf_arbiter_step_age_seconds", "Time since the Arbiter's loop last turned."),
@@ -172,6 +174,8 @@ def samples(sources: Sources, disk: DiskFacts | None) -> Iterator[Sample]:
     if facts is not None:
         line = facts["line"]
         yield Sample("rmf_line_info", 1, (line["name"], str(line["version"])))
+        yield Sample("rmf_line_behind", facts["line_behind"])
+        yield Sample("rmf_line_mismatch", facts["line_mismatch"])
         yield from _of_reign(facts)
         yield from _of_members(facts)
         yield from _of_packets(facts)

@@ -25,7 +25,7 @@ from rmf.errors import ProtocolFault, StorageError
 from rmf.floor import log
 from rmf.floor.doors import EventItem
 
-__all__ = ["PeerConnection", "PeerPort"]
+__all__ = ["PeerConnection", "PeerPort", "met_by"]
 
 
 class PeerPort:
@@ -58,7 +58,7 @@ class PeerPort:
 
     def present(self) -> list[PeerMet]:
         """Return who is here: what a core that was loaded anew has to be told."""
-        return [_met(x.hello) for x in self.attending.values()]
+        return [met_by(x.hello) for x in self.attending.values()]
 
     def judge_again(self) -> None:
         """The members are others than before: part with whoever would not be let in any more."""
@@ -75,8 +75,10 @@ class _Attending:
     scope: trio.CancelScope
 
 
-def _met(hello: g.Hello) -> PeerMet:
-    return PeerMet(hello.node, hello.incarnation, hello.client_address, hello.cluster_version)
+def met_by(hello: g.Hello) -> PeerMet:
+    """Return what the Arbiter is told of a node that said this."""
+    said = (hello.client_address, hello.cluster_version, hello.line)
+    return PeerMet(hello.node, hello.incarnation, *said)
 
 
 class PeerConnection:
@@ -178,7 +180,7 @@ class PeerConnection:
         port.on_met(hello)
         try:
             with mine.scope:
-                await port.events.send(_met(hello))
+                await port.events.send(met_by(hello))
                 with trio.CancelScope() as self._patience:
                     await self._deliver(name, mine.scope)
                 if self._patience.cancelled_caught:

@@ -19,7 +19,7 @@ from rmf.floor import founding, peer_port
 from rmf.floor.doors import Doors
 from rmf.floor.founding import Claims, Founded
 from rmf.floor.letterbox import Letterbox
-from rmf.floor.peer_connection import PeerPort
+from rmf.floor.peer_connection import PeerPort, met_by
 from rmf.floor.peer_links import PeerLinks
 from rmf.floor.supervisor import Child, Hands
 from rmf.notation import Address, address_text
@@ -82,6 +82,7 @@ class Peering:
             client_address=self.client_address,
             peer_address=self.peer_address,
             listed=tuple(sorted({*self._hints, directory.node})),
+            line=core.identity.line if core is not None else None,
         )
 
     async def found(self) -> Founded:
@@ -134,9 +135,7 @@ class Peering:
 
     def _on_stranger(self, hello: Hello) -> None:
         """Note who would like to come in: an operator may add it (see core/admin)."""
-        self._say(
-            PeerMet(hello.node, hello.incarnation, hello.client_address, hello.cluster_version)
-        )
+        self._say(met_by(hello))
 
     def _tell_unfounded(self, why: str) -> None:
         self._say(Unfounded(why))

@@ -24,6 +24,7 @@ from rmf.core.effects import RecordDraft
 from rmf.core.entry import CLUSTER_VERSION, Genesis, decode_entry, encode_entry
 from rmf.core.founding import founding_records
 from rmf.core.record import GENESIS_CHAIN, chain_of
+from rmf.line import Line
 from tests.core.cluster_node import Node, member
 from tests.core.surroundings import BOOT_NS, CLUSTER, PERIOD_NS, WALL_NS, Disk, shop
 
@@ -35,10 +36,12 @@ class Cluster:
     """Nodes by name, the network between them, and the time that goes by for all of them.
 
     n1 is crowned at the start; the cluster was founded by a release that knew that `version`. The
-    nodes in `cut_off` neither hear nor are heard by the others."""
+    nodes in `cut_off` neither hear nor are heard by the others. A node in `lines` starts with that
+    line, the others with the shop."""
 
     def __init__(self, *, version: int = CLUSTER_VERSION) -> None:
-        self.line = shop()
+        self.lines: dict[str, Line] = {}
+        self.audit_ppm = 0
         self.boot_ns = BOOT_NS
         self.nodes: dict[str, Node] = {}
         self.cut_off: set[str] = set()
@@ -50,6 +53,10 @@ class Cluster:
             self.start(name, bridged=False)
         self.crown("n1")
         self.advance(50)
+
+    def line_of(self, name: str) -> Line:
+        """The line that a node runs from its next start on."""
+        return self.lines.get(name) or shop()
 
     def __getitem__(self, name: str) -> Node:
         return self.nodes[name]
@@ -212,4 +219,5 @@ def _founded(version: int) -> list[RecordDraft]:
 
 def _met(node: Node) -> ev.PeerMet:
     own = member(node.name, node.incarnation)
-    return ev.PeerMet(own.name, own.incarnation, own.client_address, CLUSTER_VERSION)
+    facts = (own.client_address, CLUSTER_VERSION, node.line_id)
+    return ev.PeerMet(own.name, own.incarnation, *facts)

@@ -34,8 +34,12 @@ from tests.core.surroundings import (
 class Play(Protocol):
     """The cluster as a node sees it."""
 
-    line: Line
     boot_ns: int
+    audit_ppm: int
+
+    def line_of(self, name: str) -> Line:
+        """The line that a node runs."""
+        ...
 
     def settle(self) -> None:
         """Let everything come of what happened that comes."""
@@ -121,7 +125,8 @@ class Node:
         self.bench: ef.Batch | None = None
         self._play = play
         self._people: dict[int, Producer | Asking] = {}
-        self._runner = Inline(play.line)
+        self.line = play.line_of(name)
+        self._runner = Inline(self.line)
 
     @property
     def now(self) -> ev.Now:
@@ -129,16 +134,21 @@ class Node:
         boot_ns = self._play.boot_ns + self.ahead_ns
         return ev.Now(boot_ns, WALL_NS + self._play.boot_ns - BOOT_NS)
 
+    @property
+    def line_id(self) -> LineId:
+        """The line as it names itself."""
+        return LineId(self.line.name, self.line.version, self.line.digest)
+
     # --- What may happen ------------------------------------------------------------------------
 
     def begin(self, *, bridged: bool) -> None:
         """Read the disk and take part. `bridged`: this boot wrote it."""
         found = come_back(self.disk, self.name)
-        line, own = self._play.line, member(self.name, self.incarnation)
+        line, own = self.line, member(self.name, self.incarnation)
         identity = Identity(
             self.name,
             own.incarnation,
-            LineId(line.name, line.version, line.digest),
+            self.line_id,
             PERIOD_NS,
             own.client_address,
             "rmf/test",
@@ -153,6 +163,7 @@ class Node:
             raft,
             listens=lambda key: line.expired_handler_of(key) is not None,
             depth_packets_max=limits.INGEST_DEPTH_PACKETS,
+            audit_ppm=self._play.audit_ppm,
         )
         self.alive = True
         self.perform(self.core.start(self.now))

@@ -47,6 +47,8 @@ def facts_of_a_king(**changes: Any) -> dict[str, Any]:
         "world": {"cells": 12},
         "digest": b"d" * 16,
         "line": {"name": "board", "version": 1},
+        "line_behind": False,
+        "line_mismatch": False,
         "glovebox": {"restarts": 0},
         "disk": "soft",
         "producers": 5,

@@ -161,7 +161,8 @@ async def test_members_find_each_other_and_the_arbiters_hear_of_it(tmp_path: Pat
         one.know(*members)
         two.know(*members)
         met = await two.word()
-        assert met == PeerMet("n1", one.directory.incarnation, "gate:1", CLUSTER_VERSION)
+        line = LineId("shop", 1, bytes(16))
+        assert met == PeerMet("n1", one.directory.incarnation, "gate:1", CLUSTER_VERSION, line)
         assert isinstance(await one.word(), PeerMet)
         await until(lambda: "n2" in one.doors.peers and one.doors.peers["n2"].is_up)
         one.doors.peers["n2"].send_nowait(ReadAsk(1, 7))
@@ -207,7 +208,8 @@ async def test_a_stranger_is_told_to_the_arbiter_and_not_let_in(tmp_path: Path) 
         one.know(one.member)
         stranger.know(one.member)
         met = await one.word()
-        assert met == PeerMet("n4", stranger.directory.incarnation, "", CLUSTER_VERSION)
+        line = LineId("shop", 1, bytes(16))
+        assert met == PeerMet("n4", stranger.directory.incarnation, "", CLUSTER_VERSION, line)
         assert one.doors.peers == {}
         assert one.peering.peers() == []
 

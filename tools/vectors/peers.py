@@ -12,6 +12,7 @@ from rmf import limits
 from rmf.client.render import to_json
 from rmf.core import profile
 from rmf.core.bag import Evidence, Letter
+from rmf.core.entry import LineId
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
@@ -67,7 +68,8 @@ def _append(*entries: m.WireEntry) -> m.Append:
 
 
 def _own() -> g.Own:
-    return g.Own("n1", N1, CLUSTER, (), 1, "10.0.0.1:7410", "10.0.0.1:7510", ("n1", "n2", "n3"))
+    places = ("10.0.0.1:7410", "10.0.0.1:7510", ("n1", "n2", "n3"))
+    return g.Own("n1", N1, CLUSTER, (), 1, *places, LineId("greenhouse", 2, CHAIN))
 
 
 def _letter() -> Letter:
@@ -141,7 +143,9 @@ def _good() -> list[dict[str, Any]]:
 def _bad() -> list[dict[str, Any]]:
     append = wire.encode(_append(_entry()))[4:-4]
     wrong_crc = _append(_entry()._replace(crc=1))
-    later = cbor2.dumps([100, {**g.hello_of(_own(), "n2", N2, g.RAFT)._asdict(), "versions": [1]}])
+    hello = g.hello_of(_own(), "n2", N2, g.RAFT)._asdict()
+    later = cbor2.dumps([100, {**hello, "versions": [1]}])
+    line = cbor2.dumps([100, {**hello, "line": ["greenhouse", 2]}])
     cases = [
         (
             "entry-crc",
@@ -175,6 +179,7 @@ def _bad() -> list[dict[str, Any]]:
             "wrong_shape",
         ),
         ("hello-versions", "PEER-5", "versions must be [lowest, highest]", later, "wrong_shape"),
+        ("hello-line", "PEER-5", "A line without its digest", line, "wrong_shape"),
     ]
     return [_vector(f"peer-bad-{name}", *rest) for name, *rest in cases]  # type: ignore[arg-type]
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import attrs
 
 from rmf.core.bag import Letter
-from rmf.core.entry import CLUSTER_VERSION, Member
+from rmf.core.entry import CLUSTER_VERSION, LineId, Member
 
 __all__ = [
     "GENESIS",
@@ -60,7 +60,8 @@ REFUSALS = {
 class Hello(NamedTuple):
     """The caller's first message. `to` is the node that is called, `to_incarnation` the one that
     the caller's members name (None: it knows none). `membership` is the index of the Entry that
-    its members come from, 0: none. `listed` are the names of its `--peers`, its own included."""
+    its members come from, 0: none. `listed` are the names of its `--peers`, its own included.
+    `line` is the line it runs; releases up to 0.2 do not say it."""
 
     node: str
     incarnation: bytes
@@ -74,6 +75,7 @@ class Hello(NamedTuple):
     peer_address: str
     listed: tuple[str, ...]
     purpose: str
+    line: LineId | None = None
 
 
 class Welcome(NamedTuple):
@@ -138,7 +140,8 @@ LINK_CODES: dict[int, type[LinkMessage]] = {
 class Own:
     """What a node knows of itself and its cluster at this moment. `cluster` is None until it was
     founded; `members` are those of its ledger (of Genesis, while that is being written), and
-    `membership` is the index of their Entry. `listed` are the names of `--peers`, its own too."""
+    `membership` is the index of their Entry. `listed` are the names of `--peers`, its own too.
+    `line` is the one it runs."""
 
     node: str
     incarnation: bytes
@@ -148,6 +151,7 @@ class Own:
     client_address: str = ""
     peer_address: str = ""
     listed: tuple[str, ...] = ()
+    line: LineId | None = None
 
     def member(self, name: str) -> Member | None:
         """Return the member of that name, if there is one."""
@@ -174,6 +178,7 @@ def hello_of(own: Own, to: str, to_incarnation: bytes | None, purpose: str) -> H
         peer_address=own.peer_address,
         listed=own.listed,
         purpose=purpose,
+        line=own.line,
     )
 
 

@@ -5,6 +5,8 @@ what is committed, whether a majority still listens, and which reads are confirm
 nothing: the leader's own disk is a voter like the others (`log.durable`).
 """
 
+from collections.abc import Collection
+
 from rmf import limits
 from rmf.core.clock import Pace
 from rmf.core.effects import Effect, ReadChunk, ReadEntries, Tell
@@ -323,11 +325,15 @@ class Leadership:
         self._handed_over = True
         return [Tell(self.transfer_to, pm.CampaignNow(self._speech.term))]
 
-    def successor(self) -> str | None:
-        """Return the voter that has most, or None if nobody else votes."""
-        voters = [
-            (peer.match, name)
+    def successor(self, avoid: Collection[str] = ()) -> str | None:
+        """Return the voter that has most, or None if nobody else votes. One of those to `avoid` is
+        taken only where no other keeps up."""
+        voters = {
+            name: peer.match
             for name, peer in self.peers.items()
             if self._membership.is_voter(name) and peer.whole
-        ]
-        return max(voters)[1] if voters else None
+        }
+        if avoid:
+            here = {name for name in voters if self.peers[name].state == "replicate"}
+            voters = {name: voters[name] for name in here.difference(avoid)} or voters
+        return max(voters, key=lambda name: (voters[name], name), default=None)

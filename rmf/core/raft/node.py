@@ -97,7 +97,7 @@ class Raft(Outlook):
                 self.step_down(now_ns)
                 return []
             return self.leadership.beat(now_ns) + self.leadership.replicate(now_ns)
-        if now_ns < self.voting.due_ns:
+        if now_ns < self.voting.due_ns or self.voting.is_patient(now_ns):
             return []
         self.voting.wait_anew(now_ns)
         effects = [] if hangs else self.campaign(now_ns)

@@ -24,7 +24,9 @@ class Voting:
     """Election timer, the leader as far as it is known, and the campaign under way if there is one.
 
     `leader` and `contact_ns` are of the present term; they are the lease on which votes are
-    refused (raft-cases 9). `due_ns` is when this node stands for election next.
+    refused (raft-cases 9). `due_ns` is when this node stands for election next, or looks whether
+    it is still in touch. Whoever `yields` (R21) stands up so much later that anybody else who can
+    win has won by then: nobody else needs to know, and if nobody else can, it does.
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class Voting:
         self.contact_ns: int | None = None
         self.campaign: Campaign | None = None
         self.due_ns = 0
+        self.yields = False
+        self._patient_until_ns = 0
         self._name = name
         self._durable = durable
         self._log = log
@@ -72,6 +76,16 @@ class Voting:
         """Draw a new election time-out (raft-cases 14, 15)."""
         low, high = self._timing.election_min_ns, self._timing.election_max_ns
         self.due_ns = now_ns + low + int(self._dice() * (high - low))
+        if self.yields:
+            self._patient_until_ns = self.due_ns = self.due_ns + high
+            self.heed_silence(now_ns)
+
+    def is_patient(self, now_ns: int) -> bool:
+        """Whether its time has not come yet: it only looked whether it is in touch."""
+        if not self.yields or now_ns >= self._patient_until_ns:
+            return False
+        self.due_ns = self._patient_until_ns
+        return True
 
     def heed_silence(self, now_ns: int) -> None:
         """Who does not stand for election (it learns, repairs itself, its disk hangs) must notice
@@ -88,6 +102,9 @@ class Voting:
         step_ns = limits.SUCCESSION_STEP_NS
         self.forget_leader()
         wait_ns = others.index(self._name) * step_ns + int(self._dice() * step_ns / 2)
+        if self.yields:
+            wait_ns += self._timing.election_max_ns
+            self._patient_until_ns = min(self._patient_until_ns, now_ns + wait_ns)
         self.due_ns = min(self.due_ns, now_ns + wait_ns)
 
     # --- Standing for election ------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from rmf import limits
 from rmf.core.bag import Evidence, Letter
+from rmf.core.entry import LineId
 from rmf.core.packet import kind_of
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
@@ -126,6 +127,14 @@ def _versions(value: Any) -> bool:
     return type(value) is list and len(value) == 2 and all(map(_natural, value))
 
 
+def _line(value: Any) -> bool:
+    if type(value) is not list or len(value) != 3:
+        return False
+    name, version, digest = value
+    fits = type(digest) is bytes and len(digest) in _CONTENT
+    return fits and _short_text(name) and _natural(version)
+
+
 def _or_null(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -143,7 +152,9 @@ _HELLO: dict[str, Check] = {
     "peer_address": _short_text,
     "listed": _texts,
     "purpose": lambda value: value in g.PURPOSES,
+    "line": _or_null(_line),
 }
+_LATER = {"line": None}  # facts that earlier releases do not say, and what is taken for them
 _WELCOME: dict[str, Check] = {
     **{name: _HELLO[name] for name in g.Welcome._fields if name in _HELLO},
     "member": _flag,
@@ -198,12 +209,15 @@ def _greeting(kind: type[Any], fields: list[Any]) -> g.LinkMessage:
     facts = fields[0] if len(fields) == 1 and type(fields[0]) is dict else None
     if facts is None:
         raise ProtocolFault("wrong_shape", f"{_name(kind)}: expected one map")
+    facts = {**_LATER, **facts}
     for name, check in checks.items():
         _require(kind, name in facts and check(facts[name]), name)
     known = {name: facts[name] for name in checks}  # what a later version adds is passed over
     for name in ("listed", "versions"):
         if name in known:
             known[name] = tuple(known[name])
+    if known.get("line") is not None:
+        known["line"] = LineId(*known["line"])
     return cast(g.LinkMessage, kind(**known))
 
 

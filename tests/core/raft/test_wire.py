@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rmf import limits
 from rmf.core import codec
 from rmf.core.bag import Evidence, Letter
+from rmf.core.entry import LineId
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
@@ -85,6 +86,7 @@ MESSAGES_BY_KIND: dict[type[Any], st.SearchStrategy[Any]] = {
         TEXTS,
         st.lists(TEXTS, max_size=3).map(tuple),
         st.sampled_from(g.PURPOSES),
+        st.none() | st.builds(LineId, TEXTS, NATURALS, CONTENTS),
     ),
     g.Welcome: st.builds(
         g.Welcome,

@@ -5,6 +5,7 @@ from typing import Any
 import cbor2
 import pytest
 
+from rmf.core.entry import LineId
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
@@ -57,6 +58,24 @@ def test_a_hello_may_say_more_than_is_known_here() -> None:
     body = cbor2.dumps([100, {**hello._asdict(), "colour": {"deep": [1.5, None]}}])
     assert wire.decode(body) == hello
     assert code_of(body.replace(b"\x64deep", b"\x44deep")) == "key_type"
+
+
+def test_a_hello_of_a_release_that_did_not_name_its_line_is_understood() -> None:
+    line = LineId("greenhouse", 2, bytes(16))
+    hello = g.hello_of(g.Own("n1", bytes(16), line=line), "n2", None, g.RAFT)
+    facts = hello._asdict()
+    assert wire.decode(cbor2.dumps([100, facts])) == hello
+    del facts["line"]
+    assert wire.decode(cbor2.dumps([100, facts])) == hello._replace(line=None)
+
+
+@pytest.mark.parametrize(
+    "line", [7, [], ["a", 1], ["a", -1, b""], ["a", 1, bytes(65)], ["a", 1, "text"], [b"a", 1, b""]]
+)
+def test_a_line_is_its_name_version_and_digest(line: Any) -> None:
+    facts = g.hello_of(g.Own("n1", bytes(16)), "n2", None, g.RAFT)._asdict()
+    with pytest.raises(ProtocolFault, match="HELLO: line"):
+        wire.decode(cbor2.dumps([100, {**facts, "line": line}]))
 
 
 @pytest.mark.parametrize(
