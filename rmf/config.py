@@ -68,7 +68,7 @@ class Config:
     glovebox: Literal["process", "inline"]
     handler_time_ns: int  # what one packet may take, in a glove box process
     handler_memory_bytes: int  # what a glove box process may take over the loaded line
-    audit: float  # share of the packets that followers run again; not yet done in this version
+    audit: float  # share of the Ticks that this node runs again when another one executed them
     advertise: notation.Address | None  # for clients; None: where it listens
     tick_period_ns: int
     ingest_depth: int  # packets
@@ -213,8 +213,8 @@ def _notices(values: dict[str, Any], origins: dict[str, str]) -> list[str]:
     ]
     if alone and not origins["peer_listen"].startswith(("default", _OWN)):
         notices.append("peer_listen: nothing listens there while there are no other nodes")
-    if values["audit"]:
-        notices.append("audit: nothing is audited in this version")
+    if values["audit"] and alone:
+        notices.append("audit: nothing is audited while there are no other nodes")
     return notices
 
 
@@ -274,7 +274,7 @@ SETTINGS = (
         "off",
         notation.parse_share,
         (str, float, int, bool),
-        "on, off or 0.1: packets that followers run again",
+        "on, off or 0.1: the share of Ticks that followers run again and compare",
     ),
     Setting(
         "advertise", "HOST:PORT", None, notation.parse_address, _TEXT, "address told to clients"

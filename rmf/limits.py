@@ -95,6 +95,19 @@ CATCH_UP_RETRY_S = 1.0  # after a piece of a Checkpoint that came to nothing
 APPLY_LATER_NS = 5 * MS  # how long a follower may put off applying while it writes
 APPLIED_A_STEP_BYTES = 1 * MIB  # Entries a follower applies before it looks at its peers again
 
+# --- Audit on followers (R21) ---
+AUDITS_WAITING = 8  # Ticks to be run again; full: the sample is left out, and counted
+AUDIT_SLOTS_A_TICK = 64  # runs for one Tick, each ends at a slot that differs; beyond: left out
+AUDIT_LETTERS_A_TICK = 256  # differences told of one Tick; beyond: counted
+AUDIT_LETTERS_BURST = 256  # letters about one handler at once; beyond: counted
+AUDIT_LETTERS_PER_S = 1  # that may be written again
+AUDIT_FAILURES_MAX = 1024  # handlers of which that is remembered; beyond: all are forgotten
+AUDIT_VALUE_BYTES_MAX = 1 * KIB  # of a value in a letter's text; its middle is left out
+AUDIT_REST = 1.0  # with `glovebox = "inline"`: rest after a batch, in times of what it took
+AUDIT_S_MAX = 60.0  # for one sample; beyond: it failed, and what it pins is let go
+AUDIT_RETRY_S = 1.0  # after a sample that failed
+AUDIT_BOX_RETRY_S = 10.0  # after no glove box could be had for audits
+
 # --- The World ---
 KEY_BYTES_MAX = 1 * KIB
 VALUE_BYTES_MAX = 896 * KIB

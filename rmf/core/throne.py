@@ -55,6 +55,7 @@ class Throne(Office):
             not self._audit_ppm
             or self._reign is not None
             or not isinstance(books, TickBooks)
+            or not (books.frames or books.expiries)
             or not is_sampled(done.index, self._audit_ppm)
             or done.before.line != self.identity.line
             or books.line_version != self.identity.line.version

@@ -26,6 +26,7 @@ from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
 from rmf.core.effects import (
     Answer,
+    Audit,
     Batch,
     Broadcast,
     Close,
@@ -230,6 +231,8 @@ class _Loop:
                         end.send_nowait(effect.message)
             case Execute():
                 self._doors.put_on_bench(effect.batch)
+            case Audit():
+                self._audit(effect)
             case Answer():
                 self._answer(effect.connection, effect.messages)
             case Broadcast():
@@ -262,6 +265,13 @@ class _Loop:
         while self._proposed and self._proposed[0][0] <= index:
             began = self._proposed.popleft()[1]
             self._instruments.commit.observe(time.perf_counter() - began)
+
+    def _audit(self, audit: Audit) -> None:
+        try:
+            self._doors.audits.send_nowait(audit)
+        except trio.WouldBlock:
+            audit.before.world.index.unpin(audit.pin)
+            self._instruments.audits.skip("full")
 
     def _wish(self, effect: CatchUpItem) -> None:
         with suppress(trio.WouldBlock):  # the core asks again

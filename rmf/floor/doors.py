@@ -19,6 +19,7 @@ import trio
 from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.effects import (
+    Audit,
     Batch,
     Persist,
     Publish,
@@ -97,9 +98,17 @@ DOORS = (
         "cannot be: the core stops latching at ENTRIES_IN_FLIGHT; an assert",
     ),
     Door(
+        "audits",
+        "Audit",
+        "arbiter",
+        "audit",
+        limits.AUDITS_WAITING,
+        "the sample is left out, and counted: an audit may miss, and never holds anybody up",
+    ),
+    Door(
         "letters",
         "StoreLetters, EdgeLetter",
-        "arbiter, connections, supervisor",
+        "arbiter, connections, supervisor, audit",
         "dlq_keeper",
         # A batch of the core holds a letter at least, and a connection waits for its letter's id:
         # so there is room for all of them, and the arbiter's send never fails.
@@ -232,6 +241,8 @@ class Doors:
         self.bench: trio.MemorySendChannel[Batch]
         self.bench_out: trio.MemoryReceiveChannel[Batch]
         self.bench_now: Callable[[Batch], bool] | None = None  # see `put_on_bench`
+        self.audits: trio.MemorySendChannel[Audit]
+        self.audits_out: trio.MemoryReceiveChannel[Audit]
         self.letters: trio.MemorySendChannel[StoreLetters | EdgeLetter]
         self.letters_out: trio.MemoryReceiveChannel[StoreLetters | EdgeLetter]
         self.publications: trio.MemorySendChannel[list[Publish]]
@@ -248,6 +259,7 @@ class Doors:
         self.events, self.events_out = _open("events")
         self.ledger, self.ledger_out = _open("ledger")
         self.bench, self.bench_out = _open("bench")
+        self.audits, self.audits_out = _open("audits")
         self.letters, self.letters_out = _open("letters")
         self.publications, self.publications_out = _open("publications")
         self.watches, self.watches_out = _open("watches")

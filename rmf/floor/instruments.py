@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["BOUNDS_S", "Changes", "Durations", "Instruments", "Pulse", "Reasons"]
+__all__ = ["BOUNDS_S", "Audits", "Changes", "Durations", "Instruments", "Pulse", "Reasons"]
 
 # From an fsync of a fast disk to a hung one; each about 2.5 times the one before.
 BOUNDS_S: Final = (
@@ -79,6 +79,19 @@ class Changes:
             self.leader_changes += 1
 
 
+class Audits:
+    """What the audit did since the start: Ticks run again, left out by reason, and differences."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.skipped: dict[str, int] = {}
+        self.differences = 0
+
+    def skip(self, why: str) -> None:
+        """A Tick of the sample was left out, or its rest."""
+        self.skipped[why] = self.skipped.get(why, 0) + 1
+
+
 class Pulse:
     """When the Arbiter's loop turned last."""
 
@@ -104,4 +117,5 @@ class Instruments:
     execute: Durations = attrs.Factory(Durations)  # the line, over one Tick
     bagged: Reasons = attrs.Factory(Reasons)  # packets, at commit
     changes: Changes = attrs.Factory(Changes)
+    audits: Audits = attrs.Factory(Audits)
     pulse: Pulse = attrs.Factory(Pulse)

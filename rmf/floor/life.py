@@ -56,6 +56,7 @@ class Ground:
     listens: Callable[[str], bool]
     boot_id: bytes
     ingest_depth: int
+    audit_ppm: int = 0
     has_peers: bool
     instruments: Instruments
     exchanging: trio.Lock
@@ -161,6 +162,7 @@ class Life:
             raft,
             listens=ground.listens,
             depth_packets_max=ground.ingest_depth,
+            audit_ppm=ground.audit_ppm,
         )
         return self.core
 

@@ -1,17 +1,22 @@
 """Where a node's line runs: in a glove box, or in the node's own process (R19).
 
-It has the line loaded, tells who it is, and gives the task that keeps the glove box. With a glove
-box the node itself never loads the user's code.
+It has the line loaded, tells who it is, and gives the tasks that keep the glove box and that run
+again what other nodes executed (R21). With a glove box the node itself never loads the user's code.
 """
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
+
 from rmf import limits
-from rmf.floor import glove_box
+from rmf.floor import audit, glove_box
+from rmf.floor.audit_box import AuditBox
 from rmf.floor.box_keeper import Bench
 from rmf.floor.doors import Doors
-from rmf.floor.instruments import Durations
+from rmf.floor.instruments import Audits, Durations
+from rmf.floor.present import now
 from rmf.floor.supervisor import Child
 from rmf.line.glovebox.handle import BoxSettings, LineFacts
 from rmf.line.inline import Inline
@@ -25,10 +30,14 @@ __all__ = ["LineFront"]
 
 class LineFront:
     """`inline` runs the line here, None if a glove box does. The first box is started at once, and
-    loads the line while the node does other things. Raises LineError."""
+    loads the line while the node does other things. `audit_ppm` is the share, in a million, of the
+    Ticks of others that are to be run again here. Raises LineError."""
 
     def __init__(self, config: "Config") -> None:
+        self._node = config.node
+        self.audit_ppm = round(config.audit * 1_000_000)
         self.inline: Inline | None = None
+        self._facts: LineFacts | None = None
         self._bench: Bench | None = None
         if config.glovebox == "inline":
             self.inline = Inline(load_line(config.line))
@@ -38,10 +47,13 @@ class LineFront:
 
     def facts(self) -> LineFacts:
         """Return who the line is; waits, blocking, until it is loaded. Raises LineError."""
-        if self._bench is None:
-            assert self.inline is not None
-            return LineFacts.of(self.inline.line)
-        return self._bench.wait_ready()
+        if self._facts is None:
+            if self.inline is not None:
+                self._facts = LineFacts.of(self.inline.line)
+            else:
+                assert self._bench is not None
+                self._facts = self._bench.wait_ready()
+        return self._facts
 
     def children(self, doors: Doors, execute: Durations) -> list[Child]:
         """Return the task that keeps the glove box, if there is one; `execute` measures."""
@@ -56,6 +68,24 @@ class LineFront:
                 limits.BOX_TASK_RESTARTS_PERIOD_S,
             )
         ]
+
+    def auditors(self, doors: Doors, counts: Audits) -> list[Child]:
+        """Return the tasks that audit, if anything is audited here. A node works without them: they
+        are never given up, and never a reason to strike."""
+        if not self.audit_ppm:
+            return []
+        facts, children = self.facts(), []
+        runner: audit.AuditRunner
+        if self._bench is None:
+            assert self.inline is not None
+            runner = audit.InlineRunner(Inline(self.inline.line))
+        else:
+            settings = attrs.evolve(self._bench.settings, nice=limits.BOX_AUDIT_NICE)
+            bench = Bench(settings, self._bench.budget_s, line=facts.identity)
+            runner = box = AuditBox(bench, facts)
+            children.append(Child("audit_box", partial(audit.keep, box.serve), sys.maxsize))
+        auditor = audit.Auditor(self._node, runner, facts.listener(), lambda: now().wall_ns, counts)
+        return [*children, Child("audit", partial(audit.run, doors, auditor), sys.maxsize)]
 
     def close(self) -> None:
         """Let go of a box that no task has taken over."""

@@ -23,6 +23,7 @@ __all__ = ["METRICS", "Metric", "Sample", "render", "samples"]
 
 ROLES: Final = ("leader", "follower", "candidate", "learner")
 STRIKES: Final = ("no_reign", "disk", "state", "admin")
+SKIPPED: Final = ("full", "unfinished", "failed")
 MARKS: Final = ("ok", "soft", "hard")
 _OPENMETRICS = "application/openmetrics-text"
 
@@ -105,6 +106,9 @@ METRICS: Final = (
     Metric("rmf_fsync_seconds", "histogram", (), "One append to the ledger with its fsync."),
     Metric("rmf_execute_seconds", "histogram", (), "The line, over one Tick."),
     _passing(_counter("rmf_glovebox_restarts_total", "Restarts of the glove box.")),
+    _counter("rmf_audited_ticks_total", "Ticks of others run again and compared, since the start."),
+    _counter("rmf_audit_skipped_total", "Ticks of the sample left out, or their rest.", "why"),
+    _counter("rmf_diverged_total", "Differences that the audit found, since the start."),
     _gauge("rmf_ledger_bytes", "Disk that the living ledger takes."),
     _gauge("rmf_archive_bytes", "Disk that archived history takes."),
     _gauge("rmf_checkpoint_index", "Index of the newest Checkpoint; 0: none."),
@@ -260,6 +264,11 @@ def _of_instruments(sources: Sources) -> Iterator[Sample]:
     yield Sample("rmf_leader_changes_total", instruments.changes.leader_changes)
     for kind in STRIKES:
         yield Sample("rmf_strikes_total", instruments.changes.strikes.get(kind, 0), (kind,))
+    audits = instruments.audits
+    yield Sample("rmf_audited_ticks_total", audits.done)
+    yield Sample("rmf_diverged_total", audits.differences)
+    for why in SKIPPED:
+        yield Sample("rmf_audit_skipped_total", audits.skipped.get(why, 0), (why,))
     for reason in REASONS:
         count = instruments.bagged.counts.get(reason, 0)
         yield Sample("rmf_bagged_by_reason_total", count, (reason,))

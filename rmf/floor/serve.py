@@ -122,6 +122,7 @@ class Node:
             listens=facts.listener(),
             boot_id=self._boot_id,
             ingest_depth=config.ingest_depth,
+            audit_ppm=self._line.audit_ppm,
             has_peers=self._has_peers,
             instruments=self._instruments,
             exchanging=self._exchanging,
@@ -253,6 +254,7 @@ class Node:
             Child("checkpoint_keeper", checkpoints),
             Child("disk_watch", partial(disk_watch.run, doors, directory, store, lock)),
             Child("catch_up", partial(catch_up.run, doors, directory, self._life.serial, lock)),
+            *self._line.auditors(doors, self._instruments.audits),
         ]
 
     def _on_loaded(self, state: State) -> None:

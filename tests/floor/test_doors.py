@@ -35,7 +35,10 @@ from rmf.floor.doors import (
 from rmf.floor.feeder import Feeder, Picture
 from rmf.floor.history import History
 from rmf.floor.supervisor import Held, edge_letter
-from tests.floor.kit import Pictures, bench, reign, served
+from tests.driven_node import node_in
+from tests.floor.followers import follower_of, ledger_of
+from tests.floor.kit import Pictures, Reign, bench, reign, served
+from tests.floor.lines import shop
 from tests.floor.wire import PATIENCE_S, packet, snapshot_in, until
 
 Row = Callable[[Path], Awaitable[None]]
@@ -260,6 +263,29 @@ async def when_catch_up_is_full_a_wish_is_dropped_and_asked_for_again(tmp_path: 
                     wish = await doors.catch_up_out.receive()
             assert isinstance(wish, ReadEntries)
             assert (wish.peer, wish.after_index) == ("n2", 0)
+
+
+@row
+async def when_audits_is_full_a_sample_is_left_out_and_counted(tmp_path: Path) -> None:
+    """The node follows on, and whoever is done with a key may forget it."""
+    with node_in(tmp_path / "leader", shop) as leader, bench(tmp_path / "n2") as alone:
+        for seq in range(limits.AUDITS_WAITING + 3):
+            leader.send("probe", ("cell/a", seq))
+        ruling = Reign(alone, follower_of(leader, shop))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ruling.keep)
+            nursery.start_soon(ruling.rule, alone.runner)
+            await alone.doors.events.send(ledger_of(leader))
+            state = leader.core.committed
+            await until(lambda: ruling.core.committed.index == state.index)
+            nursery.cancel_scope.cancel()
+        assert ruling.core.committed.digest() == state.digest()
+        audits = alone.doors.audits_out
+        assert waiting(audits) == limits.AUDITS_WAITING
+        assert alone.instruments.audits.skipped == {"full": 3}
+        index = ruling.core.committed.world.index
+        pins = [audits.receive_nowait().pin for _ in range(limits.AUDITS_WAITING)]
+        assert list(index._pins) == pins
 
 
 @row
