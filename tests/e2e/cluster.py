@@ -35,6 +35,7 @@ class Cluster(BenchCluster):
     ) -> None:
         self.http = dict(enumerate(free_ports(nodes), start=1)) if http else {}
         self._line = line
+        self._options = list(options)
         self._proxies = proxies
         self._lists = lists or {}
         self._paused: set[str] = set()
@@ -69,6 +70,18 @@ class Cluster(BenchCluster):
         super().__exit__(*exc)
 
     # --- One node -----------------------------------------------------------------------------
+
+    def give_line(self, name: str, line: str) -> None:
+        """Have a node that does not run start with another line from now on."""
+        assert not self.nodes[name].runs
+        host, port = self.addresses[name]
+        self.nodes[name] = BenchNode(
+            data=self.data(name),
+            line=line,
+            listen=f"{host}:{port}",
+            options=["--node", name, *self.peer_options(name), *self._options],
+            log=self.directory / f"{name}.log",
+        )
 
     def begin(self, *names: str) -> None:
         """Start nodes; each says that it is ready before this returns."""
@@ -118,9 +131,16 @@ class Cluster(BenchCluster):
         done = run("tools.rmf_dlq", "list", "-c", f"{host}:{port}", "-o", "jsonl", "--limit", 9999)
         assert done.returncode == 0, done.stderr
         found = objects(done.stdout)
-        return {
-            x["letter"]: (x["reason"], str(x["packet"])) for x in found if x["tick"] is not None
-        }
+        lined = (x for x in found if ":edge:" not in x["letter"])
+        return {x["letter"]: (x["reason"], str(x["packet"])) for x in lined}
+
+    def diverged(self, name: str) -> list[dict[str, Any]]:
+        """The letters of its audits, in the order of their slots."""
+        host, port = self.addresses[name]
+        where = ("-c", f"{host}:{port}", "-o", "jsonl", "--limit", 9999)
+        done = run("tools.rmf_dlq", "list", "--reason", "diverged", *where)
+        assert done.returncode == 0, done.stderr
+        return sorted(objects(done.stdout), key=lambda x: (x["tick"], x["slot"]))
 
     def forget_history(self, name: str) -> None:
         """Have a node that runs keep nothing but its newest Checkpoints and what follows: what

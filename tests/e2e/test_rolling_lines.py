@@ -1,0 +1,102 @@
+"""A line rolled out node by node under load, and audits on the nodes that follow (R21)."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+import rmf
+from tests.e2e.cluster import Cluster
+from tests.e2e.load import TTL_MS, loaded, world
+
+thread = trio.to_thread.run_sync
+LINES = "tests.e2e.rolling"
+INLINE = ("--glovebox", "inline")
+
+
+def versions(cluster: Cluster) -> dict[str, int]:
+    return {name: status["line"]["version"] for name, status in cluster.statuses().items()}
+
+
+def behind(cluster: Cluster) -> set[str]:
+    return {name for name, status in cluster.statuses().items() if status["line_behind"]}
+
+
+async def roll(cluster: Cluster, name: str) -> None:
+    """As the README says it: stop, start with the new line, wait until it has caught up."""
+    await thread(cluster.stop, name)
+    await thread(cluster.give_line, name, f"{LINES}:two")
+    await thread(cluster.restart, name)
+    await thread(cluster.wait_caught_up, name)
+
+
+@pytest.mark.slow
+async def test_a_line_is_rolled_out_under_load_and_no_ack_fails(tmp_path: Path) -> None:
+    """Followers first; with the leader's turn the newer line takes over, and its node leads on."""
+    with Cluster(tmp_path, line=f"{LINES}:one", options=[*INLINE, "--audit", "on"]) as cluster:
+        addresses = list(cluster.addresses.values())
+        leader = await thread(cluster.leader)
+        first, second = await thread(cluster.followers)
+        async with loaded(addresses) as load:
+            await load.until_acked(50)
+            await roll(cluster, first)
+            await load.until_acked(50)
+            # The ledger is still written by version 1: a node that follows with 2 applies it.
+            status = await thread(cluster.ask, first)
+            assert (status["line"]["version"], status["line"]["ledger"]["version"]) == (2, 1)
+            assert not status["line_behind"]
+            await thread(cluster.admin, "transfer", first)
+            await load.until_acked(50)
+            await thread(
+                cluster.wait_until, lambda: behind(cluster) == {leader, second}, "two are behind"
+            )
+            await roll(cluster, leader)
+            await load.until_acked(50)
+            # n2 or n3 is the last of the old ones: whoever leads now runs the new line.
+            assert await thread(behind, cluster) == {second}
+            await thread(cluster.kill, first)
+            await load.until_acked(50)
+            assert await thread(cluster.leader) == leader  # not the one that is behind
+            await thread(cluster.restart, first)
+            await thread(cluster.wait_caught_up, first)
+            await roll(cluster, second)
+            await load.until_acked(50)
+        assert await thread(behind, cluster) == set()
+        assert set((await thread(versions, cluster)).values()) == {2}
+        found: dict[str, Any] = await world(addresses)
+        assert found.pop("version") == 2
+        assert found == {f"count/{name}": acked for name, acked in load.books.acked.items()}
+        status = await thread(cluster.wait_equal)
+        assert status["packets"]["applied"] == load.books.packets
+        for name in cluster.nodes:
+            assert await thread(cluster.diverged, name) == []
+        assert load.books.longest_gap_s() < 2.0
+
+
+@pytest.mark.slow
+async def test_what_comes_out_differently_on_a_follower_is_a_letter_there(tmp_path: Path) -> None:
+    options = [*INLINE, "--audit", "on"]
+    with Cluster(tmp_path, line=f"{LINES}:odd", options=options, http=True) as cluster:
+        leader = await thread(cluster.leader)
+        pids = {name: node.pid for name, node in cluster.nodes.items()}
+        async with rmf.connect([cluster.addresses[leader]], producer="p") as factory:
+            sound = [("count/a", 0, TTL_MS)] * 20
+            await factory.send_many([*sound, ("odd/x", 0, TTL_MS), *sound, ("odd/y", 0, TTL_MS)])
+        for name in await thread(cluster.followers):
+            await thread(
+                cluster.wait_until,
+                lambda: len(cluster.diverged(name)) == 2,  # noqa: B023
+                "two letters",
+            )
+            for letter, key in zip(await thread(cluster.diverged, name), "xy", strict=True):
+                assert (letter["topic"], letter["stage"]) == (f"odd/{key}", "task")
+                assert letter["letter"].startswith(f"{name}:edge:")
+                text = letter["error"]["message"]
+                assert f"tick {letter['tick']}, slot {letter['slot']}, " in text
+                assert f'key "odd/{key}": the ledger has {pids[leader]}, ' in text
+                assert f"run again here it is {pids[name]} " in text
+        assert await thread(cluster.diverged, leader) == []
+        status = await thread(cluster.wait_equal)  # the ledger's changes stand
+        assert status["packets"]["bagged"] == 0
+        assert (await thread(cluster.ask, leader))["term"] == status["term"]
