@@ -9,7 +9,7 @@ from struct import Struct
 
 from rmf import limits
 from rmf.core.effects import Note
-from rmf.core.entry import Member
+from rmf.core.entry import LineId, Member
 from rmf.core.founding import founding_records
 from rmf.core.raft.values import Timing
 from rmf.line import Inline, Line
@@ -116,6 +116,12 @@ class Cluster:
     def count(self, what: str) -> None:
         """Note that something happened once more."""
         self.counts[what] += 1
+
+    def line_of(self, life: int) -> LineId:
+        """Return the line as a process of a node names it: one of several versions, which do the
+        same, so that lines are rolled out and back all the time (R21)."""
+        line = self.line
+        return LineId(line.name, line.version + life % self.options.lines, line.digest)
 
     def note(self, node: str, note: Note) -> None:
         """Note what a node notes in its log."""

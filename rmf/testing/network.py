@@ -108,7 +108,7 @@ class Network:
             called.knock(hello)
             return False
         self._links[caller.name, called.name] = Link(caller, called)
-        called.meet(hello, ev.PeerMet(caller.name, hello.incarnation, caller.name, CLUSTER_VERSION))
+        called.meet(hello, self._met(caller))
         return True
 
     def _close(self, link: Link) -> None:
@@ -152,7 +152,7 @@ class Network:
     def met_by(self, node: "Node") -> list[ev.PeerMet]:
         """Return who is linked to this process, for a new core of it."""
         return [
-            ev.PeerMet(x.caller.name, x.caller.disk.incarnation, x.caller.name, CLUSTER_VERSION)
+            self._met(x.caller)
             for x in self._links.values()
             if x.called is node and x.called_life == node.life and x.open
         ]
@@ -198,3 +198,8 @@ class Network:
             self.counts["lost"] += 1
             return
         called.happen(ev.Heard(link.caller.name, message))
+
+    @staticmethod
+    def _met(caller: "Node") -> ev.PeerMet:
+        own = caller.own()
+        return ev.PeerMet(own.node, own.incarnation, own.client_address, CLUSTER_VERSION, own.line)

@@ -15,7 +15,7 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.effects import RecordDraft, Reload
-from rmf.core.entry import LineId, Member
+from rmf.core.entry import Member
 from rmf.core.raft.greetings import Hello, Own
 from rmf.core.raft.values import HardState
 from rmf.core.record import HARD
@@ -96,6 +96,7 @@ class Node:
             raft.membership.index,
             self.name,
             self.name,
+            line=self.cluster.line_of(self.life),
         )
 
     def wanted(self) -> dict[str, bytes | None]:
@@ -184,11 +185,10 @@ class Node:
         self.core_life += 1
         self._wake_ns = -1  # what was armed was for another core
         cluster = self.cluster
-        line = cluster.line
         identity = Identity(
             self.name,
             self.disk.incarnation,
-            LineId(line.name, line.version, line.digest),
+            cluster.line_of(self.life),
             limits.TICK_PERIOD_NS,
             self.name,
             "rmf/simulated",

@@ -48,7 +48,8 @@ FAULTS: dict[str, float] = {
 @attrs.frozen(kw_only=True)
 class Options:
     """One run. Times in ms but for `seconds`; probabilities from 0 to 1; `faults` are the classes
-    of fault in play, with their weights."""
+    of fault in play, with their weights; `lines`, how many versions of the line the lives of a node
+    run in turn."""
 
     seed: int
     seconds: float = 300.0
@@ -73,6 +74,7 @@ class Options:
     drift_ppm: int = 200
     log_memory_bytes: int = 32 * limits.MIB
     archive: bool = False
+    lines: int = 1
     faults: dict[str, float] = attrs.Factory(lambda: dict(FAULTS))
 
     def text(self) -> str:
@@ -113,6 +115,7 @@ def derived(seed: int, **chosen: Any) -> Options:
         fault_every_ms=dice.choice((2_500.0, 6_000.0, 12_000.0)),
         log_memory_bytes=dice.choice((0, 2 * limits.KIB, 32 * limits.MIB)),
         archive=dice.chance(0.2),
+        lines=dice.choice((1, 1, 3)),
         faults=faults,
     )
     return attrs.evolve(options, **chosen)

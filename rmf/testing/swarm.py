@@ -31,6 +31,7 @@ SOMETIMES = (
     "entries_read",
     "healed_without_one",
     "installed",
+    "note_line_behind",
     "letters_fetched",
     "producer_restarted",
     "refused_no_reign",

@@ -617,6 +617,7 @@ HARSH: dict[str, Any] = {
     "doubling": 0.03,
     "straggling": 0.01,
     "spares": 1,
+    "lines": 1,
     "faults": FAULTS,
 }
 
@@ -632,10 +633,11 @@ SPECIAL: dict[str, dict[str, Any]] = {
 
 
 def life(seed: int, name: str = "") -> Options:
-    """Return the options of a seed: a hard life and a usual one take turns."""
+    """Return the options of a seed: a hard life and a usual one take turns. One line for all: what
+    it takes to find a bug shall not change with roll-outs."""
     if name in SPECIAL:
         return derived(seed, **HARSH | SPECIAL[name])
-    return derived(seed, **HARSH) if seed % 2 else derived(seed, seconds=HARSH["seconds"])
+    return derived(seed, **HARSH) if seed % 2 else derived(seed, seconds=HARSH["seconds"], lines=1)
 
 
 def seeds_needed(name: str, seeds_max: int) -> int | None:
