@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rmf.floor import audit
 from rmf.floor.audit import Auditor, Bound, InlineRunner
 from rmf.floor.doors import EdgeLetter
 from rmf.floor.instruments import Audits
+from rmf.floor.supervisor import Hands
 from rmf.line import Inline, Keep, Line
 from tests.driven_node import DrivenNode, node_in
 from tests.floor.followers import audits_of
@@ -268,3 +270,37 @@ async def test_a_runner_that_fails_costs_a_sample_and_no_letter(
             assert item.letter.reason == "diverged"
     assert spent == []
     assert auditing.counts.skipped["failed"] == 1
+
+
+async def test_a_runner_that_never_answers_costs_a_sample_and_pins_nothing_for_ever(
+    node: DrivenNode, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    class Silent(WithVerdict):
+        async def run(self, batch: Batch) -> Executed:  # noqa: ARG002
+            await trio.sleep_forever()
+            raise AssertionError
+
+    autojump_clock.autojump_threshold = 0.01
+    sample = audits_of(node, adder())[-1]
+    auditing = Auditing(adder(), Silent(adder(), 0))
+    with bench(tmp_path / "n2") as alone:
+        async with at_work(alone, auditing):
+            alone.doors.audits.send_nowait(sample)
+            await trio.sleep(limits.AUDIT_S_MAX + 1)
+    assert auditing.counts.skipped == {"failed": 1}
+    assert sample.pin not in sample.before.world.index._pins
+
+
+async def test_a_box_that_cannot_be_had_is_no_reason_for_letters(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    began = []
+
+    async def serve(_hands: Hands) -> None:
+        began.append(trio.current_time())
+        raise OSError("no memory")
+
+    autojump_clock.autojump_threshold = 0
+    with trio.move_on_after(2.5 * limits.AUDIT_BOX_RETRY_S):
+        await audit.keep(serve, Hands())
+    assert [round(b - a) for a, b in pairwise(began)] == [limits.AUDIT_BOX_RETRY_S] * 2
