@@ -1,11 +1,12 @@
 """The lines of roll-outs and audits under test: one counter in versions that do the same.
 
 `one` and `two` differ in their version alone, so whatever a mixed cluster counts can be compared.
-`odd` has the version and the source of the others, but each process of it counts differently: what
-no digest says, an audit finds.
+`odd` is of one version and source, but each process of it writes something else: what no digest
+says, an audit finds. It also kills whoever runs it, and leaves a trace of that.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 from rmf import Keep, Line
@@ -38,3 +39,12 @@ def sound(world: WorldView, packet: Packet) -> dict[str, Any]:
 def unsound(_world: WorldView, packet: Packet) -> dict[str, Any]:
     """Write what is another number in each process."""
     return {packet.topic: Keep(os.getpid())}
+
+
+@odd.on("kill/+")
+def kill(_world: WorldView, packet: Packet) -> None:
+    """Note in the file of that name how nice the process is that runs it, and end it: a box that
+    audits is nicer than one that serves."""
+    with Path(packet.payload).open("a") as file:
+        file.write(f"{os.nice(0)}\n")
+    os._exit(3)

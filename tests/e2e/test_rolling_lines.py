@@ -1,5 +1,6 @@
 """A line rolled out node by node under load, and audits on the nodes that follow (R21)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,26 @@ async def test_what_comes_out_differently_on_a_follower_is_a_letter_there(
         status = await thread(cluster.wait_equal)  # the ledger's changes stand
         assert status["packets"]["bagged"] == 0
         assert (await thread(cluster.ask, leader))["term"] == status["term"]
+
+
+@pytest.mark.slow
+async def test_an_audit_never_runs_what_killed_the_glove_box(tmp_path: Path) -> None:
+    """It was run by those that reigned, and by no audit; what came beside it is compared."""
+    options = ["--glovebox", "process", "--audit", "on"]
+    trace = tmp_path / "trace"
+    with Cluster(tmp_path, line=f"{LINES}:odd", options=options) as cluster:
+        leader = await thread(cluster.leader)
+        async with rmf.connect([cluster.addresses[leader]], producer="p") as factory:
+            kill = ("kill/x", str(trace), TTL_MS)
+            await factory.send_many([("count/a", 0, TTL_MS), kill, ("count/a", 0, TTL_MS)])
+            await factory.send("odd/x", 0, ttl_ms=TTL_MS)
+        for name in await thread(cluster.followers):
+            # Samples are taken in order: this one comes behind the poison's.
+            await thread(
+                cluster.wait_until,
+                lambda: [x["topic"] for x in cluster.diverged(name)] == ["odd/x"],  # noqa: B023
+                "a letter",
+            )
+        assert {int(word) for word in trace.read_text().split()} == {os.nice(0)}
+        status = await thread(cluster.wait_equal)
+        assert status["packets"]["bagged"] == 1
