@@ -37,7 +37,8 @@ class Throne(Office):
         throne to whoever can take it, and people hear of it."""
         before, self.kinship = self.kinship, kinship_of(self.identity.line, self.committed.line)
         self.raft.voting.yields = self.kinship == "behind"
-        if self.kinship == before or self.kinship not in _REMARKS:
+        alone = len(self.raft.members) < 2  # then it reigns itself, in a moment
+        if self.kinship == before or self.kinship not in _REMARKS or alone:
             return []
         event, text = _REMARKS[self.kinship]
         mine, ledger = map(line_text, (self.identity.line, self.committed.line))

@@ -11,6 +11,7 @@ from rmf.core.lines import is_sampled, kinship_of, laggards, line_text
 from rmf.line import Line
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import Node
+from tests.core.kit import Playbook
 from tests.core.surroundings import shop
 
 OLD = LineId("shop", 7, b"old")
@@ -157,6 +158,16 @@ def test_a_node_that_starts_behind_knows_it() -> None:
     play.advance(100)
     assert node.core.raft.voting.yields
     assert [x.event for x in node.seen(Note) if x.event == "line_behind"] == ["line_behind"]
+
+
+def test_a_node_alone_needs_no_words_about_its_line() -> None:
+    """It reigns itself in a moment, and the ledger names its line from then on."""
+    play = Playbook()
+    play.line = other_source()
+    again = play.restart()
+    assert not [x for x in again.seen(Note) if x.event.startswith("line")]
+    assert again.core.committed.line.digest == play.line.digest
+    assert not again.facts["line_mismatch"]
 
 
 # --- Who is preferred -----------------------------------------------------------------------------

@@ -35,6 +35,10 @@ Elections
 - When the link to the leader breaks, its followers do not wait for the timeout. They stand up one
   after another, in the order of their names, so that a dead process costs tens of milliseconds and
   no split vote. Only a hint: where the leader is still heard, the pre-vote fails.
+- A node may be told to yield (R21: its line is older than the reign's). Its timeouts are then one
+  whole election timeout longer, and after a broken link it stands up that much later, so that
+  whoever else can win has won; it votes as ever, and stands at once for a transfer. A leader that
+  chooses a successor passes such nodes over while another keeps up.
 - A lone voter elects itself without a pre-vote and never steps down for want of contact.
 
 Replication

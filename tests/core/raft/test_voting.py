@@ -5,7 +5,7 @@ import pytest
 from rmf import limits
 from rmf.core.clock import TickClock
 from rmf.core.entry import Accession, Entry, LineId, encode_entry
-from rmf.core.raft.messages import VoteAsk, VoteReply
+from rmf.core.raft.messages import CampaignNow, VoteAsk, VoteReply
 from tests.core.raft.cases.test_elections import ask, heartbeat, no, yes
 from tests.core.raft.disk_kit import START
 from tests.core.raft.entries_kit import append, entry_after
@@ -57,6 +57,46 @@ def test_followers_of_a_lost_leader_stand_up_one_after_another(name: str, place:
     waits = one.raft.voting.due_ns - one.now_ns
     assert place * step_ns <= waits < (place + 1) * step_ns
     assert one.raft.leader is None
+
+
+def test_who_yields_stands_up_a_whole_timeout_later_than_anybody_else() -> None:
+    one = One()
+    one.raft.voting.yields = True
+    one.hear("n2", heartbeat(1))
+    longest_ms = limits.ELECTION_NS_MAX // limits.MS
+    assert one.beat(longest_ms) == []
+    assert not one.raft.in_touch(one.now_ns)
+    assert one.beat(limits.ELECTION_NS_MIN / limits.MS - 1) == []
+    assert one.raft.role == "follower"
+    assert len(of(VoteAsk, one.beat(longest_ms))) == 2
+
+
+def test_who_yields_stands_up_late_after_a_broken_link_too() -> None:
+    one = One("n1 n2 n9")
+    one.raft.voting.yields = True
+    one.hear("n9", heartbeat(1))
+    one.do(lambda raft: raft.peer_lost("n9", one.now_ns))
+    waits = one.raft.voting.due_ns - one.now_ns
+    assert waits >= limits.ELECTION_NS_MAX
+    assert waits < limits.ELECTION_NS_MAX + 2 * limits.SUCCESSION_STEP_NS
+
+
+def test_who_yields_votes_as_ever_and_stands_at_once_for_a_transfer() -> None:
+    one = One()
+    one.raft.voting.yields = True
+    assert only(VoteReply, one.hear("n3", ask(1))).granted
+    one.hear("n2", heartbeat(2))
+    asks = of(VoteAsk, one.hear("n2", CampaignNow(2)))
+    assert [(x.term, x.pre, x.transfer) for x in asks] == [(3, False, True)] * 2
+
+
+def test_who_yields_no_more_is_as_quick_as_the_others() -> None:
+    one = One()
+    one.raft.voting.yields = True
+    one.hear("n2", heartbeat(1))
+    one.raft.voting.yields = False
+    one.hear("n2", heartbeat(1))
+    assert len(of(VoteAsk, one.beat(limits.ELECTION_NS_MAX / limits.MS))) == 2
 
 
 def test_the_loss_of_any_other_link_means_nothing() -> None:

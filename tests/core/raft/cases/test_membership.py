@@ -233,6 +233,18 @@ def test_case_63_a_leader_names_the_voter_that_has_most() -> None:
     assert one.leads.successor() == "n2"
 
 
+def test_case_63_whom_it_avoids_it_names_only_if_no_other_keeps_up() -> None:
+    one = a_leader()
+    one.propose()
+    one.acks("n2", 1)
+    one.acks("n3", 2)
+    assert one.leads.successor() == "n3"
+    assert one.leads.successor({"n3"}) == "n2"
+    assert one.leads.successor({"n2", "n3"}) == "n3"
+    one.do(lambda raft: raft.peer_lost("n2", one.now_ns))
+    assert one.leads.successor({"n3"}) == "n3"
+
+
 def test_case_63_who_is_told_to_stand_asks_for_votes_at_once() -> None:
     one = One()
     one.hear("n2", heartbeat(1))
