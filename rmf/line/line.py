@@ -180,6 +180,29 @@ class Line:
         """Filter and place of each handler, those of packets before those of expired cells."""
         return tuple((handler.filter, handler.where) for handler in self._handlers + self._expired)
 
+    # --- Looked at from outside ---------------------------------------------------------------
+
+    def wrapped(self, wrap: Callable[[Handler], Callable[[Any, Any], Any]]) -> "Line":
+        """Return this line with other functions in the place of its handlers', each made by `wrap`:
+        for whoever has to know when a handler is called, and what it does. Its name, its version
+        and its digest are this line's."""
+        made = Line(self.name, self.version)
+        made._handlers = [attrs.evolve(x, function=wrap(x)) for x in self._handlers]
+        made._expired = [attrs.evolve(x, function=wrap(x)) for x in self._expired]
+        made.check()
+        made._digest = self.digest
+        return made
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """The handlers for packets, in the order of their registration."""
+        return tuple(self._handlers)
+
+    @property
+    def expired_handlers(self) -> tuple[Handler, ...]:
+        """The handlers for expired cells, in the order of their registration."""
+        return tuple(self._expired)
+
     # --- Whom it wants ------------------------------------------------------------------------
 
     def handler_of(self, topic: str) -> Handler | None:

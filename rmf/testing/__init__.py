@@ -1,8 +1,12 @@
-"""The simulator: a whole factory on one event heap, with virtual time (R12).
+"""RMF for tests: a line under test, a cluster in memory, and the simulator behind both (R12).
 
-Real cores (Arbiter, Raft, line), real client libraries without I/O, and around them a network,
-disks and people that misbehave by a seed. It reads no clock and waits for nothing, so hours pass in
-a minute, and the same seed gives the same history. To read in order:
+    from rmf.testing import Bench       a line in three lines of code (see bench)
+    from rmf.testing import Cluster     several nodes, with faults, in virtual time (see in_memory)
+    from rmf.testing import simulate    a line under a seed's faults, judged (see rehearsal)
+
+No server, no disk, no trio, no waiting: real cores (Arbiter, Raft, line), real client libraries
+without I/O, and around them a network, disks and people that misbehave by a seed. It reads no
+clock, so hours pass in a minute, and the same seed gives the same history. To read in order:
 
     agenda, dice, clock     what happens when; randomness, one stream a consumer; clocks that drift
     options, knobs          what a seed decides, as text; bounds made small so that they are reached
@@ -18,4 +22,48 @@ a minute, and the same seed gives the same history. To read in order:
                             on what happens, `violation` is what a checker raises)
     liveness                what must come about once all is healed
     cluster, run, swarm     all of it; one seed; many
+
+and for the lines of users:
+
+    lone_node, shown, bench a factory of one node; what tests get to see; both, as one object
+    in_memory               a cluster that does what it is told
+    payloads, line_workload packets for the topics and classes that a line declares
+    rehearsal               a user's line in place of the simulator's own; kinds of fault
+    surroundings            clocks, zones and chance that are not those of this machine
+    rerun, trial            a line's history, run again elsewhere; the child process in which it is
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmf.testing.bench import Bagged, Bench
+    from rmf.testing.in_memory import Cluster
+    from rmf.testing.rehearsal import simulate
+    from rmf.testing.shown import Letter, Picture
+    from rmf.testing.violation import Violation
+
+_HOMES = {
+    "Bagged": "rmf.testing.bench",
+    "Bench": "rmf.testing.bench",
+    "Cluster": "rmf.testing.in_memory",
+    "Letter": "rmf.testing.shown",
+    "Picture": "rmf.testing.shown",
+    "Violation": "rmf.testing.violation",
+    "simulate": "rmf.testing.rehearsal",
+}
+
+__all__ = ["Bagged", "Bench", "Cluster", "Letter", "Picture", "Violation", "simulate"]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'rmf.testing' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,7 +3,7 @@ can break by itself.
 
 Exactly once (each seq of a producer once, in order, and as it was sent), conservation, the tick
 law, verdicts, expiries, letters, the digest. It applies each Entry to a state of its own, and
-counts the counters of the simulated line by itself, so that an effect that came twice shows.
+counts the counters of the line by itself, if it has any, so that an effect that came twice shows.
 """
 
 from heapq import heappop, heappush
@@ -18,7 +18,7 @@ from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from rmf.testing.books import Books, Known
 from rmf.testing.violation import Violation
-from rmf.testing.workload import expected
+from rmf.testing.workload import SIMULATED, Workload
 
 if TYPE_CHECKING:
     from rmf.testing.producers import Producer
@@ -37,7 +37,13 @@ class Audit:
     """`outcomes` are those of each (producer, seq); `counters` what each counter must hold.
     `state` is that of all that is committed."""
 
-    def __init__(self, books: Books, cluster: bytes, producers: "dict[str, Producer]") -> None:
+    def __init__(
+        self,
+        books: Books,
+        cluster: bytes,
+        producers: "dict[str, Producer]",
+        workload: Workload = SIMULATED,
+    ) -> None:
         self.state: State = genesis_state(cluster)
         self.outcomes: dict[tuple[str, int], Outcome] = {}
         self.counters: dict[str, int] = {}
@@ -45,6 +51,8 @@ class Audit:
         self.packets = 0
         self._books = books
         self._producers = producers
+        self._counters = frozenset(workload.counters)
+        self._expected = workload.expected
         self._shelf = Shelf()
         self._rows: dict[str, tuple[int, int]] = {}  # epoch and last seq of each producer
         self._term = 0
@@ -130,12 +138,12 @@ class Audit:
                 self._fail("provenance", known, f"{frame.producer} never sent {row} as {seq}")
             reason = reasons.get(slot)
             self._bagged += reason is not None
-            if not expected(row, known.term, reason):
+            if not self._expected(row, known.term, reason):
                 self._fail("same verdict", known, f"{row} came to {reason}")
             if (frame.producer, seq) in self.outcomes:
                 self._fail("exactly once", known, f"{frame.producer} {seq} twice")
             self.outcomes[frame.producer, seq] = (known.term, entry.tick, slot, reason)
-            if reason is None and row[0].startswith("count/"):
+            if reason is None and row[0] in self._counters:
                 self.counters[row[0]] = self.counters.get(row[0], 0) + 1
 
     def _check_expiries(self, known: Known, entry: Entry, books: TickBooks, before: State) -> None:

@@ -12,7 +12,7 @@ from rmf.core.effects import Note
 from rmf.core.entry import LineId, Member
 from rmf.core.founding import founding_records
 from rmf.core.raft.values import Timing
-from rmf.line import Inline, Line
+from rmf.line import Inline
 from rmf.testing.agenda import Agenda
 from rmf.testing.audit import Audit
 from rmf.testing.books import Books
@@ -30,7 +30,7 @@ from rmf.testing.promises import Promises
 from rmf.testing.readers import Display, Reader
 from rmf.testing.violation import Violation
 from rmf.testing.watch import Watch
-from rmf.testing.workload import simulated_line
+from rmf.testing.workload import SIMULATED, Workload
 
 __all__ = ["Cluster"]
 
@@ -44,13 +44,14 @@ class Cluster:
     """Everything of one run. `counts` says how often what happened; `digest` is a fingerprint of
     all that happened so far, equal for two runs of one seed."""
 
-    def __init__(self, options: Options, line: Line | None = None) -> None:
+    def __init__(self, options: Options, workload: Workload = SIMULATED) -> None:
         self.options = options
+        self.workload = workload
         self.dice = Dice(options.seed)
         self.agenda = Agenda()
         low, high = options.election_ms
         self.timing = Timing(options.heartbeat_ms * limits.MS, low * limits.MS, high * limits.MS)
-        self.line = simulated_line() if line is None else line
+        self.line = workload.line()
         self.runner = Inline(self.line)
         self.counts: Counter[str] = Counter()
         self.steps = self._steps_seen = 0
@@ -59,7 +60,7 @@ class Cluster:
         self._marks: list[bytes] = []
         self.books = Books()
         self.producers: dict[str, Producer] = {}
-        self.audit = Audit(self.books, _CLUSTER, self.producers)
+        self.audit = Audit(self.books, _CLUSTER, self.producers, workload)
         self.network = Network(self.agenda, self.dice.stream("network"), options)
         self.ports = Ports(self.agenda, self.dice.stream("ports"))
         self.nodes: dict[str, Node] = self.network.nodes
@@ -72,9 +73,13 @@ class Cluster:
         self.operators = Operators(self, self.dice.stream("operators"))
         self._make_nodes()
         for i in range(options.producers):
-            name = f"producer-{i + 1}"
-            self.producers[name] = Producer(name, self, self.dice.stream(name))
+            self.employ(f"producer-{i + 1}")
         self.nemesis = Nemesis(self, self.dice.stream("nemesis"))
+
+    def employ(self, name: str) -> Producer:
+        """Have one producer more."""
+        producer = self.producers[name] = Producer(name, self, self.dice.stream(name))
+        return producer
 
     def listens(self, key: str) -> bool:
         """Return whether the line wants to hear that a key expired."""
@@ -98,17 +103,25 @@ class Cluster:
 
     def begin(self) -> None:
         """Switch everything on."""
-        for node in self.nodes.values():
-            node.begin(new_boot=True)
+        self.begin_nodes()
         for producer in self.producers.values():
             producer.begin()
         self.reader.begin()
         self.operators.begin()
+        self.watch_over()
+
+    def begin_nodes(self) -> None:
+        """Switch the nodes on: nobody uses them yet, and nobody looks after them."""
+        for node in self.nodes.values():
+            node.begin(new_boot=True)
+
+    def watch_over(self) -> None:
+        """Look at everything now and then, from now on."""
         self.agenda.after(_LOOK_NS, self._look)
 
     def _look(self) -> None:
         self._steps_seen = self.steps
-        self.agenda.after(_LOOK_NS, self._look)
+        self.watch_over()
         self.watch.look()
 
     # --- What happened --------------------------------------------------------------------------

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rmf.testing.cluster import Cluster
     from rmf.testing.node import Node
 
-__all__ = ["settle"]
+__all__ = ["settle", "unequal"]
 
 _ROUND_NS = 250 * limits.MS
 _QUIET_NS = 3 * limits.SECOND
@@ -45,8 +45,8 @@ def settle(cluster: "Cluster") -> None:
         cluster,
         total_ns,
         "every node the same",
-        lambda: _unequal(cluster) is None,
-        lambda: _unequal(cluster),
+        lambda: unequal(cluster) is None,
+        lambda: unequal(cluster),
     )
     # Cells go on expiring; let the last of them be told to all.
     agenda.run_until(agenda.now_ns + _QUIET_NS)
@@ -54,8 +54,8 @@ def settle(cluster: "Cluster") -> None:
         cluster,
         total_ns,
         "every node the same",
-        lambda: _unequal(cluster) is None,
-        lambda: _unequal(cluster),
+        lambda: unequal(cluster) is None,
+        lambda: unequal(cluster),
     )
     _check_terms(cluster, term)
     _check_letters(cluster)
@@ -112,7 +112,7 @@ def _finish_work(cluster: "Cluster") -> None:
     )
 
 
-def _unequal(cluster: "Cluster") -> str | None:
+def unequal(cluster: "Cluster") -> str | None:
     """Return which member is not yet what it should be, or None."""
     books = cluster.books
     for member in books.members:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Nemesis"]
 
 _MS = limits.MS
+_Span = tuple[int, int]
 _SILENCE_NS = int(limits.PEER_SILENCE_S_MAX * limits.SECOND)
 
 
@@ -139,10 +140,8 @@ class Nemesis:
     def _flap(self) -> bool:
         one, other = self._two()
         for i in range(self._dice.randint(3, 8)):
-            wait_ns = i * 700 * _MS
-            self._cluster.agenda.after(
-                wait_ns, self._cut, {(one, other), (other, one)}, self._while_ns(100, 500)
-            )
+            pairs, for_ns = {(one, other), (other, one)}, self._while_ns(100, 500)
+            self._cluster.agenda.after(i * 700 * _MS, self._cut, pairs, for_ns)
         return True
 
     def _weather(self, name: str, value: object, for_ns: int) -> bool:
@@ -247,36 +246,36 @@ class Nemesis:
     def _unsplit(self) -> None:
         self.splits_votes = False
 
-    def _slow_line(self) -> bool:
+    def _slow(self, what: str, slow_ms: _Span, for_ms: _Span, normal_ns: int) -> bool:
         node = self._any()
         if node is None:
             return False
-        node.performing.line_ns = self._while_ns(1, 400)
-        self._cluster.agenda.after(
-            self._while_ns(1_000, 10_000), setattr, node.performing, "line_ns", self._line_ns
-        )
+        setattr(node.performing, what, self._while_ns(*slow_ms))
+        wait_ns = self._while_ns(*for_ms)
+        self._cluster.agenda.after(wait_ns, setattr, node.performing, what, normal_ns)
         return True
+
+    def _slow_line(self) -> bool:
+        return self._slow("line_ns", (1, 400), (1_000, 10_000), self._line_ns)
+
+    def _wall_jump(self) -> bool:
+        """The wall clock of a node is set, up to years off (R7)."""
+        node = self._any()
+        if node is not None:
+            node.wall_off_ns = self._dice.randint(-60_000_000, 60_000_000) * limits.SECOND
+        return node is not None
 
     # --- Disks ----------------------------------------------------------------------------------
 
     def _slow_disk(self) -> bool:
-        node = self._any()
-        if node is None:
-            return False
-        performing = node.performing
         normal_ns = int(self._cluster.options.fsync_ms * _MS)
-        performing.fsync_ns = self._while_ns(10, 200)
-        self._cluster.agenda.after(
-            self._while_ns(500, 8_000), setattr, performing, "fsync_ns", normal_ns
-        )
-        return True
+        return self._slow("fsync_ns", (10, 200), (500, 8_000), normal_ns)
 
     def _hanging_disk(self) -> bool:
         node = self._any()
         if node is None:
             return False
-        until_ns = self._cluster.agenda.now_ns + self._while_ns(300, 5_000)
-        node.performing.hangs_until_ns = until_ns
+        node.performing.hangs_until_ns = self._cluster.agenda.now_ns + self._while_ns(300, 5_000)
         return True
 
     def _failing_disk(self) -> bool:

@@ -14,6 +14,7 @@ import cbor2
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.bag import Letter
 from rmf.core.effects import RecordDraft, Reload
 from rmf.core.entry import Member
 from rmf.core.raft.greetings import Hello, Own
@@ -48,10 +49,9 @@ class Node:
         self.founded = founded
         self.core: Arbiter | None = None
         self.up = self.paused = self.barred = False
-        self.life = 0
-        self.core_life = 0
+        self.life = self.core_life = self.wall_off_ns = 0
         self.boot_id = b""
-        self.letters: dict[str, bytes] = {}
+        self.letters: dict[str, Letter] = {}
         self.cursor = 0
         self.missing_through = 0
         self.members: tuple[Member, ...] = ()
@@ -81,7 +81,7 @@ class Node:
     def now(self) -> ev.Now:
         """Return the time as a step is told it."""
         true_ns = self.cluster.agenda.now_ns
-        return ev.Now(self._clock.shows(true_ns), _WALL_NS + true_ns)
+        return ev.Now(self._clock.shows(true_ns), _WALL_NS + true_ns + self.wall_off_ns)
 
     def own(self) -> Own:
         """Return what the node says of itself to others (R29)."""

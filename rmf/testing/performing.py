@@ -183,7 +183,7 @@ class Performing:
         """A core begins: store the letters that recovery found, and fetch what is missing."""
         node = self.node
         for letter in found.letters:
-            node.letters[letter.id] = letter.packet
+            node.letters[letter.id] = letter
         node.missing_through = max(node.missing_through, found.missing_through)
         node.cursor = max(node.cursor, found.core.committed.index)
         if node.missing_through:
@@ -203,9 +203,9 @@ class Performing:
             return
         other = self._dice.choice(others)
         through = node.missing_through
-        for letter, packet in other.letters.items():
-            if node.cluster.books.letters.get(letter, through + 1) <= through:
-                node.letters.setdefault(letter, packet)
+        for name, letter in other.letters.items():
+            if node.cluster.books.letters.get(name, through + 1) <= through:
+                node.letters.setdefault(name, letter)
         node.missing_through = 0
         node.cluster.count("letters_fetched")
 
@@ -219,7 +219,7 @@ class Performing:
     def _stored(self, effect: ef.StoreLetters) -> None:
         node = self.node
         for letter in effect.letters:
-            node.letters[letter.id] = letter.packet
+            node.letters[letter.id] = letter
         node.cursor = max(node.cursor, effect.index)
         if effect.letters:
             node.happen(ev.LettersStored(len(effect.letters), effect.index, {}))

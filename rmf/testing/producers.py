@@ -15,7 +15,6 @@ from rmf.core import messages as m
 from rmf.core.intake import open_send
 from rmf.errors import Refused
 from rmf.testing.dice import Stream
-from rmf.testing.workload import packet
 
 if TYPE_CHECKING:
     from rmf.testing.cluster import Cluster
@@ -48,7 +47,8 @@ class Producer:
         self._connecting = False
         self._epoch = 0
         options = cluster.options
-        share = options.packets_a_second / options.producers
+        self._packet = cluster.workload.packet
+        share = options.packets_a_second / max(1, options.producers)
         self._frame_packets = options.frame_packets
         mean = (1 + options.frame_packets) / 2
         self._pause_ns = mean * limits.SECOND / share
@@ -77,10 +77,15 @@ class Producer:
         rows = []
         for _ in range(packets):
             self._number += 1
-            rows.append(packet(self._dice, now_ns, self._term, self._number))
-        self.log.add(rows, now_ns)
+            rows.append(self._packet(self._dice, now_ns, self._term, self._number))
+        self.add(rows)
+
+    def add(self, rows: list[list[Any]]) -> int:
+        """Number these packets and keep them until they have an outcome; return the first seq."""
+        first = self.log.add(rows, self._cluster.agenda.now_ns)
         for row in rows:
             self.sent.setdefault(row[1], []).append(row)
+        return first
 
     def pump(self) -> None:
         """Send what may be sent."""

@@ -13,6 +13,7 @@ from rmf.testing.violation import Violation
 
 if TYPE_CHECKING:
     from rmf.errors import Refused
+    from rmf.testing.audit import Outcome
     from rmf.testing.cluster import Cluster
     from rmf.testing.node import Node
 
@@ -27,11 +28,12 @@ class Promises:
         self.acks = 0
         self.counted: dict[str, int] = {}
         self.newest: dict[str, Publish] = {}
-        self._told: dict[tuple[str, int], object] = {}
+        self._told: dict[tuple[str, int], Outcome] = {}
         self._stored: dict[str, set[str]] = {}
         self._leaving: list[tuple[str, m.Run]] = []
         self._showing: list[tuple[str, Publish]] = []
         self._cluster = cluster
+        self._counters = frozenset(cluster.workload.counters)
 
     def born(self, node: "Node") -> None:
         """A core begins: its displays and its DLQ are told anew."""
@@ -86,8 +88,12 @@ class Promises:
                 raise Violation("durable acks", f"{producer} {seq} was told two things")
             self.acks += 1
             topic = sent[seq][-1][0]
-            if run.reason is None and topic.startswith("count/"):
+            if run.reason is None and topic in self._counters:
                 self.counted[topic] = self.counted.get(topic, 0) + 1
+
+    def told(self, producer: str, seq: int) -> "Outcome | None":
+        """Return the outcome that a producer was told of a packet, if it was."""
+        return self._told.get((producer, seq))
 
     def refused(self, producer: str, exc: "Refused") -> None:
         """A producer's library gave up: the node forgot packets, or lets a stranger write."""

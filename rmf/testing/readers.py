@@ -15,15 +15,12 @@ from rmf.core.effects import Publish
 from rmf.core.feed import Feed
 from rmf.testing.dice import Stream
 from rmf.testing.violation import Violation
-from rmf.testing.workload import COUNTERS
 
 if TYPE_CHECKING:
     from rmf.testing.cluster import Cluster
     from rmf.testing.node import Node
 
 __all__ = ["Display", "Reader"]
-
-_FILTERS = ("count/#", "cell/#")
 
 
 class Reader:
@@ -36,11 +33,14 @@ class Reader:
         self.resting = False
         self._cluster = cluster
         self._dice = dice
+        self._counters = cluster.workload.counters
         self._asked: dict[int, tuple[str, str, int]] = {}
         self._known: dict[str, int] = {}
 
     def begin(self) -> None:
-        """Start to ask."""
+        """Start to ask, if there are counters."""
+        if not self._counters:
+            return
         pause_ns = limits.SECOND / self._cluster.options.reads_a_second
         self._cluster.agenda.after(self._dice.wait_ns(pause_ns), self._ask)
 
@@ -52,7 +52,7 @@ class Reader:
         connection = self._cluster.ports.open(node, self)
         if connection is None:
             return
-        key = self._dice.choice(COUNTERS)
+        key = self._dice.choice(self._counters)
         acked = self._cluster.promises.counted.get(key, 0)
         least = max(acked, self._known.get(key, 0))
         self._asked[connection] = (node.name, key, least)
@@ -100,7 +100,7 @@ class Display:
         newest = self._feed.newest
         if newest is None or newest.tick == self._tick:
             return
-        selector = self._feed.selector(_FILTERS)
+        selector = self._feed.selector(self._node.cluster.workload.filters)
         delta = self._feed.delta(selector, self._tick)
         if delta is None:
             self._picture.clear()

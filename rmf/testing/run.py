@@ -14,7 +14,7 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -25,6 +25,7 @@ from rmf.testing.knobs import small_bounds
 from rmf.testing.liveness import settle
 from rmf.testing.options import Options, derived, options_of
 from rmf.testing.violation import Violation, Void
+from rmf.testing.workload import SIMULATED, Workload
 
 __all__ = ["Report", "main", "run"]
 
@@ -57,15 +58,19 @@ class Report:
         return f"python -m rmf.testing.run --options {shlex.quote(self.options.text())}"
 
 
-def run(options: Options) -> Report:
-    """Run it, and judge it."""
+def run(
+    options: Options,
+    workload: Workload = SIMULATED,
+    judge: Callable[[Cluster], None] | None = None,
+) -> Report:
+    """Run it, and judge it; `judge` raises Violation or Void for what it finds at the end."""
     rule, why, where = "", "", ""
     verdict: Literal["passed", "failed", "void"] = "passed"
     with small_bounds(options):
-        cluster = Cluster(options)
+        cluster = Cluster(options, workload)
         try:
             _live(cluster)
-            _judge(cluster)
+            (judge or _judge)(cluster)
         except Void as exc:
             verdict, why = "void", str(exc)
         except Violation as exc:
@@ -95,7 +100,8 @@ def _live(cluster: Cluster) -> None:
     cluster.begin()
     # First a while without faults: there is something to lose.
     cluster.agenda.run_until(3 * limits.SECOND)
-    cluster.nemesis.begin()
+    if cluster.options.faults:
+        cluster.nemesis.begin()
     cluster.agenda.run_until(int(cluster.options.seconds * limits.SECOND))
     settle(cluster)
 

@@ -5,14 +5,14 @@ it: so the line is a model of itself. A counter that is only ever raised by one 
 came twice, or never.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import cbor2
 
 from rmf.line import REMOVE, Fresh, Keep, Line
 from rmf.testing.dice import Stream
 
-__all__ = ["COUNTERS", "expected", "packet", "simulated_line"]
+__all__ = ["COUNTERS", "SIMULATED", "Workload", "expected", "packet", "simulated_line"]
 
 COUNTERS = tuple(f"count/{letter}" for letter in "abc")
 _TTL_MS = (400, 1_500, 5_000, 20_000, 120_000)
@@ -110,3 +110,37 @@ def expected(row: list[Any], term: int, reason: str | None) -> bool:
     if topic == "nobody":
         return reason == "no_handler"
     return reason is None
+
+
+class Workload(Protocol):
+    """What a cluster is used for: a line, packets for it, and what can be said of them beforehand.
+
+    `counters` are keys that only ever go up by one, with each packet of that topic that is applied;
+    `filters` what displays show. Where nothing can be said, nothing is checked: all that holds of
+    any line is judged in any case.
+    """
+
+    counters: tuple[str, ...]
+    filters: tuple[str, ...]
+
+    def line(self) -> Line:
+        """Return the line."""
+
+    def packet(self, dice: Stream, wall_ns: int, term: int, number: int) -> list[Any]:
+        """Return a packet, its seq still to be written in."""
+
+    def expected(self, row: list[Any], term: int, reason: str | None) -> bool:
+        """Return whether this outcome may be that of this packet."""
+
+
+class _Simulated:
+    """The simulator's own line, whose counters tell on effects that come twice."""
+
+    counters: tuple[str, ...] = COUNTERS
+    filters: tuple[str, ...] = ("count/#", "cell/#")
+    line = staticmethod(simulated_line)
+    packet = staticmethod(packet)
+    expected = staticmethod(expected)
+
+
+SIMULATED: Workload = _Simulated()

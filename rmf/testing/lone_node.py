@@ -1,0 +1,150 @@
+"""A factory of one node in memory, whose time goes on when it is told to: what `bench` drives.
+
+The real core and the real runner of a line; around them a disk that is a list (see disk), and
+nobody else. Whatever a step leads to is done before the call returns. It knows neither producers
+nor users: who is spoken to is a connection's number.
+"""
+
+from collections.abc import Iterator
+
+from rmf import limits
+from rmf.core import effects as ef
+from rmf.core import events as ev
+from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.bag import Letter
+from rmf.core.entry import LineId, Member
+from rmf.core.founding import founding_records
+from rmf.core.messages import Message
+from rmf.core.raft.values import Timing
+from rmf.line.inline import Inline
+from rmf.line.line import Line
+from rmf.testing.disk import Disk
+from rmf.testing.rebirth import reborn
+
+__all__ = ["WALL_NS", "LoneNode"]
+
+WALL_NS = 1_764_000_000 * limits.SECOND  # on the wall when the node's clock shows 0
+_CLUSTER = b"factory-in-tests"
+_INCARNATION = b"the-only-node..."
+_NAME = "n1"
+_TIMING = Timing(50 * limits.MS, 200 * limits.MS, 400 * limits.MS)
+
+
+class LoneNode:
+    """`now_ns` is the node's clock, `core` its Arbiter; `heard` what was said on each connection
+    and nobody took yet; `letters` and `published` are all there ever were, in order."""
+
+    def __init__(self, line: Line) -> None:
+        self.now_ns = limits.SECOND
+        self.heard: dict[int, list[Message]] = {}
+        self.letters: list[Letter] = []
+        self.published: list[ef.Publish] = []
+        self._line = line
+        self._runner = Inline(line)
+        self._boots = 0
+        self._disk = Disk(_CLUSTER, _INCARNATION)
+        member = Member(_NAME, _INCARNATION, _NAME, _NAME)
+        drafts = founding_records(_NAME, _CLUSTER, limits.TICK_PERIOD_NS, [member], WALL_NS)
+        self._boot()
+        self._disk.write_now(drafts, self._boot_id, self.now_ns)
+        self.core = self._begin()
+
+    # --- Lives ----------------------------------------------------------------------------------
+
+    def _boot(self) -> None:
+        self._boots += 1
+        self._boot_id = f"boot-{self._boots}".encode().ljust(16, b".")
+
+    def begin_anew(self, *, power_cut: bool) -> None:
+        """Let the process die and begin again from its disk; after a power cut nobody knows how
+        long it was away (R6)."""
+        if power_cut:
+            self._boot()
+        self.heard.clear()
+        self.core = self._begin()
+
+    def _begin(self) -> Arbiter:
+        line = self._line
+        identity = Identity(
+            _NAME,
+            _INCARNATION,
+            LineId(line.name, line.version, line.digest),
+            limits.TICK_PERIOD_NS,
+            _NAME,
+            "rmf/testing",
+            _NAME,
+        )
+        found = reborn(
+            self._disk,
+            identity,
+            self._disk.last_durable.index,  # every letter of what is on this disk was kept
+            boot_id=self._boot_id,
+            dice=lambda: 0.5,
+            timing=_TIMING,
+            listens=lambda key: line.expired_handler_of(key) is not None,
+        )
+        self.core = found.core
+        self._perform(self.core.start(self._now()))
+        while not self.core.reigns:
+            self._to_the_next_due(self.now_ns + limits.SECOND)
+        return self.core
+
+    # --- Time -----------------------------------------------------------------------------------
+
+    def _now(self) -> ev.Now:
+        return ev.Now(self.now_ns, WALL_NS + self.now_ns)
+
+    def wait(self, wait_ns: int) -> None:
+        """Let so much time pass, and everything happen that falls due."""
+        end_ns = self.now_ns + wait_ns
+        while self._to_the_next_due(end_ns):
+            pass
+        self.now_ns = end_ns
+        self.happen(ev.Beat())
+
+    def wait_for_due(self) -> None:
+        """Let time pass until something falls due: a second at most."""
+        self._to_the_next_due(self.now_ns + limits.SECOND)
+
+    def _to_the_next_due(self, end_ns: int) -> bool:
+        """Go on to what falls due next; False if that is not before `end_ns`."""
+        due_ns = self.core.next_due_ns()
+        if due_ns is None or due_ns >= end_ns:
+            return False
+        # At least a period: who asks for the present moment again waits for nothing.
+        self.now_ns = max(due_ns, self.now_ns + limits.TICK_PERIOD_NS)
+        self.happen(ev.Beat())
+        return True
+
+    # --- The loop -------------------------------------------------------------------------------
+
+    def happen(self, *events: ev.Event) -> None:
+        """Let this happen, and everything that comes of it at once."""
+        self._perform(self.core.step(list(events), self._now()))
+
+    def _perform(self, effects: list[ef.Effect]) -> None:
+        while effects:
+            events = [event for effect in effects for event in self._done(effect)]
+            if not events and not self.core.has_more:
+                return
+            effects = self.core.step(events, self._now())
+
+    def _done(self, effect: ef.Effect) -> Iterator[ev.Event]:
+        match effect:
+            case ef.Execute():
+                yield self._runner.run(effect.batch)
+            case ef.Persist():
+                self._disk.take(effect)
+                self._disk.begin(self.now_ns, self._boot_id, self.now_ns)
+                yield ev.Persisted(*self._disk.finish(self.now_ns))
+            case ef.Answer():
+                self.heard.setdefault(effect.connection, []).extend(effect.messages)
+            case ef.Publish():
+                self.published.append(effect)
+            case ef.StoreLetters():
+                self.letters += effect.letters
+                yield ev.LettersStored(len(effect.letters), effect.index, {})
+            case ef.WriteCheckpoint():
+                yield ev.CheckpointWritten(effect.index)
+            case _:
+                pass
