@@ -25,6 +25,7 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.intake import open_send
 from rmf.core.packet import SEQ
+from rmf.core.record import Record
 from rmf.errors import ProtocolFault, Refused, RmfError, UsageError
 from rmf.line.line import Handler, Line
 from rmf.testing.lone_node import WALL_NS, LoneNode
@@ -254,6 +255,11 @@ class Bench:
     def snapshots(self) -> list[Snapshot]:
         """A delta for each Tick so far: what a subscriber of every tick would have got."""
         return [snapshot_of(found) for found in self._node.published]
+
+    @property
+    def ledger(self) -> list[Record]:
+        """Every Entry so far, as a ledger holds them: for rmf.line.replay (R27)."""
+        return self._node.entries
 
     @property
     def tick(self) -> int:

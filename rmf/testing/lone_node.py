@@ -16,6 +16,7 @@ from rmf.core.entry import LineId, Member
 from rmf.core.founding import founding_records
 from rmf.core.messages import Message
 from rmf.core.raft.values import Timing
+from rmf.core.record import ENTRY, Record
 from rmf.line.inline import Inline
 from rmf.line.line import Line
 from rmf.testing.disk import Disk
@@ -88,6 +89,11 @@ class LoneNode:
         while not self.core.reigns:
             self._to_the_next_due(self.now_ns + limits.SECOND)
         return self.core
+
+    @property
+    def entries(self) -> list[Record]:
+        """The Entries on the disk, in order."""
+        return [record for record in self._disk.records if record.kind == ENTRY]
 
     # --- Time -----------------------------------------------------------------------------------
 
