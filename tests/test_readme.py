@@ -1,8 +1,16 @@
 """The README's promises that can be checked by reading: six files in order, commands that exist."""
 
 import re
+import shlex
+import subprocess
+import sys
+import textwrap
 import tomllib
 from pathlib import Path
+
+import pytest
+
+from tools import rmf_sim
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -45,3 +53,32 @@ def test_every_command_in_the_table_is_installed() -> None:
 def test_the_files_that_the_readme_points_to_are_there() -> None:
     for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def block_behind(mark: str) -> str:
+    """The first indented block behind these words, as a file."""
+    behind = README[README.index(mark) :]
+    found = re.search(r"\n\n((?:    .*\n|\n)+)", behind)
+    assert found is not None
+    return textwrap.dedent(found[1]).strip() + "\n"
+
+
+@pytest.mark.slow
+def test_the_tests_of_the_readme_pass_with_the_line_of_the_readme(tmp_path: Path) -> None:
+    line = block_behind("`greenhouse.py`:").split("\nrmf serve")[0]
+    (tmp_path / "greenhouse.py").write_text(line)
+    (tmp_path / "test_greenhouse.py").write_text(block_behind("`test_greenhouse.py`;"))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout
+
+
+def test_the_readmes_calls_of_rmf_sim_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    calls = re.findall(r"^    (rmf-sim .*)$", README, re.MULTILINE)
+    assert calls
+    for call in calls:
+        # A file that is not there: beyond the arguments, this is all that can be wrong.
+        assert rmf_sim.main([*shlex.split(call)[1:], "--check", "seeds"]) in {1, 2}
+        said = capsys.readouterr().err
+        assert "there is no file" in said or "No such file" in said

@@ -6,8 +6,8 @@ Determinism: does the same history come out the same under other hash seeds, clo
 numbers, processes, and with the line begun anew on the way? It decides what is asked and what the
 answer amounts to; the line itself is only ever run in child processes.
 
-Exit: 0 fine, 3 something was found, 1 void (no packet was committed, no fault met) or the line
-cannot be loaded, 2 usage.
+Exit: 0 fine, 3 something was found, 1 void (no packet was committed, or no fault met though faults
+were asked for), 2 usage, a line that cannot be loaded included.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from rmf import limits
 from rmf.client import command
 from rmf.client.command import EXIT_BAGGED, EXIT_DONE, EXIT_FAILED, notice
 from rmf.errors import UsageError
-from rmf.testing.rehearsal import faults_met, kinds_of
+from rmf.testing.rehearsal import SECONDS_MIN, faults_met, kinds_of
 from tools.sim_findings import examine
 from tools.sim_output import json_of, table_of
 from tools.sim_packets import read_packets, write_packets
@@ -196,11 +196,14 @@ def _number(low: int, high: int) -> Any:
 
 def _seconds(text: str) -> float:
     try:
-        return command.parse_duration_ms(text) / 1000
+        seconds = command.parse_duration_ms(text) / 1000
     except UsageError:
-        if text.isascii() and text.isdigit() and int(text):
-            return float(text)
-        raise
+        if not (text.isascii() and text.isdigit()):
+            raise
+        seconds = float(text)
+    if seconds < SECONDS_MIN:
+        raise UsageError(f"{seconds:g} seconds: expected {SECONDS_MIN:g} at least")
+    return seconds
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -210,7 +213,6 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    duration = command.argument(command.parse_duration_ms)
     add = parser.add_argument
     add("line", metavar="LINE", help="FILE.py:NAME or package.module:NAME")
     add(
@@ -242,6 +244,14 @@ def _parser() -> argparse.ArgumentParser:
         help="packets as rmf-send takes them, or those of a data directory's ledger, in order and"
         " again from the first (default: made up for the line's topics and classes)",
     )
+    _add_bounds(parser)
+    add("-o", "--output", choices=("table", "json"), help="default: table on a terminal, else json")
+    return parser
+
+
+def _add_bounds(parser: argparse.ArgumentParser) -> None:
+    duration = command.argument(command.parse_duration_ms)
+    add = parser.add_argument
     add("--topic", help="of payloads in a file that name none")
     add("--ttl", type=duration, default=60_000, help="of packets that name none (default: 60s)")
     add(
@@ -273,8 +283,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TIME",
         help=f"one seed (default: {limits.TRIAL_SEED_S_MAX:g}s)",
     )
-    add("-o", "--output", choices=("table", "json"), help="default: table on a terminal, else json")
-    return parser
 
 
 if __name__ == "__main__":

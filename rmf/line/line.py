@@ -52,6 +52,7 @@ class Line:
         self._handlers: list[Handler] = []
         self._expired: list[Handler] = []
         self._digest: bytes | None = None
+        self._given_digest: bytes | None = None
         self.by_topic: dict[str, Handler | None] = {}
         self._by_key: dict[str, Handler | None] = {}
 
@@ -153,6 +154,8 @@ class Line:
         return self._digest
 
     def _compute_digest(self) -> bytes:
+        if self._given_digest is not None:
+            return self._given_digest
         parts = [self.name, str(self.version)]
         for kind, handlers in (("on", self._handlers), ("on_expired", self._expired)):
             for handler in sorted(handlers, key=lambda handler: handler.filter):
@@ -189,8 +192,8 @@ class Line:
         made = Line(self.name, self.version)
         made._handlers = [attrs.evolve(x, function=wrap(x)) for x in self._handlers]
         made._expired = [attrs.evolve(x, function=wrap(x)) for x in self._expired]
+        made._given_digest = self.digest
         made.check()
-        made._digest = self.digest
         return made
 
     @property

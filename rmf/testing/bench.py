@@ -14,6 +14,7 @@ calls and passes in `advance`.
 
 import functools
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -213,7 +214,7 @@ class Bench:
     def _let_through(self) -> None:
         """Raise what the line did wrong since the last call, if that is asked for."""
         __tracebackhide__ = True
-        letters = self._node.letters[self._shown :]
+        letters = list(islice(self._node.letters.values(), self._shown, None))
         self._shown = len(self._node.letters)
         if not self.strict:
             return
@@ -242,14 +243,11 @@ class Bench:
     @property
     def letters(self) -> list[Letter]:
         """Every Letter so far, in the order in which they were bagged."""
-        return [letter_of(letter) for letter in self._node.letters]
+        return [letter_of(letter) for letter in self._node.letters.values()]
 
     def letter(self, receipt: Receipt) -> Letter:
         """Return the bag of a packet that was bagged. Raises KeyError if it was not."""
-        for letter in self._node.letters:
-            if letter.id == receipt.letter:
-                return letter_of(letter)
-        raise KeyError(receipt.letter)
+        return letter_of(self._node.letters[receipt.letter or ""])
 
     @property
     def snapshots(self) -> list[Snapshot]:

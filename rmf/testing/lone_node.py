@@ -33,12 +33,13 @@ _TIMING = Timing(50 * limits.MS, 200 * limits.MS, 400 * limits.MS)
 
 class LoneNode:
     """`now_ns` is the node's clock, `core` its Arbiter; `heard` what was said on each connection
-    and nobody took yet; `letters` and `published` are all there ever were, in order."""
+    and nobody took yet; `letters`, by id, and `published`, one for each Entry, are all there ever
+    were, in order."""
 
     def __init__(self, line: Line) -> None:
         self.now_ns = limits.SECOND
         self.heard: dict[int, list[Message]] = {}
-        self.letters: list[Letter] = []
+        self.letters: dict[str, Letter] = {}
         self.published: list[ef.Publish] = []
         self._line = line
         self._runner = Inline(line)
@@ -146,9 +147,12 @@ class LoneNode:
             case ef.Answer():
                 self.heard.setdefault(effect.connection, []).extend(effect.messages)
             case ef.Publish():
-                self.published.append(effect)
+                # What a new life applies once more was told before; so was who is live.
+                if not self.published or effect.index > self.published[-1].index:
+                    self.published.append(effect)
             case ef.StoreLetters():
-                self.letters += effect.letters
+                for letter in effect.letters:  # idempotent, as the store is (R39)
+                    self.letters.setdefault(letter.id, letter)
                 yield ev.LettersStored(len(effect.letters), effect.index, {})
             case ef.WriteCheckpoint():
                 yield ev.CheckpointWritten(effect.index)

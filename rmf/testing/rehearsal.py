@@ -28,7 +28,15 @@ from rmf.testing.rerun import differences
 from rmf.testing.run import Report, run
 from rmf.testing.violation import Violation, Void
 
-__all__ = ["KINDS", "faults_met", "kinds_of", "options_for", "records_of", "simulate"]
+__all__ = [
+    "KINDS",
+    "SECONDS_MIN",
+    "faults_met",
+    "kinds_of",
+    "options_for",
+    "records_of",
+    "simulate",
+]
 
 _NETWORK = (
     "cut_one_way",
@@ -74,6 +82,7 @@ _ACTS = ("add_asked", "removed", "transfer_asked", "stop_asked")
 _NEVER_MS = 1e12
 _ACT_EVERY_MS = 4_000.0
 _NODES = range(1, 8)
+SECONDS_MIN = 5.0  # the first three pass without faults, so that there is something to lose
 
 
 def kinds_of(text: str) -> tuple[str, ...]:
@@ -99,6 +108,8 @@ def options_for(
     """Return the options of a seed, with faults of these kinds and no others. Raises UsageError."""
     if nodes not in _NODES:
         raise UsageError(f"{nodes} nodes: expected {_NODES[0]} to {_NODES[-1]}")
+    if seconds < SECONDS_MIN:
+        raise UsageError(f"{seconds:g} seconds: expected {SECONDS_MIN:g} at least")
     options = derived(seed, nodes=nodes, seconds=seconds, packets_a_second=packets_a_second)
     wanted = {
         name: FAULTS.get(name, 1.0)

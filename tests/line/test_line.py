@@ -6,6 +6,7 @@ import pytest
 from rmf import limits
 from rmf.errors import LineError
 from rmf.line import Line
+from tests.line.bench import reasons, row, run, values
 
 
 def nothing(_world: Any, _packet: Any) -> None:
@@ -195,3 +196,35 @@ def test_what_is_no_function_can_be_a_handler() -> None:
     line.on("b")(lambda _world, _packet: None)
     line.check()
     assert len(line.digest) == 16
+
+
+def test_a_wrapped_line_is_called_through_its_wrapper_and_is_the_same_line() -> None:
+    line = Line("wrapped", version=3)
+    called: list[str] = []
+
+    @line.on("a/+", int)
+    def handle(world: Any, packet: Any) -> Any:
+        return {packet.topic: packet.payload}
+
+    @line.on_expired("a/+")
+    def gone(world: Any, cell: Any) -> Any:
+        return None
+
+    line.check()
+
+    def wrap(handler: Any) -> Any:
+        def call(world: Any, what: Any) -> Any:
+            called.append(handler.where)
+            return handler.function(world, what)
+
+        return call
+
+    wrapped = line.wrapped(wrap)
+    executed = run(wrapped, row("a/1", 7), row("a/2", "text"))
+    assert values(executed) == {"a/1": 7}
+    assert reasons(executed) == [(1, "payload_invalid")]
+    assert [handler.where for handler in line.handlers] == called
+    assert (wrapped.name, wrapped.version, wrapped.digest) == ("wrapped", 3, line.digest)
+    assert wrapped.expired_handlers[0].where == line.expired_handlers[0].where
+    run(line, row("a/1", 7))
+    assert len(called) == 1
