@@ -100,7 +100,7 @@ def _seeds(args: argparse.Namespace, trials: Trials) -> dict[str, Any]:
     seen: dict[str, int] = {"passed": 0, "failed": 0, "void": 0, "hung": 0, "overdue": 0, "died": 0}
     failures: list[dict[str, Any]] = []
     counts: dict[str, int] = {}
-    packets = 0
+    packets, cpu_s = 0, 0.0
     job = {"nodes": args.nodes, "seconds": args.seconds, "faults": args.faults}
     for fact in trials.seeds(args.seeds, **job):
         fate = fact.get("fate")
@@ -108,6 +108,7 @@ def _seeds(args: argparse.Namespace, trials: Trials) -> dict[str, Any]:
         seen[verdict] += 1
         if fate is None:
             packets += fact["packets"]
+            cpu_s += fact["cpu_s"]
             for name, count in fact["counts"].items():
                 counts[name] = counts.get(name, 0) + count
         if verdict != "passed":
@@ -125,6 +126,7 @@ def _seeds(args: argparse.Namespace, trials: Trials) -> dict[str, Any]:
         "counts": dict(sorted(counts.items())),
         "failures": failures,
         "seconds": round(took_s, 1),
+        "cpu_seconds": round(cpu_s, 1),
         "seeds_per_minute": round(60 * len(args.seeds) / took_s, 1),
     }
 
