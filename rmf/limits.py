@@ -272,16 +272,6 @@ BENCH_POLL_S = 0.02  # between two looks at what is waited for
 DEMO_PERIOD_S = 0.25  # between two readings of the demo
 DEMO_TTL_MS = 3000  # a dozen readings: that a demo stopped is seen on the display
 
-# --- A line under rmf-sim (beyond: its process ends, and it is said) ---
-TRIAL_CALL_S_MAX = 5.0  # one call of a handler: five times what the glove box gives it
-TRIAL_SEED_S_MAX = 300.0  # one seed, of about a second
-TRIAL_LOAD_S_MAX = 60  # importing the line
-TRIAL_MEMORY_BYTES_MAX = 4096 * MIB  # address space of a seed; beyond: MemoryError in the handler
-TRIAL_MARK_BYTES = 8 * KIB  # of the handler and packet that a child is at
-TRIAL_PACKETS_MAX = 100_000  # read of a file or a ledger; beyond: the first ones
-TRIAL_SEEDS_MAX = 1_000_000  # asked for at once: the number of a seed is text, not a bound
-TRIAL_DIFFERENCES_KEPT = 200  # of one run; the rest is counted
-
 # --- HTTP: health and metrics ---
 HTTP_CONNECTIONS_MAX = 64  # probes are few; beyond: 503; beyond twice this: closed at once
 HTTP_HEAD_BYTES_MAX = 8 * KIB  # of a request not yet complete; beyond: 431, closed

@@ -21,10 +21,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rmf import limits
 from rmf.client import command
 from rmf.client.command import EXIT_BAGGED, EXIT_DONE, EXIT_FAILED, notice
 from rmf.errors import UsageError
+from rmf.testing import bounds
 from rmf.testing.rehearsal import SECONDS_MIN, faults_met, kinds_of
 from tools.sim_findings import examine
 from tools.sim_output import json_of, table_of
@@ -177,8 +177,8 @@ def _range(text: str) -> range:
     if found is None:
         raise UsageError(f"seeds {text!r}: expected a number of them, or FIRST-LAST")
     first, last = (1, int(found[1])) if found[2] is None else (int(found[1]), int(found[2]))
-    if not first <= last < first + limits.TRIAL_SEEDS_MAX:
-        raise UsageError(f"seeds {text!r}: expected 1 to {limits.TRIAL_SEEDS_MAX} of them")
+    if not first <= last < first + bounds.SEEDS_MAX:
+        raise UsageError(f"seeds {text!r}: expected 1 to {bounds.SEEDS_MAX} of them")
     return range(first, last + 1)
 
 
@@ -274,16 +274,16 @@ def _add_bounds(parser: argparse.ArgumentParser) -> None:
     add(
         "--call-timeout",
         type=duration,
-        default=int(limits.TRIAL_CALL_S_MAX * 1000),
+        default=int(bounds.CALL_S_MAX * 1000),
         metavar="TIME",
-        help=f"one call of a handler (default: {limits.TRIAL_CALL_S_MAX:g}s)",
+        help=f"one call of a handler (default: {bounds.CALL_S_MAX:g}s)",
     )
     add(
         "--timeout",
         type=duration,
-        default=int(limits.TRIAL_SEED_S_MAX * 1000),
+        default=int(bounds.SEED_S_MAX * 1000),
         metavar="TIME",
-        help=f"one seed (default: {limits.TRIAL_SEED_S_MAX:g}s)",
+        help=f"one seed (default: {bounds.SEED_S_MAX:g}s)",
     )
 
 

@@ -20,6 +20,7 @@ from rmf.storage.archive import starts
 from rmf.storage.directory import inspect
 from rmf.storage.scan import LedgerScan
 from rmf.storage.survey import holding, survey
+from rmf.testing import bounds
 from rmf.testing.line_workload import Given
 from tools.send_lines import BadLine, LineReader, Wanted
 
@@ -27,11 +28,11 @@ __all__ = ["read_packets", "write_packets"]
 
 
 def read_packets(path: Path, *, topic: str | None, ttl_ms: int) -> list[Given]:
-    """Return the packets of a file or a ledger: TRIAL_PACKETS_MAX of them at most. Raises
+    """Return the packets of a file or a ledger: PACKETS_MAX of them at most. Raises
     UsageError for what is none, and StorageError."""
     try:
         found = _of_ledger(path) if path.is_dir() else _of_file(path, topic, ttl_ms)
-        given = list(islice(found, limits.TRIAL_PACKETS_MAX))
+        given = list(islice(found, bounds.PACKETS_MAX))
     except OSError as exc:
         raise UsageError(f"--packets {path}: {exc.strerror}") from exc
     if not given:

@@ -18,6 +18,7 @@ import attrs
 
 from rmf import limits
 from rmf.errors import LineError, RmfError
+from rmf.testing import bounds
 
 __all__ = ["Surroundings", "Trials"]
 
@@ -116,7 +117,7 @@ class Trials:
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
-                timeout=limits.TRIAL_LOAD_S_MAX + pieces * (self.whole_s + 5.0),
+                timeout=bounds.LOAD_S_MAX + pieces * (self.whole_s + 5.0),
                 check=False,
             )
         except subprocess.TimeoutExpired as exc:
@@ -135,7 +136,7 @@ def _ended(line: str, done: "subprocess.CompletedProcess[str]") -> str:
     does."""
     tail = "\n".join(done.stderr.splitlines()[-_TAIL_LINES:])
     if done.returncode == -signal.SIGALRM:
-        return f"--line {line}: loading it went on for more than {limits.TRIAL_LOAD_S_MAX} s"
+        return f"--line {line}: loading it went on for more than {bounds.LOAD_S_MAX} s"
     how = f"exited with {done.returncode}"
     if done.returncode < 0:
         how = f"was killed by {signal.Signals(-done.returncode).name}"

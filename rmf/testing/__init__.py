@@ -31,6 +31,8 @@ and for the lines of users:
     rehearsal               a user's line in place of the simulator's own; kinds of fault
     surroundings            clocks, zones and chance that are not those of this machine
     rerun, trial            a line's history, run again elsewhere; the child process in which it is
+    forked, bounds          what may hang or die, and is watched; for how long, and how much
+    suspects                where in a line's source to look first
 """
 
 from importlib import import_module

@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 import attrs
 
-from rmf import limits
 from rmf.core.bag import clip
 from rmf.line.line import Handler
+from rmf.testing import bounds
 from rmf.testing.rerun import handler_in_words
 
 __all__ = ["Fate", "Mark", "work"]
@@ -36,7 +36,7 @@ class Mark:
     """Where a child is: how many calls it has begun, and the present one, as JSON."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, limits.TRIAL_MARK_BYTES)
+        self._memory = mmap.mmap(-1, bounds.MARK_BYTES)
         self._calls = 0
         self._known: dict[Handler, str] = {}
 
@@ -47,12 +47,12 @@ class Mark:
             words = self._known[handler] = json.dumps(handler_in_words(handler))
         topic = getattr(what, "topic", None)
         named = {"topic": topic} if topic is not None else {"expired": what.key}
-        text = clip(json.dumps(named), limits.TRIAL_MARK_BYTES // 4)
+        text = clip(json.dumps(named), bounds.MARK_BYTES // 4)
         body = f"[{words}, {text}]".encode().ljust(1)
         self._calls += 1
         memory = self._memory
         memory[_HEAD_BYTES : _HEAD_BYTES + 4] = bytes(4)
-        if len(body) <= limits.TRIAL_MARK_BYTES - _HEAD_BYTES - 4:
+        if len(body) <= bounds.MARK_BYTES - _HEAD_BYTES - 4:
             memory[_HEAD_BYTES + 4 : _HEAD_BYTES + 4 + len(body)] = body
             memory[_HEAD_BYTES : _HEAD_BYTES + 4] = len(body).to_bytes(4, "big")
         memory[:_HEAD_BYTES] = self._calls.to_bytes(_HEAD_BYTES, "big")

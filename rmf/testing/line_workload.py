@@ -102,7 +102,7 @@ class LineWorkload:
             return reason == "no_handler"
         if not _is_valid(handler, row[PAYLOAD]):
             return reason == "payload_invalid"
-        return reason in {None, "handler_error", "result_invalid"}
+        return reason in {None, "handler_error", "handler_memory", "result_invalid"}
 
 
 def _is_valid(handler: Handler, payload: bytes) -> bool:

@@ -29,11 +29,11 @@ from typing import Any, TextIO
 import attrs
 import cbor2
 
-from rmf import limits
 from rmf.core.record import Record
 from rmf.errors import RmfError
 from rmf.line.line import Line
 from rmf.line.load import load_line
+from rmf.testing import bounds
 from rmf.testing.forked import Fate, Mark, work
 from rmf.testing.line_workload import Given
 from rmf.testing.rehearsal import simulate
@@ -55,7 +55,7 @@ def main() -> int:
     ballast = [bytearray(_BALLAST) for _ in range(job["ballast"])]
     clock.install()
     random.seed(job["chance"])
-    signal.alarm(limits.TRIAL_LOAD_S_MAX)
+    signal.alarm(bounds.LOAD_S_MAX)
     try:
         line = load_line(job["line"])
     except RmfError as exc:
@@ -103,7 +103,7 @@ class _Trial:
             with_line,
             call_s=self._job["call_s"],
             whole_s=self._job["whole_s"],
-            memory_bytes=limits.TRIAL_MEMORY_BYTES_MAX,
+            memory_bytes=bounds.MEMORY_BYTES_MAX,
         )
 
     # --- Seeds ----------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ class _Trial:
 def _rerun(records: list[Record], begin: int, end: int) -> Callable[[Line], dict[str, Any]]:
     def job(line: Line) -> dict[str, Any]:
         found = list(differences(line, records, begin, end))
-        kept = found[: limits.TRIAL_DIFFERENCES_KEPT]
+        kept = found[: bounds.DIFFERENCES_KEPT]
         return {"begin": begin, "end": end, "different": len(found), "differences": kept}
 
     return job

@@ -86,7 +86,7 @@ def test_a_call_that_ends_the_process_is_named(do: Callable[[], Any], why: str) 
 
 
 def test_memory_is_bounded() -> None:
-    assert done(handled(lambda: bytearray(8 * GIB)))[0] == "handler_error"
+    assert done(handled(lambda: bytearray(8 * GIB)))[0] == "handler_memory"
 
 
 def test_work_without_end_is_overdue() -> None:
