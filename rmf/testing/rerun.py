@@ -22,7 +22,8 @@ from rmf.core.record import Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
 from rmf.line.line import Handler, Line
-from rmf.line.replay import Divergence, Replay
+from rmf.line.replay import Replay
+from rmf.line.rerun import Divergence
 from rmf.testing.bench import Bench
 from rmf.testing.dice import Dice
 from rmf.testing.line_workload import Given, LineWorkload
