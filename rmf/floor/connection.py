@@ -35,6 +35,7 @@ from rmf.floor.doors import (
 )
 from rmf.floor.handshake import Guest, Strangers, guest_of
 from rmf.floor.outbox import Outbox
+from rmf.floor.receiving import receive
 from rmf.floor.subscribing import subscribe_fault
 from rmf.floor.supervisor import Hands, Held, edge_letter
 
@@ -195,7 +196,7 @@ class Connection:
 
     async def _receive(self) -> bytes:
         try:
-            return bytes(await self._stream.receive_some(limits.RECEIVE_BYTES))
+            return await receive(self._stream, limits.RECEIVE_BYTES)
         except trio.BrokenResourceError:
             return b""
 

@@ -24,6 +24,7 @@ from rmf.core.raft import wire
 from rmf.errors import ProtocolFault, StorageError
 from rmf.floor import log
 from rmf.floor.doors import EventItem
+from rmf.floor.receiving import receive
 
 __all__ = ["PeerConnection", "PeerPort", "met_by"]
 
@@ -268,11 +269,7 @@ class PeerConnection:
         raise ProtocolFault("idle_timeout", f"nothing came for {wait_s:.1f} s")
 
     async def _receive(self) -> bytes:
-        stream = self._stream
-        if isinstance(stream, trio.SocketStream):
-            # Mostly there is nothing yet: waiting first spares a call in vain.
-            await trio.lowlevel.wait_readable(stream.socket)
-        return bytes(await stream.receive_some(limits.PEER_RECEIVE_BYTES))
+        return await receive(self._stream, limits.PEER_RECEIVE_BYTES)
 
 
 _OF_RAFT = frozenset(m.CODES.values())
