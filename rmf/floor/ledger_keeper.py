@@ -8,9 +8,11 @@ Errors: a failed write or fsync is reported as DiskFault, once; nothing is writt
 Shutdown: cancel it; what was handed over is finished first, nothing half-written is left.
 """
 
+import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -32,35 +34,24 @@ Report = Callable[[Persisted | DiskFault | BaseException], None]
 
 async def run(doors: Doors, writer: LedgerWriter, fsync: Durations, hands: Hands) -> None:
     """Serve the ledger door with this writer, which is closed at the end. `fsync` measures."""
-    bench = _Bench()
-    reports, reports_out = trio.open_memory_channel[Persisted | DiskFault | BaseException](
-        2 * limits.LEDGER_QUEUE_MAX
-    )
-    token = trio.lowlevel.current_trio_token()
-
-    def tell(item: Persisted | DiskFault | BaseException) -> None:
-        if not isinstance(item, BaseException):
-            # Straight to the arbiter: a hop more would cost 15 µs of each ack.
-            with suppress(trio.WouldBlock):
-                doors.events.send_nowait(item)
-                return
-        reports.send_nowait(item)
-
-    def report(item: Persisted | DiskFault | BaseException) -> None:
-        token.run_sync_soon(tell, item)
-
+    bench, reports = _Bench(), _Reports()
     hands.hold(bench.held)
-    thread = threading.Thread(target=_write, args=(writer, bench, report, fsync), name="rmf-ledger")
+    args = (writer, bench, reports.put, fsync)
+    thread = threading.Thread(target=_write, args=args, name="rmf-ledger")
     thread.daemon = True  # a hung fsync cannot be joined; it must not keep the process
     thread.start()
     before = doors.ledger
     bench.take_all(doors.ledger_out)
     doors.ledger = ThreadEnd(bench.work)
     try:
-        async for item in reports_out:
-            if isinstance(item, BaseException):
-                raise item
-            await doors.events.send(item)
+        while True:
+            for item in await reports.take():
+                if isinstance(item, BaseException):
+                    raise item
+                try:
+                    doors.events.send_nowait(item)
+                except trio.WouldBlock:
+                    await doors.events.send(item)
     finally:
         doors.ledger = before
         bench.work.put(None)
@@ -68,6 +59,36 @@ async def run(doors: Doors, writer: LedgerWriter, fsync: Durations, hands: Hands
             await trio.to_thread.run_sync(thread.join, abandon_on_cancel=True)
         if not thread.is_alive():
             writer.close()
+        reports.close()
+
+
+class _Reports:
+    """What the thread has to tell, and a descriptor to wait for it by: a word through trio's own
+    queue of calls costs each ack twice as much."""
+
+    def __init__(self) -> None:
+        self._items: deque[Persisted | DiskFault | BaseException] = deque()
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._open = threading.Lock()  # held while the descriptor is used by a thread
+
+    def put(self, item: Persisted | DiskFault | BaseException) -> None:
+        """Tell; called from threads, which may outlive the task."""
+        self._items.append(item)
+        with self._open:
+            if self._fd >= 0:
+                os.eventfd_write(self._fd, 1)
+
+    async def take(self) -> list[Persisted | DiskFault | BaseException]:
+        """Wait for reports; return all that are there, in order."""
+        await trio.lowlevel.wait_readable(self._fd)
+        os.eventfd_read(self._fd)
+        return [self._items.popleft() for _ in range(len(self._items))]
+
+    def close(self) -> None:
+        """Hear no more."""
+        with self._open:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class _Bench:
