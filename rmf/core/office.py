@@ -120,6 +120,11 @@ class Office:
         return self._reign is not None
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether an Entry of this reign is on the bench or not committed yet."""
+        return self._reign is not None and not self._reign.idle
+
+    @property
     def has_acceded(self) -> bool:
         """Whether this node reigns and has applied all that anybody was told before."""
         return self._reign is not None and self.committed.term == self.raft.term

@@ -2,7 +2,8 @@
 
 The loop around the Arbiter core: wait for an event, drain what else is
 there, step the core, perform the effects in order. It decides nothing and never awaits a send;
-what `WouldBlock` means for each door says floor/doors.
+what `WouldBlock` means for each door says floor/doors. While it waits at the empty events door,
+whoever sends takes its turn at once (see arbiter_end): a lone packet passes through no scheduler.
 
 Errors: any exception ends the reign; the supervisor seals what was in hand, discards the core and
 has it loaded from the disk again (R15). Answers doors are closed on the way out, so that every
@@ -78,21 +79,11 @@ async def run(
     """Drive the core until it has stopped (None) or has to be loaded anew. Without a `runner` the
     bench door leads to a glove box, whose Executed comes as an event. `on_reign` is called
     once it reigns over all that there was before, `link` whenever the members change."""
-    loop = _Loop(core, doors, runner, hands, now, link, instruments)
+    loop = _Loop(core, doors, runner, hands, now, on_reign, link, instruments)
     try:
-        loop.pending = core.start(now())
-        await loop.perform_all()
-        while not loop.stopped and loop.reload is None:
-            events = await loop.wait()
-            if not events and not core.has_more:
-                continue  # a beat, and nothing was due
-            hands.hold(partial(_held, events))
-            loop.pending = core.step(events, now())
-            await loop.perform_all()
-            hands.free()
-            loop.look()
-            if core.has_acceded:
-                on_reign()
+        loop.start()
+        while not loop.is_over:
+            loop.turn(await loop.wait())
         return loop.reload
     finally:
         loop.close()
@@ -125,12 +116,14 @@ class _Loop:
         runner: Runner | None,
         hands: Hands,
         now: Callable[[], ev.Now],
+        on_reign: Callable[[], None],
         link: Callable[[Sequence[Member]], None],
         instruments: Instruments,
     ) -> None:
-        self.pending: list[Effect] = []
-        self.stopped = False
         self.reload: Reload | None = None
+        self._stopped = False
+        self._failure: BaseException | None = None
+        self._on_reign = on_reign
         self._link = link
         self._instruments = instruments
         self._turned_s = self._look_s = 0.0
@@ -143,25 +136,78 @@ class _Loop:
         self._unpublished: list[Publish] = []
         self._answers: dict[int, AnswersEnd | trio.MemorySendChannel[list[Message]]] = {}
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the core has stopped, or has to be loaded anew."""
+        return self._stopped or self.reload is not None
+
+    # --- Turns --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Let the core begin."""
+        self._perform_all(self._core.start(self._now()))
+
+    def turn(self, events: list[ev.Event]) -> None:
+        """Step the core with what happened, and do what it wants."""
+        if self.is_over or not (events or self._core.has_more):
+            return  # over by a turn at once, or a beat and nothing was due
+        self._hands.hold(partial(_held, events))
+        self._perform_all(self._core.step(events, self._now()))
+        self._hands.free()
+        self._publish()
+        self._look()
+        if self._core.has_acceded:
+            self._on_reign()
+
+    def _turn_at_once(self, item: EventItem) -> bool:
+        """Take a turn on the back of whoever sends this while the loop rests (see ArbiterEnd);
+        return whether it goes on resting. What fails here is raised by the arbiter's own task."""
+        try:
+            events: list[ev.Event] = []
+            if isinstance(item, Knock) and self._core.is_under_way:
+                return False  # more may come: what comes in one pass makes one Tick
+            self._take(item, events)
+            self._take_intake(events)
+            self.turn(events)
+        except BaseException as exc:  # noqa: BLE001, ASYNC103 not the sender's: wait raises it
+            self._failure = exc
+            return False  # noqa: ASYNC104 as above
+        return not (self.is_over or self._has_more)
+
     # --- Waiting ------------------------------------------------------------------------------
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether there is something to do without waiting for an event."""
+        if self._core.has_more:
+            return True
+        return self._core.takes_in and bool(self._doors.intake_out.statistics().current_buffer_used)
 
     async def wait(self) -> list[ev.Event]:
         """Wait until something happens; return it, with all else that is there already. Empty
         after a Beat with nothing to do."""
         events: list[ev.Event] = []
-        if self._unpublished:
-            await trio.lowlevel.checkpoint()  # acks go out first
-            self._publish()
-        waits = self._core.takes_in and self._doors.intake_out.statistics().current_buffer_used
-        if not waits and not self._core.has_more:
-            self._take(await self._doors.events_out.receive(), events)
-        else:
+        if self._has_more or self._doors.events_out.statistics().current_buffer_used:
             await trio.lowlevel.checkpoint()
+        else:
+            # The door is empty: so nobody who sends from now on overtakes what was sent before.
+            self._doors.events.rest(self._turn_at_once)
+            item = await self._doors.events_out.receive()
+            self._doors.events.rise()
+            self._take(item, events)
+            if self._failure is not None:
+                raise self._failure
+            if self.is_over:
+                return events  # what waits at the doors is for the next core
         for _ in range(limits.EVENTS_MAX):
             try:
                 self._take(self._doors.events_out.receive_nowait(), events)
             except trio.WouldBlock:
                 break
+        self._take_intake(events)
+        return events
+
+    def _take_intake(self, events: list[ev.Event]) -> None:
         self._turned_s = self._instruments.pulse.beat()
         queue = self._core.petitions.queue
         packets = queue.packets
@@ -172,7 +218,6 @@ class _Loop:
                 break
             events.append(item)
             packets += len(item.rows) if isinstance(item, ev.Offered) else 1
-        return events
 
     def _publish(self) -> None:
         for publication in self._unpublished:
@@ -202,10 +247,9 @@ class _Loop:
 
     # --- Performing ----------------------------------------------------------------------------
 
-    async def perform_all(self) -> None:
+    def _perform_all(self, effects: list[Effect]) -> None:
         """Perform effects until there are none; a batch that was run leads to more of them."""
-        while self.pending:
-            effects, self.pending = self.pending, []
+        while effects:
             executed: list[ev.Event] = []
             for effect in effects:
                 if isinstance(effect, Execute) and self._runner is not None:
@@ -215,8 +259,7 @@ class _Loop:
                     self._instruments.execute.observe(time.perf_counter() - began)
                 else:
                     self._perform(effect)
-            if executed:
-                self.pending = self._core.step(executed, self._now())
+            effects = self._core.step(executed, self._now()) if executed else []
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -259,7 +302,7 @@ class _Loop:
             case Note():
                 log.note(effect.level, effect.event, **effect.fields)
             case Stopped():
-                self.stopped = True
+                self._stopped = True
 
     def _note_committed(self, index: int) -> None:
         while self._proposed and self._proposed[0][0] <= index:
@@ -277,7 +320,7 @@ class _Loop:
         with suppress(trio.WouldBlock):  # the core asks again
             self._doors.catch_up.send_nowait(effect)
 
-    def look(self) -> None:
+    def _look(self) -> None:
         """Let the instruments see who reigns, a few times a second."""
         if self._turned_s < self._look_s:
             return
@@ -304,6 +347,7 @@ class _Loop:
 
     def close(self) -> None:
         """Publish the rest, and close every answers door: what this core promised is void."""
+        self._doors.events.rise()
         self._publish()
         for connection in list(self._answers):
             self._close(connection)

@@ -2,10 +2,10 @@
 
 Sends that can block form no cycle: all of them lead to the arbiter or to a keeper that only reports
 to the arbiter, and the arbiter itself never awaits a send. `DOORS` is the table; `Doors` are the
-channels themselves, opened once by the supervisor and kept while tasks come and go. Four doors
-have a shorter way while it is free: `ThreadEnd` into the ledger keeper's thread, `put_on_bench`,
-`AnswersEnd` and `PeerEnd` into a socket. Their bounds are the table's; each spares an ack a turn
-of the scheduler.
+channels themselves, opened once and kept while tasks come and go. Five doors have a shorter way
+while it is free, within the table's bounds, which spares an ack a turn of the scheduler each:
+`ArbiterEnd` into the resting arbiter, `ThreadEnd` into a thread, `put_on_bench` into a pipe, the
+other ends into a socket.
 """
 
 import queue
@@ -34,6 +34,7 @@ from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message, Subscribe, Unsubscribe
 from rmf.floor.alarm import Alarm
 from rmf.floor.answers_end import AnswersEnd
+from rmf.floor.arbiter_end import ArbiterEnd
 from rmf.floor.peer_end import PeerEnd
 
 __all__ = [
@@ -234,7 +235,7 @@ class Doors:
     def __init__(self) -> None:
         self.intake: trio.MemorySendChannel[IntakeItem]
         self.intake_out: trio.MemoryReceiveChannel[IntakeItem]
-        self.events: trio.MemorySendChannel[EventItem]
+        self.events: ArbiterEnd[EventItem]
         self.events_out: trio.MemoryReceiveChannel[EventItem]
         self.ledger: trio.MemorySendChannel[Persist] | ThreadEnd
         self.ledger_out: trio.MemoryReceiveChannel[Persist]
@@ -256,7 +257,8 @@ class Doors:
         self.alarm = Alarm()  # for the beats: something became due sooner than they know
         self.peers: dict[str, PeerEnd] = {}  # by name, one for each link; see `peer_end`
         self.intake, self.intake_out = _open("intake")
-        self.events, self.events_out = _open("events")
+        events, self.events_out = _open("events")
+        self.events = ArbiterEnd(events, Knock())
         self.ledger, self.ledger_out = _open("ledger")
         self.bench, self.bench_out = _open("bench")
         self.audits, self.audits_out = _open("audits")

@@ -23,6 +23,7 @@ from rmf.core.raft import messages as m
 from rmf.core.raft import wire
 from rmf.errors import ProtocolFault, StorageError
 from rmf.floor import log
+from rmf.floor.arbiter_end import ArbiterEnd
 from rmf.floor.doors import EventItem
 from rmf.floor.receiving import receive
 
@@ -39,7 +40,7 @@ class PeerPort:
 
     def __init__(
         self,
-        events: trio.MemorySendChannel[EventItem],
+        events: ArbiterEnd[EventItem],
         own: Callable[[], g.Own],
         letters: Callable[[g.LettersAsk], Awaitable[g.Letters]],
         *,

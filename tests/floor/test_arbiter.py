@@ -11,9 +11,9 @@ from rmf.core import messages as m
 from rmf.core.effects import Batch
 from rmf.core.events import Asked, Executed, Offered, StopAsked, Struck
 from rmf.floor import arbiter
-from rmf.floor.doors import Closed, Doors, EdgeLetter, Opened, connection_doors
+from rmf.floor.doors import Closed, Doors, EdgeLetter, Intake, Opened, connection_doors
 from rmf.floor.supervisor import Hands
-from tests.floor.kit import Bench, bench, reign
+from tests.floor.kit import Bench, Reign, bench, reign
 from tests.floor.wire import packet
 
 
@@ -71,6 +71,92 @@ async def test_what_came_meanwhile_is_taken_in_one_step(tmp_path: Path) -> None:
             runs = (await guest.hear(m.Ack)).runs
             assert [run.slot for run in runs] == list(range(20))
             assert len({run.tick for run in runs}) == 1  # one Tick of all that waited
+
+
+async def test_a_lone_packet_is_on_its_way_to_the_disk_before_its_sender_goes_on(
+    tmp_path: Path,
+) -> None:
+    with bench(tmp_path) as alone:
+        async with reign(alone) as ruling:
+            guest = await ruling.join()
+            await trio.testing.wait_all_tasks_blocked()
+            before = ruling.core.raft.log.last.index
+            ruling.writes = False
+            await Intake(alone.doors).offer(guest.offer(packet(1)))
+            assert ruling.core.raft.log.last.index == before + 1
+            assert ruling.hands.held()[0].data == b""
+            ruling.writes = True
+            await guest.hear(m.Ack)
+
+
+async def test_while_one_is_under_way_those_of_one_pass_make_one_tick(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with reign(alone) as ruling:
+            guests = [await ruling.join(f"probe-{i}", i) for i in range(1, 5)]
+            await trio.testing.wait_all_tasks_blocked()
+            ruling.writes = False
+            for guest in guests:
+                await Intake(alone.doors).offer(guest.offer(packet(1)))
+            ruling.writes = True
+            ticks = [(await guest.hear(m.Ack)).runs[0].tick for guest in guests]
+            assert ticks[0] < ticks[1] == ticks[2] == ticks[3]
+
+
+async def test_what_fails_on_a_senders_back_ends_the_arbiter_and_not_the_sender(
+    tmp_path: Path,
+) -> None:
+    with bench(tmp_path) as alone:
+        unhurt = False
+        with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+            async with reign(alone, Broken(alone)) as ruling:
+                guest = await ruling.join()
+                await trio.testing.wait_all_tasks_blocked()
+                await Intake(alone.doors).offer(guest.offer(packet(1, "cell/held")))
+                assert not alone.doors.events.rests
+                answers, answers_out, *_ = connection_doors()
+                alone.doors.events.send_nowait(Opened(9, answers))  # too late for this core
+                unhurt = True
+                await trio.sleep_forever()
+        assert unhurt
+        assert b"cell/held" in ruling.hands.held()[0].data
+        opened = alone.doors.events_out.receive_nowait()
+        assert isinstance(opened, Opened)  # it is the next one's
+        with pytest.raises(trio.WouldBlock):
+            answers_out.receive_nowait()
+
+
+async def test_a_core_that_stops_on_a_senders_back_takes_no_more(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        async with reign(alone) as ruling:
+            await trio.testing.wait_all_tasks_blocked()
+            answers, *_ = connection_doors()
+            alone.doors.events.send_nowait(StopAsked())
+            alone.doors.events.send_nowait(Opened(9, answers))
+            with trio.fail_after(5):
+                await ruling.ended.wait()
+            assert isinstance(alone.doors.events_out.receive_nowait(), Opened)
+
+
+async def test_nobody_overtakes_what_waited_when_the_loop_began(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        recovered = alone.recover()
+        recovered.writer.close()
+        ruling = Reign(alone, alone.core(recovered, depth=1))
+        answers, answers_out, *_ = connection_doors()
+        alone.doors.events.send_nowait(Opened(9, answers))
+
+        async def ask(number: int) -> None:
+            alone.doors.events.send_nowait(Asked(9, number, "ping"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, 1)  # one of the two comes while the loop takes what waited
+            nursery.start_soon(ruling.rule, alone.runner)
+            nursery.start_soon(ask, 2)
+            heard: list[m.Message] = []
+            with trio.fail_after(5):
+                while len(heard) < 2:
+                    heard += await answers_out.receive()
+            nursery.cancel_scope.cancel()
 
 
 async def test_beyond_the_depth_of_the_queue_the_intake_door_is_left_alone(

@@ -21,6 +21,7 @@ from rmf.core.feed import Feed
 from rmf.core.raft import wire
 from rmf.core.raft.messages import AppendReply, ReadAsk
 from rmf.floor import beats
+from rmf.floor.arbiter_end import ArbiterEnd
 from rmf.floor.doors import (
     DOORS,
     Doors,
@@ -56,11 +57,14 @@ def an_edge_letter() -> EdgeLetter:
     return EdgeLetter(edge_letter("malformed", "edge", "n1", held, evidence, 0), None)
 
 
-def waiting(door: trio.MemorySendChannel[Any] | trio.MemoryReceiveChannel[Any]) -> int:
+SendEnd = trio.MemorySendChannel[Any] | ArbiterEnd[Any]
+
+
+def waiting(door: SendEnd | trio.MemoryReceiveChannel[Any]) -> int:
     return door.statistics().current_buffer_used
 
 
-def fill(door: trio.MemorySendChannel[Any], item: Any) -> None:
+def fill(door: SendEnd, item: Any) -> None:
     while waiting(door) < door.statistics().max_buffer_size:
         door.send_nowait(item)
 

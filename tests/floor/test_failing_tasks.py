@@ -21,6 +21,7 @@ from rmf.core.raft.messages import ReadAsk
 from rmf.core.record import ENTRY
 from rmf.core.world import World
 from rmf.floor import beats, http, letter_fetch, peer_link
+from rmf.floor.arbiter_end import ArbiterEnd
 from rmf.floor.dialling import Peer
 from rmf.floor.doors import EdgeLetter, peer_end
 from rmf.floor.letter_fetch import Through
@@ -285,10 +286,10 @@ async def when_beats_fails(tmp_path: Path) -> None:
             assert await doors.events_out.receive() == Beat()
 
 
-def door_that_is_closed() -> trio.MemorySendChannel[Any]:
+def door_that_is_closed() -> ArbiterEnd[Any]:
     send, _ = trio.open_memory_channel[Any](1)
     send.close()
-    return send
+    return ArbiterEnd(send, None)
 
 
 @task
