@@ -19,7 +19,6 @@ from functools import partial
 from typing import Protocol
 
 import attrs
-import cbor2
 import trio
 
 from rmf import limits
@@ -52,8 +51,9 @@ from rmf.core.messages import Message
 from rmf.floor import log
 from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.doors import CatchUpItem, Closed, Doors, EventItem, Knock, Opened
+from rmf.floor.in_hand import packets_among, packets_on
 from rmf.floor.instruments import Instruments
-from rmf.floor.supervisor import Hands, Held
+from rmf.floor.supervisor import Hands
 
 __all__ = ["Runner", "run", "turn_away"]
 
@@ -95,15 +95,6 @@ async def turn_away(doors: Doors) -> None:
     async for item in doors.events_out:
         if isinstance(item, Opened):
             item.answers.close()
-
-
-def _held(events: list[ev.Event]) -> list[Held]:
-    """Return the packets among events, for the letter of a failed core."""
-    return [
-        Held(event.frame, event.producer, event.epoch, event.connection)
-        for event in events
-        if isinstance(event, ev.Offered)
-    ]
 
 
 class _Loop:
@@ -151,7 +142,7 @@ class _Loop:
         """Step the core with what happened, and do what it wants."""
         if self.is_over or not (events or self._core.has_more):
             return  # over by a turn at once, or a beat and nothing was due
-        self._hands.hold(partial(_held, events))
+        self._hands.hold(partial(packets_among, events))
         self._perform_all(self._core.step(events, self._now()))
         self._hands.free()
         self._publish()
@@ -253,7 +244,7 @@ class _Loop:
             executed: list[ev.Event] = []
             for effect in effects:
                 if isinstance(effect, Execute) and self._runner is not None:
-                    self._hands.hold(partial(_held_of, effect.batch))
+                    self._hands.hold(partial(packets_on, effect.batch))
                     began = time.perf_counter()
                     executed.append(self._runner.run(effect.batch))
                     self._instruments.execute.observe(time.perf_counter() - began)
@@ -351,8 +342,3 @@ class _Loop:
         self._publish()
         for connection in list(self._answers):
             self._close(connection)
-
-
-def _held_of(batch: Batch) -> list[Held]:
-    """Return the packets on the bench, for the letter of a failed runner."""
-    return [Held(cbor2.dumps(group.rows), group.producer, group.epoch) for group in batch.groups]
