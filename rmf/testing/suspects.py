@@ -54,7 +54,8 @@ _MUTATORS = {
 
 
 class Suspect(NamedTuple):
-    """A place in the source: its line, the function it stands in, its text, and what for."""
+    """A place in the source: its line, the function it stands in ("<module>": none, it runs when
+    the line is imported), its text, and what for."""
 
     line: int
     function: str
@@ -77,7 +78,7 @@ class _Visitor(ast.NodeVisitor):
     def __init__(self, tree: ast.Module, lines: list[str]) -> None:
         self.found: list[Suspect] = []
         self._lines = lines
-        self._functions: list[str] = []
+        self._functions = ["<module>"]
         self._names: dict[str, str] = {}
         self._globals: set[str] = set()
         for node in ast.walk(tree):
@@ -94,9 +95,8 @@ class _Visitor(ast.NodeVisitor):
 
     def _note(self, node: ast.AST, cause: str) -> None:
         line: int = getattr(node, "lineno", 0)
-        if self._functions and line:
-            text = self._lines[line - 1].strip()
-            self.found.append(Suspect(line, self._functions[-1], text, cause))
+        text = self._lines[line - 1].strip() if line else ""
+        self.found.append(Suspect(line, self._functions[-1], text, cause))
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._functions.append(node.name)

@@ -284,6 +284,10 @@ def test_letters_of_the_reign_before_are_not_told_twice() -> None:
     factory.send("zzz", 1, ttl_ms=1000)
     factory.new_reign()
     assert len(factory.letters) == 1
+    factory.send("keep/a", 1, ttl_ms=1000)
+    indexes = [snapshot.index for snapshot in factory.snapshots]
+    assert indexes == sorted(set(indexes))
+    assert len([x for x in factory.snapshots if x.cells]) == 1
 
 
 # --- What there is ------------------------------------------------------------------------------

@@ -56,6 +56,14 @@ def test_the_innocent_is_not(body: str) -> None:
     assert found(body) == []
 
 
+def test_what_runs_when_the_line_is_imported_is_seen_too() -> None:
+    source = "import time\nBEGUN = time.time()\nNAMES = {'a', 'b'}\nSEEN = {}\n"
+    assert [(x.line, x.function, x.cause) for x in suspects(source)] == [
+        (2, "<module>", "clock"),
+        (3, "<module>", "hash"),
+    ]
+
+
 def test_what_is_no_python_has_no_suspects() -> None:
     assert suspects("def (") == []
     assert suspects("x = '\0'") == []
