@@ -10,7 +10,7 @@ failure told a thousand times (`Bound`).
 
 Errors: a runner that fails or does not answer costs one sample, and is said in the log, and so is a
 glove box that cannot be had (`keep`): the node goes on without.
-Shutdown: cancel it; what waits at the door is forgotten.
+Shutdown: cancel it, or close the letters door; what waits at its own door is forgotten.
 """
 
 from collections.abc import Awaitable, Callable
@@ -166,7 +166,10 @@ async def run(doors: Doors, auditor: Auditor, hands: Hands) -> None:
             audit.before.world.index.unpin(audit.pin)
         for letter in letters:
             log.note("warning", "diverged", term=letter.term, why=letter.error.message)
-            await doors.letters.send(EdgeLetter(letter, None))
+            try:
+                await doors.letters.send(EdgeLetter(letter, None))
+            except trio.ClosedResourceError:
+                return  # the node stops: no letter is stored any more (R18)
 
 
 async def keep(serve: Callable[[Hands], Awaitable[None]], hands: Hands) -> None:

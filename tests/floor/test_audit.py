@@ -291,6 +291,16 @@ async def test_a_runner_that_never_answers_costs_a_sample_and_pins_nothing_for_e
     assert sample.pin not in sample.before.world.index._pins
 
 
+async def test_a_node_that_stops_is_not_held_up(node: DrivenNode, tmp_path: Path) -> None:
+    """What is found after the last letter is stored is no failure of anybody (R18)."""
+    sample = audits_of(node, adder())[-1]
+    with bench(tmp_path / "n2") as alone:
+        alone.doors.letters.close()
+        alone.doors.audits.send_nowait(sample)
+        with trio.fail_after(5):
+            await audit.run(alone.doors, Auditing(adder(10)).auditor, Hands())
+
+
 async def test_a_box_that_cannot_be_had_is_no_reason_for_letters(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
