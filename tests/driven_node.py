@@ -68,10 +68,10 @@ class DrivenNode:
         self._boots += 1
         self.directory = DataDirectory.open(self.path, node="n1", first_segment_bytes=SEGMENT_BYTES)
         cluster = self.directory.cluster
-        self._store = DlqStore.open(self.directory.dlq_path, cluster=cluster, node="n1")
+        self.store = DlqStore.open(self.directory.dlq_path, cluster=cluster, node="n1")
         recovered = recover(
             self.directory,
-            self._store,
+            self.store,
             boot_id=bytes([self._boots]) * 16,
             boot_ns=lambda: self.boot_ns,
         )
@@ -121,7 +121,7 @@ class DrivenNode:
 
     def close(self) -> None:
         self.writer.close()
-        self._store.close()
+        self.store.close()
         self.directory.close()
 
     def restart(self, line: Line | None = None) -> None:

@@ -21,6 +21,7 @@ from rmf.client.command import EXIT_DONE, EXIT_TIME_OUT, notice
 from rmf.client.render import json_block, json_line
 from rmf.core.bag import REASONS
 from rmf.errors import RmfError, StorageError, UsageError
+from tools import dlq_again
 from tools.text_table import aligned
 
 __all__ = ["main"]
@@ -33,6 +34,8 @@ examples:
   rmf-dlq show 3.1841.0                          one letter: packet, payload, traceback
   rmf-dlq tail | jq .error.message               letters as they come
   rmf-dlq export --data /var/lib/rmf > letters.jsonl
+  rmf-dlq debug 3.1841.0 --data DIR --line greenhouse.py:line        pdb at the raise
+  rmf-dlq export 3.1841.0 --as pytest --data DIR --line greenhouse.py:line --out test_it.py
 """
 
 Body = dlq.Body
@@ -47,6 +50,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if dlq_again.needs_no_dlq(args):
+        return dlq_again.run(args)
     args.output = args.output or ("table" if sys.stdout.isatty() else "jsonl")
     try:
         source = _open(args)
@@ -133,20 +138,32 @@ def _list(source: dlq.Source, args: argparse.Namespace) -> int:
 
 
 def _show(source: dlq.Source, args: argparse.Namespace) -> int:
-    for body in source.ask("dlq.show", {"letter": args.letter}):
-        if args.output == "table":
-            print(letters.text_of(body))
-        else:
-            print(_json_of(args.output)(letters.for_scripts(body)))
-        return EXIT_DONE
+    body = _one(source, args.letter)
+    if args.output == "table":
+        print(letters.text_of(body))
+    else:
+        print(_json_of(args.output)(letters.for_scripts(body)))
+    return EXIT_DONE
+
+
+def _one(source: dlq.Source, letter: str) -> Body:
+    for body in source.ask("dlq.show", {"letter": letter}):
+        return body
     raise RmfError(
-        f"unknown_letter: {source.name} has no letter {letters.plain(args.letter, 80)};"
+        f"unknown_letter: {source.name} has no letter {letters.plain(letter, 80)};"
         " `rmf-dlq list` names those it has"
     )
 
 
 def _export(source: dlq.Source, args: argparse.Namespace) -> int:
-    for body in dlq.walk(source, _filters(args), args.limit):
+    bodies = (
+        (_one(source, letter) for letter in args.letters)
+        if args.letters
+        else dlq.walk(source, _filters(args), args.limit)
+    )
+    if args.form == "pytest":
+        return dlq_again.export_tests((body["letter"] for body in bodies), args)
+    for body in bodies:
         print(json_line(letters.for_scripts(body)))
     return EXIT_DONE
 
@@ -222,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     def verb(name: str, work: Callable[[dlq.Source, argparse.Namespace], int], text: str) -> Any:
         sub = verbs.add_parser(name, help=text, description=text)
         _add_common_again(sub)
-        sub.set_defaults(work=work)
+        sub.set_defaults(work=work, verb=name)
         return sub
 
     verb("stats", _stats, "How many letters, in how many groups, and how big.")
@@ -236,7 +253,10 @@ def _parser() -> argparse.ArgumentParser:
     tail = verb("tail", _tail, "The last letters, then each new one as it comes.")
     _add_filters(tail)
     tail.add_argument("-n", dest="count", metavar="N", type=_number, help="end after N letters")
-    _add_filters(verb("export", _export, "All letters as JSON lines, the oldest first."))
+    export = verb("export", _export, "Letters as JSON lines, the oldest first, or as tests.")
+    _add_filters(export)
+    dlq_again.add_export_options(export)
+    dlq_again.add_debug_options(verb("debug", _show, dlq_again.DEBUG))
     return parser
 
 
