@@ -1,31 +1,23 @@
 """What `rmf-replay` found, as JSON for scripts and as text for people (INTERFACES).
 
-It decides how a difference looks. Foreign values and texts pass client/render, so that JSON can say
-them and a terminal survives them. What is no value has a form that no value has:
-
-    {"$unchanged": true}     the slot did not change the key
-    {"$removed": true}       it removed the key
-    {"$shelf": …}            the values are equal, their shelves are not: "inherited", "kept" or ms
-    {"$on_expired": …}       whether the line listens to the expiry of the key
+It decides what is told of a replay, and in which order; what a value looks like decides
+replay_values, what a what-if found is told by what_if_output.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import attrs
 
-from rmf.client.render import to_json
-from rmf.core import profile
 from rmf.core.entry import LineId
-from rmf.core.events import Change
 from rmf.core.world import World
-from rmf.errors import ProtocolFault
 from rmf.line.line import Line
 from rmf.line.replay import Replay
 from rmf.line.rerun import Divergence
 from rmf.storage.restore import Restored
+from tools.replay_values import dumps, readable, sides_of, value_of
 from tools.text_table import printable
+from tools.what_if_output import WhatIfResult, facts_of, lines_of
 
 __all__ = ["Result", "json_of", "line_notices", "summary_of", "world_lines"]
 
@@ -39,18 +31,25 @@ class Result:
     line: Line | None
     restored: Restored
     seconds: float
+    uncommitted: int = 0
+    what_if: WhatIfResult | None = None
+
+    @property
+    def identical(self) -> bool:
+        """Whether nothing at all is different."""
+        return self.divergence is None and (self.what_if is None or self.what_if.identical)
 
 
 def json_of(result: Result) -> str:
     """Return the result as one line of JSON."""
-    return _dumps(_facts(result))
+    return dumps(_facts(result))
 
 
 def _facts(result: Result) -> dict[str, Any]:
     replay, found, restored = result.replay, result.divergence, result.restored
     lines = replay.lines
     return {
-        "identical": found is None,
+        "identical": result.identical,
         "entries": replay.entries,
         "packets": replay.packets,
         "bagged": replay.bagged,
@@ -66,6 +65,8 @@ def _facts(result: Result) -> dict[str, Any]:
             "index": restored.state.index,
             "tick": restored.state.tick,
         },
+        "uncommitted": result.uncommitted,
+        **({} if result.what_if is None else {"what_if": facts_of(result.what_if)}),
     }
 
 
@@ -78,7 +79,7 @@ def _line(line: LineId) -> dict[str, Any]:
 
 
 def _divergence(found: Divergence) -> dict[str, Any]:
-    ledger, replay = _sides(found)
+    ledger, replay = sides_of(found)
     return {
         "term": found.term,
         "tick": found.tick,
@@ -92,55 +93,22 @@ def _divergence(found: Divergence) -> dict[str, Any]:
     }
 
 
-def _sides(found: Divergence) -> tuple[Any, Any]:
-    """Return what the ledger has, and what the replay."""
-    ledger, replay = found.ledger, found.replay
-    if found.kind == "change":
-        if ledger is not None and replay is not None and ledger[2] == replay[2]:
-            return {"$shelf": _shelf(ledger)}, {"$shelf": _shelf(replay)}
-        return _written(ledger), _written(replay)
-    if found.kind == "expiry":
-        return {"$on_expired": ledger}, {"$on_expired": replay}
-    if found.kind == "digest":
-        return ledger.hex(), replay.hex()
-    return ledger, replay
-
-
-def _written(change: Change | None) -> Any:
-    if change is None:
-        return {"$unchanged": True}
-    value = change[2]
-    return {"$removed": True} if value is None else _value(value)
-
-
-def _shelf(change: Change) -> str | int:
-    return {-1: "inherited", 0: "kept"}.get(change[3], change[3])
-
-
-def _value(encoded: bytes) -> Any:
-    try:
-        return to_json(profile.decode(encoded))
-    except ProtocolFault:  # no line of RMF writes such a value
-        return {"$undecodable": to_json(encoded)["$bytes"]}
-
-
 def world_lines(world: World) -> Iterator[str]:
     """Give each cell of a World as a line of JSON, in key order; what never expires says null."""
     for key, cell in world.scan():
         head = cell._asdict()
         del head["value"], head["mark"]
         head["expires"] = cell.expires or None
-        yield _dumps({"key": key, "value": _value(cell.value), **head})
-
-
-# Of what is rendered already; ASCII, so that nothing in it is a terminal's command.
-_dumps = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+        yield dumps({"key": key, "value": value_of(cell.value), **head})
 
 
 def summary_of(result: Result) -> str:
     """Return the result as text for people."""
     replay, found = result.replay, result.divergence
-    lines = ["identical"] if found is None else list(_difference_lines(found))
+    if result.what_if is not None and (found is None or found.kind != "digest"):
+        lines = list(lines_of(result.what_if))
+    else:
+        lines = ["identical"] if found is None else list(_difference_lines(found))
     ticks = f", ticks {replay.first_tick} to {replay.last_tick}" if replay.entries else ""
     lines.append(
         f"  read     {replay.entries} Entries, {replay.packets} packets"
@@ -152,6 +120,8 @@ def summary_of(result: Result) -> str:
     if result.line is not None:
         lines.append(f"  line     {_named(_id_of(result.line))}")
     lines.append(f"  digest   {replay.state.digest().hex()}")
+    if result.uncommitted:
+        lines.append(f"  tail     {result.uncommitted} Entries are not known to be committed here")
     lines.append(f"  speed    {replay.packets / result.seconds:,.0f} packets/s")
     return "\n".join(map(printable, lines))
 
@@ -161,18 +131,14 @@ def _difference_lines(found: Divergence) -> Iterator[str]:
     key = "" if found.key is None else f", key {found.key}"
     what = {"outcome": ": another outcome", "digest": ": another digest"}.get(found.kind, "")
     yield f"different at term {found.term}, tick {found.tick}{slot}{key}{what}"
-    for name, side in zip(("ledger", "replay"), _sides(found), strict=True):
-        text = "applied" if found.kind == "outcome" and side is None else _readable(side)
+    for name, side in zip(("ledger", "replay"), sides_of(found), strict=True):
+        text = "applied" if found.kind == "outcome" and side is None else readable(side)
         yield f"  {name}   {text}"
     if found.error is not None:
         yield f"  error    {found.error.type} {found.error.message}".rstrip()
     if found.origin is not None:
         origin = found.origin
         yield f"  packet   seq {origin.seq} of {origin.producer}, topic {origin.topic}"
-
-
-def _readable(side: Any) -> str:
-    return json.dumps(side, ensure_ascii=False)
 
 
 def line_notices(result: Result) -> Iterator[str]:

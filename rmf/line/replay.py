@@ -12,11 +12,11 @@ answer is what that line would have done with history as it was.
 
 from collections.abc import Iterable
 
-from rmf.core.entry import Accession, Entry, LineId, TickBooks, decode_entry
+from rmf.core.entry import Accession, Entry, LineId, TickBooks
+from rmf.core.history import entry_of, follow
 from rmf.core.record import Record
 from rmf.core.shelf import Shelf
-from rmf.core.state import State, apply
-from rmf.errors import StorageError
+from rmf.core.state import State
 from rmf.line.inline import Inline
 from rmf.line.line import Line
 from rmf.line.rerun import Divergence, Rerun
@@ -59,22 +59,17 @@ class Replay:
         Raises StorageError for an Entry that this version cannot read.
         """
         for record in records:
-            try:
-                entry = decode_entry(record.body)
-            except ValueError as exc:
-                raise StorageError(
-                    f"Entry {record.index} of the ledger: {exc}; replay it with the version of RMF"
-                    f" that wrote it, or a later one"
-                ) from exc
+            entry = entry_of(record)
             if until_tick is not None and entry.tick > until_tick:
                 self.until_reached = True
                 return None
-            found = self._take(record, entry)
+            found = self.take(record, entry)
             if found is not None:
                 return found
         return None
 
-    def _take(self, record: Record, entry: Entry) -> Divergence | None:
+    def take(self, record: Record, entry: Entry) -> Divergence | None:
+        """Take the next Entry; return how it differs."""
         found = None
         books = entry.books
         if isinstance(books, TickBooks):
@@ -82,10 +77,7 @@ class Replay:
                 found = _first(Rerun(self.state, record.term, entry, books), self._bench)
         elif isinstance(books, Accession) and self.lines[-1:] != [books.line]:
             self.lines.append(books.line)
-        self.state, applied = apply(self.state, entry, record.term, record.index, self._shelf)
-        for key in applied.removed:
-            if self.state.world.get(key) is None:
-                self.state.world.index.discard(key)
+        self.state = follow(self.state, entry, record.term, record.index, self._shelf)
         self.entries += 1
         self.last_tick = entry.tick
         if self.first_tick is None:

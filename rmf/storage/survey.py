@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from rmf import limits
+from rmf.core.entry import ACCESSION, Accession, LineId, decode_entry, kind_of
 from rmf.core.record import ENTRY, Record
+from rmf.core.state import State
 from rmf.errors import StorageError
 from rmf.storage.scan import Cut, LedgerScan
 
@@ -26,30 +28,54 @@ __all__ = ["Survey", "holding", "survey"]
 class Survey:
     """`end_serial` is the last record that can be read, 0 if there is none; `void` are the serials
     of Entries that a later one voids; `cut` is a torn tail, or a write under way; `fault` is what
-    stands behind the last record if it is damage."""
+    stands behind the last record if it is damage. `commit` is the highest index that a record says
+    is committed, `lines` are those that reigns named."""
 
     end_serial: int
     void: frozenset[int]
     cut: Cut | None
     fault: StorageError | None
+    commit: int = 0
+    lines: frozenset[LineId] = frozenset()
+
+    def uncommitted(self, state: State) -> int:
+        """Return how many of the Entries that led to this state are not known to be committed, as
+        those at the end of a follower's ledger. What stands on the disk of the only voter is."""
+        if sum(member.voter for member in state.members) <= 1:
+            return 0
+        return max(0, state.index - self.commit)
 
 
 def survey(scan: LedgerScan) -> Survey:
     """Read a ledger to its end, verifying every record. Never raises for what it finds there."""
-    end_serial = 0
+    end_serial = commit = 0
     void: set[int] = set()
+    lines: set[LineId] = set()
     fault: StorageError | None = None
     living: deque[tuple[int, int]] = deque(maxlen=limits.VOID_ENTRIES_MAX + 1)
     try:
         for record in scan:
             end_serial = record.serial
+            commit = max(commit, record.commit)
             if record.kind == ENTRY:
+                lines |= _line_in(record)
                 while living and living[-1][0] >= record.index:
                     void.add(living.pop()[1])
                 living.append((record.index, record.serial))
     except StorageError as exc:
         fault = exc
-    return Survey(end_serial, frozenset(void), scan.cut, fault)
+    return Survey(end_serial, frozenset(void), scan.cut, fault, commit, frozenset(lines))
+
+
+def _line_in(record: Record) -> set[LineId]:
+    """Return the line that a reign begins with here, if one does."""
+    if kind_of(record.body) != ACCESSION:
+        return set()
+    try:
+        books = decode_entry(record.body).books
+    except ValueError:
+        return set()  # whoever takes the Entry will say so
+    return {books.line} if isinstance(books, Accession) else set()
 
 
 def holding(records: Iterable[Record], seen: Survey) -> Iterator[Record]:

@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import attrs
 import cbor2
 
+from rmf.core.entry import LineId, Member
 from rmf.errors import LedgerDamaged
-from rmf.storage.segments import Base
+from rmf.line import board
+from rmf.storage.scan import LedgerScan
+from rmf.storage.segments import GENESIS, Base
 from rmf.storage.survey import Survey, holding, survey
+from tests.driven_node import node_in
 from tests.storage.ledger_kit import Ledger, ledger_in
 
 
@@ -107,3 +112,15 @@ def test_a_survey_begins_behind_a_checkpoint(tmp_path: Path) -> None:
         seen = survey(ledger.scan(base))
         given = [record.body for record in holding(ledger.scan(base), seen)]
     assert given == [b"three"]
+
+
+def test_what_is_known_to_be_committed_and_which_lines_reigned(tmp_path: Path) -> None:
+    with node_in(tmp_path / "n1", board) as node:
+        node.send("probe", ("room/1", 1))
+        scan = LedgerScan(node.directory.ledgers, node.directory.cluster, GENESIS)
+        seen, state = survey(scan), node.core.committed
+    assert seen.commit == state.index - 1
+    assert seen.lines == {LineId("board", 1, board.digest)}
+    assert seen.uncommitted(state) == 0, "the only voter's own disk is a majority"
+    two = attrs.evolve(state, members=(Member("n1", b"1"), Member("n2", b"2")))
+    assert seen.uncommitted(two) == 1

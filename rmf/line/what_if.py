@@ -1,0 +1,206 @@
+"""History with another line (R27): what it would have written, bagged or let pass.
+
+Decides what the line sees at each Tick, and holds what it does against the ledger, slot by slot.
+Two ways:
+
+    per Tick    the ledger's changes stand: each Tick begins on the World as it really was, so a
+                difference is that Tick's own. Within a Tick what the line did carries on.
+    forward     the line's own changes carry on: an alternative history, with its own World and its
+                own expiries, which ends in a World that is compared as a whole.
+
+What producers sent and what the latch decided is as it was, in both. A slot that was bagged for
+time, death or memory is not run again, unless that is asked for, and then in a child process. It
+knows Entries and a line, neither files nor clocks.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from rmf import limits
+from rmf.core.entry import Accession, Entry, Expiry, LineId, TickBooks
+from rmf.core.events import Change, Outcome
+from rmf.core.history import entry_of, follow
+from rmf.core.record import Record
+from rmf.core.shelf import Shelf
+from rmf.core.state import State, expiries_of
+from rmf.core.world import Cell, World
+from rmf.line.apart import run_apart
+from rmf.line.differences import Differences, is_alike
+from rmf.line.inline import Inline
+from rmf.line.line import Line
+from rmf.line.patience import patience
+from rmf.line.replay import Replay
+from rmf.line.rerun import Divergence
+from rmf.line.retry import Retry
+
+__all__ = ["EndDifference", "WhatIf"]
+
+
+@attrs.frozen
+class EndDifference:
+    """A key whose cell is another one in the World of the alternative history (forward)."""
+
+    key: str
+    ledger: Cell | None
+    replay: Cell | None
+
+
+class WhatIf:
+    """One run through a ledger with another line. `replay` is the ledger's own side of it;
+    `poison_skipped` counts the slots that were not run."""
+
+    def __init__(
+        self,
+        replay: Replay,
+        line: Line,
+        *,
+        forward: bool = False,
+        run_poison: bool = False,
+        shown: int = limits.WHAT_IF_SHOWN,
+    ) -> None:
+        self.replay = replay
+        self.line = line
+        self.differences = Differences(shown)
+        self.forward = forward
+        self.poison_skipped = 0
+        self._run_poison = run_poison
+        self._bench = Inline(line)
+        self._batches = 0
+        before = replay.state
+        self._id = LineId(line.name, line.version, line.digest)
+        self._other: State | None = None
+        if forward:
+            world = World.of(dict(before.world.cells))
+            self._other = attrs.evolve(before, world=world, line=self._id)
+            self._shelf = Shelf.of(world, before.void_before)
+
+    def run(self, records: Iterable[Record], until_tick: int | None = None) -> Divergence | None:
+        """Take Entries, in order and up to `until_tick`; return a digest that is not the World's,
+        which ends it. Other differences are in `findings`. Raises StorageError."""
+        with patience(self._bench.mark):
+            for record in records:
+                entry = entry_of(record)
+                if until_tick is not None and entry.tick > until_tick:
+                    self.replay.until_reached = True
+                    return None
+                self._take(record, entry)
+                found = self.replay.take(record, entry)
+                if found is not None:
+                    return found
+        return None
+
+    def end_differences(self) -> Iterator[EndDifference]:
+        """Give the keys, in no order, whose value or shelf life is another one at the end."""
+        if self._other is None:
+            return
+        ledger, other = self.replay.state.world, self._other.world
+        for key, cell in ledger.cells.items():
+            mine = other.get(key)
+            if mine is None or (mine.value, mine.expires) != (cell.value, cell.expires):
+                yield EndDifference(key, cell, mine)
+        for key, mine in other.cells.items():
+            if ledger.get(key) is None:
+                yield EndDifference(key, None, mine)
+
+    def end(self, shown: int) -> tuple[int, list[EndDifference]]:
+        """Return how many keys differ at the end, and the first of them in key order."""
+        count = 0
+
+        def counted() -> Iterator[EndDifference]:
+            nonlocal count
+            for found in self.end_differences():
+                count += 1
+                yield found
+
+        first = heapq.nsmallest(shown, counted(), key=lambda found: found.key)
+        return count, first
+
+    # --- An Entry -----------------------------------------------------------------------------
+
+    def _take(self, record: Record, entry: Entry) -> None:
+        books = entry.books
+        if isinstance(books, TickBooks):
+            mine = self._tick(record.term, entry, books)
+        elif isinstance(books, Accession):
+            mine = attrs.evolve(entry, books=attrs.evolve(books, line=self._id))
+        else:
+            mine = entry
+        if self._other is not None:
+            self._other = follow(self._other, mine, record.term, record.index, self._shelf)
+
+    def _tick(self, term: int, entry: Entry, books: TickBooks) -> Entry:
+        """Run a Tick; return the Entry that it would have been."""
+        base = self._other or self.replay.state
+        expiries = self._expiries(base, entry, books)
+        listened = sum(expiry.slot is not None for expiry in expiries)
+        then = books.frames[0].first_slot if books.frames else 0
+        shift = listened - then if books.frames else 0
+        again = Retry(base, term, entry, books, expiries, shift)
+        bags = self._execute(again)
+        plain = not shift and expiries == books.expiries
+        if not (plain and again.is_just_so(bags)):
+            self._compare(again, bags)
+        if self._other is None:
+            return entry
+        return again.entry_with(sorted([*again.latch_bags, *bags], key=lambda bag: bag.slot))
+
+    def _expiries(self, base: State, entry: Entry, books: TickBooks) -> list[Expiry]:
+        if self._other is None:
+            keys = [expiry.key for expiry in books.expiries]
+        else:
+            keys = self._shelf.due(entry.tick, base.world, base.void_before)
+        if not keys:
+            return []
+        listens = self.line.expired_handler_of
+        return expiries_of(keys, base, lambda key: listens(key) is not None)
+
+    def _execute(self, again: "Retry") -> list[Outcome]:
+        """Run all slots, those of poison apart or not at all; return what was bagged."""
+        bags: list[Outcome] = []
+        begin = 0
+        for stop in [*sorted(again.poison), again.slots]:
+            while begin < stop:
+                batch = again.part(begin, stop, self._number())
+                executed = self._bench.run(batch)
+                again.note(executed.changes, executed.encoded)
+                bags += executed.outcomes
+                begin = executed.done
+            if stop < again.slots:
+                bags += self._poison(again, stop)
+                begin = stop + 1
+        return bags
+
+    def _number(self) -> int:
+        self._batches += 1
+        return self._batches
+
+    def _poison(self, again: "Retry", slot: int) -> list[Outcome]:
+        if not self._run_poison:
+            self.poison_skipped += 1
+            return [again.poison[slot]]
+        ran = run_apart(self.line, again.part(slot, slot + 1, self._number()))
+        again.note(ran.changes, b"")
+        return [] if ran.bag is None else [ran.bag]
+
+    def _compare(self, again: "Retry", bags: list[Outcome]) -> None:
+        """Note each slot that was bagged or wrote otherwise."""
+        then, now = again.ledger_side(), again.this_side(bags)
+        for place in sorted(then.keys() | now.keys()):
+            old_bag, old = then.get(place, (None, {}))
+            new_bag, new = now.get(place, (None, {}))
+            alike = old_bag is new_bag or is_alike(old_bag, new_bag)
+            keys = [key for key in old.keys() | new.keys() if _differ(old.get(key), new.get(key))]
+            if alike and not keys:
+                continue
+            stamp, origin = again.stamp_of(place), again.origin_of(place)
+            if not alike:
+                self.differences.add_outcome(stamp, old_bag, new_bag, origin)
+            for key in sorted(keys):
+                self.differences.add_change(stamp, key, old.get(key), new.get(key), origin)
+
+
+def _differ(then: Change | None, now: Change | None) -> bool:
+    """Whether two changes of one key are others; which slots they have is nothing."""
+    return then is None or now is None or then[2:] != now[2:]
