@@ -33,6 +33,11 @@ def add_debug_options(parser: argparse.ArgumentParser) -> None:
         " the same, 3 another way or not any more; so does -o",
     )
     parser.add_argument(
+        "--step",
+        action="store_true",
+        help="start at the handler's first line, whether it raises or not",
+    )
+    parser.add_argument(
         "--yes",
         action="store_true",
         help="run the handler here even if it was bagged for time, memory or death",

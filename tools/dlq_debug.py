@@ -172,8 +172,8 @@ def _under_pdb(scene: Scene, line: Line, args: argparse.Namespace) -> int:
         reason = "no_handler" if isinstance(exc, NoHandler) else "payload_invalid"
         notice(f"rmf-dlq: {reason}: {exc}; no handler runs, so there is no place to stop at")
         return _code(scene, Outcome(scene.stamp.slot, reason, "line", Evidence("", str(exc), "")))
-    if scene.is_poison:
-        return _step_through(scene, call, risky=True, sure=args.yes)
+    if scene.is_poison or args.step:
+        return _step_through(scene, call, risky=scene.is_poison, sure=args.yes)
     try:
         result = call.handler.function(call.world, call.argument)
     except BaseException as exc:  # noqa: BLE001 whatever it raises is what we are here for

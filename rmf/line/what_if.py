@@ -78,7 +78,7 @@ class WhatIf:
 
     def run(self, records: Iterable[Record], until_tick: int | None = None) -> Divergence | None:
         """Take Entries, in order and up to `until_tick`; return a digest that is not the World's,
-        which ends it. Other differences are in `findings`. Raises StorageError."""
+        which ends it. Other differences are in `differences`. Raises StorageError."""
         with patience(self._bench.mark):
             for record in records:
                 entry = entry_of(record)

@@ -178,6 +178,13 @@ def test_poison_is_not_run_here_unless_that_is_said(debug: Any) -> None:
     assert "'hang'" in ran.out
 
 
+def test_step_starts_before_anything_happened(debug: Any) -> None:
+    with typing("n\np stock\nq\n"):
+        ran = debug(shop.APPLIED, "--step")
+    assert '-> stock = world[f"stock/{packet.payload.item}"]' in ran.out
+    assert ran.out.splitlines()[-2].endswith("5")
+
+
 @pytest.mark.parametrize("letter", [shop.NO_COUNT, shop.NOBODY])
 def test_without_a_handler_there_is_no_place_to_stop_at(debug: Any, letter: str) -> None:
     ran = debug(letter)
