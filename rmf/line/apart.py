@@ -9,6 +9,7 @@ Decides when a slot has taken too long and what an end without an answer means. 
 a batch, and no clock but its own deadline.
 """
 
+import ctypes
 import faulthandler
 import json
 import os
@@ -35,6 +36,7 @@ from rmf.line.witness import Witness
 __all__ = ["Ran", "run_apart"]
 
 _STACK_BYTES = limits.EVIDENCE_TRACEBACK_BYTES_MAX
+_PR_SET_PDEATHSIG = 1
 _GRACE_S = 0.5  # behind the budget: for the child to write down where it is
 
 
@@ -66,33 +68,45 @@ def run_apart(
         child = os.fork()
     if not child:
         os.close(reading)
+        # Whoever ends the tool ends this, too.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         _in_child(line, batch, writing, stack, budget_s, memory_bytes)
     os.close(writing)
+    deadline_s = time.monotonic() + budget_s + _GRACE_S
     try:
-        data, in_time = _listen(reading, time.monotonic() + budget_s + _GRACE_S)
-        if _has_answered(data) or not in_time:
-            os.kill(child, signal.SIGKILL)  # it has nothing more to say, or never will
+        data = _listen(reading, deadline_s)
+        in_time = _has_answered(data) or _ends(child, deadline_s)
+    finally:
+        os.kill(child, signal.SIGKILL)  # it has nothing more to say, or never will
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         where = os.pread(stack, _STACK_BYTES, 0).decode("utf-8", "replace")
-    finally:
         os.close(reading)
         os.close(stack)
     slot = batch.slots - 1
     return _ran(_lines(data), slot, None if in_time else budget_s, status, where)
 
 
-def _listen(reading: int, deadline_s: float) -> tuple[bytes, bool]:
-    """Return what the child said until it was done or gone, and whether that was in time."""
+def _listen(reading: int, deadline_s: float) -> bytes:
+    """Return what the child said until it was done, or silent for good, or the time was over."""
     data = b""
     while not _has_answered(data):
         left_s = deadline_s - time.monotonic()
         if left_s <= 0 or not select.select([reading], [], [], left_s)[0]:
-            return data, False
+            break
         piece = os.read(reading, 64 * limits.KIB)
         if not piece:
             break
         data += piece
-    return data, True
+    return data
+
+
+def _ends(child: int, deadline_s: float) -> bool:
+    """Wait for the end of the child; return whether it came in time."""
+    end = os.pidfd_open(child)
+    try:
+        return bool(select.select([end], [], [], max(0.0, deadline_s - time.monotonic()))[0])
+    finally:
+        os.close(end)
 
 
 def _has_answered(data: bytes) -> bool:

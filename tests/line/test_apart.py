@@ -90,6 +90,17 @@ def test_a_death_is_a_verdict(die: Any, said: str) -> None:
     assert ran.keys == ["b"]
 
 
+def test_who_closes_the_way_back_and_hangs_is_killed_too() -> None:
+    def handler(_w: Any, _packet: Any) -> None:
+        os.closerange(3, 1024)
+        while True:
+            pass
+
+    ran = run(handler, budget_s=0.1)
+    assert ran.bag is not None
+    assert ran.bag.reason == "handler_timeout"
+
+
 def test_memory_has_an_end() -> None:
     ran = run(lambda _w, _p: {"x": len(bytearray(256 * limits.MIB))}, memory_bytes=64 * limits.MIB)
     assert ran.bag is not None

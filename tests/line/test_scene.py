@@ -76,6 +76,16 @@ def test_what_has_expired_is_gone_from_it(node: DrivenNode) -> None:
         call.handler.function(call.world, call.argument)
 
 
+def test_what_is_of_unknown_age_is_unknown_there_too(node: DrivenNode) -> None:
+    node.send("till", ("temp/b", 1))
+    node.restart()
+    node.send("till", ("temp/c", 1))
+    after = node.core.committed
+    found = scene(node, f"{after.term}.{node.tick}.0")
+    assert found.topic == "temp/c"
+    assert found.batch.void_before == after.void_before > 0
+
+
 def test_a_scene_knows_its_packet_its_line_and_its_verdict(node: DrivenNode) -> None:
     found = scene(node, shop.HANG)
     assert found.is_poison
@@ -105,9 +115,12 @@ def test_a_slot_that_no_tick_has_is_none(node: DrivenNode) -> None:
 def test_what_a_handler_raises_comes_out(
     node: DrivenNode, letter: str, raised: type[BaseException]
 ) -> None:
-    with pytest.raises(raised):
+    def run() -> None:
         call = call_of(node.line, scene(node, letter).batch)
         call.handler.function(call.world, call.argument)
+
+    with pytest.raises(raised):
+        run()
 
 
 def test_what_it_returns_becomes_values_for_people() -> None:

@@ -33,5 +33,7 @@ def test_what_lies_under_a_scanned_prefix_is_known() -> None:
     assert [key for key, _ in known.scan("room/")] == ["room/1"]
     assert [key for key, _ in known.scan("room/1")] == ["room/1"]
     assert known.cells.get("room/2") is None
+    with pytest.raises(NotKnown, match="reads 7"):
+        known.cells.get(7)  # type: ignore[call-overload]
     with pytest.raises(NotKnown, match="the handler scans 'roo'"):
         known.scan("roo")
