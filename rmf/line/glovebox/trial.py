@@ -11,11 +11,13 @@ Pure decisions, over batches and how they ended. The rules:
 
 A guilty slot is never run again: it closes the Tick with its bag. Verdicts reach as far as this
 node: the ledger's is written by the Entry. A suspect or a guilty packet is remembered by its name
-until it has come up, since the Tick may close before it.
+until it has come up, since the Tick may close before it, and others may come up first. If the latch
+has bagged it meanwhile (its shelf life went by), that is its one outcome.
 """
 
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 import attrs
 
@@ -59,11 +61,11 @@ class Order(NamedTuple):
 
 @attrs.define
 class Memory:
-    """What is remembered from batch to batch: one suspect, one guilty one, and how many slots are
-    still to be run one by one."""
+    """What is remembered from batch to batch: suspects and guilty ones that have not come up yet,
+    the oldest first, and how many slots are still to be run one by one."""
 
-    suspect: Name | None = None
-    guilty: tuple[Name, str, Evidence] | None = None
+    suspects: dict[Name, None] = attrs.Factory(dict)
+    guilty: dict[Name, tuple[str, Evidence]] = attrs.Factory(dict)
     careful_slots: int = 0
     verdicts: int = 0
 
@@ -74,45 +76,44 @@ class Trial:
     def __init__(self, batch: Batch, memory: Memory) -> None:
         self.batch = batch
         self._memory = memory
-        self._deaths = 0
-        self._stop_at: int | None = None
-        self._tried_alone = False
+        self._deaths = 0  # in nobody's slot
+        self._alone = 0  # of these, while the first slot was run alone
 
     def order(self) -> Order:
         """Return what is to be run now."""
-        memory = self._memory
-        guilty = self._slot_of(memory.guilty[0]) if memory.guilty is not None else None
-        if guilty is not None:
-            return Order(guilty, fresh=False)
-        suspect = self._slot_of(memory.suspect) if memory.suspect is not None else None
-        if suspect is not None:
-            self._tried_alone = suspect == 0
-            return Order(max(suspect, 1), fresh=suspect == 0)
-        if memory.careful_slots > 0:
-            return Order(min(1, self.batch.slots), fresh=False)
-        return Order(self.batch.slots, fresh=False)
+        guilty, suspect = self._first(self._memory.guilty), self._first(self._memory.suspects)
+        stop, fresh = self.batch.slots, False
+        if suspect is not None and (guilty is None or suspect[0] < guilty[0]):
+            stop, fresh = max(suspect[0], 1), suspect[0] == 0
+        elif guilty is not None:
+            stop = guilty[0]
+        if self._memory.careful_slots > 0:
+            stop = min(stop, 1)
+        return Order(stop, fresh)
 
     def ran(self, order: Order, executed: Executed) -> Executed:
         """It ran: return what comes of the batch."""
         memory = self._memory
-        if order.fresh:
-            memory.suspect = None  # it lived: whatever killed the other box, it was not this alone
         memory.careful_slots = max(0, memory.careful_slots - executed.done)
-        guilty = memory.guilty
-        if guilty is None or executed.done < order.stop or self._slot_of(guilty[0]) != order.stop:
+        for names in (memory.suspects, memory.guilty):
+            # A suspect that lived was not to blame, or not alone; or the latch has bagged it since.
+            for name in [x for x in names if self._is_before(x, executed.done)]:
+                del names[name]
+        guilty = self._first(memory.guilty)
+        if guilty is None or not executed.done == order.stop == guilty[0]:
             return executed
-        return self._closed(executed, guilty[1], guilty[2])
+        return self._closed(executed, guilty[1])
 
     def nothing_to_run(self) -> Executed | None:
         """Return what comes of a batch whose first slot is guilty; None if there is work to do."""
-        guilty = self._memory.guilty
-        if guilty is None or self._slot_of(guilty[0]) != 0:
+        guilty = self._first(self._memory.guilty)
+        if guilty is None or guilty[0] != 0:
             return None
         empty = Executed(self.batch.number, 0, [], _NOTHING, [])
-        return self._closed(empty, guilty[1], guilty[2])
+        return self._closed(empty, guilty[1])
 
-    def _closed(self, executed: Executed, reason: str, error: Evidence) -> Executed:
-        self._memory.guilty = None
+    def _closed(self, executed: Executed, name: Name) -> Executed:
+        reason, error = self._memory.guilty.pop(name)
         self._memory.verdicts += 1
         slot = executed.done
         outcomes = [*executed.outcomes, Outcome(slot, reason, "line", error)]
@@ -120,20 +121,23 @@ class Trial:
 
     def ended(self, order: Order, end: Death | Overdue) -> None:
         """It did not run to its end; `order` says what now."""
-        memory = self._memory
-        if isinstance(end, Overdue):
-            self._sentence(end.slot, "handler_timeout", end.how, end.traceback)
-        elif end.slot is None:
-            self._deaths += 1
-            if self._deaths >= limits.BOX_DEATHS_MAX:
-                memory.careful_slots = self.batch.slots
-            if order.stop == 1 and self._deaths > limits.BOX_DEATHS_MAX:
-                self._sentence(0, end.reason, end.how, end.traceback)  # alone, and over again
-        elif order.fresh and end.slot == 0 and self._tried_alone:
-            memory.suspect = None
-            self._sentence(0, end.reason, f"{end.how}, twice", end.traceback)
+        reason = end.reason if isinstance(end, Death) else "handler_timeout"
+        if end.slot is None or not 0 <= end.slot < order.stop:  # what shares memory can spoil it
+            self._died_in_nobodys_slot(order, reason, end)
+        elif isinstance(end, Overdue):
+            self._sentence(end.slot, reason, end.how, end.traceback)
+        elif order.fresh and end.slot == 0:
+            self._sentence(0, reason, f"{end.how}, twice", end.traceback)
         else:
-            memory.suspect = self._name_of(end.slot)
+            _remember(self._memory.suspects, self._name_of(end.slot), None)
+
+    def _died_in_nobodys_slot(self, order: Order, reason: str, end: Death | Overdue) -> None:
+        self._deaths += 1
+        self._alone += order.stop == 1
+        if self._deaths >= limits.BOX_DEATHS_MAX:
+            self._memory.careful_slots = self.batch.slots
+        if self._deaths > limits.BOX_DEATHS_MAX and self._alone >= limits.BOX_DEATHS_MAX:
+            self._sentence(0, reason, end.how, end.traceback)  # alone, and over again
 
     def _sentence(self, slot: int, reason: str, how: str, traceback: str) -> None:
         error = Evidence(
@@ -141,7 +145,9 @@ class Trial:
             clip(how, limits.EVIDENCE_TEXT_BYTES_MAX),
             clip(traceback, limits.EVIDENCE_TRACEBACK_BYTES_MAX),
         )
-        self._memory.guilty = (self._name_of(slot), reason, error)
+        name = self._name_of(slot)
+        self._memory.suspects.pop(name, None)
+        _remember(self._memory.guilty, name, (reason, error))
 
     # --- Names --------------------------------------------------------------------------------
 
@@ -151,16 +157,26 @@ class Trial:
                 return name
         raise AssertionError(f"slot {slot} of {self.batch.slots}")
 
-    def _slot_of(self, name: Name) -> int | None:
+    def _first(self, names: Iterable[Name]) -> tuple[int, Name] | None:
+        """Return the first slot of this batch that is to be run and has one of these names."""
+        found = [(slot, name) for name in names if (slot := self._slot_of(name)) is not None]
+        return min(found, key=itemgetter(0), default=None)
+
+    def _is_before(self, name: Name, done: int) -> bool:
+        slot = self._slot_of(name, decided=True)
+        return slot is not None and slot < done
+
+    def _slot_of(self, name: Name, *, decided: bool = False) -> int | None:
+        """Return the slot of a name; one that the latch has bagged already only if `decided`."""
         for expired in self.batch.expired:
             if name == ("", 0, expired.key):
                 return expired.slot
         for group in self.batch.groups:
             if group.producer == name[0] and group.epoch == name[1]:
                 seq = name[2]
-                first = group.rows[0][SEQ]
-                if isinstance(seq, int) and first <= seq < first + len(group.rows):
-                    return int(group.first_slot + seq - first)
+                at = seq - group.rows[0][SEQ] if isinstance(seq, int) else -1
+                if 0 <= at < len(group.rows):
+                    return group.first_slot + at if decided or at not in group.verdicts else None
         return None
 
     def _names(self) -> Iterator[tuple[int, Name]]:
@@ -169,6 +185,12 @@ class Trial:
         for group in self.batch.groups:
             for at, row in enumerate(group.rows):
                 yield group.first_slot + at, (group.producer, group.epoch, row[SEQ])
+
+
+def _remember(names: dict[Name, Any], name: Name, what: Any) -> None:
+    while len(names) >= limits.BOX_REMEMBERED_MAX:
+        del names[next(iter(names))]
+    names[name] = what
 
 
 def cut(batch: Batch, stop: int) -> Batch:
