@@ -16,6 +16,7 @@ BoxBroken, as if the box had died.
 """
 
 import marshal
+import os
 import struct
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
@@ -27,7 +28,8 @@ from rmf.core import topics
 from rmf.core.bag import Evidence
 from rmf.core.effects import Batch, ExpiredCell, Group
 from rmf.core.events import Executed, Outcome
-from rmf.core.packet import Verdict
+from rmf.core.packet import Row, Verdict
+from rmf.core.profile import NO_TAGS
 from rmf.core.world import Cell
 from rmf.errors import RmfError
 
@@ -64,6 +66,8 @@ RUN, CELLS, HELLO, NEED, SCAN, DONE, MEMORY = range(1, 8)
 # A key, and what its cell holds but for the last field (its mark), None where there is no cell.
 KnownCell = tuple[str, tuple[Any, ...] | None]
 
+_UNSEEN: Final[list[Any]] = []  # stands for a packet that the latch has bagged: nobody looks at it
+_END: Final = os.urandom(16)  # stands behind what is to be one item: cbor2 ignores a rest
 _NO_VERDICT: Final = Verdict("", "")
 _REASONS: Final = frozenset(
     {
@@ -127,7 +131,7 @@ class Splitter:
 def encode_run(batch: Batch, cells: Sequence[KnownCell]) -> bytes:
     """Return the body of RUN: the batch without its World, and cells of that World."""
     groups: list[Any] = [
-        (x.producer, x.epoch, x.first_slot, x.intake_tick, x.rows, list(x.verdicts))
+        (x.producer, x.epoch, x.first_slot, x.intake_tick, _to_run(x), list(x.verdicts))
         for x in batch.groups
     ]
     expired: list[Any] = [(x.slot, x.key, tuple(x.cell), x.reason) for x in batch.expired]
@@ -145,6 +149,13 @@ def encode_run(batch: Batch, cells: Sequence[KnownCell]) -> bytes:
         list(cells),
     ]
     return marshal.dumps(fields)
+
+
+def _to_run(group: Group) -> list[Row]:
+    """Return the rows of a group without what the latch has bagged: that may hold anything."""
+    if not group.verdicts:
+        return group.rows
+    return [_UNSEEN if at in group.verdicts else row for at, row in enumerate(group.rows)]
 
 
 def decode_run(body: bytes, world: object) -> tuple[Batch, Sequence[KnownCell]]:
@@ -192,11 +203,18 @@ def encode_done(executed: Executed, *, reads: bool, own: bool) -> bytes:
     return cbor2.dumps([*fields, reads, own])
 
 
+_DECODE_ERRORS = (cbor2.CBORError, ValueError, RecursionError)
+
+
+def _loads(data: bytes) -> Any:
+    return cbor2.loads(data, allow_indefinite=False, semantic_decoders=NO_TAGS)
+
+
 def read_item(body: bytes) -> Any:
     """Return what a frame of a box holds. Raises BoxBroken."""
     try:
-        return cbor2.loads(body)
-    except (cbor2.CBORError, ValueError, RecursionError) as exc:
+        return _loads(body)
+    except _DECODE_ERRORS as exc:
         raise BoxBroken(f"a frame that is no CBOR: {exc}") from exc
 
 
@@ -204,12 +222,14 @@ def decode_done(body: bytes, batch: Batch) -> Done:
     """Return what came of this batch. Raises BoxBroken for what cannot have come of it."""
     try:
         number, done, encoded, bags, cut_short, reads, own = read_item(body)
-        changes = cbor2.loads(encoded)
+        changes, *rest = _loads(b"".join((b"\x82", encoded, b"\x50", _END)))
         outcomes = [
             Outcome(slot, reason, "line", Evidence(*error)) for slot, reason, *error in bags
         ]
-    except (cbor2.CBORError, TypeError, ValueError, RecursionError) as exc:
+    except (*_DECODE_ERRORS, TypeError) as exc:
         raise BoxBroken(f"DONE cannot be read: {exc}") from exc
+    if rest != [_END]:
+        raise BoxBroken("DONE cannot be read: its changes are not one item")
     fault = _fault(batch, number, done, changes, outcomes)
     if fault is not None:
         raise BoxBroken(f"DONE of batch {batch.number}: {fault}")
@@ -220,15 +240,19 @@ def decode_done(body: bytes, batch: Batch) -> Done:
 def _fault(
     batch: Batch, number: object, done: object, changes: object, outcomes: list[Outcome]
 ) -> str | None:
-    if number != batch.number:
+    if type(number) is not int or number != batch.number:
         return f"found batch {number!r}"
     if type(done) is not int or not 0 <= done <= batch.slots:
         return f"found {done!r} slots done, expected 0 to {batch.slots}"
+    before = -1
     for outcome in outcomes:
-        if outcome.reason not in _REASONS or not _texts(outcome.error[:3]):
-            return f"found an outcome {outcome.reason!r} that is none"
-        if type(outcome.slot) is not int or not 0 <= outcome.slot < done:
-            return f"found an outcome of slot {outcome.slot!r}"
+        if type(outcome.reason) is not str or outcome.reason not in _REASONS:
+            return "found an outcome whose reason is none"
+        if not _texts(outcome.error):
+            return "found an outcome whose evidence is none"
+        if type(outcome.slot) is not int or not before < outcome.slot < done:
+            return f"found an outcome of slot {outcome.slot!r} behind that of slot {before}"
+        before = outcome.slot
     return _changes_fault(changes, done)
 
 
@@ -247,6 +271,8 @@ def _changes_fault(changes: object, done: int) -> str | None:
     slots, keys, values, shelves = zip(*changes, strict=True)
     if set(map(type, slots)) != {int} or min(slots) < 0 or max(slots) >= done:
         return "found a change of a slot that was not run"
+    if list(slots) != sorted(slots):
+        return "found changes that are in no order"
     if set(map(type, keys)) != {str} or not _are_keys(keys):
         return "found a key that is no topic"
     if not set(map(type, values)) <= {bytes, type(None)}:
@@ -270,9 +296,9 @@ def _are_keys(keys: tuple[str, ...]) -> bool:
 def decode_memory(body: bytes, batch: Batch) -> tuple[int, Evidence]:
     """Return which slot of this batch ran out of memory, and the evidence. Raises BoxBroken."""
     found = read_item(body)
-    if type(found) is not list or len(found) < 4:
+    if type(found) is not list or len(found) != 4:
         raise BoxBroken("MEMORY cannot be read")
     slot, *error = found
-    if type(slot) is not int or not 0 <= slot < batch.slots or not _texts(error[:3]):
+    if type(slot) is not int or not 0 <= slot < batch.slots or not _texts(error):
         raise BoxBroken(f"MEMORY of batch {batch.number} names slot {slot!r}")
     return slot, Evidence(*error)
