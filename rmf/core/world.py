@@ -163,7 +163,8 @@ class World:
         """Give (key, cell) in key order for all keys that start with `prefix`, or only for those
         behind the key `after`."""
         get = self.cells.get
-        for key in self.index.walk(prefix if after is None else after, after=after is not None):
+        behind = after is not None and after >= prefix
+        for key in self.index.walk(max(prefix, after or ""), after=behind):
             if not key.startswith(prefix):
                 return
             cell = get(key)

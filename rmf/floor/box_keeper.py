@@ -101,7 +101,7 @@ class BoxKeeper:
         self._at_work = trio.Event()
         self._work = trio.Event()  # somebody has come in vain
         self._death: Death | None = None
-        self._along = CellsAlong()
+        self._along = CellsAlong(bench.settings.memory_bytes)
 
     async def serve(self) -> None:
         """Serve until cancelled; its boxes are killed then. Raises NoBox."""
@@ -187,7 +187,7 @@ class BoxKeeper:
                 self._box = await self._spare.take()
                 self._work = trio.Event()
             self._unsent = b""
-            self._along = CellsAlong()
+            self._along = CellsAlong(self._bench.settings.memory_bytes)
             if self._bench.trial is not None:
                 self._go_on()
             self._take_waiting()

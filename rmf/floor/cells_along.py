@@ -18,11 +18,13 @@ __all__ = ["CellsAlong", "keys_of", "known", "page_of"]
 
 class CellsAlong:
     """Which cells go along with a batch: none for a line that reads none; those of the topics of a
-    small batch; and, batch by batch, all others, until the box knows as much as it may."""
+    small batch; and, batch by batch, all others, until half of what the box may know is full.
+    `memory_bytes` is what its line may take."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_bytes: int = limits.BOX_MEMORY_BYTES) -> None:
         self._reads = self._own = False
         self._fill: Iterator[str] | None = None
+        self._fill_bytes = memory_bytes // limits.BOX_CACHE_SHARE // 2
 
     def learn(self, done: Done) -> None:
         """Take note of how the line reads."""
@@ -32,25 +34,49 @@ class CellsAlong:
         """Return the cells to send along."""
         if not self._reads:
             return ()
-        world = batch.world
+        found: list[KnownCell] = []
         if self._fill is None:
-            self._fill = islice(iter(world.cells.keys()), limits.BOX_CACHE_CELLS // 2)
-        found = known(islice(self._fill, limits.BOX_FILL_CELLS), world)
+            self._fill = iter(batch.world.cells.keys())
+        if self._fill_bytes > 0:
+            found = known(islice(self._fill, limits.BOX_FILL_CELLS), batch.world)
+            self._fill_bytes -= len(found) * limits.BOX_CELL_BYTES
+            self._fill_bytes -= sum([len(fields[0]) for _, fields in found if fields is not None])
         if self._own and batch.slots <= limits.BOX_CELLS_ALONG:
-            topics = {row[TOPIC] for group in batch.groups for row in group.rows if row}
-            found += known((key for key in topics if type(key) is str), world)
+            found += known(_topics(batch), batch.world)
         return found
 
 
+def _topics(batch: Batch) -> set[str]:
+    """Return the topics that are to be run; what the latch has bagged may have none."""
+    return {
+        row[TOPIC]
+        for group in batch.groups
+        for at, row in enumerate(group.rows)
+        if at not in group.verdicts
+    }
+
+
 def known(keys: Iterable[str], world: World) -> list[KnownCell]:
-    """Return cells as a box is told them. A box may ask for those of a whole Tick."""
+    """Return cells as a box is told them: that of the first key in any case, and no more than a
+    frame should hold. A box may ask for those of a whole Tick; if it misses some, it asks again."""
     get = world.cells.get
-    return [(key, None if (cell := get(key)) is None else cell[:-1]) for key in keys]
+    found: list[KnownCell] = []
+    size = 0
+    for key in keys:
+        cell = get(key)
+        if cell is None:
+            found.append((key, None))
+            continue
+        found.append((key, cell[:-1]))
+        size += len(cell[0])
+        if size >= limits.BOX_PAGE_BYTES:
+            break
+    return found
 
 
 def keys_of(found: object) -> list[str]:
     """Return the keys that a box NEEDs. Raises BoxBroken."""
-    if type(found) is not list or not set(map(type, found)) <= {str}:
+    if type(found) is not list or not found or not set(map(type, found)) <= {str}:
         raise BoxBroken("NEED names what are no keys")
     return found
 

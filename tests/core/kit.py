@@ -77,14 +77,14 @@ class Playbook:
     letters_held: bool = False
     bench: Batch | None = None
     core: Arbiter = attrs.field(init=False)
-    _runner: Inline = attrs.field(init=False)
+    runner: Any = attrs.field(init=False)  # of batches; a test may put another in its place
     _people: dict[int, Producer] = attrs.Factory(dict)
     _pending: deque[ev.Event] = attrs.Factory(deque)
     _together: list[ev.Event] | None = None
     _durable_ticks: set[int] = attrs.Factory(set)
 
     def __attrs_post_init__(self) -> None:
-        self._runner = Inline(self.line)
+        self.runner = Inline(self.line)
         found = come_back(self.disk)
         line = LineId(self.line.name, self.line.version, self.line.digest)
         self.core = Arbiter(
@@ -148,7 +148,7 @@ class Playbook:
         """Run what is on the bench, or only its slots before `done`."""
         assert self.bench is not None
         batch, self.bench = self.bench, None
-        self.happen(_cut(self._runner.run(batch), batch.slots if done is None else done))
+        self.happen(_cut(self.runner.run(batch), batch.slots if done is None else done))
 
     def restart(self, *, bridged: bool = True, after_ms: int = 0) -> "Playbook":
         """The same node after a crash: only what is durable is left."""
@@ -220,7 +220,7 @@ class Playbook:
             case Execute() if self.bench_held:
                 self.bench = effect.batch
             case Execute():
-                self._pending.append(self._runner.run(effect.batch))
+                self._pending.append(self.runner.run(effect.batch))
             case Answer(connection, messages) if connection in self._people:
                 self._answer(self._people[connection], messages)
             case Broadcast(message):

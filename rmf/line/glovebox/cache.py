@@ -34,10 +34,17 @@ class CachedWorld:
     """The World as a view of it needs it: `cells.get(key)` and `scan(prefix)`.
 
     `reads` says that the line has read cells at all, `own` that among them were cells of the topics
-    of packets: both tell the node what to send along.
+    of packets: both tell the node what to send along. It takes no more than a share of the
+    `memory_bytes` that the line may take: else what the box keeps would be laid to a packet's door.
     """
 
-    def __init__(self, line: str, ask: Ask, ask_scan: AskScan) -> None:
+    def __init__(
+        self,
+        line: str,
+        ask: Ask,
+        ask_scan: AskScan,
+        memory_bytes: int = limits.BOX_MEMORY_BYTES,
+    ) -> None:
         self.cells = self
         self.reads = self.own = False
         self._line = line
@@ -45,6 +52,7 @@ class CachedWorld:
         self._ask_scan = ask_scan
         self._known: dict[str, Fields | None] = {}
         self._bytes = 0  # of values, about
+        self._bytes_max = memory_bytes // limits.BOX_CACHE_SHARE
         self._lineage = 0
         self._batch: Batch | None = None
         self._topics: set[str] | None = None
@@ -84,7 +92,8 @@ class CachedWorld:
     def _topics_of_batch(self) -> set[str]:
         if self._topics is None:
             groups = self._batch.groups if self._batch is not None else []
-            self._topics = {row[TOPIC] for group in groups for row in group.rows}
+            # An empty row is a packet that the latch has bagged.
+            self._topics = {row[TOPIC] for group in groups for row in group.rows if row}
         return self._topics
 
     # --- What keeps it true -----------------------------------------------------------------------
@@ -102,7 +111,8 @@ class CachedWorld:
     def learn(self, cells: Sequence[KnownCell]) -> None:
         """Take in cells of the World that the present batch names."""
         known = self._known
-        if len(known) + len(cells) > limits.BOX_CACHE_CELLS or self._bytes > limits.BOX_CACHE_BYTES:
+        cells_bytes = (len(known) + len(cells)) * limits.BOX_CELL_BYTES
+        if known and cells_bytes + self._bytes > self._bytes_max:
             self._forget()
         known.update(cells)
         self._bytes += sum([len(fields[0]) for _, fields in cells if fields is not None])

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     gc.freeze()
     gc.disable()  # between batches, not within one
     wire.say(pipe.HELLO, cbor2.dumps(_facts(line)))
-    return Box(line, wire, mark).serve()
+    return Box(line, wire, mark, settings["memory_bytes"]).serve()
 
 
 # --- The process ----------------------------------------------------------------------------------
@@ -166,10 +166,10 @@ class Wire:
 class Box:
     """The bench of this process, and what it knows of the World."""
 
-    def __init__(self, line: Line, wire: Wire, mark: Mark) -> None:
+    def __init__(self, line: Line, wire: Wire, mark: Mark, memory_bytes: int) -> None:
         self._wire = wire
         self._inline = Inline(line, mark, dies=True)
-        self._world = CachedWorld(line.name, self._ask, self._ask_scan)
+        self._world = CachedWorld(line.name, self._ask, self._ask_scan, memory_bytes)
         self._collections = 0
 
     def serve(self) -> int:
