@@ -26,6 +26,7 @@ from cattrs.strategies import configure_union_passthrough
 from rmf import limits
 from rmf.core.bag import clip, evidence_of
 from rmf.core.packet import kind_of
+from rmf.line.glovebox.marker import Overtime
 from rmf.line.payload import PayloadInvalid
 
 __all__ = ["Structure", "structure_for"]
@@ -49,6 +50,8 @@ def structure_for(declared: Any) -> Structure:
     def structure(payload: Any) -> Any:
         try:
             return hook(payload, declared)
+        except Overtime:
+            raise  # its time is used up: to ask the slow converter would hang once more
         except BaseException as exc:  # noqa: BLE001 the declared class may raise anything
             # It is not async: no cancellation comes here.
             reason = _reason(slow_hook, payload, declared, exc)

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -28,12 +29,12 @@ from rmf.core.entry import LineId
 from rmf.errors import LineError
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.marker import BATCH, INTERRUPT, NOBODY, OVERTIME, SLOT, SharedMark
-from rmf.line.glovebox.process import DUMP_SIGNAL, INTERRUPT_SIGNAL
+from rmf.line.glovebox.process import DUMP_SIGNAL, INTERRUPT_SIGNAL, main
 from rmf.line.line import Line
 
 __all__ = ["BoxHandle", "BoxSettings", "LineFacts", "stack_of"]
 
-_OURS = re.compile(r'File "[^"]*[/\\]rmf[/\\]line[/\\][^"]*"')
+_OURS = f'  File "{Path(__file__).parent.parent}{os.sep}'
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<name>.*)$')
 
 
@@ -89,13 +90,16 @@ class BoxHandle:
         self._splitter = pipe.Splitter()
         self.mark = SharedMark.new()
         self._trace = os.memfd_create("rmf-trace", os.MFD_CLOEXEC)
-        ours, theirs = socket.socketpair()
+        self.socket, theirs = socket.socketpair()
+        self.socket.setblocking(False)
         try:
             self.process = self._start(settings, theirs)
+            self.pidfd = os.pidfd_open(self.process.pid)
+        except OSError:
+            self._let_go()
+            raise
         finally:
             theirs.close()
-        ours.setblocking(False)
-        self.socket = ours
 
     def _start(self, settings: BoxSettings, theirs: socket.socket) -> "subprocess.Popen[bytes]":
         fds = (theirs.fileno(), self.mark.fd, self._trace)
@@ -108,10 +112,17 @@ class BoxHandle:
             "memory_bytes": settings.memory_bytes,
             "nice": settings.nice,
         }
-        command = [sys.executable, "-m", "rmf.line.glovebox.process", json.dumps(told)]
-        # What a handler prints is no word of the node: it goes where its log goes.
+        # It imports from where this process does, and from nowhere else: what lies in the working
+        # directory must not stand in for a module, as it would with `python -m`.
+        begin = (
+            f"import sys; sys.path[:] = {sys.path!r}; from {main.__module__} import main;"
+            " sys.exit(main(sys.argv[1:]))"
+        )
+        command = [sys.executable, "-P", "-c", begin, json.dumps(told)]
+        # What a handler prints is no word of the node: it goes where its log goes. In a session of
+        # its own no signal of a terminal comes, not even while it starts.
         return subprocess.Popen(  # noqa: S603 our own module
-            command, stdin=subprocess.DEVNULL, stdout=2, pass_fds=fds
+            command, stdin=subprocess.DEVNULL, stdout=2, pass_fds=fds, start_new_session=True
         )
 
     @property
@@ -146,9 +157,15 @@ class BoxHandle:
             raise pipe.BoxBroken("its first word is no HELLO")
         if "error" in told:
             raise LineError(str(told["error"]))
-        identity = LineId(str(told["name"]), int(told["version"]), bytes(told["digest"]))
-        texts = (tuple(map(str, told[name])) for name in ("filters", "expired", "places"))
-        self.facts = LineFacts(identity, *texts)
+        match told:
+            case {"name": str(name), "version": int(version), "digest": bytes(digest)}:
+                identity = LineId(name, version, digest)
+            case _:
+                raise pipe.BoxBroken("its HELLO does not say who the line is")
+        lists = [told.get(name) for name in ("filters", "expired", "places")]
+        if not all(type(x) is list and set(map(type, x)) <= {str} for x in lists):
+            raise pipe.BoxBroken("its HELLO does not say what the line wants")
+        self.facts = LineFacts(identity, *(tuple(x or ()) for x in lists))
         return True
 
     def wait_ready(self) -> LineFacts:
@@ -188,6 +205,11 @@ class BoxHandle:
         """Have it write down where it is, which it can do even within C code."""
         self._signal(DUMP_SIGNAL)
 
+    def hang_up(self) -> None:
+        """Read no more than what is there: it is dead, though a child of it may hold the pipe."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RD)
+
     def kill(self) -> None:
         """Kill it, at once."""
         self._signal(signal.SIGKILL)
@@ -198,15 +220,13 @@ class BoxHandle:
 
     # --- The end ----------------------------------------------------------------------------------
 
-    def end(self) -> str:
-        """See to it that it is gone, and return how it ended, in words."""
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=limits.BOX_REAP_S)
-        if self.process.poll() is None:
-            self.kill()
-            self.process.wait()
+    def end(self, wait_s: float = limits.BOX_REAP_S) -> str:
+        """See to it that it is gone, after so long at the latest; return how it ended, in words."""
+        dead, _, _ = select.select([self.pidfd], [], [], wait_s)
+        self._kill_all()
+        code = self.process.wait()
+        if not dead:
             return "it closed its pipe"
-        code = self.process.returncode
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             hint = " (the system was short of memory, perhaps)" if name == "SIGKILL" else ""
@@ -222,9 +242,20 @@ class BoxHandle:
 
     def close(self) -> None:
         """Kill it if it lives, and let go of everything."""
-        self.kill()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=limits.BOX_REAP_S)
+        if self.process.returncode is None:
+            self._kill_all()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=limits.BOX_REAP_S)
+        os.close(self.pidfd)
+        self._let_go()
+
+    def _kill_all(self) -> None:
+        """Kill whatever is left of its session: what its handlers have started dies with it. The
+        session's number is its own, as long as nobody has waited for it."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _let_go(self) -> None:
         self.socket.close()
         self.mark.close()
         os.close(self._trace)
@@ -241,7 +272,7 @@ def stack_of(dump: str) -> str:
             frames.append(f'  File "{found["file"]}", line {found["line"]}, in {found["name"]}')
     theirs: list[str] = []
     for shown in frames:
-        if _OURS.search(shown):
+        if shown.startswith(_OURS):
             break  # from here on it is the box itself
         theirs.append(shown)
     if not theirs:

@@ -1,6 +1,6 @@
 """What runs inside the glove box: one line, batch after batch, until the node lets go of it (R19).
 
-    python -m rmf.line.glovebox.process SETTINGS      as JSON; only a node starts it so
+    main([SETTINGS])      as JSON; only a node starts it so, see `handle`
 
 It loads the line, says HELLO, and runs what it is told. It ignores the signals of a terminal, is
 the first choice of the OOM killer, and dies with its node. Two signals are the node's: one raises
@@ -16,9 +16,8 @@ import os
 import resource
 import signal
 import socket
-import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,13 +60,14 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     faulthandler.register(DUMP_SIGNAL, file=trace, all_threads=False)
     mark = SharedMark(settings["marker"]).words
-    _obey_interrupts(mark)
+    interrupts = Interrupts(mark)
+    signal.signal(INTERRUPT_SIGNAL, interrupts.come)
     _bound_memory(settings["memory_bytes"])
     gc.collect()
     gc.freeze()
     gc.disable()  # between batches, not within one
     wire.say(pipe.HELLO, cbor2.dumps(_facts(line)))
-    return Box(line, wire, mark, settings["memory_bytes"]).serve()
+    return Box(line, wire, mark, interrupts, settings["memory_bytes"]).serve()
 
 
 # --- The process ----------------------------------------------------------------------------------
@@ -99,17 +99,6 @@ def _bound_memory(more_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
-def _obey_interrupts(mark: Mark) -> None:
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        """Raise Overtime, if the slot that is meant is still the one at work."""
-        slot = mark[SLOT]
-        if slot != NOBODY and slot == mark[INTERRUPT] and mark[OVERTIME] != slot:
-            mark[OVERTIME] = slot
-            raise Overtime
-
-    signal.signal(INTERRUPT_SIGNAL, interrupt)
-
-
 def _load(spec: str | None, wire: "Wire") -> Line | None:
     """Load the line; if that fails, say why."""
     try:
@@ -128,6 +117,34 @@ def _facts(line: Line) -> dict[str, Any]:
         "expired": list(line.expired_filters),
         "places": [place for _, place in line.places],
     }
+
+
+class Interrupts:
+    """Interrupts of handlers. While one of them waits for the node's answer, they wait, too: half
+    an answer left in the pipe would be taken for the next batch."""
+
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
+        self._held = False
+
+    def come(self, _number: int, _frame: FrameType | None) -> None:
+        """Raise Overtime, if the slot that is meant is still the one at work."""
+        mark = self._mark
+        slot = mark[SLOT]
+        if self._held or slot == NOBODY or slot != mark[INTERRUPT] or mark[OVERTIME] == slot:
+            return
+        mark[OVERTIME] = slot
+        raise Overtime
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold them off; what came meanwhile comes afterwards."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        self.come(0, None)
 
 
 class Wire:
@@ -166,8 +183,11 @@ class Wire:
 class Box:
     """The bench of this process, and what it knows of the World."""
 
-    def __init__(self, line: Line, wire: Wire, mark: Mark, memory_bytes: int) -> None:
+    def __init__(
+        self, line: Line, wire: Wire, mark: Mark, interrupts: Interrupts, memory_bytes: int
+    ) -> None:
         self._wire = wire
+        self._interrupts = interrupts
         self._inline = Inline(line, mark, dies=True)
         self._world = CachedWorld(line.name, self._ask, self._ask_scan, memory_bytes)
         self._collections = 0
@@ -197,15 +217,15 @@ class Box:
         self._world.end(batch, changes)
 
     def _ask(self, keys: list[str]) -> list[pipe.KnownCell]:
-        self._wire.say(pipe.NEED, cbor2.dumps(keys))
-        return self._hear_cells()[0]
+        return self._asked(pipe.NEED, keys)[0]
 
     def _ask_scan(self, prefix: str, after: str | None) -> tuple[list[pipe.KnownCell], bool]:
-        self._wire.say(pipe.SCAN, cbor2.dumps([prefix, after]))
-        return self._hear_cells()
+        return self._asked(pipe.SCAN, [prefix, after])
 
-    def _hear_cells(self) -> tuple[list[pipe.KnownCell], bool]:
-        kind, body = self._wire.hear()
+    def _asked(self, kind: int, what: list[Any]) -> tuple[list[pipe.KnownCell], bool]:
+        with self._interrupts.held():
+            self._wire.say(kind, cbor2.dumps(what))
+            kind, body = self._wire.hear()
         assert kind == pipe.CELLS
         return pipe.read_cells(body)
 
@@ -214,7 +234,3 @@ class Box:
         if gc.get_count()[0] > _GARBAGE_YOUNG:
             self._collections += 1
             gc.collect(2 if self._collections % _COLLECT_ALL_EVERY == 0 else 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
