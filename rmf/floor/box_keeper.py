@@ -8,6 +8,7 @@ know where batches come from.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import attrs
 import trio
@@ -68,7 +69,7 @@ class _Run:
     order: Order
     batch: Batch
     began_s: float
-    overdue: bool = False
+    overdue: int | None = None  # the slot for which its box is killed
 
 
 class BoxKeeper:
@@ -120,7 +121,7 @@ class BoxKeeper:
             raise NoBox(str(_first(missing))) from None
         finally:
             if self._box is not None:
-                self._box.close()
+                _close(self._box)
                 self._box = None
             self._bench.close()
 
@@ -191,12 +192,22 @@ class BoxKeeper:
             if self._bench.trial is not None:
                 self._go_on()
             self._take_waiting()
-            fault = await self._listen(self._box)
+            fault = await self._serve(self._box)
             self._bury(self._box, fault)
             trial = self._bench.trial
             settled = trial.nothing_to_run() if trial is not None else None
             if settled is not None:  # nobody waits for the next box to hear a verdict
                 self._tell(settled)
+
+    async def _serve(self, box: BoxHandle) -> str | None:
+        """Serve a box until it is dead; return what it did wrong, if it was that."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_hang_up_once_dead, box)
+            fault = await self._listen(box)
+            nursery.cancel_scope.cancel()
+        with trio.move_on_after(limits.BOX_REAP_S):  # others must not wait for it, as `end` would
+            await trio.lowlevel.wait_readable(box.pidfd)
+        return fault
 
     async def _listen(self, box: BoxHandle) -> str | None:
         """Serve a box until its end; return what it did wrong, if it was that."""
@@ -237,13 +248,13 @@ class BoxKeeper:
 
     def _bury(self, box: BoxHandle, fault: str | None) -> None:
         """A box has ended: note why, and tell the trial."""
-        how = box.end()
+        how = box.end(0)
         run, trial = self._run, self._bench.trial
         self._box, self._run = None, None
         death, self._death = self._death, None
         if run is not None and trial is not None:
             slot = box.slot_of(run.batch.number) if fault is None else None
-            if run.overdue and slot is not None:
+            if slot is not None and slot == run.overdue:
                 budget_ms = int(self._bench.budget_s * 1000)
                 words = (
                     f"its time of {budget_ms} ms was used up, and it did not end when it was"
@@ -258,7 +269,7 @@ class BoxKeeper:
             note = {"how": fault or how, "slot": slot, "restarts": self._bench.restarts}
             log.note("warning", "glovebox_died", **note)
             self._lost(self._bench.restarts)
-        box.close()
+        _close(box)
 
     # --- Writing and watching -----------------------------------------------------------------
 
@@ -285,13 +296,14 @@ class BoxKeeper:
             self._to_write = trio.Event()
             while self._unsent and self._box is not None:
                 box = self._box
-                await trio.lowlevel.wait_writable(box.socket)
+                with suppress(trio.ClosedResourceError):
+                    await trio.lowlevel.wait_writable(box.socket)
                 if box is not self._box:
                     break
                 try:
                     self._unsent = self._unsent[box.socket.send(self._unsent) :]
                 except OSError:
-                    break
+                    break  # it is dead: that is read soon
 
     async def _watch(self) -> None:
         """Look at the bench while somebody works there."""
@@ -311,11 +323,23 @@ class BoxKeeper:
                 if step == "interrupt" and slot is not None:
                     box.interrupt(slot)
                 elif step == "kill":
-                    run.overdue = True
+                    run.overdue = slot
                     box.ask_for_stack()
                     await trio.sleep(limits.BOX_STACK_S)
-                    box.kill()
+                    if box is self._box and box.slot_of(run.batch.number) == slot:
+                        box.kill()  # else it ended just now, and another would be killed for it
             before = now
+
+
+async def _hang_up_once_dead(box: BoxHandle) -> None:
+    await trio.lowlevel.wait_readable(box.pidfd)
+    box.hang_up()
+
+
+def _close(box: BoxHandle) -> None:
+    """Let go of a box; who waits until its pipe has room must not wait for ever."""
+    trio.lowlevel.notify_closing(box.socket)
+    box.close()
 
 
 def _first(exc: BaseException) -> BaseException:
