@@ -21,7 +21,7 @@ from rmf.floor import log
 from rmf.floor.bench_watch import BenchWatch
 from rmf.floor.cells_along import CellsAlong, keys_of, known, page_of
 from rmf.floor.instruments import Durations
-from rmf.floor.spare_box import NoBox, SpareBox
+from rmf.floor.spare_box import NoBox, SpareBox, gone
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
 from rmf.line.glovebox.pipe import BoxBroken
@@ -205,8 +205,7 @@ class BoxKeeper:
             nursery.start_soon(_hang_up_once_dead, box)
             fault = await self._listen(box)
             nursery.cancel_scope.cancel()
-        with trio.move_on_after(limits.BOX_REAP_S):  # others must not wait for it, as `end` would
-            await trio.lowlevel.wait_readable(box.pidfd)
+        await gone(box)
         return fault
 
     async def _listen(self, box: BoxHandle) -> str | None:

@@ -16,11 +16,18 @@ from rmf.floor import log
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings
 from rmf.line.glovebox.pipe import BoxBroken
 
-__all__ = ["NoBox", "SpareBox"]
+__all__ = ["NoBox", "SpareBox", "gone"]
 
 
 class NoBox(RmfError):
     """No glove box can be had: the text says what was tried, and what to do."""
+
+
+async def gone(box: BoxHandle) -> None:
+    """Wait until a box that has hung up is dead, if it does not take too long. `end` would do so,
+    too, but nobody else would get a turn meanwhile."""
+    with trio.move_on_after(limits.BOX_REAP_S):
+        await trio.lowlevel.wait_readable(box.pidfd)
 
 
 class SpareBox:
@@ -87,7 +94,12 @@ class SpareBox:
         for attempt in range(limits.BOX_STARTS_MAX):
             if attempt:
                 await trio.sleep(limits.BOX_RESTART_S)
-            self._starting = box = BoxHandle(self._settings)
+            try:
+                self._starting = box = BoxHandle(self._settings)
+            except OSError as exc:  # no room for another process, or no descriptors
+                why = f"it cannot be started: {exc}"
+                log.note("warning", "glovebox_not_ready", why=why)
+                continue
             found = await self._hello_of(box)
             if found is None:
                 self._starting = None
@@ -106,7 +118,8 @@ class SpareBox:
                     await trio.lowlevel.wait_readable(box.socket)
                     frames = box.receive()
                     if frames is None:
-                        return box.end()
+                        await gone(box)
+                        return box.end(0)
                     if box.hear_hello(frames):
                         return self._fault_of(box)
             except (BoxBroken, LineError) as exc:
