@@ -79,11 +79,14 @@ class CachedWorld:
         return told[0][1]
 
     def scan(self, prefix: str) -> Iterator[tuple[str, Cell]]:
-        """Give the cells before this Tick whose keys start with `prefix`, in key order."""
+        """Give the cells before this Tick whose keys start with `prefix`, in key order. They are
+        learned: whoever scans looks at each of them next."""
+        self.reads = True
         after: str | None = None
         more = True
         while more:
             page, more = self._ask_scan(prefix, after)
+            self.learn(page)
             for key, fields in page:
                 after = key
                 if fields is not None:

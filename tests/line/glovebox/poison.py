@@ -68,6 +68,16 @@ def reads_for_ever(world: Any, _packet: Any) -> Any:
             pass
 
 
+@poison.on("copy/#")
+def copies(world: Any, packet: Any) -> Any:
+    return {packet.topic: world.get(packet.payload)}
+
+
+@poison.on("scan")
+def scans(world: Any, packet: Any) -> Any:
+    return {"found": [key for key, _ in world.scan(packet.payload)]}
+
+
 @poison.on("counts")
 def counts(_world: Any, _packet: Any) -> Any:
     """Loop within one call of C, which nothing interrupts."""

@@ -229,6 +229,7 @@ def test_a_scan_of_many_cells_comes_in_pages() -> None:
     (change,) = twin.run(batch(row("t"), before=before)).changes
     assert change[2] == cbor2.dumps(count)
     assert twin.scans == 3
+    assert twin.asked == []  # each cell is known by then
 
 
 def test_large_cells_are_told_one_by_one() -> None:
