@@ -145,6 +145,7 @@ BOX_RETRY_S = 5.0  # until a spare is tried again where none could be had
 BOX_RESTART_S = 0.1  # between two such starts
 BOX_DEATHS_MAX = 2  # on one batch, in nobody's slot; then its slots are run one by one
 BOX_REMEMBERED_MAX = 16  # suspects, and as many guilty ones; beyond: the oldest is forgotten
+BOX_HANG_UP_S = 0.1  # for a box whose pipe is closed to be dead; beyond: killed
 BOX_REAP_S = 1.0  # for the end of a process to be told by the system, once its pipe is closed
 BOX_TRACE_BYTES_MAX = 32 * KIB  # of what a dying box says of its stack
 BOX_TEXT_BYTES_MAX = 1 * MIB  # of what a line says of itself, or why it cannot be loaded

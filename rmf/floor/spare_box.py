@@ -26,7 +26,7 @@ class NoBox(RmfError):
 async def gone(box: BoxHandle) -> None:
     """Wait until a box that has hung up is dead, if it does not take too long. `end` would do so,
     too, but nobody else would get a turn meanwhile."""
-    with trio.move_on_after(limits.BOX_REAP_S):
+    with trio.move_on_after(limits.BOX_HANG_UP_S):
         await trio.lowlevel.wait_readable(box.pidfd)
 
 
