@@ -148,6 +148,12 @@ def test_a_wrong_value_in_a_file_is_told_with_key_value_expectation_and_origin(
         ("advertise", "here:0", "a port from 1 to 65535"),
         ("tick", "1us", "a duration from 10us to 10s"),
         ("tick", "5", "a duration with its unit"),
+        ("handler_time", "1ms", "a duration from 10ms to 1h"),
+        ("handler_time", "2h", "a duration from 10ms to"),
+        ("handler_time", "1", "a duration with its unit"),
+        ("handler_memory", "15MiB", "a size from 16MiB to 1024GiB"),
+        ("handler_memory", "2000GiB", "a size from 16MiB to"),
+        ("handler_memory", "lots", "a size, as 512MiB"),
         ("ingest_depth", "0", "a whole number, 1 or more"),
         ("ingest_depth", "99999999999", "a number of packets from 1 to"),
         ("log_format", "xml", "auto, text or json"),
@@ -169,6 +175,16 @@ def test_all_mistakes_are_told_at_once() -> None:
     text = refusal({"tick": "1h", "node": "", "http": "10.0.0.1:7480"}, {"RMF_X": ""})
     beginnings = [line.partition(":")[0] for line in text.splitlines()]
     assert beginnings == ["RMF_X", "node", "tick", "http"]
+
+
+def test_what_a_packet_may_take_is_a_time_and_a_size() -> None:
+    config = load({}, HOME)
+    assert config.handler_time_ns == limits.HANDLER_NS
+    assert config.handler_memory_bytes == limits.BOX_MEMORY_BYTES
+    config = load({"handler_time": "0.25s", "handler_memory": "65536KiB"}, HOME)
+    assert (config.handler_time_ns, config.handler_memory_bytes) == (250_000_000, 64 << 20)
+    values = as_written(config)
+    assert (values["handler_time"], values["handler_memory"]) == ("250ms", "64MiB")
 
 
 def test_http_can_be_elsewhere_on_any_free_port_or_off() -> None:

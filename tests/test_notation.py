@@ -151,3 +151,27 @@ def test_what_is_no_count_is_refused(text: str) -> None:
     assert notation.parse_count("65536") == 65536
     with pytest.raises(ValueError, match="a whole number, 1 or more"):
         notation.parse_count(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("512MiB", 512 << 20), ("1GiB", 1 << 30), ("64KiB", 65536), ("7B", 7), (" 12 ", 12)],
+)
+def test_a_size_is_a_number_of_bytes(text: str, size: int) -> None:
+    assert notation.parse_size(text) == size
+
+
+@given(st.integers(1, 10**12 - 1))
+def test_a_size_reads_back_as_it_was_written(size: int) -> None:
+    assert notation.parse_size(notation.size_text(size)) == size
+
+
+def test_a_size_is_written_in_the_largest_unit_that_says_it() -> None:
+    sizes = (1023, 1024, 1536 << 20, 3 << 30)
+    assert [notation.size_text(x) for x in sizes] == ["1023B", "1KiB", "1536MiB", "3GiB"]
+
+
+@pytest.mark.parametrize("text", ["", "MiB", "1.5GiB", "-1", "1MB", "1 MiB", "1mib", "9" * 13])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a size, as 512MiB"):
+        notation.parse_size(text)

@@ -144,11 +144,13 @@ class Playbook:
             if self.disk.waiting:
                 self.happen(self._write())
 
-    def run(self, done: int | None = None) -> None:
-        """Run what is on the bench, or only its slots before `done`."""
+    def run(self, done: int | None = None, *, cut_short: bool = False) -> None:
+        """Run what is on the bench, or only its slots before `done`, the last of which may have
+        used up its time."""
         assert self.bench is not None
         batch, self.bench = self.bench, None
-        self.happen(_cut(self.runner.run(batch), batch.slots if done is None else done))
+        executed = _cut(self.runner.run(batch), batch.slots if done is None else done)
+        self.happen(attrs.evolve(executed, cut_short=cut_short))
 
     def restart(self, *, bridged: bool = True, after_ms: int = 0) -> "Playbook":
         """The same node after a crash: only what is durable is left."""

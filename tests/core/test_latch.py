@@ -49,6 +49,20 @@ def test_what_a_tick_had_no_room_for_is_next() -> None:
     assert found == [("b", 1), ("a", 1), ("b", 2)]
 
 
+def test_who_is_set_aside_goes_last_even_if_nothing_of_it_waits() -> None:
+    queue = IngestQueue(100)
+    for name in ("a", "b", "c"):
+        queue.push(offered(name, row_of(1)))
+    queue.push_back(offered("a", row_of(0)))
+    queue.set_aside("a")
+    queue.set_aside("d")
+    order = [queue.pop() for _ in range(4)]
+    found = [(x.producer, x.rows[0][1]) for x in order if isinstance(x, Offered)]
+    assert found == [("b", 1), ("c", 1), ("a", 0), ("a", 1)]
+    assert queue.aside == {"a", "d"}
+    assert queue.peek() is None
+
+
 def test_the_queue_counts_packets_and_bytes() -> None:
     queue = IngestQueue(3)
     one = offered("a", row_of(1), row_of(2))

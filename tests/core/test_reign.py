@@ -342,6 +342,65 @@ def test_the_batch_says_what_goes_in_its_tick_with_a_handler_or_without() -> Non
     assert play.bench.world.get("cell/a") is not None
 
 
+def test_who_cost_the_line_its_time_goes_last_and_alone_until_a_frame_runs_well() -> None:
+    """R20: one producer's poison delays the others by one budget at most."""
+    play = Playbook()
+    a, b, c = play.join("a"), play.join("b"), play.join("c")
+    play.bench_held = True
+    with play.together():
+        a.send(1, 2, 3)
+        b.send(1)
+        c.send(1)
+    assert on_the_bench(play) == [("a", [1, 2, 3]), ("b", [1]), ("c", [1])]
+    play.run(1, cut_short=True)
+    assert on_the_bench(play) == [("b", [1]), ("c", [1])]  # it would be first, if not for that
+    b.send(2)
+    play.run()
+    assert on_the_bench(play) == [("a", [2, 3])]
+    c.send(2)
+    play.run(1, cut_short=True)
+    assert on_the_bench(play) == [("b", [2]), ("c", [2])]
+    b.send(3)
+    play.run()
+    assert on_the_bench(play) == [("a", [3])]
+    play.run()
+    assert on_the_bench(play) == [("b", [3])]
+    with play.together():
+        a.send(4)
+        c.send(3)
+    play.run()
+    assert on_the_bench(play) == [("a", [4]), ("c", [3])]  # it is one of them again
+    play.run()
+    assert a.told == dict.fromkeys(range(1, 5), "applied")
+
+
+def on_the_bench(play: Playbook) -> list[tuple[str, list[int]]]:
+    assert play.bench is not None
+    return [(group.producer, [row[1] for row in group.rows]) for group in play.bench.groups]
+
+
+def test_what_comes_late_of_another_reign_is_ignored() -> None:
+    """No batch has the number of one of another reign, though each counts its own."""
+    play = Playbook()
+    probe = play.join("p")
+    play.bench_held = True
+    probe.send(1)
+    assert play.bench is not None
+    late = Executed(play.bench.number, 1, [], b"\x80", [])
+    again = play.restart()
+    probe = again.join("p")
+    again.bench_held = True
+    probe.send(1)
+    assert again.bench is not None
+    assert again.bench.number >> 32 == play.bench.number >> 32 << 1 == 2
+    again.happen(late)
+    assert probe.told == {}
+    assert again.bench is not None
+    again.run()
+    assert probe.told == {1: "applied"}
+    assert again.world == {"cell/a": 1}
+
+
 def test_a_batch_of_another_time_is_ignored() -> None:
     play = Playbook()
     probe = play.join("p")

@@ -106,6 +106,15 @@ def test_a_scan_gives_what_starts_with_the_prefix_in_key_order(
     assert found == sorted((k for k in cells if k.startswith(prefix)), key=str.encode)
 
 
+@settings(deadline=None, max_examples=40)
+@given(own.worlds(), st.sampled_from(["", "a", "a/", "b"]), st.text("ab/é", max_size=3))
+def test_a_scan_goes_on_behind_a_key(cells: dict[str, Cell], prefix: str, after: str) -> None:
+    """Whether that key is there or not, and wherever it stands."""
+    found = [key for key, _ in World.of(cells).scan(prefix, after)]
+    keys = [key for key in cells if key.startswith(prefix) and key > after]
+    assert found == sorted(keys, key=str.encode)
+
+
 def test_the_index_forgets_a_key_only_when_nothing_is_pinned() -> None:
     """A Checkpoint that walks must find every key of its version."""
     index = KeyIndex()

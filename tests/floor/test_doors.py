@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 import cbor2
 import pytest
 import trio
@@ -15,7 +16,7 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.bag import Evidence
-from rmf.core.effects import Persist, ReadEntries, Repaired, StoreLetters, WriteCheckpoint
+from rmf.core.effects import Batch, Persist, ReadEntries, Repaired, StoreLetters, WriteCheckpoint
 from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.feed import Feed
 from rmf.core.raft import wire
@@ -41,6 +42,7 @@ from tests.floor.followers import follower_of, ledger_of
 from tests.floor.kit import Pictures, Reign, bench, reign, served
 from tests.floor.lines import shop
 from tests.floor.wire import PATIENCE_S, packet, snapshot_in, until
+from tests.line.bench import batch as a_batch
 
 Row = Callable[[Path], Awaitable[None]]
 ROWS: dict[str, Row] = {}
@@ -109,6 +111,23 @@ async def when_events_is_full_the_sender_waits_and_a_knock_is_dropped(tmp_path: 
         assert doors.events_out.receive_nowait() == ev.Beat()
     last = [doors.events_out.receive_nowait() for _ in range(limits.EVENTS_MAX)][-1]
     assert last == ev.Asked(1, 1, "ping")
+
+
+@row
+async def when_bench_is_full_a_batch_of_an_ended_reign_gives_way(tmp_path: Path) -> None:
+    doors = Doors()
+    batches = [attrs.evolve(a_batch(), number=number) for number in (1, 2, 3)]
+    for batch in batches:
+        doors.put_on_bench(batch)
+    assert waiting(doors.bench_out) == 1
+    assert doors.bench_out.receive_nowait() is batches[-1]
+    # While the bench is free a batch does not pass the door; while it is taken it does.
+    taken: list[Batch] = []
+    doors.bench_now = lambda batch: not taken and not taken.append(batch)  # type: ignore[func-returns-value]
+    for batch in batches:
+        doors.put_on_bench(batch)
+    assert taken == batches[:1]
+    assert doors.bench_out.receive_nowait() is batches[-1]
 
 
 @row
@@ -354,7 +373,10 @@ def test_the_table_is_true_of_the_channels() -> None:
     for door in DOORS:
         channel: Any = {**vars(doors), **singles}[door.name]
         assert channel.statistics().max_buffer_size == door.capacity
-    found = {x for x in vars(doors) if not x.endswith("_out")} - {"alarm"}  # that is no door
+    found = {x for x in vars(doors) if not x.endswith("_out")} - {
+        "alarm",
+        "bench_now",
+    }  # these are no doors
     assert found == {x.name for x in DOORS} - {"answers", "pages"}
 
 
