@@ -45,10 +45,10 @@ class Witness(World):
         super().__init__(cells, world.total, world.index)
         self._note = note
 
-    def scan(self, prefix: str = "") -> Iterator[tuple[str, Cell]]:
+    def scan(self, prefix: str = "", after: str | None = None) -> Iterator[tuple[str, Cell]]:
         """Give (key, cell) in key order; the whole prefix is noted, however far it is walked."""
         self._note("scan", prefix)
-        return super().scan(prefix)
+        return super().scan(prefix, after)
 
 
 class KnownWorld(World):
@@ -65,14 +65,14 @@ class KnownWorld(World):
         cells = cast("Any", _Looked(self._cells.get, self._check))
         super().__init__(cells, whole.total, whole.index)
 
-    def scan(self, prefix: str = "") -> Iterator[tuple[str, Cell]]:
+    def scan(self, prefix: str = "", after: str | None = None) -> Iterator[tuple[str, Cell]]:
         """Give (key, cell) in key order. Raises NotKnown."""
         if not prefix.startswith(self._scanned or ("\0",)):
             raise NotKnown(
                 f"the handler scans {prefix!r}, which was not recorded: export the letter again"
                 f" with this line, or add the cells, and the prefix to `scanned`"
             )
-        return super().scan(prefix)
+        return super().scan(prefix, after)
 
     def _check(self, _what: str, key: str) -> None:
         if key in self._cells or key in self._absent:
