@@ -128,7 +128,7 @@ def _be_the_child(job: Callable[[Mark], Any], mark: Mark, writing: int, memory_b
         with open(writing, "wb") as pipe:
             pipe.write(data)
         code = 0
-    except BaseException:  # noqa: BLE001 our bug, or a file that is wrong: it is said, and the end
+    except BaseException:  # noqa: BLE001, ASYNC103 our bug, or a wrong file: it is said, and the end
         traceback.print_exc()
     finally:
         os._exit(code)
