@@ -133,6 +133,7 @@ def options_for(
         act_every_ms=_ACT_EVERY_MS if "members" in kinds else _NEVER_MS,
         drift_ppm=options.drift_ppm if "clock" in kinds else 0,
         archive=False,
+        lines=options.lines if "members" in kinds else 1,
     )
 
 

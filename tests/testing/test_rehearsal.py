@@ -97,6 +97,7 @@ def test_options_have_what_was_asked_for_and_no_more() -> None:
         assert set(options.faults) <= set(KINDS["process"])
         assert len(options.faults) >= 3
         assert (options.loss, options.drift_ppm, options.spares) == (0.0, 0, 0)
+        assert options.lines == 1
         assert not set(options_for(seed, ("disk",), nodes=1).faults) & {"rot", "wipe"}
     with pytest.raises(UsageError, match="8 nodes"):
         options_for(1, (), nodes=8)
