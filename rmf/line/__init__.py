@@ -8,6 +8,14 @@ order:
     structure              from a payload to the class that a handler declared
     view                   what a handler sees of World, packet and cell
     changes, inline        from a result to changes; a batch, slot by slot
+
+and what runs history again:
+
+    rerun, replay          a Tick by the line that wrote it; a ledger, to its first difference
+    retry, what_if,        a Tick by another line; a ledger by another line; what came out
+    differences            otherwise (patience interrupts what loops)
+    scene, rehearsal       a single slot, set up as it was; its handler, called by itself
+    apart, witness         the same in a child process; what a handler reads
 """
 
 from rmf.line.board import board

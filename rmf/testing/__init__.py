@@ -25,6 +25,7 @@ clock, so hours pass in a minute, and the same seed gives the same history. To r
 
 and for the lines of users:
 
+    reproduce               a letter of the DLQ, as `rmf-dlq export --as pytest` writes it
     lone_node, shown, bench a factory of one node; what tests get to see; both, as one object
     in_memory               a cluster that does what it is told
     payloads, line_workload packets for the topics and classes that a line declares
