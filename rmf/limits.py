@@ -199,6 +199,8 @@ LETTERS_DOOR = 1024  # batches of letters that the DLQ keeper stores in one tran
 EVIDENCE_TEXT_BYTES_MAX = 4 * KIB  # exception message
 EVIDENCE_TRACEBACK_BYTES_MAX = 32 * KIB
 EVIDENCE_GROUP_LEAVES_MAX = 8  # of an exception group
+EVIDENCE_READS_MAX = 64  # cells that a failed handler read; beyond: one more says so
+LOOKS_KEPT = 256  # of a handler at the World; beyond: the oldest are forgotten, and that is said
 STRANGERS_RING = 256  # faults of peers that never said HELLO: counted, last ones kept (R39)
 STRANGER_BYTES_KEPT = 64  # of what each of them sent; the rest is forgotten
 DLQ_PAGE_LETTERS = 256  # read from the store at a time
@@ -317,8 +319,8 @@ assert SNAPSHOT_CHUNK_BYTES + VALUE_BYTES_MAX + 4 * KIB <= SERVER_FRAME_BYTES_MA
 assert ANSWERS_MAX > 2 * PRODUCER_FRAMES_IN_FLIGHT
 # The worst Entry must fit: the frames, the expiries, what a batch brings back, and the changes and
 # the bag of the one packet that went beyond it.
-assert 2 * TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_MAX <= (
-    ENTRY_BYTES_MAX - BATCH_BYTES_MAX
+assert 2 * TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + 2 * EVIDENCE_TRACEBACK_BYTES_MAX <= (
+    ENTRY_BYTES_MAX - BATCH_BYTES_MAX - EVIDENCE_READS_MAX * 2 * KEY_BYTES_MAX
 )
 assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
 # Between nodes: a frame holds an Entry or a page of letters, a queue two frames.
@@ -351,6 +353,7 @@ assert 6 * PAYLOAD_BYTES_MAX + 6 * TOPIC_BYTES_MAX + 4 * KIB <= INPUT_LINE_BYTES
 assert SEND_BATCH_PACKETS <= FRAME_PACKETS_MAX
 assert TABLE_RATE_HZ <= RATE_HZ_DEFAULT <= RATE_HZ_MAX
 assert 2 * DEMO_PERIOD_S * 1000 < DEMO_TTL_MS
+assert EVIDENCE_READS_MAX <= LOOKS_KEPT
 assert DECODER_TEXT_BYTES_MAX <= EVIDENCE_TEXT_BYTES_MAX
 assert 2 * GOODBYE_S_MAX < STOP_S_MAX
 assert LIVE_S_MAX > 2 * BEAT_S

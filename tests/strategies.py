@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
-from rmf.core.bag import REASONS, STAGES, Evidence
+from rmf.core.bag import REASONS, STAGES, Evidence, Read
 from rmf.core.entry import (
     Accession,
     Entry,
@@ -39,7 +39,12 @@ topics = st.lists(_LEVEL, min_size=1, max_size=3).map("/".join).filter(bool)
 names = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=8)
 sentences = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 line_ids = st.builds(LineId, names, st.integers(1, 2**31 - 1), digests)
-evidence = st.builds(Evidence, sentences, sentences, sentences)
+reads = st.builds(
+    Read, sentences, st.integers(-2, 2**63 - 1), st.integers(0, 2**63 - 1), st.integers(0, 2**31)
+)
+evidence = st.builds(
+    Evidence, sentences, sentences, sentences, st.lists(reads, max_size=3).map(tuple)
+)
 
 scalars = (
     st.none()

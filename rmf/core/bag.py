@@ -11,7 +11,18 @@ from typing import Any, NamedTuple
 
 from rmf import limits
 
-__all__ = ["REASONS", "STAGES", "Evidence", "Letter", "clip", "evidence_of", "group_of"]
+__all__ = [
+    "MORE_READS",
+    "REASONS",
+    "SCANNED",
+    "STAGES",
+    "Evidence",
+    "Letter",
+    "Read",
+    "clip",
+    "evidence_of",
+    "group_of",
+]
 
 # The closed set of reasons (INTERFACES): documented in protocol/README.md.
 REASONS = (
@@ -35,12 +46,38 @@ REASONS = (
 STAGES = ("edge", "latch", "line", "task")
 
 
+class Read(NamedTuple):
+    """A cell that a handler looked at before it failed: the key, and the Stamp of what it saw
+    there, (0, 0, 0) if there was nothing. `term` SCANNED: it went through all keys that begin with
+    `key`. `term` MORE_READS, the last of all: it looked at more than are named here."""
+
+    key: str
+    term: int
+    tick: int
+    slot: int
+
+
+SCANNED, MORE_READS = -1, -2
+
+
 class Evidence(NamedTuple):
-    """What is known of a failure. `type` names the exception's class ("" if there was none)."""
+    """What is known of a failure. `type` names the exception's class ("" if there was none);
+    `reads` are the cells that the handler looked at, each once, if one ran (R40)."""
 
     type: str
     message: str
     traceback: str
+    reads: tuple[Read, ...] = ()
+
+    def fields(self) -> list[Any]:
+        """Return what is written of it: without reads three texts, as before version 3 (R30)."""
+        return list(self) if self.reads else list(self[:-1])
+
+    @classmethod
+    def of_fields(cls, *fields: Any) -> "Evidence":
+        """Return what `fields` wrote."""
+        type_, message, traceback, *reads = fields
+        return cls(type_, message, traceback, tuple(Read(*x) for some in reads for x in some))
 
 
 class Letter(NamedTuple):

@@ -29,6 +29,7 @@ __all__ = [
     "GENESIS",
     "KINDS_OF_VERSION",
     "MEMBERS",
+    "READS_VERSION",
     "TICK",
     "VERSION",
     "Accession",
@@ -58,7 +59,9 @@ GENESIS, ACCESSION, TICK, MEMBERS, VERSION = range(5)
 KINDS_OF_VERSION = {
     1: frozenset({GENESIS, ACCESSION, TICK}),
     2: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION}),
+    3: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION}),
 }
+READS_VERSION = 3  # from which on a bag says which cells its handler read
 CLUSTER_VERSION = max(KINDS_OF_VERSION)  # the highest that this release knows
 
 
@@ -210,7 +213,7 @@ def encode_entry(entry: Entry) -> bytes:
             books.expiries,
             [frame[:-1] for frame in books.frames],
             books.encoded,
-            [[bag.slot, bag.reason, bag.stage, *bag.error] for bag in books.bags],
+            list(map(_bag_fields, books.bags)),
         ]
     elif isinstance(books, Accession):
         kind = ACCESSION
@@ -264,8 +267,15 @@ def _tick_books(fields: list[Any]) -> TickBooks:
         frames=[_frame(x) for x in frames],
         changes=cbor2.loads(encoded),
         encoded=encoded,
-        bags=[Outcome(slot, reason, stage, Evidence(*ev)) for slot, reason, stage, *ev in bags],
+        bags=[
+            Outcome(slot, reason, stage, Evidence.of_fields(*ev))
+            for slot, reason, stage, *ev in bags
+        ],
     )
+
+
+def _bag_fields(bag: Outcome) -> list[Any]:
+    return [bag.slot, bag.reason, bag.stage, *bag.error.fields()]
 
 
 def _frame(fields: list[Any]) -> Frame:

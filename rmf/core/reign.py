@@ -15,6 +15,7 @@ from rmf.core import events as ev
 from rmf.core.clock import Pace, TickClock
 from rmf.core.effects import Answer, Batch, Effect, Execute, ExpiredCell, Note
 from rmf.core.entry import (
+    READS_VERSION,
     Accession,
     Books,
     Entry,
@@ -277,7 +278,10 @@ class Reign:
                 self._queue.set_aside(last)
             elif event.done == latched.slots:
                 self._queue.aside.discard(last)
-        bags = latched.verdicts + event.outcomes
+        outcomes = event.outcomes
+        if self.state.version < READS_VERSION:  # a member may not know them yet (R30)
+            outcomes = [attrs.evolve(x, error=x.error._replace(reads=())) for x in outcomes]
+        bags = latched.verdicts + outcomes
         bags.sort(key=lambda bag: bag.slot)
         books = TickBooks(
             line_version=self.line.version,

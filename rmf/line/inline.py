@@ -30,7 +30,7 @@ from rmf.line.changes import INHERIT, KEEP, Changes, KnownKeys
 from rmf.line.glovebox.marker import BATCH, NOBODY, OVERTIME, SLOT, Mark, Overtime, fresh_mark
 from rmf.line.line import Handler, Line
 from rmf.line.payload import PayloadInvalid, decode_all, decode_alone
-from rmf.line.view import CellView, Packet, WorldView
+from rmf.line.view import CellView, Packet, WorldView, looked_at, reads_of
 
 __all__ = ["Inline", "OutOfMemory"]
 
@@ -88,6 +88,7 @@ class _Bench:
         self._mark = inline.mark
         self._batch = batch
         self._world = world
+        self._seen = looked_at(world)  # what the slot on the bench has read, for its bag (R40)
         self._changes = changes
         self._room_bytes = limits.BATCH_BYTES_MAX
 
@@ -114,6 +115,7 @@ class _Bench:
             self._bag(slot, "no_handler", self._unwanted("on_expired", self._line.expired_filters))
             return
         cell = CellView.of_expired(expired)
+        self._seen.clear()
         mark = self._mark
         try:
             mark[SLOT] = slot
@@ -132,11 +134,13 @@ class _Bench:
         positions, payloads = _decoded(group)
         line, world, mark, conclude = self._line, self._world, self._mark, self._conclude
         rows, first_slot, known_handler = group.rows, group.first_slot, self._line.by_topic.get
-        take = self._changes.take
+        take, seen = self._changes.take, self._seen
         for position, payload in zip(positions, payloads, strict=True):
             row = rows[position]
             topic: str = row[0]
             slot = first_slot + position
+            if seen:
+                seen.clear()
             handler = known_handler(topic) or line.handler_of(topic)
             if handler is None:
                 self._bag(slot, "no_handler", self._unwanted("on", line.filters))
@@ -197,9 +201,12 @@ class _Bench:
             self._bag(slot, "handler_memory", evidence)
 
     def _bag(self, slot: int, reason: str, evidence: Evidence) -> None:
+        if self._seen:
+            evidence = evidence._replace(reads=reads_of(self._world))
         self.outcomes.append(Outcome(slot, reason, "line", evidence))
-        size = sum(len(text.encode()) for text in evidence)
-        self._room_bytes -= size + limits.OUTCOME_HEADS_BYTES_MAX
+        texts = (*evidence[:3], *(read.key for read in evidence.reads))
+        heads = limits.OUTCOME_HEADS_BYTES_MAX * (1 + len(evidence.reads))
+        self._room_bytes -= sum(len(text.encode()) for text in texts) + heads
 
     def _unwanted(self, kind: str, filters: Sequence[str]) -> Evidence:
         shown = ", ".join(filters[: limits.FILTERS_SHOWN_MAX]) or "none"

@@ -10,6 +10,7 @@ Nothing here decides anything; and a handler cannot reach the layers by way of t
 
 import random
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator
 from heapq import merge
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import attrs
 import cbor2
 
+from rmf import limits
+from rmf.core.bag import MORE_READS, SCANNED, Read, clip
 from rmf.core.clock import ticks_of_ms
 from rmf.core.effects import Batch, ExpiredCell, Group
 from rmf.core.events import Change
@@ -24,7 +27,7 @@ from rmf.core.packet import HARVESTED_AT, SEQ, TTL_MS, Row, Stamp
 from rmf.line.changes import Changes
 from rmf.line.values import type_name
 
-__all__ = ["CellView", "Packet", "WorldView"]
+__all__ = ["CellView", "Packet", "WorldView", "looked_at", "reads_of"]
 
 _loads = cbor2.loads
 
@@ -109,6 +112,22 @@ class Packet:
         return self._random
 
 
+def looked_at(world: "WorldView") -> "deque[Any]":
+    """Return what handlers looked at, for whoever runs them to clear before each slot: keys, and
+    prefixes each as (prefix,). No public method of the World: it is nothing for handlers."""
+    return world._looked_at
+
+
+def reads_of(world: "WorldView") -> tuple[Read, ...]:
+    """Return the cells that were looked at in this slot, with their Stamps (R40): looked up again,
+    now that it failed, for nothing of the slot is applied and so they are the same."""
+    looks = list(world._looked_at)
+    reads = list(dict.fromkeys(filter(None, map(world._read, looks))))
+    if len(reads) > limits.EVIDENCE_READS_MAX or len(looks) == limits.LOOKS_KEPT:
+        reads[limits.EVIDENCE_READS_MAX :] = [Read("", MORE_READS, 0, 0)]
+    return tuple(reads)
+
+
 class WorldView:
     """The World of one Tick for handlers: what its earlier packets changed is there already.
 
@@ -122,6 +141,8 @@ class WorldView:
         "_changes",
         "_gone",
         "_line",
+        "_looked_at",
+        "_note",
         "_tick",
         "_void_before",
     )
@@ -135,6 +156,8 @@ class WorldView:
         self._gone = batch.gone
         self._void_before = batch.void_before
         self._cell = batch.world.cells.get
+        self._looked_at: deque[Any] = deque(maxlen=limits.LOOKS_KEPT)
+        self._note = self._looked_at.append
 
     @property
     def tick(self) -> int:
@@ -169,6 +192,7 @@ class WorldView:
         if self._changes.last:
             keys = merge(keys, self._changes.keys_from(prefix))
         last = None
+        self._note((prefix,))
         for key in keys:
             if key != last:
                 last = key
@@ -178,6 +202,7 @@ class WorldView:
 
     def cell(self, key: str) -> CellView | None:
         """Return the cell of a key with its Stamp, maker and shelf life, or None."""
+        self._note(key)
         change = self._changed(key)
         if change is not None:
             return self._changed_cell(change)
@@ -186,7 +211,23 @@ class WorldView:
             return None
         return CellView(key, _loads(cell.value), *cell[1:7])
 
+    def _read(self, key: Any) -> Read | None:
+        if type(key) is tuple and len(key) == 1 and type(key[0]) is str:
+            return Read(clip(key[0], limits.KEY_BYTES_MAX), SCANNED, 0, 0)
+        if not issubclass(type(key), str):
+            return None  # no cell is called so
+        key = str.__str__(key)  # of a foreign class: its own methods stay alone
+        stamp = (0, 0, 0)
+        change = self._changed(key)
+        if change is not None:
+            if change[2] is not None:
+                stamp = (self.term, self._tick, change[0])
+        elif (cell := self._cell(key)) is not None and self._encoded(key) is not None:
+            stamp = cell[1:4]
+        return Read(clip(key, limits.KEY_BYTES_MAX), *stamp)
+
     def _encoded(self, key: str) -> bytes | None:
+        self._note(key)
         change = self._changed(key)
         if change is not None:
             return change[2]

@@ -196,7 +196,7 @@ _CauseKey = tuple[str, str, Evidence]
 
 
 def _cause_key(letter: Letter) -> _CauseKey:
-    return (letter.reason, letter.stage, letter.error)
+    return (letter.reason, letter.stage, letter.error._replace(reads=()))
 
 
 class _Cause(NamedTuple):
@@ -209,7 +209,7 @@ class _Cause(NamedTuple):
 
     @classmethod
     def of(cls, reason: str, stage: str, error: Evidence) -> "_Cause":
-        clean = Evidence(*map(_unicode, error))
+        clean = Evidence(_unicode(error.type), _unicode(error.message), _unicode(error.traceback))
         raw = clean.traceback.encode()
         traceback_id = hashlib.blake2b(raw, digest_size=16).hexdigest() if raw else None
         return cls(clean, traceback_id, group_of(reason, stage, clean))

@@ -35,11 +35,12 @@ STEPS_MAX = 100_000
 class Cluster:
     """Nodes by name, the network between them, and the time that goes by for all of them.
 
-    n1 is crowned at the start; the cluster was founded by a release that knew that `version`. The
-    nodes in `cut_off` neither hear nor are heard by the others. A node in `lines` starts with that
-    line, the others with the shop."""
+    n1 is crowned at the start; the cluster was founded by a release that knew that `version`, and
+    n3 says that it knows those up to `n3_knows`. The nodes in `cut_off` neither hear nor are heard
+    by the others. A node in `lines` starts with that line, the others with the shop."""
 
-    def __init__(self, *, version: int = CLUSTER_VERSION) -> None:
+    def __init__(self, *, version: int = CLUSTER_VERSION, n3_knows: int = CLUSTER_VERSION) -> None:
+        self.n3_knows = n3_knows
         self.lines: dict[str, Line] = {}
         self.audit_ppm = 0
         self.boot_ns = BOOT_NS
@@ -70,8 +71,8 @@ class Cluster:
         node.begin(bridged=bridged)
         for other in self.nodes.values():
             if other is not node and other.alive and self._linked(name, other.name):
-                self.send(other.name, _met(node))
-                self.send(name, _met(other))
+                self.send(other.name, self._met(node))
+                self.send(name, self._met(other))
         self.settle()
         return node
 
@@ -202,6 +203,11 @@ class Cluster:
         ]
         return min(dues, key=lambda due: due[0], default=(0, None))
 
+    def _met(self, node: Node) -> ev.PeerMet:
+        own = member(node.name, node.incarnation)
+        knows = self.n3_knows if node.name == "n3" else CLUSTER_VERSION
+        return ev.PeerMet(own.name, own.incarnation, own.client_address, knows, node.line_id)
+
     def _linked(self, one: str, other: str) -> bool:
         return not {one, other} & self.cut_off
 
@@ -215,9 +221,3 @@ def _founded(version: int) -> list[RecordDraft]:
     body = encode_entry(attrs.evolve(entry, books=attrs.evolve(entry.books, version=version)))
     chain = chain_of(GENESIS_CHAIN, CLUSTER, 1, genesis.term, body)
     return [hard, attrs.evolve(genesis, body=body, chain=chain)]
-
-
-def _met(node: Node) -> ev.PeerMet:
-    own = member(node.name, node.incarnation)
-    facts = (own.client_address, CLUSTER_VERSION, node.line_id)
-    return ev.PeerMet(own.name, own.incarnation, *facts)

@@ -64,6 +64,10 @@ def shop() -> Line:
     def see(world: Any, packet: Any) -> Any:
         return {"seen": Keep(world.get(packet.payload, "nothing"))}
 
+    @line.on("nosy")
+    def nosy(world: Any, packet: Any) -> Any:
+        raise ValueError(world.get("count/a"))
+
     @line.on("poison")
     def poison(_world: Any, packet: Any) -> Any:
         raise ValueError(packet.seq)

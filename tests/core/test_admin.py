@@ -12,6 +12,7 @@ from rmf.core.effects import Reload
 from rmf.core.entry import CLUSTER_VERSION, Members, Version
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import member
+from tests.core.surroundings import row_of
 
 
 @pytest.fixture
@@ -296,3 +297,27 @@ def test_a_checkpoint_is_answered_with_its_index(play: Cluster) -> None:
     play["n3"].happen(ev.Struck("admin", "why"))
     assert play["n3"].ask("admin.checkpoint").code == "strike"
     assert play["n3"].seen(Reload) == []
+
+
+def reads_of(play: Cluster) -> list[list[tuple[str, int]]]:
+    """What the last letter of each node says of its reads."""
+    letters = [node.letters[-1] for node in play.nodes.values()]
+    return [[read[:2] for read in letter.error.reads] for letter in letters]
+
+
+def test_reads_are_written_down_only_once_every_member_knows_them() -> None:
+    """R30: before version 3 a member may be there that cannot read such a bag."""
+    play = Cluster(version=2, n3_knows=2)
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    probe.send_rows([row_of(1, topic="count/a"), row_of(2, topic="nosy")])
+    play.advance(50)
+    assert n1.core.committed.version == 2
+    assert reads_of(play) == [[]] * 3
+    play.n3_knows = CLUSTER_VERSION
+    play.restart("n3")
+    play.advance(100)
+    assert n1.core.committed.version == CLUSTER_VERSION
+    probe.send_rows([row_of(3, topic="nosy")])
+    play.advance(50)
+    assert reads_of(play) == [[("count/a", 2)]] * 3

@@ -54,7 +54,7 @@ def test_evidence_names_the_exception_its_message_and_where_it_was_raised() -> N
 def test_no_exception_can_make_its_evidence_fail(exc: BaseException) -> None:
     evidence = evidence_of(raised(exc))
     assert evidence.type == type(exc).__name__
-    assert all(type(text) is str for text in evidence)
+    assert all(type(text) is str for text in evidence[:3])
 
 
 def test_a_group_shows_its_leaves_and_not_all_of_very_many() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rmf.core import codec
 from rmf.core import messages as m
+from rmf.core.bag import Evidence
 from rmf.core.entry import (
     Accession,
     Entry,
@@ -18,6 +19,7 @@ from rmf.core.entry import (
     rows_of,
     verbatim_packets,
 )
+from rmf.core.events import Outcome
 from tests import strategies as own
 
 ACCESSION = Entry(7, 8, bytes(16), Accession("n1", LineId("board", 1, b"d"), age_unknown=True))
@@ -73,6 +75,14 @@ def test_a_format_that_is_not_known_is_named() -> None:
     fields[0] = 2
     with pytest.raises(ValueError, match="format 2; this version of RMF reads format 1"):
         decode_entry(cbor2.dumps(fields))
+
+
+def test_a_bag_without_reads_is_written_as_it_was_before_there_were_any() -> None:
+    """R30: a ledger of version 1 or 2 has bags of six fields, and goes on so until version 3."""
+    bag = Outcome(0, "expired", "latch", Evidence("", "too late", ""))
+    books = TickBooks(1, [], [], [], [], [], b"\x80", [bag])
+    *_, bags = cbor2.loads(encode_entry(Entry(7, 8, bytes(16), books)))
+    assert bags == [[0, "expired", "latch", "", "too late", ""]]
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"\x01", b"\x82\x01\x01", b"\xa1\x01\x01"])

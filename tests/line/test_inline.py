@@ -177,7 +177,7 @@ def test_a_topic_nobody_wants_is_bagged_whatever_its_payload() -> None:
     executed = run(line, row("b"), row("a/1"), row("c", b"\xff"))
     assert reasons(executed) == [(0, "no_handler"), (2, "no_handler")]
     text = "line 'greenhouse' has no handler for this topic; @line.on: a/+"
-    assert ("", text, "") == executed.outcomes[0].error
+    assert executed.outcomes[0].error == ("", text, "", ())
 
 
 @pytest.mark.parametrize(

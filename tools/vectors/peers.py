@@ -11,7 +11,7 @@ import crc32c
 from rmf import limits
 from rmf.client.render import to_json
 from rmf.core import profile
-from rmf.core.bag import Evidence, Letter
+from rmf.core.bag import Evidence, Letter, Read
 from rmf.core.entry import LineId
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
@@ -74,7 +74,8 @@ def _own() -> g.Own:
 
 def _letter() -> Letter:
     label = ("probe-3", 1, "greenhouse/3/temp", 17, 3, 1841, 0, 1_764_000_000_000_000_017, 5000)
-    error = Evidence("ValueError", "too hot", "Traceback ...")
+    reads = (Read("average/3", 3, 1840, 1), Read("limit/3", 0, 0, 0))
+    error = Evidence("ValueError", "too hot", "Traceback ...", reads)
     return Letter(
         "3.1841.0",
         "handler_error",

@@ -18,6 +18,7 @@ import crc32c
 
 from rmf import limits
 from rmf.core import profile
+from rmf.core.bag import Letter
 from rmf.core.codec import FrameBuffer
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
@@ -32,6 +33,7 @@ Message = m.PeerMessage | g.LinkMessage
 
 _CODE_OF: dict[type[Any], int] = {kind: code for code, kind in (m.CODES | g.LINK_CODES).items()}
 _CRC_BYTES = 4
+_ERROR = Letter._fields.index("error")
 _BY_PARTS_BYTES = 4 * limits.KIB  # from here on bodies are not given to cbor2, which copies twice
 
 
@@ -58,6 +60,9 @@ def encode(message: Message) -> bytes:
             return _append_by_parts(message)
         case m.Chunk() if len(message.data) > _BY_PARTS_BYTES:
             return _chunk_by_parts(message)
+        case g.Letters(letters=letters):
+            fields = [[*x[:_ERROR], x.error.fields(), *x[_ERROR + 1 :]] for x in letters]
+            body = cbor2.dumps([_CODE_OF[g.Letters], *message[:-1], fields])
         case g.Hello() | g.Welcome():
             body = cbor2.dumps([_CODE_OF[type(message)], message._asdict()])
         case _:

@@ -135,6 +135,20 @@ def _line(value: Any) -> bool:
     return fits and _short_text(name) and _natural(version)
 
 
+def _error(value: Any) -> bool:
+    if type(value) is not list or list(map(type, value[:3])) != [str, str, str]:
+        return False
+    return len(value) == 3 or (
+        len(value) == 4 and type(value[3]) is list and all(map(_read, value[3]))
+    )
+
+
+def _read(value: Any) -> bool:
+    if type(value) is not list or list(map(type, value)) != [str, int, int, int]:
+        return False
+    return -2 <= value[1] <= _NATURAL_MAX and _natural(value[2]) and _natural(value[3])
+
+
 def _or_null(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -176,7 +190,7 @@ _LETTER: tuple[Check, ...] = (
     _or_null(lambda value: type(value) is int),
     _or_null(_text),  # line
     _or_null(lambda value: type(value) is bytes),
-    lambda value: type(value) is list and list(map(type, value)) == [str, str, str],
+    _error,
     lambda value: type(value) is bytes,
     lambda value: type(value) is int,
 )
@@ -226,7 +240,7 @@ def _letter(fields: Any) -> Letter:
     for name, check, value in zip(Letter._fields, _LETTER, fields, strict=True):
         _require(g.Letters, check(value), f"{name} of a letter")
     named = dict(zip(Letter._fields, fields, strict=True))
-    named["error"] = Evidence(*named["error"])
+    named["error"] = Evidence.of_fields(*named["error"])
     return Letter(**named)
 
 

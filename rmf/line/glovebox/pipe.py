@@ -25,7 +25,7 @@ import cbor2
 
 from rmf import limits
 from rmf.core import topics
-from rmf.core.bag import Evidence
+from rmf.core.bag import MORE_READS, Evidence
 from rmf.core.effects import Batch, ExpiredCell, Group
 from rmf.core.events import Executed, Outcome
 from rmf.core.packet import Row, Verdict
@@ -198,7 +198,7 @@ def read_cells(body: bytes) -> tuple[list[KnownCell], bool]:
 
 def encode_done(executed: Executed, *, reads: bool, own: bool) -> bytes:
     """Return the body of DONE."""
-    bags = [[bag.slot, bag.reason, *bag.error] for bag in executed.outcomes]
+    bags = [[bag.slot, bag.reason, *bag.error.fields()] for bag in executed.outcomes]
     fields = [executed.batch, executed.done, executed.encoded, bags, executed.cut_short]
     return cbor2.dumps([*fields, reads, own])
 
@@ -224,7 +224,8 @@ def decode_done(body: bytes, batch: Batch) -> Done:
         number, done, encoded, bags, cut_short, reads, own = read_item(body)
         changes, *rest = _loads(b"".join((b"\x82", encoded, b"\x50", _END)))
         outcomes = [
-            Outcome(slot, reason, "line", Evidence(*error)) for slot, reason, *error in bags
+            Outcome(slot, reason, "line", Evidence.of_fields(*error))
+            for slot, reason, *error in bags
         ]
     except (*_DECODE_ERRORS, TypeError) as exc:
         raise BoxBroken(f"DONE cannot be read: {exc}") from exc
@@ -248,7 +249,7 @@ def _fault(
     for outcome in outcomes:
         if type(outcome.reason) is not str or outcome.reason not in _REASONS:
             return "found an outcome whose reason is none"
-        if not _texts(outcome.error):
+        if not _is_evidence(outcome.error):
             return "found an outcome whose evidence is none"
         if type(outcome.slot) is not int or not before < outcome.slot < done:
             return f"found an outcome of slot {outcome.slot!r} behind that of slot {before}"
@@ -302,3 +303,18 @@ def decode_memory(body: bytes, batch: Batch) -> tuple[int, Evidence]:
     if type(slot) is not int or not 0 <= slot < batch.slots or not _texts(error):
         raise BoxBroken(f"MEMORY of batch {batch.number} names slot {slot!r}")
     return slot, Evidence(*error)
+
+
+def _is_evidence(error: Evidence) -> bool:
+    """Return whether a box may have written this: it goes into the Entry as it is."""
+    if len(error.reads) > limits.EVIDENCE_READS_MAX + 1 or not _texts(error[:3]):
+        return False
+    return all(
+        type(key) is str
+        and (type(term), type(tick), type(slot)) == (int, int, int)
+        and len(key.encode()) <= limits.KEY_BYTES_MAX
+        and MORE_READS <= term < 2**63
+        and 0 <= tick < 2**63
+        and 0 <= slot < 2**63
+        for key, term, tick, slot in error.reads
+    )

@@ -203,7 +203,7 @@ class Box:
             try:
                 self._run(body)
             except OutOfMemory as end:
-                self._wire.say(pipe.MEMORY, cbor2.dumps([end.slot, *end.evidence]))
+                self._wire.say(pipe.MEMORY, cbor2.dumps([end.slot, *end.evidence.fields()]))
                 return 1
             self._collect()
 

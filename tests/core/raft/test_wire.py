@@ -18,6 +18,7 @@ from rmf.core.raft import messages as m
 from rmf.core.raft import wire
 from rmf.errors import ProtocolFault
 from tests.protocol.cddl_check import assert_peer_conforms
+from tests.strategies import reads
 
 NATURALS = st.integers(0, 2**63 - 1)
 CHAINS = st.binary(min_size=16, max_size=16)
@@ -40,7 +41,7 @@ LETTERS = st.builds(
     *[INTEGERS] * 2,
     st.none() | TEXTS,
     st.none() | st.binary(max_size=16),
-    st.builds(Evidence, TEXTS, TEXTS, TEXTS),
+    st.builds(Evidence, TEXTS, TEXTS, TEXTS, st.lists(reads, max_size=3).map(tuple)),
     st.binary(max_size=50),
     st.integers(-(2**63), 2**63 - 1),
 )
