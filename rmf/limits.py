@@ -201,8 +201,15 @@ EVIDENCE_TRACEBACK_BYTES_MAX = 32 * KIB
 EVIDENCE_GROUP_LEAVES_MAX = 8  # of an exception group
 EVIDENCE_READS_MAX = 64  # cells that a failed handler read; beyond: one more says so
 LOOKS_KEPT = 256  # of a handler at the World; beyond: the oldest are forgotten, and that is said
+STORM_WINDOW_S = 10.0  # over which letters are counted for the storm alarm
+STORM_LETTERS_MIN = 100  # in that window; fewer are no storm, whatever the ratio
+STORM_LETTERS_PER_S = 100.0  # of all packets or not: a storm; it ends below half
+STORM_RATIO = 0.2  # bagged of what was latched: a storm; it ends below half
 STRANGERS_RING = 256  # faults of peers that never said HELLO: counted, last ones kept (R39)
 STRANGER_BYTES_KEPT = 64  # of what each of them sent; the rest is forgotten
+TRIAGE_LETTERS_MAX = 10_000  # named by one act, a redrive's whole selection; beyond: refused
+TRIAGE_WHY_CHARACTERS_MAX = 1000  # of a reason, for people; beyond: refused
+DLQ_PAGE_ACTS = 8  # the same, in acts: each may name TRIAGE_LETTERS_MAX letters
 DLQ_PAGE_LETTERS = 256  # read from the store at a time
 DLQ_LOCK_WAIT_S_MAX = 5.0  # a person's shell may hold the file's lock; beyond: StorageError
 RECOVERY_LETTERS_A_TIME = 1000  # collected while the ledger is applied; reached: stored
@@ -326,6 +333,7 @@ assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
 # Between nodes: a frame holds an Entry or a page of letters, a queue two frames.
 assert ENTRY_BYTES_MAX + 4 * KIB <= PEER_FRAME_BYTES_MAX
 assert PEER_WINDOW_BYTES <= 2 * PEER_FRAME_BYTES_MAX <= PEER_QUEUE_BYTES_MAX
+assert DLQ_PAGE_ACTS * FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PEER_LETTERS_BYTES + SERVER_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert INSTALL_CHUNK_BYTES + 4 * KIB <= PEER_FRAME_BYTES_MAX
 assert 3 * PEER_ALIVE_S <= PEER_SILENCE_S_MAX

@@ -18,6 +18,7 @@ from rmf.core.petitions import Refusal
 from rmf.core.raft.node import Raft
 from rmf.core.reign import Reign
 from rmf.core.state import State
+from rmf.core.triage import Triage
 
 __all__ = ["Acts"]
 
@@ -52,11 +53,13 @@ class Acts:
                 return [_end(event, "busy", "too many orders wait; ask again")]
             self.held.append(event)
             return []
-        found: Members | admin.Denied | None
+        found: Members | Triage | admin.Denied | None
         if event.subject == "admin.add":
             found = admin.added(raft, event.args, met, now.boot_ns)
         elif event.subject == "admin.remove":
             found = admin.removed(raft, event.args, now.boot_ns)
+        elif event.subject == "admin.triage":
+            found = admin.triaged(raft, event.args, event.by, reign.state.version)
         else:
             return [_end(event, "unknown_query", f"no such act: {event.subject}")]
         if isinstance(found, admin.Denied):
@@ -65,7 +68,8 @@ class Acts:
             return [self._item(event)]
         index, effects = reign.decree(found, now)
         self._waiting[index] = event
-        return [*effects, Note("info", "members", {"why": found.why})]
+        name = "triage" if isinstance(found, Triage) else "members"
+        return [*effects, Note("info", name, _noted(found))]
 
     def _transfer(
         self, event: ev.Asked, raft: Raft, avoid: Collection[str], now: ev.Now
@@ -104,6 +108,9 @@ class Acts:
     def committed(self, index: int) -> list[Effect]:
         """Answer whoever waited for this Entry."""
         event = self._waiting.pop(index, None)
+        if event is not None and event.subject == "admin.triage":
+            item = m.Item(event.request, {"index": index})
+            return [Answer(event.connection, [item, m.End(event.request, None, None)])]
         return [self._item(event)] if event is not None else []
 
     def _item(self, event: ev.Asked) -> Answer:
@@ -116,7 +123,7 @@ class Acts:
         lost = [index for index in self._waiting if index > through]
         waiting = [*(self._waiting.pop(index) for index in lost), *self.held]
         self.held = []
-        text = "the reign ended before this was committed; look at the members, and ask again"
+        text = "the reign ended before this was committed; look what became of it, and ask again"
         return [_end(event, "not_leader", text) for event in waiting]
 
     def chores(
@@ -143,6 +150,14 @@ class Acts:
         _, effects = reign.decree(wanted, now)
         why = wanted.why if isinstance(wanted, Members) else f"cluster version {wanted.version}"
         return [*effects, Note("info", "members", {"why": why})]
+
+
+def _noted(found: Members | Triage) -> dict[str, Any]:
+    """Return what the log says of an act: who did what, and why (R40)."""
+    if isinstance(found, Members):
+        return {"why": found.why}
+    fields = {"act": found.act, "by": found.by, "why": found.why, "letters": len(found.letters)}
+    return {**fields, "group": found.group, "before": found.before, "job": found.job}
 
 
 def _end(event: ev.Asked, code: str, text: str) -> Answer:

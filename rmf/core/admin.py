@@ -1,4 +1,4 @@
-"""What an operator may ask of a node: members, hand-over, Checkpoint, strike (R17, R28).
+"""What an operator may ask of a node: members, hand-over, Checkpoint, strike, triage (R17, R28).
 
 Decides whether an act is possible now and what it makes of the members; the Entry that says so is
 written by the reign, and the operator hears of it once it is committed. Also the two acts a leader
@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core.entry import CLUSTER_VERSION, Member, Members, Version
+from rmf.core.entry import CLUSTER_VERSION, TRIAGE_VERSION, Member, Members, Version
 from rmf.core.raft.node import Raft
 from rmf.core.raft.quorum import has_majority
+from rmf.core.triage import Triage, triage_of
 
-__all__ = ["Denied", "added", "chores", "has_chores", "removed", "successor"]
+__all__ = ["Denied", "added", "chores", "has_chores", "removed", "successor", "triaged"]
 
 
 class Denied(NamedTuple):
@@ -92,6 +93,17 @@ def _unless_it_stalls(raft: Raft, change: Members, now_ns: int) -> Members | Den
     away = ", ".join(name for name in voters if name not in here)
     text = f"afterwards no majority would be here: {away} must be back and have caught up first"
     return Denied("not_ready", text)
+
+
+def triaged(raft: Raft, args: Mapping[str, Any], by: str, version: int) -> Triage | Denied:
+    """Return what is written of a decision about letters (R40)."""
+    if version < TRIAGE_VERSION:
+        text = f"the cluster's version is {version}: every node needs this release of RMF first"
+        return Denied("not_ready", text)
+    if not raft.may_propose:
+        return Denied("not_ready", "leadership is being handed over; ask again")
+    found = triage_of(args, by)
+    return Denied("wrong_shape", f"admin.triage: {found}") if isinstance(found, str) else found
 
 
 def successor(raft: Raft, args: Mapping[str, Any], avoid: Collection[str] = ()) -> str | Denied:

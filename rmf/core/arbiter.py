@@ -24,13 +24,8 @@ from rmf.core.answers import (
     value_of,
     welcome_of,
 )
-from rmf.core.effects import (
-    Answer,
-    Effect,
-    Reload,
-    StoreLetters,
-)
-from rmf.core.letters import letters_of
+from rmf.core.effects import Answer, Effect, Reload, StoreLetters
+from rmf.core.letters import acts_of, letters_of
 from rmf.core.office import Identity
 from rmf.core.raft.messages import ReadAsk, ReadReply
 from rmf.core.reign import InFlight
@@ -231,8 +226,8 @@ class Arbiter(Throne):
             case "admin.checkpoint":
                 self._on_checkpoint_order(event, effects)
             case _:
-                refusal = self._refusal()
-                effects += self._acts.ask(event, self._reign, self.raft, self.met, refusal, now)
+                why = self._refusal() or (self._busy() if event.subject == "admin.triage" else None)
+                effects += self._acts.ask(event, self._reign, self.raft, self.met, why, now)
 
     def _on_strike_order(self, event: ev.Asked, effects: list[Effect]) -> None:
         found = self.strike
@@ -329,9 +324,10 @@ class Arbiter(Throne):
                 welcome = welcome_of(self, epoch=register.epoch, last_seq=last_seq)
                 effects += self.petitions.welcome(joined, welcome)
         letters = letters_of(done.entry, done.before, state.term, self.identity.node)
-        if letters:
-            self._letters_unstored += len(letters)
-            effects.append(StoreLetters(done.index, letters))
+        acts = acts_of(done.entry, done.index)
+        if letters or acts:
+            self._letters_unstored += len(letters) + len(acts)
+            effects.append(StoreLetters(done.index, letters, acts))
         effects += self.petitions.tell(done.waiting)
         effects += self._acts.committed(done.index)
         effects.append(picture_of(self, state, done.applied))

@@ -6,6 +6,7 @@ raise, hang or lie (faults.md §7, trap 12). All texts are bounded; the packet's
 """
 
 import hashlib
+import re
 import traceback
 from typing import Any, NamedTuple
 
@@ -112,19 +113,30 @@ class Letter(NamedTuple):
 
 
 def group_of(reason: str, stage: str, error: Evidence) -> str:
-    """Return the fingerprint of a failure, version 1: reason, stage, exception type, last frame.
+    """Return the fingerprint of a failure, version 2: reason, stage, exception type, and of the
+    last frame the file's name, the function and the text of the line; not its number, which moves
+    when others are written above it. Where there is no exception it is the message, without its
+    numbers and quoted values.
 
-    Messages are left out where there is an exception: they hold values and would never repeat.
+    Messages of exceptions are left out: they hold values and would never repeat. Letters that an
+    earlier release stored keep the group that it gave them (version 1).
     """
-    last_frame = ""
-    for line in error.traceback.splitlines():
-        if line.startswith("  File "):
-            last_frame = line.strip()
-    what = last_frame if error.type else error.message
+    frames = _FRAME.findall(error.traceback)
+    what = _VALUES.sub("?", error.message)
+    if error.type:
+        what = "\0".join(frames[-1]) if frames else ""
     text = "\0".join((reason, stage, error.type, what))
     return (
-        "1-" + hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+        "2-" + hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
     )
+
+
+# A frame as Python prints it, in a group too, or a place as a line names it, without a text.
+_FRAME = re.compile(
+    r'^[ |+]*File "(?:[^"\n]*[/\\])?([^"\n]*)", line \d+, in (.*)\n?(?:[ |]{4,}(?!File ")(.*))?',
+    re.MULTILINE,
+)
+_VALUES = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\d+")
 
 
 def clip(text: str, size_bytes: int) -> str:

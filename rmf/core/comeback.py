@@ -23,11 +23,12 @@ from crc32c import crc32c
 from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.entry import Entry, Genesis, decode_entry
-from rmf.core.letters import letters_of
+from rmf.core.letters import acts_of, letters_of
 from rmf.core.raft.values import HardState, LogEntry, Place, Standing
 from rmf.core.record import ENTRY, HARD, Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply
+from rmf.core.triage import Act
 from rmf.errors import Diverged
 
 __all__ = ["Comeback", "LastTick", "hard_state_of", "higher_of"]
@@ -94,6 +95,7 @@ class Comeback:
         self._commit = base.index
         self._held: deque[Record] = deque()
         self._letters: list[Letter] = []
+        self._acts: list[Act] = []
         self._last: LastTick | None = None
 
     def take(self, record: Record) -> None:
@@ -113,13 +115,18 @@ class Comeback:
 
     @property
     def letters_waiting(self) -> int:
-        """How many letters `take_letters` would return."""
-        return len(self._letters)
+        """How many letters and acts `take_letters` and `take_acts` would return."""
+        return len(self._letters) + len(self._acts)
 
     def take_letters(self) -> list[Letter]:
         """Return the letters of Entries up to `state.index` that were not taken yet."""
         letters, self._letters = self._letters, []
         return letters
+
+    def take_acts(self) -> list[Act]:
+        """Return what the same Entries decided about letters."""
+        acts, self._acts = self._acts, []
+        return acts
 
     @property
     def last_tick(self) -> LastTick | None:
@@ -176,6 +183,7 @@ class Comeback:
             self.state.world.index.discard(key)
         if record.index > self._cursor:
             self._letters += letters_of(entry, before, record.term, self._node)
+            self._acts += acts_of(entry, record.index)
         self._place, self._serial = _place_of(record), record.serial
         self._last = LastTick(self.state.period_ns, entry.tick, record.boot_id, record.boot_ns)
 

@@ -14,6 +14,7 @@ from rmf.core.entry import Entry, Member, TickBooks
 from rmf.core.messages import Message
 from rmf.core.packet import Row, Verdict
 from rmf.core.raft.messages import Chunk, PeerMessage
+from rmf.core.triage import Act
 from rmf.core.world import Cell, World
 
 if TYPE_CHECKING:
@@ -170,10 +171,12 @@ class Publish:
 
 @attrs.frozen
 class StoreLetters:
-    """Committed letters of the line, of the Entries up to `index`, for the DLQ keeper."""
+    """Committed letters of the line, of the Entries up to `index`, and what people decided about
+    such letters, for the DLQ keeper."""
 
     index: int
     letters: list[Letter]
+    acts: list[Act] = attrs.Factory(list)
 
 
 @attrs.frozen

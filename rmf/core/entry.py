@@ -8,6 +8,7 @@ wall time, digest afterwards, then the fields of its kind. It knows neither file
     TICK       line version, registers, leavers, expiries, frames, changes, bags
     MEMBERS    members, why                           from here on these are the members (R28)
     VERSION    version, release                       from here on kinds up to this version (R30)
+    TRIAGE     act, by, why, letters, group, before, job   what people decided of letters (R40)
 
 A kind or format that is not known raises ValueError: never a skip (R30). What a version of the
 cluster may hold is written in KINDS_OF_VERSION; a leader raises it once every member knows it.
@@ -22,6 +23,7 @@ from rmf.core import profile
 from rmf.core.bag import Evidence
 from rmf.core.events import Change, Outcome
 from rmf.core.packet import Row
+from rmf.core.triage import Triage
 
 __all__ = [
     "ACCESSION",
@@ -31,6 +33,8 @@ __all__ = [
     "MEMBERS",
     "READS_VERSION",
     "TICK",
+    "TRIAGE",
+    "TRIAGE_VERSION",
     "VERSION",
     "Accession",
     "Entry",
@@ -53,14 +57,15 @@ __all__ = [
 ]
 
 FORMAT = 1
-GENESIS, ACCESSION, TICK, MEMBERS, VERSION = range(5)
+GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE = range(6)
 
 # Which kinds a cluster of that version may hold (R30): VERSION itself announces all later ones.
 KINDS_OF_VERSION = {
     1: frozenset({GENESIS, ACCESSION, TICK}),
     2: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION}),
-    3: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION}),
+    3: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE}),
 }
+TRIAGE_VERSION = 3
 READS_VERSION = 3  # from which on a bag says which cells its handler read
 CLUSTER_VERSION = max(KINDS_OF_VERSION)  # the highest that this release knows
 
@@ -184,7 +189,7 @@ class Entry:
     books: "Books"
 
 
-Books = Genesis | Accession | TickBooks | Members | Version
+Books = Genesis | Accession | TickBooks | Members | Version | Triage
 
 
 def kind_of(body: bytes) -> int:
@@ -224,6 +229,9 @@ def encode_entry(entry: Entry) -> bytes:
     elif isinstance(books, Version):
         kind = VERSION
         fields = [books.version, books.release]
+    elif isinstance(books, Triage):
+        kind = TRIAGE
+        fields = list(attrs.astuple(books, recurse=False))
     else:
         kind = GENESIS
         fields = [books.cluster, books.period_ns, books.members, books.version]
@@ -252,6 +260,8 @@ def decode_entry(body: bytes) -> Entry:
         books = Members([Member(*x) for x in members], why)
     elif kind == VERSION:
         books = Version(*fields)
+    elif kind == TRIAGE:
+        books = Triage(*fields)
     else:
         raise ValueError(f"an Entry of kind {kind}, which this version of RMF does not know")
     return Entry(tick, wall_ns, digest, books)

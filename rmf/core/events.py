@@ -100,7 +100,7 @@ class Lost:
 class Asked:
     """Somebody wants a fact of this moment: "welcome", "ping", "status", or "get" with a key; or,
     with `args`, an act of an operator: "admin.add", "admin.remove", "admin.transfer",
-    "admin.checkpoint", "admin.strike" (see core/admin)."""
+    "admin.checkpoint", "admin.strike", "admin.triage" (see core/admin); `by` says whose."""
 
     connection: int
     request: int
@@ -108,6 +108,7 @@ class Asked:
     key: str = ""
     linearizable: bool = False
     args: dict[str, Any] = attrs.Factory(dict)
+    by: str = ""
 
 
 # One change of the World: (slot, key, value or None to remove, shelf). `shelf` is -1 to inherit the

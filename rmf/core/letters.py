@@ -12,8 +12,9 @@ from rmf.core.entry import Entry, Frame, TickBooks, verbatim_packets
 from rmf.core.events import Outcome
 from rmf.core.packet import HARVESTED_AT, SEQ, TOPIC, TTL_MS, Row, letter_id
 from rmf.core.state import State
+from rmf.core.triage import Act, Triage, act_of
 
-__all__ = ["letters_of"]
+__all__ = ["acts_of", "letters_of"]
 
 
 def letters_of(entry: Entry, before: State, term: int, node: str) -> list[Letter]:
@@ -37,6 +38,12 @@ def letters_of(entry: Entry, before: State, term: int, node: str) -> list[Letter
         data = verbatim[i][frame.skip + offset]
         letters.append(_letter(bag, entry, before, term, node, frame, offset, data))
     return letters
+
+
+def acts_of(entry: Entry, index: int) -> list[Act]:
+    """Return what an Entry decides about letters that are older than it."""
+    books = entry.books
+    return [act_of(books, index, entry.tick, entry.wall_ns)] if isinstance(books, Triage) else []
 
 
 def _letter(

@@ -70,6 +70,8 @@ class Office:
             "groups": 0,
             "bytes": 0,
             "complete": True,
+            "open": 0,
+            "reopened": 0,
         }
         self.met: dict[str, ev.PeerMet] = {}
         self.kinship: Kinship = "same"

@@ -27,6 +27,7 @@ from rmf.core.entry import (
 from rmf.core.packet import Row
 from rmf.core.producers import OutcomeRun, ProducerRow, Table
 from rmf.core.shelf import Shelf
+from rmf.core.triage import Triage
 from rmf.core.world import MARK_HEAD, Cell, Draft, World
 
 __all__ = [
@@ -110,6 +111,8 @@ def apply(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> tu
     state = attrs.evolve(state, term=term, index=index, tick=entry.tick)
     if isinstance(books, Members):
         return attrs.evolve(state, members=tuple(books.members)), NOTHING
+    if isinstance(books, Triage):
+        return state, NOTHING  # it is about letters, and these are in the DLQ
     if isinstance(books, Version):
         check_version(books.version, books.release)
         return attrs.evolve(state, version=books.version), NOTHING

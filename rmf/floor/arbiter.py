@@ -318,6 +318,8 @@ class _Loop:
         self._look_s = self._turned_s + limits.LOOK_S
         strike, raft = self._core.strike, self._core.raft
         self._instruments.changes.see(strike and strike[0], raft.term, raft.leader)
+        books = self._core.committed
+        self._instruments.storm.look(self._turned_s, books.latched, books.bagged)
 
     def _answer(self, connection: int, messages: list[Message]) -> None:
         door = self._answers.get(connection)

@@ -33,6 +33,7 @@ from rmf.floor.doors import (
     Watch,
     connection_doors,
 )
+from rmf.floor.edge_triage import act_on_edge
 from rmf.floor.handshake import Guest, Strangers, guest_of
 from rmf.floor.outbox import Outbox
 from rmf.floor.receiving import receive
@@ -244,7 +245,10 @@ class Connection:
                 await self._ask("status", message.request)
             case m.Query() if message.subject.startswith("admin."):
                 order = Asked(self._number, message.request, message.subject, args=message.args)
-                await self._doors.events.send(order)
+                await self._doors.events.send(attrs.evolve(order, by=self._who))
+            case m.Query(subject="dlq.triage_edge"):
+                act = partial(act_on_edge, self._doors, message, self._who)
+                nursery.start_soon(act, self._port.now().wall_ns, pages.clone())
             case m.Query():
                 nursery.start_soon(self._port.inquire, message, pages.clone())
             case m.Bye():
@@ -289,6 +293,13 @@ class Connection:
             raise fault
         self._out.watched.add(message.number)
         await self._doors.watches.send(Watch(self._number, message, pages.clone()))
+
+    @property
+    def _who(self) -> str:
+        """Who gives an order: what the connection says of itself, and where it comes from."""
+        assert self._guest is not None
+        agent = self._guest.agent[: limits.PRODUCER_NAME_BYTES_MAX]
+        return f"self-declared:{agent} at {self._peer}"
 
     async def _ask(self, subject: str, request: int) -> None:
         await self._doors.events.send(Asked(self._number, request, subject))

@@ -10,8 +10,9 @@ bytes in a letter of their own.
 Shutdown: cancel it; line letters that were not stored are found again by recovery.
 """
 
-from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -21,13 +22,13 @@ from rmf.core.effects import StoreLetters
 from rmf.core.events import DiskFault, LettersStored
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
-from rmf.floor.doors import Doors, EdgeLetter
+from rmf.floor.doors import Doors, EdgeLetter, EdgeTriage
 from rmf.floor.supervisor import Hands, Held
 from rmf.storage.dlq_store import DlqStore
 
 __all__ = ["refuse_all", "run"]
 
-Item = StoreLetters | EdgeLetter
+Item = StoreLetters | EdgeLetter | EdgeTriage
 
 
 async def run(
@@ -52,7 +53,7 @@ async def run(
         one_by_one = max(0, one_by_one - 1)
         hands.hold(partial(_held, batch))
         try:
-            ids = await trio.to_thread.run_sync(_store, store, batch, limiter=limiter)
+            told = await trio.to_thread.run_sync(_store, store, batch, limiter=limiter)
         except DiskFailed as exc:
             log.note("error", "dlq_disk", error=str(exc))
             await doors.events.send(DiskFault(f"the DLQ cannot be written: {exc}"))
@@ -70,7 +71,9 @@ async def run(
             raise
         del backlog[: len(batch)]
         hands.free()
-        _reply(batch, ids)
+        _reply(told)
+        for group in store.take_reopened():
+            log.note("warning", "group_reopened", group=group)
         await _report(doors, store, limiter, _line_letters(batch))
 
 
@@ -89,12 +92,13 @@ async def refuse_all(doors: Doors, backlog: list[Item]) -> None:
 
 def _let_go(item: Item) -> None:
     """Part with an item that cannot be stored; whoever waits for its id must not wait for ever."""
-    if isinstance(item, EdgeLetter) and item.reply is not None:
+    if not isinstance(item, StoreLetters) and item.reply is not None:
         item.reply.close()
 
 
 def _line_letters(items: list[Item]) -> int:
-    return sum(len(item.letters) for item in items if isinstance(item, StoreLetters))
+    line = [item for item in items if isinstance(item, StoreLetters)]
+    return sum(len(item.letters) + len(item.acts) for item in line)
 
 
 def _drain(door: trio.MemoryReceiveChannel[Item], backlog: list[Item]) -> None:
@@ -108,35 +112,42 @@ def _drain(door: trio.MemoryReceiveChannel[Item], backlog: list[Item]) -> None:
 def _letters(items: list[Item]) -> list[Letter]:
     letters: list[Letter] = []
     for item in items:
-        letters += item.letters if isinstance(item, StoreLetters) else [item.letter]
+        if isinstance(item, StoreLetters):
+            letters += item.letters
+        elif isinstance(item, EdgeLetter):
+            letters.append(item.letter)
     return letters
 
 
-def _store(store: DlqStore, items: list[Item]) -> list[str]:
-    """Write all items durably; return the ids given to the edge letters, in order."""
+Told = list[tuple[EdgeLetter | EdgeTriage, str | int]]
+
+
+def _store(store: DlqStore, items: list[Item]) -> Told:
+    """Write all items durably; return what those are told who wait for it: the id of an edge
+    letter, or how many letters an act met."""
     line = [item for item in items if isinstance(item, StoreLetters)]
-    edge = [item.letter for item in items if isinstance(item, EdgeLetter)]
+    edge = [item for item in items if isinstance(item, EdgeLetter)]
     if line:
-        store.put_line([x for item in line for x in item.letters], line[-1].index)
-    ids = store.reserve_edge_ids(len(edge)) if edge else []
+        letters = [x for item in line for x in item.letters]
+        store.put_line(letters, line[-1].index, [x for item in line for x in item.acts])
+    told: Told = []
     if edge:
-        named = [x._replace(id=name) for x, name in zip(edge, ids, strict=True)]
-        store.put_edge(named)
-    return ids
+        ids = store.reserve_edge_ids(len(edge))
+        named = zip(edge, ids, strict=True)
+        store.put_edge([item.letter._replace(id=name) for item, name in named])
+        told += zip(edge, ids, strict=True)
+    for item in items:
+        if isinstance(item, EdgeTriage):
+            told.append((item, store.act_on_edge(item.triage, item.wall_ns)))
+    return told
 
 
-def _reply(items: list[Item], ids: list[str]) -> None:
-    replies: list[Callable[[str], None] | None] = [
-        item.reply.send_nowait if item.reply is not None else None
-        for item in items
-        if isinstance(item, EdgeLetter)
-    ]
-    for reply, name in zip(replies, ids, strict=True):
+def _reply(told: Told) -> None:
+    for item, answer in told:
+        reply: trio.MemorySendChannel[Any] | None = item.reply
         if reply is not None:
-            try:
-                reply(name)
-            except trio.BrokenResourceError:
-                continue  # the connection went away meanwhile; the letter is stored
+            with suppress(trio.BrokenResourceError):  # it went away meanwhile; it is stored
+                reply.send_nowait(answer)
 
 
 async def _report(

@@ -8,7 +8,6 @@ while it is free, within the table's bounds, which spares an ack a turn of the s
 other ends into a socket.
 """
 
-import queue
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -32,10 +31,12 @@ from rmf.core.effects import (
 )
 from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message, Subscribe, Unsubscribe
+from rmf.core.triage import Triage
 from rmf.floor.alarm import Alarm
 from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.arbiter_end import ArbiterEnd
 from rmf.floor.peer_end import PeerEnd
+from rmf.floor.thread_end import ThreadEnd
 
 __all__ = [
     "DOORS",
@@ -43,6 +44,7 @@ __all__ = [
     "Door",
     "Doors",
     "EdgeLetter",
+    "EdgeTriage",
     "Intake",
     "Knock",
     "Opened",
@@ -108,11 +110,11 @@ DOORS = (
     ),
     Door(
         "letters",
-        "StoreLetters, EdgeLetter",
+        "StoreLetters, EdgeLetter, EdgeTriage",
         "arbiter, connections, supervisor, audit",
         "dlq_keeper",
-        # A batch of the core holds a letter at least, and a connection waits for its letter's id:
-        # so there is room for all of them, and the arbiter's send never fails.
+        # A batch of the core holds a letter or an act at least, and a connection waits for its
+        # letter's id: so there is room for all of them, and the arbiter's send never fails.
         limits.LETTERS_IN_FLIGHT_MAX + 2 * limits.CONNECTIONS_MAX,
         "never dropped: edges wait; the core stops latching at LETTERS_IN_FLIGHT_MAX",
     ),
@@ -203,6 +205,15 @@ class EdgeLetter:
 
 
 @attrs.frozen
+class EdgeTriage:
+    """What was decided about letters of this node's edge; how many it met is sent to `reply`."""
+
+    triage: Triage
+    wall_ns: int
+    reply: trio.MemorySendChannel[int]
+
+
+@attrs.frozen
 class Watch:
     """A SUBSCRIBE of a connection; the publisher sends frames to `pages`."""
 
@@ -221,6 +232,7 @@ class Unwatch:
 
 IntakeItem = Offered | Joined | Left
 EventItem = Event | Opened | Closed | Knock
+LettersItem = StoreLetters | EdgeLetter | EdgeTriage
 CatchUpItem = ReadEntries | ReadChunk | WriteChunk | Repaired
 
 
@@ -244,8 +256,8 @@ class Doors:
         self.bench_now: Callable[[Batch], bool] | None = None  # see `put_on_bench`
         self.audits: trio.MemorySendChannel[Audit]
         self.audits_out: trio.MemoryReceiveChannel[Audit]
-        self.letters: trio.MemorySendChannel[StoreLetters | EdgeLetter]
-        self.letters_out: trio.MemoryReceiveChannel[StoreLetters | EdgeLetter]
+        self.letters: trio.MemorySendChannel[LettersItem]
+        self.letters_out: trio.MemoryReceiveChannel[LettersItem]
         self.publications: trio.MemorySendChannel[list[Publish]]
         self.publications_out: trio.MemoryReceiveChannel[list[Publish]]
         self.watches: trio.MemorySendChannel[Watch | Unwatch]
@@ -287,25 +299,6 @@ class Doors:
             waiting = self.publications_out.receive_nowait()
         waiting.append(publication)
         self.publications.send_nowait(waiting[-limits.CHANGED_TICKS_KEPT :])
-
-
-class ThreadEnd:
-    """The sending end of the ledger door while a keeper is there: it leads into the keeper's thread
-    without a hop through trio, which would cost every ack 30 µs. Same bound, same calls."""
-
-    def __init__(self, work: "queue.SimpleQueue[Persist | None]") -> None:
-        self._work = work
-
-    def send_nowait(self, persist: Persist) -> None:
-        """Hand over; raises trio.WouldBlock at the bound."""
-        if self._work.qsize() >= limits.LEDGER_QUEUE_MAX:
-            raise trio.WouldBlock
-        self._work.put(persist)
-
-    async def send(self, persist: Persist) -> None:
-        """Hand over, as a checkpoint."""
-        await trio.lowlevel.checkpoint()
-        self.send_nowait(persist)
 
 
 class Intake:

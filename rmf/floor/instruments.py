@@ -12,6 +12,8 @@ from typing import Final
 
 import attrs
 
+from rmf.floor.storm import Storm
+
 __all__ = ["BOUNDS_S", "Audits", "Changes", "Durations", "Instruments", "Pulse", "Reasons"]
 
 # From an fsync of a fast disk to a hung one; each about 2.5 times the one before.
@@ -119,3 +121,4 @@ class Instruments:
     changes: Changes = attrs.Factory(Changes)
     audits: Audits = attrs.Factory(Audits)
     pulse: Pulse = attrs.Factory(Pulse)
+    storm: Storm = attrs.Factory(Storm)

@@ -1,6 +1,7 @@
 """Letters of the line that this node never saw, fetched from its peers after an install (R39).
 
-A Checkpoint brings the World, not the letters of the Entries behind it. Peers are asked one after
+A Checkpoint brings the World, not the letters of the Entries behind it, nor what people decided
+about letters. Peers are asked one after
 the other, page by page, until one of them says that this is all there ever was; what is here
 already stays as it is. Until then the DLQ says of itself that it is not complete.
 
@@ -17,9 +18,10 @@ import attrs
 import trio
 
 from rmf import limits
+from rmf.core.entry import TRIAGE_VERSION
 from rmf.core.events import DiskFault, LettersStored
 from rmf.core.raft import wire
-from rmf.core.raft.greetings import LETTERS, Letters, LettersAsk, Own, hello_of
+from rmf.core.raft.greetings import LETTERS, Acts, ActsAsk, Letters, LettersAsk, Own, hello_of
 from rmf.errors import ConnectionFailed, DiskFailed, ProtocolFault
 from rmf.floor import log
 from rmf.floor.dialling import FAILURES, Dialled, Peer, dial
@@ -113,18 +115,34 @@ class _Fetch:
                 self.stored += await self.in_thread(self._store.put_line, mine, 0)
                 self._after[place] = page.after
                 if not page.more:
-                    return page.whole
+                    break
+            if dialled.welcome.cluster_version >= TRIAGE_VERSION:
+                await self._ask_acts(dialled)
+            return page.whole
+
+    async def _ask_acts(self, dialled: Dialled) -> None:
+        """Fetch what was decided about letters: after them, so that a peer that had all of these
+        has all of those, and whole each time, for there are few."""
+        after, more = 0, True
+        while more:
+            page = await self._answer(dialled, ActsAsk(after))
+            if not isinstance(page, Acts) or (page.more and page.after <= after):
+                raise ProtocolFault("wrong_shape", "ACTS_ASK is answered by the next ACTS")
+            await self.in_thread(self._store.put_acts, page.acts)
+            after, more = page.after, page.more
 
     async def _page(self, dialled: Dialled, after: int) -> Letters:
         upto = self._through
-        ask = LettersAsk(after, upto.index, upto.term, upto.tick)
+        page = await self._answer(dialled, LettersAsk(after, upto.index, upto.term, upto.tick))
+        if not isinstance(page, Letters) or (page.more and page.after <= after):
+            raise ProtocolFault("wrong_shape", "LETTERS_ASK is answered by the next LETTERS")
+        return page
+
+    async def _answer(self, dialled: Dialled, ask: LettersAsk | ActsAsk) -> wire.Message:
         with trio.move_on_after(limits.PEER_SILENCE_S_MAX):
             try:
                 await dialled.stream.send_all(wire.encode(ask))
             except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
                 raise ConnectionFailed("the connection was lost") from exc
-            page = await dialled.hear()
-            if not isinstance(page, Letters) or (page.more and page.after <= after):
-                raise ProtocolFault("wrong_shape", "LETTERS_ASK is answered by the next LETTERS")
-            return page
+            return await dialled.hear()
         raise ConnectionFailed(f"no letters within {limits.PEER_SILENCE_S_MAX:g} s")

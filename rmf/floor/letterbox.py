@@ -1,4 +1,5 @@
-"""Letters of the line for a peer that lacks them: read beside the store, a page at a time (R39).
+"""Letters of the line, and what people decided about them, for a peer that lacks them (R39): read
+beside the store, a page at a time.
 
 Only letters of the line travel: every node must have the same of them, while those of an edge
 belong to the node that saw them. It decides what is in a page; see letter_fetch for the other side.
@@ -10,27 +11,27 @@ import trio
 
 from rmf import limits
 from rmf.core.bag import Letter
-from rmf.core.raft.greetings import Letters, LettersAsk
+from rmf.core.raft.greetings import Acts, ActsAsk, Letters, LettersAsk
 from rmf.storage.dlq_reader import DlqReader
 
-__all__ = ["Letterbox", "page"]
+__all__ = ["Letterbox", "page", "page_of_acts"]
 
 
 class Letterbox:
-    """Answers LETTERS_ASK out of the DLQ at `path`, one thread at a time."""
+    """Answers LETTERS_ASK and ACTS_ASK out of the DLQ at `path`, one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._limiter = trio.CapacityLimiter(1)
 
-    async def __call__(self, ask: LettersAsk) -> Letters:
+    async def __call__(self, ask: LettersAsk | ActsAsk) -> Letters | Acts:
         """Return the page that was asked for. Raises StorageError."""
         return await trio.to_thread.run_sync(self._read, ask, limiter=self._limiter)
 
-    def _read(self, ask: LettersAsk) -> Letters:
+    def _read(self, ask: LettersAsk | ActsAsk) -> Letters | Acts:
         reader = DlqReader.open(self._path)
         try:
-            return page(reader, ask)
+            return page(reader, ask) if isinstance(ask, LettersAsk) else page_of_acts(reader, ask)
         finally:
             reader.close()
 
@@ -51,6 +52,14 @@ def page(reader: DlqReader, ask: LettersAsk) -> Letters:
             size_bytes += len(stored.letter.packet) + len(stored.letter.error.traceback)
     more = more or looked_at == limits.DLQ_PAGE_LETTERS
     return Letters(after, more, whole, tuple(letters))
+
+
+def page_of_acts(reader: DlqReader, ask: ActsAsk) -> Acts:
+    """Return a page of what was decided about letters of the line."""
+    found = reader.acts(after=ask.after)
+    after = found[-1].row if found else ask.after
+    acts = tuple(stored.act for stored in found if stored.act.entry)
+    return Acts(after, len(found) == limits.DLQ_PAGE_ACTS, acts)
 
 
 def _is_wanted(letter: Letter, ask: LettersAsk) -> bool:

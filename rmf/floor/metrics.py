@@ -94,6 +94,10 @@ METRICS: Final = (
     _gauge("rmf_dlq_letters", "Letters in this node's DLQ."),
     _gauge("rmf_dlq_groups", "Groups of Letters."),
     _gauge("rmf_dlq_bytes", "Size of the DLQ."),
+    _gauge("rmf_dlq_open", "Letters that nobody has dealt with."),
+    _gauge("rmf_dlq_reopened", "Groups that came back after they had been resolved."),
+    _gauge("rmf_dlq_storm", "1 while letters come so fast that it can be no accident."),
+    _counter("rmf_dlq_storms_total", "Storms of letters since the start of this process."),
     _gauge("rmf_dlq_complete", "1, or 0 while Letters are missing after a Checkpoint install."),
     _gauge("rmf_world_cells", "Cells in the World."),
     _gauge("rmf_producers", "Producers in the table."),
@@ -236,7 +240,7 @@ def _of_packets(facts: dict[str, Any]) -> Iterator[Sample]:
 
 
 def _of_stores(facts: dict[str, Any]) -> Iterator[Sample]:
-    for key in ("letters", "groups", "bytes", "complete"):
+    for key in ("letters", "groups", "bytes", "open", "reopened", "complete"):
         if facts["dlq"].get(key) is not None:
             yield Sample(f"rmf_dlq_{key}", facts["dlq"][key])
     yield Sample("rmf_world_cells", facts["world"]["cells"])
@@ -261,6 +265,8 @@ def _of_instruments(sources: Sources) -> Iterator[Sample]:
     yield Sample("rmf_commit_seconds", instruments.commit)
     yield Sample("rmf_fsync_seconds", instruments.fsync)
     yield Sample("rmf_execute_seconds", instruments.execute)
+    yield Sample("rmf_dlq_storm", instruments.storm.raging)
+    yield Sample("rmf_dlq_storms_total", instruments.storm.storms)
     yield Sample("rmf_leader_changes_total", instruments.changes.leader_changes)
     for kind in STRIKES:
         yield Sample("rmf_strikes_total", instruments.changes.strikes.get(kind, 0), (kind,))

@@ -36,13 +36,14 @@ class PeerPort:
     `own` tells what this node is at the moment. `on_met` and `on_parted` are told who was let in
     for Raft and who is gone; `on_claimed` hears the HELLO of a node that takes this one, which
     belongs to no cluster yet, for a member of its own; `on_stranger` that of a node which would
-    like to belong to this one's and does not. `letters` answers LETTERS_ASK."""
+    like to belong to this one's and does not. `letters` answers LETTERS_ASK and
+    ACTS_ASK."""
 
     def __init__(
         self,
         events: ArbiterEnd[EventItem],
         own: Callable[[], g.Own],
-        letters: Callable[[g.LettersAsk], Awaitable[g.Letters]],
+        letters: Callable[[g.LettersAsk | g.ActsAsk], Awaitable[g.Letters | g.Acts]],
         *,
         on_met: Callable[[g.Hello], None] = lambda _: None,
         on_parted: Callable[[str], None] = lambda _: None,
@@ -220,7 +221,7 @@ class PeerConnection:
 
     async def _answer_letters(self) -> None:
         while (ask := await self._next()) is not None:
-            if not isinstance(ask, g.LettersAsk):
+            if not isinstance(ask, (g.LettersAsk, g.ActsAsk)):
                 raise ProtocolFault("wrong_shape", "only letters are asked for here")
             try:
                 answer = await self._port.letters(ask)

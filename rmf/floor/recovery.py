@@ -168,14 +168,19 @@ class _Reader:
         for record in scan:
             self._take(record)
             if comeback.letters_waiting >= limits.RECOVERY_LETTERS_A_TIME:
-                self._store.put_line(comeback.take_letters(), comeback.state.index)
+                self._put_letters()
         if comeback.state.index > self._store.cursor:
-            self._store.put_line(comeback.take_letters(), comeback.state.index)
+            self._put_letters()
         if scan.cut is not None:
             cut = scan.cut
             fields = {"file": str(cut.path), "offset": cut.offset, "why": cut.why}
             self.notes.append(("torn_tail_cut", {**fields, "bytes": cut.file_bytes}))
         return scan
+
+    def _put_letters(self) -> None:
+        comeback = self.comeback
+        index = comeback.state.index
+        self._store.put_line(comeback.take_letters(), index, comeback.take_acts())
 
     def _take(self, record: Record) -> None:
         try:

@@ -41,7 +41,7 @@ from rmf.floor import (
     web_front,
 )
 from rmf.floor.connection import Port
-from rmf.floor.doors import Doors, EdgeLetter
+from rmf.floor.doors import Doors
 from rmf.floor.handshake import Strangers
 from rmf.floor.history import History
 from rmf.floor.inquiry import Inquiry
@@ -58,7 +58,6 @@ from rmf.storage.dlq_store import DlqStore
 
 if TYPE_CHECKING:
     from rmf.config import Config
-    from rmf.core.effects import StoreLetters
 
 __all__ = ["run"]
 
@@ -95,7 +94,7 @@ class Node:
         )
         self._store: DlqStore | None = None
         self._feed = Feed()
-        self._backlog: list[StoreLetters | EdgeLetter] = []
+        self._backlog: list[dlq_keeper.Item] = []
         self._doors = Doors()
         self._instruments = Instruments()
         self._exchanging = trio.Lock()

@@ -6,10 +6,12 @@ offline tool both ask here, so that both show the same. It knows the reader, not
     subject       arguments                                           bodies
     dlq.stats     none                                                letters groups bytes complete
     dlq.groups    after (a group), limit                              groups, by name
-    dlq.list      reason group producer topic after before            letters, by row
-                  newest_first limit
+    dlq.list      reason group producer topic state since until       letters, by row
+                  after before newest_first limit
+    dlq.count     the same, without a limit                           letters
     dlq.show      letter (its id)                                     one letter, or none
     dlq.tail      after (a row), reason group producer topic limit    letters behind that row
+    dlq.acts      letter job entry after (a row) limit                acts of triage, by row
 
 A body is a map with text keys; bytes stay bytes. Every letter has its `row` in this node's file:
 the cursor for `after` and `before`. A limit above DLQ_PAGE_LETTERS gives DLQ_PAGE_LETTERS; who
@@ -58,6 +60,17 @@ def _list(reader: DlqReader, args: Args) -> Bodies:
     return map(_letter_body, reader.letters(**{**args, "limit": _limit(args)}))
 
 
+def _number(reader: DlqReader, args: Args) -> Bodies:
+    yield {"letters": reader.count(**args)}
+
+
+def _acts(reader: DlqReader, args: Args) -> Bodies:
+    limit = min(args.get("limit", limits.DLQ_PAGE_ACTS), limits.DLQ_PAGE_ACTS)
+    for stored in reader.acts(**{**args, "limit": limit}):
+        body = stored.act._asdict()
+        yield {"row": stored.row, "matched": stored.matched, **body, "letters": [*body["letters"]]}
+
+
 def _show(reader: DlqReader, args: Args) -> Bodies:
     found = reader.show(args["letter"])
     if found is not None:
@@ -78,14 +91,18 @@ def _group_body(group: Group) -> dict[str, Any]:
         "reason": group.reason,
         "stage": group.stage,
         "error": {"type": group.error_type, "message": group.message},
+        "state": group.state,
+        "open": group.open,
     }
 
 
 def _letter_body(stored: StoredLetter) -> dict[str, Any]:
     fields = stored.letter._asdict()
     fields["error"] = dict(stored.letter.error._asdict())
+    fields["reads"] = [list(read) for read in fields["error"].pop("reads")]
     letter_id = fields.pop("id")
-    return {"row": stored.row, "letter": letter_id, "group": stored.group, **fields}
+    place = {"row": stored.row, "letter": letter_id, "group": stored.group}
+    return {**place, **fields, "triage": stored.triage}
 
 
 def _text(value: object) -> str | None:
@@ -111,7 +128,15 @@ def _natural(value: object, low: int) -> str | None:
 
 
 _Check = Callable[[object], str | None]
-_FILTERS: dict[str, _Check] = {"reason": _text, "group": _text, "producer": _text, "topic": _text}
+_FILTERS: dict[str, _Check] = {
+    "reason": _text,
+    "group": _text,
+    "producer": _text,
+    "topic": _text,
+    "state": _text,
+    "since": _row,
+    "until": _row,
+}
 _WALK: dict[str, _Check] = {
     **_FILTERS,
     "after": _row,
@@ -119,11 +144,20 @@ _WALK: dict[str, _Check] = {
     "newest_first": _flag,
     "limit": _count,
 }
+_ACTS: dict[str, _Check] = {
+    "letter": _text,
+    "job": _text,
+    "entry": _count,
+    "after": _row,
+    "limit": _count,
+}
 _Subject = tuple[dict[str, _Check], tuple[str, ...], Callable[[DlqReader, Args], Bodies]]
 _SUBJECTS: dict[str, _Subject] = {
     "dlq.stats": ({}, (), _stats),
     "dlq.groups": ({"after": _text, "limit": _count}, (), _groups),
     "dlq.list": (_WALK, (), _list),
+    "dlq.count": ({**_FILTERS, "after": _row, "before": _row}, (), _number),
+    "dlq.acts": (_ACTS, (), _acts),
     "dlq.show": ({"letter": _text}, ("letter",), _show),
     "dlq.tail": ({**_FILTERS, "after": _row, "limit": _count}, ("after",), _list),
 }

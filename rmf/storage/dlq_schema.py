@@ -27,13 +27,14 @@ __all__ = [
     "failures",
     "fetch",
     "meta_of",
+    "migrate",
     "open_reading",
     "open_writing",
     "writing",
 ]
 
 DLQ_FILE = "dlq.sqlite"  # its name in a data directory
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # The columns of `letters` that follow `row`, in the order in which dlq_store writes them.
 LETTER_COLUMNS = (
@@ -58,6 +59,7 @@ LETTER_COLUMNS = (
     "packet",
     "bagged_at",
     "grp",
+    "reads",
 )
 
 SCHEMA = """
@@ -93,7 +95,9 @@ CREATE TABLE letters (
   traceback TEXT REFERENCES tracebacks (id),
   packet BLOB NOT NULL,          -- the bytes as they came (CBOR)
   bagged_at INTEGER NOT NULL,    -- ns since 1970, by the node's clock: a reference, no order
-  grp TEXT NOT NULL              -- fingerprint of the failure: see groups
+  grp TEXT NOT NULL,             -- fingerprint of the failure: see groups
+  reads TEXT,                    -- JSON: the cells that the handler read, [key, term, tick, slot]
+  triage TEXT NOT NULL DEFAULT 'open'     -- or resolved, redriven: what people made of it
 ) STRICT;
 
 CREATE INDEX letters_by_reason ON letters (reason);
@@ -109,8 +113,44 @@ CREATE TABLE groups (            -- letters that failed in the same way
   reason TEXT NOT NULL,
   stage TEXT NOT NULL,
   error_type TEXT NOT NULL,
-  message TEXT NOT NULL          -- of one of the letters, as a sample
+  message TEXT NOT NULL,         -- of one of the letters, as a sample
+  open INTEGER NOT NULL DEFAULT 0,        -- letters that nobody has dealt with
+  resolved INTEGER NOT NULL DEFAULT 0     -- 1 once all were; with open ones: it came back
 ) STRICT, WITHOUT ROWID;
+"""
+
+# What version 2 added beyond columns; `migrate` adds both to a file of version 1.
+_TRIAGE = """
+CREATE INDEX letters_open ON letters (grp) WHERE triage = 'open';
+CREATE INDEX letters_by_traceback ON letters (traceback) WHERE traceback IS NOT NULL;
+
+CREATE TABLE acts (              -- what people decided about letters: the audit trail
+  row INTEGER PRIMARY KEY AUTOINCREMENT,
+  entry INTEGER UNIQUE,          -- of the ledger; NULL: this node's own, about its edge letters
+  tick INTEGER NOT NULL,         -- of that Entry: older letters are meant
+  at INTEGER NOT NULL,           -- ns since 1970
+  act TEXT NOT NULL,             -- resolve, reopen, purge, redrive, skip, redriven
+  by TEXT NOT NULL,              -- who, as the connection said of itself
+  why TEXT NOT NULL,
+  letters TEXT NOT NULL,         -- JSON: ids, in the order of a redrive; [] where it is a group ...
+  grp TEXT,
+  before INTEGER,                -- ... or all letters bagged before, ns since 1970
+  job TEXT,                      -- of a redrive: the producer of its packets is redrive:<job>
+  matched INTEGER NOT NULL       -- how many letters that were in this file
+) STRICT;
+
+CREATE INDEX acts_by_job ON acts (job) WHERE job IS NOT NULL;
+CREATE INDEX acts_by_tick ON acts (tick);
+"""
+SCHEMA += _TRIAGE
+
+_TO_VERSION_2 = """
+ALTER TABLE letters ADD COLUMN reads TEXT;
+ALTER TABLE letters ADD COLUMN triage TEXT NOT NULL DEFAULT 'open';
+ALTER TABLE groups ADD COLUMN open INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE groups ADD COLUMN resolved INTEGER NOT NULL DEFAULT 0;
+UPDATE groups SET open = count;
+UPDATE meta SET value = 2 WHERE name = 'schema_version';
 """
 
 _NO_SPACE_OR_DEVICE = (apsw.FullError, apsw.IOError)
@@ -214,6 +254,18 @@ def fetch(db: apsw.Connection, sql: str, values: Sequence[Any] = ()) -> list[tup
     return rows
 
 
+def migrate(db: apsw.Connection, path: Path) -> None:
+    """Bring a file of version 1 up to date, whole or not at all; leave any other as it is."""
+    with failures(path):
+        has_meta = fetch(db, "SELECT 1 FROM sqlite_schema WHERE name = 'meta'")
+        found = (
+            fetch(db, "SELECT value FROM meta WHERE name = 'schema_version'") if has_meta else []
+        )
+    if found == [(1,)]:
+        with writing(db, path):
+            db.execute(_TO_VERSION_2 + _TRIAGE)
+
+
 def meta_of(db: apsw.Connection, path: Path) -> dict[str, Any]:
     """Return the facts in `meta`; empty if the file holds no table at all.
 
@@ -225,8 +277,10 @@ def meta_of(db: apsw.Connection, path: Path) -> dict[str, Any]:
         meta: dict[str, Any] = dict(fetch(db, "SELECT name, value FROM meta"))
     found = meta.get("schema_version")
     if found != SCHEMA_VERSION:
+        hint = "use the RMF that wrote it, or a newer one"
+        if found == 1:
+            hint = "start the node once with this RMF: that brings the file up to date"
         raise StorageError(
-            f"{path}: schema version {found!r}, this RMF reads {SCHEMA_VERSION}; use the RMF that"
-            " wrote it, or a newer one"
+            f"{path}: schema version {found!r}, this RMF reads {SCHEMA_VERSION}; {hint}"
         )
     return meta

@@ -15,14 +15,18 @@ cannot hold become NULL and lone surrogates are escaped; the packet's bytes keep
 """
 
 import hashlib
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
 
-from rmf.core.bag import Evidence, Letter, group_of
+from rmf.core.bag import Evidence, Letter, Read, group_of
+from rmf.core.triage import Act, Triage, act_of
 from rmf.errors import DiskFailed, ForeignDirectory
+from rmf.storage import dlq_triage
 from rmf.storage.dlq_reader import Stats, stats_of
 from rmf.storage.dlq_schema import (
     DLQ_FILE,
@@ -31,6 +35,7 @@ from rmf.storage.dlq_schema import (
     SCHEMA_VERSION,
     failures,
     meta_of,
+    migrate,
     open_writing,
     writing,
 )
@@ -44,10 +49,12 @@ _INSERT = (
 )
 _COUNT_IN_GROUPS = """
 INSERT INTO groups
-SELECT grp, count(*), min(bagged_at), max(bagged_at), reason, stage, error_type, error_message
+SELECT grp, count(*), min(bagged_at), max(bagged_at), reason, stage, error_type, error_message,
+  count(*), 0
 FROM letters WHERE row > ? GROUP BY grp
 ON CONFLICT (grp) DO UPDATE SET
   count = count + excluded.count,
+  open = open + excluded.open,
   first_seen = min(first_seen, excluded.first_seen),
   last_seen = max(last_seen, excluded.last_seen)
 """
@@ -62,6 +69,7 @@ class DlqStore:
         self._cursor: int = meta["cursor"]
         self._next_edge_number: int = meta["next_edge_number"]
         self._node: str = meta["node"]
+        self._reopened: list[str] = []
 
     @classmethod
     def open(cls, path: Path, *, cluster: bytes, node: str) -> "DlqStore":
@@ -73,6 +81,7 @@ class DlqStore:
         _make_private(path)
         db = open_writing(path)
         try:
+            migrate(db, path)
             meta = meta_of(db, path)
             if not meta:
                 meta = _first_meta(cluster, node)
@@ -95,22 +104,46 @@ class DlqStore:
         """The number that `reserve_edge_ids` gives out next."""
         return self._next_edge_number
 
-    def put_line(self, letters: list[Letter], index: int) -> int:
-        """Store letters of the line and move the cursor to `index`, both durably or neither.
+    def put_line(self, letters: list[Letter], index: int, acts: Sequence[Act] = ()) -> int:
+        """Store letters of the line, do what was decided about older ones, and move the cursor to
+        `index`, all durably or nothing.
 
-        Return how many were new. A cursor that is further on already stays where it is.
+        Return how many letters were new. A cursor that is further on already stays where it is.
+        What is older than an act that is here already is met by it too: nothing comes back that
+        was purged, in whichever order letters and acts come.
         """
         cursor = max(self._cursor, index)
         with writing(self._db, self._path):
-            new = self._insert(letters)
+            new, reopened = self._insert(letters)
+            for act in acts:
+                dlq_triage.take(self._db, act)
+            reopened = dlq_triage.still_open(self._db, reopened)
             self._set("cursor", cursor)
         self._cursor = cursor
+        self._reopened += reopened
         return new
 
     def put_edge(self, letters: list[Letter]) -> None:
         """Store letters of an edge; they are on the disk when this returns."""
         with writing(self._db, self._path):
-            self._insert(letters)
+            _, reopened = self._insert(letters)
+        self._reopened += reopened
+
+    def put_acts(self, acts: Sequence[Act]) -> None:
+        """Store acts that were fetched from a peer: they may be older than others here, so all are
+        done anew, in their order."""
+        with writing(self._db, self._path):
+            dlq_triage.take_late(self._db, acts)
+
+    def act_on_edge(self, triage: Triage, wall_ns: int) -> int:
+        """Do what was decided about letters of this node's edge; return how many it met."""
+        with writing(self._db, self._path):
+            return dlq_triage.take(self._db, act_of(triage, 0, 0, wall_ns))
+
+    def take_reopened(self) -> list[str]:
+        """Return the groups that were resolved and have got a new letter since this was asked."""
+        reopened, self._reopened = self._reopened, []
+        return reopened
 
     def reserve_edge_ids(self, count: int) -> list[str]:
         """Return `count` ids for letters of this node's edges; never the same again, whatever
@@ -138,9 +171,10 @@ class DlqStore:
     def _set(self, name: str, value: int) -> None:
         self._db.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
 
-    def _insert(self, letters: list[Letter]) -> int:
+    def _insert(self, letters: list[Letter]) -> tuple[int, list[str]]:
+        """Return how many were new, and the resolved groups that they belong to."""
         if not letters:
-            return 0
+            return 0, []
         causes = {key: _Cause.of(*key) for key in set(map(_cause_key, letters))}
         self._db.executemany(
             "INSERT INTO tracebacks VALUES (?, ?) ON CONFLICT (id) DO NOTHING",
@@ -150,9 +184,12 @@ class DlqStore:
         before = self._db.total_changes()
         self._db.executemany(_INSERT, (_row(x, causes[_cause_key(x)]) for x in letters))
         new: int = self._db.total_changes() - before
-        if new:
-            self._db.execute(_COUNT_IN_GROUPS, (last_row,))
-        return new
+        if not new:
+            return 0, []
+        quiet = dlq_triage.quiet_groups(self._db, last_row)
+        self._db.execute(_COUNT_IN_GROUPS, (last_row,))
+        dlq_triage.meet_new(self._db, last_row)
+        return new, dlq_triage.still_open(self._db, quiet)
 
 
 def _make_private(path: Path) -> None:
@@ -239,7 +276,12 @@ def _row(letter: Letter, cause: _Cause) -> tuple[Any, ...]:
         letter.packet,
         letter.bagged_at,
         cause.group,
+        _reads(letter.error.reads),
     )
+
+
+def _reads(reads: tuple[Read, ...]) -> str | None:
+    return json.dumps(reads, ensure_ascii=True) if reads else None
 
 
 def _unicode(text: str) -> str:

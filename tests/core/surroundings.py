@@ -155,10 +155,10 @@ def replay(disk: Disk) -> Replayed:
     return Replayed(state, shelf)
 
 
-def come_back(disk: Disk, name: str = "n1") -> Comeback:
-    """Read every durable record, as a node does when it starts."""
+def come_back(disk: Disk, name: str = "n1", *, cursor: int = 2**62) -> Comeback:
+    """Read every durable record, as a node does when it starts; its DLQ has all up to `cursor`."""
     begin = Place(0, 0, GENESIS_CHAIN)
-    comeback = Comeback(name, genesis_state(CLUSTER), Shelf(), begin, 0, cursor=2**62)
+    comeback = Comeback(name, genesis_state(CLUSTER), Shelf(), begin, 0, cursor)
     for serial, (draft, boot_ns) in enumerate(disk.durable, start=1):
         kind, index, term, chain, body, commit = attrs.astuple(draft)
         record = Record(

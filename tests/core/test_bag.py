@@ -106,7 +106,18 @@ def test_a_failure_that_comes_again_is_of_the_same_group() -> None:
     one = group_of("handler_error", "line", Evidence("KeyError", "'room 3'", TRACE))
     two = group_of("handler_error", "line", Evidence("KeyError", "'room 4'", TRACE))
     assert one == two
-    assert one.startswith("1-")
+    assert one.startswith("2-")
+
+
+def test_a_failure_whose_lines_moved_is_of_the_same_group() -> None:
+    """What is written above a handler, or where the file lies, makes no new failure."""
+    moved = TRACE.replace("line 3", "line 40").replace('"line.py"', '"/srv/plant/line.py"')
+    inside = "".join(f"  | {text}" for text in TRACE.splitlines(keepends=True))
+    groups = {
+        group_of("handler_error", "line", Evidence("KeyError", "x", trace))
+        for trace in (TRACE, moved, inside)
+    }
+    assert len(groups) == 1
 
 
 def test_other_failures_are_of_other_groups() -> None:
@@ -115,14 +126,17 @@ def test_other_failures_are_of_other_groups() -> None:
         ("result_invalid", "line", base[2]),
         ("handler_error", "task", base[2]),
         ("handler_error", "line", Evidence("IndexError", "x", TRACE)),
-        ("handler_error", "line", Evidence("KeyError", "x", TRACE.replace("3", "4"))),
+        ("handler_error", "line", Evidence("KeyError", "x", TRACE.replace("in h", "in g"))),
+        ("handler_error", "line", Evidence("KeyError", "x", TRACE.replace("raise X", "raise Y"))),
+        ("handler_error", "line", Evidence("KeyError", "x", TRACE.replace("line.py", "a.py"))),
     ]
-    assert len({group_of(*failure) for failure in [base, *others]}) == 5
+    assert len({group_of(*failure) for failure in [base, *others]}) == 7
 
 
 def test_without_an_exception_the_sentence_makes_the_group() -> None:
     one = group_of("label_invalid", "latch", Evidence("", "ttl_ms: found 0", ""))
     assert one != group_of("label_invalid", "latch", Evidence("", "topic: found 0", ""))
+    assert one == group_of("label_invalid", "latch", Evidence("", "ttl_ms: found 17", ""))
 
 
 def test_a_letter_knows_its_group() -> None:

@@ -115,7 +115,7 @@ class Caller:
 class Here:
     """A node's port, listening, with a test in the place of the arbiter."""
 
-    def __init__(self, own: Own, letters: Callable[[LettersAsk], Any] = no_letters) -> None:
+    def __init__(self, own: Own, letters: Callable[[Any], Any] = no_letters) -> None:
         self.own = own
         self.doors = Doors()
         self.met: list[str] = []

@@ -8,10 +8,10 @@ import trio.testing
 
 from rmf import limits
 from rmf.core import messages as m
-from rmf.core.effects import Batch
+from rmf.core.effects import Batch, StoreLetters
 from rmf.core.events import Asked, Executed, Offered, StopAsked, Struck
 from rmf.floor import arbiter
-from rmf.floor.doors import Closed, Doors, EdgeLetter, Intake, Opened, connection_doors
+from rmf.floor.doors import Closed, Doors, Intake, Opened, connection_doors
 from rmf.floor.supervisor import Hands
 from tests.floor.kit import Bench, Reign, bench, reign
 from tests.floor.wire import packet
@@ -39,7 +39,7 @@ async def test_a_packet_goes_in_and_its_ack_comes_out(tmp_path: Path) -> None:
             runs = (await guest.hear(m.Ack)).runs
             assert [(x.seq, x.outcome) for x in runs] == [(1, m.APPLIED), (2, m.BAGGED)]
             letters = alone.doors.letters_out.receive_nowait()
-            assert not isinstance(letters, EdgeLetter)
+            assert isinstance(letters, StoreLetters)
             assert [x.id for x in letters.letters] == [runs[1].letter]
             await trio.testing.wait_all_tasks_blocked()  # acks go out before displays are told
             assert alone.doors.publications_out.receive_nowait()[-1].tick == runs[0].tick

@@ -1,5 +1,6 @@
 """The DLQ keeper: letters in bulk, ids to those who wait, nothing lost on the way."""
 
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,7 +15,8 @@ import trio.testing
 from rmf.core.bag import Evidence, Letter
 from rmf.core.effects import StoreLetters
 from rmf.core.events import DiskFault, LettersStored
-from rmf.floor import dlq_keeper
+from rmf.core.triage import Act
+from rmf.floor import dlq_keeper, log
 from rmf.floor.doors import EdgeLetter
 from rmf.floor.supervisor import Hands, Held, edge_letter
 from tests.floor.kit import Bench, bench
@@ -133,6 +135,30 @@ async def test_letters_of_the_line_that_no_store_takes_do_not_hold_up_the_latch(
                 counted += (await told(alone)).letters
             assert counted == 2  # the core must not wait for them
             await until(lambda: len(alone.letters("task_failed")) == 2)
+
+
+async def test_a_group_that_comes_back_is_said_loudly(tmp_path: Path) -> None:
+    """R40: archived groups must not swallow new failures."""
+    said = io.StringIO()
+    log.configure("json", said)
+    first, again = line_letters(5, 0), line_letters(7, 0)
+    letter = first.letters[0]._replace(tick=5)
+    resolve = Act(6, 6, 0, "resolve", "alice", "mended", (), letter.group, None, None)
+    with bench(tmp_path) as alone:
+        async with keeping(alone):
+            await told(alone)
+            alone.doors.letters.send_nowait(StoreLetters(5, [letter]))
+            alone.doors.letters.send_nowait(StoreLetters(6, [], [resolve]))
+            counted = 0
+            while counted < 2:  # a letter and an act: the core counts both
+                counted += (await told(alone)).letters
+            alone.doors.letters.send_nowait(
+                StoreLetters(7, [x._replace(tick=7) for x in again.letters])
+            )
+            facts = (await told(alone)).facts
+            assert (facts["open"], facts["reopened"]) == (1, 1)
+    log.configure("json", io.StringIO())
+    assert said.getvalue().count('"group_reopened"') == 1
 
 
 async def test_a_store_that_is_locked_keeps_the_backlog_and_seals_no_copies(

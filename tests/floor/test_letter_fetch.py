@@ -12,6 +12,7 @@ from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.events import DiskFault, LettersStored
 from rmf.core.raft import greetings as g
+from rmf.core.triage import Act
 from rmf.floor import letter_fetch
 from rmf.floor.dialling import Peer
 from rmf.floor.doors import Doors
@@ -135,8 +136,10 @@ async def test_a_peer_whose_dlq_lags_is_asked_again(
         asked = 0
         answer = node.port.letters
 
-        async def lagging(ask: g.LettersAsk) -> g.Letters:
+        async def lagging(ask: g.LettersAsk | g.ActsAsk) -> g.Letters | g.Acts:
             nonlocal asked
+            if isinstance(ask, g.ActsAsk):
+                return await answer(ask)
             asked += 1
             if asked == 2:
                 assert ask.after == 1  # from where it had come to
@@ -159,6 +162,38 @@ async def test_a_disk_that_fails_is_told_to_the_arbiter(
             doors = await fetched(stores["n1"], n2)
     assert isinstance(doors.events_out.receive_nowait(), DiskFault)
     assert not is_complete(stores["n1"])
+
+
+async def test_what_was_decided_comes_along_and_nothing_that_was_purged_stays(
+    tmp_path: Path, stores: dict[str, DlqStore]
+) -> None:
+    """R39, R40: the node that installs has the purged letter still, or gets it from a third one."""
+    decided = ("alice", "mended")
+    purge = Act(12, 8, 70, "purge", *decided, ("3.1.0",), None, None, None)
+    resolve = Act(13, 9, 71, "resolve", *decided, ("3.2.0", "3.3.0"), None, None, None)
+    stores["n1"].put_line([letter(1)], 1)
+    stores["n2"].put_line([letter(1)], 50)  # lags, and does not know of the purge
+    stores["n2"].set_complete(False)
+    stores["n3"].put_line([letter(n) for n in (1, 2, 3, 10)], 50, [purge, resolve])
+    async with peer(tmp_path, "n2") as (_, n2), peer(tmp_path, "n3") as (_, n3):
+        await fetched(stores["n1"], n2, n3)
+    reader = DlqReader.open(tmp_path / "n1.sqlite")
+    found = {stored.letter.id: stored.triage for stored in reader.letters()}
+    acts = [stored.act for stored in reader.acts()]
+    reader.close()
+    assert found == {"3.2.0": "resolved", "3.3.0": "resolved", "3.10.0": "open"}
+    assert acts == [purge, resolve]
+
+
+async def test_many_acts_come_in_pages(tmp_path: Path, stores: dict[str, DlqStore]) -> None:
+    count = 2 * limits.DLQ_PAGE_ACTS + 1
+    acts = [Act(n, n, n, "purge", "a", "b", ("3.1.0",), None, None, None) for n in range(1, count)]
+    stores["n2"].put_line([], 50, acts)
+    async with peer(tmp_path, "n2") as (_, n2):
+        await fetched(stores["n1"], n2)
+    reader = DlqReader.open(tmp_path / "n1.sqlite")
+    assert [x.act for x in reader.acts(limit=1000)] == acts
+    reader.close()
 
 
 def test_a_page_is_closed_once_it_is_large_and_the_next_goes_on_behind_it(

@@ -7,6 +7,7 @@ import trio.testing
 
 from rmf import limits
 from rmf.core import codec
+from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.events import Beat, Heard, PeerLost, PeerMet
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
@@ -16,7 +17,7 @@ from tests.floor.peers import CLUSTER, MEMBERS, Caller, hello_from, here, own_of
 from tests.floor.wire import until
 
 READ = m.ReadAsk(1, 7)
-N2_MET = PeerMet("n2", b"n2" * 8, "n2:7410", 2)
+N2_MET = PeerMet("n2", b"n2" * 8, "n2:7410", CLUSTER_VERSION)
 
 
 async def test_a_member_is_welcomed_and_what_it_says_is_delivered_in_order() -> None:
@@ -90,7 +91,7 @@ async def test_nothing_of_an_older_connection_is_delivered_once_a_newer_one_is_u
         assert await older.hear() is None
         beats = [await node.event() for _ in range(limits.EVENTS_MAX)]
         assert beats == [Beat()] * limits.EVENTS_MAX
-        met = N2_MET.__class__("n2", b"n2" * 8, "new:1", 2)
+        met = N2_MET.__class__("n2", b"n2" * 8, "new:1", CLUSTER_VERSION)
         assert [await node.event() for _ in range(2)] == [met, Heard("n2", READ)]
         assert node.waiting() == 0
         assert node.parted == []

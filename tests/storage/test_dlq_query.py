@@ -46,7 +46,8 @@ def ids(reader: DlqReader, subject: str = "dlq.list", **args: Any) -> list[str]:
 
 def test_stats_say_how_much_there_is(reader: DlqReader) -> None:
     (body,) = answer(reader, "dlq.stats", {})
-    assert body == {"letters": 4, "groups": 3, "bytes": body["bytes"], "complete": True}
+    sizes = {"letters": 4, "groups": 3, "bytes": body["bytes"]}
+    assert body == {**sizes, "complete": True, "open": 4, "reopened": 0}
     assert body["bytes"] > 0
 
 

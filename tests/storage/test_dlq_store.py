@@ -208,9 +208,9 @@ def test_a_newer_schema_is_refused_with_its_version(path: Path) -> None:
     with opened(path):
         pass
     db = apsw.Connection(str(path))
-    db.execute("UPDATE meta SET value = 2 WHERE name = 'schema_version'")
+    db.execute("UPDATE meta SET value = 3 WHERE name = 'schema_version'")
     db.close()
-    with pytest.raises(StorageError, match="schema version 2"), opened(path):
+    with pytest.raises(StorageError, match="schema version 3"), opened(path):
         pass
 
 

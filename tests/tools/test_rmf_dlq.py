@@ -126,7 +126,7 @@ def test_list_is_newest_first_with_the_keys_of_the_contract(offline: Any) -> Non
         (["--topic", "room/+/temp", "--oldest-first"], ["3.1.0", "3.2.0", "3.3.0"]),
         (["--limit", "1"], ["n1:edge:1"]),
         (["--limit", "0"], []),
-        (["--group", "1-unknown"], []),
+        (["--group", "2-unknown"], []),
     ],
 )
 def test_filters_select_letters(offline: Any, filters: list[str], expected: list[str]) -> None:

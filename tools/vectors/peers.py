@@ -16,6 +16,7 @@ from rmf.core.entry import LineId
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
+from rmf.core.triage import Act
 from rmf.errors import ProtocolFault
 from tools.vectors.notation import diag
 
@@ -90,6 +91,12 @@ def _letter() -> Letter:
     )
 
 
+def _act() -> Act:
+    who, why = "self-declared:rmf-dlq alice@plant at 10.0.0.9", "a secret in the payload"
+    wall_ns = 1_764_000_001_000_000_000
+    return Act(981, 1850, wall_ns, "purge", who, why, ("3.1841.0",), None, None, None)
+
+
 def _good() -> list[dict[str, Any]]:
     own = _own()
     hello = g.hello_of(own, "n2", N2, g.RAFT)
@@ -134,6 +141,8 @@ def _good() -> list[dict[str, Any]]:
         ("letters", "PEER-16", "A page, and the last", g.Letters(12, False, True, (_letter(),))),
         ("letters-none", "PEER-16", "None here, more behind", g.Letters(256, True, True, ())),
         ("alive", "PEER-4", "Nothing to say", g.Alive()),
+        ("acts-ask", "PEER-16", "What was decided about letters?", g.ActsAsk(0)),
+        ("acts", "PEER-16", "A purge, and that is all", g.Acts(3, False, (_act(),))),
     ]
     return [
         _vector(f"peer-{name}", req, words, wire.encode(message)[4:-4], "ok")
@@ -167,7 +176,7 @@ def _bad() -> list[dict[str, Any]]:
         ),
         ("no-array", "PEER-3", "An integer", b"\x08", "wrong_shape"),
         ("unknown-code", "PEER-3", "Code 11", bytes.fromhex("820b03"), "unknown_type"),
-        ("unknown-link-code", "PEER-3", "Code 106", bytes.fromhex("81186a"), "unknown_type"),
+        ("unknown-link-code", "PEER-3", "Code 199", bytes.fromhex("8118c7"), "unknown_type"),
         ("negative-term", "PEER-3", "A term of -1", bytes.fromhex("820820"), "wrong_shape"),
         ("term-2-63", "PEER-3", "One too large", cbor2.dumps([8, 2**63]), "wrong_shape"),
         ("field-missing", "PEER-3", "No term", bytes.fromhex("8108"), "wrong_shape"),

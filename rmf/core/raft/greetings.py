@@ -18,6 +18,7 @@ import attrs
 
 from rmf.core.bag import Letter
 from rmf.core.entry import CLUSTER_VERSION, LineId, Member
+from rmf.core.triage import Act
 
 __all__ = [
     "GENESIS",
@@ -28,6 +29,8 @@ __all__ = [
     "REFUSALS",
     "VERSION_MAX",
     "VERSION_MIN",
+    "Acts",
+    "ActsAsk",
     "Alive",
     "Hello",
     "Letters",
@@ -120,11 +123,26 @@ class Letters(NamedTuple):
     letters: tuple[Letter, ...]
 
 
+class ActsAsk(NamedTuple):
+    """Asks for what people decided about letters of the line, behind row `after` of the called
+    node's file (0: from the first)."""
+
+    after: int
+
+
+class Acts(NamedTuple):
+    """A page of them; ask again from `after` on. `more` False: that was all there is now."""
+
+    after: int
+    more: bool
+    acts: tuple[Act, ...]
+
+
 class Alive(NamedTuple):
     """Nothing to say, but still there: sent when a link was silent for a while."""
 
 
-LinkMessage = Hello | Welcome | Refusal | LettersAsk | Letters | Alive
+LinkMessage = Hello | Welcome | Refusal | LettersAsk | Letters | Alive | ActsAsk | Acts
 
 LINK_CODES: dict[int, type[LinkMessage]] = {
     100: Hello,
@@ -133,6 +151,8 @@ LINK_CODES: dict[int, type[LinkMessage]] = {
     103: LettersAsk,
     104: Letters,
     105: Alive,
+    106: ActsAsk,
+    107: Acts,
 }
 
 

@@ -14,6 +14,7 @@ from rmf.core.entry import LineId
 from rmf.core.packet import kind_of
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
+from rmf.core.triage import Act
 from rmf.errors import ProtocolFault
 
 __all__ = ["link_message", "peer_message"]
@@ -194,15 +195,26 @@ _LETTER: tuple[Check, ...] = (
     lambda value: type(value) is bytes,
     lambda value: type(value) is int,
 )
+_ACT: tuple[Check, ...] = (
+    *(_natural,) * 3,  # Entry, tick, wall time
+    *(_text,) * 3,  # act, by, why
+    lambda value: type(value) is list and all(map(_text, value)),
+    _or_null(_text),  # group
+    _or_null(_natural),  # before
+    _or_null(_text),  # job
+)
 _LINK: dict[type[Any], tuple[Check, ...]] = {
     g.Refusal: (_code, _text),
     g.LettersAsk: (_natural,) * 4,
     g.Letters: (_natural, _flag, _flag, lambda value: type(value) is list),
     g.Alive: (),
+    g.ActsAsk: (_natural,),
+    g.Acts: (_natural, _flag, lambda value: type(value) is list),
 }
 assert set(_HELLO) == set(g.Hello._fields)
 assert set(_WELCOME) == set(g.Welcome._fields)
 assert len(_LETTER) == len(Letter._fields)
+assert len(_ACT) == len(Act._fields)
 
 
 def link_message(kind: type[Any], fields: list[Any]) -> g.LinkMessage:
@@ -215,6 +227,8 @@ def link_message(kind: type[Any], fields: list[Any]) -> g.LinkMessage:
         _require(kind, check(value), name)
     if kind is g.Letters:
         fields[-1] = tuple(map(_letter, fields[-1]))
+    elif kind is g.Acts:
+        fields[-1] = tuple(map(_act, fields[-1]))
     return cast(g.LinkMessage, kind(*fields))
 
 
@@ -242,6 +256,14 @@ def _letter(fields: Any) -> Letter:
     named = dict(zip(Letter._fields, fields, strict=True))
     named["error"] = Evidence.of_fields(*named["error"])
     return Letter(**named)
+
+
+def _act(fields: Any) -> Act:
+    _require(g.Acts, type(fields) is list and len(fields) == len(_ACT), "an act's fields")
+    for name, check, value in zip(Act._fields, _ACT, fields, strict=True):
+        _require(g.Acts, check(value), f"{name} of an act")
+    act = Act(*fields)
+    return act._replace(letters=tuple(act.letters))
 
 
 def _require(kind: type[Any], holds: bool, what: str) -> None:

@@ -16,6 +16,7 @@ from rmf.core.entry import LineId
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
+from rmf.core.triage import Act
 from rmf.errors import ProtocolFault
 from tests.protocol.cddl_check import assert_peer_conforms
 from tests.strategies import reads
@@ -44,6 +45,15 @@ LETTERS = st.builds(
     st.builds(Evidence, TEXTS, TEXTS, TEXTS, st.lists(reads, max_size=3).map(tuple)),
     st.binary(max_size=50),
     st.integers(-(2**63), 2**63 - 1),
+)
+ACTS = st.builds(
+    Act,
+    *[NATURALS] * 3,
+    *[TEXTS] * 3,
+    st.lists(TEXTS, max_size=3).map(tuple),
+    st.none() | TEXTS,
+    st.none() | NATURALS,
+    st.none() | TEXTS,
 )
 MESSAGES_BY_KIND: dict[type[Any], st.SearchStrategy[Any]] = {
     m.VoteAsk: st.builds(m.VoteAsk, *[NATURALS] * 3, st.booleans(), st.booleans()),
@@ -103,6 +113,8 @@ MESSAGES_BY_KIND: dict[type[Any], st.SearchStrategy[Any]] = {
     ),
     g.Refusal: st.builds(g.Refusal, st.sampled_from(sorted(g.REFUSALS)), TEXTS),
     g.LettersAsk: st.builds(g.LettersAsk, *[NATURALS] * 4),
+    g.ActsAsk: st.builds(g.ActsAsk, NATURALS),
+    g.Acts: st.builds(g.Acts, NATURALS, st.booleans(), st.lists(ACTS, max_size=3).map(tuple)),
     g.Letters: st.builds(
         g.Letters,
         NATURALS,
