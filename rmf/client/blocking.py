@@ -18,7 +18,18 @@ from typing import Any
 
 from rmf import limits
 from rmf.client.connection import Connection, refused_by
-from rmf.core.messages import End, Error, Goaway, Item, Message, Ping, Query
+from rmf.core.messages import (
+    End,
+    Error,
+    Get,
+    Goaway,
+    Item,
+    Message,
+    Ping,
+    Query,
+    Value,
+    WireCell,
+)
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused
 
 __all__ = ["Address", "BlockingConnection", "connect"]
@@ -194,6 +205,25 @@ class BlockingConnection:
                 return
             else:
                 _refuse_if_told(message)
+
+    def get(self, key: str, timeout_s: float) -> WireCell | None:
+        """Return a cell that misses no write acked before this call, or None where there is none.
+
+        Raises Refused when the node cannot say, TimeoutError, and what `receive` raises.
+        """
+        self._requests += 1
+        request = self._requests
+        self.send(Get(request, key, linearizable=True))
+        deadline = time.monotonic() + timeout_s
+        while True:
+            message = self.receive(max(deadline - time.monotonic(), 0))
+            if message is None:
+                raise TimeoutError(f"{self.address}: no answer to a GET in {timeout_s:g} s")
+            if isinstance(message, Value) and message.request == request:
+                return message.cell
+            if isinstance(message, End) and message.request == request:
+                raise refused_by(Error(message.code or "internal", message.text or "", None))
+            _refuse_if_told(message)
 
     def _keep_alive(self, now: float) -> None:
         """Ping when it is time; raise ConnectionFailed when a ping has no answer."""
