@@ -27,8 +27,13 @@ class Orders:
     that is over. `say` is told, once each, why an order has to wait."""
 
     def __init__(
-        self, addresses: list[Address], patience_s: float, say: Callable[[str], None]
+        self,
+        addresses: list[Address],
+        patience_s: float,
+        say: Callable[[str], None],
+        agent: str = _AGENT,
     ) -> None:
+        self._agent = agent
         self._addresses = list(addresses)
         self._deadline = time.monotonic() + patience_s
         self._patience_s = patience_s
@@ -93,7 +98,7 @@ class Orders:
         while waiting := [address for address in self._addresses if address not in tried]:
             tried.add(waiting[0])
             try:
-                connection = connect([waiting[0]], agent=_AGENT, timeout_s=self._attempt_s())
+                connection = connect([waiting[0]], agent=self._agent, timeout_s=self._attempt_s())
             except (ConnectionFailed, ProtocolFault, Refused) as exc:
                 self._say(f"{address_text(waiting[0])}: {exc}")
                 continue
@@ -106,7 +111,7 @@ class Orders:
         raise UsageError(f"no node {node!r} can be reached; found {others or 'none'}")
 
     def _connect(self) -> BlockingConnection:
-        connection = connect(self._addresses, agent=_AGENT, timeout_s=self._attempt_s())
+        connection = connect(self._addresses, agent=self._agent, timeout_s=self._attempt_s())
         self._learn(connection)
         return connection
 

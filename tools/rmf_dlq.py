@@ -2,7 +2,8 @@
 
 It decides what a user may ask and how the answer is shown. Both ways in answer the same questions
 (storage/dlq_query): a node by QUERY, a directory through the reader of its file, which changes
-nothing and may run beside the node. Nothing here writes to a DLQ.
+nothing and may run beside the node. What people decide about letters (dlq_triage, dlq_redrive) goes
+through a node.
 
 Its start-up imports hold neither trio nor attrs; SQLite and rich are imported where they are used.
 """
@@ -21,7 +22,7 @@ from rmf.client.command import EXIT_DONE, EXIT_TIME_OUT, notice
 from rmf.client.render import json_block, json_line
 from rmf.core.bag import REASONS
 from rmf.errors import RmfError, StorageError, UsageError
-from tools import dlq_again
+from tools import dlq_again, dlq_redrive, dlq_triage
 from tools.text_table import aligned
 
 __all__ = ["main"]
@@ -36,6 +37,9 @@ examples:
   rmf-dlq export --data /var/lib/rmf > letters.jsonl
   rmf-dlq debug 3.1841.0 --data DIR --line greenhouse.py:line        pdb at the raise
   rmf-dlq export 3.1841.0 --as pytest --data DIR --line greenhouse.py:line --out test_it.py
+  rmf-dlq resolve --group 2-5f3c... --why "probe 3 was replaced"
+  rmf-dlq purge --before 720h --why "a month is over" --yes
+  rmf-dlq redrive --group 2-5f3c... --why "line 8 knows Kelvin" --yes
 """
 
 Body = dlq.Body
@@ -88,11 +92,6 @@ def _open(args: argparse.Namespace) -> dlq.Source:
     return dlq.Node(args.connect, args.timeout_s) if args.data is None else _Directory(args.data)
 
 
-def _filters(args: argparse.Namespace) -> Body:
-    names = ("reason", "group", "producer", "topic")
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
-
 def _stats(source: dlq.Source, args: argparse.Namespace) -> int:
     for body in source.ask("dlq.stats", {}):
         if args.output == "table":
@@ -108,9 +107,11 @@ def _groups(source: dlq.Source, args: argparse.Namespace) -> int:
     while page := list(source.ask("dlq.groups", {"after": after})):
         found += page
         after = page[-1]["group"]
+    if args.state is not None:
+        found = [body for body in found if body["state"] == args.state]
     found.sort(key=lambda body: body["last_seen"], reverse=True)
     if args.output == "table":
-        names = ("group", "count", "first seen", "last seen", "reason", "stage", "error")
+        names = ("group", "state", "count", "first seen", "last seen", "reason", "stage", "error")
         _print_table(names, map(_group_cells, found[: args.limit]))
     else:
         _print_json(found[: args.limit], args.output)
@@ -122,12 +123,15 @@ def _group_cells(body: Body) -> tuple[str, ...]:
         letters.plain(body.get(name)) for name in ("group", "count", "reason", "stage")
     )
     times = (letters.time_of(body.get("first_seen")), letters.time_of(body.get("last_seen")))
-    return (group, count, *times, reason, stage, letters.error_of(body, 100))
+    state = letters.plain(body.get("state"))
+    return (group, state, count, *times, reason, stage, letters.error_of(body, 100))
 
 
 def _list(source: dlq.Source, args: argparse.Namespace) -> int:
     limit = limits.DLQ_LIST_LETTERS if args.limit is None else args.limit
-    bodies = dlq.walk(source, _filters(args), limit, newest_first=not args.oldest_first)
+    bodies = dlq.walk(
+        source, dlq_triage.filters_of(args), limit, newest_first=not args.oldest_first
+    )
     if args.output == "table":
         shown = _print_table(letters.COLUMNS, map(letters.cells_of, bodies))
     else:
@@ -138,11 +142,13 @@ def _list(source: dlq.Source, args: argparse.Namespace) -> int:
 
 
 def _show(source: dlq.Source, args: argparse.Namespace) -> int:
+    from tools import dlq_show
+
     body = _one(source, args.letter)
     if args.output == "table":
-        print(letters.text_of(body))
+        print(dlq_show.text_of(source, body))
     else:
-        print(_json_of(args.output)(letters.for_scripts(body)))
+        print(_json_of(args.output)(dlq_show.for_scripts(source, body)))
     return EXIT_DONE
 
 
@@ -159,7 +165,7 @@ def _export(source: dlq.Source, args: argparse.Namespace) -> int:
     bodies = (
         (_one(source, letter) for letter in args.letters)
         if args.letters
-        else dlq.walk(source, _filters(args), args.limit)
+        else dlq.walk(source, dlq_triage.filters_of(args), args.limit)
     )
     if args.form == "pytest":
         return dlq_again.export_tests((body["letter"] for body in bodies), args)
@@ -170,7 +176,7 @@ def _export(source: dlq.Source, args: argparse.Namespace) -> int:
 
 def _tail(source: dlq.Source, args: argparse.Namespace) -> int:
     past = limits.DLQ_TAIL_LETTERS if args.limit is None else args.limit
-    for body in islice(dlq.follow(source, _filters(args), past), args.count):
+    for body in islice(dlq.follow(source, dlq_triage.filters_of(args), past), args.count):
         if args.output == "table":
             print("  ".join(letters.cells_of(body)))
         else:
@@ -227,7 +233,7 @@ def _seconds(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "rmf-dlq",
-        description="Read the dead letters of a node, or of its data directory.",
+        description="Dead letters of a node, or of its data directory: read them, deal with them.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -243,9 +249,11 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     verb("stats", _stats, "How many letters, in how many groups, and how big.")
-    _add_limit(verb("groups", _groups, "What failed in the same way, the latest first."))
+    groups = verb("groups", _groups, "What failed in the same way, the latest first.")
+    groups.add_argument("--state", choices=("open", "resolved", "reopened"), help="only such")
+    _add_limit(groups, "-n")
     listing = verb("list", _list, "Letters, the newest first.")
-    _add_filters(listing)
+    _add_filters(listing, "-n")
     listing.add_argument("--oldest-first", action="store_true", help="turn the order around")
     verb("show", _show, "One letter: packet, payload, traceback.").add_argument(
         "letter", metavar="ID", help="as `list` shows it: 3.1841.0 or n1:edge:12"
@@ -257,6 +265,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_filters(export)
     dlq_again.add_export_options(export)
     dlq_again.add_debug_options(verb("debug", _show, dlq_again.DEBUG))
+    dlq_triage.add_verbs(verb)
+    _add_filters(dlq_redrive.add_verb(verb))
     return parser
 
 
@@ -301,16 +311,20 @@ def _add_common_again(parser: argparse.ArgumentParser) -> None:
     _add_common(parser, argparse.SUPPRESS)
 
 
-def _add_filters(parser: argparse.ArgumentParser) -> None:
+def _add_filters(parser: argparse.ArgumentParser, *short: str) -> None:
     parser.add_argument("--reason", choices=REASONS, metavar="REASON", help=", ".join(REASONS))
     parser.add_argument("--group", help="a fingerprint, as `groups` shows it")
     parser.add_argument("--producer", help="a producer's name")
     parser.add_argument("--topic", metavar="FILTER", help="a topic or a filter: greenhouse/+/temp")
-    _add_limit(parser)
+    parser.add_argument("--state", choices=("open", "resolved", "redriven"), help="only such")
+    for name, text in (("--since", "bagged since then"), ("--until", "bagged before then")):
+        parser.add_argument(name, metavar="TIME", type=dlq_triage.moment, help=text)
+    _add_limit(parser, *short)
 
 
-def _add_limit(parser: argparse.ArgumentParser) -> None:
+def _add_limit(parser: argparse.ArgumentParser, *short: str) -> None:
     parser.add_argument(
+        *short,
         "--limit",
         metavar="N",
         type=_number,

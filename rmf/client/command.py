@@ -7,11 +7,13 @@ quickly.
 """
 
 import argparse
+import getpass
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused, RmfError, UsageError
@@ -34,7 +36,9 @@ __all__ = [
     "parse_address",
     "parse_addresses",
     "parse_duration_ms",
+    "parse_moment_ns",
     "run_command",
+    "whoami",
 ]
 
 EXIT_DONE = 0
@@ -118,6 +122,29 @@ def notice(text: str) -> None:
     """Say something to the user, apart from the data: one line on stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def whoami() -> str:
+    """Return `user@host`, as far as the process knows."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user here, as in many a container
+        user = str(os.getuid())
+    return f"{user}@{os.uname().nodename}"
+
+
+def parse_moment_ns(text: str, now_ns: int) -> int:
+    """Return the wall-clock ns of `2h` (so long ago) or of a time as 2026-11-26T20:00:00Z (without
+    a zone: this computer's). Raises UsageError."""
+    if _DURATION.fullmatch(text.strip()) is not None:
+        return now_ns - parse_duration_ms(text) * 1_000_000
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError as exc:
+        raise UsageError(
+            f"time {text!r}: expected a duration, as 2h, or a time, as 2026-11-26T20:00:00Z"
+        ) from exc
+    return int(moment.timestamp() * 1_000_000) * 1000
 
 
 def exit_code_of(exc: RmfError) -> int:

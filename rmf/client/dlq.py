@@ -15,10 +15,13 @@ from typing import Any
 
 from rmf import limits
 from rmf.client import blocking, letters
-from rmf.client.command import notice
+from rmf.client.command import notice, whoami
+from rmf.core.messages import WireCell
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused
 
-__all__ = ["Body", "Node", "Source", "follow", "walk"]
+__all__ = ["AGENT", "Body", "Node", "Source", "follow", "walk"]
+
+AGENT = f"rmf-dlq {whoami()}"  # who decides something says so: it is kept (R40)
 
 Body = dict[str, Any]
 
@@ -31,6 +34,11 @@ class Source:
     def ask(self, subject: str, query: Body) -> Iterator[Body]:
         """Give the bodies of an answer (see storage/dlq_query)."""
         raise NotImplementedError
+
+    def cell(self, key: str) -> WireCell | None:
+        """Return what is in a cell now, or None if there is none. Raises LookupError where nobody
+        can say: of a directory, or while nobody reigns."""
+        raise LookupError(f"{self.name} is no running node: what is in {key!r} now, it cannot say")
 
     def reopen(self) -> None:
         """Connect anew after a connection was lost."""
@@ -54,13 +62,20 @@ class Node(Source):
 
     def _connect(self) -> None:
         self._connection = blocking.connect(
-            self._addresses, agent="rmf-dlq", timeout_s=min(self._timeout_s, limits.CONNECT_S_MAX)
+            self._addresses, agent=AGENT, timeout_s=min(self._timeout_s, limits.CONNECT_S_MAX)
         )
         self.name = letters.plain(self._connection.welcome.get("node"))
 
     def ask(self, subject: str, query: Body) -> Iterator[Body]:
         """Give the bodies of an answer. Raises what `BlockingConnection.query` raises."""
         return self._connection.query(subject, query, self._timeout_s)
+
+    def cell(self, key: str) -> WireCell | None:
+        """Return what is in a cell now. Raises LookupError, ConnectionFailed."""
+        try:
+            return self._connection.get(key, self._timeout_s)
+        except (Refused, TimeoutError) as exc:
+            raise LookupError(str(exc)) from exc
 
     def close(self) -> None:
         """Close the connection."""

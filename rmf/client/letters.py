@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from rmf import limits
 from rmf.client.render import json_block, json_line
 from rmf.core import profile
+from rmf.core.bag import MORE_READS, SCANNED
 from rmf.core.packet import FENCE, PAYLOAD
 from rmf.errors import ProtocolFault
 
@@ -27,6 +28,7 @@ __all__ = [
     "for_scripts",
     "open_packet",
     "plain",
+    "read_of",
     "text_of",
     "time_of",
 ]
@@ -79,7 +81,21 @@ def _decoded(what: str, data: bytes) -> tuple[Any, str | None]:
 def for_scripts(body: Body) -> Body:
     """Return the letter with exactly the keys of INTERFACES; `json_line` says its values."""
     letter = {key: body.get(key) for key in (*_KEYS, "node", "error", "packet")}
-    return {**letter, "payload": open_packet(body).payload, "bagged_at": body.get("bagged_at")}
+    letter = {**letter, "payload": open_packet(body).payload, "bagged_at": body.get("bagged_at")}
+    reads = [read_of(read) for read in body.get("reads") or []]
+    return {**letter, "line": body.get("line"), "reads": reads, "triage": body.get("triage")}
+
+
+def read_of(read: Any) -> Body:
+    """Return a cell that the handler read, by the names of its fields; a `scan` is of all keys that
+    begin with `key`, `more` says that others were read too."""
+    whole = type(read) is list and len(read) == 4
+    key, term, tick, slot = read if whole else ("", MORE_READS, 0, 0)
+    if term == MORE_READS:
+        return {"more": True}
+    if term == SCANNED:
+        return {"scan": key}
+    return {"key": key, "term": term, "tick": tick, "slot": slot}
 
 
 def plain(text: object, characters_max: int = 2**31) -> str:
@@ -105,7 +121,7 @@ def time_of(wall_ns: object) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{rest_ns // 10**6:03d}Z"
 
 
-COLUMNS = ("letter", "bagged", "reason", "producer", "topic", "seq", "error")
+COLUMNS = ("letter", "bagged", "reason", "producer", "topic", "seq", "triage", "error")
 
 
 def cells_of(body: Body) -> tuple[str, ...]:
@@ -117,6 +133,7 @@ def cells_of(body: Body) -> tuple[str, ...]:
         plain(body.get("producer"), 40),
         plain(body.get("topic"), 60),
         plain(body.get("seq")),
+        plain(body.get("triage")),
         error_of(body, 100),
     )
 
@@ -150,6 +167,7 @@ def _head(body: Body) -> Iterator[str]:
     digest = body.get("digest_before")
     before = digest.hex() if type(digest) is bytes else "-"
     yield f"line       {plain(body.get('line'))} (World before: {before})"
+    yield f"triage     {plain(body.get('triage'))}"
 
 
 def _contents(body: Body) -> Iterator[str]:

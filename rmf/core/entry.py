@@ -231,7 +231,7 @@ def encode_entry(entry: Entry) -> bytes:
         fields = [books.version, books.release]
     elif isinstance(books, Triage):
         kind = TRIAGE
-        fields = list(attrs.astuple(books, recurse=False))
+        fields = list(books)
     else:
         kind = GENESIS
         fields = [books.cluster, books.period_ns, books.members, books.version]

@@ -20,8 +20,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import attrs
-
 from rmf import limits
 from rmf.core.producers import name_fault
 
@@ -34,8 +32,7 @@ JOB_PREFIX = "redrive:"  # before a job's name: the producer of its packets
 LINE_ID = re.compile(r"\d{1,19}\.\d{1,19}\.\d{1,19}")
 
 
-@attrs.frozen
-class Triage:
+class Triage(NamedTuple):
     """One act, as the books have it: `act` is one of ACTS, `by` and `why` are for people. The
     selection is `letters`, or `group`, or `before` (wall-clock ns of `bagged_at`)."""
 
@@ -66,9 +63,8 @@ class Act(NamedTuple):
 
 def act_of(triage: Triage, index: int, tick: int, wall_ns: int) -> Act:
     """Return what a DLQ keeps of an act."""
-    fields = attrs.astuple(triage, recurse=False)
-    act = Act(index, tick, wall_ns, *fields)
-    return act._replace(letters=tuple(act.letters))
+    act, by, why, letters, group, before, job = triage
+    return Act(index, tick, wall_ns, act, by, why, tuple(letters), group, before, job)
 
 
 def triage_of(

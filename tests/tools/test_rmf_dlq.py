@@ -23,7 +23,7 @@ from tests.storage.dlq_letters import CLUSTER, NODE, TRACEBACK, edge_letter, let
 from tools.rmf_dlq import main
 
 KEYS = ["letter", "reason", "stage", "group", "producer", "topic", "seq", "term", "tick", "slot"]
-KEYS += ["node", "error", "packet", "payload", "bagged_at"]
+KEYS += ["node", "error", "packet", "payload", "bagged_at", "line", "reads", "triage"]
 
 
 class Run:
@@ -204,7 +204,7 @@ def test_a_node_gives_what_its_directory_gives(
         (["stats"], 1),
         (["groups"], 2),
         (["list"], 2),
-        (["show", "3.1.0"], 1),
+        (["show", "3.1.0"], 2),
         (["export", "--topic", "room/#"], 2),
     ):
         with ScriptedNode(answering(tmp_path / DLQ_FILE, queries)) as node:
