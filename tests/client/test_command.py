@@ -117,3 +117,30 @@ def test_a_wrong_argument_is_a_usage_message(capsys: pytest.CaptureFixture[str])
         parser.parse_args(["-c", "a:x"])
     assert caught.value.code == command.EXIT_USAGE
     assert "the port must be a number" in capsys.readouterr().err
+
+
+NOW_NS = 1_800_000_000_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2h", NOW_NS - 7_200_000_000_000),
+        ("2026-11-26T20:00:00Z", 1_795_723_200_000_000_000),
+        ("2026-11-26T20:00:00.5+00:00", 1_795_723_200_500_000_000),
+    ],
+)
+def test_a_moment_is_a_time_or_so_long_ago(text: str, expected: int) -> None:
+    assert command.parse_moment_ns(text, NOW_NS) == expected
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "3"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="expected a duration, as 2h, or a time"):
+        command.parse_moment_ns(text, NOW_NS)
+
+
+def test_who_decides_is_a_user_on_a_host() -> None:
+    user, _, host = command.whoami().partition("@")
+    assert user
+    assert host

@@ -1,0 +1,39 @@
+"""A DLQ with a World beside it, for tests of what people do with letters.
+
+A store's own answers, and cells as a node would say them.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cbor2
+
+from rmf.client.dlq import Body, Source
+from rmf.core.messages import WireCell
+from rmf.storage.dlq_query import answer
+from rmf.storage.dlq_reader import DlqReader
+
+
+class Stored(Source):
+    """Answers out of a file; `cells` is the World, None where nobody reigns to tell."""
+
+    def __init__(self, path: Path, cells: dict[str, WireCell] | None = None) -> None:
+        self.name = "n1"
+        self.cells = cells
+        self._reader = DlqReader.open(path)
+
+    def ask(self, subject: str, query: Body) -> Iterator[Body]:
+        return answer(self._reader, subject, query)
+
+    def cell(self, key: str) -> WireCell | None:
+        if self.cells is None:
+            raise LookupError("no_reign: the election is not over yet")
+        return self.cells.get(key)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def cell(key: str, tick: int, *, producer: str = "probe", value: object = 1) -> WireCell:
+    """A cell that this Tick of term 3 wrote."""
+    return WireCell(key, cbor2.dumps(value), 3, tick, 0, producer, 7, None)
