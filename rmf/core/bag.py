@@ -121,14 +121,22 @@ def group_of(reason: str, stage: str, error: Evidence) -> str:
     Messages of exceptions are left out: they hold values and would never repeat. Letters that an
     earlier release stored keep the group that it gave them (version 1).
     """
-    frames = _FRAME.findall(error.traceback)
-    what = _VALUES.sub("?", error.message)
     if error.type:
-        what = "\0".join(frames[-1]) if frames else ""
+        what = "\0".join(_last_frame(error.traceback))
+    else:
+        what = _VALUES.sub("?", error.message)
     text = "\0".join((reason, stage, error.type, what))
     return (
         "2-" + hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
     )
+
+
+def _last_frame(traceback: str) -> tuple[str, ...]:
+    last = traceback.rfind('File "')
+    found = _FRAME.search(traceback, traceback.rfind("\n", 0, max(last, 0)) + 1)
+    if found is None:  # a message that speaks of a file; else the last one is a frame
+        found = next(iter(reversed(list(_FRAME.finditer(traceback)))), None)
+    return found.groups("") if found is not None else ()
 
 
 # A frame as Python prints it, in a group too, or a place as a line names it, without a text.

@@ -121,9 +121,6 @@ CREATE TABLE groups (            -- letters that failed in the same way
 
 # What version 2 added beyond columns; `migrate` adds both to a file of version 1.
 _TRIAGE = """
-CREATE INDEX letters_open ON letters (grp) WHERE triage = 'open';
-CREATE INDEX letters_by_traceback ON letters (traceback) WHERE traceback IS NOT NULL;
-
 CREATE TABLE acts (              -- what people decided about letters: the audit trail
   row INTEGER PRIMARY KEY AUTOINCREMENT,
   entry INTEGER UNIQUE,          -- of the ledger; NULL: this node's own, about its edge letters

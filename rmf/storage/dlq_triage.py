@@ -158,10 +158,11 @@ def _mark_resolved(db: apsw.Connection, group: str, act: Act) -> None:
     if act.act == "reopen":
         db.execute("UPDATE groups SET resolved = 0 WHERE grp = ?", (group,))
         return
+    # Most acts leave nothing open; only if something is, it has to be looked at.
     older = "(tick IS NULL OR tick < ?2)" if act.entry else "?2 = 0"
+    is_left = f"SELECT 1 FROM letters WHERE grp = ?1 AND triage = 'open' AND {older}"  # noqa: S608
     db.execute(
-        "UPDATE groups SET resolved = 1 WHERE grp = ?1 AND NOT EXISTS (SELECT 1 FROM letters"  # noqa: S608 our own conditions
-        f" WHERE letters.grp = ?1 AND triage = 'open' AND {older})",
+        f"UPDATE groups SET resolved = 1 WHERE grp = ?1 AND (NOT open OR NOT EXISTS ({is_left}))",  # noqa: S608
         (group, act.tick),
     )
 
@@ -174,8 +175,10 @@ def _delete(db: apsw.Connection, where: str, values: tuple[Any, ...]) -> None:
         values,
     )
     db.execute(f"DELETE FROM letters WHERE {where}", values)  # noqa: S608 our own conditions
-    db.executemany(
-        "DELETE FROM tracebacks WHERE id = ?1"
-        " AND NOT EXISTS (SELECT 1 FROM letters WHERE traceback = ?1)",
-        texts,
-    )
+    if texts:
+        # All letters are looked through: a purge is rare, and an index would cost each letter.
+        db.execute(
+            "DELETE FROM tracebacks WHERE id IN (SELECT value FROM json_each(?)) AND id NOT IN"
+            " (SELECT traceback FROM letters WHERE traceback IS NOT NULL)",
+            (json.dumps([text for (text,) in texts]),),
+        )

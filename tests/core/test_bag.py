@@ -120,6 +120,12 @@ def test_a_failure_whose_lines_moved_is_of_the_same_group() -> None:
     assert len(groups) == 1
 
 
+def test_a_message_that_speaks_of_files_makes_no_other_group() -> None:
+    told = TRACE + "KeyError: 'no File \"x\"'\n"
+    one = group_of("handler_error", "line", Evidence("KeyError", "x", TRACE + "KeyError: 1\n"))
+    assert one == group_of("handler_error", "line", Evidence("KeyError", "x", told))
+
+
 def test_other_failures_are_of_other_groups() -> None:
     base = ("handler_error", "line", Evidence("KeyError", "x", TRACE))
     others = [

@@ -103,7 +103,7 @@ def test_letters_stored_again_change_nothing(path: Path) -> None:
         before = store.stats()
         assert store.put_line([letter(1), letter(2, reason="expired")], 5) == 0
         assert store.put_line([letter(2), letter(3)], 6) == 1
-        assert store.stats()._replace(letters=2) == before
+        assert store.stats()._replace(letters=2, open=2) == before
     with reading(path) as reader:
         assert [group.letters for group in reader.groups()] == [3]
 

@@ -301,6 +301,25 @@ def _questions() -> list[dict[str, Any]]:
     ]
 
 
+def _triage() -> list[dict[str, Any]]:
+    group = {"act": "resolve", "why": "probe 3 was replaced", "group": "2-9f6d5a1c55970504"}
+    ids = ["3.1841.0", "3.1841.1"]
+    redrive = {"act": "redrive", "why": "line 8", "letters": ids, "job": "night"}
+    edge = {"act": "purge", "why": "secrets", "letters": ["n1:edge:12"]}
+    return [
+        good("query-triage", "RMF-38", "A group is resolved", m.Query(13, "admin.triage", group)),
+        good("query-redrive", "RMF-38", "A job is frozen", m.Query(14, "admin.triage", redrive)),
+        good("item-triage", "RMF-38", "The Entry that says so", m.Item(13, {"index": 981})),
+        good(
+            "query-triage-edge",
+            "RMF-38",
+            "A letter of this node's edge is purged",
+            m.Query(15, "dlq.triage_edge", edge),
+        ),
+        good("item-triage-edge", "RMF-38", "It was there", m.Item(15, {"matched": 1})),
+    ]
+
+
 def _orders() -> list[dict[str, Any]]:
     n4 = {"node": "n4", "peer_address": "10.0.0.4:7510", "client_address": "10.0.0.4:7410"}
     learner = {
@@ -319,6 +338,7 @@ def _orders() -> list[dict[str, Any]]:
             "A node that is to be left in peace",
             m.Query(11, "admin.strike", {"end": False, "why": "new fan"}),
         ),
+        *_triage(),
         good("item-members", "RMF-38", "One of the members", m.Item(9, {"members": [learner]})),
         good(
             "end-change-pending",

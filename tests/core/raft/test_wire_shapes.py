@@ -28,7 +28,7 @@ def test_fields_of_the_right_shape_are_a_message() -> None:
         (["a"], "wrong_shape"),
         ([True, 1], "wrong_shape"),
         ([11, 1], "unknown_type"),
-        ([106], "unknown_type"),
+        ([199], "unknown_type"),
         ([8], "wrong_shape"),
         ([8, 1, 2], "wrong_shape"),
         ([8, "1"], "wrong_shape"),
