@@ -17,7 +17,7 @@ from rmf.errors import ConnectionFailed, ProtocolFault
 
 __all__ = ["Judged", "judge"]
 
-_UNKNOWN_READS = frozenset({"handler_died", "handler_memory"})
+_MAY_NOT_TELL = frozenset({"handler_timeout", "handler_died", "handler_memory"})
 
 
 class Judged(NamedTuple):
@@ -78,8 +78,8 @@ def _news(source: Source, body: Body, topic: str, producer: str) -> str | None:
         found, by = _now(source, key)
         if found != tuple(read) and by != producer:
             return f"{key}: it read {_name(tuple(read))}, now there is {_name(found)}"
-    if body.get("reason") in _UNKNOWN_READS:
-        return "its handler did not live to tell which cells it read"
+    if body.get("reason") in _MAY_NOT_TELL and not body.get("reads"):
+        return "its handler may not have lived to tell which cells it read"
     found, by = _now(source, topic)
     if found > stamp and by != producer:
         return f"{topic}: it was written since, by {_name(found)}"

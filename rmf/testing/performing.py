@@ -221,8 +221,9 @@ class Performing:
         for letter in effect.letters:
             node.letters[letter.id] = letter
         node.cursor = max(node.cursor, effect.index)
-        if effect.letters:
-            node.happen(ev.LettersStored(len(effect.letters), effect.index, {}))
+        count = len(effect.letters) + len(effect.acts)
+        if count:
+            node.happen(ev.LettersStored(count, effect.index, {}))
 
     def _write_checkpoint(self, effect: ef.WriteCheckpoint) -> None:
         head = {**effect.head, "boot_id": self.node.boot_id}

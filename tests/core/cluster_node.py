@@ -266,9 +266,9 @@ class Node:
             case ef.Publish():
                 self._play.is_safe(self, effect.term, effect.tick)
                 self.published.append(effect)
-            case ef.StoreLetters(index, letters):
+            case ef.StoreLetters(index, letters, acts):
                 self.letters += letters
-                self._play.send(self.name, ev.LettersStored(len(letters), index, {}))
+                self._play.send(self.name, ev.LettersStored(len(letters) + len(acts), index, {}))
             case ef.WriteCheckpoint():
                 self._play.send(self.name, ev.CheckpointWritten(effect.index))
             case ef.ReadEntries():

@@ -15,7 +15,17 @@ from rmf import limits
 from rmf.core.entry import Member
 from rmf.core.events import Event
 from rmf.core.raft import wire
-from rmf.core.raft.greetings import RAFT, Hello, Letters, LettersAsk, Own, Welcome, hello_of
+from rmf.core.raft.greetings import (
+    RAFT,
+    Acts,
+    ActsAsk,
+    Hello,
+    Letters,
+    LettersAsk,
+    Own,
+    Welcome,
+    hello_of,
+)
 from rmf.floor import peer_port
 from rmf.floor.doors import Doors, peer_end
 from rmf.floor.peer_connection import PeerPort
@@ -52,8 +62,10 @@ def hello_from(name: str, to: str = "n1", purpose: str = RAFT, **fields: Any) ->
     return hello_of(own_of(name), to, to.encode() * 8, purpose)._replace(**fields)
 
 
-async def no_letters(ask: LettersAsk) -> Letters:
-    """There are no letters here."""
+async def no_letters(ask: LettersAsk | ActsAsk) -> Letters | Acts:
+    """Answer for a node that has none, and knows of none; nothing was decided about any."""
+    if isinstance(ask, ActsAsk):
+        return Acts(ask.after, False, ())
     return Letters(ask.after, False, True, ())
 
 

@@ -68,7 +68,9 @@ def test_over_what_is_newer_nothing_is_sent_unless_forced(
 
 def test_a_handler_that_died_could_not_tell_what_it_read(ask: Ask) -> None:
     found = ask(bag=letter(50, reason="handler_died", error=Evidence("", "SIGKILL", "")))
-    assert (found.verdict, "did not live" in found.why) == ("newer_exists", True)
+    assert (found.verdict, "may not have lived" in found.why) == ("newer_exists", True)
+    told = Evidence("", "it was interrupted here", "", (Read("a", 0, 0, 0),))
+    assert ask(bag=letter(51, reason="handler_timeout", error=told)).verdict == "send"
 
 
 def test_an_older_cell_of_the_topic_is_no_obstacle(ask: Ask) -> None:
