@@ -53,15 +53,16 @@ class _Drive:
         self._name = name
         self._say = say
         self._limiter = trio.CapacityLimiter(1)
+        self._bagged: str | None = None  # the letter that came last of this job
         names = ("letters", "applied", "bagged", "newer_exists", "not_possible", "unknown")
         self.sums = dict.fromkeys(names, 0)
 
     async def run(self, ids: list[str]) -> dict[str, int]:
         """Send what is left; return the sums of the whole job."""
         async with connect(self._args.connect, producer=JOB_PREFIX + self._name) as factory:
-            job = await self._blocking(self._freeze, ids)
+            job, bagged = await self._blocking(self._patiently, partial(self._freeze, ids))
             self.sums["letters"] = len(job.letters)
-            sent = await self._blocking(self._look_back, job, factory.last_seq)
+            sent = await self._blocking(self._look_back, job, bagged, factory.last_seq)
             left = [x for x in job.letters if x not in sent and x not in job.skipped]
             at, batch = 0, 1
             while at < len(left):
@@ -71,6 +72,8 @@ class _Drive:
                 if at < len(left):
                     await trio.sleep_until(began + batch / self._args.rate)
                 batch = min(10 * batch, limits.REDRIVE_BATCH_MAX, max(1, int(self._args.rate)))
+            if self._bagged is not None:
+                await self._blocking(self._patiently, self._wait_for_the_last_bag)
         return self.sums
 
     async def _blocking(self, work: Callable[..., Any], *args: Any) -> Any:
@@ -96,23 +99,21 @@ class _Drive:
                 lost = True
                 time.sleep(limits.RECONNECT_S_MAX / 10)
 
-    def _freeze(self, ids: list[str]) -> Job:
-        self._act("redrive", ids, self._args.why)
-        job = self._patiently(lambda: dlq_jobs.job_of(self._source, self._name))
+    def _freeze(self, ids: list[str]) -> tuple[Job, dict[int, Body]]:
+        """Write the selection; return the job, and what of it was bagged again so far, by seq. Both
+        are read from the node whose DLQ has just done that act, so nothing older is missing."""
+        selection = {"letters": ids, "job": self._name}
+        dlq_triage.act(self._args, self._source, "redrive", self._args.why, **selection)
+        job = dlq_jobs.job_of(self._source, self._name)
         if job is None:
             raise RmfError(f"job {self._name}: its selection cannot be found again")
-        found: Job = job
-        return found
+        found = walk(self._source, {"producer": JOB_PREFIX + self._name}, None)
+        return job, {body["seq"]: body for body in found}
 
-    def _look_back(self, job: Job, last_seq: int) -> set[str]:
+    def _look_back(self, job: Job, bagged: dict[int, Body], last_seq: int) -> set[str]:
         """Tell what became of what earlier runs sent, and write down what they could not; return
         these letters."""
         sent = {letter: seq for letter, seq in job.seqs.items() if seq <= last_seq}
-        producer = {"producer": JOB_PREFIX + self._name}
-        bagged = {}
-        if sent:
-            found = self._patiently(lambda: list(walk(self._source, producer, None)))
-            bagged = {body["seq"]: body for body in found}
         for letter in job.skipped:
             self._end(letter, "newer_exists", None, "skipped by an earlier run")
         for letter, seq in sent.items():
@@ -128,6 +129,7 @@ class _Drive:
         self, letter: str, outcome: str, seq: int | None, reason: Any, again: Any = None
     ) -> None:
         self.sums[outcome] += 1
+        self._bagged = again or self._bagged
         ended = {"letter": letter, "outcome": outcome, "seq": seq, "reason": reason}
         self._say({**ended, "bagged_as": again})
 
@@ -150,6 +152,14 @@ class _Drive:
         applied = [letter for letter, receipt in ended if self._took(letter, receipt)]
         if applied:
             await self._blocking(self._act, "redriven", applied, self._args.why)
+
+    def _wait_for_the_last_bag(self) -> None:
+        """Whoever is told of a letter may look at it: its DLQ stores it a moment later."""
+        deadline = time.monotonic() + self._args.timeout_s
+        while not list(self._source.ask("dlq.show", {"letter": self._bagged})):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(limits.TRIAGE_POLL_S)
 
     def _judge(self, letter: str) -> Judged:
         force = self._args.force
