@@ -112,6 +112,20 @@ def test_what_was_purged_is_gone_with_its_traceback_and_stays_away(path: Path) -
     assert db.execute("SELECT count(*), matched FROM acts").get == (1, 2)
 
 
+def test_an_act_that_comes_again_is_not_done_again(path: Path) -> None:
+    """After a crash the ledger is fed again, and a younger act may have been there already."""
+    resolve, reopen = act("resolve", 5, "3.1.0"), act("reopen", 6, "3.1.0")
+    with opened(path) as store:
+        store.put_line([letter(1)], 1)
+        store.put_line([], 6, [resolve, reopen])
+        store.put_line([], 6, [resolve])
+        store.put_acts([resolve])
+        assert states(path) == {"3.1.0": "open"}
+        assert groups(path) == {"handler_error": (1, 1, "open")}
+    with reading(path) as reader:
+        assert len(reader.acts()) == 2
+
+
 def test_a_purge_may_name_a_time(path: Path) -> None:
     with opened(path) as store:
         store.put_line([letter(n, bagged_at=100 * n) for n in (1, 2, 3)], 3)
