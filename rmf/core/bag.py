@@ -77,8 +77,9 @@ class Evidence(NamedTuple):
     @classmethod
     def of_fields(cls, *fields: Any) -> "Evidence":
         """Return what `fields` wrote."""
-        type_, message, traceback, *reads = fields
-        return cls(type_, message, traceback, tuple(Read(*x) for some in reads for x in some))
+        type_, message, traceback, *rest = fields
+        (reads,) = rest or ((),)
+        return cls(type_, message, traceback, tuple(Read(*x) for x in reads))
 
 
 class Letter(NamedTuple):
@@ -116,13 +117,16 @@ def group_of(reason: str, stage: str, error: Evidence) -> str:
     """Return the fingerprint of a failure, version 2: reason, stage, exception type, and of the
     last frame the file's name, the function and the text of the line; not its number, which moves
     when others are written above it. Where there is no exception it is the message, without its
-    numbers and quoted values.
+    numbers and quoted values; of a handler that took too long or killed its process the handler,
+    for where it was at that moment is chance.
 
     Messages of exceptions are left out: they hold values and would never repeat. Letters that an
     earlier release stored keep the group that it gave them (version 1).
     """
     if error.type:
         what = "\0".join(_last_frame(error.traceback))
+    elif reason in _CUT_SHORT and (found := _FRAME.search(error.traceback)) is not None:
+        what = "\0".join(found.groups("")[:2])
     else:
         what = _VALUES.sub("?", error.message)
     text = "\0".join((reason, stage, error.type, what))
@@ -144,6 +148,7 @@ _FRAME = re.compile(
     r'^[ |+]*File "(?:[^"\n]*[/\\])?([^"\n]*)", line \d+, in (.*)\n?(?:[ |]{4,}(?!File ")(.*))?',
     re.MULTILINE,
 )
+_CUT_SHORT = frozenset({"handler_timeout", "handler_died", "handler_memory"})
 _VALUES = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\d+")
 
 

@@ -253,16 +253,19 @@ class BoxKeeper:
         death, self._death = self._death, None
         if run is not None and trial is not None:
             slot = box.slot_of(run.batch.number) if fault is None else None
+            trace = box.trace()
+            if slot is not None and not trace and box.facts is not None:
+                trace = box.facts.place_of(run.batch, slot)
             if slot is not None and slot == run.overdue:
                 budget_ms = int(self._bench.budget_s * 1000)
                 words = (
                     f"its time of {budget_ms} ms was used up, and it did not end when it was"
                     " interrupted: its process was killed"
                 )
-                trial.ended(run.order, Overdue(slot, words, box.trace()))
+                trial.ended(run.order, Overdue(slot, words, trace))
             else:
                 words = f"the process died in which this handler ran: {how}"
-                found = Death(slot, "handler_died", words, box.trace())
+                found = Death(slot, "handler_died", words, trace)
                 trial.ended(run.order, death or found)
             self._bench.restarts += 1
             note = {"how": fault or how, "slot": slot, "restarts": self._bench.restarts}

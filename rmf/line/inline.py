@@ -19,6 +19,7 @@ can. The marker (glovebox/marker) says which slot's user code runs; who watches 
 
 import sys
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any, Final
 
 from rmf import limits
@@ -161,7 +162,7 @@ class _Bench:
                         try:
                             self._room_bytes -= take(slot, result, INHERIT)
                         except Exception as exc:  # noqa: BLE001, ASYNC103, ASYNC104 see _refused
-                            self._bag(slot, "result_invalid", _refused(exc, handler))
+                            self._refuse(slot, exc, handler)
             if self._room_bytes < 0 or mark[OVERTIME] >= 0:
                 return slot + 1
         return None
@@ -177,7 +178,19 @@ class _Bench:
         try:
             self._room_bytes -= self._changes.take(slot, result, plain_shelf)
         except Exception as exc:  # noqa: BLE001, ASYNC103, ASYNC104 see _refused
+            self._refuse(slot, exc, handler)
+
+    def _refuse(self, slot: int, exc: Exception, handler: Handler) -> None:
+        """Bag a slot whose result cannot become changes, or was too large to be made into them."""
+        if isinstance(exc, MemoryError):
+            self._starve(slot, _refused(exc, handler))
+        else:
             self._bag(slot, "result_invalid", _refused(exc, handler))
+
+    def _starve(self, slot: int, evidence: Evidence) -> None:
+        if self._dies:
+            raise OutOfMemory(slot, evidence)
+        self._bag(slot, "handler_memory", evidence)
 
     def _fail(self, slot: int, exc: BaseException) -> None:
         """Bag a slot whose user code raised. Making evidence of it runs foreign code once more, so
@@ -193,12 +206,10 @@ class _Bench:
             self._bag(slot, "handler_timeout", Evidence("", text, evidence.traceback))
         elif isinstance(exc, PayloadInvalid):
             self._bag(slot, "payload_invalid", evidence)
-        elif not isinstance(exc, MemoryError):
-            self._bag(slot, "handler_error", evidence)
-        elif self._dies:
-            raise OutOfMemory(slot, evidence)
+        elif isinstance(exc, MemoryError):
+            self._starve(slot, evidence)
         else:
-            self._bag(slot, "handler_memory", evidence)
+            self._bag(slot, "handler_error", evidence)
 
     def _bag(self, slot: int, reason: str, evidence: Evidence) -> None:
         if self._seen:
@@ -256,12 +267,22 @@ _links = (vars(BaseException)["__cause__"], vars(BaseException)["__context__"])
 _members = vars(BaseExceptionGroup)["exceptions"]
 
 
+def _drop_last(trace: TracebackType | None) -> None:
+    """Cut the newest frame off a traceback."""
+    while trace is not None and trace.tb_next is not None:
+        if trace.tb_next.tb_next is None:
+            trace.tb_next = None
+        trace = trace.tb_next
+
+
 def _sealed(exc: BaseException) -> Evidence:
     """Return the evidence of what a handler raised, its traceback beginning at the handler.
 
     Nothing is kept of the exception: its tracebacks hold frames, and these its packet and itself.
     """
     raised_at = sys.exc_info()[2]
+    if type(exc) is Overtime:
+        _drop_last(raised_at)  # the signal's own frame
     _traceback.__set__(exc, raised_at.tb_next if raised_at is not None else None)
     evidence = evidence_of(exc)
     waiting, seen = [exc], {id(exc)}

@@ -155,3 +155,15 @@ def test_a_letter_knows_its_group() -> None:
 def test_reasons_and_stages_are_closed_sets_without_repeats() -> None:
     assert len(set(REASONS)) == len(REASONS) == 14
     assert STAGES == ("edge", "latch", "line", "task")
+
+
+def test_a_handler_that_is_cut_short_is_one_group_wherever_it_was_at_that_moment() -> None:
+    """R40: it is the handler that takes too long; the frames below are chance."""
+    here = 'Traceback (most recent call last):\n  File "/a/line.py", line 3, in slow\n    help()\n'
+    there = '  File "/b/line.py", line 9, in slow\n  File "/b/help.py", line 1, in help\n'
+    for reason in ("handler_timeout", "handler_died", "handler_memory"):
+        one, two = (group_of(reason, "line", Evidence("", "1 s", x)) for x in (here, there))
+        assert one == two
+        other = group_of(reason, "line", Evidence("", "1 s", here.replace("slow", "fast")))
+        assert one != other
+    assert group_of("handler_died", "line", Evidence("", "exit status 3", "")) != one

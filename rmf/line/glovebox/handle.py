@@ -25,7 +25,9 @@ import attrs
 
 from rmf import limits
 from rmf.core import topics
+from rmf.core.effects import Batch
 from rmf.core.entry import LineId
+from rmf.core.packet import TOPIC
 from rmf.errors import LineError
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.marker import BATCH, INTERRUPT, NOBODY, OVERTIME, SLOT, SharedMark
@@ -77,6 +79,18 @@ class LineFacts:
             if topics.matcher(pattern)(topic):
                 return place
         return ""
+
+    def place_of(self, batch: Batch, slot: int) -> str:
+        """Return where the handler of a slot stands, as a line of a traceback; "" if unknown."""
+        found = ""
+        for expired in batch.expired:
+            if expired.slot == slot:
+                found = self.where(expired.key, expired=True)
+        for group in batch.groups:
+            if group.first_slot <= slot < group.first_slot + len(group.rows):
+                topic = group.rows[slot - group.first_slot][TOPIC]
+                found = self.where(topic, expired=False)
+        return f"  {found}\n" if found else ""
 
 
 class BoxHandle:

@@ -195,7 +195,10 @@ NONSENSE = {
     "bags that are none": done(bags=7),
     "a bag that is none": done(bags=[7]),
     "a bag too short": done(bags=[BAG[:4]]),
-    "a bag too long": done(bags=[[*BAG, ""]]),
+    "a bag too long": done(bags=[[*BAG, [], []]]),
+    "reads that are none": done(bags=[[*BAG, 7]]),
+    "a read that is none": done(bags=[[*BAG, [["key", 1]]]]),
+    "a read of no key": done(bags=[[*BAG, [[b"key", 1, 1, 1]]]]),
     "a reason that is none": done(bags=[[0, "diverged", "", "", ""]]),
     "a reason that is a list": done(bags=[[0, [], "", "", ""]]),
     "evidence that is bytes": done(bags=[[0, "handler_error", b"", "", ""]]),
@@ -271,7 +274,7 @@ def test_nothing_but_broken_is_ever_raised(data: st.DataObject) -> None:
 
 def test_which_slot_ran_out_of_memory() -> None:
     error = Evidence("MemoryError", "", "  File x\n")
-    assert pipe.decode_memory(cbor2.dumps([2, *error]), BATCH) == (2, error)
+    assert pipe.decode_memory(cbor2.dumps([2, *error.fields()]), BATCH) == (2, error)
 
 
 @pytest.mark.parametrize(
