@@ -1,5 +1,6 @@
 """Members come, go, are wiped and come back, under load (R28, R29)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ def voters(cluster: Cluster, name: str) -> dict[str, bool]:
     return {m["node"]: m["voter"] for m in cluster.ask(name)["members"]}
 
 
-async def add_node(cluster: Cluster, name: str, ports: list[int] | None = None) -> None:
+async def add_node(
+    cluster: Cluster, name: str, ports: list[int] | None = None, options: Sequence[str] = ()
+) -> None:
     """Start a new node and admit it."""
     client, peer = ports or free_ports(2)
-    cluster.new_node(name, f"127.0.0.1:{client}", f"127.0.0.1:{peer}")
+    cluster.new_node(name, f"127.0.0.1:{client}", f"127.0.0.1:{peer}", *options)
     await thread(cluster.begin, name)
     await thread(cluster.admin, "add", name, f"127.0.0.1:{peer}")
 
