@@ -75,11 +75,11 @@ class Evidence(NamedTuple):
         return list(self) if self.reads else list(self[:-1])
 
     @classmethod
-    def of_fields(cls, *fields: Any) -> "Evidence":
-        """Return what `fields` wrote."""
-        type_, message, traceback, *rest = fields
-        (reads,) = rest or ((),)
-        return cls(type_, message, traceback, tuple(Read(*x) for x in reads))
+    def of_fields(cls, type_: str, message: str, traceback: str, reads: Any = ()) -> "Evidence":
+        """Return what `fields` wrote. Raises TypeError for what it never writes."""
+        if not isinstance(reads, (list, tuple)):
+            raise TypeError("reads are an array")
+        return cls(type_, message, traceback, tuple(Read(*read) for read in reads))
 
 
 class Letter(NamedTuple):

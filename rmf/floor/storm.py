@@ -42,5 +42,5 @@ class Storm:
     def _turn(self, packets: int, bags: int, seconds: float) -> None:
         self.raging = not self.raging
         self.storms += self.raging
-        level, event = ("error", "letter_storm") if self.raging else ("info", "letter_storm_over")
+        level, event = ("warning", "letter_storm") if self.raging else ("info", "letter_storm_over")
         log.note(level, event, bagged=bags, latched=packets, seconds=seconds)

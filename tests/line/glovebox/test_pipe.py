@@ -195,10 +195,15 @@ NONSENSE = {
     "bags that are none": done(bags=7),
     "a bag that is none": done(bags=[7]),
     "a bag too short": done(bags=[BAG[:4]]),
-    "a bag too long": done(bags=[[*BAG, [], []]]),
     "reads that are none": done(bags=[[*BAG, 7]]),
-    "a read that is none": done(bags=[[*BAG, [["key", 1]]]]),
-    "a read of no key": done(bags=[[*BAG, [[b"key", 1, 1, 1]]]]),
+    "a bag too long": done(bags=[[*BAG, ""]]),
+    "a bag longer still": done(bags=[[*BAG, [], []]]),
+    "a read without a slot": done(bags=[[*BAG, [["a", 1, 2]]]]),
+    "a read of no key": done(bags=[[*BAG, [[b"a", 1, 2, 3]]]]),
+    "a read of too long a key": done(bags=[[*BAG, [[LONG, 1, 2, 3]]]]),
+    "a read before all time": done(bags=[[*BAG, [["a", 1, -2, 3]]]]),
+    "a read of no term": done(bags=[[*BAG, [["a", -3, 2, 3]]]]),
+    "too many reads": done(bags=[[*BAG, [["a", 1, 2, 3]] * (limits.EVIDENCE_READS_MAX + 2)]]),
     "a reason that is none": done(bags=[[0, "diverged", "", "", ""]]),
     "a reason that is a list": done(bags=[[0, [], "", "", ""]]),
     "evidence that is bytes": done(bags=[[0, "handler_error", b"", "", ""]]),
@@ -210,7 +215,8 @@ NONSENSE = {
 
 
 def test_a_fair_word_is_taken() -> None:
-    for fields in (FAIR, done(bags=[BAG])):
+    read = [["a", 1, 2, 3], ["b", 0, 0, 0], ["c", -1, 0, 0], ["", -2, 0, 0]]
+    for fields in (FAIR, done(bags=[BAG]), done(bags=[[*BAG, read]])):
         assert pipe.decode_done(cbor2.dumps(fields), BATCH).executed.done == 3
 
 
