@@ -253,9 +253,7 @@ class BoxKeeper:
         death, self._death = self._death, None
         if run is not None and trial is not None:
             slot = box.slot_of(run.batch.number) if fault is None else None
-            trace = box.trace()
-            if slot is not None and not trace and box.facts is not None:
-                trace = box.facts.place_of(run.batch, slot)
+            trace = box.trace_of(run.batch, slot)
             if slot is not None and slot == run.overdue:
                 budget_ms = int(self._bench.budget_s * 1000)
                 words = (

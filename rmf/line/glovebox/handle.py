@@ -247,6 +247,13 @@ class BoxHandle:
             return f"killed by {name}{hint}"
         return f"it ended with exit status {code}"
 
+    def trace_of(self, batch: Batch, slot: int | None) -> str:
+        """Return the stack that it wrote down, or else where the handler of the slot stands."""
+        found = self.trace()
+        if not found and slot is not None and self.facts is not None:
+            found = self.facts.place_of(batch, slot)
+        return found
+
     def trace(self) -> str:
         """Return the stack that it wrote down last, as Python shows one; empty if it did not."""
         size = os.fstat(self._trace).st_size
