@@ -28,6 +28,8 @@ from rmf.client import command
 from rmf.client.command import EXIT_BAGGED, EXIT_DONE, notice
 from rmf.core.entry import LineId
 from rmf.errors import StorageError, UsageError
+from rmf.line.glovebox.handle import BoxSettings
+from rmf.line.glovebox.waiting_box import WaitingBox
 from rmf.line.line import Line
 from rmf.line.load import load_line
 from rmf.line.replay import Replay
@@ -130,11 +132,18 @@ def _replay(args: argparse.Namespace, line: Line | None) -> tuple[Result, Storag
         )
     seen = survey(_scan(view, restored.start))
     lines = seen.lines | ({restored.state.line} if restored.state.index else set())
-    what_if = None
+    what_if, box = None, None
     if line is not None and _is_what_if(args, line, lines):
         replay = Replay(restored.state, restored.shelf, None)
+        if args.glovebox == "process":  # nobody knows yet what that line does
+            box = WaitingBox(BoxSettings(args.line))
         what_if = WhatIf(
-            replay, line, forward=args.forward, run_poison=args.run_poison, shown=args.limit
+            replay,
+            line,
+            forward=args.forward,
+            run_poison=args.run_poison,
+            runner=box,
+            shown=args.limit,
         )
     else:
         replay = Replay(restored.state, restored.shelf, line)
@@ -146,6 +155,9 @@ def _replay(args: argparse.Namespace, line: Line | None) -> tuple[Result, Storag
         divergence = (what_if or replay).run(records, until_tick)
     except StorageError as exc:
         raise _explained(exc, view, restored.start) from exc
+    finally:
+        if box is not None:
+            box.close()
     seconds = time.perf_counter() - began
     told = None
     if what_if is not None:
@@ -307,6 +319,12 @@ def _add_what_if(parser: argparse.ArgumentParser) -> None:
         "--run-poison",
         action="store_true",
         help="run the slots too that hung, died or ran out of memory, each in a child process",
+    )
+    group.add_argument(
+        "--glovebox",
+        choices=("process", "inline"),
+        default="process",
+        help="where the new line runs; inline it may hang or end this tool (default: %(default)s)",
     )
     group.add_argument(
         "--limit",

@@ -18,14 +18,23 @@ from rmf.core.effects import Batch
 from rmf.core.entry import LineId
 from rmf.core.events import Executed
 from rmf.floor import log
-from rmf.floor.bench_watch import BenchWatch
-from rmf.floor.cells_along import CellsAlong, keys_of, known, page_of
 from rmf.floor.instruments import Durations
-from rmf.floor.spare_box import NoBox, SpareBox, gone
+from rmf.floor.spare_box import NoBox, SpareBox, gone, hang_up_once_dead, let_go
 from rmf.line.glovebox import pipe
+from rmf.line.glovebox.bench_watch import BenchWatch
+from rmf.line.glovebox.cells_along import CellsAlong, keys_of, known, page_of
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
 from rmf.line.glovebox.pipe import BoxBroken
-from rmf.line.glovebox.trial import Death, Memory, Order, Overdue, Trial, cut
+from rmf.line.glovebox.trial import (
+    Death,
+    Memory,
+    Order,
+    Overdue,
+    Trial,
+    cut,
+    words_of_death,
+    words_of_overdue,
+)
 
 __all__ = ["Bench", "BoxKeeper"]
 
@@ -121,7 +130,7 @@ class BoxKeeper:
             raise NoBox(str(_first(missing))) from None
         finally:
             if self._box is not None:
-                _close(self._box)
+                let_go(self._box)
                 self._box = None
             self._bench.close()
 
@@ -202,7 +211,7 @@ class BoxKeeper:
     async def _serve(self, box: BoxHandle) -> str | None:
         """Serve a box until it is dead; return what it did wrong, if it was that."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_hang_up_once_dead, box)
+            nursery.start_soon(hang_up_once_dead, box)
             fault = await self._listen(box)
             nursery.cancel_scope.cancel()
         await gone(box)
@@ -255,21 +264,16 @@ class BoxKeeper:
             slot = box.slot_of(run.batch.number) if fault is None else None
             trace = box.trace_of(run.batch, slot)
             if slot is not None and slot == run.overdue:
-                budget_ms = int(self._bench.budget_s * 1000)
-                words = (
-                    f"its time of {budget_ms} ms was used up, and it did not end when it was"
-                    " interrupted: its process was killed"
-                )
+                words = words_of_overdue(self._bench.budget_s)
                 trial.ended(run.order, Overdue(slot, words, trace))
             else:
-                words = f"the process died in which this handler ran: {how}"
-                found = Death(slot, "handler_died", words, trace)
+                found = Death(slot, "handler_died", words_of_death(how), trace)
                 trial.ended(run.order, death or found)
             self._bench.restarts += 1
             note = {"how": fault or how, "slot": slot, "restarts": self._bench.restarts}
             log.note("warning", "glovebox_died", **note)
             self._lost(self._bench.restarts)
-        _close(box)
+        let_go(box)
 
     # --- Writing and watching -----------------------------------------------------------------
 
@@ -329,17 +333,6 @@ class BoxKeeper:
                     if box is self._box and box.slot_of(run.batch.number) == slot:
                         box.kill()  # else it ended just now, and another would be killed for it
             before = now
-
-
-async def _hang_up_once_dead(box: BoxHandle) -> None:
-    await trio.lowlevel.wait_readable(box.pidfd)
-    box.hang_up()
-
-
-def _close(box: BoxHandle) -> None:
-    """Let go of a box; who waits until its pipe has room must not wait for ever."""
-    trio.lowlevel.notify_closing(box.socket)
-    box.close()
 
 
 def _first(exc: BaseException) -> BaseException:

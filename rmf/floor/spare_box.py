@@ -16,7 +16,7 @@ from rmf.floor import log
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings
 from rmf.line.glovebox.pipe import BoxBroken
 
-__all__ = ["NoBox", "SpareBox", "gone"]
+__all__ = ["NoBox", "SpareBox", "gone", "hang_up_once_dead", "let_go"]
 
 
 class NoBox(RmfError):
@@ -136,3 +136,15 @@ class SpareBox:
             f" {self._line.version} ({self._line.digest.hex()[:8]}), the file has {found.name!r}"
             f" version {found.version} ({found.digest.hex()[:8]}); restart the node to run that"
         )
+
+
+async def hang_up_once_dead(box: BoxHandle) -> None:
+    """Wait for the death of a box, and read no more of it, though a child may hold its pipe."""
+    await trio.lowlevel.wait_readable(box.pidfd)
+    box.hang_up()
+
+
+def let_go(box: BoxHandle) -> None:
+    """Let go of a box; who waits until its pipe has room must not wait for ever."""
+    trio.lowlevel.notify_closing(box.socket)
+    box.close()

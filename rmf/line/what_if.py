@@ -15,12 +15,14 @@ knows Entries and a line, neither files nor clocks.
 
 import heapq
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import attrs
 
 from rmf import limits
+from rmf.core.effects import Batch
 from rmf.core.entry import Accession, Entry, Expiry, LineId, TickBooks
-from rmf.core.events import Change, Outcome
+from rmf.core.events import Change, Executed, Outcome
 from rmf.core.history import entry_of, follow
 from rmf.core.record import Record
 from rmf.core.shelf import Shelf
@@ -47,9 +49,18 @@ class EndDifference:
     replay: Cell | None
 
 
+class Runner(Protocol):
+    """What runs a batch: this process, or a glove box."""
+
+    def run(self, batch: Batch) -> Executed:
+        """Run it, up to the slot that closes the Tick."""
+        ...
+
+
 class WhatIf:
     """One run through a ledger with another line. `replay` is the ledger's own side of it;
-    `poison_skipped` counts the slots that were not run."""
+    `poison_skipped` counts the slots that were not run. Without a `runner` the line runs in this
+    very process, which it may hang or end."""
 
     def __init__(
         self,
@@ -58,6 +69,7 @@ class WhatIf:
         *,
         forward: bool = False,
         run_poison: bool = False,
+        runner: Runner | None = None,
         shown: int = limits.WHAT_IF_SHOWN,
     ) -> None:
         self.replay = replay
@@ -66,7 +78,8 @@ class WhatIf:
         self.forward = forward
         self.poison_skipped = 0
         self._run_poison = run_poison
-        self._bench = Inline(line)
+        self._inline = Inline(line)
+        self._runner: Runner = runner or self._inline
         self._batches = 0
         before = replay.state
         self._id = LineId(line.name, line.version, line.digest)
@@ -79,7 +92,7 @@ class WhatIf:
     def run(self, records: Iterable[Record], until_tick: int | None = None) -> Divergence | None:
         """Take Entries, in order and up to `until_tick`; return a digest that is not the World's,
         which ends it. Other differences are in `differences`. Raises StorageError."""
-        with patience(self._bench.mark):
+        with patience(self._inline.mark):
             for record in records:
                 entry = entry_of(record)
                 if until_tick is not None and entry.tick > until_tick:
@@ -163,7 +176,7 @@ class WhatIf:
         for stop in [*sorted(again.poison), again.slots]:
             while begin < stop:
                 batch = again.part(begin, stop, self._number())
-                executed = self._bench.run(batch)
+                executed = self._runner.run(batch)
                 again.note(executed.changes, executed.encoded)
                 bags += executed.outcomes
                 begin = executed.done

@@ -41,6 +41,7 @@ async def a_spare(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(spare.keep, first_after_s)
         with trio.fail_after(PATIENCE_S):
+            await trio.lowlevel.checkpoint()
             yield spare
         nursery.cancel_scope.cancel()
     assert open_fds() == before, "a box is left"

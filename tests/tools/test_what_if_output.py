@@ -137,3 +137,15 @@ def test_it_stops_at_what_is_known_to_be_committed(replay: Any, spec: str) -> No
     known = replay("--line", spec, "--committed").object
     assert known["entries"] == whole["entries"] - 1
     assert (known["identical"], known["uncommitted"]) == (True, 0)
+
+
+@pytest.mark.slow
+def test_a_new_line_that_ends_its_process_is_a_finding_and_no_end(
+    replay: Any, tmp_path: Path
+) -> None:
+    parts = {"lost": "import os; os._exit(3)"}
+    fatal = shop.shop_file(tmp_path / "fatal.py", mended=True, version=2, **parts)
+    ran = replay("--line", fatal)
+    reasons = [x["error"]["message"] for x in ran.object["what_if"]["letters"]["shown"]]
+    assert ran.code == 3
+    assert any("exit status 3, twice" in text for text in reasons), reasons

@@ -27,7 +27,16 @@ from rmf.core.effects import Batch, Group
 from rmf.core.events import Executed, Outcome
 from rmf.core.packet import SEQ
 
-__all__ = ["Death", "Memory", "Order", "Overdue", "Trial", "cut"]
+__all__ = [
+    "Death",
+    "Memory",
+    "Order",
+    "Overdue",
+    "Trial",
+    "cut",
+    "words_of_death",
+    "words_of_overdue",
+]
 
 Name = tuple[str, int, int | str]  # producer, epoch, seq; of an expired cell: "", 0, its key
 
@@ -191,6 +200,19 @@ def _remember(names: dict[Name, Any], name: Name, what: Any) -> None:
     while len(names) >= limits.BOX_REMEMBERED_MAX:
         del names[next(iter(names))]
     names[name] = what
+
+
+def words_of_overdue(budget_s: float) -> str:
+    """Say that a handler had to be killed."""
+    return (
+        f"its time of {int(budget_s * 1000)} ms was used up, and it did not end when it was"
+        " interrupted: its process was killed"
+    )
+
+
+def words_of_death(how: str) -> str:
+    """Say how the process of a handler ended."""
+    return f"the process died in which this handler ran: {how}"
 
 
 def cut(batch: Batch, stop: int) -> Batch:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rmf.core.effects import Batch
-from rmf.floor.cells_along import keys_of, known, page_of
 from rmf.line.glovebox import pipe
+from rmf.line.glovebox.cells_along import keys_of, known, page_of
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings
 
 PATIENCE_S = 10

@@ -57,8 +57,8 @@ def swallows(_world: Any, packet: Any) -> Any:
     while True:
         try:
             return waits(_world, packet)
-        except BaseException:  # noqa: BLE001
-            continue
+        except BaseException:  # noqa: BLE001, ASYNC103 that is what it is to do
+            continue  # noqa: ASYNC104 no cancellation comes here
 
 
 @poison.on("reads/ever")

@@ -14,11 +14,11 @@ from rmf.core.effects import Batch, Group
 from rmf.core.events import Executed
 from rmf.core.packet import Verdict
 from rmf.core.world import World
-from rmf.floor.cells_along import CellsAlong, known, page_of
 from rmf.line import REMOVE, Fresh, Inline, Keep, Line
 from rmf.line.changes import Changes
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.cache import CachedWorld
+from rmf.line.glovebox.cells_along import CellsAlong, known, page_of
 from rmf.line.glovebox.trial import cut
 from tests.core.kit import Playbook
 from tests.core.surroundings import row_of

@@ -8,7 +8,7 @@ from rmf import limits
 from rmf.core.events import Executed
 from rmf.core.packet import Verdict
 from rmf.core.world import World
-from rmf.floor.cells_along import CellsAlong, keys_of, known, page_of
+from rmf.line.glovebox.cells_along import CellsAlong, keys_of, known, page_of
 from rmf.line.glovebox.pipe import BoxBroken, Done
 from tests.line.bench import batch, cell, row, world
 

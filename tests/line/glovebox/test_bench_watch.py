@@ -1,7 +1,7 @@
 import pytest
 
 from rmf import limits
-from rmf.floor.bench_watch import BenchWatch
+from rmf.line.glovebox.bench_watch import BenchWatch
 
 LOOK_S = 1 / 64  # in floats as exact as the sums of it
 assert limits.BOX_WATCH_S <= LOOK_S <= limits.BOX_WATCH_S_MAX
