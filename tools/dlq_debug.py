@@ -176,7 +176,7 @@ def _under_pdb(scene: Scene, line: Line, args: argparse.Namespace) -> int:
         return _step_through(scene, call, risky=scene.is_poison, sure=args.yes)
     try:
         result = call.handler.function(call.world, call.argument)
-    except BaseException as exc:  # noqa: BLE001 whatever it raises is what we are here for
+    except BaseException as exc:  # noqa: BLE001, ASYNC103 whatever it raises is what we are here for
         # Not async: no cancellation comes here. Our own frame is no part of the failure.
         return _post_mortem(scene, exc, _behind(exc.__traceback__))  # noqa: ASYNC104
     return _returned(scene, line, call, result)
@@ -236,7 +236,7 @@ def _step_through(scene: Scene, call: Call, *, risky: bool, sure: bool) -> int:
         pdb.runcall(call.handler.function, call.world, call.argument)
     except bdb.BdbQuit:
         notice("rmf-dlq: left before it ended")
-    except BaseException as exc:  # noqa: BLE001 as above
+    except BaseException as exc:  # noqa: BLE001, ASYNC103 as above
         return _post_mortem(scene, exc, exc.__traceback__)  # noqa: ASYNC104
     return EXIT_BAGGED
 
