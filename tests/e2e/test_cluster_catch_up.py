@@ -25,7 +25,7 @@ async def test_a_follower_that_was_down_reads_on_from_the_ledger(tmp_path: Path)
         assert "core_reloaded" not in cluster.log(away)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_where_the_ledger_is_gone_a_checkpoint_is_installed(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         away = (await thread(cluster.followers))[0]

@@ -45,7 +45,7 @@ async def check_it_still_answers(cluster: Cluster, name: str, letters: int) -> N
 @pytest.mark.parametrize(
     "whose",
     [
-        pytest.param("leader", marks=pytest.mark.slow),
+        pytest.param("leader", marks=pytest.mark.long),
         pytest.param("follower", marks=pytest.mark.long),
     ],
 )

@@ -46,7 +46,7 @@ def test_the_order_of_starts_is_of_no_matter(tmp_path: Path, order: tuple[str, .
 
 @pytest.mark.parametrize(
     "late",
-    [pytest.param("n1", marks=pytest.mark.long), pytest.param("n3", marks=pytest.mark.slow)],
+    [pytest.param("n1", marks=pytest.mark.long), pytest.param("n3", marks=pytest.mark.long)],
 )
 def test_two_of_three_wait_and_say_for_whom(tmp_path: Path, late: str) -> None:
     cluster = Cluster(tmp_path)

@@ -60,7 +60,7 @@ async def test_users_carry_on_when_leaders_are_killed(tmp_path: Path, kills: int
 
 @pytest.mark.parametrize(
     "kills",
-    [pytest.param(2, marks=pytest.mark.slow), pytest.param(25, marks=pytest.mark.long)],
+    [pytest.param(2, marks=pytest.mark.long), pytest.param(25, marks=pytest.mark.long)],
 )
 async def test_nothing_acked_is_lost_when_all_nodes_are_killed_at_once(
     tmp_path: Path, kills: int
@@ -86,7 +86,7 @@ async def test_nothing_acked_is_lost_when_all_nodes_are_killed_at_once(
 
 @pytest.mark.parametrize(
     "rounds",
-    [pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.long)],
+    [pytest.param(1, marks=pytest.mark.long), pytest.param(4, marks=pytest.mark.long)],
 )
 async def test_a_cell_ages_on_while_leaders_are_killed(tmp_path: Path, rounds: int) -> None:
     """R6, R9: it goes when its shelf life is over, however many reigns that took."""

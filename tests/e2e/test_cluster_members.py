@@ -28,7 +28,7 @@ async def add_node(
     await thread(cluster.admin, "add", name, f"127.0.0.1:{peer}")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_wiped_node_is_refused_until_it_is_admitted_again(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         addresses = list(cluster.addresses.values())

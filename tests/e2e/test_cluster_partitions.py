@@ -28,7 +28,7 @@ async def check_books(cluster: Cluster, acked: dict[str, int]) -> None:
         assert report["packets"] == sum(acked.values())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_leader_without_a_majority_acks_nothing_and_shows_nothing_as_live(
     tmp_path: Path,
 ) -> None:

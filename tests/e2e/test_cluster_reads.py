@@ -16,7 +16,7 @@ thread = trio.to_thread.run_sync
 
 @pytest.mark.parametrize(
     "writes",
-    [pytest.param(50, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.long)],
+    [pytest.param(50, marks=pytest.mark.long), pytest.param(1000, marks=pytest.mark.long)],
 )
 async def test_a_linearizable_get_by_any_node_sees_every_acked_write(
     tmp_path: Path, writes: int
@@ -37,7 +37,7 @@ async def test_a_linearizable_get_by_any_node_sees_every_acked_write(
             assert await factory.get("count/none", linearizable=True) is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_every_tick_is_told_by_a_follower_from_long_ago(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         addresses = list(cluster.addresses.values())
@@ -63,7 +63,7 @@ def ask_http(port: int, path: str) -> tuple[int, str]:
         return exc.code, exc.read().decode()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_health_is_told_over_http_by_leader_followers_and_who_is_left(
     tmp_path: Path,
 ) -> None:

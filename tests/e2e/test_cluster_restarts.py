@@ -15,7 +15,7 @@ thread = trio.to_thread.run_sync
 
 @pytest.mark.parametrize(
     "rounds",
-    [pytest.param(1, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.long)],
+    [pytest.param(1, marks=pytest.mark.long), pytest.param(5, marks=pytest.mark.long)],
 )
 async def test_a_rolling_restart_fails_no_ack(tmp_path: Path, rounds: int) -> None:
     with Cluster(tmp_path) as cluster:

@@ -147,7 +147,7 @@ def _ends(process: "subprocess.Popen[str]", count: int) -> None:
         assert json.loads(line)["outcome"] == "applied"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_triage_reaches_a_node_that_gets_a_checkpoint_instead_of_entries(tmp_path: Path) -> None:
     """R39: nothing that was purged comes back, and what was resolved stays so."""
     with Cluster(tmp_path, line=LINE, options=["--glovebox", "inline"]) as cluster:

@@ -18,7 +18,7 @@ PACKETS_A_CYCLE = 400
 
 @pytest.mark.parametrize(
     "cycles",
-    [pytest.param(4, marks=pytest.mark.slow), pytest.param(300, marks=pytest.mark.long)],
+    [pytest.param(4, marks=pytest.mark.long), pytest.param(300, marks=pytest.mark.long)],
 )
 def test_what_was_acked_survives_every_kill_exactly_once(tmp_path: Path, cycles: int) -> None:
     draw = random.Random(cycles)

@@ -76,7 +76,7 @@ async def test_a_line_is_rolled_out_under_load_and_no_ack_fails(tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("glovebox", ["inline", "process"])
+@pytest.mark.parametrize("glovebox", [pytest.param("inline", marks=pytest.mark.long), "process"])
 async def test_what_comes_out_differently_on_a_follower_is_a_letter_there(
     tmp_path: Path, glovebox: str
 ) -> None:

@@ -66,6 +66,7 @@ async def test_a_directory_in_use_is_refused_and_the_node_in_it_does_not_notice(
         assert f"{tmp_path} is in use by the process {os.getpid()}" in said
 
 
+@pytest.mark.long
 async def test_the_directory_of_another_node_is_refused(tmp_path: Path) -> None:
     async with factory(tmp_path / "n1") as node:
         await (await node.producer("probe")).produce("cell/a")
@@ -78,6 +79,7 @@ async def test_the_directory_of_another_node_is_refused(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in segments(tmp_path / "n1")} == before
 
 
+@pytest.mark.long
 async def test_parts_of_another_cluster_are_refused(tmp_path: Path) -> None:
     for name in ("one", "other"):
         async with factory(tmp_path / name) as node:

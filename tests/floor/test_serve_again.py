@@ -139,6 +139,7 @@ def test_the_boot_has_an_id_that_stays() -> None:
     assert boot_id() == boot_id()
 
 
+@pytest.mark.long
 async def test_a_torn_tail_is_cut_and_said_at_the_start(tmp_path: Path) -> None:
     async with factory(tmp_path) as node:
         await (await node.producer("probe")).produce("cell/a", "cell/b")

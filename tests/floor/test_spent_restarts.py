@@ -16,7 +16,7 @@ from tests.floor.factory import Factory, factory, impossible_offer
 from tests.floor.wire import Wire, packet
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_an_arbiter_that_fails_again_and_again_strikes_and_still_answers(
     tmp_path: Path,
 ) -> None:

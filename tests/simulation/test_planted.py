@@ -40,7 +40,7 @@ def test_a_bug_is_found_within_the_stated_seeds(name: str) -> None:
     assert seeds_needed(name, stated()[name]) is not None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_a_bug_a_hard_life_is_survived() -> None:
     for seed in range(1, 4):
         report = run(life(seed))

@@ -71,8 +71,8 @@ def test_a_line_that_keeps_something_to_itself_is_found_and_named() -> None:
 @pytest.mark.parametrize(
     "bug",
     [
-        "the_leader_counts_its_own_disk_before_the_fsync",
-        "a_restart_loses_letters",
+        pytest.param("the_leader_counts_its_own_disk_before_the_fsync", marks=pytest.mark.long),
+        pytest.param("a_restart_loses_letters", marks=pytest.mark.long),
         "followers_keep_no_letters",
     ],
 )

@@ -48,6 +48,7 @@ def test_start_times_an_empty_node_and_a_picture(capsys: pytest.CaptureFixture[s
     assert 0 < found["cat_once_p50_ms"] <= found["cat_once_max_ms"]
 
 
+@pytest.mark.long
 def test_idle_reads_the_nodes_own_time_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
     found = figures(capsys, "idle", "--seconds", "0.5")
     assert 0 <= found["core_percent"] < 100

@@ -80,7 +80,7 @@ def test_each_way_to_be_nondeterministic_is_found_and_named(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [GOOD, WORKSHOP])
+@pytest.mark.parametrize("line", [pytest.param(GOOD, marks=pytest.mark.long), WORKSHOP])
 def test_a_good_line_is_deterministic(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, result, _ = sim(capsys, line, "--check", "determinism", "-n", "300")
     found = result["determinism"]
@@ -137,7 +137,9 @@ def test_a_run_without_a_fault_is_void(capsys: pytest.CaptureFixture[str]) -> No
     ("body", "verdict", "why"),
     [
         ("os._exit(7)", "died", "exited with 7"),
-        ("os.kill(os.getpid(), 9)", "died", "killed by SIGKILL"),
+        pytest.param(
+            *("os.kill(os.getpid(), 9)", "died", "killed by SIGKILL"), marks=pytest.mark.long
+        ),
         ("while True: pass", "hung", "more than 0.6 s"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.core.raft.storm import Storm
 
-SEEDS = range(120)
+SEEDS = range(60)
 SEEDS_LONG = range(1000, 5000)
 
 
