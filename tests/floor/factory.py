@@ -195,7 +195,6 @@ async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIter
         node.close()
         line_front.close()
         gc.set_threshold(*thresholds)
-        gc.unfreeze()
         log.configure("json", io.StringIO())
 
 
