@@ -82,14 +82,20 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _serve(config: "Config") -> int:
-    """Run the node; only now trio and the floor are loaded, and psutil only for a demo."""
+    """Run the node; only now trio and the floor are loaded, and psutil only for a demo. The glove
+    box is started before that: it loads the line meanwhile, on the other core."""
+    from rmf.line.glovebox.handle import BoxHandle, BoxSettings
+
+    box = None
+    if config.glovebox == "process":
+        box = BoxHandle(BoxSettings(config.line, config.handler_memory_bytes))
     from rmf.floor import serve
 
     if not config.demo:
-        return serve.run(config)
+        return serve.run(config, box=box)
     from rmf import demo
 
-    return serve.run(config, companion=demo.run)
+    return serve.run(config, companion=demo.run, box=box)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -45,9 +45,14 @@ class Bench:
     are started when they are wanted, and no spare `ahead` of that."""
 
     def __init__(
-        self, settings: BoxSettings, budget_s: float, *, line: LineId | None = None
+        self,
+        settings: BoxSettings,
+        budget_s: float,
+        *,
+        line: LineId | None = None,
+        first: BoxHandle | None = None,
     ) -> None:
-        self.first = BoxHandle(settings) if line is None else None
+        self.first = first or (BoxHandle(settings) if line is None else None)
         self.settings = settings
         self.line = line or LineId("", 0, b"")
         self.ahead = line is None

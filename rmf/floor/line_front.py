@@ -18,7 +18,7 @@ from rmf.floor.doors import Doors
 from rmf.floor.instruments import Audits, Durations
 from rmf.floor.present import now
 from rmf.floor.supervisor import Child
-from rmf.line.glovebox.handle import BoxSettings, LineFacts
+from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
 from rmf.line.inline import Inline
 from rmf.line.load import load_line
 
@@ -33,7 +33,7 @@ class LineFront:
     loads the line while the node does other things. `audit_ppm` is the share, in a million, of the
     Ticks of others that are to be run again here. Raises LineError."""
 
-    def __init__(self, config: "Config") -> None:
+    def __init__(self, config: "Config", box: BoxHandle | None = None) -> None:
         self._node = config.node
         self.audit_ppm = round(config.audit * 1_000_000)
         self.inline: Inline | None = None
@@ -43,7 +43,7 @@ class LineFront:
             self.inline = Inline(load_line(config.line))
             return
         settings = BoxSettings(config.line, config.handler_memory_bytes)
-        self._bench = Bench(settings, config.handler_time_ns / limits.SECOND)
+        self._bench = Bench(settings, config.handler_time_ns / limits.SECOND, first=box)
 
     def facts(self) -> LineFacts:
         """Return who the line is; waits, blocking, until it is loaded. Raises LineError."""

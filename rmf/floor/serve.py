@@ -52,6 +52,7 @@ from rmf.floor.peering import Peering
 from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
 from rmf.floor.supervisor import Child, Hands, supervise
+from rmf.line.glovebox.handle import BoxHandle
 from rmf.notation import address_text
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
@@ -64,19 +65,19 @@ __all__ = ["run"]
 Companion = Callable[[str], Awaitable[None]]
 
 
-def run(config: "Config", companion: Companion | None = None) -> int:
+def run(
+    config: "Config", companion: Companion | None = None, *, box: BoxHandle | None = None
+) -> int:
     """Run a node until it is told to stop; return the exit code. `companion` is a task that is
-    given the node's address once it listens (the demo).
-
-    Raises LineError, StorageError, Diverged, UsageError (a port cannot be had) before it listens.
-    """
+    given the node's address once it listens (the demo); `box` a glove box started already. Raises
+    LineError, StorageError, Diverged, UsageError (a port cannot be had) before it listens."""
     log.configure(config.log_format, sys.stderr)
     for notice in config.notices:
         log.note("info", "notice", text=notice)
     # A busy loop would hold the disk's thread off for 5 ms (DESIGN §16).
     sys.setswitchinterval(1e-4)
     try:
-        with closing(LineFront(config)) as line, closing(Node(config, line)) as node:
+        with closing(LineFront(config, box)) as line, closing(Node(config, line)) as node:
             return trio.run(node.main, companion)
     finally:
         log.flush()
