@@ -70,10 +70,11 @@ async def test_metrics_go_without_a_disk_that_hangs_and_lose_one_thread_to_it(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     looks = []
-    back = threading.Event()
+    looked, back = threading.Event(), threading.Event()
 
     def hung() -> DiskFacts:
         looks.append(threading.get_ident())
+        looked.set()
         back.wait()
         return DISK
 
@@ -84,6 +85,7 @@ async def test_metrics_go_without_a_disk_that_hangs_and_lose_one_thread_to_it(
             response = await answers.to(Request("GET", "/metrics", None))
             assert trio.current_time() - began <= 2 * limits.HTTP_DISK_S_MAX
             assert b"rmf_disk_free_bytes" not in response.body
+        assert looked.wait(10), "virtual time ran out before the thread had begun"
     finally:
         back.set()
     assert len(looks) == 1
