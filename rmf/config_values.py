@@ -64,22 +64,20 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 def tick(text: str) -> int:
     """Return the period of a tick in ns."""
-    low_ns, high_ns = limits.TICK_PERIOD_NS_MIN, limits.TICK_PERIOD_NS_MAX
-    period_ns = notation.parse_duration_ns(text)
-    if not low_ns <= period_ns <= high_ns:
-        low, high = notation.duration_text(low_ns), notation.duration_text(high_ns)
-        raise ValueError(f"a duration from {low} to {high}")
-    return period_ns
+    return _duration_ns(text, limits.TICK_PERIOD_NS_MIN, limits.TICK_PERIOD_NS_MAX)
 
 
 def handler_time(text: str) -> int:
     """Return the budget of a packet in ns."""
-    low_ns, high_ns = limits.HANDLER_NS_MIN, limits.HANDLER_NS_MAX
-    budget_ns = notation.parse_duration_ns(text)
-    if not low_ns <= budget_ns <= high_ns:
+    return _duration_ns(text, limits.HANDLER_NS_MIN, limits.HANDLER_NS_MAX)
+
+
+def _duration_ns(text: str, low_ns: int, high_ns: int) -> int:
+    value_ns = notation.parse_duration_ns(text)
+    if not low_ns <= value_ns <= high_ns:
         low, high = notation.duration_text(low_ns), notation.duration_text(high_ns)
         raise ValueError(f"a duration from {low} to {high}")
-    return budget_ns
+    return value_ns
 
 
 def handler_memory(text: str) -> int:

@@ -22,19 +22,11 @@ from rmf.floor.instruments import Durations
 from rmf.floor.spare_box import NoBox, SpareBox, gone, hang_up_once_dead, let_go
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.bench_watch import BenchWatch
-from rmf.line.glovebox.cells_along import CellsAlong, keys_of, known, page_of
+from rmf.line.glovebox.cells_along import CellsAlong
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
+from rmf.line.glovebox.hearing import answer, end_of
 from rmf.line.glovebox.pipe import BoxBroken
-from rmf.line.glovebox.trial import (
-    Death,
-    Memory,
-    Order,
-    Overdue,
-    Trial,
-    cut,
-    words_of_death,
-    words_of_overdue,
-)
+from rmf.line.glovebox.trial import Death, Memory, Order, Trial, cut
 
 __all__ = ["Bench", "BoxKeeper"]
 
@@ -245,19 +237,12 @@ class BoxKeeper:
             self._along.learn(done)
             self._execute.observe(time.perf_counter() - run.began_s)
             self._tell(trial.ran(run.order, done.executed))
-        elif kind == pipe.NEED:
-            world = run.batch.world
-            found = known(keys_of(pipe.read_item(body)), world)
-            self._send(pipe.frame(pipe.CELLS, pipe.cells_body(found)))
-        elif kind == pipe.SCAN:
-            page, more = page_of(pipe.read_item(body), run.batch.world)
-            self._send(pipe.frame(pipe.CELLS, pipe.cells_body(page, more=more)))
-        elif kind == pipe.MEMORY:
-            slot, error = pipe.decode_memory(body, run.batch)
-            how = "the handler ran out of memory"
-            self._death = Death(slot, "handler_memory", how, error.traceback)
+            return
+        answered = answer(kind, body, run.batch)
+        if isinstance(answered, Death):
+            self._death = answered
         else:
-            raise BoxBroken(f"a word of the unknown kind {kind}")
+            self._send(answered)
 
     def _bury(self, box: BoxHandle, fault: str | None) -> None:
         """A box has ended: note why, and tell the trial."""
@@ -267,13 +252,16 @@ class BoxKeeper:
         death, self._death = self._death, None
         if run is not None and trial is not None:
             slot = box.slot_of(run.batch.number) if fault is None else None
-            trace = box.trace_of(run.batch, slot)
-            if slot is not None and slot == run.overdue:
-                words = words_of_overdue(self._bench.budget_s)
-                trial.ended(run.order, Overdue(slot, words, trace))
-            else:
-                found = Death(slot, "handler_died", words_of_death(how), trace)
-                trial.ended(run.order, death or found)
+            end = end_of(
+                box,
+                how,
+                run.batch,
+                slot=slot,
+                overdue=run.overdue,
+                announced=death,
+                budget_s=self._bench.budget_s,
+            )
+            trial.ended(run.order, end)
             self._bench.restarts += 1
             note = {"how": fault or how, "slot": slot, "restarts": self._bench.restarts}
             log.note("warning", "glovebox_died", **note)

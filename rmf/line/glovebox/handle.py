@@ -100,7 +100,6 @@ class BoxHandle:
     def __init__(self, settings: BoxSettings) -> None:
         self.facts: LineFacts | None = None
         self.fresh = True
-        self.started_s = time.monotonic()
         self._splitter = pipe.Splitter()
         self.mark = SharedMark.new()
         self._trace = os.memfd_create("rmf-trace", os.MFD_CLOEXEC)

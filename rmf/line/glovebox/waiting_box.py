@@ -16,19 +16,11 @@ from rmf.core.effects import Batch
 from rmf.core.events import Executed
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.bench_watch import BenchWatch
-from rmf.line.glovebox.cells_along import CellsAlong, keys_of, known, page_of
-from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
+from rmf.line.glovebox.cells_along import CellsAlong
+from rmf.line.glovebox.handle import BoxHandle, BoxSettings
+from rmf.line.glovebox.hearing import answer, end_of
 from rmf.line.glovebox.pipe import BoxBroken
-from rmf.line.glovebox.trial import (
-    Death,
-    Memory,
-    Order,
-    Overdue,
-    Trial,
-    cut,
-    words_of_death,
-    words_of_overdue,
-)
+from rmf.line.glovebox.trial import Death, Memory, Order, Overdue, Trial, cut
 
 __all__ = ["WaitingBox"]
 
@@ -47,7 +39,7 @@ class WaitingBox:
         self._runs = 0
         self._box: BoxHandle | None = None
         self._along = CellsAlong(settings.memory_bytes)
-        self.facts: LineFacts = self._open().wait_ready()
+        self._open()
 
     def close(self) -> None:
         """Let go of the process."""
@@ -105,12 +97,16 @@ class WaitingBox:
                         done = pipe.decode_done(body, batch)
                         self._along.learn(done)
                         return done.executed
-                    death = self._hear(box, kind, body, batch) or death
+                    answered = answer(kind, body, batch)
+                    if isinstance(answered, Death):
+                        death = answered
+                    else:
+                        self._say(box, answered)
             except BoxBroken:
                 box.kill()
-                frames = None
+                return self._bury(box, batch, None, overdue, death)
             if frames is None:
-                return self._bury(box, batch, overdue, death)
+                return self._bury(box, batch, box.slot_of(batch.number), overdue, death)
             now = time.monotonic()
             slot = box.slot_of(batch.number)
             step = watch.look(self._runs, slot, now - before)
@@ -121,22 +117,8 @@ class WaitingBox:
                 overdue = slot
                 box.ask_for_stack()
                 time.sleep(limits.BOX_STACK_S)
-                box.kill()
-
-    def _hear(self, box: BoxHandle, kind: int, body: bytes, batch: Batch) -> Death | None:
-        """Answer what the box wants to know; return a death that it has announced."""
-        if kind == pipe.NEED:
-            found = known(keys_of(pipe.read_item(body)), batch.world)
-            self._say(box, pipe.frame(pipe.CELLS, pipe.cells_body(found)))
-        elif kind == pipe.SCAN:
-            page, more = page_of(pipe.read_item(body), batch.world)
-            self._say(box, pipe.frame(pipe.CELLS, pipe.cells_body(page, more=more)))
-        elif kind == pipe.MEMORY:
-            slot, error = pipe.decode_memory(body, batch)
-            return Death(slot, "handler_memory", "the handler ran out of memory", error.traceback)
-        else:
-            raise BoxBroken(f"a word of the unknown kind {kind}")
-        return None
+                if box.slot_of(batch.number) == slot:
+                    box.kill()  # else it ended just now, and another would be killed for it
 
     @staticmethod
     def _say(box: BoxHandle, data: bytes) -> None:
@@ -149,12 +131,21 @@ class WaitingBox:
                 view = view[box.socket.send(view) :]
 
     def _bury(
-        self, box: BoxHandle, batch: Batch, overdue: int | None, death: Death | None
+        self,
+        box: BoxHandle,
+        batch: Batch,
+        slot: int | None,
+        overdue: int | None,
+        death: Death | None,
     ) -> Death | Overdue:
-        how = box.end()
-        slot = box.slot_of(batch.number)
-        trace = box.trace_of(batch, slot)
+        end = end_of(
+            box,
+            box.end(),
+            batch,
+            slot=slot,
+            overdue=overdue,
+            announced=death,
+            budget_s=self._budget_s,
+        )
         self.close()
-        if slot is not None and slot == overdue:
-            return Overdue(slot, words_of_overdue(self._budget_s), trace)
-        return death or Death(slot, "handler_died", words_of_death(how), trace)
+        return end
