@@ -81,7 +81,9 @@ SUCCESSION_STEP_NS = 25 * MS  # a dead leader's followers stand up one after ano
 ROUND_GRAIN_NS = 5 * MS  # how exactly a leader remembers when it began a round of contact
 COMMIT_NOTICE_NS = 10 * MS  # how late a follower may hear of a commit when nothing else is sent
 MEMBERS_MAX = 9  # in a cluster, learners included: more only make commits slower; refused
-APPEND_BYTES_MAX = 1 * MIB  # Entries in one append; a longer Entry travels alone
+APPEND_BYTES_MAX = 256 * KIB  # Entries in one append, heads counted; a longer one travels alone
+APPEND_HEAD_BYTES_MAX = 1 * KIB  # of an append without its Entries: eleven small fields
+ENTRY_HEAD_BYTES = 24  # of each Entry in an append at most: array, term, CRC32C, head of the body
 PEER_APPENDS_IN_FLIGHT = 64  # unanswered by one peer; reached: the stream pauses
 PEER_WINDOW_BYTES = 2 * ENTRY_BYTES_MAX  # the same, in bytes
 SERIALS_KEPT = 64  # numbers of records of Entries already applied; beyond: forgotten in one sweep
@@ -336,7 +338,8 @@ assert 2 * TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + 2 * EVIDENCE_TRACEBAC
 )
 assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
 # Between nodes: a frame holds an Entry or a page of letters, a queue two frames.
-assert ENTRY_BYTES_MAX + 4 * KIB <= PEER_FRAME_BYTES_MAX
+assert APPEND_HEAD_BYTES_MAX + ENTRY_HEAD_BYTES + ENTRY_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert APPEND_HEAD_BYTES_MAX + APPEND_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PEER_WINDOW_BYTES <= 2 * PEER_FRAME_BYTES_MAX <= PEER_QUEUE_BYTES_MAX
 assert DLQ_PAGE_ACTS * FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PEER_LETTERS_BYTES + SERVER_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
@@ -357,6 +360,7 @@ assert PEER_WINDOW_BYTES >= 2 * ENTRY_BYTES_MAX
 assert LOG_MEMORY_BYTES >= PEER_WINDOW_BYTES
 assert SUCCESSION_STEP_NS * MEMBERS_MAX <= ELECTION_NS_MAX
 assert CURSOR_FILE_READ_BYTES <= FILE_READ_BYTES <= CURSOR_READ_BYTES_MAX
+assert APPEND_BYTES_MAX <= CURSOR_READ_BYTES_MAX
 # A client notices a dead node before the node takes the client for dead, in every way it has.
 assert KEEPALIVE_S * KEEPALIVES_MISSED_MAX <= SILENCE_S_MAX < IDLE_S_MAX
 assert FRAMES_AT_ONCE <= PRODUCER_FRAMES_IN_FLIGHT

@@ -219,11 +219,13 @@ class LinkPeers:
 @attrs.frozen
 class ReadEntries:
     """Read Entries behind `after_index` from the ledger, for a peer that is behind what memory
-    holds; answer with EntriesRead. All up to `through_index` are committed and on this disk."""
+    holds; answer with EntriesRead. All up to `through_index` are committed and on this disk. At
+    most `bytes_max` bytes of them, their heads in an append counted, but one at least."""
 
     peer: str
     after_index: int
     through_index: int
+    bytes_max: int = limits.APPEND_BYTES_MAX
 
 
 @attrs.frozen

@@ -128,7 +128,8 @@ class _Bench:
         """Do what is wished; blocking. Raises StorageError, OSError."""
         match item:
             case ReadEntries():
-                return self._reader(item.peer).read(item.after_index, item.through_index)
+                reader = self._reader(item.peer)
+                return reader.read(item.after_index, item.through_index, item.bytes_max)
             case ReadChunk():
                 return self._chunks.read(item.peer, item.content, item.offset)
             case WriteChunk():

@@ -37,11 +37,12 @@ class EntryReader:
         self._read: deque[Record] = deque()
 
     def read(
-        self, after_index: int, through_index: int, bytes_max: int = limits.CURSOR_READ_BYTES_MAX
+        self, after_index: int, through_index: int, bytes_max: int = limits.APPEND_BYTES_MAX
     ) -> EntriesRead:
         """Return the Entries behind `after_index`, none above `through_index`, which is committed
-        and on this disk, and at most `bytes_max` bytes of them, but one at least. None of them: the
-        ledger does not hold them any more. Raises LedgerDamaged, ForeignDirectory, OSError."""
+        and on this disk, and at most `bytes_max` bytes of them, their heads in an APPEND counted,
+        but one at least. None of them: the ledger does not hold them any more. Raises
+        LedgerDamaged, ForeignDirectory, OSError."""
         if self._at is None or self._at.index != after_index:
             self._at = self._begin(after_index)
         if self._at is None:
@@ -50,12 +51,12 @@ class EntryReader:
         entries: list[WireEntry] = []
         room = bytes_max
         while (record := self._next(through_index)) is not None:
-            if record.index != self._at.index + 1 or (entries and len(record.body) > room):
+            room -= len(record.body) + limits.ENTRY_HEAD_BYTES
+            if record.index != self._at.index + 1 or (entries and room < 0):
                 break
             self._read.popleft()
             entries.append(WireEntry(record.term, crc32c(record.body), record.body))
             self._at = Place(record.index, record.term, record.chain)
-            room -= len(record.body)
         return EntriesRead(self._peer, before.index, before.term, before.chain, entries)
 
     def close(self) -> None:

@@ -8,6 +8,8 @@ from crc32c import crc32c
 
 from rmf import limits
 from rmf.core.events import EntriesRead
+from rmf.core.raft import wire
+from rmf.core.raft.messages import Append
 from rmf.core.record import GENESIS_CHAIN
 from rmf.storage.cursor import oldest_base
 from rmf.storage.entries import EntryReader
@@ -51,9 +53,10 @@ def test_what_was_asked_for_next_goes_on_where_it_left_off(
     ledger: Ledger, reader: EntryReader
 ) -> None:
     ledger.entries(*[b"%d" % n * 10 for n in range(1, 10)])
-    found = reader.read(0, 9, bytes_max=25)
+    bytes_max = 2 * (10 + limits.ENTRY_HEAD_BYTES) + 5
+    found = reader.read(0, 9, bytes_max=bytes_max)
     assert len(found.entries) == 2
-    second = reader.read(2, 9, bytes_max=25)
+    second = reader.read(2, 9, bytes_max=bytes_max)
     assert (second.after_index, second.after_chain) == (2, ledger.drafts.chains[2])
     assert bodies(second) == [b"3" * 10, b"4" * 10]
     ledger.entries(b"ten")
@@ -63,6 +66,19 @@ def test_what_was_asked_for_next_goes_on_where_it_left_off(
 def test_an_entry_longer_than_the_bound_comes_alone(ledger: Ledger, reader: EntryReader) -> None:
     ledger.entries(b"x" * 100, b"y")
     assert bodies(reader.read(0, 2, bytes_max=10)) == [b"x" * 100]
+
+
+def test_what_is_read_fits_a_frame_however_small_the_entries(
+    ledger: Ledger, reader: EntryReader
+) -> None:
+    ledger.entries(*[b"%d" % n for n in range(600)])
+    bytes_max, after = 5000, 0
+    while (found := reader.read(after, 600, bytes_max)).entries:
+        place = (after, found.after_term, found.after_chain)
+        frame = wire.encode(Append(2**40, *place, 600, 600, 1, True, 1, found.entries))
+        assert len(frame) <= bytes_max + limits.APPEND_HEAD_BYTES_MAX
+        after += len(found.entries)
+    assert after == 600
 
 
 def test_nothing_above_the_callers_index_is_given(ledger: Ledger, reader: EntryReader) -> None:

@@ -182,8 +182,8 @@ class Leadership:
                 return self._send(name, peer, now_ns)
             peer.reading(now_ns)
             through = min(self._log.commit, self._log.durable)
-            return [ReadEntries(name, before, through)]
-        entries = self._log.behind(before, limits.APPEND_BYTES_MAX)
+            return [ReadEntries(name, before, through, peer.piece_bytes)]
+        entries = self._log.behind(before, peer.piece_bytes)
         return [self._append(name, peer, self._log.place(before), as_wire(entries), now_ns)]
 
     def _append(

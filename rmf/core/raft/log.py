@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import crc32c
 
+from rmf import limits
 from rmf.core.raft.messages import WireEntry
 from rmf.core.raft.values import LogEntry, Place
 from rmf.core.record import chain_of
@@ -83,17 +84,17 @@ class Log:
         return self._entries[index - self.base.index - 1]
 
     def behind(self, index: int, bytes_max: int, through: int | None = None) -> list[LogEntry]:
-        """Return Entries behind an index that the log `holds`, in order: at least one if there is
-        any, else about as many as fit into `bytes_max`."""
+        """Return Entries behind an index that the log `holds`, in order: as many as fit into
+        `bytes_max`, their heads counted, but at least one if there is any."""
         found: list[LogEntry] = []
         room = bytes_max
         end = self.last.index if through is None else min(through, self.last.index)
         for i in range(index + 1, end + 1):
             entry = self.entry(i)
-            if found and len(entry.body) > room:
+            room -= len(entry.body) + limits.ENTRY_HEAD_BYTES
+            if found and room < 0:
                 break
             found.append(entry)
-            room -= len(entry.body)
         return found
 
     def likely_match(self, index: int, term: int) -> Place:

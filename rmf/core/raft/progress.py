@@ -35,8 +35,10 @@ class Progress:
         self.told_commit = 0
         self.content: bytes | None = None  # in install: of the Checkpoint being sent
         self.offset = 0
+        self.piece_bytes = limits.APPEND_BYTES_MAX  # Entries in one append to it at most
         self.asked_ns = 0  # when the last step of reading or installing, or the last check, began
         self._stride = 0
+        self._unanswered = False  # Entries were sent, and nothing was accepted since
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
 
@@ -52,6 +54,7 @@ class Progress:
 
     def sent(self, last_index: int, size: int) -> None:
         """Note an append with Entries up to `last_index`, or with none."""
+        self._unanswered = self._unanswered or size > 0
         if self.state == "probe":
             self.paused = True
         elif last_index >= self.next:
@@ -63,6 +66,9 @@ class Progress:
         """The peer has everything up to `index` on its disk; return whether that is news."""
         while self._in_flight and self._in_flight[0][0] <= index:
             self._in_flight_bytes -= self._in_flight.popleft()[1]
+        if self._unanswered:
+            self._unanswered = False
+            self.piece_bytes = min(2 * self.piece_bytes, limits.APPEND_BYTES_MAX)
         news = index > self.match
         self.match = max(self.match, index)
         self.next = max(self.next, index + 1)
@@ -95,10 +101,17 @@ class Progress:
         self._become("probe")
 
     def lost_link(self) -> None:
-        """What was on its way is lost: probe anew from what is known."""
+        """What was on its way is lost: probe anew, from what matches where that is known, else from
+        where it was looked for. If Entries went under, the next append has half as many: a frame
+        that the peer does not take, or that takes longer than the link lasts, is not sent again
+        unchanged."""
+        if self._unanswered:
+            self._unanswered = False
+            self.piece_bytes = max(1, self.piece_bytes // 2)
+        if self.state == "replicate":
+            self.next = self.match + 1
         if self.state != "install":
             self._become("probe")
-            self.next = self.match + 1
 
     @property
     def awaits(self) -> bool:

@@ -7,9 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from rmf import limits
 from rmf.core.raft.log import Accepted, Diverged, Log, Mismatch
-from rmf.core.raft.messages import WireEntry
+from rmf.core.raft.messages import Append, WireEntry
 from rmf.core.raft.values import LogEntry, Place
+from rmf.core.raft.wire import encode
 from tests.core.raft.disk_kit import START
 from tests.core.raft.entries_kit import CLUSTER, body_of, log_of, place_of, wire_of
 
@@ -192,3 +194,11 @@ def test_an_entry_travels_alone_if_it_is_larger_than_the_bound() -> None:
     assert [x.index for x in found.behind(0, 1)] == [1]
     assert [x.index for x in found.behind(0, 10_000, through=2)] == [1, 2]
     assert found.behind(3, 10_000) == []
+
+
+def test_the_heads_of_entries_count_however_small_these_are() -> None:
+    found, bytes_max = log(*[1] * 600), 5000
+    pieces = [found.behind(at, bytes_max) for at in (0, 100)]
+    for piece in pieces:
+        append = Append(2**40, 0, 0, bytes(16), 0, 600, 1, True, 1, wire_of(piece))
+        assert len(encode(append)) <= bytes_max + limits.APPEND_HEAD_BYTES_MAX

@@ -169,3 +169,33 @@ def test_after_an_install_the_next_append_waits_for_a_sign_of_life() -> None:
     peer.installing(0)
     peer.installed(40)
     assert (peer.state, peer.next, peer.may_send) == ("probe", 41, False)
+
+
+def test_a_link_that_broke_before_the_first_answer_sends_nobody_to_the_beginning_of_the_log() -> (
+    None
+):
+    peer = Progress(25_000, 0)
+    peer.rejected(24_999, Place(24_700, 1, b""))
+    peer.sent(24_900, 100)
+    peer.lost_link()
+    assert peer.next == 24_701
+
+
+def test_entries_that_a_link_broke_under_are_not_sent_again_unchanged() -> None:
+    peer = Progress(5, 0)
+    most = limits.APPEND_BYTES_MAX
+    assert peer.piece_bytes == most
+    for piece_bytes in (most // 2, most // 4):
+        peer.sent(9, 100)
+        peer.lost_link()
+        assert peer.piece_bytes == piece_bytes
+    peer.lost_link()  # nothing was under way
+    assert peer.piece_bytes == most // 4
+    for piece_bytes in (most // 2, most, most):
+        peer.sent(peer.next, 100)
+        peer.accepted(peer.next)
+        assert peer.piece_bytes == piece_bytes
+    for _ in range(99):
+        peer.sent(peer.next, 100)
+        peer.lost_link()
+    assert peer.piece_bytes == 1  # one Entry at a time

@@ -228,7 +228,7 @@ def test_case_31_the_window_counts_bytes_too() -> None:
     one.lead()
     one.propose()
     one.acks("n2", 1)
-    line = LineId("x" * limits.APPEND_BYTES_MAX, 1, b"")
+    line = LineId("x" * limits.MIB, 1, b"")
     body = encode_entry(Entry(1, 0, bytes(16), Accession("n1", line, False)))
     sent = 0
     for _ in range(40):
