@@ -12,14 +12,16 @@ clock, so hours pass in a minute, and the same seed gives the same history. To r
     options, knobs          what a seed decides, as text; bounds made small so that they are reached
     network, ports          messages that are lost, doubled, late, and who is let in; clients' lines
     disk, rebirth           records that are torn, rotten, lost; from a disk to a core
-    node, performing,       a process: its clock, its core, its lives; its effects, done; Entries
-    catching_up             and Checkpoints for peers that are far behind
-    workload, producers,    a line, and who uses it
-    readers, operators
+    node, loop, performing, a process: its clock, its core, its lives; its one thread; its effects,
+    catching_up             done; Entries and Checkpoints for peers that are far behind
+    workload, producers,    a line, and who uses it; many cells and names beside the usual few
+    readers, operators,
+    crowd
     nemesis                 what goes wrong
     books, audit            the one history that is committed; what it may hold
     invariants, promises    what must hold after every step; what people were told (`watch` passes
                             on what happens, `violation` is what a checker raises)
+    meter, laws             what work costs, counted; laws of cost and memory on every node
     liveness                what must come about once all is healed
     cluster, run, swarm     all of it; one seed; many
 

@@ -16,9 +16,11 @@ from rmf.line import Inline
 from rmf.testing.agenda import Agenda
 from rmf.testing.audit import Audit
 from rmf.testing.books import Books
+from rmf.testing.crowd import Crowd
 from rmf.testing.dice import Dice
 from rmf.testing.disk import Disk
 from rmf.testing.invariants import Invariants
+from rmf.testing.laws import Laws
 from rmf.testing.nemesis import Nemesis
 from rmf.testing.network import Network
 from rmf.testing.node import Node
@@ -68,9 +70,11 @@ class Cluster:
         self.ghosts: list[Disk] = []  # disks that were lost: who had them never votes again
         self.promises = Promises(self)
         self.invariants = Invariants(self)
+        self.laws = Laws(self)
         self.watch = Watch(self)
         self.reader = Reader(self, self.dice.stream("reader"))
         self.operators = Operators(self, self.dice.stream("operators"))
+        self.crowd = Crowd(self, self.dice.stream("crowd"), options.crowd)
         self._make_nodes()
         for i in range(options.producers):
             self.employ(f"producer-{i + 1}")
@@ -106,6 +110,7 @@ class Cluster:
         self.begin_nodes()
         for producer in self.producers.values():
             producer.begin()
+        self.crowd.begin()
         self.reader.begin()
         self.operators.begin()
         self.watch_over()

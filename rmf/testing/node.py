@@ -5,7 +5,6 @@ a core may be replaced by one read from the disk (Reload). Decides what of a nod
 What effects lead to is `performing`'s part; what goes wrong and when, the nemesis decides.
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from rmf.core.raft.values import HardState
 from rmf.core.record import HARD
 from rmf.testing.clock import BootClock
 from rmf.testing.disk import Disk
+from rmf.testing.loop import Loop
 from rmf.testing.performing import Performing
 from rmf.testing.rebirth import reborn
 
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Node"]
 
 _WALL_NS = 1_764_000_000 * limits.SECOND
-_TURN_NS = 20_000  # the least time between two steps of a core that asks for the next at once
 _RELOAD_NS = 20 * limits.MS
-_BACKLOG_MAX = 2 * limits.PEER_QUEUE_FRAMES_MAX
 _BOOT_IDS = 16
 
 
@@ -48,7 +46,7 @@ class Node:
         self.disk = disk
         self.founded = founded
         self.core: Arbiter | None = None
-        self.up = self.paused = self.barred = False
+        self.up = self.barred = False
         self.life = self.core_life = self.wall_off_ns = 0
         self.boot_id = b""
         self.letters: dict[str, Letter] = {}
@@ -59,12 +57,9 @@ class Node:
         self.dice = cluster.dice.stream(f"node/{name}")
         self.performing = Performing(self, cluster.dice.stream(f"disk/{name}"))
         self._election_dice = cluster.dice.stream(f"elections/{name}")
-        self._clock = BootClock(0, 0, 0)
+        self.clock = BootClock(0, 0, 0)
+        self.loop = Loop(self)
         self._boots = 0
-        self._wake_ns = -1
-        self._backlog: list[ev.Event] = []
-        self._deferred: list[tuple[Callable[..., None], tuple[object, ...]]] = []
-        self.edge: deque[ev.Offered] = deque()
 
     # --- What can be asked ----------------------------------------------------------------------
 
@@ -74,6 +69,16 @@ class Node:
         return self.up and not self.paused and (self.core is not None or not self.founded)
 
     @property
+    def paused(self) -> bool:
+        """Whether the process is stopped, as by SIGSTOP."""
+        return self.loop.paused
+
+    @property
+    def idle(self) -> bool:
+        """Whether it runs and is in no step: what it has and what its disk has belong together."""
+        return self.running and not self.loop.busy
+
+    @property
     def whole(self) -> bool:
         """Whether the disk remembers all that this node ever promised, and takes part."""
         return self.founded and not self.disk.repairing and not self.disk.broken
@@ -81,7 +86,7 @@ class Node:
     def now(self) -> ev.Now:
         """Return the time as a step is told it."""
         true_ns = self.cluster.agenda.now_ns
-        return ev.Now(self._clock.shows(true_ns), _WALL_NS + true_ns + self.wall_off_ns)
+        return ev.Now(self.clock.shows(true_ns), _WALL_NS + true_ns + self.wall_off_ns)
 
     def own(self) -> Own:
         """Return what the node says of itself to others (R29)."""
@@ -119,11 +124,11 @@ class Node:
             self.boot_id = f"{self.name}/{self._boots}".encode().ljust(_BOOT_IDS, b".")
             drift = self.cluster.options.drift_ppm
             base_ns = self.dice.randrange(1, 10_000) * limits.SECOND
-            self._clock = BootClock(
+            self.clock = BootClock(
                 self.cluster.agenda.now_ns, base_ns, self.dice.randint(-drift, drift)
             )
         self.life += 1
-        self.up, self.paused = True, False
+        self.up = True
         if self.founded:
             self.load()
         else:
@@ -134,13 +139,11 @@ class Node:
         keeps of the writes under way."""
         if not self.up:
             return
-        self.up = self.paused = False
+        self.up = False
         self.core = None
         self.life += 1
         self.core_life += 1
-        self._backlog.clear()
-        self._deferred.clear()
-        self.edge.clear()
+        self.loop.ended()
         self.met.clear()
         self.members = ()
         self.performing.crash()
@@ -149,20 +152,14 @@ class Node:
 
     def pause(self) -> None:
         """Stop the process as SIGSTOP does."""
-        self.paused = self.up
+        if self.up:
+            self.loop.pause()
 
     def resume(self) -> None:
         """Let it go on: all that came meanwhile comes at once."""
-        if not self.paused:
-            return
-        self.paused = False
-        deferred, self._deferred = self._deferred, []
-        for call, args in deferred:
-            call(*args)
-        events, self._backlog = self._backlog, []
-        if self.core is not None:
-            self.step(events or [ev.Beat()])
-        self.cluster.network.tend(self)
+        if self.paused:
+            self.loop.resume()
+            self.cluster.network.tend(self)
 
     def wipe(self) -> None:
         """The disk is lost, with everything on it; another takes its place."""
@@ -174,16 +171,10 @@ class Node:
         self.letters, self.cursor, self.missing_through = {}, 0, 0
         self.performing.disk_replaced()
 
-    def defer(self, call: Callable[..., None], *args: object) -> bool:
-        """While the process is paused, keep this until it goes on; return whether it is."""
-        if self.paused:
-            self._deferred.append((call, args))
-        return self.paused
-
     def load(self) -> None:
         """Read the disk, and begin with a core of it."""
         self.core_life += 1
-        self._wake_ns = -1  # what was armed was for another core
+        self.loop.core_gone()
         cluster = self.cluster
         identity = Identity(
             self.name,
@@ -213,7 +204,7 @@ class Node:
         here = cluster.network.met_by(self)
         self.met = {event.peer: event.incarnation for event in here}
         cluster.network.tend(self)
-        self.step([*here])
+        self.loop.step([*here])
 
     def _election_random(self) -> float:
         """Chance in elections; sometimes everybody has the same, and votes are split."""
@@ -232,8 +223,7 @@ class Node:
         """Replace the core by one that is read from the disk."""
         self.core = None
         self.core_life += 1
-        self._backlog.clear()
-        self.edge.clear()
+        self.loop.core_gone()
         self.performing.finish_writes()
         self.cluster.ports.close_all(self.name, told=True)
         self.cluster.count(f"reload_{wish.reason}")
@@ -291,57 +281,8 @@ class Node:
 
     def happen(self, event: ev.Event) -> None:
         """Something happens to this node: it is taken in at once, or as soon as it can be."""
-        if self.core is None:
-            return
-        if self.paused:
-            if len(self._backlog) < _BACKLOG_MAX:
-                self._backlog.append(event)
-            return
-        self.step([event])
+        self.loop.happen(event)
 
-    def step(self, events: list[ev.Event]) -> None:
-        """Let the core take a step."""
-        core = self.core
-        assert core is not None
-        effects = core.step(events, self.now())
-        if effects:
-            self.performing.perform(effects)
-        self.cluster.watch.stepped(self, events)
-        if self.core is not core:
-            return
-        if self.edge and core.takes_in:
-            self.cluster.agenda.after(_TURN_NS, self._from_the_edge, self.core_life)
-        self._arm()
-
-    def _from_the_edge(self, core_life: int) -> None:
-        if core_life == self.core_life and self.edge:
-            self.happen(self.edge.popleft())
-
-    def _arm(self) -> None:
-        """See to it that the core is stepped when it wants to be."""
-        core, agenda = self.core, self.cluster.agenda
-        assert core is not None
-        if core.has_more:
-            due_ns = agenda.now_ns
-        else:
-            shown_ns = core.next_due_ns()
-            if shown_ns is None:
-                return
-            due_ns = self._clock.when(shown_ns)
-        if due_ns <= agenda.now_ns:
-            due_ns = agenda.now_ns + _TURN_NS
-        if self._wake_ns < agenda.now_ns or due_ns < self._wake_ns:
-            self._wake_ns = due_ns
-            agenda.at(due_ns, self._wake, self.core_life, due_ns)
-
-    def _wake(self, core_life: int, due_ns: int) -> None:
-        if core_life != self.core_life or due_ns != self._wake_ns or self.core is None:
-            return
-        self._wake_ns = -1
-        if self.defer(self._wake, core_life, -1):
-            return
-        shown_ns = self.core.next_due_ns()
-        if self.core.has_more or (shown_ns is not None and shown_ns <= self.now().boot_ns):
-            self.step([ev.Beat()])
-        else:
-            self._arm()
+    def defer(self, call: Callable[..., None], *args: object) -> bool:
+        """While nothing can be taken in, keep this until it can be; return whether it is kept."""
+        return self.loop.defer(call, *args)

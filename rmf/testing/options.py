@@ -49,7 +49,7 @@ FAULTS: dict[str, float] = {
 class Options:
     """One run. Times in ms but for `seconds`; probabilities from 0 to 1; `faults` are the classes
     of fault in play, with their weights; `lines`, how many versions of the line the lives of a node
-    run in turn."""
+    run in turn; `crowd`, how many cells there are beside the usual few: then steps are metered."""
 
     seed: int
     seconds: float = 300.0
@@ -59,6 +59,7 @@ class Options:
     producers: int = 3
     packets_a_second: float = 7.0
     frame_packets: int = 6
+    crowd: int = 0
     reads_a_second: float = 0.6
     heartbeat_ms: int = 100
     election_ms: tuple[int, int] = (300, 600)

@@ -78,8 +78,8 @@ class Ports:
             return
         node = line.node
         if isinstance(event, ev.Offered) and node.core is not None and not node.core.takes_in:
-            if len(node.edge) < limits.INTAKE_FRAMES:
-                node.edge.append(event)
+            if len(node.loop.edge) < limits.INTAKE_FRAMES:
+                node.loop.edge.append(event)
             else:
                 self.cut(connection)
             return

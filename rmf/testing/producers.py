@@ -28,13 +28,15 @@ _RETRY_NS = 50 * limits.MS
 
 
 class Producer:
-    """One name. `sent` remembers every packet ever sent under a seq, as it was sent."""
+    """One name. `sent` remembers every packet ever sent under a seq, as it was sent. `absent`: it
+    is not connected, and does not want to be."""
 
     def __init__(self, name: str, cluster: "Cluster", dice: Stream) -> None:
         self.name = name
         self.log = ProducerLog()
         self.sent: dict[int, list[list[Any]]] = {}
         self.resting = False
+        self.absent = True
         self._cluster = cluster
         self._dice = dice
         self._connection: int | None = None
@@ -55,8 +57,16 @@ class Producer:
 
     def begin(self) -> None:
         """Start to work."""
+        self.absent = False
         self._connect_in(0)
         self._cluster.agenda.after(self._dice.wait_ns(self._pause_ns), self._work)
+
+    def leave(self) -> None:
+        """Hang up, and stay away; what the factory knows of this name stays."""
+        self.absent = True
+        if self._connection is not None:
+            self._cluster.ports.hang_up(self._connection)
+            self._connection, self._welcome = None, False
 
     @property
     def settled(self) -> bool:
@@ -140,6 +150,8 @@ class Producer:
 
     def restart(self) -> None:
         """The process of this producer dies and forgets; another one begins under its name."""
+        if self.absent:
+            return
         if self._connection is not None:
             self._cluster.ports.hang_up(self._connection)
         self.log = ProducerLog()
@@ -154,7 +166,7 @@ class Producer:
 
     def _connect(self) -> None:
         self._connecting = False
-        if self._connection is not None:
+        if self._connection is not None or self.absent:
             return
         names = sorted(self._cluster.nodes)
         leader, self._leader = self._leader, None

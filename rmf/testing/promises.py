@@ -127,7 +127,7 @@ class Promises:
     def look(self, node: "Node") -> None:
         """What its displays were told last must be what the node would tell them now."""
         core, newest = node.core, self.newest.get(node.name)
-        if core is None or newest is None or not node.running:
+        if core is None or newest is None or not node.idle:
             return
         if newest.live != (core.strike is None):
             raise Violation("no stale authority", f"{node.name} published live={newest.live}")

@@ -64,5 +64,5 @@ class Watch:
         for name, node in self._cluster.nodes.items():
             self._invariants.look(node)
             self._promises.look(node)
-            if node.running:
+            if node.idle:
                 self._cluster.displays[name].look()

@@ -71,6 +71,14 @@ def simulated_line() -> Line:
     def cursed(_world: Any, cell: Any) -> Any:
         raise LookupError(cell.key)
 
+    @line.on("crowd/#")
+    def crowd(_world: Any, packet: Any) -> Any:
+        return {packet.topic: packet.payload}
+
+    @line.on_expired("crowd/cursed/+")
+    def gone(_world: Any, cell: Any) -> Any:
+        raise LookupError(cell.key)
+
     return line
 
 
@@ -137,7 +145,7 @@ class _Simulated:
     """The simulator's own line, whose counters tell on effects that come twice."""
 
     counters: tuple[str, ...] = COUNTERS
-    filters: tuple[str, ...] = ("count/#", "cell/#")
+    filters: tuple[str, ...] = ("count/#", "cell/#", "crowd/#")
     line = staticmethod(simulated_line)
     packet = staticmethod(packet)
     expected = staticmethod(expected)

@@ -1,0 +1,111 @@
+"""The law of cost that holds on every node, whatever is in the World (R45, R46).
+
+A step may cost what it touches: events, Entries, packets, changes, letters; the World is not among
+them. What it costs beyond that, it spent on the World, and a simulated World stands for one of a
+million cells: so it is charged virtual time at that scale, in which the node does nothing else. The
+law is that this never gets long; what becomes of a factory that breaks it can be seen, too, as
+reigns that are lost.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from rmf import limits
+from rmf.core import effects as ef
+from rmf.core import events as ev
+from rmf.testing.meter import Meter
+from rmf.testing.violation import Violation
+
+if TYPE_CHECKING:
+    from rmf.core.arbiter import Arbiter
+    from rmf.testing.cluster import Cluster
+    from rmf.testing.node import Node
+
+__all__ = ["Laws"]
+
+_T = TypeVar("_T")
+
+_WORLD_CELLS = 1_000_000  # for which a simulated World stands
+_CALL_NS = 60  # what a call takes on a machine of these days
+_CALLS_FREE = 2_000
+_CALLS_A_UNIT = 150
+_CALLS_AN_ENTRY = 1_500
+_STEP_NS_MAX = 100 * limits.MS
+
+
+class Laws:
+    """Costs are metered where the run has a crowd of cells (see `crowd`)."""
+
+    def __init__(self, cluster: "Cluster") -> None:
+        self._cluster = cluster
+        crowd = cluster.options.crowd
+        self._meter = Meter() if crowd else None
+        self._scale = _WORLD_CELLS // crowd if crowd else 0
+
+    # --- Cost -----------------------------------------------------------------------------------
+
+    def step(
+        self, node: "Node", core: "Arbiter", events: list[ev.Event]
+    ) -> tuple[list[ef.Effect], int]:
+        """Let a core take a step; return its effects, and for how many ns they are late."""
+        if self._meter is None:
+            return core.step(events, node.now()), 0
+        before = core.raft.log.last.index + core.committed.index
+        effects = self._meter.run(core.step, events, node.now())
+        entries = core.raft.log.last.index + core.committed.index - before
+        units = sum(map(_weight, events)) + sum(map(_size, effects))
+        free = _CALLS_FREE + _CALLS_A_UNIT * units + _CALLS_AN_ENTRY * max(0, entries)
+        return effects, self._price(node, "a step", free)
+
+    def work(self, node: "Node", what: str, work: Callable[..., _T], *args: object) -> _T:
+        """Do something else on a node's loop, which costs the World nothing either."""
+        if self._meter is None:
+            return work(*args)
+        found = self._meter.run(work, *args)
+        units = len(found) if isinstance(found, Sequence) else 0
+        self._price(node, what, _CALLS_FREE + _CALLS_A_UNIT * units)
+        return found
+
+    def _price(self, node: "Node", what: str, free: int) -> int:
+        """Return how much virtual time goes by. Raises Violation if it is far too much."""
+        assert self._meter is not None
+        excess = self._meter.calls - free
+        if excess <= 0:
+            return 0
+        self._cluster.count("dear_step")
+        cost_ns = excess * _CALL_NS * self._scale
+        if cost_ns > _STEP_NS_MAX:
+            raise Violation(
+                "no step costs the World",
+                f"{what} of {node.name} makes {self._meter.calls} calls where {free} are for what"
+                f" it touches: {cost_ns / limits.MS:.0f} ms with {_WORLD_CELLS} cells",
+            )
+        return cost_ns
+
+
+def _weight(event: ev.Event) -> int:
+    """Return how much an event is about, in packets, changes or letters."""
+    match event:
+        case ev.Executed():
+            return len(event.changes) + len(event.outcomes)
+        case ev.Offered():
+            return len(event.rows)
+        case _:
+            return 1
+
+
+def _size(effect: ef.Effect) -> int:
+    """Return how much an effect is about, in packets, changes or letters."""
+    match effect:
+        case ef.Execute():
+            return effect.batch.slots
+        case ef.Publish():
+            return len(effect.changed) + len(effect.removed)
+        case ef.StoreLetters():
+            return len(effect.letters) + len(effect.acts)
+        case ef.Persist():
+            return len(effect.records)
+        case ef.Answer():
+            return len(effect.messages)
+        case _:
+            return 1
