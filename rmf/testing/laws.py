@@ -63,7 +63,9 @@ class Laws:
             return work(*args)
         found = self._meter.run(work, *args)
         units = len(found) if isinstance(found, Sequence) else 0
-        self._price(node, what, _CALLS_FREE + _CALLS_A_UNIT * units)
+        late_ns = self._price(node, what, _CALLS_FREE + _CALLS_A_UNIT * units)
+        if late_ns:
+            node.loop.hold(late_ns)
         return found
 
     def _price(self, node: "Node", what: str, free: int) -> int:

@@ -99,20 +99,26 @@ class Loop:
         assert core is not None
         effects, late_ns = self._laws.step(self._node, core, events)
         if late_ns:
-            self.busy = True
-            self._agenda.after(late_ns, self._over, core, events, effects)
+            self.hold(late_ns, self._stepped, core, events, effects)
         else:
             self._stepped(core, events, effects)
 
-    def _over(self, core: Arbiter, events: list[ev.Event], effects: list[ef.Effect]) -> None:
-        """A step took its time: only now its effects leave, and others are taken in again."""
+    def hold(self, for_ns: int, then: Callable[..., None] | None = None, *args: object) -> None:
+        """Be busy for so long, then do this: only then effects leave, and others are taken in."""
+        self.busy = True
+        self._agenda.after(for_ns, self._over, self._node.core, then, args)
+
+    def _over(
+        self, core: Arbiter | None, then: Callable[..., None] | None, args: tuple[object, ...]
+    ) -> None:
         if self._node.core is not core:
             return
         if self.paused:
-            self._deferred.append((self._over, (core, events, effects)))
+            self._deferred.append((self._over, (core, then, args)))
             return
         self.busy = False
-        self._stepped(core, events, effects)
+        if then is not None:
+            then(*args)
         if self._node.core is core:
             self._catch_up([])
 
