@@ -175,8 +175,11 @@ RECORD_BYTES_MAX = ENTRY_BYTES_MAX + 64 * KIB
 VOID_ENTRIES_MAX = 1024  # one Entry may void so many, hundreds of reigns that committed nothing
 LEDGER_QUEUE_MAX = 64  # Persist effects under way; reached: the core has stopped latching
 SEAL_IDLE_S = 0.05  # an idle keeper seals what it wrote (R23)
-CHECKPOINT_LEDGER_BYTES = 256 * MIB  # ledger behind the last Checkpoint that asks for another
+CHECKPOINT_LEDGER_BYTES = 256 * MIB  # ledger behind the last Checkpoint that asks for another,
+# or as much as that Checkpoint has bytes, so that it costs no more than the ledger does; but never
+CHECKPOINT_LEDGER_BYTES_MAX = 1024 * MIB  # more than this: a restart applies it, 20 MiB/s or faster
 CHECKPOINT_SLICE_CELLS = 500  # encoded before the writer lets others run
+CHECKPOINT_SLICE_RUNS = 1000  # rows, runs and bags of producers, encoded in one piece: 1 ms
 CHECKPOINT_SLICE_BYTES = 1 * MIB  # values in a slice; reached: the slice ends, another begins
 CHECKPOINT_SYNC_BYTES = 1 * MIB  # written before the disk has to take it: no flood at the end
 CHECKPOINTS_KEPT = 2  # the newest, and the one before it should that one be damaged
@@ -336,6 +339,7 @@ assert ANSWERS_MAX > 2 * PRODUCER_FRAMES_IN_FLIGHT
 assert 2 * TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + 2 * EVIDENCE_TRACEBACK_BYTES_MAX <= (
     ENTRY_BYTES_MAX - BATCH_BYTES_MAX - EVIDENCE_READS_MAX * 2 * KEY_BYTES_MAX
 )
+assert ENTRY_BYTES_MAX < CHECKPOINT_LEDGER_BYTES <= CHECKPOINT_LEDGER_BYTES_MAX
 assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
 # Between nodes: a frame holds an Entry or a page of letters, a queue two frames.
 assert APPEND_HEAD_BYTES_MAX + ENTRY_HEAD_BYTES + ENTRY_BYTES_MAX <= PEER_FRAME_BYTES_MAX

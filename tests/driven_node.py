@@ -219,11 +219,14 @@ class DrivenNode:
         elif isinstance(effect, WriteCheckpoint):
             effect.head["boot_id"] = bytes(16)
             writer = CheckpointWriter(
-                self.directory.checkpoints_path, self.directory.cluster, effect.head
+                self.directory.checkpoints_path,
+                self.directory.cluster,
+                effect.head,
+                effect.producers,
             )
             writer.add([(key, *cell[:-1]) for key, cell in effect.world.scan()])
             writer.finish()
-            yield ev.CheckpointWritten(effect.index)
+            yield ev.CheckpointEnded(effect.index, None)
 
 
 @contextmanager

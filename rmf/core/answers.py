@@ -62,7 +62,8 @@ def picture_of(office: "Office", state: State, applied: Applied) -> Publish:
 
 
 def checkpoint_of(office: "Office", now: "Now") -> WriteCheckpoint:
-    """Return the wish for a Checkpoint of what is committed: its head, and the cells (R25). `clock`
+    """Return the wish for a Checkpoint of what is committed: its head, and what comes in slices:
+    the versions of producers and cells, which never change (R25, R45). `clock`
     relates a tick to boot time; null where this node does not know it. `serial` is the number of
     the Entry's own record in this node's ledger."""
     state, raft = office.committed, office.raft
@@ -71,7 +72,7 @@ def checkpoint_of(office: "Office", now: "Now") -> WriteCheckpoint:
     head["clock"] = [raft.pace.tick_at(now.boot_ns), now.boot_ns] if bridged else None
     head["chain"] = raft.log.place(state.index).chain
     head["serial"] = raft.durable.serials[state.index]
-    return WriteCheckpoint(state.index, head, state.world)
+    return WriteCheckpoint(state.index, head, state.producers, state.world)
 
 
 def welcome_of(

@@ -138,10 +138,10 @@ class Arbiter(Throne):
                 # A core that was loaded anew may hear of letters that the one before handed over.
                 self._letters_unstored = max(0, self._letters_unstored - event.letters)
                 self.dlq_facts = event.facts
-            case ev.CheckpointWritten():
-                self._on_checkpoint_written(event.index, effects)
+            case ev.CheckpointEnded():
+                effects += self._checkpointing.ended(event)
             case ev.CheckpointAsked():
-                self._checkpoint_wanted = True
+                self._checkpointing.wanted = True
             case ev.Disk():
                 self.mark = event.mark
             case ev.DiskFault():
@@ -171,7 +171,7 @@ class Arbiter(Throne):
                 leads = self.raft.leadership
                 if leads is not None and leads.wants_checkpoint:
                     leads.wants_checkpoint = False
-                    self._checkpoint_wanted = True
+                    self._checkpointing.wanted = True
             case ev.ChunkWritten():
                 effects += self.raft.chunk_written(event)
                 if event.complete:
@@ -251,15 +251,7 @@ class Arbiter(Throne):
             end = m.End(event.request, code, "there is nothing that could be written")
             effects.append(Answer(event.connection, [end]))
             return
-        self._checkpoint_wanted = True
-        self._checkpoint_asked.append(event)
-
-    def _on_checkpoint_written(self, index: int, effects: list[Effect]) -> None:
-        self._checkpoint_underway = False
-        asked, self._checkpoint_asked = self._checkpoint_asked, []
-        for event in asked:
-            item = m.Item(event.request, {"index": index})
-            effects.append(Answer(event.connection, [item, m.End(event.request, None, None)]))
+        self._checkpointing.ask(event)
 
     # --- Commit -----------------------------------------------------------------------------------
 
@@ -271,7 +263,7 @@ class Arbiter(Throne):
         elif not self._puts_off(now, writes=bool(effects)):
             self._apply_by_ns = None
             self._apply_committed(now, effects)
-        if self._checkpoint_wanted:
+        if self._checkpointing.may_begin:
             self._maybe_checkpoint(now, effects)
         if self._reads.any_wait(self.raft):
             found, ready = self._reads.settle(self.raft, self.committed.index, now.boot_ns)
@@ -300,12 +292,10 @@ class Arbiter(Throne):
                 else:
                     self._strike("state", str(exc), effects)
                 return
-            self.settled.entry_bytes += len(found.body)
+            self._checkpointing.applied(len(found.body))
         alone = len(self.raft.members) <= 1
         kept_bytes = limits.LONE_LOG_MEMORY_BYTES if alone else limits.LOG_MEMORY_BYTES
         self.raft.compact(self.committed.index, kept_bytes)
-        if self.settled.entry_bytes >= limits.CHECKPOINT_LEDGER_BYTES:
-            self._checkpoint_wanted = True
 
     def _release(self, done: InFlight, now: ev.Now, effects: list[Effect]) -> None:
         """Let out what waited for this Entry: acks, letters, the Snapshot (R2)."""
@@ -336,11 +326,9 @@ class Arbiter(Throne):
 
     def _maybe_checkpoint(self, now: ev.Now, effects: list[Effect]) -> None:
         """Ask for a Checkpoint of what is committed; one at a time, and no Tick waits (R25)."""
-        if self._checkpoint_underway or self._fault is not None or not self.committed.index:
+        if self._fault is not None or not self.committed.index:
             return
-        self._checkpoint_wanted = False
-        self._checkpoint_underway = True
-        self.settled.entry_bytes = 0
+        self._checkpointing.begin(self.committed.index)
         # Every letter up to here is on its way: the DLQ's cursor may follow, and unpin the ledger.
         effects.append(StoreLetters(self.committed.index, []))
         effects.append(checkpoint_of(self, now))

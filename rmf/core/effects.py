@@ -13,6 +13,7 @@ from rmf.core.bag import Letter
 from rmf.core.entry import Entry, Member, TickBooks
 from rmf.core.messages import Message
 from rmf.core.packet import Row, Verdict
+from rmf.core.producers import Table
 from rmf.core.raft.messages import Chunk, PeerMessage
 from rmf.core.triage import Act
 from rmf.core.world import Cell, World
@@ -181,12 +182,13 @@ class StoreLetters:
 
 @attrs.frozen
 class WriteCheckpoint:
-    """Write a Checkpoint of this state in slices (R25); answer with CheckpointWritten.
-    `head` is everything but the cells, as CBOR values; `pin` is on the World's index until then,
-    once it was handed over."""
+    """Write a Checkpoint of this state in slices (R25); answer with CheckpointEnded.
+    `head` is everything but cells and producers, as CBOR values; `pin` is on the World's index
+    until then, once it was handed over."""
 
     index: int
     head: dict[str, Any]
+    producers: Table
     world: World
     pin: int = 0
 

@@ -32,6 +32,7 @@ __all__ = [
     "KINDS_OF_VERSION",
     "MEMBERS",
     "READS_VERSION",
+    "TABLE_SLICES_VERSION",
     "TICK",
     "TRIAGE",
     "TRIAGE_VERSION",
@@ -64,9 +65,11 @@ KINDS_OF_VERSION = {
     1: frozenset({GENESIS, ACCESSION, TICK}),
     2: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION}),
     3: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE}),
+    4: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE}),
 }
 TRIAGE_VERSION = 3
 READS_VERSION = 3  # from which on a bag says which cells its handler read
+TABLE_SLICES_VERSION = 4  # from which on a Checkpoint has the producers' table in slices
 CLUSTER_VERSION = max(KINDS_OF_VERSION)  # the highest that this release knows
 
 

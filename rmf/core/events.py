@@ -20,7 +20,7 @@ __all__ = [
     "BoxLost",
     "Change",
     "CheckpointAsked",
-    "CheckpointWritten",
+    "CheckpointEnded",
     "ChunkRead",
     "ChunkWritten",
     "Disk",
@@ -182,10 +182,13 @@ class LettersStored:
 
 
 @attrs.frozen
-class CheckpointWritten:
-    """A Checkpoint is verified and in place; `index` is the last Entry it holds."""
+class CheckpointEnded:
+    """The Checkpoint of Entry `index` is verified and in place, and has `file_bytes`; or it was not
+    written, and `why` says why not."""
 
     index: int
+    why: str | None
+    file_bytes: int = 0
 
 
 @attrs.frozen
@@ -295,7 +298,7 @@ Event = (
     | DiskFault
     | Disk
     | LettersStored
-    | CheckpointWritten
+    | CheckpointEnded
     | CheckpointAsked
     | StopAsked
     | Struck

@@ -11,6 +11,7 @@ import attrs
 from rmf.core import events as ev
 from rmf.core.acts import Acts
 from rmf.core.answers import members_of
+from rmf.core.checkpointing import Checkpointing
 from rmf.core.current import CurrentReads
 from rmf.core.entry import LineId, Member
 from rmf.core.lines import Kinship
@@ -84,9 +85,7 @@ class Office:
         self._acts = Acts(lambda: members_of(self))
         self._reads = CurrentReads()
         self._letters_unstored = 0
-        self._checkpoint_wanted = False
-        self._checkpoint_underway = False
-        self._checkpoint_asked: list[ev.Asked] = []
+        self._checkpointing = Checkpointing()
         self._apply_by_ns: int | None = None
         self._stopping = False
         self._handed_over = False

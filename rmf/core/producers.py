@@ -19,7 +19,7 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.packet import letter_id
 
-__all__ = ["OutcomeRun", "ProducerRow", "Table", "name_fault", "wire_runs"]
+__all__ = ["OutcomeRun", "ProducerRow", "Table", "marked_row", "name_fault", "wire_runs"]
 
 _MASK = (1 << 128) - 1
 _RUN = Struct(">QQQQQ").pack
@@ -73,6 +73,20 @@ def _row(
     head = _ROW(epoch, last_seq, seen_tick, ephemeral, runs_total.to_bytes(16, "big"))
     mark = xxhash.xxh3_128_intdigest(head + f"{name}\0{identity}".encode())
     return ProducerRow(epoch, last_seq, identity, ephemeral, seen_tick, runs, runs_total, mark)
+
+
+def marked_row(
+    name: str,
+    epoch: int,
+    last_seq: int,
+    identity: str,
+    ephemeral: bool,
+    seen_tick: int,
+    runs: tuple[OutcomeRun, ...],
+) -> ProducerRow:
+    """Return a row that comes from a Checkpoint: the sum of its runs and its mark are computed."""
+    total = sum(run.mark() for run in runs) & _MASK
+    return _row(name, epoch, last_seq, identity, ephemeral, seen_tick, runs, total)
 
 
 def name_fault(name: str) -> str | None:

@@ -26,12 +26,11 @@ class Unfit(Exception):
 
 
 class Settled:
-    """`entry_bytes` counts what was applied since the last Checkpoint."""
+    """`state` and the `shelf` that belongs to it."""
 
     def __init__(self, state: State, shelf: Shelf) -> None:
         self.state = state
         self.shelf = shelf
-        self.entry_bytes = 0
 
     def apply(self, found: LogEntry) -> InFlight:
         """Apply the next Entry, as a node that follows; `take` it afterwards. Raises Unfit."""

@@ -25,7 +25,7 @@ from rmf.core.entry import (
     Version,
 )
 from rmf.core.packet import Row
-from rmf.core.producers import OutcomeRun, ProducerRow, Table
+from rmf.core.producers import OutcomeRun, Table
 from rmf.core.shelf import Shelf
 from rmf.core.triage import Triage
 from rmf.core.world import MARK_HEAD, Cell, Draft, World
@@ -273,7 +273,8 @@ def expiries_of(keys: list[str], state: State, listens: Any) -> list[Expiry]:
 
 
 def head_of(state: State) -> dict[str, Any]:
-    """Return everything but the cells as CBOR values, for a Checkpoint (R25)."""
+    """Return everything but the cells and the producers' table as CBOR values, for a Checkpoint
+    (R25): these two come in slices (see table_slices)."""
     return {
         "cluster": state.cluster,
         "period_ns": state.period_ns,
@@ -288,23 +289,11 @@ def head_of(state: State) -> dict[str, Any]:
         "bagged": state.bagged,
         "version": state.version,
         "digest": state.digest(),
-        "producers": [
-            [name, *row[:5], [list(run) for run in row.runs]]
-            for name, row in sorted(state.producers.rows.items())
-        ],
     }
 
 
-def state_of(head: dict[str, Any], cells: dict[str, Cell]) -> State:
+def state_of(head: dict[str, Any], producers: Table, cells: dict[str, Cell]) -> State:
     """Return the state that a Checkpoint holds; the caller compares `head["digest"]`."""
-    rows: dict[str, ProducerRow] = {}
-    for name, epoch, last_seq, identity, ephemeral, seen_tick, runs in head["producers"]:
-        kept = tuple(
-            OutcomeRun(seq, packets, term, tick, slot, tuple((o, r) for o, r in bags))
-            for seq, packets, term, tick, slot, bags in runs
-        )
-        total = sum(run.mark() for run in kept) & _MASK
-        rows[name] = ProducerRow(epoch, last_seq, identity, ephemeral, seen_tick, kept, total, 0)
     return State(
         cluster=head["cluster"],
         period_ns=head["period_ns"],
@@ -315,7 +304,7 @@ def state_of(head: dict[str, Any], cells: dict[str, Cell]) -> State:
         line=LineId(*head["line"]),
         void_before=head["void_before"],
         world=World.of(cells),
-        producers=Table.of(rows),
+        producers=producers,
         latched=head["latched"],
         applied=head["applied"],
         bagged=head["bagged"],

@@ -18,7 +18,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-import attrs
 import trio
 
 from rmf import limits
@@ -287,9 +286,7 @@ class _Loop:
             case Reload():
                 self.reload = effect
             case WriteCheckpoint():
-                # From now on: the keeper begins when later Ticks are in.
-                pinned = attrs.evolve(effect, pin=effect.world.index.pin())
-                self._doors.checkpoints.send_nowait(pinned)
+                self._doors.wish_for(effect)
             case Note():
                 log.note(effect.level, effect.event, **effect.fields)
             case Stopped():

@@ -5,8 +5,8 @@ everybody else runs, and the writing itself happens in a thread. When the Checkp
 in place, older segments go to the archive, and the archive is kept within its bound. The key index
 of the World was pinned by whoever asked; here it is let go.
 
-Errors: a disk that fails is a DiskFault. Any other failure leaves no Checkpoint; the ledger is
-whole without it, and the next one is asked for as if this had been written.
+Errors: a disk that fails is a DiskFault. Whatever fails leaves no Checkpoint, and is told with its
+reason: the ledger is whole without it.
 Shutdown: cancel it; what was not finished is removed.
 """
 
@@ -14,8 +14,8 @@ import trio
 
 from rmf import limits
 from rmf.core.effects import WriteCheckpoint
-from rmf.core.events import CheckpointWritten, DiskFault
-from rmf.errors import DiskFailed
+from rmf.core.events import CheckpointEnded, DiskFault
+from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.supervisor import Hands
@@ -45,27 +45,53 @@ async def run(
         try:
             wanted.head["boot_id"] = boot_id
             async with exchanging:
-                await _write(wanted, directory, limiter)
+                if wanted is not doors.wished:
+                    continue  # of a core that ended: its ledger may be gone since
+                ended = await _written(wanted, directory, limiter)
                 await trio.to_thread.run_sync(_archive, directory, store.cursor, limiter=limiter)
-        except DiskFailed as exc:
-            await doors.events.send(DiskFault(f"a Checkpoint cannot be written: {exc}"))
+        except StorageError as exc:
+            await _failed(doors, wanted.index, exc)
+            continue
+        except trio.Cancelled:
+            raise
+        except BaseException as exc:
+            await doors.events.send(CheckpointEnded(wanted.index, f"it failed: {exc!r}"))
+            raise
         finally:
             wanted.world.index.unpin(wanted.pin)
-            doors.events.send_nowait(CheckpointWritten(wanted.index))
+        await doors.events.send(ended)
         seconds = round(trio.current_time() - began, 3)
         log.note(
             "info",
             "checkpoint",
             index=wanted.index,
             cells=len(wanted.world),
+            bytes=ended.file_bytes,
             seconds=seconds,
         )
 
 
-async def _write(
+async def _failed(doors: Doors, index: int, exc: StorageError) -> None:
+    """Tell why there is no Checkpoint: the strike first, so that who waits hears of that."""
+    why = f"a Checkpoint cannot be written: {exc}"
+    if isinstance(exc, DiskFailed):
+        await doors.events.send(DiskFault(why))
+    await doors.events.send(CheckpointEnded(index, why))
+    log.note("error", "checkpoint_failed", index=index, error=str(exc))
+
+
+async def _written(
     wanted: WriteCheckpoint, directory: DataDirectory, limiter: trio.CapacityLimiter
-) -> None:
-    writer = CheckpointWriter(directory.checkpoints_path, directory.cluster, wanted.head)
+) -> CheckpointEnded:
+    """Write a Checkpoint; what is large in it goes in slices. Raises StorageError."""
+    writer = await trio.to_thread.run_sync(
+        CheckpointWriter,
+        directory.checkpoints_path,
+        directory.cluster,
+        wanted.head,
+        wanted.producers,
+        limiter=limiter,
+    )
     world = wanted.world
     try:
         last, more, first = "", True, True
@@ -87,6 +113,7 @@ async def _write(
     except BaseException:
         writer.abort()
         raise
+    return CheckpointEnded(wanted.index, None, writer.file_bytes)
 
 
 def _archive(directory: DataDirectory, dlq_cursor: int) -> None:

@@ -140,7 +140,7 @@ DOORS = (
         "arbiter",
         "checkpoint_keeper",
         1,
-        "cannot be: the core asks for one at a time; an assert",
+        "only the wish of an ended core can be there: the new one takes its place",
     ),
     Door(
         "peers",
@@ -264,6 +264,7 @@ class Doors:
         self.watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
         self.checkpoints: trio.MemorySendChannel[WriteCheckpoint]
         self.checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
+        self.wished: WriteCheckpoint | None = None  # by the core that is loaded, newest
         self.catch_up: trio.MemorySendChannel[CatchUpItem]
         self.catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
         self.alarm = Alarm()  # for the beats: something became due sooner than they know
@@ -291,6 +292,19 @@ class Doors:
         with suppress(trio.WouldBlock):
             self.bench_out.receive_nowait()
         self.bench.send_nowait(batch)
+
+    def wish_for(self, effect: WriteCheckpoint) -> None:
+        """Ask for a Checkpoint; the keeper begins when later Ticks are in: pinned until then."""
+        self.void_wish()
+        self.wished = attrs.evolve(effect, pin=effect.world.index.pin())
+        self.checkpoints.send_nowait(self.wished)
+
+    def void_wish(self) -> None:
+        """The core ends, its ledger may go: a Checkpoint that was not begun is not written."""
+        self.wished = None
+        with suppress(trio.WouldBlock):
+            waiting = self.checkpoints_out.receive_nowait()
+            waiting.world.index.unpin(waiting.pin)
 
     def publish_nowait(self, publication: Publish) -> None:
         """Hand a Tick to the publisher; what it has not taken yet is joined, newest last."""

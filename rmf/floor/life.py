@@ -229,10 +229,13 @@ class Life:
         )
         self._on_loaded(recovered.state)
         self._peering().greet()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_ledger, recovered.writer)
-            reload = await self._drive(core, hands)
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_ledger, recovered.writer)
+                reload = await self._drive(core, hands)
+                nursery.cancel_scope.cancel()
+        finally:
+            ground.doors.void_wish()
         return reload
 
     async def _drive(self, core: Arbiter, hands: Hands) -> Reload | None:

@@ -1,23 +1,21 @@
 """Checkpoints (R25): the state at one Entry in one file, `<index, 20 digits>.ckpt`.
 
-Decides how a Checkpoint is laid out, that it appears whole or not at all, and that nothing of it is
-used before all of it is verified. Of the head it needs only where the Checkpoint stands in the
-ledger (`serial`, `index`, `term`, `chain`); the rest is the core's.
+Decides that a Checkpoint appears whole or not at all, that nothing of it is used before all of it
+is verified, and which ones are kept. How it lies in its file knows checkpoint_layout.
 
-    file   = header frame, slice frames …, footer frame; nothing behind
-    header = CBOR [0, magic, format, cluster, index, head]     head: a map with text keys
-    slice  = CBOR [1, [cell …]]                                cells in key order, over all slices
-    footer = CBOR [2, BLAKE2b-256 of all bodies before it, number of slices, number of cells]
+What is large in it, cells and the producers' table, is written and read in slices, so that no
+thread that has the interpreter holds up the others for long (R45).
 
-The CRC of each frame says where damage is, the digest that nothing is missing, doubled or from
-another file. Corrupt is never treated as absent: a damaged Checkpoint is an error with a place, and
-whoever loads then takes the one before it.
+Peers of an older release cannot read a table in slices, and a Checkpoint is sent to them as it is:
+it is written so once the cluster's version says that all of them can (R30). Before, the head holds
+the table; it is encoded a row at a time all the same.
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +23,29 @@ import attrs
 import cbor2
 
 from rmf import limits
-from rmf.errors import CheckpointDamaged, StorageError
+from rmf.core.entry import TABLE_SLICES_VERSION
+from rmf.core.producers import Table
+from rmf.core.table_slices import TableSlice, slices_of, whole_row
+from rmf.errors import StorageError
+from rmf.storage.checkpoint_layout import (
+    DIGEST_BYTES,
+    FOOTER,
+    FORMAT_OF_OLD,
+    FORMAT_SLICED,
+    FRAME_BYTES_MAX,
+    HEADER,
+    MAGIC,
+    SLICE,
+    TABLE,
+    Verified,
+    base_of,
+    damaged,
+    frame_at,
+    header_in,
+    index_of,
+    opened,
+    verify,
+)
 from rmf.storage.files import (
     TMP,
     failing_disk,
@@ -33,12 +53,12 @@ from rmf.storage.files import (
     move_durably,
     write_whole,
 )
-from rmf.storage.framing import FrameFault, FrameReader, frame_of
-from rmf.storage.segments import Base, foreign
+from rmf.storage.framing import FrameReader, frame_of
 
 __all__ = [
     "CellRow",
     "CheckpointWriter",
+    "Loaded",
     "Verified",
     "base_of",
     "head_of",
@@ -55,42 +75,55 @@ __all__ = [
 CellRow = tuple[str, bytes, int, int, int, str, int, int]
 
 SUFFIX: Final = ".ckpt"
-_MAGIC = "rmf-checkpoint"
-_FORMAT: Final = 1
-_HEADER, _SLICE, _FOOTER = range(3)
-_FRAME_BYTES_MAX = 2**32 - 1  # a head holds whole tables; the file's own size is the bound
 _CELL_FIELDS = 8
-_DIGEST_BYTES = 32
-_CONTENT_BYTES = 16
 _SLICE_BYTES = limits.CHECKPOINT_SLICE_BYTES
+_MAP, _ARRAY = 5, 4  # major types of CBOR
 
 
 @attrs.frozen
-class Verified:
-    """What is found of a Checkpoint of which every byte is as it was written: its head, how many
-    cells it has, its size, and its content: 16 bytes that name what it holds."""
+class Loaded:
+    """A verified Checkpoint: its head, its producers in slices, and its cells in key order; the
+    last two are read while they are taken, each once."""
 
     head: dict[str, Any]
-    cells: int
-    file_bytes: int
-    content: bytes
+    producers: Iterator[TableSlice]
+    cells: Iterator[CellRow]
 
 
 class CheckpointWriter:
-    """Writes one Checkpoint into the directory `path`, slice by slice.
+    """Writes one Checkpoint into the directory `path`, slice by slice. Without a `table` it comes
+    by `add_from`.
 
     Raises DiskFailed; then, as after `abort`, nothing of it stays."""
 
-    def __init__(self, path: Path, cluster: bytes, head: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, cluster: bytes, head: dict[str, Any], table: Table | None = None
+    ) -> None:
         self._cluster = cluster
         self._index = base_of(head, path).index
         self._target = path / f"{self._index:020d}{SUFFIX}"
         self._tmp = self._target.with_name(self._target.name + TMP)
-        self._digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         self._offset = self._synced = self._slices = self._cells = 0
         with failing_disk("writing", self._tmp):
             self._fd = os.open(self._tmp, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        self._write([_HEADER, _MAGIC, _FORMAT, cluster, self._index, head])
+        try:
+            self._begin(head, table)
+        except BaseException:
+            self.abort()
+            raise
+
+    def _begin(self, head: dict[str, Any], table: Table | None) -> None:
+        """Write the header, and the table where the cluster's version has it."""
+        fields = [HEADER, MAGIC, FORMAT_SLICED, self._cluster, self._index, head]
+        if "producers" not in head and head.get("version", 1) >= TABLE_SLICES_VERSION:
+            self._write(fields)
+            for rows in slices_of(table) if table is not None else ():
+                self._write([TABLE, rows])
+                self._slices += 1
+            return
+        fields[2] = FORMAT_OF_OLD
+        self._put(cbor2.dumps(fields) if table is None else _old_header(fields, head, table))
 
     def add(self, cells: list[CellRow]) -> None:
         """Write cells, in key order, all behind those before."""
@@ -106,17 +139,17 @@ class CheckpointWriter:
             self._slice(rows)
 
     def _slice(self, rows: list[CellRow]) -> None:
-        self._write([_SLICE, rows])
+        self._write([SLICE, rows])
         self._slices += 1
         self._cells += len(rows)
 
     def add_from(self, path: Path) -> None:
-        """Write all cells of another Checkpoint, which is verified already, byte for byte. Raises
-        CheckpointDamaged if it changed since."""
-        with _opened(path) as fd:
-            reader = FrameReader(fd, _FRAME_BYTES_MAX)
-            _frame(reader, path, 0)
-            while (body := _frame(reader, path, reader.end))[1] == _SLICE:
+        """Write the tables and cells of another Checkpoint, which is verified already, byte for
+        byte. Raises CheckpointDamaged if it changed since."""
+        with opened(path) as fd:
+            reader = FrameReader(fd, FRAME_BYTES_MAX)
+            frame_at(reader, path, 0)
+            while (body := frame_at(reader, path, reader.end))[1] != FOOTER:
                 self._put(body)
                 self._slices += 1
             self._cells += cbor2.loads(body)[3]
@@ -124,13 +157,13 @@ class CheckpointWriter:
     def finish(self) -> Path:
         """Write the rest, fsync, verify what the disk holds, and give the file its name. Raises
         CheckpointDamaged if it does not hold what was written."""
-        self._write([_FOOTER, self._digest.digest(), self._slices, self._cells])
+        self._write([FOOTER, self._digest.digest(), self._slices, self._cells])
         try:
             with failing_disk("writing", self._tmp):
                 os.fsync(self._fd)
                 # So that what is verified comes from the disk, not from memory.
                 os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            _verify(self._fd, self._tmp, self._cluster, self._index)
+            verify(self._fd, self._tmp, self._cluster, self._index)
             with failing_disk("renaming", self._tmp):
                 self._tmp.rename(self._target)
                 fsync_directory(self._target.parent)
@@ -140,6 +173,11 @@ class CheckpointWriter:
         os.close(self._fd)
         self._fd = -1
         return self._target
+
+    @property
+    def file_bytes(self) -> int:
+        """How much is written so far."""
+        return self._offset
 
     def abort(self) -> None:
         """Remove what was written so far."""
@@ -167,17 +205,38 @@ class CheckpointWriter:
         self._digest.update(body)
 
 
-def load(path: Path, cluster: bytes) -> tuple[dict[str, Any], Iterator[CellRow]]:
-    """Return the head and the cells, in key order, of a Checkpoint that is verified as a whole
-    before this returns. Raises CheckpointDamaged, ForeignDirectory, StorageError."""
+def _old_header(fields: list[Any], head: dict[str, Any], table: Table) -> bytes:
+    """Return a header whose head holds the table, encoded a row at a time: in one piece it would
+    hold everybody up."""
+    out = io.BytesIO()
+    encoder = cbor2.CBOREncoder(out)
+    encoder.encode_length(_ARRAY, len(fields))
+    for field in fields[:-1]:
+        encoder.encode(field)
+    encoder.encode_length(_MAP, len(head) + 1)
+    for key, value in head.items():
+        encoder.encode(key)
+        encoder.encode(value)
+    encoder.encode("producers")
+    encoder.encode_length(_ARRAY, len(table.rows))
+    for name in sorted(table.rows):
+        encoder.encode(whole_row(name, table.rows[name]))
+    return out.getvalue()
+
+
+def load(path: Path, cluster: bytes) -> Loaded:
+    """Return what a Checkpoint holds, which is verified as a whole before this returns. Raises
+    CheckpointDamaged, ForeignDirectory, StorageError."""
     found = verified(path, cluster)
-    return found.head, _cells(path, found.cells)
+    rows = found.head.pop("producers", None)
+    producers = _tables(path) if rows is None else iter([rows])
+    return Loaded(found.head, producers, _cells(path, found.cells))
 
 
 def verified(path: Path, cluster: bytes) -> Verified:
     """Read all of a Checkpoint, and return what it is if it is whole. Raises as `load`."""
-    with _opened(path) as fd:
-        return _verify(fd, path, cluster, index_of(path))
+    with opened(path) as fd:
+        return verify(fd, path, cluster, index_of(path))
 
 
 def rewrite(path: Path, target: Path, cluster: bytes, head: dict[str, Any]) -> Path:
@@ -194,22 +253,9 @@ def rewrite(path: Path, target: Path, cluster: bytes, head: dict[str, Any]) -> P
 
 def head_of(path: Path, cluster: bytes) -> dict[str, Any]:
     """Return the head alone; only its own checksum is verified. Raises as `load`."""
-    with _opened(path) as fd:
-        reader = FrameReader(fd, _FRAME_BYTES_MAX)
-        return _header(_frame(reader, path, 0), path, cluster, index_of(path))
-
-
-def base_of(head: dict[str, Any], path: Path) -> Base:
-    """Return where a Checkpoint with this head stands. Raises CheckpointDamaged."""
-    found: list[Any] = [head.get(name) for name in ("serial", "index", "term", "chain")]
-    if [type(value) for value in found] != [int, int, int, bytes]:
-        raise _damaged(path, 0, "its head does not say where it stands")
-    return Base(*found)
-
-
-def index_of(path: Path) -> int:
-    """Return the index that a Checkpoint has by its name."""
-    return int(path.stem)
+    with opened(path) as fd:
+        reader = FrameReader(fd, FRAME_BYTES_MAX)
+        return header_in(frame_at(reader, path, 0), path, cluster, index_of(path))
 
 
 def newest(*directories: Path) -> list[Path]:
@@ -227,82 +273,30 @@ def prune(path: Path, archive: Path, keep: int = limits.CHECKPOINTS_KEPT) -> lis
     return old
 
 
-def _damaged(path: Path, offset: int, why: str) -> CheckpointDamaged:
-    return CheckpointDamaged(
-        f"{path}, byte {offset}: {why}. It is not used, and not removed either. The Checkpoint "
-        f"before it, or the archive, takes its place; move the file away once that has worked."
-    )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """Open for reading; whatever cannot be read is damage."""
-    try:
-        with path.open("rb", buffering=0) as file:
-            yield file.fileno()
-    except OSError as exc:
-        raise _damaged(path, 0, f"the disk cannot read it: {exc.strerror}") from exc
-
-
-def _verify(fd: int, path: Path, cluster: bytes, index: int) -> Verified:
-    """Return what a Checkpoint is, once every byte is found to be as written."""
-    reader = FrameReader(fd, _FRAME_BYTES_MAX)
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    body = _frame(reader, path, 0)
-    head = _header(body, path, cluster, index)
-    slices = -1
-    while body[1] != _FOOTER:  # the second byte is the kind, the first the head of the array
-        digest.update(body)
-        slices += 1
-        body = _frame(reader, path, reader.end)
-    _, stated, slices_stated, cells = cbor2.loads(body)
-    if (stated, slices_stated) != (digest.digest(), slices):
-        raise _damaged(path, reader.end, "the digest in its footer is not that of what it holds")
-    if os.fstat(fd).st_size != reader.end:
-        raise _damaged(path, reader.end, "bytes follow its footer")
-    return Verified(head, cells, reader.end, stated[:_CONTENT_BYTES])
+def _tables(path: Path) -> Iterator[TableSlice]:
+    """Return the slices of the table of a verified Checkpoint."""
+    with opened(path) as fd:
+        reader = FrameReader(fd, FRAME_BYTES_MAX)
+        frame_at(reader, path, 0)
+        while (body := frame_at(reader, path, reader.end))[1] == TABLE:
+            yield cbor2.loads(body)[1]
 
 
 def _cells(path: Path, expected: int) -> Iterator[CellRow]:
     """Return the cells of a verified Checkpoint. Raises CheckpointDamaged if it changed since."""
-    with _opened(path) as fd:
-        reader = FrameReader(fd, _FRAME_BYTES_MAX)
-        _frame(reader, path, 0)
+    with opened(path) as fd:
+        reader = FrameReader(fd, FRAME_BYTES_MAX)
+        frame_at(reader, path, 0)
         count = 0
         before = ""
-        while (body := _frame(reader, path, reader.end))[1] == _SLICE:
+        while (body := frame_at(reader, path, reader.end))[1] != FOOTER:
+            if body[1] == TABLE:
+                continue
             for cell in cbor2.loads(body)[1]:
                 if len(cell) != _CELL_FIELDS or (cell[0] <= before and count):
-                    raise _damaged(path, reader.end, f"cell {count} has no shape or no order")
+                    raise damaged(path, reader.end, f"cell {count} has no shape or no order")
                 before = cell[0]
                 count += 1
                 yield tuple(cell)
         if count != expected:
-            raise _damaged(path, reader.end, f"{count} cells, its footer says {expected}")
-
-
-def _frame(reader: FrameReader, path: Path, offset: int) -> bytes:
-    try:
-        body = reader.body_at(offset)
-    except FrameFault as fault:
-        raise _damaged(path, offset, str(fault)) from None
-    if body is None or len(body) < 2:
-        raise _damaged(path, offset, "it ends here, without a footer")
-    return body
-
-
-def _header(body: bytes, path: Path, cluster: bytes, index: int) -> dict[str, Any]:
-    fields = cbor2.loads(body)
-    if fields[:2] != [_HEADER, _MAGIC]:
-        raise _damaged(path, 0, "this is not the header of a Checkpoint")
-    if fields[2] != _FORMAT:
-        raise StorageError(
-            f"{path} has the format {fields[2]}, this version reads {_FORMAT}: use the version "
-            f"of RMF that wrote it, or a later one"
-        )
-    _, _, _, found_cluster, found_index, head = fields
-    if found_cluster != cluster:
-        raise foreign(path, found_cluster, cluster)
-    if found_index != index:
-        raise _damaged(path, 0, f"it is the Checkpoint of Entry {found_index}, renamed")
-    return dict(head)
+            raise damaged(path, reader.end, f"{count} cells, its footer says {expected}")

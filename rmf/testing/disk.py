@@ -18,6 +18,7 @@ import immutables
 from rmf import limits
 from rmf.core.comeback import hard_state_of
 from rmf.core.effects import Persist, RecordDraft
+from rmf.core.producers import Table
 from rmf.core.raft.values import HardState, Place
 from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, SEAL, Record
 from rmf.core.world import Cell
@@ -38,10 +39,11 @@ _GENESIS = Base(0, Place(0, 0, GENESIS_CHAIN))
 
 
 class StoredCheckpoint(NamedTuple):
-    """A Checkpoint: its head, its cells. `rotten`: it will not verify."""
+    """A Checkpoint: its head, its producers, its cells. `rotten`: it will not verify."""
 
     base: Base
     head: dict[str, Any]
+    producers: Table
     cells: "immutables.Map[str, Cell]"
     rotten: bool = False
 

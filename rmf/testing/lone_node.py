@@ -155,6 +155,6 @@ class LoneNode:
                     self.letters.setdefault(letter.id, letter)
                 yield ev.LettersStored(len(effect.letters), effect.index, {})
             case ef.WriteCheckpoint():
-                yield ev.CheckpointWritten(effect.index)
+                yield ev.CheckpointEnded(effect.index, None)
             case _:
                 pass

@@ -228,7 +228,7 @@ class Performing:
     def _write_checkpoint(self, effect: ef.WriteCheckpoint) -> None:
         head = {**effect.head, "boot_id": self.node.boot_id}
         base = Base(head["serial"], Place(effect.index, head["term"], head["chain"]))
-        found = StoredCheckpoint(base, head, effect.world.cells)
+        found = StoredCheckpoint(base, head, effect.producers, effect.world.cells)
         self.later(self._dice.randint(20, 300) * limits.MS, self._checkpoint_written, found)
 
     def _checkpoint_written(self, found: StoredCheckpoint) -> None:
@@ -239,4 +239,4 @@ class Performing:
         node.disk.keep_checkpoint(found, through_index=through)
         node.cluster.watch.checkpointed(node, found)
         node.cluster.count("checkpoint")
-        node.happen(ev.CheckpointWritten(found.base.place.index))
+        node.happen(ev.CheckpointEnded(found.base.place.index, None))

@@ -21,6 +21,7 @@ from rmf.core.raft.values import Place, Timing
 from rmf.core.record import GENESIS_CHAIN
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, genesis_state, state_of
+from rmf.core.table_slices import slices_of, table_in
 from rmf.core.world import Cell, mark_of
 from rmf.testing.disk import Base, Disk, StoredCheckpoint
 
@@ -98,7 +99,7 @@ def _start_of(disk: Disk, cursor: int) -> _Start:
 
 def opened(found: StoredCheckpoint) -> _Start:
     """Return the state that a Checkpoint holds. Raises ValueError if it holds another."""
-    state = state_of(found.head, dict(found.cells))
+    state = state_of(found.head, found.producers, dict(found.cells))
     if state.digest() != found.head["digest"]:
         raise ValueError(f"the Checkpoint of Entry {state.index} does not hold what it says")
     return _Start(found.base, state, Shelf.of(state.world, state.void_before), found.head)
@@ -119,23 +120,23 @@ def _bridge(comeback: Comeback, start: _Start, boot_id: bytes, *, tail: bool) ->
 
 
 def packed(found: StoredCheckpoint) -> bytes:
-    """Return a Checkpoint as bytes: the head, then a row for each cell."""
+    """Return a Checkpoint as bytes: the head, the producers, then a row for each cell."""
     rows = [[key, *cell[:-1]] for key, cell in sorted(found.cells.items())]
-    return cbor2.dumps([found.head, rows])
+    return cbor2.dumps([found.head, list(slices_of(found.producers)), rows])
 
 
 def unpacked(content: bytes, base: Base) -> StoredCheckpoint:
     """Return the Checkpoint in bytes as this node's own: it says this node's serial, and neither
     boot nor clock. Raises ValueError if it does not verify."""
-    head, rows = cbor2.loads(content)
+    head, slices, rows = cbor2.loads(content)
     head = {**head, "serial": base.serial, "clock": None, "boot_id": None}
     cells = {row[0]: Cell._make([*row[1:], mark_of(*row)]) for row in rows}
-    state = state_of(head, cells)
+    state = state_of(head, table_in(slices), cells)
     if state.digest() != head["digest"]:
         raise ValueError("a Checkpoint came that does not hold what it says")
     if (state.index, state.term, head["chain"]) != tuple(base.place):
         raise ValueError("a Checkpoint came that is not the one that was named")
-    return StoredCheckpoint(base, head, state.world.cells)
+    return StoredCheckpoint(base, head, state.producers, state.world.cells)
 
 
 assert DEPTH_PACKETS <= limits.INGEST_DEPTH_PACKETS

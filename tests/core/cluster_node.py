@@ -270,7 +270,7 @@ class Node:
                 self.letters += letters
                 self._play.send(self.name, ev.LettersStored(len(letters) + len(acts), index, {}))
             case ef.WriteCheckpoint():
-                self._play.send(self.name, ev.CheckpointWritten(effect.index))
+                self._play.send(self.name, ev.CheckpointEnded(effect.index, None))
             case ef.ReadEntries():
                 self._play.send(self.name, entries_read(self.disk, effect))
             case ef.Reload() | ef.Stopped():

@@ -205,7 +205,7 @@ def test_a_checkpoint_holds_what_is_committed_and_where_it_stands() -> None:
     last = play.disk.entries[-1][0]
     assert (head["chain"], head["serial"]) == (last.chain, len(play.disk.durable))
     assert head["clock"] == [1, BOOT_NS]
-    restored = state_of(head, dict(wish.world.cells.items()))
+    restored = state_of(head, wish.producers, dict(wish.world.cells.items()))
     assert restored.digest() == committed.digest()
 
 
@@ -225,8 +225,10 @@ def test_there_is_one_checkpoint_at_a_time() -> None:
     play = Playbook()
     play.happen(ev.CheckpointAsked(), ev.CheckpointAsked())
     play.happen(ev.CheckpointAsked())
+    (wish,) = play.seen(WriteCheckpoint)
+    play.happen(ev.CheckpointEnded(wish.index - 1, None))  # of a core that ended
     assert len(play.seen(WriteCheckpoint)) == 1
-    play.happen(ev.CheckpointWritten(1))
+    play.happen(ev.CheckpointEnded(wish.index, None))
     play.join("p")
     assert len(play.seen(WriteCheckpoint)) == 2
 
@@ -253,6 +255,7 @@ def test_so_much_ledger_asks_for_a_checkpoint() -> None:
         (persist,) = core.step([done], play.now)
         assert isinstance(persist, Persist)
         effects = core.step([ev.Persisted(persist.ticket, persist.ticket)], play.now)
-        asked += [seq for effect in effects if isinstance(effect, WriteCheckpoint)]
-        core.step([ev.CheckpointWritten(1)], play.now)
+        for wish in (effect for effect in effects if isinstance(effect, WriteCheckpoint)):
+            asked.append(seq)
+            core.step([ev.CheckpointEnded(wish.index, None)], play.now)
     assert asked == [enough]

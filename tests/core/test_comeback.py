@@ -31,7 +31,7 @@ def back(records: list[Record], cursor: int = 0) -> Comeback:
 
 
 def everything(state: State) -> Any:
-    return head_of(state), dict(state.world.cells.items())
+    return head_of(state), state.producers.rows, dict(state.world.cells.items())
 
 
 def committing(author: Author, drafts: list[RecordDraft], commit: int) -> list[Record]:

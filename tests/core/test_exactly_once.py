@@ -212,6 +212,7 @@ class Producers(RuleBasedStateMachine):
         assert self.play.world.get("count/x", 0) == counted
         again = replay(self.play.disk).state
         assert head_of(again) == head_of(state)
+        assert again.producers.rows == state.producers.rows
         assert again.world.cells == state.world.cells
 
 

@@ -12,6 +12,7 @@ from rmf.core.entry import Accession, Entry, Expiry, TickBooks
 from rmf.core.producers import Table
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, expiries_of, genesis_state, head_of, state_of
+from rmf.core.table_slices import slices_of, table_in
 from rmf.core.world import World
 from tests.core.kit import Playbook
 from tests.core.lives import Step, live, lives
@@ -32,7 +33,7 @@ def versions(play: Playbook) -> list[tuple[State, Entry, State, Any]]:
 
 def everything(state: State) -> Any:
     """All of a state as plain values."""
-    return head_of(state), dict(state.world.cells.items())
+    return head_of(state), state.producers.rows, dict(state.world.cells.items())
 
 
 # --- Replay ---------------------------------------------------------------------------------------
@@ -140,11 +141,12 @@ def test_the_digest_is_that_of_a_state_made_from_scratch(life: list[Step]) -> No
 def test_a_checkpoint_is_the_state_and_life_goes_on_from_it(
     life: list[Step], then: list[Step]
 ) -> None:
-    """R25: head and cells through CBOR, then the Entries behind it."""
+    """R25: head, producers and cells through CBOR, then the Entries behind it."""
     play = live(life)
     state = play.core.committed
     head = cbor2.loads(cbor2.dumps(head_of(state)))
-    restored = state_of(head, dict(state.world.cells.items()))
+    table = table_in(cbor2.loads(cbor2.dumps(list(slices_of(state.producers, 3)))))
+    restored = state_of(head, table, dict(state.world.cells.items()))
     assert restored.digest() == state.digest() == head["digest"]
     assert everything(restored) == everything(state)
     later = live(then, play.restart())

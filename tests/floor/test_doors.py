@@ -223,7 +223,7 @@ async def when_watches_is_full_the_edge_waits(tmp_path: Path) -> None:
 
 
 @row
-async def when_checkpoints_is_full_is_never_as_the_core_asks_for_one(tmp_path: Path) -> None:
+async def when_checkpoints_is_full_the_wish_of_an_ended_core_gives_way(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         async with reign(alone) as ruling:
             guest = await ruling.join()
@@ -234,10 +234,16 @@ async def when_checkpoints_is_full_is_never_as_the_core_asks_for_one(tmp_path: P
             first = alone.doors.checkpoints_out.receive_nowait()
             assert isinstance(first, WriteCheckpoint)
             assert waiting(alone.doors.checkpoints) == 0
-            await ruling.doors.events.send(ev.CheckpointWritten(first.index))
+            await ruling.doors.events.send(ev.CheckpointEnded(first.index, None))
             await guest.send(packet(4))
             await guest.hear(m.Ack)
-            assert alone.doors.checkpoints_out.receive_nowait().index > first.index
+            await until(lambda: waiting(alone.doors.checkpoints) == 1)
+            second = alone.doors.wished
+            assert second is not None
+            assert second.index > first.index
+            ruling.doors.wish_for(first)  # as a core does that was read anew
+            assert alone.doors.checkpoints_out.receive_nowait() is alone.doors.wished
+            assert waiting(alone.doors.checkpoints) == 0
 
 
 @row
@@ -376,6 +382,7 @@ def test_the_table_is_true_of_the_channels() -> None:
     found = {x for x in vars(doors) if not x.endswith("_out")} - {
         "alarm",
         "bench_now",
+        "wished",
     }  # these are no doors
     assert found == {x.name for x in DOORS} - {"answers", "pages"}
 

@@ -80,7 +80,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def everything(state: State) -> Any:
-    return head_of(state), dict(state.world.cells.items())
+    return head_of(state), state.producers.rows, dict(state.world.cells.items())
 
 
 def test_an_empty_directory_is_the_state_before_genesis(tmp_path: Path) -> None:

@@ -252,8 +252,12 @@ def a_checkpoint_names_another_record() -> list[Change]:
 
 @bug
 def a_checkpoint_lacks_the_producers_table() -> list[Change]:
-    head_of = answers.head_of  # type: ignore[attr-defined]
-    return [(answers, "head_of", lambda state: head_of(state) | {"producers": []})]
+    checkpoint_of = answers.checkpoint_of
+
+    def buggy(*args: Any) -> Any:
+        return attrs.evolve(checkpoint_of(*args), producers=Table.of({}))
+
+    return [(arbiter, "checkpoint_of", buggy)]
 
 
 # --- Elections ------------------------------------------

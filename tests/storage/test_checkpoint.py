@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmf.errors import CheckpointDamaged, DiskFailed, ForeignDirectory
+from rmf import limits
+from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.producers import OutcomeRun, Table, marked_row
+from rmf.core.table_slices import table_in
+from rmf.errors import CheckpointDamaged, DiskFailed, ForeignDirectory, StorageError
 from rmf.storage.checkpoint import (
     CellRow,
     CheckpointWriter,
-    base_of,
     head_of,
     load,
     newest,
@@ -21,6 +24,7 @@ from rmf.storage.checkpoint import (
     rewrite,
     verified,
 )
+from rmf.storage.checkpoint_layout import FORMAT_SLICED, base_of
 from rmf.storage.framing import frame_of
 from rmf.storage.segments import Base
 from tests.storage.crashes import crash_states
@@ -30,23 +34,39 @@ CLUSTER = b"c" * 16
 
 
 def head(index: int = 7, **more: Any) -> dict[str, Any]:
-    return {"serial": index + 2, "index": index, "term": 1, "chain": b"h" * 16} | more
+    where = {"serial": index + 2, "index": index, "term": 1, "chain": b"h" * 16}
+    return where | {"version": CLUSTER_VERSION} | more
+
+
+def table_of(producers: int, runs: int) -> Table:
+    """Producers of so many runs each, the first packet of each run bagged."""
+    rows = {}
+    for name in (f"probe-{n}" for n in range(producers)):
+        told = tuple(OutcomeRun(1 + 2 * n, 2, 3, 9 + n, 0, ((0, "expired"),)) for n in range(runs))
+        rows[name] = marked_row(name, 4, 2 * runs, "id", False, 9 + runs, told)
+    return Table.of(rows)
 
 
 def cell(key: str, value: bytes = b"\x01") -> CellRow:
     return (key, value, 1, 2, 3, "probe", 1_700_000_000_000_000_000, 9)
 
 
-def written(path: Path, slices: list[list[CellRow]], index: int = 7, **more: Any) -> Path:
-    writer = CheckpointWriter(path, CLUSTER, head(index, **more))
+def written(
+    path: Path,
+    slices: list[list[CellRow]],
+    index: int = 7,
+    table: Table | None = None,
+    **more: Any,
+) -> Path:
+    writer = CheckpointWriter(path, CLUSTER, head(index, **more), table)
     for cells in slices:
         writer.add(cells)
     return writer.finish()
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[CellRow]]:
-    found, cells = load(path, CLUSTER)
-    return found, list(cells)
+    found = load(path, CLUSTER)
+    return found.head, list(found.cells)
 
 
 def test_what_was_written_is_loaded(tmp_path: Path) -> None:
@@ -120,6 +140,79 @@ def test_a_checkpoint_that_was_damaged_since_is_not_written_anew(tmp_path: Path)
     with pytest.raises(CheckpointDamaged):
         rewrite(path, tmp_path / "anew", CLUSTER, head())
     assert list((tmp_path / "anew").iterdir()) == []
+
+
+# --- The producers' table ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [1, 3, CLUSTER_VERSION])
+@pytest.mark.parametrize("producers", [0, 1, 7])
+def test_the_table_of_producers_comes_back_whatever_the_clusters_version(
+    tmp_path: Path, version: int, producers: int
+) -> None:
+    table = table_of(producers, 2 * limits.OUTCOME_RUNS_KEPT)
+    writer = CheckpointWriter(tmp_path, CLUSTER, head(version=version), table)
+    writer.add([cell("a"), cell("b")])
+    found = load(writer.finish(), CLUSTER)
+    assert found.head == head(version=version)
+    restored = table_in(found.producers)
+    assert (restored.rows, restored.total) == (table.rows, table.total)
+    assert list(found.cells) == [cell("a"), cell("b")]
+
+
+def test_no_slice_of_the_table_holds_more_than_its_bound(tmp_path: Path) -> None:
+    """R25, R45: in one piece it would hold everybody up."""
+    table = table_of(3, limits.CHECKPOINT_SLICE_RUNS)
+    told = list(load(written(tmp_path, [], table=table), CLUSTER).producers)
+    sizes = [sum(1 + sum(1 + len(run[5]) for run in row[6]) for row in rows) for rows in told]
+    assert len(sizes) > 3
+    assert max(sizes) <= limits.CHECKPOINT_SLICE_RUNS + 3  # a row told again, a run and its bag
+
+
+def test_before_all_can_read_slices_the_head_holds_the_table_as_it_always_did(
+    tmp_path: Path,
+) -> None:
+    """R30: a Checkpoint is sent as it is to peers of an older release."""
+    table = table_of(2, 3)
+    path = written(tmp_path, [[cell("a")]], table=table, version=3)
+    rows = [[name, *row[:5], [list(run) for run in row.runs]] for name, row in table.rows.items()]
+    old = head(version=3) | {"producers": sorted(rows)}
+    frame = frame_of(cbor2.dumps([0, "rmf-checkpoint", 1, CLUSTER, 7, old]))
+    assert path.read_bytes().startswith(frame)
+
+
+@pytest.mark.parametrize("version", [3, CLUSTER_VERSION])
+def test_written_anew_a_checkpoint_keeps_its_table(tmp_path: Path, version: int) -> None:
+    table = table_of(5, 300)
+    path = written(tmp_path, [[cell("a")], [cell("b")]], table=table, version=version)
+    (tmp_path / "anew").mkdir()
+    anew = rewrite(path, tmp_path / "anew", CLUSTER, head_of(path, CLUSTER) | {"serial": 99})
+    found = load(anew, CLUSTER)
+    assert found.head == head(version=version) | {"serial": 99}
+    assert table_in(found.producers).rows == table.rows
+    assert list(found.cells) == [cell("a"), cell("b")]
+
+
+def test_a_slice_of_the_table_that_is_left_out_is_found(tmp_path: Path) -> None:
+    path = written(tmp_path, [[cell("a")]], table=table_of(4, limits.OUTCOME_RUNS_KEPT))
+    content = path.read_bytes()
+    first, *_ = (frame_of(cbor2.dumps([3, rows])) for rows in load(path, CLUSTER).producers)
+    assert first in content
+    path.write_bytes(content.replace(first, b""))
+    with pytest.raises(CheckpointDamaged, match="digest"):
+        load(path, CLUSTER)
+
+
+def test_a_checkpoint_of_a_later_format_is_no_damage(tmp_path: Path) -> None:
+    path = written(tmp_path, [])
+    frame = frame_of(cbor2.dumps([0, "rmf-checkpoint", FORMAT_SLICED + 1, CLUSTER, 7, {}]))
+    path.write_bytes(frame)
+    with pytest.raises(StorageError, match="format 3, this version reads up to 2") as told:
+        load(path, CLUSTER)
+    assert not isinstance(told.value, CheckpointDamaged)
+
+
+# --- Edges, and damage --------------------------------------------------------------------------
 
 
 def test_an_empty_world_has_a_checkpoint_too(tmp_path: Path) -> None:

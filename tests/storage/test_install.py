@@ -105,6 +105,7 @@ def test_what_came_piece_by_piece_takes_the_place_of_the_ledger(
     restored, scan = begun_at(node.path)
     state, draft = leader.author.state, leader.author.drafts[-1]
     assert head_of(restored.state) == head_of(state)
+    assert restored.state.producers.rows == state.producers.rows
     assert dict(restored.state.world.cells.items()) == dict(state.world.cells.items())
     assert attrs.astuple(restored.start.base) == (OWN_SERIAL, state.index, 1, draft.chain)
     assert scan.tail is not None
@@ -229,7 +230,7 @@ def test_a_state_that_has_not_the_digest_it_states_is_no_good(
 
 def test_a_head_of_another_release_is_no_good(leader: WrittenNode, node: WrittenNode) -> None:
     head = checkpoint.head_of(checkpoint.newest(leader.directory.checkpoints_path)[0], CLUSTER)
-    del head["producers"]
+    del head["line"]
     writer = CheckpointWriter(leader.directory.checkpoints_path, CLUSTER, head)
     writer.finish()
     assert "KeyError" in refused(Sending(leader, receiver(node.path)))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rmf import limits
+from rmf.core.table_slices import table_in
 from rmf.errors import CheckpointDamaged
 from rmf.line import board
 from rmf.storage import checkpoint
@@ -94,9 +95,10 @@ def test_a_checkpoint_whose_cells_have_another_digest_is_not_used(node: DrivenNo
     directory = node.directory
     path = places(node)[1].checkpoint
     assert path is not None
-    head, rows = checkpoint.load(path, directory.cluster)
-    writer = CheckpointWriter(directory.checkpoints_path, directory.cluster, head)
-    writer.add(list(rows)[:-1])
+    found = checkpoint.load(path, directory.cluster)
+    head, table = found.head, table_in(found.producers)
+    writer = CheckpointWriter(directory.checkpoints_path, directory.cluster, head, table)
+    writer.add(list(found.cells)[:-1])
     writer.finish()
     restored, faults = restore(places(node)[1:], directory.cluster)
     assert restored is None

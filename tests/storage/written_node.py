@@ -96,7 +96,8 @@ class WrittenNode:
             "serial": serial,
             "boot_id": BOOT_ID,
         }
-        writer = CheckpointWriter(self.directory.checkpoints_path, CLUSTER, fields | head)
+        place, table = self.directory.checkpoints_path, state.producers
+        writer = CheckpointWriter(place, CLUSTER, fields | head, table)
         writer.add([(key, *cell[:-1]) for key, cell in state.world.scan() if cell])
         return writer.finish()
 
