@@ -140,6 +140,8 @@ BOX_PAGE_BYTES = 256 * KIB  # the same, in values; of any cells that are told at
 BOX_SPARE_S = 1.0  # after a node's start, until its spare is started, unless it is wanted
 BOX_STACK_S = 0.005  # for a box about to be killed to write its stack down
 BOX_STUCK_S_MAX = 10.0  # in nobody's slot: it is the box that hangs, and it is killed
+BOX_FINALIZER_S = 0.05  # one finalizer of what handlers left in circles; beyond: interrupted
+BOX_COLLECT_S_MAX = 0.5  # all of them together; beyond: the box ends, with nothing on its bench
 BOX_AUDIT_NICE = 10  # of boxes that audit: whoever serves comes first
 BOX_START_S_MAX = 30.0  # for a line to load; beyond: killed, and tried again
 BOX_STARTS_MAX = 3  # boxes in a row that die before they are ready; then there is none
@@ -379,6 +381,7 @@ assert DECODER_TEXT_BYTES_MAX <= EVIDENCE_TEXT_BYTES_MAX
 assert 2 * GOODBYE_S_MAX < STOP_S_MAX
 assert LIVE_S_MAX > 2 * BEAT_S
 # A packet's budget and what its end takes: 100 ms of others' patience.
+assert BOX_FINALIZER_S < BOX_COLLECT_S_MAX < BOX_STUCK_S_MAX
 assert HANDLER_GRACE_S + 2 * BOX_WATCH_S_MAX <= 0.1
 assert BATCH_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_MAX <= (
     BOX_FRAME_BYTES_MAX

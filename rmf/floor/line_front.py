@@ -20,7 +20,9 @@ from rmf.floor.present import now
 from rmf.floor.supervisor import Child
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
 from rmf.line.inline import Inline
+from rmf.line.line import Line
 from rmf.line.load import load_line
+from rmf.line.printing import Prints, fill_standard_descriptors, open_apart
 
 if TYPE_CHECKING:
     from rmf.config import Config
@@ -39,8 +41,9 @@ class LineFront:
         self.inline: Inline | None = None
         self._facts: LineFacts | None = None
         self._bench: Bench | None = None
+        fill_standard_descriptors()  # before the node opens anything
         if config.glovebox == "inline":
-            self.inline = Inline(load_line(config.line))
+            self.inline = _inline(load_line(config.line))
             return
         settings = BoxSettings(config.line, config.handler_memory_bytes)
         self._bench = Bench(settings, config.handler_time_ns / limits.SECOND, first=box)
@@ -78,7 +81,7 @@ class LineFront:
         runner: audit.AuditRunner
         if self._bench is None:
             assert self.inline is not None
-            runner = audit.InlineRunner(Inline(self.inline.line))
+            runner = audit.InlineRunner(_inline(self.inline.line))
         else:
             settings = attrs.evolve(self._bench.settings, nice=limits.BOX_AUDIT_NICE)
             bench = Bench(settings, self._bench.budget_s, line=facts.identity)
@@ -91,3 +94,9 @@ class LineFront:
         """Let go of a box that no task has taken over."""
         if self._bench is not None:
             self._bench.close()
+
+
+def _inline(line: Line) -> Inline:
+    """Return what runs a line in this process. What its handlers print goes to the node's stderr,
+    as from a glove box: on stdout a script may wait for the node's own words."""
+    return Inline(line, prints=Prints(open_apart(2)))

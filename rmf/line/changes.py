@@ -1,14 +1,15 @@
 """What a handler returned becomes changes: all of it, or none (R20, R22).
 
 Everything is checked and encoded before anything is applied, so that a slot that fails leaves no
-trace. `Changes` are those of one batch so far; they lie over the World that its handlers see.
+trace; between the two, whoever runs the slot lets go of what its handler left behind (R20).
+`Changes` are those of one batch so far; they lie over the World that its handlers see.
 
 They are also written down here, as the CBOR that the Entry keeps (R1): by hand, because their shape
 is fixed and their parts are bytes already, which takes a third of the time that cbor2 needs for as
 many small objects.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sortedcontainers import SortedSet
@@ -25,7 +26,7 @@ from rmf.line.values import (
     type_name,
 )
 
-__all__ = ["CHANGE_HEADS_BYTES_MAX", "INHERIT", "KEEP", "Changes", "KnownKeys"]
+__all__ = ["CHANGE_HEADS_BYTES_MAX", "INHERIT", "KEEP", "Changes", "Checked", "KnownKeys"]
 
 INHERIT, KEEP = -1, 0  # shelves; above: a shelf life in ms (see core/events)
 
@@ -34,6 +35,9 @@ CHANGE_HEADS_BYTES_MAX = 1 + 5 + 5 + 9
 
 _WRAPPED = frozenset((Keep, Fresh, Remove))
 _CHANGES_BYTES_MAX = limits.CHANGES_PER_PACKET_BYTES_MAX
+
+
+Checked = tuple[int, Sequence[Change]]  # bytes in the Entry at the most, and the changes of a slot
 
 
 class KnownKeys(dict[str, bytes]):
@@ -64,28 +68,32 @@ class Changes:
         self._ordered: SortedSet | None = None
 
     def take(self, slot: int, result: Any, plain_shelf: int) -> int:
-        """Apply what a handler returned; return an upper bound of its bytes in the Entry.
+        """Check and apply at once, for whoever need not let go of anything in between."""
+        return self.apply(self.check(slot, result, plain_shelf))
 
-        A plain value gets `plain_shelf`. Raises ResultInvalid, and then nothing is applied. It is
-        on the hot path: no calls for what one expression can do.
+    def check(self, slot: int, result: Any, plain_shelf: int) -> "Checked":
+        """Return what a handler's result would change, for `apply`: nothing is applied yet.
+
+        A plain value gets `plain_shelf`. Raises ResultInvalid. It is on the hot path: no calls for
+        what one expression can do.
         """
         if type(result) is not dict:
             raise ResultInvalid(f"expected a dict of changes or None, found {type_name(result)}")
-        if len(result) == 1 and self._ordered is None:
+        if len(result) == 1:
             # One plain value under a known key is what most handlers return: no list for it.
             ((key, value),) = result.items()
-            key_bytes = self._keys.get(key)
-            if key_bytes is not None and type(key) is str and type(value) not in _WRAPPED:
-                try:
-                    encoded = encode_value(value)
-                except ResultInvalid as exc:
-                    raise ResultInvalid(f"{key}: {exc}") from None
-                self.last[key] = change = (slot, key, encoded, plain_shelf)
-                self.all.append(change)
-                return len(key_bytes) + len(encoded) + CHANGE_HEADS_BYTES_MAX
-        return self._take_all(slot, result, plain_shelf)
+            if type(key) is str and type(value) not in _WRAPPED:
+                key_bytes = self._keys.get(key)
+                if key_bytes is not None:
+                    try:
+                        encoded = encode_value(value)
+                    except ResultInvalid as exc:
+                        raise ResultInvalid(f"{key}: {exc}") from None
+                    size = len(key_bytes) + len(encoded) + CHANGE_HEADS_BYTES_MAX
+                    return size, ((slot, key, encoded, plain_shelf),)
+        return self._check_all(slot, result, plain_shelf)
 
-    def _take_all(self, slot: int, result: dict[Any, Any], plain_shelf: int) -> int:
+    def _check_all(self, slot: int, result: dict[Any, Any], plain_shelf: int) -> "Checked":
         mine: list[Change] = []
         keys = self._keys
         size = 0
@@ -108,12 +116,18 @@ class Changes:
                 size += len(encoded)
             if size > _CHANGES_BYTES_MAX:
                 raise _too_many(len(mine), len(result))
-        self.all += mine
+        return size, mine
+
+    def apply(self, checked: "Checked") -> int:
+        """Apply what `check` returned; return an upper bound of its bytes in the Entry. No foreign
+        code runs here, and nothing may interrupt it: a slot's changes are all there, or none."""
+        size, mine = checked
         last = self.last
         for change in mine:
             last[change[1]] = change
+        self.all += mine
         if self._ordered is not None:
-            self._ordered.update(result)
+            self._ordered.update(change[1] for change in mine)
         return size
 
     def keys_from(self, prefix: str) -> Iterator[str]:

@@ -19,8 +19,9 @@ can. The marker (glovebox/marker) says which slot's user code runs; who watches 
 
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 from rmf import limits
 from rmf.core.bag import Evidence, clip, evidence_of
@@ -31,11 +32,15 @@ from rmf.line.changes import INHERIT, KEEP, Changes, KnownKeys
 from rmf.line.glovebox.marker import BATCH, NOBODY, OVERTIME, SLOT, Mark, Overtime, fresh_mark
 from rmf.line.line import Handler, Line
 from rmf.line.payload import PayloadInvalid, decode_all, decode_alone
+from rmf.line.printing import Prints
 from rmf.line.view import CellView, Packet, WorldView, looked_at, reads_of
 
 __all__ = ["Inline", "OutOfMemory"]
 
 _ALONE: Final = object()  # stands for a payload that has to be decoded alone
+_NOTHING_YET: Final = object()  # stands for the result of a handler that has not returned
+
+_Failure = tuple[str, Evidence]  # why a slot is bagged
 
 
 class OutOfMemory(Exception):
@@ -51,20 +56,32 @@ class Inline:
     """Runs the batches of one Line. Raises LineError for a line that cannot be run.
 
     `mark` is told what is on the bench. With `dies`, a slot that runs out of memory ends the batch
-    by OutOfMemory: what this process has left of it is no base for a verdict (R20).
+    by OutOfMemory: what this process has left of it is no base for a verdict (R20). `prints` takes
+    what handlers print, where the process's own streams might make them wait or fail.
     """
 
-    def __init__(self, line: Line, mark: Mark | None = None, *, dies: bool = False) -> None:
+    def __init__(
+        self,
+        line: Line,
+        mark: Mark | None = None,
+        *,
+        dies: bool = False,
+        prints: Prints | None = None,
+    ) -> None:
         line.check()
         self.line = line
         self.dies = dies
         self.mark = fresh_mark() if mark is None else mark
         self.keys = KnownKeys()
+        self._prints = cast("TextIO | None", prints)
 
     def run(self, batch: Batch) -> Executed:
         """Run a batch; never raises for what a packet, a payload or a handler does, but OutOfMemory
         where that is asked for."""
-        return self.run_on(batch, Changes(self.keys))
+        if self._prints is None:
+            return self.run_on(batch, Changes(self.keys))
+        with redirect_stdout(self._prints), redirect_stderr(self._prints):
+            return self.run_on(batch, Changes(self.keys))
 
     def run_on(self, batch: Batch, changes: Changes) -> Executed:
         """Run a batch as `run` does; what it changed is left in `changes`."""
@@ -115,28 +132,42 @@ class _Bench:
         if handler is None:
             self._bag(slot, "no_handler", self._unwanted("on_expired", self._line.expired_filters))
             return
-        cell = CellView.of_expired(expired)
         self._seen.clear()
         mark = self._mark
+        result: Any = _NOTHING_YET
+        failure = checked = None
         try:
             mark[SLOT] = slot
-            result = handler.function(self._world, cell)
+            try:
+                result = handler.function(self._world, CellView.of_expired(expired))
+                if result is not None:
+                    checked = self._changes.check(slot, result, KEEP)
+            except BaseException as exc:  # noqa: BLE001, ASYNC103 SystemExit is a bag, too (R20)
+                failure = self._failure(exc, handler, returned=result is not _NOTHING_YET)
+            result = None  # noqa: ASYNC104 handlers are not async: no cancellation comes here
             mark[SLOT] = NOBODY
-        except BaseException as exc:  # noqa: BLE001, ASYNC103 SystemExit is a bag, too (R20)
-            self._fail(slot, exc)
-            return  # noqa: ASYNC104 handlers are not async: no cancellation comes here
-        self._conclude(slot, result, handler, KEEP)
+        except Overtime:
+            pass  # it came behind the handler's end, in what the handler left behind
+        if failure is not None or mark[OVERTIME] >= 0:
+            result = None
+            self._conclude(slot, failure, handler)
+        elif checked is not None:
+            self._room_bytes -= self._changes.apply(checked)
 
     def _run_group(self, group: Group) -> int | None:
         """Run the packets of one group; return the slot behind the last one if the Tick closes.
 
-        The hot loop of the line: it keeps to locals.
+        The hot loop of the line: it keeps to locals. Whatever a handler made (packet, payload,
+        result, exception) is let go of before the marker says that nobody is at work: its
+        finalizers are the slot's own, within its budget. Changes are applied after that, when no
+        interrupt can come any more.
         """
         positions, payloads = _decoded(group)
-        line, world, mark, conclude = self._line, self._world, self._mark, self._conclude
+        line, world, mark = self._line, self._world, self._mark
         rows, first_slot, known_handler = group.rows, group.first_slot, self._line.by_topic.get
-        take, seen = self._changes.take, self._seen
-        for position, payload in zip(positions, payloads, strict=True):
+        check, apply, seen = self._changes.check, self._changes.apply, self._seen
+        packet = payload = result = checked = failure = None
+        for position, decoded in zip(positions, payloads, strict=True):
             row = rows[position]
             topic: str = row[0]
             slot = first_slot + position
@@ -145,71 +176,67 @@ class _Bench:
             handler = known_handler(topic) or line.handler_of(topic)
             if handler is None:
                 self._bag(slot, "no_handler", self._unwanted("on", line.filters))
-            else:
+                if self._room_bytes < 0:
+                    return slot + 1
+                continue
+            try:
+                mark[SLOT] = slot
+                result = _NOTHING_YET
                 try:
-                    mark[SLOT] = slot
-                    if payload is _ALONE or handler.structure is not None:
-                        payload = _structured(handler, row, payload)  # noqa: PLW2901
+                    if decoded is _ALONE or handler.structure is not None:
+                        payload = _structured(handler, row, decoded)
+                    else:
+                        payload = decoded
                     packet = Packet(topic, payload, row, group, world, slot)
                     result = handler.function(world, packet)
-                    mark[SLOT] = NOBODY
+                    checked = None if result is None else check(slot, result, INHERIT)
                 except BaseException as exc:  # noqa: BLE001, ASYNC103 as above
-                    self._fail(slot, exc)
-                else:
-                    if mark[OVERTIME] >= 0:
-                        conclude(slot, result, handler, INHERIT)
-                    elif result is not None:
-                        try:
-                            self._room_bytes -= take(slot, result, INHERIT)
-                        except Exception as exc:  # noqa: BLE001, ASYNC103, ASYNC104 see _refused
-                            self._refuse(slot, exc, handler)
+                    failure = self._failure(exc, handler, returned=result is not _NOTHING_YET)
+                packet = payload = result = None  # noqa: ASYNC104 as above
+                mark[SLOT] = NOBODY
+            except Overtime:
+                pass  # as above
+            if failure is not None or mark[OVERTIME] >= 0:
+                packet = payload = result = None
+                self._conclude(slot, failure, handler)
+                failure = None
+            elif checked is not None:
+                self._room_bytes -= apply(checked)
             if self._room_bytes < 0 or mark[OVERTIME] >= 0:
                 return slot + 1
         return None
 
-    def _conclude(self, slot: int, result: Any, handler: Handler, plain_shelf: int) -> None:
-        """Apply what a handler returned, unless it was interrupted and would not have it."""
-        if self._mark[OVERTIME] >= 0:
-            text = "its time was used up; it went on when it was interrupted, and returned"
-            self._bag(slot, "handler_timeout", Evidence("", text, f"  {handler.where}\n"))
-            return
-        if result is None:
-            return
+    def _failure(self, exc: BaseException, handler: Handler, *, returned: bool) -> "_Failure":
+        """Return reason and evidence of what a handler raised, or of why what it `returned` cannot
+        become changes. That runs foreign code once more, within the slot's budget."""
         try:
-            self._room_bytes -= self._changes.take(slot, result, plain_shelf)
-        except Exception as exc:  # noqa: BLE001, ASYNC103, ASYNC104 see _refused
-            self._refuse(slot, exc, handler)
+            if returned:
+                memory = isinstance(exc, MemoryError)
+                reason = "handler_memory" if memory else "result_invalid"
+                return reason, _refused(exc, handler)
+            if isinstance(exc, PayloadInvalid):
+                return "payload_invalid", _worded(exc)
+            reason = "handler_memory" if isinstance(exc, MemoryError) else "handler_error"
+            return reason, _sealed(exc)
+        except Overtime:  # there is one interrupt a slot: it is not raised again
+            return "handler_timeout", Evidence("", "", "")
 
-    def _refuse(self, slot: int, exc: Exception, handler: Handler) -> None:
-        """Bag a slot whose result cannot become changes, or was too large to be made into them."""
-        if isinstance(exc, MemoryError):
-            self._starve(slot, _refused(exc, handler))
-        else:
-            self._bag(slot, "result_invalid", _refused(exc, handler))
-
-    def _starve(self, slot: int, evidence: Evidence) -> None:
-        if self._dies:
-            raise OutOfMemory(slot, evidence)
-        self._bag(slot, "handler_memory", evidence)
-
-    def _fail(self, slot: int, exc: BaseException) -> None:
-        """Bag a slot whose user code raised. Making evidence of it runs foreign code once more, so
-        the marker stays where it is until that is done."""
-        try:
-            evidence = _worded(exc) if isinstance(exc, PayloadInvalid) else _sealed(exc)
-            self._mark[SLOT] = NOBODY
-        except Overtime:  # there is one interrupt a slot: it is not raised again below
-            self._mark[SLOT] = NOBODY
-            evidence = Evidence("", "", "")
+    def _conclude(self, slot: int, failure: "_Failure | None", handler: Handler) -> None:
+        """Bag a slot that failed or used up its time: whatever it returned is not applied then."""
+        self._mark[SLOT] = NOBODY
         if self._mark[OVERTIME] >= 0:
-            text = "its time was used up; it was interrupted here"
-            self._bag(slot, "handler_timeout", Evidence("", text, evidence.traceback))
-        elif isinstance(exc, PayloadInvalid):
-            self._bag(slot, "payload_invalid", evidence)
-        elif isinstance(exc, MemoryError):
-            self._starve(slot, evidence)
-        else:
-            self._bag(slot, "handler_error", evidence)
+            if failure is None:
+                text = "its time was used up; it went on when it was interrupted, and returned"
+                evidence = Evidence("", text, f"  {handler.where}\n")
+            else:
+                text = "its time was used up; it was interrupted here"
+                evidence = Evidence("", text, failure[1].traceback)
+            self._bag(slot, "handler_timeout", evidence)
+        elif failure is not None:
+            reason, evidence = failure
+            if reason == "handler_memory" and self._dies:
+                raise OutOfMemory(slot, evidence)
+            self._bag(slot, reason, evidence)
 
     def _bag(self, slot: int, reason: str, evidence: Evidence) -> None:
         if self._seen:
@@ -247,7 +274,7 @@ def _structured(handler: Handler, row: Row, payload: Any) -> Any:
     return payload if handler.structure is None else handler.structure(payload)
 
 
-def _refused(exc: Exception, handler: Handler) -> Evidence:
+def _refused(exc: BaseException, handler: Handler) -> Evidence:
     """Return the evidence of a result that cannot become changes; it points to the handler.
 
     Beside ResultInvalid there is what a thread causes that the handler left behind and that changes

@@ -122,7 +122,7 @@ def reads_of(world: "WorldView") -> tuple[Read, ...]:
     """Return the cells that were looked at in this slot, with their Stamps (R40): looked up again,
     now that it failed, for nothing of the slot is applied and so they are the same."""
     looks = list(world._looked_at)
-    reads = list(dict.fromkeys(filter(None, map(world._read, looks))))
+    reads = list(dict.fromkeys(map(world._read, looks)))
     if len(reads) > limits.EVIDENCE_READS_MAX or len(looks) == limits.LOOKS_KEPT:
         reads[limits.EVIDENCE_READS_MAX :] = [Read("", MORE_READS, 0, 0)]
     return tuple(reads)
@@ -170,7 +170,8 @@ class WorldView:
         return self._batch.term
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of a key, decoded afresh, or `default` if there is no such cell."""
+        """Return the value of a key, decoded afresh, or `default` if there is no such cell; what
+        is no text is the key of no cell."""
         value = self._encoded(key)
         return default if value is None else _loads(value)
 
@@ -202,6 +203,8 @@ class WorldView:
 
     def cell(self, key: str) -> CellView | None:
         """Return the cell of a key with its Stamp, maker and shelf life, or None."""
+        if type(key) is not str:
+            return self.cell(str.__str__(key)) if issubclass(type(key), str) else None
         self._note(key)
         change = self._changed(key)
         if change is not None:
@@ -211,12 +214,9 @@ class WorldView:
             return None
         return CellView(key, _loads(cell.value), *cell[1:7])
 
-    def _read(self, key: Any) -> Read | None:
-        if type(key) is tuple and len(key) == 1 and type(key[0]) is str:
+    def _read(self, key: Any) -> Read:
+        if type(key) is tuple:
             return Read(clip(key[0], limits.KEY_BYTES_MAX), SCANNED, 0, 0)
-        if not issubclass(type(key), str):
-            return None  # no cell is called so
-        key = str.__str__(key)  # of a foreign class: its own methods stay alone
         stamp = (0, 0, 0)
         change = self._changed(key)
         if change is not None:
@@ -227,6 +227,10 @@ class WorldView:
         return Read(clip(key, limits.KEY_BYTES_MAX), *stamp)
 
     def _encoded(self, key: str) -> bytes | None:
+        if type(key) is not str:
+            # One outcome wherever the line runs: no cell is called so. Text of a foreign class is
+            # taken as plain text, its own methods left alone.
+            return self._encoded(str.__str__(key)) if issubclass(type(key), str) else None
         self._note(key)
         change = self._changed(key)
         if change is not None:

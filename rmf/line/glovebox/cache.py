@@ -67,6 +67,8 @@ class CachedWorld:
         return None if fields is None else Cell._make((*fields, _NO_MARK))
 
     def _fetch(self, key: str) -> Fields | None:
+        if not _may_be_a_key(key):
+            return None
         self.reads = True
         wanted = [key]
         topics = self._topics_of_batch()
@@ -81,6 +83,8 @@ class CachedWorld:
     def scan(self, prefix: str) -> Iterator[tuple[str, Cell]]:
         """Give the cells before this Tick whose keys start with `prefix`, in key order. They are
         learned: whoever scans looks at each of them next."""
+        if not _may_be_a_key(prefix):
+            return
         self.reads = True
         after: str | None = None
         more = True
@@ -156,3 +160,12 @@ class CachedWorld:
     def _forget(self) -> None:
         self._known.clear()
         self._bytes = 0
+
+
+def _may_be_a_key(text: str) -> bool:
+    """Whether a cell may be called so, or begin so: what a handler asks for goes over the pipe, and
+    there text is Unicode, and no longer than a key (R43)."""
+    try:
+        return len(text.encode()) <= limits.KEY_BYTES_MAX
+    except UnicodeEncodeError:
+        return False

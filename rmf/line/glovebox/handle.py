@@ -33,6 +33,7 @@ from rmf.line.glovebox import pipe
 from rmf.line.glovebox.marker import BATCH, INTERRUPT, NOBODY, OVERTIME, SLOT, SharedMark
 from rmf.line.glovebox.process import DUMP_SIGNAL, INTERRUPT_SIGNAL, main
 from rmf.line.line import Line
+from rmf.line.printing import fill_standard_descriptors
 
 __all__ = ["BoxHandle", "BoxSettings", "LineFacts", "stack_of"]
 
@@ -101,6 +102,7 @@ class BoxHandle:
         self.facts: LineFacts | None = None
         self.fresh = True
         self._splitter = pipe.Splitter()
+        fill_standard_descriptors()  # what is passed on below must not take such a number
         self.mark = SharedMark.new()
         self._trace = os.memfd_create("rmf-trace", os.MFD_CLOEXEC)
         self.socket, theirs = socket.socketpair()
@@ -132,8 +134,9 @@ class BoxHandle:
             " sys.exit(main(sys.argv[1:]))"
         )
         command = [sys.executable, "-P", "-c", begin, json.dumps(told)]
-        # What a handler prints is no word of the node: it goes where its log goes. In a session of
-        # its own no signal of a terminal comes, not even while it starts.
+        # What a handler prints is no word of the node: it goes where its log goes, as far as that
+        # takes it (see printing). In a session of its own no signal of a terminal comes, not even
+        # while it starts.
         return subprocess.Popen(  # noqa: S603 our own module
             command, stdin=subprocess.DEVNULL, stdout=2, pass_fds=fds, start_new_session=True
         )

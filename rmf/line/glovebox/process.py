@@ -16,6 +16,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 
 import cbor2
 
+from rmf import limits
 from rmf.errors import LineError
 from rmf.line.changes import Changes
 from rmf.line.glovebox import pipe
@@ -32,6 +34,7 @@ from rmf.line.glovebox.marker import INTERRUPT, NOBODY, OVERTIME, SLOT, Mark, Ov
 from rmf.line.inline import Inline, OutOfMemory
 from rmf.line.line import Line
 from rmf.line.load import load_line
+from rmf.line.printing import Prints, open_apart
 
 __all__ = ["DUMP_SIGNAL", "INTERRUPT_SIGNAL", "main"]
 
@@ -52,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     settings: dict[str, Any] = json.loads(arguments[0])
     _die_with(settings["node_pid"])
     _settle_down(settings)
+    _print_apart()
     wire = Wire(socket.socket(fileno=settings["socket"]))
     trace = settings["trace"]
     faulthandler.enable(file=trace, all_threads=False)
@@ -67,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     gc.freeze()
     gc.disable()  # between batches, not within one
     wire.say(pipe.HELLO, cbor2.dumps(_facts(line)))
-    return Box(line, wire, mark, interrupts, settings["memory_bytes"]).serve()
+    return Box(line, wire, mark, interrupts, settings["memory_bytes"], trace).serve()
 
 
 # --- The process ----------------------------------------------------------------------------------
@@ -90,6 +94,17 @@ def _settle_down(settings: dict[str, Any]) -> None:
     if settings["nice"]:
         with suppress(OSError):
             os.nice(settings["nice"])
+
+
+def _print_apart() -> None:
+    """See to it that nothing that is printed, in Python or in C, waits for a reader of the node's
+    stderr or fails for want of one."""
+    own = open_apart(sys.stderr.fileno() if sys.stderr is not None else 2)
+    if own is not None:
+        os.dup2(own, 1)
+        os.dup2(own, 2)
+        os.close(own)
+    sys.stdout = sys.stderr = Prints(2)
 
 
 def _bound_memory(more_bytes: int) -> None:
@@ -126,6 +141,7 @@ class Interrupts:
     def __init__(self, mark: Mark) -> None:
         self._mark = mark
         self._held = False
+        self._rings = False
 
     def come(self, _number: int, _frame: FrameType | None) -> None:
         """Raise Overtime, if the slot that is meant is still the one at work."""
@@ -135,6 +151,26 @@ class Interrupts:
             return
         mark[OVERTIME] = slot
         raise Overtime
+
+    @contextmanager
+    def again_and_again(self, every_s: float) -> Iterator[None]:
+        """Raise Overtime each time that so long has passed. What it ends are finalizers, which tell
+        nobody; one that comes behind the last of them ends here."""
+        before = signal.signal(signal.SIGALRM, self._ring)
+        self._rings = True
+        signal.setitimer(signal.ITIMER_REAL, every_s, every_s)
+        with suppress(Overtime):
+            try:
+                yield
+            finally:
+                self._rings = False
+        self._rings = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        if self._rings:
+            raise Overtime
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -184,9 +220,16 @@ class Box:
     """The bench of this process, and what it knows of the World."""
 
     def __init__(
-        self, line: Line, wire: Wire, mark: Mark, interrupts: Interrupts, memory_bytes: int
+        self,
+        line: Line,
+        wire: Wire,
+        mark: Mark,
+        interrupts: Interrupts,
+        memory_bytes: int,
+        trace: int,
     ) -> None:
         self._wire = wire
+        self._trace = trace
         self._interrupts = interrupts
         self._inline = Inline(line, mark, dies=True)
         self._world = CachedWorld(line.name, self._ask, self._ask_scan, memory_bytes)
@@ -230,7 +273,15 @@ class Box:
         return pipe.read_cells(body)
 
     def _collect(self) -> None:
-        """Collect what handlers left behind, now that nobody waits."""
-        if gc.get_count()[0] > _GARBAGE_YOUNG:
-            self._collections += 1
-            gc.collect(2 if self._collections % _COLLECT_ALL_EVERY == 0 else 0)
+        """Collect what handlers left behind in circles, now that nobody waits. Finalizers in it are
+        of no slot any more, so they have no budget: what is slow is interrupted, and a process in
+        which that does not help ends, with nothing on its bench (R20)."""
+        if gc.get_count()[0] <= _GARBAGE_YOUNG:
+            return
+        self._collections += 1
+        faulthandler.dump_traceback_later(limits.BOX_COLLECT_S_MAX, exit=True, file=self._trace)
+        try:
+            with self._interrupts.again_and_again(limits.BOX_FINALIZER_S):
+                gc.collect(2 if self._collections % _COLLECT_ALL_EVERY == 0 else 0)
+        finally:
+            faulthandler.cancel_dump_traceback_later()

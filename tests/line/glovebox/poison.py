@@ -3,6 +3,7 @@
 import ctypes
 import itertools
 import os
+import select
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -169,3 +170,40 @@ def _pipe() -> int:
 @poison.on_expired("store/#")
 def expired(_world: Any, cell: Any) -> Any:
     return {f"gone/{cell.key}": cell.value}
+
+
+class SlowEnd:
+    """Takes its time when it goes."""
+
+    def __del__(self) -> None:
+        select.select([], [], [], 100)
+
+
+@poison.on("slow/end")
+def slow_end(_world: Any, _packet: Any) -> Any:
+    error = ValueError("it holds something")
+    vars(error)["held"] = SlowEnd()
+    raise error
+
+
+@poison.on("circles")
+def circles(_world: Any, packet: Any) -> Any:
+    """Leave garbage that only a collection finds, with as many slow ends in it as are wanted."""
+    for ends in range(20_000):
+        circle: list[Any] = [SlowEnd()] if ends < packet.payload else []
+        circle.append(circle)
+    return {"circles": True}
+
+
+@poison.on("odd/keys")
+def odd_keys(world: Any, _packet: Any) -> Any:
+    """Look for what can be the key of no cell."""
+    found: list[Any] = []
+    key: Any
+    for key in (1, None, b"x", ("a", "b"), 1.5, 2**70, frozenset(), [], "k\ud800", "x" * 5000):
+        found += [world.get(key, "none"), key in world, world.cell(key)]
+        try:
+            found.append(world[key])
+        except KeyError:
+            found.append("KeyError")
+    return {"found": [str(one) for one in found]}

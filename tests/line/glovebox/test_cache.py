@@ -239,3 +239,18 @@ def test_large_cells_are_told_one_by_one() -> None:
     twin = Twin(reading(lambda world, packet: {"out": len(world.get(packet.topic))}))
     twin.run(batch(*(row(f"c/{i}") for i in range(5)), before=before))
     assert [keys[0] for keys in twin.asked] == [f"c/{i}" for i in range(5)]
+
+
+@pytest.mark.parametrize("key", ["\ud800", "k\ud800", "x" * (limits.KEY_BYTES_MAX + 1)])
+def test_what_no_cell_can_be_called_is_not_asked_for(key: str) -> None:
+    """P12: it would not come through the pipe."""
+    asked: list[Any] = []
+
+    def ask(*what: Any) -> Any:
+        asked.append(what)
+        raise AssertionError
+
+    known = CachedWorld("test", ask, ask)
+    assert known.get(key) is None
+    assert list(known.scan(key)) == []
+    assert asked == []

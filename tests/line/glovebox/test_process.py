@@ -71,6 +71,16 @@ def test_it_says_what_the_line_says_in_this_process(shared: Box) -> None:
     assert (done.reads, done.own) == (False, False)
 
 
+def test_what_can_be_no_key_has_one_outcome_in_a_box_and_here(shared: Box) -> None:
+    """P12: a slip that passes all tests is no poison in production."""
+    told = batch(row("odd/keys"), before=world(a=1))
+    done = shared.run(told)
+    assert done is not None
+    mine = Inline(load_line(POISON)).run(told)
+    assert done.executed.encoded == mine.encoded
+    assert (reasons(done.executed), reasons(mine)) == ([], [])
+
+
 def test_what_a_handler_prints_goes_where_the_log_goes(capfd: pytest.CaptureFixture[str]) -> None:
     with a_box() as box:
         done = box.run(batch(row("prints", 7)))
@@ -102,6 +112,34 @@ def test_a_loop_is_interrupted_and_the_tick_closes_with_it(shared: Box) -> None:
     done = shared.run(batch(row("store/a", 2)))
     assert done is not None
     assert (done.executed.done, done.executed.cut_short) == (1, False)
+
+
+def test_what_a_handler_leaves_behind_is_interrupted_as_the_handler_is(shared: Box) -> None:
+    """P7: its end is of its own slot."""
+    told = batch(row("store/a", 1), row("slow/end", seq=2), row("store/b", 2, seq=3))
+    executed = interrupted(shared, told, 1)
+    assert (executed.done, executed.cut_short) == (2, True)
+    assert reasons(executed) == [(1, "handler_timeout")]
+    assert values(executed) == {"store/a": 1}
+
+
+def test_slow_ends_that_a_collection_finds_are_nobodys_and_are_interrupted() -> None:
+    with a_box() as box:
+        done = box.run(batch(row("circles", 3)))
+        assert done is not None
+        assert reasons(done.executed) == []
+        done = box.run(batch(row("store/a", 1)))  # what comes next waits for little
+        assert done is not None
+        assert values(done.executed) == {"store/a": 1}
+
+
+def test_a_box_with_too_many_slow_ends_goes_between_two_batches() -> None:
+    with a_box() as box:
+        done = box.run(batch(row("circles", 1000)))
+        assert done is not None
+        assert values(done.executed) == {"circles": True}
+        assert box.run(batch(row("store/a", 1))) is None
+        assert box.handle.slot_of(7) is None  # nobody is to blame
 
 
 def test_the_class_that_a_handler_declares_is_interrupted_too(shared: Box) -> None:
