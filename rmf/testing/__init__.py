@@ -10,19 +10,20 @@ clock, so hours pass in a minute, and the same seed gives the same history. To r
 
     agenda, dice, clock     what happens when; randomness, one stream a consumer; clocks that drift
     options, knobs          what a seed decides, as text; bounds made small so that they are reached
-    network, ports          messages that are lost, doubled, late, and who is let in; clients' lines
+    network, wires, ports   messages that are lost, doubled, late, and who is let in; links that are
+                            narrow; clients' lines
     disk, rebirth           records that are torn, rotten, lost; from a disk to a core
     node, loop, performing, a process: its clock, its core, its lives; its one thread; its effects,
     catching_up             done; Entries and Checkpoints for peers that are far behind
     workload, producers,    a line, and who uses it; many cells and names beside the usual few
-    readers, operators,
-    crowd
+    readers, operators,     and large packets
+    crowd, freight
     nemesis                 what goes wrong
     books, audit            the one history that is committed; what it may hold
     invariants, promises    what must hold after every step; what people were told (`watch` passes
                             on what happens, `violation` is what a checker raises)
     meter, laws             what work costs, counted; laws of cost and memory on every node
-    liveness                what must come about once all is healed
+    liveness, calm          what must come about once all is healed; and while nothing goes wrong
     cluster, run, swarm     all of it; one seed; many
 
 and for the lines of users:

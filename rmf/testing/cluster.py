@@ -19,6 +19,7 @@ from rmf.testing.books import Books
 from rmf.testing.crowd import Crowd
 from rmf.testing.dice import Dice
 from rmf.testing.disk import Disk
+from rmf.testing.freight import Freight
 from rmf.testing.invariants import Invariants
 from rmf.testing.laws import Laws
 from rmf.testing.nemesis import Nemesis
@@ -75,6 +76,7 @@ class Cluster:
         self.reader = Reader(self, self.dice.stream("reader"))
         self.operators = Operators(self, self.dice.stream("operators"))
         self.crowd = Crowd(self, self.dice.stream("crowd"), options.crowd)
+        self.freight = Freight(self, options.freight_kib)
         self._make_nodes()
         for i in range(options.producers):
             self.employ(f"producer-{i + 1}")
@@ -111,6 +113,7 @@ class Cluster:
         for producer in self.producers.values():
             producer.begin()
         self.crowd.begin()
+        self.freight.begin()
         self.reader.begin()
         self.operators.begin()
         self.watch_over()

@@ -14,6 +14,10 @@ from rmf.testing.options import Options
 __all__ = ["small_bounds"]
 
 
+# What is in flight to a peer, made as small as the bandwidth of slow links is.
+_SLOW = {name: getattr(limits, name) // 16 for name in ("APPEND_BYTES_MAX", "PEER_WINDOW_BYTES")}
+
+
 @contextmanager
 def small_bounds(options: Options) -> Iterator[None]:
     """Have these bounds while the block runs."""
@@ -22,6 +26,8 @@ def small_bounds(options: Options) -> Iterator[None]:
         "OUTCOME_RUNS_KEPT": 32,
         "PRODUCER_FRAMES_IN_FLIGHT": 8,
     }
+    if options.bandwidth_kib:
+        wanted |= _SLOW
     before = {name: getattr(limits, name) for name in wanted}
     for name, value in wanted.items():
         setattr(limits, name, value)

@@ -9,6 +9,7 @@ back.
 from typing import TYPE_CHECKING
 
 from rmf import limits
+from rmf.testing.calm import live_calmly
 from rmf.testing.violation import Violation
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def settle(cluster: "Cluster") -> None:
     _wait(cluster, patience_ns, "a leader", lambda: _leader(cluster) is not None)
     agenda.run_until(begun_ns + patience_ns)
     term = max(x.core.raft.term for x in cluster.nodes.values() if x.core)
+    term = live_calmly(cluster, term)
     _finish_work(cluster)
     if left_out is not None:
         cluster.count("healed_without_one")

@@ -4,9 +4,10 @@ A link goes one way, as in production (see floor/peer_link): whoever may call is
 rule of core/raft/greetings, the called node meets it, and learns when it is gone, sooner or later.
 What was said on an older link of a peer is dropped once a newer one is up; what was said to a
 process that is dead reaches nobody. Unlike a stream, a link loses, doubles and reorders: whatever
-Raft bears, it has to show here.
+Raft bears, it has to show here. Where bandwidth is finite (`wires`) it keeps the order.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rmf import limits
@@ -17,6 +18,7 @@ from rmf.core.raft.messages import PeerMessage
 from rmf.testing.agenda import Agenda
 from rmf.testing.dice import Stream
 from rmf.testing.options import Options
+from rmf.testing.wires import Wire
 
 if TYPE_CHECKING:
     from rmf.testing.node import Node
@@ -28,14 +30,17 @@ _STRAGGLE_NS_MAX = 4 * limits.SECOND
 
 
 class Link:
-    """From one process to another. `open` False: nothing more is said on it."""
+    """From one process to another. `open` False: nothing more is said on it. `wire`: None where
+    bandwidth is no matter; what left it at `last_ns` or later does not come before."""
 
-    __slots__ = ("called", "called_life", "caller", "caller_life", "open")
+    __slots__ = ("called", "called_life", "caller", "caller_life", "last_ns", "open", "wire")
 
-    def __init__(self, caller: "Node", called: "Node") -> None:
+    def __init__(self, caller: "Node", called: "Node", wire: Wire | None) -> None:
         self.caller, self.called = caller, called
         self.caller_life, self.called_life = caller.life, called.life
         self.open = True
+        self.wire = wire
+        self.last_ns = 0
 
 
 class Network:
@@ -47,6 +52,7 @@ class Network:
         self.doubling = options.doubling
         self.straggling = options.straggling
         self.latency_ns = int(options.latency_ms * limits.MS)
+        self._bytes_a_second = int(options.bandwidth_kib * limits.KIB)
         self.lag_ns: dict[str, int] = {}
         self.cut: set[tuple[str, str]] = set()
         self.nodes: dict[str, Node] = {}
@@ -107,7 +113,9 @@ class Network:
             self.counts["refused"] += 1
             called.knock(hello)
             return False
-        self._links[caller.name, called.name] = Link(caller, called)
+        rate = self._bytes_a_second
+        wire = Wire(self._agenda, rate) if rate else None
+        self._links[caller.name, called.name] = Link(caller, called, wire)
         called.meet(hello, self._met(caller))
         return True
 
@@ -174,10 +182,18 @@ class Network:
         if self.loss and random() < self.loss:
             counts["lost"] += 1
             return
-        self._agenda.after(self._delay_ns(sender.name), self._deliver, link, message)
+        if link.wire is None:
+            self._agenda.after(self._delay_ns(sender.name), self._deliver, link, message)
+        elif not link.wire.carry(message, partial(self._left, link, message)):
+            counts["lost"] += 1
         if self.doubling and random() < self.doubling:
             counts["doubled"] += 1
             self._agenda.after(3 * self._delay_ns(sender.name), self._deliver, link, message)
+
+    def _left(self, link: Link, message: PeerMessage) -> None:
+        """A message left a wire: it arrives in the order in which it left."""
+        link.last_ns = max(link.last_ns, self._agenda.now_ns + self._delay_ns(link.caller.name))
+        self._agenda.at(link.last_ns, self._deliver, link, message)
 
     def _delay_ns(self, sender: str) -> int:
         random = self._dice.random

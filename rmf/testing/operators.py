@@ -157,6 +157,13 @@ class Operators:
             self._cluster.count("transfer_asked")
             self._ask("admin.transfer", node=self._dice.choice(members).name)
 
+    def hand_over(self, names: list[str]) -> str:
+        """Have the leader hand over to one of these; return which."""
+        name = self._dice.choice(names)
+        self._cluster.count("hand_over_asked")
+        self._ask("admin.transfer", node=name)
+        return name
+
     def _stop(self) -> None:
         """A rolling restart, one node of it."""
         running = [x for _, x in sorted(self._cluster.nodes.items()) if x.running and x.core]

@@ -49,21 +49,26 @@ FAULTS: dict[str, float] = {
 class Options:
     """One run. Times in ms but for `seconds`; probabilities from 0 to 1; `faults` are the classes
     of fault in play, with their weights; `lines`, how many versions of the line the lives of a node
-    run in turn; `crowd`, how many cells there are beside the usual few: then steps are metered."""
+    run in turn; `crowd`, how many cells there are beside the usual few: then steps are metered;
+    `bandwidth_kib`, what a link carries in a second (0: anything), `freight_kib`, what is sent in a
+    second in large packets; `calm_seconds`, how long everybody works on once all is healed."""
 
     seed: int
     seconds: float = 300.0
     settle_seconds: float = 60.0
+    calm_seconds: float = 0.0
     nodes: int = 3
     spares: int = 1
     producers: int = 3
     packets_a_second: float = 7.0
     frame_packets: int = 6
     crowd: int = 0
+    freight_kib: float = 0.0
     reads_a_second: float = 0.6
     heartbeat_ms: int = 100
     election_ms: tuple[int, int] = (300, 600)
     latency_ms: float = 0.6
+    bandwidth_kib: float = 0.0
     loss: float = 0.0
     doubling: float = 0.0
     straggling: float = 0.0

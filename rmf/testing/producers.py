@@ -4,6 +4,7 @@ They decide what is sent and when, and where to connect; every seq, resend and o
 library's own work (R32, R33). Whatever outcome is told here, the books are asked for (`watch`).
 """
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import cbor2
@@ -47,7 +48,7 @@ class Producer:
         self._heard_ns = 0
         self._checking = False
         self._connecting = False
-        self._epoch = 0
+        self._added: deque[tuple[int, int]] = deque()  # up to which seq, and when
         options = cluster.options
         self._packet = cluster.workload.packet
         share = options.packets_a_second / max(1, options.producers)
@@ -73,14 +74,25 @@ class Producer:
         """Whether every packet has its outcome."""
         return not self.log.unacked
 
+    def waits_ns(self) -> int:
+        """Return for how long the oldest packet without an outcome has been waiting for it."""
+        settled = self.log.last_seq - self.log.unacked
+        while self._added and self._added[0][0] <= settled:
+            self._added.popleft()
+        return self._cluster.agenda.now_ns - self._added[0][1] if self._added else 0
+
     # --- Work -----------------------------------------------------------------------------------
 
     def _work(self) -> None:
         if not self.resting:
             self._cluster.agenda.after(self._dice.wait_ns(self._pause_ns), self._work)
-            if self.log.epoch and self.log.has_room and self.log.unacked < _UNACKED_MAX:
-                self._make(self._dice.randint(1, self._frame_packets))
-            self.pump()
+            self.work()
+
+    def work(self) -> None:
+        """Send some packets more, now."""
+        if self.log.epoch and self.log.has_room and self.log.unacked < _UNACKED_MAX:
+            self._make(self._dice.randint(1, self._frame_packets))
+        self.pump()
 
     def _make(self, packets: int) -> None:
         now_ns = self._cluster.agenda.now_ns
@@ -92,7 +104,9 @@ class Producer:
 
     def add(self, rows: list[list[Any]]) -> int:
         """Number these packets and keep them until they have an outcome; return the first seq."""
-        first = self.log.add(rows, self._cluster.agenda.now_ns)
+        now_ns = self._cluster.agenda.now_ns
+        first = self.log.add(rows, now_ns)
+        self._added.append((self.log.last_seq, now_ns))
         for row in rows:
             self.sent.setdefault(row[1], []).append(row)
         return first
@@ -155,6 +169,7 @@ class Producer:
         if self._connection is not None:
             self._cluster.ports.hang_up(self._connection)
         self.log = ProducerLog()
+        self._added.clear()
         self._connection, self._welcome = None, False
         self._cluster.count("producer_restarted")
         self._connect_in(_RETRY_NS)

@@ -75,6 +75,10 @@ def simulated_line() -> Line:
     def crowd(_world: Any, packet: Any) -> Any:
         return {packet.topic: packet.payload}
 
+    @line.on("freight/+")
+    def freight(_world: Any, packet: Any) -> Any:
+        return {packet.topic: packet.payload}
+
     @line.on_expired("crowd/cursed/+")
     def gone(_world: Any, cell: Any) -> Any:
         raise LookupError(cell.key)
