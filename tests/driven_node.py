@@ -91,6 +91,8 @@ class DrivenNode:
             cluster,
             recovered.standing,
             state.members or (Member("n1", self.directory.incarnation),),
+            incarnation=self.directory.incarnation,
+            membership=state.membership,
             pace=Pace(recovered.bridge),
             period_ns=state.period_ns if state.index else self._period_ns,
             dice=lambda: 0.5,

@@ -25,10 +25,16 @@ __all__ = ["Acts"]
 
 class Acts:
     """Orders that wait: for the commit of an Entry, by its index, or for another leader; `held`
-    wait for the bench. `members` tells what an operator is shown of the members."""
+    wait for the bench. `members` tells what an operator is shown of the members, `callers` who was
+    here lately, let in or not."""
 
-    def __init__(self, members: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        members: Callable[[], list[dict[str, Any]]],
+        callers: Callable[[], Mapping[str, ev.PeerMet]],
+    ) -> None:
         self._members = members
+        self._callers = callers
         self._waiting: dict[int, ev.Asked] = {}
         self.held: list[ev.Asked] = []  # until the bench is free: a Tick on it has its number
         self._transfers: list[tuple[str, ev.Asked]] = []
@@ -55,7 +61,7 @@ class Acts:
             return []
         found: Members | Triage | admin.Denied | None
         if event.subject == "admin.add":
-            found = admin.added(raft, event.args, met, now.boot_ns)
+            found = admin.added(raft, event.args, self._callers(), now.boot_ns)
         elif event.subject == "admin.remove":
             found = admin.removed(raft, event.args, now.boot_ns)
         elif event.subject == "admin.triage":

@@ -110,6 +110,17 @@ class Arbiter(Throne):
             dues.append(self._reign.next_due_ns())
         return min((due for due in dues if due is not None), default=None)
 
+    def meet(self, event: ev.PeerMet) -> None:
+        """Note who is there: what it says from now on counts for this incarnation alone. Whoever
+        only knocks takes no member's place by its name."""
+        known = self.met if event.linked else self.knocked
+        self.knocked.pop(event.peer, None)
+        known[event.peer] = event
+        while len(known) > 2 * limits.MEMBERS_MAX:
+            del known[next(name for name in known if name != event.peer)]
+        if event.linked:
+            self.raft.presence.met(event.peer, event.incarnation)
+
     # --- Events ---------------------------------------------------------------------------------
 
     def _on(self, event: ev.Event, now: ev.Now, effects: list[Effect]) -> None:
@@ -160,7 +171,7 @@ class Arbiter(Throne):
     def _on_peer(self, event: ev.Event, now: ev.Now, effects: list[Effect]) -> None:
         match event:
             case ev.PeerMet():
-                self._on_met(event, now)
+                self.meet(event)
             case ev.PeerLost():
                 self.raft.peer_lost(event.peer, now.boot_ns)
                 self._follow_role(now, effects)
@@ -193,16 +204,6 @@ class Arbiter(Throne):
             effects += self._reads.asked_by_peer(event.peer, message, self.raft)
         elif isinstance(message, ReadReply):
             effects += self._reads.told(message)
-
-    def _on_met(self, event: ev.PeerMet, now: ev.Now) -> None:
-        """Note who is there; a name that is back with another incarnation begins anew."""
-        before = self.met.get(event.peer)
-        self.met[event.peer] = event
-        while len(self.met) > 2 * limits.MEMBERS_MAX:
-            del self.met[next(name for name in self.met if name != event.peer)]
-        leads = self.raft.leadership
-        if leads is not None and before is not None and before.incarnation != event.incarnation:
-            leads.renew_peer(event.peer, now.boot_ns)
 
     def _on_asked(self, event: ev.Asked, now: ev.Now, effects: list[Effect]) -> None:
         match event.subject:

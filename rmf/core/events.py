@@ -228,13 +228,15 @@ class Heard:
 @attrs.frozen
 class PeerMet:
     """A link from this peer is up: what its HELLO said of itself. `client_address` is what it tells
-    clients, `version` the highest cluster version it knows, `line` the line it runs, if it said."""
+    clients, `version` the highest cluster version it knows, `line` the line it runs, if it said.
+    Not `linked`: it only knocked, and was not let in; an operator may want to add it."""
 
     peer: str
     incarnation: bytes
     client_address: str
     version: int
     line: "LineId | None" = None
+    linked: bool = True
 
 
 @attrs.frozen

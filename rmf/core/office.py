@@ -41,9 +41,9 @@ class Identity:
 
 class Office:
     """`listens` says whether the line wants to hear of a key's expiry. The time since the last Tick
-    is the `pace` of `raft`, if anybody knows it (R6). `met` are the nodes that called, `kinship`
-    says how this node's line stands to the ledger's; of what others executed `audit_ppm` in a
-    million Entries are to be run again here (R21).
+    is the `pace` of `raft`, if anybody knows it (R6). `met` are the nodes that called and were let
+    in, `knocked` those that were not. `kinship` says how this node's line stands to the ledger's;
+    of what others executed `audit_ppm` in a million Entries are to be run again here (R21).
 
     Invariant: committed.index <= raft.applicable; what runs ahead of it is the reign's alone.
     """
@@ -75,6 +75,7 @@ class Office:
             "reopened": 0,
         }
         self.met: dict[str, ev.PeerMet] = {}
+        self.knocked: dict[str, ev.PeerMet] = {}
         self.kinship: Kinship = "same"
         self._unfounded: str | None = None  # what it waits for that belongs to no cluster
         self._fault: tuple[str, str] | None = None
@@ -82,7 +83,7 @@ class Office:
         self._listens = listens
         self._audit_ppm = audit_ppm
         self._reign: Reign | None = None
-        self._acts = Acts(lambda: members_of(self))
+        self._acts = Acts(lambda: members_of(self), lambda: {**self.met, **self.knocked})
         self._reads = CurrentReads()
         self._letters_unstored = 0
         self._checkpointing = Checkpointing()

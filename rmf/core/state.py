@@ -52,7 +52,8 @@ _BEYOND_SLOTS = 1 << 63
 class State:
     """Everything that is replicated, after the Entry `index` of `term`. `latched`, `applied` and
     `bagged` count packets since genesis: latched = applied + bagged (R34). Cells stamped before the
-    tick `void_before` have no known age (R6). `version` is the cluster's (R30)."""
+    tick `void_before` have no known age (R6). `version` is the cluster's (R30), `membership` the
+    index of the Entry that names the `members`."""
 
     cluster: bytes
     period_ns: int
@@ -68,6 +69,7 @@ class State:
     applied: int
     bagged: int
     version: int = CLUSTER_VERSION
+    membership: int = 0
 
     def digest(self) -> bytes:
         """Return the fingerprint of World and producers' table: 16 bytes (R26)."""
@@ -110,7 +112,7 @@ def apply(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> tu
         return state, NOTHING
     state = attrs.evolve(state, term=term, index=index, tick=entry.tick)
     if isinstance(books, Members):
-        return attrs.evolve(state, members=tuple(books.members)), NOTHING
+        return attrs.evolve(state, members=tuple(books.members), membership=index), NOTHING
     if isinstance(books, Triage):
         return state, NOTHING  # it is about letters, and these are in the DLQ
     if isinstance(books, Version):
@@ -118,8 +120,8 @@ def apply(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> tu
         return attrs.evolve(state, version=books.version), NOTHING
     check_version(books.version, "")
     members = tuple(books.members)
-    state = attrs.evolve(state, period_ns=books.period_ns, members=members, version=books.version)
-    return state, NOTHING
+    state = attrs.evolve(state, period_ns=books.period_ns, members=members, membership=index)
+    return attrs.evolve(state, version=books.version), NOTHING
 
 
 def check_version(version: int, release: str) -> None:
@@ -159,6 +161,7 @@ def _apply_tick(
         state.applied + packets - bagged,
         state.bagged + bagged,
         state.version,
+        state.membership,
     )
     return after, Applied(frozenset(changed), removed, runs)
 
@@ -288,6 +291,7 @@ def head_of(state: State) -> dict[str, Any]:
         "applied": state.applied,
         "bagged": state.bagged,
         "version": state.version,
+        "membership": state.membership,
         "digest": state.digest(),
     }
 
@@ -309,4 +313,7 @@ def state_of(head: dict[str, Any], producers: Table, cells: dict[str, Cell]) -> 
         applied=head["applied"],
         bagged=head["bagged"],
         version=head.get("version", 1),  # release 0.1 wrote none
+        membership=head.get(
+            "membership", head["index"]
+        ),  # nor did releases before cluster version 4
     )

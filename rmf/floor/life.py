@@ -150,6 +150,8 @@ class Life:
             cluster,
             standing,
             state.members or self._first_members(standing),
+            incarnation=identity.incarnation,
+            membership=state.membership,
             pace=pace,
             period_ns=state.period_ns if state.index else identity.period_ns,
             dice=random.random,
@@ -228,7 +230,8 @@ class Life:
             ground.directory.cluster,
         )
         self._on_loaded(recovered.state)
-        self._peering().greet()
+        for met in self._peering().present():
+            core.meet(met)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_ledger, recovered.writer)

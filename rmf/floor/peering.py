@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import attrs
 import trio
 
 from rmf.core.arbiter import Arbiter
@@ -109,10 +110,9 @@ class Peering:
         """Return who is linked."""
         return self._links.peers() if self._links is not None else []
 
-    def greet(self) -> None:
-        """Tell a core that was loaded anew who is here."""
-        for met in self._port.present():
-            self._say(met)
+    def present(self) -> list[PeerMet]:
+        """Return who is linked: what a core that was loaded anew has to be told before anything."""
+        return self._port.present()
 
     def child(self, node: str, wall_ns: Callable[[], int]) -> Child:
         """Return the task of the port."""
@@ -135,7 +135,7 @@ class Peering:
 
     def _on_stranger(self, hello: Hello) -> None:
         """Note who would like to come in: an operator may add it (see core/admin)."""
-        self._say(met_by(hello))
+        self._say(attrs.evolve(met_by(hello), linked=False))
 
     def _tell_unfounded(self, why: str) -> None:
         self._say(Unfounded(why))

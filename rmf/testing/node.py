@@ -251,7 +251,8 @@ class Node:
                 cut = self.cluster.network.cut
                 reachable = not {(self.name, other.name), (other.name, self.name)} & cut
                 if other is not self and other.running and other.founded and reachable:
-                    other.happen(ev.PeerMet(self.name, self.disk.incarnation, self.name, 2))
+                    own = self.disk.incarnation
+                    other.happen(ev.PeerMet(self.name, own, self.name, 2, linked=False))
         self.cluster.agenda.after(limits.SECOND, self._introduce, life)
 
     def knock(self, hello: Hello) -> None:

@@ -73,6 +73,8 @@ def reborn(
         disk.cluster,
         standing,
         state.members,
+        incarnation=identity.incarnation,
+        membership=state.membership,
         pace=Pace(_bridge(comeback, start, boot_id, tail=bool(standing.tail))),
         period_ns=state.period_ns if state.index else identity.period_ns,
         dice=dice,

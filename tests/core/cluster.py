@@ -69,12 +69,15 @@ class Cluster:
         node = self.nodes[name]
         assert not node.alive
         node.begin(bridged=bridged)
-        for other in self.nodes.values():
-            if other is not node and other.alive and self._linked(name, other.name):
-                self.send(other.name, self._met(node))
-                self.send(name, self._met(other))
+        self._introduce(node)
         self.settle()
         return node
+
+    def _introduce(self, node: Node) -> None:
+        for other in self.nodes.values():
+            if other is not node and other.alive and self._linked(node.name, other.name):
+                self.send(other.name, self._met(node))
+                self.send(node.name, self._met(other))
 
     def kill(self, name: str) -> None:
         """A node dies: what was not durable, and all it waited for, is gone."""
@@ -102,6 +105,8 @@ class Cluster:
     def heal(self, name: str) -> None:
         """It is back among them."""
         self.cut_off.discard(name)
+        if self.nodes[name].alive:
+            self._introduce(self.nodes[name])
 
     def pause(self, name: str) -> None:
         """A node's process stands still; what it should hear waits."""

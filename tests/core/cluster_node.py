@@ -155,7 +155,8 @@ class Node:
             own.peer_address,
         )
         dice = int(self.name[1:]) / 10  # who is named first stands for election first
-        raft = raft_of(found, bridged=bridged, name=self.name, members=(), dice=dice)
+        who = (self.name, own.incarnation)
+        raft = raft_of(found, *who, bridged=bridged, members=(), dice=dice)
         self.core = Arbiter(
             identity,
             found.state,

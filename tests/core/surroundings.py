@@ -170,9 +170,10 @@ def come_back(disk: Disk, name: str = "n1", *, cursor: int = 2**62) -> Comeback:
 
 def raft_of(
     comeback: Comeback,
+    name: str = "n1",
+    incarnation: bytes = MEMBERS[0].incarnation,
     *,
     bridged: bool,
-    name: str = "n1",
     members: tuple[Member, ...] = MEMBERS,
     dice: float = 0.5,
 ) -> Raft:
@@ -186,6 +187,8 @@ def raft_of(
         CLUSTER,
         comeback.standing(),
         state.members or members,
+        incarnation=incarnation,
+        membership=state.membership,
         pace=Pace(clock),
         period_ns=state.period_ns if state.index else PERIOD_NS,
         dice=lambda: dice,

@@ -67,7 +67,7 @@ def test_who_waits_when_the_reign_ends_is_told_to_look_again(play: Cluster) -> N
 
 
 def test_without_a_reign_an_order_is_refused_by_name(play: Cluster) -> None:
-    acts, node = Acts(list), play["n2"]
+    acts, node = Acts(list, dict), play["n2"]
     why = Refusal("not_leader", "n1:7410", "node n1 reigns, this one does not")
     args: tuple[Any, ...] = (None, node.core.raft, {}, why, node.now)
     assert ends(acts.ask(remove(), *args)) == [(1, "not_leader")]
@@ -115,7 +115,7 @@ def asked(play: Cluster) -> tuple[Acts, int]:
     n1 = play["n1"]
     play["n2"].disk.hold()
     play["n3"].disk.hold()
-    acts, reign = Acts(lambda: [{"node": "n1"}]), n1.core._reign
+    acts, reign = Acts(lambda: [{"node": "n1"}], dict), n1.core._reign
     acts.ask(remove(), reign, n1.core.raft, {}, None, n1.now)
     return acts, n1.core.raft.log.last.index
 

@@ -26,6 +26,25 @@ def test_clients_find_a_member_where_it_says_itself_else_where_the_ledger_says(
     assert core.address_of(None) is None
 
 
+def test_who_only_knocks_under_a_members_name_takes_nothing_of_it(play: Cluster) -> None:
+    """Not its voice, not where clients find it; but an operator may let it in."""
+    n1 = play["n1"]
+    wiped = ev.PeerMet("n2", b"n2/9............", "elsewhere:9", 1, linked=False)
+    n1.happen(wiped)
+    assert n1.core.address_of("n2") == "n2:7410"
+    assert n1.core.met["n2"].version == CLUSTER_VERSION
+    play.kill("n3")
+    probe = n1.join("probe")
+    probe.send(1)
+    assert probe.told == {1: "applied"}, "n2 is heard as before"
+    play.start("n3")
+    play.advance(500)
+    n1.ask("admin.add", node="n2", peer_address="n2:7510")
+    member = n1.core.raft.membership.member("n2")
+    assert member is not None
+    assert (member.incarnation, member.voter) == (wiped.incarnation, False)
+
+
 def test_who_has_met_many_forgets_some_and_never_the_newest(play: Cluster) -> None:
     core = play["n1"].core
     for i in range(100):

@@ -8,7 +8,19 @@ import cbor2
 import pytest
 from hypothesis import given, settings
 
-from rmf.core.entry import Accession, Entry, Expiry, TickBooks
+from rmf.core.entry import (
+    CLUSTER_VERSION,
+    Accession,
+    Books,
+    Entry,
+    Expiry,
+    Genesis,
+    LineId,
+    Member,
+    Members,
+    TickBooks,
+    Version,
+)
 from rmf.core.producers import Table
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, expiries_of, genesis_state, head_of, state_of
@@ -120,6 +132,24 @@ def test_latched_is_applied_and_bagged_after_every_entry(life: list[Step]) -> No
             slots = {bag.slot for bag in entry.books.bags}
             expired = {expiry.slot for expiry in entry.books.expiries}
             assert after.bagged - before.bagged == len(slots - expired)
+
+
+def test_a_state_knows_which_entry_names_its_members_and_a_checkpoint_keeps_it() -> None:
+    """Who knows newer members is decided by that index: the Checkpoint's own would say too much."""
+    state, named = genesis_state(b"c" * 16), []
+    books: list[Books] = [
+        Genesis(b"c" * 16, 100_000, [Member("n1", b"1")]),
+        Accession("n1", LineId("board", 1, b""), age_unknown=False),
+        Members([Member("n1", b"1"), Member("n2", b"2", voter=False)], "n2 joins"),
+        Version(CLUSTER_VERSION, "9"),
+    ]
+    for index, book in enumerate(books, start=1):
+        state, _ = apply(state, Entry(index, 0, b"", book), 1, index, Shelf())
+        named.append(state_of(cbor2.loads(cbor2.dumps(head_of(state))), {}).membership)
+    assert named == [1, 1, 3, 3]
+    old = head_of(state)
+    del old["membership"]
+    assert state_of(old, {}).membership == 4, "releases that did not keep it took the last index"
 
 
 # --- Fingerprint and Checkpoint -----------------------------------------------------------------

@@ -28,6 +28,8 @@ def follower_of(node: DrivenNode, line: Line) -> Arbiter:
         cluster,
         Standing(HardState(0, None), Place(0, 0, GENESIS_CHAIN), 0, (), ()),
         (),
+        incarnation=b"i" * 16,
+        membership=0,
         pace=Pace(None),
         period_ns=limits.TICK_PERIOD_NS,
         dice=lambda: 0.5,

@@ -100,6 +100,8 @@ class Bench:
             self.directory.cluster,
             recovered.standing,
             state.members or (Member("n1", b"i" * 16, "", "here:1"),),
+            incarnation=b"i" * 16,
+            membership=state.membership,
             pace=Pace(recovered.bridge),
             period_ns=state.period_ns if state.index else limits.TICK_PERIOD_NS,
             dice=lambda: 0.5,

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from pathlib import Path
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from rmf import limits
 from rmf.core.arbiter import Arbiter, Identity
@@ -57,6 +58,8 @@ class Home:
             CLUSTER,
             standing,
             members,
+            incarnation=self.directory.incarnation,
+            membership=0,
             pace=Pace(None),
             period_ns=limits.TICK_PERIOD_NS,
             dice=lambda: 0.5,
@@ -145,8 +148,7 @@ async def test_a_member_says_what_its_ledger_says(tmp_path: Path) -> None:
 async def test_without_a_port_nobody_is_told_where_to_come(tmp_path: Path) -> None:
     with place(tmp_path, "n1") as one:
         peering = Peering(one.doors, one.directory, {}, lambda: None, None)
-        assert (peering.peer_address, peering.peers()) == ("", [])
-        peering.greet()
+        assert (peering.peer_address, peering.peers(), peering.present()) == ("", [], [])
         peering.link([])
         assert one.waiting() == 0
 
@@ -182,13 +184,12 @@ async def test_members_that_were_known_before_the_links_opened_are_linked_then(
             nursery.cancel_scope.cancel()
 
 
-async def test_a_core_that_was_loaded_anew_hears_again_who_is_there(tmp_path: Path) -> None:
+async def test_a_core_that_is_loaded_anew_can_be_told_who_is_there(tmp_path: Path) -> None:
     async with places(tmp_path, "n1", "n2") as (one, two):
         one.know(one.member, two.member)
         two.know(one.member, two.member)
         first = await one.word()
-        one.peering.greet()
-        assert await one.word() == first
+        assert one.peering.present() == [first]
 
 
 async def test_who_left_the_members_is_parted_with(tmp_path: Path) -> None:
@@ -208,8 +209,8 @@ async def test_a_stranger_is_told_to_the_arbiter_and_not_let_in(tmp_path: Path) 
         one.know(one.member)
         stranger.know(one.member)
         met = await one.word()
-        line = LineId("shop", 1, bytes(16))
-        assert met == PeerMet("n4", stranger.directory.incarnation, "", CLUSTER_VERSION, line)
+        line, incarnation = LineId("shop", 1, bytes(16)), stranger.directory.incarnation
+        assert met == PeerMet("n4", incarnation, "", CLUSTER_VERSION, line, linked=False)
         assert one.doors.peers == {}
         assert one.peering.peers() == []
 
@@ -238,11 +239,10 @@ async def test_a_node_alone_has_its_cluster_at_once(tmp_path: Path) -> None:
 
 
 async def test_at_a_full_door_nobody_waits_for_the_arbiter(tmp_path: Path) -> None:
-    async with places(tmp_path, "n1", "n2") as (one, two):
-        one.know(one.member, two.member)
-        two.know(one.member, two.member)
-        assert isinstance(await one.word(), PeerMet)
+    async with places(tmp_path, "n1", "n4") as (one, stranger):
+        one.know(one.member)
         while one.waiting() < limits.EVENTS_MAX:
             one.doors.events.send_nowait(Unfounded("full"))
-        one.peering.greet()
+        stranger.know(one.member)
+        await wait_all_tasks_blocked(0.01)
         assert one.waiting() == limits.EVENTS_MAX

@@ -267,11 +267,11 @@ def a_checkpoint_lacks_the_producers_table() -> list[Change]:
 def a_node_votes_for_two_candidates() -> list[Change]:
     answer = Voting.answer
 
-    def buggy(self: Voting, peer: str, ask: Any, now_ns: int, *, whole: bool) -> Any:
+    def buggy(self: Voting, peer: str, ask: Any, now_ns: int, *, sound: bool) -> Any:
         if not ask.pre and self.leader is None:
             self._durable.voted_for = None
             self._durable._dirty = True
-        return answer(self, peer, ask, now_ns, whole=whole)
+        return answer(self, peer, ask, now_ns, sound=sound)
 
     return [(Voting, "answer", buggy)]
 

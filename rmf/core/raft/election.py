@@ -1,7 +1,8 @@
 """One attempt of a node to become the leader: what it asks, and who said yes (paper §5.2; §9.6).
 
-First a pre-vote, which changes nothing anywhere; with a majority for it, the vote itself. Votes are
-counted by name, of voters only, each once (raft-cases 3). Also the rule by which a vote is given.
+First a pre-vote, which changes nothing anywhere; with a majority for it, the vote itself. Votes
+of voters count, each once (raft-cases 3); that the one who votes is the one whom the configuration
+names, `presence` judges. Also the rule by which a vote is given.
 """
 
 from collections.abc import Collection

@@ -40,6 +40,7 @@ class Leadership:
         now_ns: int,
     ) -> None:
         self.peers: dict[str, Progress] = {}
+        self._incarnations: dict[str, bytes] = {}  # of these
         self.reads = Reads()
         self.transfer_to: str | None = None
         self.wants_checkpoint = False
@@ -59,19 +60,15 @@ class Leadership:
     # --- Peers --------------------------------------------------------------------------------
 
     def sync_peers(self, now_ns: int) -> None:
-        """Follow a change of the membership; who left is forgotten."""
-        others = self._membership.others(self._name)
-        for name in self.peers.keys() - set(others):
+        """Follow a change of the membership: who left is forgotten, and so is what was known of
+        another incarnation under the same name."""
+        others = {x.name: x.incarnation for x in self._membership.current if x.name != self._name}
+        for name, _ in self._incarnations.items() - others.items():
             del self.peers[name]
-        for name in others:
-            if name not in self.peers:
-                self.peers[name] = Progress(self._log.last.index + 1, now_ns)
+        for name in sorted(others.keys() - self.peers.keys()):
+            self.peers[name] = Progress(self._log.last.index + 1, now_ns)
+        self._incarnations = others
         self._judge_quorum()
-
-    def renew_peer(self, peer: str, now_ns: int) -> None:
-        """Forget what is known of a peer: another incarnation goes by its name now."""
-        if peer in self.peers:
-            self.peers[peer] = Progress(self._log.last.index + 1, now_ns)
 
     # --- Time ---------------------------------------------------------------------------------
 

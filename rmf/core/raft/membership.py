@@ -26,6 +26,10 @@ def one_change_apart(before: tuple[Member, ...], after: tuple[Member, ...]) -> b
     return len(old ^ new) <= 1
 
 
+def _has_vote(members: tuple[Member, ...], name: str, incarnation: bytes) -> bool:
+    return any(x.voter and (x.name, x.incarnation) == (name, incarnation) for x in members)
+
+
 class Membership:
     """The configurations that may still matter, newest last, each with the index of its Entry.
 
@@ -48,6 +52,14 @@ class Membership:
     def is_voter(self, name: str) -> bool:
         """Return whether this member votes."""
         return name in self.voters
+
+    def votes(self, name: str, incarnation: bytes) -> bool:
+        """Return whether the newest configuration has this very node vote."""
+        return _has_vote(self.current, name, incarnation)
+
+    def may_vote(self, name: str, incarnation: bytes) -> bool:
+        """Return whether any configuration that may still come into force does."""
+        return any(_has_vote(members, name, incarnation) for _, members in self._configs)
 
     def others(self, name: str) -> list[str]:
         """Return the names of all members but one, learners included, sorted."""

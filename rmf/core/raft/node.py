@@ -182,7 +182,8 @@ class Raft(Outlook):
     def _on_vote_ask(self, peer: str, ask: pm.VoteAsk, now_ns: int) -> list[Effect]:
         if self._holds_lease(now_ns) and not ask.transfer:
             return self.voting.refuse(peer, ask, now_ns)
-        return self.voting.answer(peer, ask, now_ns, whole=self.whole)
+        sound = self.whole and not self.presence.replaced
+        return self.voting.answer(peer, ask, now_ns, sound=sound)
 
     def _on_vote_reply(self, peer: str, reply: pm.VoteReply, now_ns: int) -> list[Effect]:
         if reply.granted:
@@ -191,6 +192,8 @@ class Raft(Outlook):
         return self.voting.go_on(now_ns)
 
     def _count(self, voter: str, term: int, *, pre: bool, granted: bool, now_ns: int) -> None:
+        if voter != self.name and not self.presence.counts(voter):
+            return
         if not self.voting.count(voter, term, pre=pre, granted=granted):
             return
         self.voting.forget_leader()
@@ -234,6 +237,8 @@ class Raft(Outlook):
     def _on_reply(
         self, leads: Leadership, peer: str, message: pm.PeerMessage, now_ns: int
     ) -> list[Effect]:
+        if not self.presence.counts(peer):
+            return []  # another incarnation than the one that the members name
         effects: list[Effect] = []
         match message:
             case pm.AppendReply():
@@ -253,7 +258,7 @@ class Raft(Outlook):
             return []
         if leads.advance(now_ns):
             self.membership.settle(self.log.commit)
-            if not self.membership.is_voter(self.name) and self.membership.index <= self.log.commit:
+            if not self.presence.votes and self.membership.index <= self.log.commit:
                 effects = leads.begin_round(now_ns)  # its last words: that it is committed
                 self.step_down(now_ns)  # it has committed its own removal (raft-cases 61)
                 return effects + self._link()

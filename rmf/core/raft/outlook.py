@@ -13,6 +13,7 @@ from rmf.core.raft.following import Following
 from rmf.core.raft.leadership import Leadership
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
+from rmf.core.raft.presence import Presence
 from rmf.core.raft.values import Standing, Timing
 from rmf.core.raft.voting import Voting
 
@@ -22,9 +23,10 @@ _TIMING = Timing()
 
 
 class Outlook:
-    """The parts of one node. `members` are those of the state at `standing.place`. `dice` gives
-    numbers from 0 to 1: randomness is an argument (R12). `pace` is shared with the Arbiter; tickets
-    of writes go on from `ticket`."""
+    """The parts of one node. `members` are those of the state at `standing.place`, `membership` is
+    the index of the Entry that names them; `incarnation` is this node's own. `dice` gives numbers
+    from 0 to 1: randomness is an argument (R12). `pace` is shared with the Arbiter; tickets of
+    writes go on from `ticket`."""
 
     def __init__(
         self,
@@ -33,6 +35,8 @@ class Outlook:
         standing: Standing,
         members: tuple[Member, ...],
         *,
+        incarnation: bytes,
+        membership: int,
         pace: Pace,
         period_ns: int,
         dice: Callable[[], float],
@@ -42,7 +46,8 @@ class Outlook:
         self.name = name
         self.log = Log(cluster, standing.place, standing.tail)
         self.durable = Durable(standing, self.log, ticket)
-        self.membership = Membership(standing.place.index, members)
+        self.membership = Membership(membership, members)
+        self.presence = Presence(name, incarnation, self.membership)
         for entry in standing.tail:
             self.membership.take(entry.index, entry.body)
         self.pace = pace
@@ -69,9 +74,9 @@ class Outlook:
         """The role, in the words of the status."""
         if self.leadership is not None:
             return "leader"
-        if self.members and not self.membership.is_voter(self.name):
-            return "learner"
-        return "candidate" if self.voting.campaign is not None else "follower"
+        if self.voting.campaign is not None:
+            return "candidate"
+        return "learner" if self.members and not self.presence.votes else "follower"
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -124,12 +129,12 @@ class Outlook:
 
     @property
     def _is_alone(self) -> bool:
-        return self.membership.voters == (self.name,)
+        return self.membership.voters == (self.name,) and self.presence.votes
 
     @property
     def _may_campaign(self) -> bool:
-        votes = self.whole and self.membership.is_voter(self.name)
-        return votes and self.leadership is None and not self._retired
+        stands = self.whole and self.presence.may_stand and not self.presence.replaced
+        return stands and self.leadership is None and not self._retired
 
     def _holds_lease(self, now_ns: int) -> bool:
         """Whether a leader was heard so lately that nobody else is needed (raft-cases 9)."""

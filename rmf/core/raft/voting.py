@@ -101,7 +101,8 @@ class Voting:
         others = [name for name in self._membership.voters if name != lost]
         step_ns = limits.SUCCESSION_STEP_NS
         self.forget_leader()
-        wait_ns = others.index(self._name) * step_ns + int(self._dice() * step_ns / 2)
+        place = others.index(self._name) if self._name in others else len(others)
+        wait_ns = place * step_ns + int(self._dice() * step_ns / 2)
         if self.yields:
             wait_ns += self._timing.election_max_ns
             self._patient_until_ns = min(self._patient_until_ns, now_ns + wait_ns)
@@ -160,9 +161,10 @@ class Voting:
             return []
         return [Tell(peer, self._reply(self._durable.term, ask, now_ns, granted=False))]
 
-    def answer(self, peer: str, ask: VoteAsk, now_ns: int, *, whole: bool) -> list[Effect]:
-        """Grant or refuse. `whole` False: this node may have forgotten what it promised (R24)."""
-        good = whole and is_up_to_date(ask, self._log.last)
+    def answer(self, peer: str, ask: VoteAsk, now_ns: int, *, sound: bool) -> list[Effect]:
+        """Grant or refuse. `sound` False: this node may have forgotten what it promised (R24), or
+        was replaced."""
+        good = sound and is_up_to_date(ask, self._log.last)
         term = self._durable.term
         effects: list[Effect] = []
         if ask.pre:

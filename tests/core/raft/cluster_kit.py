@@ -57,7 +57,9 @@ class Node:
         self.disk = disk
         self.raft: Raft | None = None
         self.asked: list[ReadEntries | ReadChunk | WriteChunk] = []
+        self.incarnation = name.encode()
         self.members: tuple[Member, ...] = ()  # of the applied state
+        self.membership = 0
         self.applied = START
 
     @property
@@ -117,11 +119,19 @@ class Cluster:
         """Start nodes, all if none is named."""
         for name in names or list(self.nodes):
             node = self.nodes[name]
-            standing, members = node.disk.standing()
+            standing, node.members, node.membership = node.disk.standing()
             node.raft = Raft(
-                name, CLUSTER, standing, members, pace=Pace(None), period_ns=100_000, dice=self.dice
+                name,
+                CLUSTER,
+                standing,
+                node.members,
+                incarnation=node.incarnation,
+                membership=node.membership,
+                pace=Pace(None),
+                period_ns=100_000,
+                dice=self.dice,
             )
-            node.asked, node.members, node.applied = [], members, standing.place
+            node.asked, node.applied = [], standing.place
             self.laws.begins(name, standing)
             self.step(name, lambda raft: raft.start(self.now_ns))
 
@@ -136,6 +146,15 @@ class Cluster:
     def restart(self, name: str) -> None:
         self.crash(name)
         self.start(name)
+
+    def replace(self, name: str) -> Member:
+        """Lose a node's disk: another incarnation comes back, which may learn."""
+        self.crash(name)
+        self.laws.replaced(name)
+        node = self.nodes[name]
+        node.disk, node.incarnation = Disk(()), node.incarnation + b" anew"
+        self.start(name)
+        return Member(name, node.incarnation, voter=False)
 
     def _break_links(self, name: str) -> None:
         self.wire = [x for x in self.wire if name not in {x.source, x.target}]
@@ -219,7 +238,8 @@ class Cluster:
         raft = node.core
         for index in range(node.applied.index + 1, raft.applicable + 1):
             entry = raft.log.entry(index)
-            node.members = members_in(entry.body) or node.members
+            if named := members_in(entry.body):
+                node.members, node.membership = named, index
             node.applied = Place(*entry[:3])
 
     def sync(self, name: str) -> list[Effect]:
@@ -235,8 +255,10 @@ class Cluster:
             return []
         if (sent.source, sent.target) in self.cut:
             return []
+        source = self.nodes[sent.source]
+        self.core(sent.target).presence.met(source.name, source.incarnation)
         return self.step(
-            sent.target, lambda raft: raft.receive(sent.source, sent.message, self.now_ns)
+            sent.target, lambda raft: raft.receive(source.name, sent.message, self.now_ns)
         )
 
     def serve(self, name: str) -> list[Effect]:
@@ -296,7 +318,8 @@ class Cluster:
         """Write a Checkpoint of what is applied, and let go of the ledger and memory behind it."""
         node = self.nodes[name]
         if node.applied.index > node.disk.newest.place.index:
-            node.disk.checkpoint(node.applied, node.members, purge=purge)
+            found = Checkpoint(node.applied, node.members, node.membership)
+            node.disk.checkpoint(found, purge=purge)
         node.core.log.compact(node.applied.index, 0)
 
     def beat(self, *names: str) -> None:

@@ -25,15 +25,17 @@ class Checkpoint(NamedTuple):
 
     place: Place
     members: tuple[Member, ...]
+    membership: int = 0  # the index of the Entry that names them
 
     @property
     def data(self) -> bytes:
-        return cbor2.dumps([list(self.place), [list(x) for x in self.members]])
+        members = [list(x) for x in self.members]
+        return cbor2.dumps([list(self.place), members, self.membership])
 
     @classmethod
     def of(cls, data: bytes) -> "Checkpoint":
-        place, members = cbor2.loads(data)
-        return cls(Place(*place), tuple(Member(*x) for x in members))
+        place, members, membership = cbor2.loads(data)
+        return cls(Place(*place), tuple(Member(*x) for x in members), membership)
 
 
 class Found(NamedTuple):
@@ -41,6 +43,7 @@ class Found(NamedTuple):
 
     standing: Standing
     members: tuple[Member, ...]
+    membership: int
 
 
 class Disk:
@@ -107,7 +110,8 @@ class Disk:
     def standing(self) -> Found:
         """Return where a node of this disk begins."""
         held: list[tuple[int, RecordDraft]] = []
-        place, members, serial = self.base.place, self.base.members, self.first_serial - 1
+        place, members, membership = self.base
+        serial = self.first_serial - 1
         commit = place.index
         for number, record in enumerate(self.records, start=self.first_serial):
             if record.kind == ENTRY:
@@ -120,11 +124,12 @@ class Disk:
             while held and held[0][1].index <= commit:
                 serial, done = held.pop(0)
                 place = Place(done.index, done.term, done.chain)
-                members = members_in(done.body) or members
+                if named := members_in(done.body):
+                    members, membership = named, done.index
         tail = tuple(entry_of(record) for _, record in held)
         serials = tuple(number for number, _ in held)
         hard = self._hard
-        return Found(Standing(hard, place, serial, tail, serials, self.whole), members)
+        return Found(Standing(hard, place, serial, tail, serials, self.whole), members, membership)
 
     # --- For peers --------------------------------------------------------------------------------
 
@@ -154,9 +159,9 @@ class Disk:
         record = self._entries[index][1]
         return Place(record.index, record.term, record.chain)
 
-    def checkpoint(self, place: Place, members: tuple[Member, ...], *, purge: bool) -> None:
-        """Write a Checkpoint; `purge`: and delete the ledger before it."""
-        self.newest = Checkpoint(place, members)
+    def checkpoint(self, found: Checkpoint, *, purge: bool) -> None:
+        """Keep a Checkpoint; `purge`: and delete the ledger before it."""
+        self.newest, place = found, found.place
         if not purge:
             return
         number, _ = self._entries[place.index]

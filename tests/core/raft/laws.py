@@ -38,6 +38,11 @@ class Laws:
         known = self.committed.get(standing.place.index)
         assert known is None or known[:2] == standing.place[1:], f"{name} applied what was voided"
 
+    def replaced(self, name: str) -> None:
+        """Another incarnation goes by this name: it promised nothing, and has nothing."""
+        self.votes = {key: vote for key, vote in self.votes.items() if key[0] != name}
+        self.counts_disks = False
+
     def saw_records(self, records: Iterable[RecordDraft]) -> None:
         for record in records:
             if record.kind == ENTRY:

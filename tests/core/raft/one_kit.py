@@ -33,6 +33,7 @@ class One:
         self.cluster.nodes["n1"].disk.whole = whole
         self.slow = False
         self.effects: list[Effect] = []
+        self.linked: dict[str, bytes] = {}
         self.cluster.start("n1")
         self._done([])
 
@@ -73,7 +74,15 @@ class One:
         return self._done(self.cluster.step("n1", act))
 
     def hear(self, peer: str, message: PeerMessage) -> Told:
+        """Hear a peer, of the incarnation that the members name unless it was met before."""
+        if peer not in self.linked:
+            self.link(peer, peer.encode())
         return self.do(lambda raft: raft.receive(peer, message, self.now_ns))
+
+    def link(self, peer: str, incarnation: bytes) -> None:
+        """A link from this incarnation is up."""
+        self.linked[peer] = incarnation
+        self.raft.presence.met(peer, incarnation)
 
     def sync(self) -> Told:
         """Make the oldest write durable."""
@@ -88,6 +97,7 @@ class One:
 
     def restart(self, kept: int = 0) -> None:
         self.cluster.crash("n1", kept)
+        self.linked.clear()
         self.cluster.start("n1")
         self._done([])
 

@@ -153,6 +153,6 @@ def test_wherever_a_crash_cuts_recovery_applies_only_what_was_committed(
         disk = Disk(())
         disk.underway.append(Persist(1, written))
         disk.crash(cut)
-        standing, _ = disk.standing()
+        standing = disk.standing().standing
         applied = standing.place.index
         assert applied == 0 or place_of(committed[applied - 1]) == standing.place

@@ -2,11 +2,14 @@
 
 from rmf import limits
 from rmf.core.effects import Repaired
+from rmf.core.entry import Member
 from rmf.core.events import Persisted
-from rmf.core.raft.messages import AppendReply, HeartbeatReply, VoteAsk, VoteReply
+from rmf.core.raft.messages import AppendReply, Heartbeat, HeartbeatReply, VoteAsk, VoteReply
 from rmf.core.record import ENTRY, HARD
 from tests.core.raft.cases.test_elections import ask, heartbeat, yes
-from tests.core.raft.entries_kit import append, log_of
+from tests.core.raft.cluster_kit import Cluster
+from tests.core.raft.disk_kit import START
+from tests.core.raft.entries_kit import append, entry_after, log_of, member, members_body
 from tests.core.raft.one_kit import One, of, only
 
 
@@ -202,9 +205,78 @@ def test_case_45_an_incarnation_that_is_new_begins_at_nothing() -> None:
     one.lead()
     one.propose()
     one.acks("n2", 1)
-    one.propose()
-    one.leads.renew_peer("n2", one.now_ns)
-    one.acks("n3", 1)
+    anew = Member("n2", b"n2 anew", voter=False)
+    body = members_body((member("n1"), anew, member("n3")))
+    one.do(lambda raft: raft.propose(body, one.now_ns))
     assert one.leads.peers["n2"].match == 0
+    one.acks("n2", 2)
+    assert one.leads.peers["n2"].match == 0, "what the old one said on its link counts no more"
+    one.link("n2", b"n2 anew")
+    one.acks("n2", 2)
+    assert one.leads.peers["n2"].match == 2
+
+
+def test_case_45_what_a_stranger_says_under_a_members_name_counts_for_nothing() -> None:
+    """Neither its vote, nor its acks, nor that it is there."""
+    one = One()
+    one.link("n2", b"n2 anew")
+    one.candidate()
     one.hear("n2", yes(1))
+    assert one.raft.role == "candidate"
+    one.hear("n3", yes(1))
+    assert one.raft.role == "leader"
+    one.propose()
+    one.acks("n2", 1)
+    one.answers("n2", only(Heartbeat, one.beat(50), "n2").round)
+    assert (one.log.commit, one.leads.peers["n2"].round) == (0, 0)
+    one.acks("n3", 1)
     assert one.log.commit == 1
+
+
+def test_case_45_whoever_was_replaced_as_far_as_it_knows_neither_votes_nor_stands() -> None:
+    """It may have promised to the old members what it has forgotten; it learns first."""
+    anew = Member("n1", b"n1 anew")
+    one = One(whole=True)
+    replaced = (anew, member("n2"), member("n3"))
+    log = [entry_after(START, 1, members_body(replaced))]
+    one.hear("n2", append(1, log, 0, commit=1))
+    one.cluster.now_ns += limits.SECOND
+    assert not only(VoteReply, one.hear("n3", ask(2, 1, 1))).granted
+    assert not only(VoteReply, one.hear("n3", ask(3, 1, 1, pre=True))).granted
+    assert one.beat(1_000) == []
+    assert one.raft.role == "learner"
+
+
+def test_case_45_votes_of_disks_that_were_replaced_meanwhile_elect_nobody() -> None:
+    """Five nodes: n4 was away while n5, then n3 lost their disks and were admitted again. Both hear
+    n4 when it is back, and are behind it; but those whom its members name they are not."""
+    cluster = Cluster("n1 n2 n3 n4 n5")
+    cluster.start()
+    cluster.elect("n1")
+    _cut_off(cluster, "n4")
+    for name in ("n5", "n3"):
+        anew = cluster.replace(name)
+        _cut_off(cluster, name)
+        members = cluster.core("n1").members
+        cluster.change("n1", tuple(anew if x.name == name else x for x in members))
+        cluster.settle()
+    cluster.propose("n1", "acked")
+    cluster.settle()
+    assert cluster.core("n1").log.commit == cluster.core("n1").log.last.index
+    cluster.crash("n1")
+    cluster.crash("n2")
+    cluster.cut.clear()
+    for _ in range(20):
+        cluster.wait(100, "n4")
+    assert [x.granted for x in _votes(cluster, "n4")].count(True) >= 2
+    assert cluster.core("n4").role == "candidate"
+
+
+def _cut_off(cluster: Cluster, name: str) -> None:
+    others = [x for x in cluster.nodes if x != name]
+    cluster.cut |= {(name, x) for x in others} | {(x, name) for x in others}
+
+
+def _votes(cluster: Cluster, candidate: str) -> list[VoteReply]:
+    told = [x.message for x in cluster.history if x.target == candidate]
+    return [x for x in told if isinstance(x, VoteReply)]

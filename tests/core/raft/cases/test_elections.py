@@ -347,6 +347,8 @@ def test_case_17_a_change_counts_from_its_append_so_that_none_is_ever_unapplied(
     entry = wire_of(log)[0]._replace(body=body, crc=crc32c.crc32c(body))
     one.hear("n2", Append(1, *START, 0, 1, 1, False, 1, [entry]))
     assert (one.raft.applicable, one.raft.role) == (0, "learner")
+    one.hear("n2", Append(1, *one.log.last, 1, 1, 1, False, 1, []))
+    assert one.raft.applicable == 1
     assert one.beat(1000) == []
 
 

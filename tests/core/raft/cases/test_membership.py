@@ -153,6 +153,55 @@ def test_case_61_a_removed_node_disturbs_nobody() -> None:
     assert (cluster.leader(), cluster.core("n1").term) == ("n1", 1)
 
 
+def test_case_61_whoever_removed_itself_leads_until_that_is_committed() -> None:
+    """It was killed once that Entry was on its own disk only: by its log it is no voter, and the
+    other lacks the Entry. Without it nobody would ever lead (dissertation §4.2.2)."""
+    cluster = Cluster("n1 n2")
+    cluster.start()
+    cluster.elect("n1")
+    cluster.cut = {("n1", "n2"), ("n2", "n1")}
+    cluster.change("n1", members_of("n2"))
+    cluster.settle()
+    cluster.restart("n1")
+    cluster.cut.clear()
+    for _ in range(40):
+        cluster.wait(50)
+    assert cluster.leader() == "n2"
+    assert cluster.core("n2").members == members_of("n2")
+    assert cluster.core("n2").log.commit == cluster.core("n2").log.last.index
+
+
+def test_case_61_its_own_vote_counts_only_where_it_is_a_voter() -> None:
+    one = One("n1 n2 n3")
+    log = log_of([1])
+    log.append(entry_after(place_of(log[0]), 1, members_body(members_of("n2 n3"))))
+    one.hear("n2", append(1, log, 0, commit=1))
+    one.cluster.now_ns += limits.SECOND
+    one.candidate()
+    one.hear("n3", VoteReply(one.raft.term, False, True, 0, False))
+    assert one.raft.role == "candidate"
+    one.hear("n2", VoteReply(one.raft.term, False, True, 0, False))
+    assert one.raft.role == "leader"
+
+
+def test_case_61_once_it_is_committed_it_stands_no_more() -> None:
+    one = One("n1 n2 n3")
+    log = log_of([1])
+    log.append(entry_after(place_of(log[0]), 1, members_body(members_of("n2 n3"))))
+    one.hear("n2", append(1, log, 0, commit=2))
+    assert one.beat(1_000) == []
+    assert one.raft.role == "learner"
+
+
+def test_case_61_it_stands_last_when_the_leader_is_lost() -> None:
+    one = One("n1 n2 n3")
+    log = log_of([1])
+    log.append(entry_after(place_of(log[0]), 1, members_body(members_of("n2 n3"))))
+    one.hear("n2", append(1, log, 0, commit=1))
+    one.do(lambda raft: raft.peer_lost("n2", one.now_ns))
+    assert one.raft.voting.due_ns - one.now_ns >= limits.SUCCESSION_STEP_NS
+
+
 def test_case_62_a_promoted_learner_that_does_not_know_it_still_votes() -> None:
     one = One("n2 n3 n1?")
     assert only(VoteReply, one.hear("n2", ask(1))).granted

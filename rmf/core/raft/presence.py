@@ -1,0 +1,60 @@
+"""Who is who: this node's incarnation, and which one is at the other end of each link (R28).
+
+Decides whose voice counts. A name alone proves nothing: whoever lost its disk comes back under its
+old name, with another incarnation, and has forgotten what it promised. So a vote or an ack counts
+only if the very configuration that is counted names the one who gave it, by name and incarnation;
+and a node whose configuration names its own name with another incarnation was replaced, as far as
+it knows: it neither votes nor stands for election before it has learned more.
+
+Theory. A node may be behind, so it lets in whoever knows newer members (see greetings), and hears
+what they say. That is safe for as long as it counts them for nothing else: a leader was elected by
+those who knew better, and a candidate counts by what it knows itself.
+"""
+
+from rmf import limits
+from rmf.core.raft.membership import Membership
+
+__all__ = ["Presence"]
+
+_KEPT = 2 * limits.MEMBERS_MAX
+
+
+class Presence:
+    """The links of one node, as far as they matter to consensus."""
+
+    def __init__(self, name: str, incarnation: bytes, membership: Membership) -> None:
+        self._name = name
+        self._incarnation = incarnation
+        self._membership = membership
+        self._linked: dict[str, bytes] = {}
+
+    def met(self, peer: str, incarnation: bytes) -> None:
+        """A link of this peer is up: what it says from now on, this incarnation says."""
+        self._linked.pop(peer, None)
+        self._linked[peer] = incarnation
+        if len(self._linked) > _KEPT:  # strangers go first: a member's voice is not forgotten
+            members = self._membership.others(self._name)
+            strangers = [name for name in self._linked if name not in members and name != peer]
+            del self._linked[strangers[0]]
+
+    def counts(self, peer: str) -> bool:
+        """Whether the newest configuration names whoever is linked under this name."""
+        member = self._membership.member(peer)
+        return member is not None and self._linked.get(peer) == member.incarnation
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the newest configuration names another incarnation under this node's name."""
+        member = self._membership.member(self._name)
+        return member is not None and member.incarnation != self._incarnation
+
+    @property
+    def votes(self) -> bool:
+        """Whether this node is a voter of the newest configuration."""
+        return self._membership.votes(self._name, self._incarnation)
+
+    @property
+    def may_stand(self) -> bool:
+        """Whether this node is a voter of any configuration that may still be in force: whoever
+        removed itself has to lead until that is committed (dissertation §4.2.2)."""
+        return self._membership.may_vote(self._name, self._incarnation)
