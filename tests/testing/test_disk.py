@@ -5,6 +5,7 @@ import immutables
 
 from rmf import limits
 from rmf.core.effects import Persist, RecordDraft
+from rmf.core.producers import Table
 from rmf.core.raft.values import HardState, Place
 from rmf.core.record import ENTRY, HARD
 from rmf.testing.disk import Base, Disk, StoredCheckpoint
@@ -84,7 +85,7 @@ def test_an_idle_disk_is_sealed_before_the_next_write() -> None:
 
 def checkpoint(index: int, serial: int) -> StoredCheckpoint:
     place = Place(index, 1, f"{index}.1".encode())
-    return StoredCheckpoint(Base(serial, place), {}, immutables.Map())
+    return StoredCheckpoint(Base(serial, place), {}, Table.of({}), immutables.Map())
 
 
 def test_the_ledger_behind_the_older_of_two_checkpoints_is_let_go() -> None:
