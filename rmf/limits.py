@@ -84,8 +84,13 @@ MEMBERS_MAX = 9  # in a cluster, learners included: more only make commits slowe
 APPEND_BYTES_MAX = 256 * KIB  # Entries in one append, heads counted; a longer one travels alone
 APPEND_HEAD_BYTES_MAX = 1 * KIB  # of an append without its Entries: eleven small fields
 ENTRY_HEAD_BYTES = 24  # of each Entry in an append at most: array, term, CRC32C, head of the body
+PROBE_BYTES_MAX = 16 * KIB  # Entries sent to find out what matches; a longer one waits for that
+PROBE_AGAIN_NS = HEARTBEAT_NS  # without an answer, until another probe; doubled each time
+PROBE_AGAIN_NS_MAX = 3200 * MS
 PEER_APPENDS_IN_FLIGHT = 64  # unanswered by one peer; reached: the stream pauses
-PEER_WINDOW_BYTES = 2 * ENTRY_BYTES_MAX  # the same, in bytes
+PEER_PATIENCE_NS = 50 * MS  # how much longer a peer's answer may take because of what goes before
+PEER_WINDOW_BYTES_MIN = 256 * KIB  # on the way to a peer, however slow that is; and at first
+PEER_WINDOW_BYTES = 2 * ENTRY_BYTES_MAX  # the same, however fast it is; reached: the stream pauses
 SERIALS_KEPT = 64  # numbers of records of Entries already applied; beyond: forgotten in one sweep
 LONE_LOG_MEMORY_BYTES = 256 * KIB  # the same where there are no peers: let go of in one sweep
 LOG_MEMORY_BYTES = 32 * MIB  # Entries kept for slow peers; beyond: they are read from the ledger
@@ -362,6 +367,8 @@ assert INGEST_DEPTH_PACKETS <= INGEST_DEPTH_PACKETS_MAX
 assert ENTRIES_IN_FLIGHT < VOID_ENTRIES_MAX
 assert 4 * HEARTBEAT_NS <= ELECTION_NS_MIN < ELECTION_NS_MAX
 assert 10 * ROUND_GRAIN_NS <= HEARTBEAT_NS
+assert 4 * PEER_PATIENCE_NS <= ELECTION_NS_MIN
+assert PROBE_BYTES_MAX <= APPEND_BYTES_MAX <= PEER_WINDOW_BYTES_MIN <= PEER_WINDOW_BYTES
 assert PEER_WINDOW_BYTES >= 2 * ENTRY_BYTES_MAX
 assert LOG_MEMORY_BYTES >= PEER_WINDOW_BYTES
 assert SUCCESSION_STEP_NS * MEMBERS_MAX <= ELECTION_NS_MAX

@@ -44,9 +44,15 @@ Elections
 Replication
 - Heartbeats are messages of their own, apart from appends: small, never behind a window, with a
   commit index capped by what the peer is known to have. They number rounds of contact.
-- Per peer: probe, replicate (pipelined, within a window of messages and bytes), read (what memory
-  no longer holds comes from the ledger), install. A broken link begins anew with a probe; the
-  answer to a heartbeat makes the leader ask, with an empty append, whether what it sent has come.
+- Per peer: probe, replicate (pipelined), install; what memory no longer holds is read from the
+  ledger meanwhile. What is on its way is bounded by time: as much as is through within a patience,
+  by the throughput that was measured (see `flow`). A broken link begins anew with a probe, from
+  what is known to match, and with half as many Entries: what could not get through is not sent
+  again unchanged. The answer to a heartbeat makes the leader ask, with an empty append, whether
+  what it sent has come.
+- A heartbeat may overtake appends, and its answer the answers to them. Nothing rests on that order:
+  its commit index is capped by what the peer has on its disk, a round proves contact whatever else
+  is on its way, and a probe is repeated by time, not because a heartbeat was answered before it.
 - A rejected append names the last place that may match, by index and term, and the leader compares
   that with its own log: a probe a term. Where the leader's log is compacted it leaves out twice as
   many Entries each time.

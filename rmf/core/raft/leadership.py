@@ -111,9 +111,7 @@ class Leadership:
         """Repeat a step of reading or installing whose answer was lost."""
         if now_ns - peer.asked_ns < self._timing.election_max_ns:
             return []
-        if peer.state == "read":
-            peer.read()
-            return []
+        peer.reading = False
         if peer.state == "install":
             peer.asked_ns = now_ns
             return [ReadChunk(name, peer.content, peer.offset)]
@@ -177,20 +175,23 @@ class Leadership:
             if before > self._log.last.index:
                 peer.next = self._log.last.index + 1
                 return self._send(name, peer, now_ns)
-            peer.reading(now_ns)
+            peer.read(now_ns)
             through = min(self._log.commit, self._log.durable)
             return [ReadEntries(name, before, through, peer.piece_bytes)]
-        entries = self._log.behind(before, peer.piece_bytes)
-        return [self._append(name, peer, self._log.place(before), as_wire(entries), now_ns)]
+        wire = as_wire(self._log.behind(before, peer.piece_bytes))
+        return [self._append(name, peer, self._log.place(before), wire, now_ns)]
 
     def _append(
         self, name: str, peer: Progress, before: Place, wire: list[pm.WireEntry], now_ns: int
     ) -> Tell:
-        peer.sent(before.index + len(wire), sum(len(entry.body) for entry in wire))
+        size = sum(len(entry.body) for entry in wire)
+        if peer.state == "probe" and size > limits.PROBE_BYTES_MAX:
+            size, wire = 0, []  # a long one: first, whether it fits
+        peer.sent(before.index + len(wire), size, now_ns)
         peer.told_commit = self._log.commit
         return Tell(name, self._speech.append(before, wire, self._rounds.newest, now_ns))
 
-    def on_append_reply(self, name: str, reply: pm.AppendReply) -> None:
+    def on_append_reply(self, name: str, reply: pm.AppendReply, now_ns: int) -> None:
         """Learn what a peer has, or where its log may match."""
         peer = self.peers.get(name)
         if peer is None:
@@ -200,7 +201,7 @@ class Leadership:
         if not reply.whole and not reply.accepted and reply.hint < peer.match:
             peer.lost_ledger(self._log.last.index + 1)  # once more: what it says replaces it all
         if reply.accepted:
-            peer.accepted(min(reply.index, self._log.last.index))
+            peer.accepted(min(reply.index, self._log.last.index), now_ns)
             return
         hint = Place(reply.hint, reply.hint_term, b"")
         compared = self._log.holds(min(hint.index, self._log.last.index))
@@ -216,7 +217,7 @@ class Leadership:
             return []
         self._contact(peer, reply.round)
         self._judge_whole(peer, whole=reply.whole)
-        peer.paused = False
+        peer.shows_life(now_ns)
         if not peer.awaits or now_ns - peer.asked_ns < self._timing.heartbeat_ns:
             return []
         peer.asked_ns = now_ns
@@ -241,14 +242,13 @@ class Leadership:
     def on_entries_read(self, event: EntriesRead, now_ns: int) -> list[Effect]:
         """Send what the ledger held for a peer, or begin to install a Checkpoint there."""
         peer = self.peers.get(event.peer)
-        if peer is None or peer.state != "read":
+        if peer is None or not peer.reading:
             return []
+        peer.reading = False
         if peer.next - 1 != event.after_index:
-            peer.read()
             return []
         if not event.entries:
             return self._install(event.peer, peer, now_ns)
-        peer.read()
         before = Place(event.after_index, event.after_term, event.after_chain)
         return [self._append(event.peer, peer, before, event.entries, now_ns)]
 

@@ -242,7 +242,7 @@ class Raft(Outlook):
         effects: list[Effect] = []
         match message:
             case pm.AppendReply():
-                leads.on_append_reply(peer, message)
+                leads.on_append_reply(peer, message, now_ns)
             case pm.HeartbeatReply():
                 effects += leads.on_heartbeat_reply(peer, message, now_ns)
             case pm.ChunkReply():

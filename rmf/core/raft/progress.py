@@ -1,23 +1,24 @@
 """What a leader knows of one peer, and what that allows it to send next (R28).
 
-    probe       it is not known what matches: one append at a time, until one is accepted
-    replicate   what matches is known: appends run ahead, within a window of messages and bytes
-    read        the next Entries are being read from the ledger: memory holds them no more
-    install     the ledger holds them no more either: a Checkpoint is sent, piece by piece
+    probe       it is not known what matches: one short append at a time, until one is accepted
+    replicate   what matches is known: appends run ahead, within what is through soon (see flow)
+    install     nothing holds the next Entries any more: a Checkpoint is sent, piece by piece
+
+In probe and replicate the next Entries may be `reading`: no longer in memory, but in the ledger.
 
 Pure bookkeeping: it makes no message. Invariants: 0 <= match < next; match falls only if the peer
 says that it lost its ledger (`whole` False).
 """
 
-from collections import deque
 from typing import Literal
 
 from rmf import limits
+from rmf.core.raft.flow import Flow
 from rmf.core.raft.values import Place
 
 __all__ = ["Progress"]
 
-State = Literal["probe", "replicate", "read", "install"]
+State = Literal["probe", "replicate", "install"]
 
 
 class Progress:
@@ -30,45 +31,63 @@ class Progress:
         self.next = next_index
         self.whole = True
         self.paused = False  # in probe: an append is under way
+        self.reading = False
         self.contact_ns = now_ns
         self.round = 0
         self.told_commit = 0
         self.content: bytes | None = None  # in install: of the Checkpoint being sent
         self.offset = 0
-        self.piece_bytes = limits.APPEND_BYTES_MAX  # Entries in one append to it at most
         self.asked_ns = 0  # when the last step of reading or installing, or the last check, began
         self._stride = 0
+        self._piece_bytes = limits.APPEND_BYTES_MAX
         self._unanswered = False  # Entries were sent, and nothing was accepted since
-        self._in_flight: deque[tuple[int, int]] = deque()
-        self._in_flight_bytes = 0
+        self._again_ns = 0  # in probe: when a sign of life lets another one out
+        self._patience_ns = limits.PROBE_AGAIN_NS
+        self._flow = _flow()
 
     @property
     def may_send(self) -> bool:
         """Whether an append may go out now (raft-cases 31)."""
+        if self.reading:
+            return False
         if self.state == "probe":
             return not self.paused
         return self.state == "replicate" and (
-            len(self._in_flight) < limits.PEER_APPENDS_IN_FLIGHT
-            and self._in_flight_bytes < limits.PEER_WINDOW_BYTES
+            self._flow.count < limits.PEER_APPENDS_IN_FLIGHT and self._flow.has_room
         )
 
-    def sent(self, last_index: int, size: int) -> None:
+    @property
+    def piece_bytes(self) -> int:
+        """How many bytes of Entries an append may hold now; in replicate, a longer Entry alone."""
+        most = limits.PROBE_BYTES_MAX if self.state == "probe" else limits.APPEND_BYTES_MAX
+        return min(self._piece_bytes, most)
+
+    def sent(self, last_index: int, size: int, now_ns: int) -> None:
         """Note an append with Entries up to `last_index`, or with none."""
         self._unanswered = self._unanswered or size > 0
         if self.state == "probe":
             self.paused = True
-        elif last_index >= self.next:
-            self._in_flight.append((last_index, size))
-            self._in_flight_bytes += size
+            self._again_ns = now_ns + self._patience_ns
+            self._patience_ns = min(2 * self._patience_ns, limits.PROBE_AGAIN_NS_MAX)
+            self._flow.forget()
+        elif last_index < self.next:
+            return
+        else:
             self.next = last_index + 1
+        self._flow.sent(last_index, size, now_ns)
 
-    def accepted(self, index: int) -> bool:
+    def shows_life(self, now_ns: int) -> None:
+        """It answered a heartbeat, which overtakes what is long: a probe may still be under way, so
+        that another one goes out once this one ought to have been answered, or never left."""
+        if now_ns >= self._again_ns:
+            self.paused = False
+
+    def accepted(self, index: int, now_ns: int) -> bool:
         """The peer has everything up to `index` on its disk; return whether that is news."""
-        while self._in_flight and self._in_flight[0][0] <= index:
-            self._in_flight_bytes -= self._in_flight.popleft()[1]
+        self._flow.came(index, now_ns)
         if self._unanswered:
             self._unanswered = False
-            self.piece_bytes = min(2 * self.piece_bytes, limits.APPEND_BYTES_MAX)
+            self._piece_bytes = min(2 * self._piece_bytes, limits.APPEND_BYTES_MAX)
         news = index > self.match
         self.match = max(self.match, index)
         self.next = max(self.next, index + 1)
@@ -107,7 +126,8 @@ class Progress:
         unchanged."""
         if self._unanswered:
             self._unanswered = False
-            self.piece_bytes = max(1, self.piece_bytes // 2)
+            self._piece_bytes = max(1, self._piece_bytes // 2)
+        self._flow = _flow()
         if self.state == "replicate":
             self.next = self.match + 1
         if self.state != "install":
@@ -116,16 +136,12 @@ class Progress:
     @property
     def awaits(self) -> bool:
         """Whether Entries are under way to it, as far as anybody can tell."""
-        return self.state == "replicate" and bool(self._in_flight)
+        return self.state == "replicate" and self._flow.count > 0
 
-    def reading(self, now_ns: int) -> None:
-        """Entries are being read from the ledger for it."""
-        self._become("read")
+    def read(self, now_ns: int) -> None:
+        """The next Entries are being read from the ledger for it."""
+        self.reading = True
         self.asked_ns = now_ns
-
-    def read(self) -> None:
-        """They came: go on probing with them."""
-        self._become("probe")
 
     def installing(self, now_ns: int) -> None:
         """It needs a Checkpoint."""
@@ -140,6 +156,11 @@ class Progress:
 
     def _become(self, state: State) -> None:
         self.state = state
-        self.paused = False
-        self._in_flight.clear()
-        self._in_flight_bytes = 0
+        self.paused = self.reading = False
+        self._again_ns = 0
+        self._patience_ns = limits.PROBE_AGAIN_NS
+        self._flow.forget()
+
+
+def _flow() -> Flow:
+    return Flow(limits.PEER_WINDOW_BYTES_MIN, limits.PEER_WINDOW_BYTES)

@@ -53,7 +53,7 @@ def test_whoever_is_far_behind_is_read_to_from_the_ledger() -> None:
     one.raft.log.compact(6, 0)
     one.lead()
     one.hear("n2", AppendReply(2, False, 9, 2, 1, 0, True))
-    assert ReadEntries("n2", 2, 9) in one.effects
+    assert ReadEntries("n2", 2, 9, limits.PROBE_BYTES_MAX) in one.effects
     log = log_of([1] * 9)
     found = EntriesRead("n2", *place_of(log[1]), wire_of(log[2:5]))
     told = only(Append, one.do(lambda raft: raft.entries_read(found, one.now_ns)), "n2")
@@ -62,8 +62,16 @@ def test_whoever_is_far_behind_is_read_to_from_the_ledger() -> None:
     assert ReadEntries("n2", 5, 9) in one.effects
     stale = EntriesRead("n2", *place_of(log[1]), [])
     one.do(lambda raft: raft.entries_read(stale, one.now_ns))
-    assert one.leads.peers["n2"].state == "read"
+    assert one.leads.peers["n2"].reading
     assert ReadEntries("n2", 5, 9) in one.effects
+
+
+def test_a_probe_carries_no_long_entry_but_asks_where_it_would_go() -> None:
+    one = One()
+    one.lead()
+    probe = only(Append, one.propose("x" * limits.PROBE_BYTES_MAX), "n2")
+    assert (probe.prev_index, probe.entries) == (0, [])
+    assert len(only(Append, one.acks("n2", 0), "n2").entries) == 1
 
 
 def test_a_reading_that_got_lost_is_begun_anew() -> None:
@@ -75,7 +83,7 @@ def test_a_reading_that_got_lost_is_begun_anew() -> None:
     for _ in range(9):
         told = one.beat(50)
         one.answers("n3", only(Heartbeat, told, "n3").round)
-        found += ReadEntries("n2", 2, 9) in one.effects
+        found += ReadEntries("n2", 2, 9, limits.PROBE_BYTES_MAX) in one.effects
     assert found == 0
     one.beat(50)
     assert [x for x in one.effects if not isinstance(x, Tell)] == []

@@ -324,7 +324,7 @@ def test_7_whoever_lags_far_behind_gets_the_snapshot() -> None:
     one.raft.log.compact(5, 0)
     one.lead()
     one.hear("n2", AppendReply(2, False, 5, 0, 0, 0, True))
-    assert ReadEntries("n2", 0, 5) in one.effects
+    assert ReadEntries("n2", 0, 5, limits.PROBE_BYTES_MAX) in one.effects
     one.cluster.checkpoint("n1")
     one.cluster.serve("n1")
     assert [type(x) for x in one.cluster.nodes["n1"].asked] == [ReadChunk]

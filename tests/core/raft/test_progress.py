@@ -23,7 +23,7 @@ class AnyAnswers(RuleBasedStateMachine):
 
     @rule(index=INDEXES)
     def accepted(self, index: int) -> None:
-        assert self.peer.accepted(index) == (index > self.match)
+        assert self.peer.accepted(index, 9) == (index > self.match)
         self.match = max(self.match, index)
 
     @rule(index=INDEXES, hint=INDEXES, compared=st.booleans())
@@ -37,7 +37,7 @@ class AnyAnswers(RuleBasedStateMachine):
     def sent(self, more: int) -> None:
         if self.peer.may_send:
             before = self.peer.next
-            self.peer.sent(before - 1 + more, 100)
+            self.peer.sent(before - 1 + more, 100, 0)
             moves = self.peer.state == "replicate"
             assert self.peer.next == (before + more if moves else before)
 
@@ -52,13 +52,12 @@ class AnyAnswers(RuleBasedStateMachine):
 
     @rule()
     def reading(self) -> None:
-        self.peer.reading(5)
+        self.peer.read(5)
         assert not self.peer.may_send
 
     @rule()
     def read(self) -> None:
-        if self.peer.state == "read":
-            self.peer.read()
+        self.peer.reading = False
 
     @rule()
     def installing(self) -> None:
@@ -86,7 +85,7 @@ TestAnyAnswers.settings = settings(max_examples=60, stateful_step_count=30, dead
 
 def replicating() -> Progress:
     peer = Progress(5, 0)
-    peer.accepted(4)
+    peer.accepted(4, 0)
     assert peer.state == "replicate"
     return peer
 
@@ -94,7 +93,7 @@ def replicating() -> Progress:
 def test_in_probe_one_append_at_a_time_goes_out() -> None:
     peer = Progress(5, 0)
     assert peer.may_send
-    peer.sent(9, 100)
+    peer.sent(9, 100, 0)
     assert (peer.may_send, peer.next) == (False, 5)
 
 
@@ -102,24 +101,24 @@ def test_in_replicate_appends_run_ahead_within_a_window() -> None:
     peer = replicating()
     for index in range(5, 5 + limits.PEER_APPENDS_IN_FLIGHT):
         assert peer.may_send
-        peer.sent(index, 1)
+        peer.sent(index, 1, 0)
     assert not peer.may_send
-    peer.accepted(6)
+    peer.accepted(6, 1)
     assert peer.may_send
 
 
 def test_the_window_counts_bytes_and_admits_one_entry_of_any_size() -> None:
     peer = replicating()
-    peer.sent(5, limits.PEER_WINDOW_BYTES + 1)
+    peer.sent(5, limits.PEER_WINDOW_BYTES + 1, 0)
     assert not peer.may_send
-    peer.accepted(5)
+    peer.accepted(5, 1)
     assert peer.may_send
 
 
 def test_an_empty_append_takes_no_room() -> None:
     peer = replicating()
     for _ in range(2 * limits.PEER_APPENDS_IN_FLIGHT):
-        peer.sent(4, 0)
+        peer.sent(4, 0, 0)
     assert (peer.may_send, peer.awaits) == (True, False)
 
 
@@ -127,7 +126,7 @@ def test_a_rejection_of_what_matches_is_stale() -> None:
     peer = replicating()
     assert not peer.rejected(4, Place(2, 1, b""))
     assert not peer.rejected(7, Place(6, 1, b""))  # nothing that far was sent
-    peer.sent(6, 1)
+    peer.sent(6, 1, 0)
     assert peer.rejected(5, Place(2, 1, b""))
     assert (peer.state, peer.next) == ("probe", 5)
 
@@ -156,7 +155,7 @@ def test_who_lost_its_ledger_has_nothing() -> None:
 
 def test_a_broken_link_begins_anew_from_what_is_known_but_not_an_install() -> None:
     peer = replicating()
-    peer.sent(7, 1)
+    peer.sent(7, 1, 0)
     peer.lost_link()
     assert (peer.state, peer.next) == ("probe", 5)
     peer.installing(3)
@@ -171,31 +170,60 @@ def test_after_an_install_the_next_append_waits_for_a_sign_of_life() -> None:
     assert (peer.state, peer.next, peer.may_send) == ("probe", 41, False)
 
 
+def test_a_probe_carries_little() -> None:
+    peer = Progress(5, 0)
+    assert peer.piece_bytes == limits.PROBE_BYTES_MAX
+    peer.accepted(4, 0)
+    assert peer.piece_bytes == limits.APPEND_BYTES_MAX
+
+
+def test_a_sign_of_life_lets_another_probe_out_only_when_the_last_one_had_its_time() -> None:
+    peer, now_ns, waits = Progress(5, 0), 0, []
+    for _ in range(8):
+        peer.sent(9, 100, now_ns)
+        began_ns = now_ns
+        while not peer.may_send:
+            now_ns += limits.HEARTBEAT_NS
+            peer.shows_life(now_ns)
+        waits.append((now_ns - began_ns) // limits.HEARTBEAT_NS)
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 64]
+
+
+def test_entries_can_be_read_while_others_are_on_their_way() -> None:
+    peer = replicating()
+    peer.sent(7, 100, 0)
+    peer.read(5)
+    assert (peer.may_send, peer.awaits, peer.next) == (False, True, 8)
+    peer.reading = False
+    assert peer.may_send
+
+
 def test_a_link_that_broke_before_the_first_answer_sends_nobody_to_the_beginning_of_the_log() -> (
     None
 ):
     peer = Progress(25_000, 0)
     peer.rejected(24_999, Place(24_700, 1, b""))
-    peer.sent(24_900, 100)
+    peer.sent(24_900, 100, 0)
     peer.lost_link()
     assert peer.next == 24_701
 
 
 def test_entries_that_a_link_broke_under_are_not_sent_again_unchanged() -> None:
-    peer = Progress(5, 0)
+    peer = replicating()
     most = limits.APPEND_BYTES_MAX
     assert peer.piece_bytes == most
     for piece_bytes in (most // 2, most // 4):
-        peer.sent(9, 100)
+        peer.sent(peer.next, 100, 0)
         peer.lost_link()
+        peer.accepted(peer.match, 0)  # the probe
         assert peer.piece_bytes == piece_bytes
     peer.lost_link()  # nothing was under way
-    assert peer.piece_bytes == most // 4
-    for piece_bytes in (most // 2, most, most):
-        peer.sent(peer.next, 100)
-        peer.accepted(peer.next)
+    peer.accepted(peer.match, 0)
+    for piece_bytes in (most // 4, most // 2, most, most):
         assert peer.piece_bytes == piece_bytes
+        peer.sent(peer.next, 100, 0)
+        peer.accepted(peer.next - 1, 0)
     for _ in range(99):
-        peer.sent(peer.next, 100)
+        peer.sent(peer.next, 100, 0)
         peer.lost_link()
     assert peer.piece_bytes == 1  # one Entry at a time

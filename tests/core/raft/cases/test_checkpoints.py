@@ -27,7 +27,7 @@ def installing() -> One:
     one.raft.log.compact(9, 0)
     one.lead()
     one.hear("n2", AppendReply(2, False, 9, 2, 1, 0, True))
-    assert asked(one) == [ReadEntries("n2", 2, 9)]
+    assert asked(one) == [ReadEntries("n2", 2, 9, limits.PROBE_BYTES_MAX)]
     nothing = EntriesRead("n2", 2, 0, b"", [])
     one.do(lambda raft: raft.entries_read(nothing, one.now_ns))
     assert asked(one) == [ReadChunk("n2", None, 0)]
@@ -166,7 +166,7 @@ def test_case_51_install_ends_when_the_peer_wants_no_more(reply: ChunkReply) -> 
     peer = one.leads.peers["n2"]
     assert (peer.state, peer.next) == ("probe", 9)
     told = one.answers("n2", 1)
-    assert asked(one) == [ReadEntries("n2", 8, 9)]
+    assert asked(one) == [ReadEntries("n2", 8, 9, limits.PROBE_BYTES_MAX)]
     assert of(Append, told, "n2") == []
 
 
