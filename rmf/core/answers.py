@@ -58,6 +58,7 @@ def picture_of(office: "Office", state: State, applied: Applied) -> Publish:
         world=state.world,
         changed=applied.changed,
         removed=applied.removed,
+        clock=office.raft.pace.clock_at(office.now_ns),
     )
 
 

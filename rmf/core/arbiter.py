@@ -46,7 +46,7 @@ class Arbiter(Throne):
 
     def start(self, now: ev.Now) -> list[Effect]:
         """Begin: take part in elections, unless the node is on strike for good."""
-        self.started_ns = now.boot_ns
+        self.started_ns = self.now_ns = now.boot_ns
         if self._fault is not None:
             self.raft.retire()
             return [picture_of(self, self.committed, NOTHING)]
@@ -58,6 +58,7 @@ class Arbiter(Throne):
     def step(self, events: list[ev.Event], now: ev.Now) -> list[Effect]:
         """Take what happened; return what to do about it, in order."""
         effects: list[Effect] = []
+        self.now_ns = now.boot_ns
         due_ns = self.raft.next_due_ns()
         if due_ns is not None and due_ns <= now.boot_ns:
             # Before anything else: a leader that slept must not speak as one (R36).

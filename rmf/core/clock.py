@@ -41,12 +41,25 @@ class TickClock:
 
 
 class Pace:
-    """What a node knows of the factory's time between reigns (R6): a clock, if anybody in this boot
-    could say how much time went by, and the highest tick ever heard of, which no clock shows."""
+    """What a node knows of the factory's time (R6): a clock, if anybody in this boot could say how
+    much time went by, and the highest tick ever heard of, which that clock may not show yet.
+
+    Theory. Crystals differ by 100 ppm: after a month alone two nodes are minutes apart. So a node
+    that follows keeps no time of its own: what the reign says sets its clock anew (`follow`), and
+    its own crystal counts only since then. But what is said is late by what the way took. A clock
+    that is set by the quickest message of the last while is late by the shortest way alone; so a
+    message that shows an earlier time than the clock is passed over, unless the clock has run alone
+    for so long that its crystal may be the cause: PACE_LEAK of that time, far more than any crystal
+    errs. A queue in front of a slow link thus makes no old message look new.
+
+    Where nobody reigns, everybody's clock runs alone; of two, that one is right which a reign set
+    later (`compare`), so that a node which was cut off for a month drags nobody along.
+    """
 
     def __init__(self, clock: TickClock | None, least_tick: int = 0) -> None:
         self.clock = clock
         self.least_tick = least_tick
+        self.heard_tick = clock.base_tick if clock is not None else 0
 
     @property
     def bridged(self) -> bool:
@@ -59,13 +72,56 @@ class Pace:
             return self.least_tick
         return max(self.least_tick, self.clock.tick_at(boot_ns))
 
-    def hear(self, tick: int, boot_ns: int, period_ns: int, *, bridged: bool) -> None:
-        """Take note of what another node says: the later of two clocks is right, for none of them
-        runs ahead of the reign that it was heard from."""
+    def clock_at(self, boot_ns: int) -> TickClock | None:
+        """Return a clock that shows the present tick, and goes on from it; None: nobody knows."""
+        if self.clock is None:
+            return None
+        return TickClock(self.clock.period_ns, self.tick_at(boot_ns), boot_ns)
+
+    def said_ns(self, tick: int) -> int | None:
+        """Return the boot time at which what carries this tick was said; None: nobody knows."""
+        return None if self.clock is None else self.clock.ns_of(tick)
+
+    def reach(self, tick: int) -> None:
+        """Take note of a tick that was: it is not earlier than that."""
+        self.least_tick = max(self.least_tick, tick)
+
+    def speak(self, boot_ns: int) -> int:
+        """Return the present tick for a reign to tell: from now on it is what was heard of it."""
+        self.heard_tick = self.tick_at(boot_ns)
+        return self.heard_tick
+
+    def follow(self, tick: int, boot_ns: int, period_ns: int, *, bridged: bool) -> None:
+        """Take note of what the reign says."""
         if not bridged:
-            self.least_tick = max(self.least_tick, tick)
-        elif self.clock is None or tick > self.clock.tick_at(boot_ns):
+            self.reach(tick)
+            return
+        clock, shown = self.clock, self.tick_at(boot_ns)
+        self.heard_tick = max(self.heard_tick, tick)
+        if clock is not None and clock.period_ns == period_ns:
+            leak = (boot_ns - clock.base_ns) // (limits.PACE_LEAK * period_ns)
+            if tick < clock.tick_at(boot_ns) - leak:
+                return  # it was long on its way
+            if 0 < (shown - tick) * period_ns <= limits.PACE_HOLD_NS:
+                self.reach(shown)  # stand still for a moment rather than go back
+        self.clock = TickClock(period_ns, tick, boot_ns)
+
+    def compare(
+        self, tick: int, heard: int, boot_ns: int, period_ns: int, *, bridged: bool
+    ) -> None:
+        """Take note of the clock of a node that follows, and that a reign set last at `heard`."""
+        if not bridged:
+            self.reach(tick)
+            return
+        later_ns = (heard - self.heard_tick) * period_ns
+        alike = abs(later_ns) <= limits.PACE_GRAIN_NS
+        if (
+            self.clock is None
+            or (alike and tick > self.clock.tick_at(boot_ns))
+            or (not alike and later_ns > 0)
+        ):
             self.clock = TickClock(period_ns, tick, boot_ns)
+            self.heard_tick = max(self.heard_tick, heard)
 
 
 def ticks_of_ms(ms: int, period_ns: int) -> int:

@@ -10,6 +10,7 @@ import attrs
 
 from rmf import limits
 from rmf.core.bag import Letter
+from rmf.core.clock import TickClock
 from rmf.core.entry import Entry, Member, TickBooks
 from rmf.core.messages import Message
 from rmf.core.packet import Row, Verdict
@@ -158,7 +159,8 @@ class Close:
 @attrs.frozen
 class Publish:
     """A Tick was committed: the World after it, which keys changed, which went and why.
-    `live` is whether a reigning Arbiter is known (R36)."""
+    `live` is whether that is what the factory shows by now (R36). `clock` shows the factory's time
+    as this node knows it, from here on too; None where nobody knows how much time went by."""
 
     term: int
     tick: int
@@ -168,6 +170,7 @@ class Publish:
     world: World
     changed: frozenset[str]
     removed: dict[str, str]
+    clock: TickClock | None = None
 
 
 @attrs.frozen

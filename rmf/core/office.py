@@ -41,9 +41,10 @@ class Identity:
 
 class Office:
     """`listens` says whether the line wants to hear of a key's expiry. The time since the last Tick
-    is the `pace` of `raft`, if anybody knows it (R6). `met` are the nodes that called and were let
-    in, `knocked` those that were not. `kinship` says how this node's line stands to the ledger's;
-    of what others executed `audit_ppm` in a million Entries are to be run again here (R21).
+    is the `pace` of `raft`, if anybody knows it (R6); `now_ns` is the boot time of the step under
+    way. `met` are the nodes that called and were let in, `knocked` those that were not. `kinship`
+    says how this node's line stands to the ledger's; of what others executed `audit_ppm` in a
+    million Entries are to be run again here (R21).
 
     Invariant: committed.index <= raft.applicable; what runs ahead of it is the reign's alone.
     """
@@ -65,6 +66,7 @@ class Office:
         self.petitions = Petitions(depth_packets_max)
         self.mark = "ok"
         self.started_ns = 0
+        self.now_ns = 0
         self.box_restarts = 0
         self.dlq_facts: dict[str, object] = {
             "letters": 0,

@@ -51,14 +51,12 @@ def clock_of(pace: Pace, state: State, period_ns: int, now: ev.Now) -> TickClock
     majority knows of the time, or begins behind the last Tick if nobody does (R6). `period_ns` is
     that of a new cluster."""
     period_ns = state.period_ns if state.index else period_ns
-    clock = pace.clock
-    if clock is None:
-        after = max(state.tick, pace.least_tick) + 1
-        return TickClock(period_ns, after, now.boot_ns)
-    if pace.least_tick > clock.tick_at(now.boot_ns) or clock.period_ns != period_ns:
-        after = max(pace.least_tick, clock.tick_at(now.boot_ns)) + 1
-        return TickClock(period_ns, after, now.boot_ns)
-    return clock
+    clock, known = pace.clock, max(pace.tick_at(now.boot_ns), state.tick)
+    # A Tick may lead its clock; were that taken for time, each reign would be ahead by as much.
+    lead = limits.TICK_LEAD_NS_MAX // period_ns
+    if clock and clock.period_ns == period_ns and known <= clock.tick_at(now.boot_ns) + lead:
+        return clock
+    return TickClock(period_ns, known + 1, now.boot_ns)
 
 
 @attrs.frozen

@@ -12,6 +12,7 @@ import trio
 
 from rmf import limits
 from rmf.core.raft import wire
+from rmf.core.raft.greetings import VERSION_MAX
 
 __all__ = ["Frames", "PeerEnd"]
 
@@ -32,6 +33,7 @@ class PeerEnd:
         self.hurry = trio.Event()
         self._door = door
         self._stream: trio.abc.Stream | None = None
+        self._version = VERSION_MAX
         self._unwritten_bytes = 0
 
     @property
@@ -44,7 +46,7 @@ class PeerEnd:
         if self._stream is None:
             self.dropped += 1
             raise trio.WouldBlock
-        frame = wire.encode(message)
+        frame = wire.encode(message, self._version)
         try:
             self._queue(frame if self._unwritten_bytes else self._write_now(frame))
         except trio.WouldBlock:
@@ -72,10 +74,10 @@ class PeerEnd:
 
     # --- The link's side --------------------------------------------------------------------------
 
-    def open(self, stream: trio.abc.Stream) -> None:
-        """The link is up: messages go into this stream."""
+    def open(self, stream: trio.abc.Stream, version: int = VERSION_MAX) -> None:
+        """The link is up: messages go into this stream, to a node that speaks `version`."""
         self.close()
-        self._stream = stream
+        self._stream, self._version = stream, version
 
     def close(self) -> None:
         """The link is down: what waits is void."""

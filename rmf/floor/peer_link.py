@@ -51,7 +51,7 @@ async def run(peer: Peer, end: PeerEnd, own: Callable[[], Own], hands: Hands) ->
 async def carry(dialled: Dialled, end: PeerEnd) -> None:
     """Write into a connection what is sent by `end`, until it is gone."""
     stream = dialled.stream
-    end.open(stream)
+    end.open(stream, dialled.welcome.version)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_write, stream, end, nursery.cancel_scope)

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.core.clock import TickClock, ticks_of_ms
+from rmf.core.clock import Pace, TickClock, ticks_of_ms
 
 PERIODS = st.sampled_from(
     [limits.TICK_PERIOD_NS_MIN, limits.TICK_PERIOD_NS, 333_333, limits.TICK_PERIOD_NS_MAX]
@@ -92,3 +92,102 @@ def test_a_shelf_life_is_rounded_up(ms: int, period_ns: int) -> None:
 )
 def test_the_edges_of_the_rounding(ms: int, period_ns: int, ticks: int) -> None:
     assert ticks_of_ms(ms, period_ns) == ticks
+
+
+# --- What a node that follows knows ---------------------------------------------------------------
+
+PERIOD_NS = limits.TICK_PERIOD_NS
+DAY_NS = 24 * 3600 * limits.SECOND
+
+
+def following(ppm: int, seconds: int, *, queue_ns: int = 0, jitter_ns: int = 0) -> tuple[Pace, int]:
+    """Return the pace of a node that heard a heartbeat each 50 ms, on a crystal so much faster than
+    the reign's, and how far it is ahead in the end (ticks). From half time on each waits in a
+    queue."""
+    pace, ahead = Pace(None), 0
+    for beat in range(1, seconds * 20):
+        reign_ns = beat * limits.HEARTBEAT_NS
+        way_ns = beat % 7 * jitter_ns + (queue_ns if beat > seconds * 10 else 0)
+        here_ns = (reign_ns + way_ns) * (1_000_000 + ppm) // 1_000_000
+        pace.follow(reign_ns // PERIOD_NS, here_ns, PERIOD_NS, bridged=True)
+        ahead = pace.tick_at(here_ns) - (reign_ns + way_ns) // PERIOD_NS
+    return pace, ahead
+
+
+@pytest.mark.parametrize("ppm", [5_000, 10_000, -5_000])
+def test_a_node_that_follows_keeps_the_time_of_the_reign(ppm: int) -> None:
+    """H4: a fast crystal must not become the factory's time. Here: a minute of one which errs more
+    than fifty times as much as any, so without the reign it would be off by 0.3 to 0.6 s."""
+    _, ahead = following(ppm, 60)
+    assert -10 <= ahead <= 10
+
+
+def test_a_heartbeat_that_was_long_on_its_way_sets_no_clock_back() -> None:
+    _, ahead = following(100, 60, jitter_ns=3 * limits.MS)
+    assert -20 <= ahead <= 1
+
+
+def test_a_queue_on_the_way_makes_no_old_message_look_new() -> None:
+    """Two seconds of bulk in front of each heartbeat, for half a minute: the clock goes on."""
+    pace, ahead = following(100, 60, queue_ns=2 * limits.SECOND)
+    assert -5 <= ahead <= 100
+    said_ns = pace.said_ns(60 * 20 * limits.HEARTBEAT_NS // PERIOD_NS)
+    assert said_ns is not None
+    assert 61 * limits.SECOND - said_ns <= 3 * limits.SECOND
+
+
+def test_ticks_stand_still_rather_than_go_back() -> None:
+    pace = Pace(TickClock(PERIOD_NS, 1000, 0))
+    shown = pace.tick_at(10 * limits.SECOND)
+    pace.follow(shown - 100, 10 * limits.SECOND, PERIOD_NS, bridged=True)
+    assert pace.tick_at(10 * limits.SECOND) == shown
+    assert pace.tick_at(10 * limits.SECOND + 100 * PERIOD_NS) == shown
+    assert pace.tick_at(10 * limits.SECOND + 101 * PERIOD_NS) == shown + 1
+
+
+def test_a_node_that_was_cut_off_for_a_month_takes_the_time_of_the_reign() -> None:
+    """At 50 ppm it is two minutes ahead: it goes back, and does not wait for them."""
+    pace = Pace(TickClock(PERIOD_NS, 1000, 0))
+    now_ns = 30 * DAY_NS
+    reign = 1000 + (now_ns - now_ns // 20_000) // PERIOD_NS
+    pace.follow(reign, now_ns, PERIOD_NS, bridged=True)
+    assert pace.tick_at(now_ns) == reign
+
+
+def test_a_node_is_never_behind_a_tick_that_was_committed() -> None:
+    pace = Pace(TickClock(PERIOD_NS, 1000, 0))
+    pace.reach(1400)
+    assert pace.tick_at(0) == 1400
+    clock = pace.clock_at(0)
+    assert clock is not None
+    assert clock.tick_at(PERIOD_NS) == 1401
+
+
+def test_of_two_clocks_that_one_is_right_which_a_reign_set_later() -> None:
+    """H4: a voter that was cut off drags no new reign ahead; nor does a candidate that was."""
+    now_ns, month = 30 * DAY_NS, 30 * DAY_NS // PERIOD_NS
+    alone = Pace(TickClock(PERIOD_NS, 0, 0))
+    followed = Pace(None)
+    right = month - 1_296_000
+    followed.follow(right - 3, now_ns - 3 * PERIOD_NS, PERIOD_NS, bridged=True)
+    told = [(x.tick_at(now_ns), x.heard_tick) for x in (alone, followed)]
+    followed.compare(*told[0], now_ns, PERIOD_NS, bridged=True)
+    assert followed.tick_at(now_ns) == right
+    alone.compare(*told[1], now_ns, PERIOD_NS, bridged=True)
+    assert alone.tick_at(now_ns) == right
+
+
+def test_of_two_clocks_that_were_set_alike_the_later_is_right() -> None:
+    """What one of them heard was longer on its way."""
+    pace = Pace(TickClock(PERIOD_NS, 1000, 0))
+    pace.compare(1040, 900, 3 * PERIOD_NS, PERIOD_NS, bridged=True)
+    assert pace.tick_at(3 * PERIOD_NS) == 1040
+    pace.compare(1020, 1100, 3 * PERIOD_NS, PERIOD_NS, bridged=True)
+    assert pace.tick_at(3 * PERIOD_NS) == 1040
+
+
+def test_who_cannot_bridge_the_gap_sets_no_clock() -> None:
+    pace = Pace(None)
+    pace.follow(70, 0, PERIOD_NS, bridged=False)
+    pace.compare(90, 80, 0, PERIOD_NS, bridged=False)
+    assert (pace.bridged, pace.tick_at(10**12), pace.clock_at(0)) == (False, 90, None)

@@ -133,6 +133,21 @@ async def test_beyond_the_bound_in_bytes_messages_are_dropped_and_others_still_g
             assert [await caller.hear() for _ in range(sent + 1)] == [*[big] * sent, READ]
 
 
+async def test_a_peer_of_an_older_release_hears_what_it_understands() -> None:
+    end = peer_end()
+    ours, theirs = trio.testing.memory_stream_pair()
+    caller = Caller(theirs)
+    welcome = WELCOME._replace(version=1)
+    async with trio.open_nursery() as nursery:
+        dialled = dialling.Dialled(ours, welcome, wire.Frames(0))
+        nursery.start_soon(peer_link.carry, dialled, end)
+        await trio.testing.wait_all_tasks_blocked()
+        heartbeat = m.Heartbeat(3, 7, 9, 70, True, 4, 8)
+        end.send_nowait(heartbeat)
+        assert await caller.hear_bytes() == wire.encode(heartbeat, version=1)
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_silent_link_says_that_it_is_alive(autojump_clock: trio.testing.MockClock) -> None:
     end = peer_end()
     ours, theirs = trio.testing.memory_stream_pair()

@@ -117,7 +117,7 @@ async def test_who_may_not_come_in_hears_why() -> None:
             ({"node": "n9"}, "not_member"),
             ({"incarnation": b"x" * 16}, "wrong_incarnation"),
             ({"to": "n3"}, "wrong_node"),
-            ({"versions": (2, 2)}, "wrong_version"),
+            ({"versions": (3, 3)}, "wrong_version"),
         ):
             caller = await node.call()
             answer = await caller.greet(hello_from("n2", **fields))

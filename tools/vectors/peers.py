@@ -20,7 +20,7 @@ from rmf.core.triage import Act
 from rmf.errors import ProtocolFault
 from tools.vectors.notation import diag
 
-__all__ = ["PEER_LIMITS", "judge_peer", "peer_entries"]
+__all__ = ["PEER_LIMITS", "judge_peer", "peer_entries", "version_of"]
 
 CLUSTER = bytes(range(16))
 CHAIN = bytes(range(0xA0, 0xB0))
@@ -104,7 +104,13 @@ def _good() -> list[dict[str, Any]]:
     cases: list[tuple[str, str, str, wire.Message]] = [
         ("vote-ask", "PEER-10", "A candidate asks for votes", m.VoteAsk(4, 977, 3, False, False)),
         ("vote-ask-pre", "PEER-10", "Would I get it?", m.VoteAsk(4, 977, 3, True, False)),
-        ("vote-reply", "PEER-10", "Granted", m.VoteReply(4, False, True, 1840, True)),
+        ("vote-reply", "PEER-10", "Granted", m.VoteReply(4, False, True, 1840, True, 1839)),
+        (
+            "vote-reply-version-1",
+            "PEER-19",
+            "The same, to a node that speaks version 1",
+            m.VoteReply(4, False, True, 1840, True, 1840),
+        ),
         ("append", "PEER-11", "Two Entries", _append(_entry(), _entry("another", 3))),
         ("append-empty", "PEER-11", "None: does the place match?", _append()),
         ("append-reply", "PEER-10", "On the disk", m.AppendReply(3, True, 978, 0, 0, 41, True)),
@@ -114,7 +120,24 @@ def _good() -> list[dict[str, Any]]:
             "Not behind 976; 970 may match",
             m.AppendReply(3, False, 976, 970, 2, 41, True),
         ),
-        ("heartbeat", "PEER-7", "The leader reigns", m.Heartbeat(3, 975, 978, 1840, True, 42)),
+        (
+            "heartbeat",
+            "PEER-20",
+            "The leader reigns",
+            m.Heartbeat(3, 975, 978, 1840, True, 42, 977),
+        ),
+        (
+            "heartbeat-version-1",
+            "PEER-19",
+            "The same, to a node that speaks version 1",
+            m.Heartbeat(3, 975, 978, 1840, True, 42, 978),
+        ),
+        (
+            "heartbeat-unsure",
+            "PEER-20",
+            "No majority was in touch with it lately",
+            m.Heartbeat(3, 975, 978, 1840, True, 43, m.INDEX_MAX),
+        ),
         ("heartbeat-reply", "PEER-7", "The answer", m.HeartbeatReply(3, 42, True)),
         (
             "chunk",
@@ -145,9 +168,14 @@ def _good() -> list[dict[str, Any]]:
         ("acts", "PEER-16", "A purge, and that is all", g.Acts(3, False, (_act(),))),
     ]
     return [
-        _vector(f"peer-{name}", req, words, wire.encode(message)[4:-4], "ok")
+        _vector(f"peer-{name}", req, words, wire.encode(message, version_of(name))[4:-4], "ok")
         for name, req, words, message in cases
     ]
+
+
+def version_of(name: str) -> int:
+    """Return the version of the protocol that a vector of this name speaks."""
+    return 1 if name.endswith("version-1") else g.VERSION_MAX
 
 
 def _bad() -> list[dict[str, Any]]:

@@ -44,8 +44,8 @@ __all__ = [
     "welcome_of",
 ]
 
-VERSION_MIN = 1  # of the protocol between nodes
-VERSION_MAX = 1
+VERSION_MIN = 1  # of the protocol between nodes: what each says, PEERS.md lists
+VERSION_MAX = 2
 
 RAFT, LETTERS, GENESIS = PURPOSES = ("raft", "letters", "genesis")
 

@@ -49,6 +49,7 @@ class Leadership:
         self._membership = membership
         self._speech = Speech(term, log, pace)
         self._timing = timing
+        self.fresh_until_ns = -1  # until then nobody else can reign
         self._first_index = log.last.index + 1  # of this term
         self._rounds = Rounds()
         self._beat_ns = now_ns
@@ -99,13 +100,22 @@ class Leadership:
         self._beat_ns = now_ns + self._timing.heartbeat_ns
         round_ = self._rounds.begin(now_ns)
         effects: list[Effect] = []
+        acked = self._acked(now_ns)
         for name, peer in self.peers.items():
             commit = min(self._log.commit, peer.match)  # raft-cases 22
             peer.told_commit = max(peer.told_commit, commit)
-            heartbeat = self._speech.heartbeat(commit, round_, now_ns)
+            heartbeat = self._speech.heartbeat(commit, acked, round_, now_ns)
             effects.append(Tell(name, heartbeat))
             effects += self._ask_again(name, peer, now_ns)
         return effects
+
+    def _acked(self, now_ns: int) -> int:
+        """Return the index that holds all that anybody was told by now (R36). Of an earlier reign
+        that is certain only behind the first Entry of this one; and who has been out of touch with
+        a majority for a while may have been followed by another."""
+        if now_ns >= self.fresh_until_ns:
+            return pm.INDEX_MAX
+        return max(self._log.commit, self._first_index)
 
     def _ask_again(self, name: str, peer: Progress, now_ns: int) -> list[Effect]:
         """Repeat a step of reading or installing whose answer was lost."""
@@ -132,6 +142,8 @@ class Leadership:
         contacts[self._name] = _ALWAYS_NS
         since_ns = quorum_value(contacts, self._membership.voters)
         self._quorum_until_ns = -1 if since_ns is None else since_ns + self._timing.election_min_ns
+        fresh_ns = min(limits.LIVE_NS, self._timing.election_min_ns)
+        self.fresh_until_ns = -1 if since_ns is None else since_ns + fresh_ns
 
     # --- Commit -------------------------------------------------------------------------------
 

@@ -7,12 +7,17 @@ peer once a newer one is up: so nothing of a peer's former life is ever taken fo
 `term` is the sender's, but for a pre-vote, which carries the term that is asked for. `tick` is the
 sender's tick at sending and `bridged` whether it knows how much time went by (R6). Ticks, terms,
 indexes and rounds are counts.
+
+A version of the protocol between nodes may append fields (`APPENDED`): they are left out towards a
+node that speaks an older one, and one that it says already stands for them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
+    "APPENDED",
     "CODES",
+    "INDEX_MAX",
     "Append",
     "AppendReply",
     "CampaignNow",
@@ -27,6 +32,9 @@ __all__ = [
     "VoteReply",
     "WireEntry",
 ]
+
+
+INDEX_MAX = 2**63 - 1  # no Entry has it
 
 
 class WireEntry(NamedTuple):
@@ -52,13 +60,15 @@ class VoteAsk(NamedTuple):
 
 class VoteReply(NamedTuple):
     """The answer; a granted pre-vote carries the asked term, a refusal the voter's own. `tick` and
-    `bridged` tell a new reign above what to begin (R6)."""
+    `bridged` tell a new reign what time it is (R6), `heard` is the tick at which a reign set the
+    voter's clock last: of two clocks that one is right which has run alone for less long."""
 
     term: int
     pre: bool
     granted: bool
     tick: int
     bridged: bool
+    heard: int
 
 
 class Append(NamedTuple):
@@ -95,7 +105,9 @@ class AppendReply(NamedTuple):
 
 class Heartbeat(NamedTuple):
     """The leader reigns. `commit` is capped by what this peer is known to have; `round` rises with
-    every round of contact the leader begins, and confirms reads and its own lease."""
+    every round of contact the leader begins, and confirms reads and its own lease. Whoever has
+    applied Entry `acked` has all that anybody was told before this was said (R36); INDEX_MAX: the
+    leader itself does not know, because no majority was in touch with it lately."""
 
     term: int
     commit: int
@@ -103,6 +115,7 @@ class Heartbeat(NamedTuple):
     tick: int
     bridged: bool
     round: int
+    acked: int
 
 
 class HeartbeatReply(NamedTuple):
@@ -187,4 +200,11 @@ CODES: dict[int, type[PeerMessage]] = {
     8: CampaignNow,
     9: ReadAsk,
     10: ReadReply,
+}
+
+# What version 2 appended, and the field that stands for it where a node of version 1 speaks: its
+# last Entry is as new as what it acked, and its clock is taken at its word.
+APPENDED: dict[type[Any], tuple[str, ...]] = {
+    VoteReply: ("tick",),
+    Heartbeat: ("last_index",),
 }

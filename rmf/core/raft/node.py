@@ -187,7 +187,8 @@ class Raft(Outlook):
 
     def _on_vote_reply(self, peer: str, reply: pm.VoteReply, now_ns: int) -> list[Effect]:
         if reply.granted:
-            self.pace.hear(reply.tick, now_ns, self.period_ns, bridged=reply.bridged)
+            pace, period_ns = self.pace, self.period_ns
+            pace.compare(reply.tick, reply.heard, now_ns, period_ns, bridged=reply.bridged)
         self._count(peer, reply.term, pre=reply.pre, granted=reply.granted, now_ns=now_ns)
         return self.voting.go_on(now_ns)
 
@@ -210,7 +211,7 @@ class Raft(Outlook):
         assert self.leadership is None, "two leaders in one term"
         self.voting.heard(peer, now_ns)
         if not isinstance(message, pm.Chunk):
-            self.pace.hear(message.tick, now_ns, self.period_ns, bridged=message.bridged)
+            self.pace.follow(message.tick, now_ns, self.period_ns, bridged=message.bridged)
         taken = self.following.take(peer, message, self.term, self.log)
         effects = list(taken.effects)
         if taken.news:

@@ -15,7 +15,7 @@ def answer_to_older(message: pm.PeerMessage, term: int, *, whole: bool) -> pm.Pe
         case pm.Chunk():
             return pm.ChunkReply(term, message.index, message.content, 0, True, 0)
         case pm.VoteAsk():
-            return pm.VoteReply(term, message.pre, False, 0, False)
+            return pm.VoteReply(term, message.pre, False, 0, False, 0)
         case pm.ReadAsk():
             return pm.ReadReply(term, message.request, -1)
         case _:

@@ -188,4 +188,5 @@ class Voting:
         last = self._log.last
         if last.index > self._log.base.index:
             tick = max(tick, tick_of(self._log.entry(last.index).body))
-        return VoteReply(term, ask.pre, granted, tick, self._pace.bridged)
+        pace = self._pace
+        return VoteReply(term, ask.pre, granted, tick, pace.bridged, pace.heard_tick)

@@ -53,8 +53,11 @@ def preface_fault(data: bytes) -> str | None:
 # --- Out ------------------------------------------------------------------------------------------
 
 
-def encode(message: Message) -> bytes:
-    """Return the frame of a message, length and CRC included."""
+def encode(message: Message, version: int = g.VERSION_MAX) -> bytes:
+    """Return the frame of a message, length and CRC included, for a node that speaks `version`."""
+    if version < g.VERSION_MAX and (appended := m.APPENDED.get(type(message))):
+        known = message[: -len(appended)]
+        return _framed([b"", cbor2.dumps([_CODE_OF[type(message)], *known])])
     match message:
         case m.Append() if sum(len(x.body) for x in message.entries) > _BY_PARTS_BYTES:
             return _append_by_parts(message)

@@ -23,10 +23,10 @@ _NATURAL_MAX = 2**63 - 1
 _INT, _BOOL, _BYTES = int, bool, bytes
 _TYPES: dict[type[Any], tuple[type, ...]] = {
     m.VoteAsk: (_INT, _INT, _INT, _BOOL, _BOOL),
-    m.VoteReply: (_INT, _BOOL, _BOOL, _INT, _BOOL),
+    m.VoteReply: (_INT, _BOOL, _BOOL, _INT, _BOOL, _INT),
     m.Append: (_INT, _INT, _INT, _BYTES, _INT, _INT, _INT, _BOOL, _INT, list),
     m.AppendReply: (_INT, _BOOL, _INT, _INT, _INT, _INT, _BOOL),
-    m.Heartbeat: (_INT, _INT, _INT, _INT, _BOOL, _INT),
+    m.Heartbeat: (_INT, _INT, _INT, _INT, _BOOL, _INT, _INT),
     m.HeartbeatReply: (_INT, _INT, _BOOL),
     m.Chunk: (_INT, _INT, _INT, _BYTES, _BYTES, _INT, _INT, _BYTES, _INT),
     m.ChunkReply: (_INT, _INT, _BYTES, _INT, _BOOL, _INT),
@@ -39,8 +39,12 @@ assert all(len(types) == len(kind._fields) for kind, types in _TYPES.items())
 
 
 def peer_message(kind: type[Any], fields: list[Any]) -> m.PeerMessage:
-    """Return the message of these fields. Raises ProtocolFault `wrong_shape`."""
-    if tuple(map(type, fields)) != _TYPES[kind]:
+    """Return the message of these fields, those of an older version completed. Raises
+    ProtocolFault `wrong_shape`."""
+    types = _TYPES[kind]
+    if len(fields) < len(types):
+        _complete(kind, fields, len(types) - len(fields))
+    if tuple(map(type, fields)) != types:
         found = ", ".join(map(kind_of, fields))
         raise ProtocolFault("wrong_shape", f"{_name(kind)}: found {found or 'no fields'}")
     low = -1 if kind is m.ReadReply else 0
@@ -56,6 +60,13 @@ def peer_message(kind: type[Any], fields: list[Any]) -> m.PeerMessage:
     if low and (message.index < -1 or message.term < 0 or message.request < 0):
         raise ProtocolFault("wrong_shape", f"{_name(kind)}: an integer is out of range")
     return cast(m.PeerMessage, message)
+
+
+def _complete(kind: type[Any], fields: list[Any], missing: int) -> None:
+    """Add what an older version of the protocol does not say, where it is no more than that."""
+    appended = m.APPENDED.get(kind, ())
+    if missing <= len(appended):
+        fields += [fields[kind._fields.index(name)] for name in appended[-missing:]]
 
 
 _CHAIN = range(16, 17)

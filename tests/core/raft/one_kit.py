@@ -113,7 +113,7 @@ class One:
         asked = self.raft.term + 1
         for voter in [x for x in self.raft.membership.voters if x != "n1"]:
             if self.raft.term < asked:
-                told = self.hear(voter, VoteReply(asked, True, True, 0, False))
+                told = self.hear(voter, VoteReply(asked, True, True, 0, False, 0))
         return told
 
     def lead(self) -> Told:
@@ -121,7 +121,7 @@ class One:
         self.candidate()
         told: Told = []
         for voter in [x for x in self.raft.membership.voters if x != "n1"]:
-            told += self.hear(voter, VoteReply(self.raft.term, False, True, 0, False))
+            told += self.hear(voter, VoteReply(self.raft.term, False, True, 0, False, 0))
         assert self.raft.role == "leader"
         return told
 

@@ -14,7 +14,7 @@ def log(*terms: int) -> Log:
 
 def test_replies_name_the_round_and_whether_the_node_is_whole() -> None:
     following, mine = Following(whole=False), log()
-    beat = Heartbeat(1, 0, 1, 0, False, 7)
+    beat = Heartbeat(1, 0, 1, 0, False, 7, 0)
     assert following.take("n2", beat, 1, mine).replies == (HeartbeatReply(1, 7, False),)
     taken = following.take("n2", append(1, log_of([1]), 0, round_=8), 1, mine)
     assert taken.replies == (AppendReply(1, True, 1, 0, 0, 8, False),)
@@ -26,14 +26,14 @@ def test_replies_name_the_round_and_whether_the_node_is_whole() -> None:
 
 def test_a_heartbeat_commits_no_more_than_is_here() -> None:
     following, mine = Following(whole=True), log(1, 1)
-    following.take("n2", Heartbeat(1, 9, 9, 0, False, 1), 1, mine)
+    following.take("n2", Heartbeat(1, 9, 9, 0, False, 1, 9), 1, mine)
     assert mine.commit == 2
 
 
 def test_late_messages_take_no_commit_back() -> None:
     following, mine = Following(whole=True), log(1, 1)
-    following.take("n2", Heartbeat(1, 2, 2, 0, False, 2), 1, mine)
-    following.take("n2", Heartbeat(1, 1, 2, 0, False, 1), 1, mine)
+    following.take("n2", Heartbeat(1, 2, 2, 0, False, 2, 2), 1, mine)
+    following.take("n2", Heartbeat(1, 1, 2, 0, False, 1, 1), 1, mine)
     assert (mine.commit, following.round) == (2, 2)
 
 

@@ -35,9 +35,16 @@ def test_a_member_is_let_in(purpose: str) -> None:
 
 
 def test_a_caller_of_another_version_is_refused() -> None:
-    assert code_of(HELLO._replace(versions=(2, 3))) == "wrong_version"
+    assert code_of(HELLO._replace(versions=(3, 4))) == "wrong_version"
     assert code_of(HELLO._replace(versions=(1, 3))) is None
-    assert welcome_of(ME, HELLO._replace(versions=(1, 3))).version == 1
+
+
+@pytest.mark.parametrize(("versions", "spoken"), [((1, 1), 1), ((1, 2), 2), ((1, 3), 2)])
+def test_a_connection_speaks_the_highest_version_that_both_know(
+    versions: tuple[int, int], spoken: int
+) -> None:
+    """A cluster is upgraded node by node: the older one is understood, and understands."""
+    assert welcome_of(ME, HELLO._replace(versions=versions)).version == spoken
 
 
 def test_a_caller_that_meant_somebody_else_or_has_the_same_name_is_refused() -> None:

@@ -6,13 +6,13 @@ from rmf.core.raft import messages as m
 from rmf.core.raft.terms import answer_to_older
 
 OLDER: list[tuple[m.PeerMessage, m.PeerMessage | None]] = [
-    (m.VoteAsk(1, 0, 0, True, False), m.VoteReply(5, True, False, 0, False)),
-    (m.VoteAsk(1, 0, 0, False, True), m.VoteReply(5, False, False, 0, False)),
+    (m.VoteAsk(1, 0, 0, True, False), m.VoteReply(5, True, False, 0, False, 0)),
+    (m.VoteAsk(1, 0, 0, False, True), m.VoteReply(5, False, False, 0, False, 0)),
     (m.Append(1, 9, 1, b"", 0, 9, 0, False, 3, []), m.AppendReply(5, False, 9, 0, 0, 0, True)),
-    (m.Heartbeat(1, 0, 9, 0, False, 3), m.HeartbeatReply(5, 0, True)),
+    (m.Heartbeat(1, 0, 9, 0, False, 3, 0), m.HeartbeatReply(5, 0, True)),
     (m.Chunk(1, 4, 1, b"", b"c", 9, 0, b"", 3), m.ChunkReply(5, 4, b"c", 0, True, 0)),
     (m.ReadAsk(1, 77), m.ReadReply(5, 77, -1)),
-    (m.VoteReply(1, False, True, 0, False), None),
+    (m.VoteReply(1, False, True, 0, False, 0), None),
     (m.AppendReply(1, True, 1, 0, 0, 1, True), None),
     (m.HeartbeatReply(1, 1, True), None),
     (m.ChunkReply(1, 1, b"", 0, True, 1), None),

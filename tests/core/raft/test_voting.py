@@ -124,5 +124,5 @@ def test_a_vote_tells_the_tick_above_which_a_reign_has_to_begin() -> None:
 def test_granted_votes_teach_the_tick_of_the_voters() -> None:
     one = One()
     one.candidate()
-    one.hear("n2", VoteReply(1, False, True, 900, True))
+    one.hear("n2", VoteReply(1, False, True, 900, True, 900))
     assert one.raft.pace.tick_at(one.now_ns) == 900

@@ -58,7 +58,7 @@ ACTS = st.builds(
 MESSAGES_BY_KIND: dict[type[Any], st.SearchStrategy[Any]] = {
     m.VoteAsk: st.builds(m.VoteAsk, *[NATURALS] * 3, st.booleans(), st.booleans()),
     m.VoteReply: st.builds(
-        m.VoteReply, NATURALS, st.booleans(), st.booleans(), NATURALS, st.booleans()
+        m.VoteReply, NATURALS, st.booleans(), st.booleans(), NATURALS, st.booleans(), NATURALS
     ),
     m.Append: st.builds(
         m.Append,
@@ -72,7 +72,7 @@ MESSAGES_BY_KIND: dict[type[Any], st.SearchStrategy[Any]] = {
     m.AppendReply: st.builds(
         m.AppendReply, NATURALS, st.booleans(), *[NATURALS] * 4, st.booleans()
     ),
-    m.Heartbeat: st.builds(m.Heartbeat, *[NATURALS] * 4, st.booleans(), NATURALS),
+    m.Heartbeat: st.builds(m.Heartbeat, *[NATURALS] * 4, st.booleans(), NATURALS, NATURALS),
     m.HeartbeatReply: st.builds(m.HeartbeatReply, NATURALS, NATURALS, st.booleans()),
     m.Chunk: st.builds(
         m.Chunk, *[NATURALS] * 3, CHAINS, CONTENTS, NATURALS, NATURALS, BODIES, NATURALS
@@ -270,3 +270,29 @@ def test_a_frame_with_a_changed_bit_is_none(message: Any, data: st.DataObject) -
     with pytest.raises(ProtocolFault) as caught:
         list(frames.frames())
     assert caught.value.code == "frame_crc"
+
+
+@pytest.mark.parametrize(
+    ("message", "understood"),
+    [
+        (m.Heartbeat(3, 7, 9, 70, True, 4, 8), m.Heartbeat(3, 7, 9, 70, True, 4, 9)),
+        (m.VoteReply(3, False, True, 70, True, 60), m.VoteReply(3, False, True, 70, True, 70)),
+    ],
+    ids=["heartbeat", "vote_reply"],
+)
+def test_what_version_2_appended_is_left_out_towards_version_1(
+    message: m.PeerMessage, understood: m.PeerMessage
+) -> None:
+    """And where a node of version 1 leaves it out, what it says already stands for it."""
+    frame = wire.encode(message, version=1)
+    assert cbor2.loads(frame[4:-4]) == [*cbor2.loads(wire.encode(message)[4:-4])[:-1]]
+    assert wire.decode(frame[4:-4]) == understood
+    assert wire.encode(message, version=2) == wire.encode(message)
+    assert wire.encode(m.CampaignNow(3), version=1) == wire.encode(m.CampaignNow(3))
+
+
+def test_a_message_that_lacks_more_than_a_version_appended_is_none() -> None:
+    for fields in ([4, 3, 7, 9, 70, True], [1, 3, False, True, 70], [2, 3]):
+        with pytest.raises(ProtocolFault) as caught:
+            wire.decode(cbor2.dumps(fields))
+        assert caught.value.code == "wrong_shape"

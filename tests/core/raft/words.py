@@ -41,7 +41,7 @@ def _fields(message: m.PeerMessage) -> str:
             if accepted:
                 return f"ok {index}{lost}"
             return f"no {index}, perhaps {hint}@{hint_term}{lost}"
-        case m.Heartbeat(_, commit, _, _, _, number):
+        case m.Heartbeat(_, commit, _, _, _, number, _):
             return f"round {number} commit {commit}"
         case m.HeartbeatReply(_, number, whole):
             return f"round {number}{'' if whole else ', repairing'}"

@@ -31,15 +31,15 @@ def transfer(term: int, index: int = 0, last_term: int = 0) -> VoteAsk:
 
 
 def heartbeat(term: int, *, commit: int = 0, last: int = 0, round_: int = 1) -> Heartbeat:
-    return Heartbeat(term, commit, last, 1, False, round_)
+    return Heartbeat(term, commit, last, 1, False, round_, commit)
 
 
 def yes(term: int, *, pre: bool = False) -> VoteReply:
-    return VoteReply(term, pre, True, 0, False)
+    return VoteReply(term, pre, True, 0, False, 0)
 
 
 def no(term: int, *, pre: bool = False) -> VoteReply:
-    return VoteReply(term, pre, False, 0, False)
+    return VoteReply(term, pre, False, 0, False, 0)
 
 
 def test_case_01_one_vote_a_term_and_again_to_the_same() -> None:
@@ -58,7 +58,7 @@ def test_case_02_the_vote_is_durable_before_the_reply_and_after_a_restart() -> N
     assert [x.kind for x in persist.records] == [HARD]
     assert only(VoteReply, one.sync()).granted
     one.restart()
-    assert one.hear("n3", ask(1)) == [("n3", VoteReply(1, False, False, 0, False))]
+    assert one.hear("n3", ask(1)) == [("n3", VoteReply(1, False, False, 0, False, 0))]
     assert only(VoteReply, one.hear("n2", ask(1))).granted
 
 

@@ -178,9 +178,9 @@ def test_case_61_its_own_vote_counts_only_where_it_is_a_voter() -> None:
     one.hear("n2", append(1, log, 0, commit=1))
     one.cluster.now_ns += limits.SECOND
     one.candidate()
-    one.hear("n3", VoteReply(one.raft.term, False, True, 0, False))
+    one.hear("n3", VoteReply(one.raft.term, False, True, 0, False, 0))
     assert one.raft.role == "candidate"
-    one.hear("n2", VoteReply(one.raft.term, False, True, 0, False))
+    one.hear("n2", VoteReply(one.raft.term, False, True, 0, False, 0))
     assert one.raft.role == "leader"
 
 
