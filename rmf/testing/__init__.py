@@ -22,7 +22,8 @@ clock, so hours pass in a minute, and the same seed gives the same history. To r
     books, audit            the one history that is committed; what it may hold
     invariants, promises    what must hold after every step; what people were told (`watch` passes
                             on what happens, `violation` is what a checker raises)
-    meter, laws             what work costs, counted; laws of cost and memory on every node
+    meter, laws             what work costs, counted; the law of cost, on every node
+    looks                   bounds, memory, and whether what is called live is fresh
     liveness, calm          what must come about once all is healed; and while nothing goes wrong
     cluster, run, swarm     all of it; one seed; many
 

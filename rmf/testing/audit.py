@@ -29,6 +29,10 @@ __all__ = ["Audit", "Outcome"]
 # with a reign change some of it is lost; an outage is not (R6).
 _AGE_SLACK_NS = 8 * limits.SECOND
 
+# How much sooner than its time it may go: the counter leads the clock, two nodes' clocks differ by
+# what they drift between two heartbeats, and an Entry was written a moment after its tick.
+_EARLY_SLACK_NS = 400 * limits.MS
+
 # (term, tick, slot, reason or None) of a packet.
 Outcome = tuple[int, int, int, str | None]
 
@@ -59,6 +63,7 @@ class Audit:
         self._bagged = 0
         self._expiries: list[tuple[int, str]] = []
         self._deadlines: list[tuple[int, str, tuple[int, int, int]]] = []
+        self._born: dict[str, tuple[int, int]] = {}  # when a cell was written; for how long, in ns
 
     def take(self, known: Known) -> None:
         """Judge the next Entry of history."""
@@ -154,6 +159,7 @@ class Audit:
                 self._fail("shelf life", known, f"{key} goes before its time")
             elif reason != ("age_unknown" if voided else "expired"):
                 self._fail("shelf life", known, f"{key} goes as {reason}")
+            self._check_youth(known, key, voided=voided)
         heap, get = self._expiries, self.state.world.get
         for _, key, value, _ in books.changes:
             cell = get(key) if value is not None else None
@@ -164,6 +170,14 @@ class Audit:
             if cell is not None and 0 < cell.expires <= entry.tick:
                 self._fail("shelf life", known, f"a cell of {cell.expires} outlives it")
 
+    def _check_youth(self, known: Known, key: str, *, voided: bool) -> None:
+        """Hold true time against what the ticks say: no cell goes that is fresh (R6)."""
+        born_ns, life_ns = self._born.pop(key, (0, 0))
+        early_ns = born_ns + life_ns - known.written_ns
+        if not voided and early_ns > _EARLY_SLACK_NS:
+            text = f"{key} goes {early_ns / limits.SECOND:.2f} s before its time"
+            self._fail("factory's time", known, text)
+
     def _check_ages(self, known: Known, entry: Entry, books: TickBooks) -> None:
         """Hold true time against what the ticks say: no cell comes back fresh that is old."""
         state, heap, now_ns = self.state, self._deadlines, known.written_ns
@@ -173,6 +187,7 @@ class Audit:
                 left_ns = (cell.expires - entry.tick) * state.period_ns
                 stamp = (cell.term, cell.tick, cell.slot)
                 heappush(heap, (now_ns + left_ns + _AGE_SLACK_NS, key, stamp))
+                self._born[key] = (now_ns, left_ns)
         while heap and heap[0][0] < now_ns:
             _, key, stamp = heappop(heap)
             cell = state.world.get(key)

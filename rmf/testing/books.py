@@ -5,6 +5,8 @@ to judge it. What an Entry holds is judged as it enters history (see audit); wha
 all, and who votes at that place of the log, is known by its chain.
 """
 
+from bisect import bisect_right
+
 import attrs
 
 from rmf.core.effects import RecordDraft
@@ -33,11 +35,14 @@ class Known:
 
 
 class Books:
-    """`history` are the committed Entries, index 1 first; `digests` the World's after each.
+    """`history` are the committed Entries, index 1 first; `committed_ns` says when each became
+    known, `digests` are the World's after each.
+
     `letters` names every letter of the line, with the index of its Entry."""
 
     def __init__(self) -> None:
         self.history: list[Known] = []
+        self.committed_ns: list[int] = []
         self.digests: list[bytes] = [bytes(16)]
         self.letters: dict[str, int] = {}
         self.known: dict[bytes, Known] = {
@@ -88,6 +93,15 @@ class Books:
             _check_intersection(ahead.members, known.members)
         self.known[draft.chain] = known
         return known
+
+    def enter(self, known: Known, now_ns: int) -> None:
+        """Note that an Entry is committed: the next of history."""
+        self.history.append(known)
+        self.committed_ns.append(now_ns)
+
+    def index_at(self, when_ns: int) -> int:
+        """Return the last index that was committed at this moment."""
+        return bisect_right(self.committed_ns, when_ns)
 
     def line_to(self, chain: bytes) -> list[Known]:
         """Return the Entries behind history up to this one. Raises Violation if it does not follow

@@ -8,7 +8,6 @@ Entry holds, `audit` judges; what people are told, `promises`.
 
 from typing import TYPE_CHECKING
 
-from rmf import limits
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
 from rmf.core.effects import Persist, Tell
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
     from rmf.testing.disk import StoredCheckpoint
     from rmf.testing.node import Node
 
-__all__ = ["Invariants", "Seen"]
+__all__ = ["NEVER_NS", "Invariants", "Seen"]
 
 _OF_LEADER = (pm.Append, pm.Heartbeat, pm.Chunk)
 _OF_FOLLOWER = (pm.AppendReply, pm.HeartbeatReply, pm.ChunkReply)
-_NEVER_NS = -(10**15)
+NEVER_NS = -(10**15)
 # A World larger than this is looked through as a whole at one Entry in so many.
 _CELLS_LOOKED_AT, _SELDOM = 100, 32
 
@@ -53,7 +52,7 @@ class Seen:
         self.applied = core.committed.index
         self.led = 0
         self.striking = False
-        self.acceded_ns = self.contact_ns = _NEVER_NS
+        self.acceded_ns = self.contact_ns = NEVER_NS
         self.replies_ns: dict[str, int] = {}
 
 
@@ -67,7 +66,6 @@ class Invariants:
         self._promised: dict[bytes, int] = {}
         self._cluster = cluster
         self._books = cluster.books
-        self._timing = cluster.timing
 
     # --- Births ---------------------------------------------------------------------------------
 
@@ -198,7 +196,7 @@ class Invariants:
             if term < seen.term:
                 raise Violation("terms", f"{node.name} went back to term {term}")
             seen.term = term
-            seen.contact_ns = _NEVER_NS
+            seen.contact_ns = NEVER_NS
             seen.replies_ns.clear()
         for event in events:
             if type(event) is ev.Heard and event.message.term == term:
@@ -252,7 +250,7 @@ class Invariants:
         entries = books.line_to(chain)
         self._check_quorum(node, commit, chain)
         for known in entries:
-            books.history.append(known)
+            books.enter(known, self._cluster.agenda.now_ns)
             self._cluster.audit.take(known)
         self._cluster.trace(chain)
 
@@ -292,42 +290,7 @@ class Invariants:
         if sum(1 for _ in world.scan()) != len(world):
             raise Violation("whole pictures", f"{node.name} lost a key of Entry {applied}")
 
-    # --- Now and then ---------------------------------------------------------------------------
-
-    def look(self, node: "Node") -> None:
-        """Hold a node to what need not be looked at in every step: its bounds, and whether it says
-        that it is in touch while it is not (R36)."""
-        core = node.core
-        if core is None or not node.idle:
-            return
-        self._look_at_bounds(node, core)
-        if core.raft.members != self._books.known[node.disk.last_written.chain].members:
-            raise Violation("one configuration", f"{node.name} has members its log does not name")
-        if core.strike is not None:
-            return
-        now_ns = self._cluster.agenda.now_ns
-        seen, raft = self.seen[node.name], core.raft
-        # Drift, and the turn in which it notices.
-        patience_ns = self._timing.election_max_ns * 1001 // 1000 + limits.MS
-        if raft.leadership is None:
-            contact = now_ns - seen.contact_ns <= patience_ns
-        else:
-            voters = [x for x in raft.membership.voters if x != node.name]
-            near = sum(now_ns - seen.replies_ns.get(x, _NEVER_NS) <= patience_ns for x in voters)
-            others = majority(len(raft.membership.voters)) - raft.membership.is_voter(node.name)
-            contact = near >= others or now_ns - seen.acceded_ns <= patience_ns
-        if not contact:
-            raise Violation("no stale authority", f"{node.name} says it is live, and is not")
-
-    def _look_at_bounds(self, node: "Node", core: Arbiter) -> None:
-        writes = len(node.disk.waiting)
-        if writes > limits.LEDGER_QUEUE_MAX:
-            raise Violation("bounded queues", f"{node.name}: {writes} writes wait")
-        queue = core.petitions.queue
-        if queue.packets > queue.depth_packets_max + limits.FRAME_PACKETS_MAX:
-            raise Violation("bounded queues", f"{node.name}: {queue.packets} packets wait")
-        if len(core.met) > 2 * limits.MEMBERS_MAX:
-            raise Violation("bounded queues", f"{node.name} remembers {len(core.met)} peers")
+    # --- Checkpoints ----------------------------------------------------------------------------
 
     def checkpointed(self, node: "Node", found: "StoredCheckpoint") -> None:
         """A Checkpoint must stand where history stands, with the serial of its Entry's record."""

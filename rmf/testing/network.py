@@ -62,6 +62,12 @@ class Network:
         self._links: dict[tuple[str, str], Link] = {}
         self._dialling: set[tuple[str, str]] = set()
 
+    @property
+    def latest_ns(self) -> int:
+        """How late a message may be now, at most."""
+        straggle_ns = _STRAGGLE_NS_MAX if self.straggling else 0
+        return 2 * self.latency_ns + straggle_ns + max(self.lag_ns.values(), default=0)
+
     # --- Links ----------------------------------------------------------------------------------
 
     def tend(self, caller: "Node") -> None:

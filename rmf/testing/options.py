@@ -47,15 +47,19 @@ FAULTS: dict[str, float] = {
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """One run. Times in ms but for `seconds`; probabilities from 0 to 1; `faults` are the classes
-    of fault in play, with their weights; `lines`, how many versions of the line the lives of a node
-    run in turn; `crowd`, how many cells there are beside the usual few: then steps are metered;
-    `bandwidth_kib`, what a link carries in a second (0: anything), `freight_kib`, what is sent in a
-    second in large packets; `calm_seconds`, how long everybody works on once all is healed."""
+    """One run. Times in ms but for `seconds`; probabilities from 0 to 1.
+
+    `faults` are the classes of fault in play, with their weights; `lines`, how many versions of the
+    line the lives of a node run in turn; `crowd`, how many cells there are beside the usual few:
+    then steps are metered; `bandwidth_kib`, what a link carries in a second (0: anything);
+    `freight_kib`, what is sent in a second in large packets; `quiet_seconds`, for how long of
+    `seconds` nothing goes wrong at first; `calm_seconds`, for how long everybody works on once all
+    is healed. `strict`: nodes are held to the laws of memory and of age as well."""
 
     seed: int
     seconds: float = 300.0
     settle_seconds: float = 60.0
+    quiet_seconds: float = 3.0
     calm_seconds: float = 0.0
     nodes: int = 3
     spares: int = 1
@@ -81,6 +85,7 @@ class Options:
     log_memory_bytes: int = 32 * limits.MIB
     archive: bool = False
     lines: int = 1
+    strict: bool = False
     faults: dict[str, float] = attrs.Factory(lambda: dict(FAULTS))
 
     def text(self) -> str:

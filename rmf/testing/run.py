@@ -99,7 +99,7 @@ def run(
 def _live(cluster: Cluster) -> None:
     cluster.begin()
     # First a while without faults: there is something to lose.
-    cluster.agenda.run_until(3 * limits.SECOND)
+    cluster.agenda.run_until(int(cluster.options.quiet_seconds * limits.SECOND))
     if cluster.options.faults:
         cluster.nemesis.begin()
     cluster.agenda.run_until(int(cluster.options.seconds * limits.SECOND))

@@ -9,6 +9,7 @@ from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
 from rmf.core.effects import Publish, StoreLetters
 from rmf.testing.disk import StoredCheckpoint
+from rmf.testing.looks import Looks
 
 if TYPE_CHECKING:
     from rmf.errors import Refused
@@ -25,6 +26,7 @@ class Watch:
         self._cluster = cluster
         self._invariants = cluster.invariants
         self._promises = cluster.promises
+        self._looks = Looks(cluster)
         self.tells = cluster.invariants.tells
         self.persists = cluster.invariants.persists
         self.answers = cluster.promises.answers
@@ -62,7 +64,7 @@ class Watch:
     def look(self) -> None:
         """What is looked at now and then only."""
         for name, node in self._cluster.nodes.items():
-            self._invariants.look(node)
+            self._looks.look(node)
             self._promises.look(node)
             if node.idle:
                 self._cluster.displays[name].look()

@@ -15,7 +15,7 @@ from rmf.testing.dice import Stream
 __all__ = ["COUNTERS", "SIMULATED", "Workload", "expected", "packet", "simulated_line"]
 
 COUNTERS = tuple(f"count/{letter}" for letter in "abc")
-_TTL_MS = (400, 1_500, 5_000, 20_000, 120_000)
+_TTL_MS = (400, 1_500, 5_000, 20_000, 120_000, 3_600_000)
 
 # How often each kind of packet comes.
 _KINDS = {
@@ -31,6 +31,7 @@ _KINDS = {
     "wrong": 2,
     "fenced": 4,
     "short": 3,
+    "passing": 8,
 }
 _NAMES, _WEIGHTS = list(_KINDS), list(_KINDS.values())
 
@@ -103,6 +104,9 @@ def packet(dice: Stream, wall_ns: int, term: int, number: int) -> list[Any]:
             row.append(term if dice.chance(0.5) else max(0, term - 1))
         case "short":
             row[0], row[3] = f"cell/{letter}", dice.randint(1, 5)
+        case "passing":
+            # A key of its own, which comes and goes.
+            row[0], row[3] = f"cell/{letter}/{number}", dice.choice(_TTL_MS[:2])
         case _:
             pass
     return row

@@ -40,7 +40,9 @@ def test_history_is_what_leads_to_a_committed_entry() -> None:
     books.write(draft(2, 1, b"b"), b"a", 0)
     books.write(draft(2, 2, b"c"), b"a", 0)
     assert [known.chain for known in books.line_to(b"c")] == [b"a", b"c"]
-    books.history += books.line_to(b"c")
+    for known, now_ns in zip(books.line_to(b"c"), (10, 20), strict=True):
+        books.enter(known, now_ns)
+    assert [books.index_at(ns) for ns in (9, 10, 19, 20, 99)] == [0, 1, 1, 2, 2]
     with pytest.raises(Violation, match="committed never changes"):
         books.line_to(b"b")
 

@@ -1,0 +1,38 @@
+"""A node is looked at now and then: what it keeps in memory, and how old is what it calls live."""
+
+import pytest
+
+from rmf import limits
+from rmf.testing.cluster import Cluster
+from rmf.testing.looks import Looks
+from rmf.testing.options import Options
+from rmf.testing.violation import Violation
+
+
+def cluster() -> Cluster:
+    found = Cluster(Options(seed=3, spares=0, faults={}, strict=True))
+    found.begin()
+    found.agenda.run_until(3 * limits.SECOND)
+    return found
+
+
+def test_a_node_that_is_well_passes() -> None:
+    found = cluster()
+    for node in found.nodes.values():
+        Looks(found).look(node)
+
+
+def test_a_node_that_keeps_more_keys_than_it_has_cells_breaks_the_law_of_memory() -> None:
+    found = cluster()
+    node = found.nodes["n2"]
+    assert node.core is not None
+    node.core.committed.world.index.add_all([f"gone/{i}" for i in range(100)])
+    with pytest.raises(Violation, match="memory"):
+        Looks(found).look(node)
+
+
+def test_a_node_that_lacks_what_was_committed_long_ago_is_not_live() -> None:
+    found = cluster()
+    found.books.enter(found.books.history[-1], 0)
+    with pytest.raises(Violation, match="live is fresh"):
+        Looks(found).look(found.nodes["n2"])
