@@ -33,6 +33,7 @@ def test_a_node_that_keeps_more_keys_than_it_has_cells_breaks_the_law_of_memory(
 
 def test_a_node_that_lacks_what_was_committed_long_ago_is_not_live() -> None:
     found = cluster()
+    found.books.committed_ns = [0] * found.books.index
     found.books.enter(found.books.history[-1], 0)
     with pytest.raises(Violation, match="live is fresh"):
         Looks(found).look(found.nodes["n2"])
