@@ -25,8 +25,8 @@ __all__ = ["Acts"]
 
 class Acts:
     """Orders that wait: for the commit of an Entry, by its index, or for another leader; `held`
-    wait for the bench. `members` tells what an operator is shown of the members, `callers` who was
-    here lately, let in or not."""
+    wait until an Entry may be written. `members` tells what an operator is shown of the members,
+    `callers` who was here lately, let in or not."""
 
     def __init__(
         self,
@@ -36,8 +36,8 @@ class Acts:
         self._members = members
         self._callers = callers
         self._waiting: dict[int, ev.Asked] = {}
-        self.held: list[ev.Asked] = []  # until the bench is free: a Tick on it has its number
-        self._transfers: list[tuple[str, ev.Asked]] = []
+        self.held: list[ev.Asked] = []  # a Tick on the bench has its number; in flight is no room
+        self._transfers: list[tuple[str, ev.Asked, int]] = []  # until when (boot ns)
 
     def ask(
         self,
@@ -54,7 +54,7 @@ class Acts:
             return [_end(event, code, text)]
         if event.subject == "admin.transfer":
             return self._transfer(event, raft, laggards(met, reign.line), now)
-        if reign.executing:
+        if reign.executing or reign.full:
             if len(self.held) >= limits.READS_WAITING_MAX:
                 return [_end(event, "busy", "too many orders wait; ask again")]
             self.held.append(event)
@@ -85,9 +85,11 @@ class Acts:
             return [_end(event, *found)]
         leads = raft.leadership
         assert leads is not None
+        if len(self._transfers) >= limits.READS_WAITING_MAX:
+            return [_end(event, "busy", "too many orders wait; ask again")]
         if found != raft.name:
             leads.transfer(found, now.boot_ns)
-        self._transfers.append((found, event))
+        self._transfers.append((found, event, now.boot_ns + limits.TRANSFER_NS_MAX))
         return leads.hand_over()
 
     @property
@@ -95,19 +97,21 @@ class Acts:
         """Whether anybody waits for another leader."""
         return bool(self._transfers)
 
-    def settle(self, raft: Raft) -> list[Effect]:
+    def settle(self, raft: Raft, now_ns: int) -> list[Effect]:
         """Answer those who wait for a leader that is there by now, or will not be."""
         effects: list[Effect] = []
-        for target, event in list(self._transfers):
+        for waiting in list(self._transfers):
+            target, event, until_ns = waiting
             handing_over = raft.leadership is not None and raft.leadership.transfer_to == target
-            if raft.leader is None or (handing_over and raft.name != target):
+            undecided = raft.leader is None or (handing_over and raft.name != target)
+            if undecided and now_ns < until_ns:
                 continue
-            self._transfers.remove((target, event))
+            self._transfers.remove(waiting)
             if raft.leader == target:
                 item = m.Item(event.request, {"leader": target})
                 effects.append(Answer(event.connection, [item, m.End(event.request, None, None)]))
             else:
-                text = f"{target} did not take over in time; {raft.leader} leads"
+                text = f"{target} did not take over in time; {raft.leader or 'nobody'} leads"
                 effects.append(_end(event, "not_ready", text))
         return effects
 
@@ -132,6 +136,12 @@ class Acts:
         text = "the reign ended before this was committed; look what became of it, and ask again"
         return [_end(event, "not_leader", text) for event in waiting]
 
+    def give_up(self, why: str) -> list[Effect]:
+        """Answer whoever waits for another leader: this node is on strike, and hears of none."""
+        transfers, self._transfers = self._transfers, []
+        text = f"this node is on strike ({why}): look who leads, and ask again"
+        return [_end(event, "strike", text) for _, event, _ in transfers]
+
     def chores(
         self,
         reign: Reign,
@@ -143,7 +153,7 @@ class Acts:
     ) -> list[Effect]:
         """Do what waited for the bench; else write what a leader writes by itself: promotions, the
         cluster's version."""
-        if reign.executing:
+        if reign.executing or reign.full:
             return []
         if self.held:
             held, self.held = self.held, []

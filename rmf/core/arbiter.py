@@ -204,7 +204,7 @@ class Arbiter(Throne):
         if isinstance(message, ReadAsk):
             effects += self._reads.asked_by_peer(event.peer, message, self.raft)
         elif isinstance(message, ReadReply):
-            effects += self._reads.told(message)
+            effects += self._reads.told(message, now.boot_ns)
 
     def _on_asked(self, event: ev.Asked, now: ev.Now, effects: list[Effect]) -> None:
         match event.subject:
@@ -272,7 +272,7 @@ class Arbiter(Throne):
             effects += found
             effects += [Answer(event.connection, [value_of(self, event)]) for event in ready]
         if self._acts.any_wait:
-            effects += self._acts.settle(self.raft)
+            effects += self._acts.settle(self.raft, now.boot_ns)
         if self._reign is not None and (
             self._acts.held or admin.has_chores(self.raft, self.committed.version)
         ):

@@ -30,20 +30,24 @@ class CurrentReads:
     def __init__(self) -> None:
         self._asked: dict[int, tuple[ev.Asked, int]] = {}  # of the leader; until when (boot ns)
         self._requests = 0
-        self._known: list[tuple[int, ev.Asked]] = []  # may be answered at this index
+        # May be answered at this index, once it is applied; until when (boot ns).
+        self._known: list[tuple[int, ev.Asked, int]] = []
 
     def next_due_ns(self) -> int | None:
-        """Return when the oldest question to a leader is given up."""
-        return next((until_ns for _, until_ns in self._asked.values()), None)
+        """Return when the oldest read is given up."""
+        asked = next((until_ns for _, until_ns in self._asked.values()), None)
+        known = self._known[0][2] if self._known else None
+        return min((due for due in (asked, known) if due is not None), default=None)
 
     def ask(self, event: ev.Asked, raft: Raft, now_ns: int) -> list[Effect]:
         """Take in a client's read."""
-        if raft.leadership is not None:
-            if raft.leadership.reads.add(event):
-                return []
+        full = len(self._asked) + len(self._known) >= limits.READS_WAITING_MAX
+        leads, leader = raft.leadership, raft.leader
+        if full or (leads is not None and not leads.reads.add(event)):
             return [_no(event, "busy", "too many reads wait; ask again")]
-        leader = raft.leader
-        if leader is None or len(self._asked) >= limits.READS_WAITING_MAX:
+        if leads is not None:
+            return []
+        if leader is None:
             return [_no(event, "no_reign", "no leader is known here that could confirm it")]
         # Never used twice, not by a core that was loaded anew either (raft-cases 65).
         self._requests = max(self._requests + 1, now_ns)
@@ -57,14 +61,14 @@ class CurrentReads:
             return []
         return [Tell(peer, ReadReply(raft.term, ask.request, -1))]
 
-    def told(self, reply: ReadReply) -> list[Effect]:
+    def told(self, reply: ReadReply, now_ns: int) -> list[Effect]:
         """Take the leader's answer."""
         event, _ = self._asked.pop(reply.request, (None, 0))
         if event is None:
             return []
         if reply.index < 0:
             return [_no(event, "not_leader", "the leader changed meanwhile; ask again")]
-        self._known.append((reply.index, event))
+        self._known.append((reply.index, event, now_ns + limits.READ_NS_MAX))
         return []
 
     def any_wait(self, raft: Raft) -> bool:
@@ -86,17 +90,26 @@ class CurrentReads:
                     effects.append(Tell(token.peer, reply))
                 else:
                     assert isinstance(token, ev.Asked)
-                    self._known.append((index, token))
+                    self._known.append((index, token, now_ns + limits.READ_NS_MAX))
+        ready = [event for index, event, _ in self._known if index <= applied_index]
+        if ready:
+            self._known = [known for known in self._known if known[0] > applied_index]
+        return effects + self._give_up(now_ns), ready
+
+    def _give_up(self, now_ns: int) -> list[Effect]:
+        """Answer whoever waited for too long."""
+        effects: list[Effect] = []
         while self._asked and (first := next(iter(self._asked))):
             event, until_ns = self._asked[first]
             if now_ns < until_ns:
                 break
             del self._asked[first]
             effects.append(_no(event, "no_reign", "the leader did not answer; ask again"))
-        ready = [event for index, event in self._known if index <= applied_index]
-        if ready:
-            self._known = [pair for pair in self._known if pair[0] > applied_index]
-        return effects, ready
+        while self._known and now_ns >= self._known[0][2]:
+            index, event, _ = self._known.pop(0)
+            text = f"this node has not applied Entry {index} yet, which was acked before"
+            effects.append(_no(event, "not_ready", text))
+        return effects
 
     def drop(self, tokens: list[object]) -> list[Effect]:
         """Answer the reads of a leadership that is over."""

@@ -116,13 +116,18 @@ class Reign:
         return self._in_flight
 
     @property
+    def full(self) -> bool:
+        """Whether as much is in flight as may be: nothing more is proposed for now (R4)."""
+        return len(self._in_flight) >= limits.ENTRIES_IN_FLIGHT
+
+    @property
     def executing(self) -> bool:
         """Whether a Tick is on the bench: it has its number, and no Entry yet."""
         return self._executing is not None
 
     def next_due_ns(self) -> int | None:
         """Return the boot time at which a Tick may be due, or None while one is under way."""
-        if self._executing is not None or len(self._in_flight) >= limits.ENTRIES_IN_FLIGHT:
+        if self._executing is not None or self.full:
             return None
         if not self._raft.may_propose:
             return None
@@ -203,6 +208,7 @@ class Reign:
             self._hold_back(latched.waiting)
             return effects
         self._executing = latched
+        self._leadership.handover.busy = True
         self._batch += 1
         if latched.slots:
             return [*effects, Execute(self._batch_of(latched))]
@@ -268,6 +274,7 @@ class Reign:
         if latched is None or event.batch != self._batch:
             return []  # a batch of a reign that is over
         self._executing = None
+        self._leadership.handover.rest(now.boot_ns)
         last = producer_of(latched, event.done - 1)
         if event.done < latched.slots:
             self._postpone(latched, event.done)

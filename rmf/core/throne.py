@@ -139,6 +139,7 @@ class Throne(Office):
         self.raft.retire()
         effects.append(Note("error", "strike", {"kind": kind, "why": why}))
         self._end_reign(effects)
+        effects += self._acts.give_up(why)
         effects += self._checkpointing.drop(why)
         why_refused = Refusal("strike", None, why)
         effects += self.petitions.refuse_all(why_refused, self.committed.producers)

@@ -94,6 +94,20 @@ def test_while_a_tick_is_on_the_bench_orders_wait_for_it_within_a_bound(play: Cl
     assert {x.code for x in many[:-1]} == {"no_such_member"}
 
 
+def test_no_more_orders_are_written_than_may_be_in_flight(play: Cluster) -> None:
+    """A reign that lost its majority must leave no more Entries than a ledger may void."""
+    n1 = play["n1"]
+    play.cut("n1")
+    before = n1.core.raft.log.last.index
+    asked = [n1.ask("admin.triage", act="purge", before=1, why="old") for _ in range(10)]
+    assert n1.core.raft.log.last.index == before + limits.ENTRIES_IN_FLIGHT
+    assert [x.heard for x in asked] == [[]] * 10
+    play.heal("n1")
+    play.advance(200)
+    assert {x.code for x in asked} == {None}
+    assert n1.core.raft.log.last.index == before + 10
+
+
 def test_orders_that_wait_for_the_bench_are_let_go_with_the_reign(play: Cluster) -> None:
     n1 = play["n1"]
     probe = n1.join("probe")

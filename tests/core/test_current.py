@@ -103,6 +103,19 @@ def test_a_follower_asks_for_no_longer_than_an_election_takes(play: Cluster) -> 
     assert asking.code in {"no_reign", "not_leader"}
 
 
+def test_a_read_that_is_confirmed_does_not_wait_for_ever_for_its_entries(play: Cluster) -> None:
+    """Nor do too many of them: on a node whose disk hangs nothing is applied."""
+    probe, n2 = play["n1"].join("probe"), play["n2"]
+    n2.disk.hold()
+    probe.send(1)
+    asked = [n2.get("cell/a") for _ in range(limits.READS_WAITING_MAX + 1)]
+    play.advance(50)
+    assert asked[-1].code == "busy"
+    assert [x.heard for x in asked[:-1]] == [[]] * limits.READS_WAITING_MAX
+    play.advance(limits.READ_NS_MAX / limits.MS)
+    assert {x.code for x in asked[:-1]} == {"not_ready"}
+
+
 def test_a_node_that_knows_no_king_says_so_at_once(play: Cluster) -> None:
     play.cut("n3")
     play.advance(1_000)

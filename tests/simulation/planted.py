@@ -27,6 +27,7 @@ from rmf.core.raft import messages as pm
 from rmf.core.raft.durable import Durable
 from rmf.core.raft.election import Campaign
 from rmf.core.raft.following import Following
+from rmf.core.raft.handover import Handover
 from rmf.core.raft.leadership import Leadership
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
@@ -471,6 +472,14 @@ def a_removed_leader_counts_itself() -> list[Change]:
     return [(leadership, "quorum_value", buggy)]
 
 
+@bug
+def a_hand_over_does_not_wait_for_the_bench() -> list[Change]:
+    def ready(self: Handover) -> bool:
+        return self.target is not None and not self.told
+
+    return [(Handover, "ready", property(ready))]
+
+
 # --- Reads and displays ------------------------------------------
 
 
@@ -478,8 +487,9 @@ def a_removed_leader_counts_itself() -> list[Change]:
 def a_read_waits_for_too_little() -> list[Change]:
     told = CurrentReads.told
 
-    def buggy(self: CurrentReads, reply: pm.ReadReply) -> Any:
-        return told(self, reply._replace(index=reply.index - 2 if reply.index > 2 else reply.index))
+    def buggy(self: CurrentReads, reply: pm.ReadReply, now_ns: int) -> Any:
+        index = reply.index - 2 if reply.index > 2 else reply.index
+        return told(self, reply._replace(index=index), now_ns)
 
     return [(CurrentReads, "told", buggy)]
 
@@ -628,6 +638,7 @@ HARSH: dict[str, Any] = {
 
 # What some of them need to show at all.
 SPECIAL: dict[str, dict[str, Any]] = {
+    "a_hand_over_does_not_wait_for_the_bench": {"line_ms": 5.0, "act_every_ms": 1_000.0},
     "a_lost_reign_forgets_expiries": {
         "line_ms": 250.0,
         "nodes": 3,

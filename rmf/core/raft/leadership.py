@@ -13,6 +13,7 @@ from rmf.core.effects import Effect, ReadChunk, ReadEntries, Tell
 from rmf.core.events import ChunkRead, EntriesRead
 from rmf.core.raft import messages as pm
 from rmf.core.raft.contact import Rounds
+from rmf.core.raft.handover import Handover
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
 from rmf.core.raft.progress import Progress
@@ -27,7 +28,7 @@ _ALWAYS_NS = 2**62  # a node is always in touch with itself
 
 
 class Leadership:
-    """The leader's side of one term. `transfer_to` is who shall lead next, or None."""
+    """The leader's side of one term."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class Leadership:
         self.peers: dict[str, Progress] = {}
         self._incarnations: dict[str, bytes] = {}  # of these
         self.reads = Reads()
-        self.transfer_to: str | None = None
+        self.handover = Handover(timing.election_max_ns)
         self.wants_checkpoint = False
         self._name = name
         self._log = log
@@ -54,8 +55,6 @@ class Leadership:
         self._rounds = Rounds()
         self._beat_ns = now_ns
         self._notice_ns: int | None = None  # when followers are told of a commit all the same
-        self._transfer_until_ns = 0
-        self._handed_over = False
         self.sync_peers(now_ns)
 
     # --- Peers --------------------------------------------------------------------------------
@@ -75,19 +74,12 @@ class Leadership:
 
     def next_due_ns(self) -> int | None:
         """Return when `beat` has something to do; None: alone, never."""
-        if not self.peers and self.transfer_to is None:
-            return None
-        dues = [self._beat_ns] if self.peers else []
-        if self._notice_ns is not None:
-            dues.append(self._notice_ns)
-        if self.transfer_to is not None:
-            dues.append(self._transfer_until_ns)
-        return min(dues, default=None)
+        dues = [self._beat_ns if self.peers else None, self._notice_ns, self.handover.due_ns]
+        return min((due for due in dues if due is not None), default=None)
 
     def beat(self, now_ns: int) -> list[Effect]:
         """Speak to every peer if it is time to."""
-        if self.transfer_to is not None and now_ns >= self._transfer_until_ns:
-            self.transfer_to = None  # it did not come about: reign on (raft-cases 63)
+        self.handover.beat(now_ns)
         if self._notice_ns is not None and now_ns >= self._notice_ns:
             self._notice_ns = None
             here = (peer for peer in self.peers.values() if peer.state == "replicate")
@@ -318,21 +310,25 @@ class Leadership:
 
     # --- Transfer -----------------------------------------------------------------------------
 
+    @property
+    def transfer_to(self) -> str | None:
+        """Who shall lead next, or None."""
+        return self.handover.target
+
     def transfer(self, target: str, now_ns: int) -> None:
-        """Hand over to a voter once it has everything; until then nothing is proposed."""
-        self.transfer_to = target
-        self._handed_over = False
-        self._transfer_until_ns = now_ns + self._timing.election_max_ns
+        """Hand over to a voter once it has everything; until then no further Tick is latched."""
+        self.handover.begin(target, now_ns)
 
     def hand_over(self) -> list[Effect]:
         """Tell the successor to stand for election, once it has everything (raft-cases 63)."""
-        peer = self.peers.get(self.transfer_to or "")
-        if self._handed_over or self.transfer_to is None or peer is None:
+        target = self.handover.target
+        if target is None or target not in self.peers or not self.handover.ready:
             return []
-        if peer.match < self._log.last.index or self._log.durable < self._log.last.index:
+        last = self._log.last.index
+        if self.peers[target].match < last or self._log.durable < last:
             return []
-        self._handed_over = True
-        return [Tell(self.transfer_to, pm.CampaignNow(self._speech.term))]
+        self.handover.told = True
+        return [Tell(target, pm.CampaignNow(self._speech.term))]
 
     def successor(self, avoid: Collection[str] = ()) -> str | None:
         """Return the voter that has most, or None if nobody else votes. One of those to `avoid` is

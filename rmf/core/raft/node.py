@@ -63,6 +63,7 @@ class Raft(Outlook):
         """Append an Entry; its index is `log.last.index` afterwards. It goes to the peers before it
         goes to the own disk: their way is longer, and nothing is promised by it (R4)."""
         assert self.leadership is not None
+        assert not self.leadership.handover.told, "the successor would lose its election by it"
         entry = self.log.append(self.term, body)
         written = self.durable.persist([entry], now_ns)
         effects: list[Effect] = []

@@ -3,6 +3,7 @@
 from itertools import combinations
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -233,6 +234,23 @@ def test_case_63_the_target_is_caught_up_first_and_nothing_is_proposed_meanwhile
     assert of(CampaignNow, one.acks("n3", 2)) == []
     assert of(CampaignNow, one.acks("n2", 2), "n2") == [CampaignNow(1)]
     assert of(CampaignNow, one.acks("n2", 2)) == []
+
+
+def test_case_63_what_is_on_the_bench_comes_first_and_nothing_after_it() -> None:
+    """The successor would lack that Entry, and lose its election by it."""
+    one = a_leader()
+    one.leads.handover.busy = True
+    one.leads.transfer("n2", one.now_ns)
+    assert one.do(lambda _: one.leads.hand_over()) == []
+    for _ in range(2 * limits.ELECTION_NS_MAX // limits.HEARTBEAT_NS):
+        one.answers("n3", only(Heartbeat, one.beat(50), "n3").round)
+    assert one.leads.transfer_to == "n2", "the time on the bench is not the successor's"
+    one.leads.handover.rest(one.now_ns)
+    one.propose("what was on the bench")
+    assert of(CampaignNow, one.acks("n3", 2)) == []
+    assert of(CampaignNow, one.acks("n2", 2), "n2") == [CampaignNow(1)]
+    with pytest.raises(AssertionError, match="lose its election"):
+        one.propose()
 
 
 def test_case_63_it_ends_after_an_election_timeout() -> None:

@@ -1,0 +1,46 @@
+"""Handing over: to whom, until when, and whether the bench is free for it (raft-cases 63).
+
+Decides when the successor may be told to stand for election. What is on the bench becomes an Entry
+that the successor lacks, and would lose its election by: so it waits for that, and from the moment
+it was told nothing is proposed any more. It knows no log and sends nothing.
+"""
+
+__all__ = ["Handover"]
+
+
+class Handover:
+    """`target` is who shall lead next, or None; `busy` says whether a Tick is on the bench: the
+    reign keeps it up to date. `told`: the target was told to stand."""
+
+    def __init__(self, patience_ns: int) -> None:
+        self.target: str | None = None
+        self.told = False
+        self.busy = False
+        self._patience_ns = patience_ns
+        self._until_ns = 0
+
+    def begin(self, target: str, now_ns: int) -> None:
+        """Want this one to lead: within one election time-out, once the bench is free."""
+        self.target, self.told = target, False
+        self._until_ns = now_ns + self._patience_ns
+
+    def rest(self, now_ns: int) -> None:
+        """The bench is free: from now on the successor has its time."""
+        self.busy = False
+        self._until_ns = now_ns + self._patience_ns
+
+    @property
+    def due_ns(self) -> int | None:
+        """When it has come about, or is given up; None: it is not wanted, or the bench is not free,
+        which ends by itself."""
+        return self._until_ns if self.target is not None and not self.busy else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the target may be told, as far as this node's own work goes."""
+        return self.target is not None and not (self.told or self.busy)
+
+    def beat(self, now_ns: int) -> None:
+        """Reign on if it did not come about in time."""
+        if self.due_ns is not None and now_ns >= self.due_ns:
+            self.target, self.told = None, False
