@@ -54,7 +54,7 @@ class Acts:
             return [_end(event, code, text)]
         if event.subject == "admin.transfer":
             return self._transfer(event, raft, laggards(met, reign.line), now)
-        if reign.executing or reign.full:
+        if not reign.may_write:
             if len(self.held) >= limits.READS_WAITING_MAX:
                 return [_end(event, "busy", "too many orders wait; ask again")]
             self.held.append(event)
@@ -153,7 +153,7 @@ class Acts:
     ) -> list[Effect]:
         """Do what waited for the bench; else write what a leader writes by itself: promotions, the
         cluster's version."""
-        if reign.executing or reign.full:
+        if not reign.may_write:
             return []
         if self.held:
             held, self.held = self.held, []

@@ -116,20 +116,14 @@ class Reign:
         return self._in_flight
 
     @property
-    def full(self) -> bool:
-        """Whether as much is in flight as may be: nothing more is proposed for now (R4)."""
-        return len(self._in_flight) >= limits.ENTRIES_IN_FLIGHT
-
-    @property
-    def executing(self) -> bool:
-        """Whether a Tick is on the bench: it has its number, and no Entry yet."""
-        return self._executing is not None
+    def may_write(self) -> bool:
+        """Whether an Entry may be begun: no Tick is on the bench, which has its number already, and
+        less is in flight than may be (R4)."""
+        return self._executing is None and len(self._in_flight) < limits.ENTRIES_IN_FLIGHT
 
     def next_due_ns(self) -> int | None:
         """Return the boot time at which a Tick may be due, or None while one is under way."""
-        if self._executing is not None or self.full:
-            return None
-        if not self._raft.may_propose:
+        if not self.may_write or not self._raft.may_propose:
             return None
         due = self._idle_check_ns
         tick = self._shelf.next_tick()
