@@ -58,5 +58,5 @@ def fill_standard_descriptors() -> None:
     """See to it that 0, 1 and 2 are open: else the next file that is opened takes such a number,
     and whatever writes to a standard stream writes into it."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
+        os.set_inheritable(fd, True)  # as theirs always are: a child needs them as well
     os.close(fd)

@@ -106,7 +106,7 @@ def test_the_standard_descriptors_are_there_afterwards() -> None:
     os.close(0)
     try:
         fill_standard_descriptors()
-        os.fstat(0)
+        assert os.get_inheritable(0)
     finally:
         os.dup2(kept, 0)
         os.close(kept)
