@@ -119,6 +119,10 @@ AUDIT_VALUE_BYTES_MAX = 1 * KIB  # of a value in a letter's text; its middle is 
 AUDIT_REST = 1.0  # with `glovebox = "inline"`: rest after a batch, in times of what it took
 AUDIT_S_MAX = 60.0  # for one sample; beyond: it failed, and what it pins is let go
 AUDIT_RETRY_S = 1.0  # after a sample that failed
+DRY_RUNS_MAX = 8  # questions what the line would do that wait for a box; beyond: `busy`
+DRY_RUN_CELLS_MAX = 1024  # named in an answer; beyond: it says that there are more
+DRY_RUN_S_MAX = 60.0  # for an answer, a box that has to be started included; beyond: said
+DRY_RUN_IDLE_S = 10.0  # after the last question; then its box is let go
 AUDIT_BOX_RETRY_S = 10.0  # after no glove box could be had for audits
 
 # --- The World ---

@@ -129,9 +129,8 @@ class Arbiter(Throne):
             case ev.Offered():
                 why = self._refusal() or self._busy()
                 effects += self.petitions.offered(event, why, self.committed.producers)
-            case ev.Executed():
-                if self._reign is not None:
-                    effects += self._reign.executed(event, now)
+            case ev.Executed() | ev.BoxLost() | ev.DryRunDone():
+                self._on_line(event, now, effects)
             case ev.Persisted():
                 effects += self.raft.persisted(event, now.boot_ns)
                 self._follow_role(now, effects)
@@ -164,10 +163,19 @@ class Arbiter(Throne):
                 self._stop(effects)
             case ev.Unfounded():
                 self._unfounded = event.why
-            case ev.BoxLost():
-                self.box_restarts = event.restarts
             case _:  # Beat: nothing came, but time went on
                 self._on_peer(event, now, effects)
+
+    def _on_line(
+        self, event: ev.Executed | ev.BoxLost | ev.DryRunDone, now: ev.Now, effects: list[Effect]
+    ) -> None:
+        match event:
+            case ev.BoxLost():
+                self.box_restarts = event.restarts
+            case ev.DryRunDone():
+                effects.append(self._dry_runs.done(event))
+            case _ if self._reign is not None:
+                effects += self._reign.executed(event, now)
 
     def _on_peer(self, event: ev.Event, now: ev.Now, effects: list[Effect]) -> None:
         match event:
@@ -213,13 +221,13 @@ class Arbiter(Throne):
             case "ping":
                 pong = m.Pong(event.request, self.raft.term, self.committed.tick)
                 effects.append(Answer(event.connection, [pong]))
-            case "get" if event.linearizable and self._fault is not None:
+            case "get" if not event.linearizable:
+                effects.append(Answer(event.connection, [value_of(self, event)]))
+            case "get" | "line.would" if self._fault is not None:
                 end = m.End(event.request, "strike", self._fault[1])
                 effects.append(Answer(event.connection, [end]))
-            case "get" if event.linearizable:
+            case "get" | "line.would":
                 effects += self._reads.ask(event, self.raft, now.boot_ns)
-            case "get":
-                effects.append(Answer(event.connection, [value_of(self, event)]))
             case "status":
                 found = m.Item(event.request, status_of(self, now))
                 effects.append(Answer(event.connection, [found, m.End(event.request, None, None)]))
@@ -270,7 +278,7 @@ class Arbiter(Throne):
         if self._reads.any_wait(self.raft):
             found, ready = self._reads.settle(self.raft, self.committed.index, now.boot_ns)
             effects += found
-            effects += [Answer(event.connection, [value_of(self, event)]) for event in ready]
+            effects += [self._read(event, now) for event in ready]
         if self._acts.any_wait:
             effects += self._acts.settle(self.raft, now.boot_ns)
         if self._reign is not None and (
@@ -279,6 +287,15 @@ class Arbiter(Throne):
             effects += self._acts.chores(
                 self._reign, self.raft, self.committed, self.met, self.identity.agent, now
             )
+
+    def _read(self, event: ev.Asked, now: ev.Now) -> Effect:
+        """Answer a question for whose answer nothing that was acked is missing any more."""
+        if event.subject == "get":
+            return Answer(event.connection, [value_of(self, event)])
+        if end := self._dry_runs.denied(event, self.kinship):
+            return Answer(event.connection, [end])
+        tick = max(self.committed.tick, self.raft.pace.tick_at(now.boot_ns))
+        return self._dry_runs.begin(event, self.committed, tick, now)
 
     def _apply_committed(self, now: ev.Now, effects: list[Effect]) -> None:
         room = limits.APPLIED_A_STEP_BYTES

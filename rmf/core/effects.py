@@ -28,6 +28,7 @@ __all__ = [
     "Batch",
     "Broadcast",
     "Close",
+    "DryRun",
     "Effect",
     "Execute",
     "ExpiredCell",
@@ -121,6 +122,22 @@ class Execute:
 
 
 @attrs.frozen
+class DryRun:
+    """Run this batch of one packet apart from the bench, and tell what came of it by DryRunDone: it
+    changes nothing (R40). Whoever is done with it takes `pin` off its World's index."""
+
+    connection: int
+    request: int
+    batch: Batch
+    pin: int
+
+    @property
+    def world(self) -> World:
+        """The World whose index is pinned."""
+        return self.batch.world
+
+
+@attrs.frozen
 class Audit:
     """Run this Tick again, which another node executed, and compare (R21); nothing waits for it,
     and it may be left out. `before` is the state that it was applied to; whoever is done with it
@@ -132,6 +149,11 @@ class Audit:
     books: TickBooks
     before: "State"
     pin: int
+
+    @property
+    def world(self) -> World:
+        """The World whose index is pinned."""
+        return self.before.world
 
 
 @attrs.frozen
@@ -277,6 +299,7 @@ Effect = (
     Persist
     | Execute
     | Audit
+    | DryRun
     | Answer
     | Broadcast
     | Close

@@ -10,6 +10,7 @@ import attrs
 from rmf.core.bag import Evidence
 from rmf.core.packet import Row, Verdict
 from rmf.core.raft.messages import ChunkReply, PeerMessage, WireEntry
+from rmf.core.world import World
 
 if TYPE_CHECKING:
     from rmf.core.entry import LineId
@@ -25,6 +26,7 @@ __all__ = [
     "ChunkWritten",
     "Disk",
     "DiskFault",
+    "DryRunDone",
     "EntriesRead",
     "Event",
     "Executed",
@@ -98,9 +100,10 @@ class Lost:
 
 @attrs.frozen
 class Asked:
-    """Somebody wants a fact of this moment: "welcome", "ping", "status", or "get" with a key; or,
-    with `args`, an act of an operator: "admin.add", "admin.remove", "admin.transfer",
-    "admin.checkpoint", "admin.strike", "admin.triage" (see core/admin); `by` says whose."""
+    """Somebody wants a fact of this moment: "welcome", "ping", "status", "get" with a key, or
+    "line.would" with `args` (see core/dry_run); or, with `args`, an act of an operator:
+    "admin.add", "admin.remove", "admin.transfer", "admin.checkpoint", "admin.strike",
+    "admin.triage" (see core/admin); `by` says whose."""
 
     connection: int
     request: int
@@ -138,6 +141,18 @@ class Executed:
     encoded: bytes
     outcomes: list[Outcome]
     cut_short: bool = False
+
+
+@attrs.frozen
+class DryRunDone:
+    """What came of a DryRun on this World; None and `why`: nothing, for want of a glove box or of
+    time."""
+
+    connection: int
+    request: int
+    world: World
+    executed: Executed | None
+    why: str = ""
 
 
 @attrs.frozen
@@ -295,6 +310,7 @@ Event = (
     | Lost
     | Asked
     | Executed
+    | DryRunDone
     | BoxLost
     | Persisted
     | DiskFault

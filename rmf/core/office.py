@@ -13,6 +13,7 @@ from rmf.core.acts import Acts
 from rmf.core.answers import members_of
 from rmf.core.checkpointing import Checkpointing
 from rmf.core.current import CurrentReads
+from rmf.core.dry_run import DryRuns
 from rmf.core.entry import LineId, Member
 from rmf.core.lines import Kinship
 from rmf.core.petitions import Petitions, Refusal
@@ -88,6 +89,7 @@ class Office:
         self._acts = Acts(lambda: members_of(self), lambda: {**self.met, **self.knocked})
         self._reads = CurrentReads()
         self._letters_unstored = 0
+        self._dry_runs = DryRuns()
         self._checkpointing = Checkpointing()
         self._apply_by_ns: int | None = None
         self._stopping = False

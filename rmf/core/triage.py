@@ -9,7 +9,7 @@ node's store finds out for itself, from the same letters and the same acts in th
     purge     the selection is deleted
     redrive   this selection, in this order, shall be sent again, as the job of that name
     skip      of that job, these are not sent: newer data exists
-    redriven  of that job, these were sent and applied
+    redriven  of that job, these were sent; what was bagged again is open as another letter
 
 A selection is ids, or a group, or all letters bagged before a time: letters of the line that are
 older than the act. The seq of a packet of `redrive:<job>` is the place of its letter, from 1 on,

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -29,6 +29,7 @@ from rmf.core.effects import (
     Batch,
     Broadcast,
     Close,
+    DryRun,
     Effect,
     Execute,
     LinkPeers,
@@ -264,8 +265,8 @@ class _Loop:
                         end.send_nowait(effect.message)
             case Execute():
                 self._doors.put_on_bench(effect.batch)
-            case Audit():
-                self._audit(effect)
+            case Audit() | DryRun():
+                self._lend(effect)
             case Answer():
                 self._answer(effect.connection, effect.messages)
             case Broadcast():
@@ -297,12 +298,16 @@ class _Loop:
             began = self._proposed.popleft()[1]
             self._instruments.commit.observe(time.perf_counter() - began)
 
-    def _audit(self, audit: Audit) -> None:
+    def _lend(self, effect: Audit | DryRun) -> None:
+        """Hand over what pins a World's index; where there is no room, the pin is taken off."""
+        audits = isinstance(effect, Audit)
+        door: trio.MemorySendChannel[Any] = self._doors.audits if audits else self._doors.dry_runs
         try:
-            self._doors.audits.send_nowait(audit)
+            door.send_nowait(effect)
         except trio.WouldBlock:
-            audit.before.world.index.unpin(audit.pin)
-            self._instruments.audits.skip("full")
+            effect.world.index.unpin(effect.pin)
+            if audits:
+                self._instruments.audits.skip("full")
 
     def _wish(self, effect: CatchUpItem) -> None:
         with suppress(trio.WouldBlock):  # the core asks again

@@ -27,7 +27,6 @@ from rmf.floor.doors import (
     Closed,
     Doors,
     EdgeLetter,
-    Intake,
     Opened,
     Unwatch,
     Watch,
@@ -35,6 +34,7 @@ from rmf.floor.doors import (
 )
 from rmf.floor.edge_triage import act_on_edge
 from rmf.floor.handshake import Guest, Strangers, guest_of
+from rmf.floor.intake_end import Intake
 from rmf.floor.outbox import Outbox
 from rmf.floor.receiving import receive
 from rmf.floor.subscribing import subscribe_fault
@@ -243,7 +243,7 @@ class Connection:
                 await self._doors.watches.send(Unwatch(self._number, message))
             case m.Query(subject="status"):
                 await self._ask("status", message.request)
-            case m.Query() if message.subject.startswith("admin."):
+            case m.Query() if message.subject.startswith(("admin.", "line.")):
                 order = Asked(self._number, message.request, message.subject, args=message.args)
                 await self._doors.events.send(attrs.evolve(order, by=self._who))
             case m.Query(subject="dlq.triage_edge"):

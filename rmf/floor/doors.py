@@ -20,6 +20,7 @@ from rmf.core.bag import Letter
 from rmf.core.effects import (
     Audit,
     Batch,
+    DryRun,
     Persist,
     Publish,
     ReadChunk,
@@ -45,7 +46,6 @@ __all__ = [
     "Doors",
     "EdgeLetter",
     "EdgeTriage",
-    "Intake",
     "Knock",
     "Opened",
     "ThreadEnd",
@@ -107,6 +107,15 @@ DOORS = (
         "audit",
         limits.AUDITS_WAITING,
         "the sample is left out, and counted: an audit may miss, and never holds anybody up",
+    ),
+    Door(
+        "dry_runs",
+        "DryRun",
+        "arbiter",
+        "dry_run",
+        limits.DRY_RUNS_MAX,
+        "cannot be: the core says `busy` before; only those of an ended core may fill it, and then"
+        " the question is dropped with its core",
     ),
     Door(
         "letters",
@@ -256,6 +265,8 @@ class Doors:
         self.bench_now: Callable[[Batch], bool] | None = None  # see `put_on_bench`
         self.audits: trio.MemorySendChannel[Audit]
         self.audits_out: trio.MemoryReceiveChannel[Audit]
+        self.dry_runs: trio.MemorySendChannel[DryRun]
+        self.dry_runs_out: trio.MemoryReceiveChannel[DryRun]
         self.letters: trio.MemorySendChannel[LettersItem]
         self.letters_out: trio.MemoryReceiveChannel[LettersItem]
         self.publications: trio.MemorySendChannel[list[Publish]]
@@ -275,6 +286,7 @@ class Doors:
         self.ledger, self.ledger_out = _open("ledger")
         self.bench, self.bench_out = _open("bench")
         self.audits, self.audits_out = _open("audits")
+        self.dry_runs, self.dry_runs_out = _open("dry_runs")
         self.letters, self.letters_out = _open("letters")
         self.publications, self.publications_out = _open("publications")
         self.watches, self.watches_out = _open("watches")
@@ -313,26 +325,6 @@ class Doors:
             waiting = self.publications_out.receive_nowait()
         waiting.append(publication)
         self.publications.send_nowait(waiting[-limits.CHANGED_TICKS_KEPT :])
-
-
-class Intake:
-    """The intake door as a connection sees it: it waits while full, and wakes the arbiter."""
-
-    def __init__(self, doors: Doors) -> None:
-        self._intake = doors.intake
-        self._events = doors.events
-
-    async def offer(self, item: IntakeItem) -> None:
-        """Hand an item to the arbiter; waits while the ingest queue is full (R16). It is no
-        checkpoint as long as there is room: a hop costs as much as decoding ten packets."""
-        try:
-            self._intake.send_nowait(item)
-        except trio.WouldBlock:
-            await self._intake.send(item)
-        if self._intake.statistics().current_buffer_used == 1:
-            # When that door is full the arbiter is awake, and looks at the intake door anyway.
-            with suppress(trio.WouldBlock):
-                self._events.send_nowait(Knock())
 
 
 def connection_doors() -> tuple[

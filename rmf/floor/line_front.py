@@ -9,15 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
+import trio
 
 from rmf import limits
-from rmf.floor import audit, glove_box
+from rmf.floor import audit, dry_run, glove_box
 from rmf.floor.audit_box import AuditBox
 from rmf.floor.box_keeper import Bench
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Audits, Durations
 from rmf.floor.present import now
-from rmf.floor.supervisor import Child
+from rmf.floor.supervisor import Child, Hands
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
 from rmf.line.inline import Inline
 from rmf.line.line import Line
@@ -72,9 +73,31 @@ class LineFront:
             )
         ]
 
-    def auditors(self, doors: Doors, counts: Audits) -> list[Child]:
-        """Return the tasks that audit, if anything is audited here. A node works without them: they
-        are never given up, and never a reason to strike."""
+    def apart(self, doors: Doors, counts: Audits) -> list[Child]:
+        """Return the tasks that run the line beside the bench: dry runs, and audits if anything is
+        audited here. A node works without them: they are never given up, never a reason to
+        strike."""
+        return [self._dry_runs(doors), *self._auditors(doors, counts)]
+
+    def _dry_runs(self, doors: Doors) -> Child:
+        facts = self.facts()
+
+        def open_runner(nursery: trio.Nursery) -> audit.AuditRunner:
+            if self.inline is not None:
+                return audit.InlineRunner(_inline(self.inline.line))
+            assert self._bench is not None
+            box = AuditBox(self._bench_apart(self._bench), facts)
+            nursery.start_soon(box.serve, Hands())
+            return box
+
+        return Child("dry_run", dry_run.DryRuns(doors, open_runner).run, sys.maxsize)
+
+    def _bench_apart(self, bench: Bench) -> Bench:
+        """Return a bench of its own, at low priority: whoever serves comes first."""
+        settings = attrs.evolve(bench.settings, nice=limits.BOX_AUDIT_NICE)
+        return Bench(settings, bench.budget_s, line=self.facts().identity)
+
+    def _auditors(self, doors: Doors, counts: Audits) -> list[Child]:
         if not self.audit_ppm:
             return []
         facts, children = self.facts(), []
@@ -83,9 +106,7 @@ class LineFront:
             assert self.inline is not None
             runner = audit.InlineRunner(_inline(self.inline.line))
         else:
-            settings = attrs.evolve(self._bench.settings, nice=limits.BOX_AUDIT_NICE)
-            bench = Bench(settings, self._bench.budget_s, line=facts.identity)
-            runner = box = AuditBox(bench, facts)
+            runner = box = AuditBox(self._bench_apart(self._bench), facts)
             children.append(Child("audit_box", partial(audit.keep, box.serve), sys.maxsize))
         auditor = audit.Auditor(self._node, runner, facts.listener(), lambda: now().wall_ns, counts)
         return [*children, Child("audit", partial(audit.run, doors, auditor), sys.maxsize)]

@@ -254,7 +254,7 @@ class Node:
             Child("checkpoint_keeper", checkpoints),
             Child("disk_watch", partial(disk_watch.run, doors, directory, store, lock)),
             Child("catch_up", partial(catch_up.run, doors, directory, self._life.serial, lock)),
-            *self._line.auditors(doors, self._instruments.audits),
+            *self._line.apart(doors, self._instruments.audits),
         ]
 
     def _on_loaded(self, state: State) -> None:

@@ -27,7 +27,6 @@ from rmf.floor.doors import (
     DOORS,
     Doors,
     EdgeLetter,
-    Intake,
     ThreadEnd,
     Unwatch,
     Watch,
@@ -36,6 +35,7 @@ from rmf.floor.doors import (
 )
 from rmf.floor.feeder import Feeder, Picture
 from rmf.floor.history import History
+from rmf.floor.intake_end import Intake
 from rmf.floor.supervisor import Held, edge_letter
 from tests.driven_node import node_in
 from tests.floor.followers import follower_of, ledger_of

@@ -1,0 +1,29 @@
+"""The intake door as a connection sees it: it waits while full, and wakes the arbiter (R16)."""
+
+from contextlib import suppress
+
+import trio
+
+from rmf.floor.doors import Doors, IntakeItem, Knock
+
+__all__ = ["Intake"]
+
+
+class Intake:
+    """The intake door as a connection sees it: it waits while full, and wakes the arbiter."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._intake = doors.intake
+        self._events = doors.events
+
+    async def offer(self, item: IntakeItem) -> None:
+        """Hand an item to the arbiter; waits while the ingest queue is full (R16). It is no
+        checkpoint as long as there is room: a hop costs as much as decoding ten packets."""
+        try:
+            self._intake.send_nowait(item)
+        except trio.WouldBlock:
+            await self._intake.send(item)
+        if self._intake.statistics().current_buffer_used == 1:
+            # When that door is full the arbiter is awake, and looks at the intake door anyway.
+            with suppress(trio.WouldBlock):
+                self._events.send_nowait(Knock())
