@@ -239,22 +239,6 @@ class Arbiter(Throne):
                 why = self._refusal() or (self._busy() if event.subject == "admin.triage" else None)
                 effects += self._acts.ask(event, self._reign, self.raft, self.met, why, now)
 
-    def _on_strike_order(self, event: ev.Asked, effects: list[Effect]) -> None:
-        found = self.strike
-        if not event.args.get("end"):
-            self._strike("admin", str(event.args.get("why") or "an operator says so"), effects)
-        elif found is not None and found[0] == "admin":
-            effects.append(Reload("admin", "an operator ends the strike"))
-        elif found is not None and found[0] != "no_reign":
-            text = f"a strike {found[0]} ends by repair, not by an order: {found[1]}"
-            end = m.End(event.request, "not_possible", text)
-            effects.append(Answer(event.connection, [end]))
-            return
-        kind, why = self._fault or ("", "")
-        strike = {"kind": kind, "why": why} if kind and not event.args.get("end") else None
-        item = m.Item(event.request, {"strike": strike})
-        effects.append(Answer(event.connection, [item, m.End(event.request, None, None)]))
-
     def _on_checkpoint_order(self, event: ev.Asked, effects: list[Effect]) -> None:
         if self._fault is not None or not self.committed.index:
             code = "strike" if self._fault is not None else "not_ready"

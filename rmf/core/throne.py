@@ -9,7 +9,7 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.answers import picture_of
-from rmf.core.effects import Audit, Broadcast, Effect, LinkPeers, Note, Reload, Stopped
+from rmf.core.effects import Answer, Audit, Broadcast, Effect, LinkPeers, Note, Reload, Stopped
 from rmf.core.entry import Accession, Genesis, TickBooks
 from rmf.core.faults import FAULTS
 from rmf.core.lines import is_sampled, kinship_of, laggards, line_text
@@ -145,6 +145,22 @@ class Throne(Office):
         effects += self.petitions.refuse_all(why_refused, self.committed.producers)
         effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
         effects.append(picture_of(self, self.committed, NOTHING))
+
+    def _on_strike_order(self, event: ev.Asked, effects: list[Effect]) -> None:
+        found = self.strike
+        if not event.args.get("end"):
+            self._strike("admin", str(event.args.get("why") or "an operator says so"), effects)
+        elif found is not None and found[0] == "admin":
+            effects.append(Reload("admin", "an operator ends the strike"))
+        elif found is not None and found[0] != "no_reign":
+            text = f"a strike {found[0]} ends by repair, not by an order: {found[1]}"
+            end = m.End(event.request, "not_possible", text)
+            effects.append(Answer(event.connection, [end]))
+            return
+        kind, why = self._fault or ("", "")
+        strike = {"kind": kind, "why": why} if kind and not event.args.get("end") else None
+        item = m.Item(event.request, {"strike": strike})
+        effects.append(Answer(event.connection, [item, m.End(event.request, None, None)]))
 
     def _reload(self, reload: Reload, effects: list[Effect]) -> None:
         """Ask for a core that is read from the disk: this one does nothing any more (R15)."""
