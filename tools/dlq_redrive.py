@@ -32,15 +32,22 @@ def add_verb(verb: Verb) -> argparse.ArgumentParser:
     sub.add_argument("--yes", action="store_true", help="do it")
     sub.add_argument("--why", default="redrive", help="kept in the audit trail of every node")
     sub.add_argument("--job", help="its name; of a job that was interrupted: go on with it")
-    text = "send also where what the handler read, or the topic's cell, is newer now"
+    text = "send also where what the handler read, or what would be written over, is newer"
     sub.add_argument("--force", action="store_true", help=text)
     text = f"packets a second, at most (default {limits.REDRIVE_PER_S:g})"
     rate = argument(_rate)
     sub.add_argument("--rate", metavar="N", type=rate, default=limits.REDRIVE_PER_S, help=text)
     text = "shelf life of the new packets (default: as the old ones had)"
-    ttl = argument(command.parse_duration_ms)
+    ttl = argument(_ttl_ms)
     sub.add_argument("--ttl", metavar="DURATION", type=ttl, help=text)
     return sub
+
+
+def _ttl_ms(text: str) -> int:
+    found = command.parse_duration_ms(text)
+    if found > limits.TTL_MS_MAX:
+        raise UsageError(f"ttl {text!r}: at most {limits.TTL_MS_MAX} ms, which are 69 years")
+    return found
 
 
 def _rate(text: str) -> float:
@@ -100,7 +107,9 @@ def _dry_run(source: dlq.Source, args: argparse.Namespace, ids: list[str], job: 
     for letter in ids:
         if letter in done:
             continue
-        found = redrive_check.judge(source, letter, args.job or "", force=args.force)
+        found = redrive_check.judge(
+            source, letter, args.job or "", force=args.force, ttl_ms=args.ttl
+        )
         sums[found.verdict] += 1
         _say(args, {"letter": letter, "would": found.verdict, "why": found.why})
     _sum_up(args, {"dry_run": True, "job": args.job, "letters": len(ids), **sums})

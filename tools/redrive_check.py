@@ -1,17 +1,21 @@
 """Whether a letter's packet may be sent again, and what would be sent (R40).
 
-It decides by what the letter says and by what is in the World now. A packet goes only where nothing
-is newer than it: the cells that its handler read are as they were, and the cell of its topic was
-not written since. What a job wrote itself is no news to it: it sends in the order of the letters,
-as history was. It asks a DLQ and cells (client/dlq), and sends nothing.
+It decides by what the letter says, by what is in the World now, and by what the present line would
+write. A packet goes only where nothing is newer than it: the cells that its handler read are as
+they were, and the cells that would be written were not written since, whether a handler ever ran
+or not. What a job wrote itself is no news to it: it sends in the order of the letters, as history
+was. What it takes for a packet is what the node takes. It asks a DLQ, cells and the line
+(client/dlq), and sends nothing.
 """
 
 from typing import Any, NamedTuple
 
+import cbor2
+
 from rmf.client.dlq import Body, Source
 from rmf.core import profile
 from rmf.core.bag import MORE_READS, SCANNED
-from rmf.core.packet import PAYLOAD
+from rmf.core.packet import PAYLOAD, Row, check_rows
 from rmf.core.triage import JOB_PREFIX, LINE_ID
 from rmf.errors import ConnectionFailed, ProtocolFault
 
@@ -32,16 +36,24 @@ class Judged(NamedTuple):
     harvested_at: int = 0
 
 
-def judge(source: Source, letter: str, job: str, *, force: bool) -> Judged:
-    """Return whether a letter is to be sent by a job; `force`: even where something is newer."""
+def judge(
+    source: Source, letter: str, job: str, *, force: bool, ttl_ms: int | None = None
+) -> Judged:
+    """Return whether a letter is to be sent by a job; `force`: even where something is newer.
+    `ttl_ms` is the new packet's shelf life, None for that of the old one."""
     found = list(source.ask("dlq.show", {"letter": letter}))
     if not found:
         return Judged("not_possible", "there is no such letter (any more)")
     opened = _opened(found[0])
     if isinstance(opened, str):
         return Judged("not_possible", opened)
+    opened = opened._replace(ttl_ms=ttl_ms or opened.ttl_ms)
+    row = [opened.topic, 1, opened.harvested_at, opened.ttl_ms, opened.payload]
+    verdicts = check_rows([row])
+    if verdicts:
+        return opened._replace(verdict="not_possible", why=verdicts[0].text)
     if not force:
-        news = _news(source, found[0], opened.topic, JOB_PREFIX + job)
+        news = _news(source, found[0], row, JOB_PREFIX + job)
         if news is not None:
             return opened._replace(verdict="newer_exists", why=news)
     return opened
@@ -67,8 +79,9 @@ def _opened(body: Body) -> Judged | str:
     return Judged("send", "", topic, row[PAYLOAD], ttl_ms, harvested_at)
 
 
-def _news(source: Source, body: Body, topic: str, producer: str) -> str | None:
-    """Return what is newer than the letter, or None. Raises ConnectionFailed if nobody can say."""
+def _news(source: Source, body: Body, row: Row, producer: str) -> str | None:
+    """Return what is newer than the letter, or None. Raises ConnectionFailed if nobody can say
+    what is in a cell."""
     stamp = (body["term"], body["tick"], body["slot"])
     for key, *read in body.get("reads") or []:
         if read[0] == MORE_READS:
@@ -80,9 +93,22 @@ def _news(source: Source, body: Body, topic: str, producer: str) -> str | None:
             return f"{key}: it read {_name(tuple(read))}, now there is {_name(found)}"
     if body.get("reason") in _MAY_NOT_TELL and not body.get("reads"):
         return "its handler may not have lived to tell which cells it read"
-    found, by = _now(source, topic)
-    if found > stamp and by != producer:
-        return f"{topic}: it was written since, by {_name(found)}"
+    return _overwritten(source, row, stamp, producer)
+
+
+def _overwritten(source: Source, row: Row, stamp: tuple[Any, ...], producer: str) -> str | None:
+    """Return which newer cell the present line would write over, or None. What it would not say
+    counts as newer."""
+    try:
+        would = source.would(cbor2.dumps(row), producer)
+    except LookupError as exc:
+        return f"what the present line would write, nobody can say: {exc}"
+    if would.get("more"):
+        return "the present line would write more cells than the answer names"
+    for key, term, tick, slot, by in would["cells"]:
+        if (term, tick, slot) > stamp and by != producer:
+            found = _name((term, tick, slot))
+            return f"{key}: it was written since, by {found}, and the line would write over it"
     return None
 
 

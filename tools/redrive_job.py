@@ -8,7 +8,8 @@ anywhere and to go on later, on another machine too:
    again: once a DLQ has done this act, it has done everything that came before.
 3. Batch by batch (1, 10, 100, ...): each letter is judged; those that are not sent are written down
    as skipped, and only then the others are sent, so that seq n is the n-th letter that was not
-   skipped, for ever. What was applied is written down as redriven.
+   skipped, for ever. What was sent and has an outcome is written down as redriven: a packet that
+   was bagged again stands open as another letter, and not twice (R40).
 
 Exactly once is the producer's (R33): what was latched before is below its last seq.
 """
@@ -120,9 +121,9 @@ class _Drive:
             body = bagged.get(seq)
             outcome = "bagged" if body is not None else "applied"
             self._end(letter, outcome, seq, body and body["reason"], body and body["letter"])
-        applied = [x for x, seq in sent.items() if seq not in bagged and x not in job.redriven]
-        if applied:
-            self._act("redriven", applied, self._args.why)
+        settled = [x for x in sent if x not in job.redriven]
+        if settled:
+            self._act("redriven", settled, self._args.why)
         return set(sent)
 
     def _end(
@@ -149,9 +150,9 @@ class _Drive:
         assert job.seqs[going[0]] == first_seq
         receipts = await factory.send_many([self._parcel(judged[letter]) for letter in going])
         ended = zip(going, receipts, strict=True)
-        applied = [letter for letter, receipt in ended if self._took(letter, receipt)]
-        if applied:
-            await self._blocking(self._act, "redriven", applied, self._args.why)
+        settled = [letter for letter, receipt in ended if self._took(letter, receipt)]
+        if settled:
+            await self._blocking(self._act, "redriven", settled, self._args.why)
 
     def _wait_for_the_last_bag(self) -> None:
         """Whoever is told of a letter may look at it: its DLQ stores it a moment later."""
@@ -164,14 +165,13 @@ class _Drive:
     def _judge(self, letter: str) -> Judged:
         force = self._args.force
         found: Judged = self._patiently(
-            lambda: judge(self._source, letter, self._name, force=force)
+            lambda: judge(self._source, letter, self._name, force=force, ttl_ms=self._args.ttl)
         )
         return found
 
     def _parcel(self, found: Judged) -> Parcel:
-        ttl_ms = self._args.ttl or found.ttl_ms
-        return Parcel(found.topic, Raw(found.payload), ttl_ms, found.harvested_at)
+        return Parcel(found.topic, Raw(found.payload), found.ttl_ms, found.harvested_at)
 
     def _took(self, letter: str, receipt: Receipt) -> bool:
         self._end(letter, receipt.outcome, receipt.seq, receipt.reason, receipt.letter)
-        return receipt.outcome == "applied"
+        return receipt.outcome != "unknown"

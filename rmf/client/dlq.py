@@ -40,6 +40,12 @@ class Source:
         can say: of a directory, or while nobody reigns."""
         raise LookupError(f"{self.name} is no running node: what is in {key!r} now, it cannot say")
 
+    def would(self, packet: bytes, producer: str) -> Body:
+        """Return what the present line would do with a packet (`line.would`). Raises LookupError
+        where nobody can say."""
+        asked = f"a packet of {len(packet)} bytes from {producer}"
+        raise LookupError(f"{self.name} is no running node: it has no line to show {asked}")
+
     def reopen(self) -> None:
         """Connect anew after a connection was lost."""
 
@@ -76,6 +82,15 @@ class Node(Source):
             return self._connection.get(key, self._timeout_s)
         except (Refused, TimeoutError) as exc:
             raise LookupError(str(exc)) from exc
+
+    def would(self, packet: bytes, producer: str) -> Body:
+        """Return what the present line would do with a packet. Raises LookupError,
+        ConnectionFailed."""
+        try:
+            asked = {"packet": packet, "producer": producer}
+            return next(iter(self.ask("line.would", asked)))
+        except (Refused, TimeoutError, StopIteration) as exc:
+            raise LookupError(str(exc) or "the node said nothing") from exc
 
     def close(self) -> None:
         """Close the connection."""

@@ -7,6 +7,7 @@ from typing import Any
 import cbor2
 import pytest
 
+from rmf import limits
 from rmf.core.bag import MORE_READS, SCANNED, Evidence, Letter, Read
 from rmf.errors import ConnectionFailed
 from rmf.storage.dlq_schema import DLQ_FILE
@@ -30,8 +31,15 @@ def ask(tmp_path: Path) -> Iterator[Ask]:
     ) -> Judged:
         bag = bag or letter(50, error=Evidence("ValueError", "x", "", reads))
         store.put_line([bag], 50)
+        source.writes = more.get("writes", [])
         source.cells = cells if cells is not None or more.pop("nobody", False) else {}
-        return judge(source, bag.id, more.get("job", "night"), force=more.get("force", False))
+        return judge(
+            source,
+            bag.id,
+            more.get("job", "night"),
+            force=more.get("force", False),
+            ttl_ms=more.get("ttl_ms"),
+        )
 
     yield ask
     source.close()
@@ -112,3 +120,45 @@ def test_a_letter_that_is_gone_is_left_out(ask: Ask, tmp_path: Path) -> None:
 def test_where_nobody_can_tell_what_is_there_nothing_is_decided(ask: Ask) -> None:
     with pytest.raises(ConnectionFailed, match="cannot say what is in 'a' now"):
         ask(Read("a", 3, 40, 0), nobody=True)
+
+
+def test_what_the_present_line_would_write_over_is_newer_though_no_handler_read_it(
+    ask: Ask,
+) -> None:
+    """U1: the failed handler had read nothing, and a later packet has written the cell."""
+    cells = {"average/1": cell("average/1", 51)}
+    found = ask(cells=cells, writes=["average/1"])
+    assert found.verdict == "newer_exists"
+    assert "average/1: it was written since, by 3.51.0" in found.why
+    assert ask(cells=cells, writes=["average/1"], force=True).verdict == "send"
+    assert ask(cells={"average/1": cell("average/1", 49)}, writes=["average/1"]).verdict == "send"
+
+
+def test_that_is_so_where_no_handler_ever_ran(ask: Ask) -> None:
+    bag = letter(50, reason="payload_invalid", error=Evidence("", "expected float", ""))
+    found = ask(bag=bag, cells={"average/1": cell("average/1", 51)}, writes=["average/1"])
+    assert found.verdict == "newer_exists"
+
+
+def test_where_nobody_can_say_what_would_be_written_nothing_is_sent_unless_forced(
+    ask: Ask,
+) -> None:
+    found = ask(writes=None)
+    assert (found.verdict, "nobody can say" in found.why) == ("newer_exists", True)
+    assert ask(writes=None, force=True).verdict == "send"
+
+
+def test_what_the_job_would_write_over_of_its_own_is_no_news(ask: Ask) -> None:
+    mine = cell("average/1", 60, producer="redrive:night")
+    assert ask(cells={"average/1": mine}, writes=["average/1"]).verdict == "send"
+
+
+def test_what_the_sender_would_refuse_is_not_possible(ask: Ask) -> None:
+    """P18: the judge goes by the rules of the sender, and so nothing stops a job."""
+    big = letter(50, packet=cbor2.dumps([TOPIC, 1, 0, 5, bytes(limits.PAYLOAD_BYTES_MAX + 1)]))
+    found = ask(bag=big, force=True)
+    assert (found.verdict, "917505 bytes" in found.why) == ("not_possible", True)
+
+
+def test_the_shelf_life_is_the_one_that_is_wanted(ask: Ask) -> None:
+    assert ask(ttl_ms=7).ttl_ms == 7

@@ -43,5 +43,7 @@ def test_what_fails_again_is_bagged_again_under_its_parent(
         assert (again["producer"], again["seq"]) == ("redrive:a", 1)
         assert (again["parent"], again["attempt"]) == (first["letter"], 2)
         (parent,) = run("show", first["letter"])[1]
-        assert (parent["triage"], [x["act"] for x in parent["acts"]]) == ("open", ["redrive"])
+        acts = [x["act"] for x in parent["acts"]]
+        assert (parent["triage"], acts) == ("redriven", ["redrive", "redriven"])
+        assert again["triage"] == "open"
         node.stop()
