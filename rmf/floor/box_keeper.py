@@ -28,7 +28,7 @@ from rmf.line.glovebox.hearing import answer, end_of
 from rmf.line.glovebox.pipe import BoxBroken
 from rmf.line.glovebox.trial import Death, Memory, Order, Trial, cut
 
-__all__ = ["Bench", "BoxKeeper"]
+__all__ = ["Bench", "BoxKeeper", "first_leaf"]
 
 
 class Bench:
@@ -124,7 +124,7 @@ class BoxKeeper:
             missing, rest = group.split(NoBox)
             if missing is None or rest is not None:
                 raise
-            raise NoBox(str(_first(missing))) from None
+            raise NoBox(str(first_leaf(missing))) from None
         finally:
             if self._box is not None:
                 let_go(self._box)
@@ -328,7 +328,7 @@ class BoxKeeper:
             before = now
 
 
-def _first(exc: BaseException) -> BaseException:
+def first_leaf(exc: BaseException) -> BaseException:
     """Return the first exception of a group."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]

@@ -15,7 +15,9 @@ import trio
 from rmf import limits
 from rmf.core.effects import DryRun
 from rmf.core.events import DryRunDone, Executed
+from rmf.floor import log
 from rmf.floor.audit import AuditRunner
+from rmf.floor.box_keeper import first_leaf
 from rmf.floor.doors import Doors
 from rmf.floor.supervisor import Hands
 
@@ -40,7 +42,10 @@ class DryRuns:
             try:
                 await self._serve()
             except Exception as exc:  # noqa: BLE001 no box can be had, or it failed: it is said
-                await self._tell(None, f"{type(exc).__name__}: {exc}")
+                leaf = first_leaf(exc)
+                why = f"{type(leaf).__name__}: {leaf}"
+                log.note("error", "dry_run_failed", error=why)
+                await self._tell(None, why)
 
     async def _serve(self) -> None:
         """Answer questions with one runner until none comes any more."""

@@ -16,11 +16,20 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.bag import Evidence
-from rmf.core.effects import Batch, Persist, ReadEntries, Repaired, StoreLetters, WriteCheckpoint
+from rmf.core.effects import (
+    Batch,
+    DryRun,
+    Persist,
+    ReadEntries,
+    Repaired,
+    StoreLetters,
+    WriteCheckpoint,
+)
 from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.feed import Feed
 from rmf.core.raft import wire
 from rmf.core.raft.messages import AppendReply, ReadAsk
+from rmf.core.world import World
 from rmf.floor import beats
 from rmf.floor.arbiter_end import ArbiterEnd
 from rmf.floor.doors import (
@@ -151,6 +160,24 @@ async def when_ledger_is_full_is_never_as_the_core_stops_latching(tmp_path: Path
             end.send_nowait(Persist(1, []))
         with pytest.raises(trio.WouldBlock):  # the assert behind it: nobody waits here
             end.send_nowait(Persist(1, []))
+
+
+@row
+async def when_dry_runs_is_full_the_question_goes_with_its_core(tmp_path: Path) -> None:
+    """Only questions of an ended core can fill it: the next one is let go, and so is its World."""
+    with bench(tmp_path) as alone:
+        async with reign(alone) as ruling:
+            guest = await ruling.join()
+            index = ruling.core.committed.world.index
+            old = DryRun(1, 7, Batch(0, 1, 5, World.empty(), frozenset(), [], [], 1), 0)
+            fill(alone.doors.dry_runs, old)
+            args = {"packet": cbor2.dumps(packet(1, "count")), "producer": "probe"}
+            await alone.doors.events.send(ev.Asked(1, 8, "line.would", args=args))
+            await alone.doors.events.send(ev.Asked(1, 9, "ping"))
+            assert (await guest.hear(m.Pong)).token == 9
+            assert not index._pins
+            waiting_ones = [alone.doors.dry_runs_out.receive_nowait() for _ in range(2)]
+            assert waiting_ones == [old, old]
 
 
 @row

@@ -175,6 +175,15 @@ async def when_catch_up_fails(tmp_path: Path) -> None:
 
 
 @task
+async def when_dry_run_fails(tmp_path: Path) -> None:
+    """What is no question fails the task; the next one is answered."""
+    async with factory(tmp_path) as node, bystander(node):
+        node.doors.dry_runs.send_nowait("no question")  # type: ignore[arg-type]
+        letter = await one_evidence(node, "AttributeError")
+        assert letter.packet == b""
+
+
+@task
 async def when_letter_fetch_fails(tmp_path: Path) -> None:
     """A list of peers that is none; once it is one, the letters are complete."""
     with bench(tmp_path) as alone:

@@ -35,7 +35,7 @@ async def test_each_way_has_its_tasks(
         assert line.facts() is facts
         assert (line.inline is None) == (glovebox == "process")
         assert [x.name for x in line.children(Doors(), Durations())] == keepers
-        assert [x.name for x in line.auditors(Doors(), Audits())] == auditors
+        assert [x.name for x in line.apart(Doors(), Audits())] == ["dry_run", *auditors]
     finally:
         line.close()
 
