@@ -17,6 +17,7 @@ from rmf.core import messages as m
 from rmf.core.bag import Letter
 from rmf.core.effects import Persist, ReadChunk, ReadEntries, RecordDraft, WriteCheckpoint
 from rmf.core.events import Beat, CheckpointAsked, Heard, LettersStored, PeerLost, PeerMet
+from rmf.core.producers import Table
 from rmf.core.raft.messages import ReadAsk
 from rmf.core.record import ENTRY
 from rmf.core.world import World
@@ -152,10 +153,9 @@ async def when_publisher_fails(tmp_path: Path) -> None:
 @task
 async def when_checkpoint_keeper_fails(tmp_path: Path) -> None:
     async with factory(tmp_path) as node, bystander(node):
-        world = World.empty()
-        wish = WriteCheckpoint(1, {"no": "head"}, world, world.index.pin())
-        node.doors.checkpoints.send_nowait(wish)
-        letter = await one_evidence(node, "CheckpointDamaged")
+        wish = WriteCheckpoint(1, None, Table.of({}), World.empty())  # type: ignore[arg-type]
+        node.doors.wish_for(wish)
+        letter = await one_evidence(node, "TypeError")
         assert letter.packet == b""
         await node.happen(CheckpointAsked())
         await until(lambda: any((tmp_path / "checkpoints").glob("*.ckpt")))
