@@ -12,18 +12,17 @@ new one looks like. It does not know what ledger, Checkpoints and DLQ say.
 """
 
 import fcntl
-import json
 import os
 from pathlib import Path
-from typing import Final
 
 import attrs
 
 from rmf import limits
 from rmf.errors import DirectoryInUse, ForeignDirectory, StorageError
 from rmf.storage.exchange import finish, is_unfinished, make_directory, take_place
-from rmf.storage.files import TMP, remove_leftovers, replace_durably
+from rmf.storage.files import TMP, remove_leftovers
 from rmf.storage.framing import FrameFault, FrameReader
+from rmf.storage.identity import Identity, read_identity, write_identity
 from rmf.storage.segments import (
     GENESIS,
     fill_segment,
@@ -35,15 +34,7 @@ from rmf.storage.segments import (
 
 __all__ = ["DataDirectory", "DataView", "inspect"]
 
-_FORMAT: Final = 1
 _ID_BYTES = 16
-
-
-@attrs.frozen
-class _Identity:
-    cluster: bytes  # empty: none yet
-    incarnation: bytes
-    node: str
 
 
 @attrs.frozen
@@ -67,7 +58,7 @@ class DataDirectory:
         self,
         path: Path,
         lock_fd: int,
-        identity: _Identity,
+        identity: Identity,
         first_segment_bytes: int,
         *,
         fresh: bool,
@@ -125,15 +116,15 @@ class DataDirectory:
     def _open_locked(
         cls, path: Path, lock_fd: int, node: str, create: bool, first_segment_bytes: int
     ) -> "DataDirectory":
-        identity = _identity_in(path)
+        identity = read_identity(path)
         fresh = identity is None
         if identity is None:
             if not create:
                 raise StorageError(f"{path} has no identity.json: no factory has run here")
             _refuse_used(path)
-            identity = _Identity(b"", os.urandom(_ID_BYTES), node)
+            identity = Identity(b"", os.urandom(_ID_BYTES), node)
             (path / "vote").unlink(missing_ok=True)  # of another incarnation
-            _write_identity(path, identity)
+            write_identity(path, identity)
         if identity.node != node:
             cluster = (
                 f"of cluster {identity.cluster.hex()}" if identity.cluster else "no cluster yet"
@@ -166,7 +157,7 @@ class DataDirectory:
         assert cluster
         assert not self.founded
         _genesis(self.path, cluster, self._first_segment_bytes)
-        _write_identity(self.path, _Identity(cluster, self.incarnation, self.node))
+        write_identity(self.path, Identity(cluster, self.incarnation, self.node))
         self.cluster = cluster
 
     def close(self) -> None:
@@ -180,7 +171,7 @@ def inspect(path: Path) -> DataView:
     """Return what there is to read in a data directory (a node may be running in it), in an
     archive, or in a copy of either. Nothing is locked or changed. Raises StorageError."""
     try:
-        identity = _identity_in(path)
+        identity = read_identity(path)
         places = (path / "ledger", path / "archive", path)
         segments = segments_in(*places)
         if identity is not None:
@@ -200,7 +191,7 @@ def inspect(path: Path) -> DataView:
     return DataView(path, node, cluster, places, checkpoints, path / "dlq.sqlite")
 
 
-def _cluster_of(identity: _Identity, path: Path) -> bytes:
+def _cluster_of(identity: Identity, path: Path) -> bytes:
     if is_unfinished(path):
         raise StorageError(
             f"{path}: its ledger is being exchanged for another one, or that was interrupted. Look "
@@ -229,40 +220,6 @@ def _locked(path: Path) -> int:
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
-
-
-def _identity_in(path: Path) -> _Identity | None:
-    """Return who this directory belongs to, None if it does not say. Raises StorageError."""
-    place = path / "identity.json"
-    try:
-        found = json.loads(place.read_bytes())
-        form, node = found["format"], found["node"]
-        cluster = b"" if found["cluster"] is None else bytes.fromhex(found["cluster"])
-        incarnation = bytes.fromhex(found["incarnation"])
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError, KeyError) as exc:
-        raise StorageError(
-            f"{place} is unreadable ({type(exc).__name__}: {exc}); expected JSON with format, "
-            f"cluster, node and incarnation. Put it back from a backup of this directory: without "
-            f"it nobody can say whose data this is."
-        ) from exc
-    if form != _FORMAT:
-        raise StorageError(
-            f"{place} has the format {form!r}, this version reads {_FORMAT}: use the version of "
-            f"RMF that wrote it, or a later one"
-        )
-    return _Identity(cluster, incarnation, node)
-
-
-def _write_identity(path: Path, identity: _Identity) -> None:
-    fields = {
-        "format": _FORMAT,
-        "cluster": identity.cluster.hex() or None,
-        "node": identity.node,
-        "incarnation": identity.incarnation.hex(),
-    }
-    replace_durably(path / "identity.json", json.dumps(fields, indent=2).encode() + b"\n")
 
 
 def _genesis(path: Path, cluster: bytes, first_segment_bytes: int) -> None:
