@@ -36,7 +36,7 @@ from rmf.core.triage import Triage
 from rmf.floor.alarm import Alarm
 from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.arbiter_end import ArbiterEnd
-from rmf.floor.peer_end import PeerEnd
+from rmf.floor.peer_end import Lane, PeerEnd
 from rmf.floor.thread_end import ThreadEnd
 
 __all__ = [
@@ -153,11 +153,19 @@ DOORS = (
     ),
     Door(
         "peers",
-        "bytes of frames",
+        "bytes of frames that hurry",
         "arbiter",
         "one peer_link",
         limits.PEER_QUEUE_FRAMES_MAX,
         "dropped, as while the link is down: Raft sends again what still matters",
+    ),
+    Door(
+        "bulk",
+        "bytes of frames: APPEND, CHUNK",
+        "arbiter",
+        "one peer_link",
+        limits.PEER_QUEUE_FRAMES_MAX,
+        "dropped likewise; what hurries overtakes it",
     ),
     Door(
         "catch_up",
@@ -338,5 +346,5 @@ def connection_doors() -> tuple[
 
 
 def peer_end() -> PeerEnd:
-    """Open the door of one peer: its sending end, which holds the other one for the link."""
-    return PeerEnd(*_open("peers"))
+    """Open the doors of one peer: their sending end, which holds the other ones for the link."""
+    return PeerEnd(Lane(*_open("peers")), Lane(*_open("bulk")))

@@ -21,6 +21,7 @@ from rmf.core.events import Heard, PeerLost, PeerMet
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
+from rmf.core.raft.pieces import Joining
 from rmf.errors import ProtocolFault, StorageError
 from rmf.floor import log
 from rmf.floor.arbiter_end import ArbiterEnd
@@ -185,7 +186,7 @@ class PeerConnection:
             with mine.scope:
                 await port.events.send(met_by(hello))
                 with trio.CancelScope() as self._patience:
-                    await self._deliver(name, mine.scope)
+                    await self._deliver(hello, mine.scope)
                 if self._patience.cancelled_caught:
                     raise ProtocolFault("idle_timeout", "nothing came for too long")
         finally:
@@ -199,12 +200,15 @@ class PeerConnection:
         with suppress(trio.WouldBlock):
             self._port.events.send_nowait(PeerLost(name))
 
-    async def _deliver(self, name: str, current: trio.CancelScope) -> None:
-        events = self._port.events
+    async def _deliver(self, hello: g.Hello, current: trio.CancelScope) -> None:
+        name, events = hello.node, self._port.events
+        joining = Joining() if hello.versions[1] >= g.PIECES else None
         for number in count(1):
             if not number % limits.FRAMES_A_PASS:
                 await trio.lowlevel.checkpoint()  # others first
             message = await self._next()
+            if joining is not None and message is not None:
+                message = await self._whole(message, joining)
             if message is None or current.cancel_called:
                 return  # a read that had succeeded is not undone by a cancellation
             if isinstance(message, g.Alive):
@@ -216,6 +220,16 @@ class PeerConnection:
                 events.send_nowait(event)
             except trio.WouldBlock:
                 await events.send(event)
+
+    async def _whole(self, message: wire.Message, joining: Joining) -> wire.Message:
+        """Return a message that came whole, or the one that a last piece completes; Alive for any
+        other piece. Raises ProtocolFault."""
+        if not isinstance(message, g.Piece):
+            joining.passes(message)
+            return message
+        joining.take(message)
+        await self._stream.send_all(wire.encode(g.Taken(joining.taken)))
+        return joining.message() if message.last else g.Alive()
 
     # --- Letters ----------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """The link to one peer: dials it for as long as it is a member, and carries messages there (R28).
 
-Messages go one way: what the peer has to say comes over the link that it dials (see peer_port). All
-that waits leaves in one write. A link that is down holds nothing back for later: Raft sends again
-what still matters, and old messages would only tell of a past.
+Messages go one way: what the peer has to say comes over the link that it dials (see peer_port).
+Only how much of what is long has come, is said here by the peer. A link that is down holds nothing
+back for later: Raft sends again what still matters, and old messages would only tell of a past.
 
 Errors: whatever becomes of a connection, the next attempt follows, after a pause that grows with
 jitter. A failure of this task is our bug: it holds no packets, and the supervisor starts it again.
@@ -10,17 +10,20 @@ Shutdown: cancel it.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import trio
 
 from rmf import limits
-from rmf.core.raft.greetings import RAFT, Alive, Own, hello_of
-from rmf.errors import Refused
+from rmf.core.raft import wire
+from rmf.core.raft.greetings import RAFT, Alive, Own, Taken, hello_of
+from rmf.errors import ProtocolFault, Refused
 from rmf.floor import log
 from rmf.floor.dialling import FAILURES, Dialled, Peer, dial
 from rmf.floor.peer_end import PeerEnd
+from rmf.floor.receiving import receive
 from rmf.floor.supervisor import Hands
 from rmf.notation import address_text
 
@@ -54,26 +57,41 @@ async def carry(dialled: Dialled, end: PeerEnd) -> None:
     end.open(stream, dialled.welcome.version)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_write, stream, end, nursery.cancel_scope)
+            for task in (end.write_hurrying, end.write_bulk, partial(_hear, dialled, end)):
+                nursery.start_soon(_until_it_ends, task, nursery.cancel_scope)
             nursery.start_soon(_say_alive, end)
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await stream.receive_some(1)  # nothing is ever said here: it ends, one way or other
-            nursery.cancel_scope.cancel()
     finally:
         end.close()
         await trio.aclose_forcefully(stream)
 
 
-async def _write(stream: trio.abc.Stream, end: PeerEnd, scope: trio.CancelScope) -> None:
-    async for frame in end.waiting:
-        frames = [frame, *end.take()]
-        data = b"".join(frames) if len(frames) > 1 else frame
-        try:
-            await stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            break
-        end.written(len(data))
+async def _until_it_ends(task: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
+    """Do one side of a connection; with its end, the other side ends."""
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await task()
     scope.cancel()
+
+
+async def _hear(dialled: Dialled, end: PeerEnd) -> None:
+    """Take note of what the peer says it has taken; nothing else is ever said here."""
+    frames = dialled.buffer
+    try:
+        while True:
+            for frame in frames.frames():
+                end.taken(_taken(frame))
+            data = await receive(dialled.stream, limits.RECEIVE_BYTES)
+            if not data:
+                return
+            frames.feed(data)
+    except ProtocolFault as fault:
+        log.note("warning", "peer_fault", peer=dialled.welcome.node, error=str(fault))
+
+
+def _taken(frame: bytes) -> int:
+    message = wire.decode(frame)
+    if isinstance(message, Taken):
+        return message.bytes
+    raise ProtocolFault("wrong_shape", "only TAKEN is said here")
 
 
 async def _say_alive(end: PeerEnd) -> None:

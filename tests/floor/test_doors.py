@@ -28,7 +28,7 @@ from rmf.core.effects import (
 from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.feed import Feed
 from rmf.core.raft import wire
-from rmf.core.raft.messages import AppendReply, ReadAsk
+from rmf.core.raft.messages import Append, AppendReply, PeerMessage, ReadAsk
 from rmf.core.world import World
 from rmf.floor import beats
 from rmf.floor.arbiter_end import ArbiterEnd
@@ -45,6 +45,7 @@ from rmf.floor.doors import (
 from rmf.floor.feeder import Feeder, Picture
 from rmf.floor.history import History
 from rmf.floor.intake_end import Intake
+from rmf.floor.peer_end import Lane
 from rmf.floor.supervisor import Held, edge_letter
 from tests.driven_node import node_in
 from tests.floor.followers import follower_of, ledger_of
@@ -273,22 +274,35 @@ async def when_checkpoints_is_full_the_wish_of_an_ended_core_gives_way(tmp_path:
             assert waiting(alone.doors.checkpoints) == 0
 
 
-@row
-async def when_peers_is_full_messages_are_dropped_and_what_waits_still_goes(tmp_path: Path) -> None:
-    end, message = peer_end(), ReadAsk(1, 7)
+async def drops_what_a_full_door_does_not_take(lane: str, message: PeerMessage) -> None:
+    end = peer_end()
     with pytest.raises(trio.WouldBlock):
         end.send_nowait(message)  # as while there is no link
     ours, _theirs = trio.testing.memory_stream_pair()
-    end.open(ours)
+    end.open(ours, 2)
     for _ in range(limits.PEER_QUEUE_FRAMES_MAX):
         end.send_nowait(message)
     with pytest.raises(trio.WouldBlock):
         end.send_nowait(message)
     assert (end.sent, end.dropped) == (limits.PEER_QUEUE_FRAMES_MAX, 2)
-    assert [wire.decode(bytes(frame)[4:-4]) for frame in end.take()] == [message] * end.sent
+    waits: Lane = getattr(end, lane)
+    assert [wire.decode(bytes(frame)[4:-4]) for frame in waits.take()] == [message] * end.sent
+    end.close()
+    end.open(ours, 2)
     end.send_nowait(message)
     end.close()
-    assert waiting(end.waiting) == 0  # a new link begins with nothing of the past
+    assert waiting(waits.waiting) == 0  # a new link begins with nothing of the past
+
+
+@row
+async def when_peers_is_full_messages_are_dropped_and_what_waits_still_goes(tmp_path: Path) -> None:
+    await drops_what_a_full_door_does_not_take("hurrying", ReadAsk(1, 7))
+
+
+@row
+async def when_bulk_is_full_messages_are_dropped_and_what_waits_still_goes(tmp_path: Path) -> None:
+    append = Append(1, 0, 0, bytes(16), 0, 0, 0, False, 1, [])
+    await drops_what_a_full_door_does_not_take("bulk", append)
 
 
 @row
@@ -402,7 +416,9 @@ def test_each_row_of_the_table_has_its_test() -> None:
 def test_the_table_is_true_of_the_channels() -> None:
     doors = Doors()
     answers, _, pages, _ = connection_doors()
-    singles = {"answers": answers, "pages": pages, "peers": peer_end().waiting}
+    peer = peer_end()
+    singles = {"answers": answers, "pages": pages}
+    singles |= {"peers": peer.hurrying.waiting, "bulk": peer.bulk.waiting}
     for door in DOORS:
         channel: Any = {**vars(doors), **singles}[door.name]
         assert channel.statistics().max_buffer_size == door.capacity
@@ -411,7 +427,7 @@ def test_the_table_is_true_of_the_channels() -> None:
         "bench_now",
         "wished",
     }  # these are no doors
-    assert found == {x.name for x in DOORS} - {"answers", "pages"}
+    assert found == {x.name for x in DOORS} - {"answers", "pages", "bulk"}
 
 
 def test_a_new_reign_finds_an_empty_ledger_door() -> None:

@@ -218,7 +218,7 @@ async def when_peer_link_fails(tmp_path: Path) -> None:
             run = partial(peer_link.run, peer, end, lambda: own_of("n1"))
             async with alone.supervised("peer_link.n2", run):
                 assert isinstance(await other.event(), PeerMet)
-                end._door.send_nowait(7)  # type: ignore[arg-type]
+                end.hurrying.door.send_nowait(7)  # type: ignore[arg-type]
                 item = await alone.doors.letters_out.receive()
                 assert isinstance(item, EdgeLetter)
                 assert (item.letter.reason, item.letter.packet) == ("task_failed", b"")

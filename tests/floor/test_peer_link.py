@@ -14,6 +14,7 @@ from rmf.core import codec
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
+from rmf.core.raft.pieces import Joining
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused
 from rmf.floor import dialling, peer_link
 from rmf.floor.dialling import Peer, dial
@@ -34,11 +35,11 @@ def own() -> g.Own:
     return own_of("n1")
 
 
-async def welcomed(listening: Listener) -> Caller:
+async def welcomed(listening: Listener, welcome: g.Welcome = WELCOME) -> Caller:
     """Accept the link's next connection and let it in."""
     caller = await listening.accept()
     assert await caller.hear() == hello_from("n1", "n2")
-    await caller.say_bytes(wire.PREFACE + wire.encode(WELCOME))
+    await caller.say_bytes(wire.PREFACE + wire.encode(welcome))
     return caller
 
 
@@ -79,50 +80,73 @@ async def test_a_reset_connection_is_noticed_at_once() -> None:
         await until(lambda: not end.is_up)
 
 
+def chunk(number: int, size: int) -> m.Chunk:
+    return m.Chunk(1, 1, 1, bytes(16), b"c", 9, number, bytes(size), 1)
+
+
+async def heard(caller: Caller, count: int) -> list[wire.Message]:
+    """Take so many messages, and pieces as PEER-24 says."""
+    found: list[wire.Message] = []
+    joining = Joining()
+    while len(found) < count:
+        message = await caller.hear()
+        assert message is not None
+        if isinstance(message, g.Piece):
+            joining.take(message)
+            await caller.say(g.Taken(joining.taken))
+            if not message.last:
+                continue
+            message = joining.message()
+        joining.passes(message)
+        found.append(message)
+    return found
+
+
 async def test_more_than_a_socket_takes_arrives_whole_and_in_order() -> None:
     async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
         caller = await welcomed(port)
         async with caller.stream:
             await until(lambda: end.is_up)
-            chunks = [
-                m.Chunk(1, 1, 1, bytes(16), b"c", 9, number, bytes(3_000_000), 1)
-                for number in range(5)
-            ]
-            for chunk in chunks:
-                end.send_nowait(chunk)
+            chunks = [chunk(number, 3_000_000) for number in range(5)]
+            for one in chunks:
+                end.send_nowait(one)
             end.send_nowait(READ)
-            assert [await caller.hear() for _ in range(6)] == [*chunks, READ]
-            await until(lambda: end.waiting.statistics().tasks_waiting_receive == 1)
+            found = await heard(caller, 6)
+            assert [x for x in found if isinstance(x, m.Chunk)] == chunks
+            assert found.index(READ) == 0  # it hurries
+            await until(lambda: end.bulk.waiting.statistics().tasks_waiting_receive == 1)
             end.send_nowait(READ)  # and then it is as at first
             assert await caller.hear() == READ
 
 
-async def test_nothing_overtakes_what_a_socket_left_over() -> None:
+async def test_nothing_gets_into_what_a_socket_left_over() -> None:
+    welcome = WELCOME._replace(version=1)  # whole frames: more than a socket takes
     async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
-        caller = await welcomed(port)
+        caller = await welcomed(port, welcome)
         async with caller.stream:
             assert isinstance(caller.stream, trio.SocketStream)
             await until(lambda: end.is_up)
-            chunk = m.Chunk(1, 1, 1, bytes(16), b"c", 9, 0, bytes(12_000_000), 1)
-            end.send_nowait(chunk)
+            big = chunk(0, 12_000_000)
+            end.send_nowait(big)
             frames = wire.Frames(limits.PEER_FRAME_BYTES_MAX * 2)
             with suppress(BlockingIOError):  # the socket has room again, the writer has not run
                 while data := os.read(caller.stream.socket.fileno(), limits.PEER_RECEIVE_BYTES):
                     frames.feed(data)
             end.send_nowait(READ)
+            end.send_nowait(chunk(1, 10))
             found: list[wire.Message] = []
-            while len(found) < 2:
+            while len(found) < 3:
                 frames.feed(await caller.hear_bytes())
                 found += map(wire.decode, frames.frames())
-            assert found == [chunk, READ]
+            assert found == [big, READ, chunk(1, 10)]
 
 
-async def test_beyond_the_bound_in_bytes_messages_are_dropped_and_others_still_go() -> None:
+async def test_beyond_the_bound_in_bytes_bulk_is_dropped_and_what_hurries_still_goes() -> None:
     async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
         caller = await welcomed(port)
         async with caller.stream:
             await until(lambda: end.is_up)
-            big = m.Chunk(1, 1, 1, bytes(16), b"c", 9, 0, bytes(limits.ENTRY_BYTES_MAX), 1)
+            big = chunk(0, limits.ENTRY_BYTES_MAX)
             sent = 0
             with suppress(trio.WouldBlock):
                 while True:
@@ -130,7 +154,7 @@ async def test_beyond_the_bound_in_bytes_messages_are_dropped_and_others_still_g
                     sent += 1
             assert 2 <= sent < 10
             end.send_nowait(READ)
-            assert [await caller.hear() for _ in range(sent + 1)] == [*[big] * sent, READ]
+            assert await heard(caller, sent + 1) == [READ, *[big] * sent]
 
 
 async def test_a_peer_of_an_older_release_hears_what_it_understands() -> None:

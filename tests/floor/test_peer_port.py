@@ -12,6 +12,7 @@ from rmf.core.events import Beat, Heard, PeerLost, PeerMet
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
+from rmf.core.raft.pieces import item_of
 from rmf.floor.doors import EdgeLetter
 from tests.floor.peers import CLUSTER, MEMBERS, Caller, hello_from, here, own_of
 from tests.floor.wire import until
@@ -53,6 +54,39 @@ async def test_big_messages_arrive_however_they_are_cut() -> None:
         await caller.say_bytes(frame[3:70_000])
         await caller.say_bytes(frame[70_000:])
         assert [await node.event() for _ in range(2)] == [N2_MET, Heard("n2", append)]
+
+
+async def test_a_message_in_pieces_is_delivered_and_each_piece_is_acknowledged() -> None:
+    body = bytes(range(256)) * 4096
+    entries = [m.WireEntry(1, crc32c.crc32c(body), body)]
+    append = m.Append(2, 7, 1, bytes(16), 7, 8, 1000, True, 5, entries)
+    item = item_of(wire.encode(append))
+    pieces = [bytes(item[at : at + 200_000]) for at in range(0, len(item), 200_000)]
+    async with here(own_of("n1")) as node:
+        caller = await node.attend("n2")
+        assert await node.event() == N2_MET
+        taken = 0
+        for number, data in enumerate(pieces, start=1):
+            await caller.say(g.Piece(number == len(pieces), data))
+            await caller.say(READ)
+            taken += len(data)
+            assert await caller.hear() == g.Taken(taken)
+        events = [await node.event() for _ in range(len(pieces) + 1)]
+        expected = [Heard("n2", READ)] * len(pieces)
+        expected.insert(-1, Heard("n2", append))
+        assert events == expected
+
+
+async def test_pieces_of_a_node_of_version_1_or_with_bulk_between_them_end_the_connection() -> None:
+    piece = g.Piece(False, b"\x8b")
+    append = m.Append(2, 7, 1, bytes(16), 7, 8, 1000, True, 5, [])
+    async with here(own_of("n1")) as node:
+        for versions, said in (((1, 1), [piece]), ((1, 2), [piece, append])):
+            caller = await node.attend("n2", versions=versions)
+            await caller.say(*said)
+            while await caller.hear() is not None:
+                pass
+            assert [await node.event() for _ in range(2)] == [N2_MET, PeerLost("n2")]
 
 
 async def test_an_entry_without_its_checksum_ends_the_connection_undelivered() -> None:

@@ -76,7 +76,7 @@ def test_the_registry_names_every_code() -> None:
     used = {row[0]: row[1] for row in rows_after("## 7.")}
     assert f"0 to {max(m.CODES)}" in used
     named = [name_of(kind) for kind in g.LINK_CODES.values()]
-    assert used["100 to 107"] == ", ".join(named)
+    assert used["100 to 109"] == ", ".join(named)
 
 
 def test_the_facts_of_the_handshake_are_those_of_the_code() -> None:

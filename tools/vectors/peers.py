@@ -31,6 +31,7 @@ NATURAL_MAX = 2**63 - 1
 PEER_LIMITS = (
     ("frame, bytes, its length not counted", limits.PEER_FRAME_BYTES_MAX, "closed"),
     ("frame before HELLO was judged, bytes", limits.PEER_HELLO_BYTES_MAX, "closed"),
+    ("data of a PIECE, bytes", limits.PEER_PIECE_BYTES_MAX, "closed"),
     ("body of an Entry, bytes", limits.ENTRY_BYTES_MAX, "closed"),
     ("name or address, UTF-8 bytes", limits.PEER_TEXT_BYTES_MAX, "closed"),
     ("connections from other nodes", limits.PEER_CONNECTIONS_MAX, "`too_many_connections`"),
@@ -107,7 +108,7 @@ def _good() -> list[dict[str, Any]]:
         ("vote-reply", "PEER-10", "Granted", m.VoteReply(4, False, True, 1840, True, 1839)),
         (
             "vote-reply-version-1",
-            "PEER-19",
+            "PEER-23",
             "The same, to a node that speaks version 1",
             m.VoteReply(4, False, True, 1840, True, 1840),
         ),
@@ -122,19 +123,19 @@ def _good() -> list[dict[str, Any]]:
         ),
         (
             "heartbeat",
-            "PEER-20",
+            "PEER-24",
             "The leader reigns",
             m.Heartbeat(3, 975, 978, 1840, True, 42, 977),
         ),
         (
             "heartbeat-version-1",
-            "PEER-19",
+            "PEER-23",
             "The same, to a node that speaks version 1",
             m.Heartbeat(3, 975, 978, 1840, True, 42, 978),
         ),
         (
             "heartbeat-unsure",
-            "PEER-20",
+            "PEER-24",
             "No majority was in touch with it lately",
             m.Heartbeat(3, 975, 978, 1840, True, 43, m.INDEX_MAX),
         ),
@@ -166,6 +167,9 @@ def _good() -> list[dict[str, Any]]:
         ("alive", "PEER-4", "Nothing to say", g.Alive()),
         ("acts-ask", "PEER-16", "What was decided about letters?", g.ActsAsk(0)),
         ("acts", "PEER-16", "A purge, and that is all", g.Acts(3, False, (_act(),))),
+        ("piece", "PEER-23", "The beginning of an item", g.Piece(False, b"\x8b\x02\x03")),
+        ("piece-last", "PEER-23", "Its end", g.Piece(True, b"\x80")),
+        ("taken", "PEER-24", "Both have come", g.Taken(4)),
     ]
     return [
         _vector(f"peer-{name}", req, words, wire.encode(message, version_of(name))[4:-4], "ok")
@@ -216,6 +220,7 @@ def _bad() -> list[dict[str, Any]]:
             cbor2.dumps([2, *_append()._replace(prev_chain=CHAIN[1:])]),
             "wrong_shape",
         ),
+        ("piece-empty", "PEER-23", "No data", cbor2.dumps([108, True, b""]), "wrong_shape"),
         ("hello-versions", "PEER-5", "versions must be [lowest, highest]", later, "wrong_shape"),
         ("hello-line", "PEER-5", "A line without its digest", line, "wrong_shape"),
     ]

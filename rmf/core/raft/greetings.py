@@ -24,6 +24,7 @@ __all__ = [
     "GENESIS",
     "LETTERS",
     "LINK_CODES",
+    "PIECES",
     "PURPOSES",
     "RAFT",
     "REFUSALS",
@@ -37,7 +38,9 @@ __all__ = [
     "LettersAsk",
     "LinkMessage",
     "Own",
+    "Piece",
     "Refusal",
+    "Taken",
     "Welcome",
     "hello_of",
     "refusal_of",
@@ -46,6 +49,7 @@ __all__ = [
 
 VERSION_MIN = 1  # of the protocol between nodes: what each says, PEERS.md lists
 VERSION_MAX = 2
+PIECES = 2  # from this version on APPEND and CHUNK may come in pieces
 
 RAFT, LETTERS, GENESIS = PURPOSES = ("raft", "letters", "genesis")
 
@@ -142,7 +146,22 @@ class Alive(NamedTuple):
     """Nothing to say, but still there: sent when a link was silent for a while."""
 
 
-LinkMessage = Hello | Welcome | Refusal | LettersAsk | Letters | Alive | ActsAsk | Acts
+class Piece(NamedTuple):
+    """A part of one APPEND or CHUNK, of its item; `last`: with it the message is complete."""
+
+    last: bool
+    data: bytes
+
+
+class Taken(NamedTuple):
+    """How many bytes of all pieces' data have come over this connection."""
+
+    bytes: int
+
+
+LinkMessage = (
+    Hello | Welcome | Refusal | LettersAsk | Letters | Alive | ActsAsk | Acts | Piece | Taken
+)
 
 LINK_CODES: dict[int, type[LinkMessage]] = {
     100: Hello,
@@ -153,6 +172,8 @@ LINK_CODES: dict[int, type[LinkMessage]] = {
     105: Alive,
     106: ActsAsk,
     107: Acts,
+    108: Piece,
+    109: Taken,
 }
 
 

@@ -63,6 +63,9 @@ def encode(message: Message, version: int = g.VERSION_MAX) -> bytes:
             return _append_by_parts(message)
         case m.Chunk() if len(message.data) > _BY_PARTS_BYTES:
             return _chunk_by_parts(message)
+        case g.Piece(last, data):
+            head = b"\x83\x18\x6c" + (b"\xf5" if last else b"\xf4") + _head(2, len(data))
+            return _framed([b"", head, data])
         case g.Letters(letters=letters):
             fields = [[*x[:_ERROR], x.error.fields(), *x[_ERROR + 1 :]] for x in letters]
             body = cbor2.dumps([_CODE_OF[g.Letters], *message[:-1], fields])
@@ -126,7 +129,7 @@ class Frames(FrameBuffer):
 
 def decode(frame: bytes) -> Message:
     """Return the message in the item of one frame (see Frames). Raises ProtocolFault."""
-    if len(frame) > _BY_PARTS_BYTES and frame[:2] in _BIG:
+    if len(frame) > _BY_PARTS_BYTES and frame.startswith(_BIG):
         value = _heads(frame)
     else:
         value = profile.decode(frame)
@@ -161,7 +164,7 @@ def check_entries(message: Message) -> None:
                 )
 
 
-_BIG = {b"\x8b\x02", b"\x8a\x06"}  # how an Append and a Chunk begin
+_BIG = (b"\x8b\x02", b"\x8a\x06", b"\x83\x18\x6c")  # how Append, Chunk and Piece begin
 
 
 def _heads(frame: bytes) -> Any:

@@ -221,6 +221,11 @@ _LINK: dict[type[Any], tuple[Check, ...]] = {
     g.Alive: (),
     g.ActsAsk: (_natural,),
     g.Acts: (_natural, _flag, lambda value: type(value) is list),
+    g.Piece: (
+        _flag,
+        lambda value: type(value) is bytes and 1 <= len(value) <= limits.PEER_PIECE_BYTES_MAX,
+    ),
+    g.Taken: (_natural,),
 }
 assert set(_HELLO) == set(g.Hello._fields)
 assert set(_WELCOME) == set(g.Welcome._fields)

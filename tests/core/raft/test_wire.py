@@ -123,6 +123,8 @@ MESSAGES_BY_KIND: dict[type[Any], st.SearchStrategy[Any]] = {
         st.lists(LETTERS, max_size=3).map(tuple),
     ),
     g.Alive: st.builds(g.Alive),
+    g.Piece: st.builds(g.Piece, st.booleans(), BODIES.filter(bool)),
+    g.Taken: st.builds(g.Taken, NATURALS),
 }
 MESSAGES = st.one_of(*MESSAGES_BY_KIND.values())
 ENTRY = m.WireEntry(1, crc32c.crc32c(b"body"), b"body")
