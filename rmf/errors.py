@@ -12,7 +12,9 @@
     │   ├── ForeignDirectory  the data belongs to another node or cluster
     │   ├── LedgerDamaged     damage that is not a torn tail: exact place and repair command
     │   ├── CheckpointDamaged a Checkpoint that fails its digest
-    │   └── DiskFailed        a write or fsync failed: never retried (R17)
+    │   ├── DiskFailed        a write or fsync failed: never retried (R17)
+    │   ├── DiskHangs         a write is in the kernel and does not return: nobody may write (R23)
+    │   └── PenTaken          a newer writer of this process has the ledger (R23)
     └── Diverged              a digest that differs from the ledger's (R26)
 
 Each message says what was found, what was expected, and what to do.
@@ -24,10 +26,12 @@ __all__ = [
     "ConnectionFailed",
     "DirectoryInUse",
     "DiskFailed",
+    "DiskHangs",
     "Diverged",
     "ForeignDirectory",
     "LedgerDamaged",
     "LineError",
+    "PenTaken",
     "ProtocolFault",
     "Refused",
     "RmfError",
@@ -97,6 +101,14 @@ class CheckpointDamaged(StorageError):
 
 class DiskFailed(StorageError):
     """A write or fsync failed. The node strikes; the call is never retried (R17)."""
+
+
+class DiskHangs(StorageError):
+    """A write of an earlier writer is in the kernel and does not return: nobody may write (R23)."""
+
+
+class PenTaken(StorageError):
+    """A newer writer of this process has the ledger: this one writes nothing any more (R23)."""
 
 
 class Diverged(RmfError):

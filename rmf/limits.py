@@ -191,6 +191,7 @@ LEDGER_SEGMENT_BYTES = 64 * MIB  # zero-filled ahead by a thread of its own
 RECORD_BYTES_MAX = ENTRY_BYTES_MAX + 64 * KIB
 VOID_ENTRIES_MAX = 1024  # one Entry may void so many, hundreds of reigns that committed nothing
 LEDGER_QUEUE_MAX = 64  # Persist effects under way; reached: the core has stopped latching
+PEN_S_MAX = 0.1  # for a write under way when another writer begins; beyond: the disk hangs (R23)
 SEAL_IDLE_S = 0.05  # an idle keeper seals what it wrote (R23)
 CHECKPOINT_LEDGER_BYTES = 256 * MIB  # ledger behind the last Checkpoint that asks for another,
 # or as much as that Checkpoint has bytes, so that it costs no more than the ledger does; but never

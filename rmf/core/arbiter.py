@@ -146,7 +146,6 @@ class Arbiter(Throne):
             case ev.Asked():
                 self._on_asked(event, now, effects)
             case ev.LettersStored():
-                # A core that was loaded anew may hear of letters that the one before handed over.
                 self._letters_unstored = max(0, self._letters_unstored - event.letters)
                 self.dlq_facts = event.facts
             case ev.CheckpointEnded():

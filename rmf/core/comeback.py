@@ -97,6 +97,7 @@ class Comeback:
         self._letters: list[Letter] = []
         self._acts: list[Act] = []
         self._last: LastTick | None = None
+        self.applied_bytes = 0  # of bodies, behind the base
 
     def take(self, record: Record) -> None:
         """Take the next record. Raises ValueError for an Entry that this release cannot read (its
@@ -185,6 +186,7 @@ class Comeback:
             self._letters += letters_of(entry, before, record.term, self._node)
             self._acts += acts_of(entry, record.index)
         self._place, self._serial = _place_of(record), record.serial
+        self.applied_bytes += len(record.body)
         self._last = LastTick(self.state.period_ns, entry.tick, record.boot_id, record.boot_ns)
 
     def _compare(self, record: Record, entry: Entry) -> None:

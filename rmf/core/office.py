@@ -22,6 +22,7 @@ from rmf.core.reign import Reign
 from rmf.core.settled import Settled
 from rmf.core.shelf import Shelf
 from rmf.core.state import State
+from rmf.core.surroundings import NOTHING_HEARD, Surroundings
 
 __all__ = ["Identity", "Office"]
 
@@ -45,7 +46,8 @@ class Office:
     is the `pace` of `raft`, if anybody knows it (R6); `now_ns` is the boot time of the step under
     way. `met` are the nodes that called and were let in, `knocked` those that were not. `kinship`
     says how this node's line stands to the ledger's; of what others executed `audit_ppm` in a
-    million Entries are to be run again here (R21).
+    million Entries are to be run again here (R21). `around` is what is known of the surroundings
+    when it begins.
 
     Invariant: committed.index <= raft.applicable; what runs ahead of it is the reign's alone.
     """
@@ -60,23 +62,17 @@ class Office:
         listens: Callable[[str], bool],
         depth_packets_max: int,
         audit_ppm: int = 0,
+        around: Surroundings = NOTHING_HEARD,
     ) -> None:
         self.identity = identity
         self.raft = raft
         self.settled = Settled(state, shelf)
         self.petitions = Petitions(depth_packets_max)
-        self.mark = "ok"
+        self.mark = around.mark
         self.started_ns = 0
         self.now_ns = 0
-        self.box_restarts = 0
-        self.dlq_facts: dict[str, object] = {
-            "letters": 0,
-            "groups": 0,
-            "bytes": 0,
-            "complete": True,
-            "open": 0,
-            "reopened": 0,
-        }
+        self.box_restarts = around.box_restarts
+        self.dlq_facts = around.dlq_facts
         self.met: dict[str, ev.PeerMet] = {}
         self.knocked: dict[str, ev.PeerMet] = {}
         self.kinship: Kinship = "same"
@@ -88,9 +84,9 @@ class Office:
         self._reign: Reign | None = None
         self._acts = Acts(lambda: members_of(self), lambda: {**self.met, **self.knocked})
         self._reads = CurrentReads()
-        self._letters_unstored = 0
+        self._letters_unstored = around.letters_unstored
         self._dry_runs = DryRuns()
-        self._checkpointing = Checkpointing()
+        self._checkpointing = Checkpointing(around.behind_bytes, around.checkpoint_bytes)
         self._apply_by_ns: int | None = None
         self._stopping = False
         self._handed_over = False
@@ -101,6 +97,11 @@ class Office:
     def strike_for(self, kind: str, why: str) -> None:
         """Be on strike from the start: a core that only answers (R17)."""
         self._fault = (kind, why)
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What this core knows of its surroundings, for the one that takes its place (R15)."""
+        return Surroundings(self.mark, self.dlq_facts, self.box_restarts, self._letters_unstored)
 
     @property
     def committed(self) -> State:

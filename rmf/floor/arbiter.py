@@ -225,6 +225,9 @@ class _Loop:
                 return
             case ev.Beat() if not self._is_due():
                 return
+            case ev.LettersStored():
+                self._instruments.owed.letters -= item.letters
+                events.append(item)
             case ev.PeerLost():
                 events.append(item)
                 self._doors.alarm.ring()  # an election may be due sooner than the beats know
@@ -279,6 +282,7 @@ class _Loop:
                 self._note_committed(effect.index)
             case StoreLetters():
                 self._doors.letters.send_nowait(effect)
+                self._instruments.owed.letters += len(effect.letters) + len(effect.acts)
                 self._instruments.bagged.count(letter.reason for letter in effect.letters)
             case ReadEntries() | ReadChunk() | WriteChunk() | Repaired():
                 self._wish(effect)

@@ -14,7 +14,7 @@ import attrs
 
 from rmf.floor.storm import Storm
 
-__all__ = ["BOUNDS_S", "Audits", "Changes", "Durations", "Instruments", "Pulse", "Reasons"]
+__all__ = ["BOUNDS_S", "Audits", "Changes", "Durations", "Instruments", "Owed", "Pulse", "Reasons"]
 
 # From an fsync of a fast disk to a hung one; each about 2.5 times the one before.
 BOUNDS_S: Final = (
@@ -94,6 +94,13 @@ class Audits:
         self.skipped[why] = self.skipped.get(why, 0) + 1
 
 
+class Owed:
+    """Letters of the line that were handed to the DLQ keeper, and that no word of is back yet."""
+
+    def __init__(self) -> None:
+        self.letters = 0
+
+
 class Pulse:
     """When the Arbiter's loop turned last."""
 
@@ -120,5 +127,6 @@ class Instruments:
     bagged: Reasons = attrs.Factory(Reasons)  # packets, at commit
     changes: Changes = attrs.Factory(Changes)
     audits: Audits = attrs.Factory(Audits)
+    owed: Owed = attrs.Factory(Owed)
     pulse: Pulse = attrs.Factory(Pulse)
     storm: Storm = attrs.Factory(Storm)

@@ -1,11 +1,13 @@
 """The ledger keeper: what the Arbiter wants persisted goes to the disk, and back comes the word.
 
 One dedicated thread writes; it drains whatever queued up during the last fsync into one write and
-one fsync (group commit, R4). An idle thread seals what it wrote (R23). It knows records, not what
-they say.
+one fsync (group commit, R4). An idle thread seals what it wrote, and what an earlier process left
+unsealed (R23). It knows records, not what they say.
 
 Errors: a failed write or fsync is reported as DiskFault, once; nothing is written after it (R17).
-Shutdown: cancel it; what was handed over is finished first, nothing half-written is left.
+Shutdown: cancel it; what was handed over is finished first, nothing half-written is left. A thread
+that the disk holds up longer outlives its task: it ends once the disk is back, and finds then
+whether another writer has taken its pen meanwhile (see storage/fence).
 """
 
 import os
@@ -21,7 +23,7 @@ import trio
 from rmf import limits
 from rmf.core.effects import Persist
 from rmf.core.events import DiskFault, Persisted
-from rmf.errors import DiskFailed
+from rmf.errors import DiskFailed, PenTaken
 from rmf.floor.doors import Doors, ThreadEnd
 from rmf.floor.instruments import Durations
 from rmf.floor.supervisor import Hands, Held
@@ -33,7 +35,7 @@ Report = Callable[[Persisted | DiskFault | BaseException], None]
 
 
 async def run(doors: Doors, writer: LedgerWriter, fsync: Durations, hands: Hands) -> None:
-    """Serve the ledger door with this writer, which is closed at the end. `fsync` measures."""
+    """Serve the ledger door with this writer; its thread closes it. `fsync` measures."""
     bench, reports = _Bench(), _Reports()
     hands.hold(bench.held)
     args = (writer, bench, reports.put, fsync)
@@ -57,8 +59,6 @@ async def run(doors: Doors, writer: LedgerWriter, fsync: Durations, hands: Hands
         bench.work.put(None)
         with trio.CancelScope(shield=True), trio.move_on_after(limits.STOP_S_MAX):
             await trio.to_thread.run_sync(thread.join, abandon_on_cancel=True)
-        if not thread.is_alive():
-            writer.close()
         reports.close()
 
 
@@ -134,8 +134,8 @@ def _held(persist: Persist) -> list[Held]:
 
 
 def _write(writer: LedgerWriter, bench: _Bench, report: Report, fsync: Durations) -> None:
-    """Write until told to stop; the body of the thread."""
-    sealed = True
+    """Write until told to stop; the body of the thread. It alone closes the writer."""
+    sealed = writer.is_sealed
     try:
         while True:
             batch = bench.next_batch(wait_s=None if sealed else limits.SEAL_IDLE_S)
@@ -154,8 +154,12 @@ def _write(writer: LedgerWriter, bench: _Bench, report: Report, fsync: Durations
                 threading.Thread(target=_prepare, args=(writer, report), daemon=True).start()
     except DiskFailed as exc:
         report(DiskFault(str(exc)))
+    except PenTaken:
+        pass  # the core that it wrote for is gone, and so is the task
     except BaseException as exc:  # noqa: BLE001, ASYNC103 a thread must hand its failure to its task
         report(exc)
+    finally:
+        writer.close()
 
 
 def _prepare(writer: LedgerWriter, report: Report) -> None:

@@ -26,40 +26,26 @@ from rmf.core.raft.values import HardState, Place, Standing
 from rmf.core.record import GENESIS_CHAIN
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, genesis_state
-from rmf.errors import CheckpointDamaged, Diverged, LedgerDamaged
+from rmf.core.surroundings import NOTHING_HEARD, Surroundings
+from rmf.errors import CheckpointDamaged, DiskFailed, DiskHangs, Diverged, LedgerDamaged
 from rmf.floor import arbiter, ledger_keeper, log
-from rmf.floor.doors import Doors
-from rmf.floor.instruments import Instruments
+from rmf.floor.ground import Ground
 from rmf.floor.peering import Peering
 from rmf.floor.present import now
 from rmf.floor.recovery import Recovered, recover
 from rmf.floor.supervisor import Child, Hands, ReignLost, caught, seal
 from rmf.storage import exchange, repair
-from rmf.storage.directory import DataDirectory
-from rmf.storage.dlq_store import DlqStore
 from rmf.storage.genesis_draft import read_draft
 from rmf.storage.ledger import LedgerWriter
 
-__all__ = ["Ground", "Life"]
+__all__ = ["Life"]
 
 
-@attrs.frozen(kw_only=True)
-class Ground:
-    """What outlives every core. `exchanging` is held by whoever moves files of the ledger about;
-    `has_peers` says whether there is anybody to fetch a lost ledger from. Without a `runner` the
-    line runs in a glove box."""
-
-    directory: DataDirectory
-    store: Callable[[], DlqStore]
-    doors: Doors
-    runner: arbiter.Runner | None
-    listens: Callable[[str], bool]
-    boot_id: bytes
-    ingest_depth: int
-    audit_ppm: int = 0
-    has_peers: bool
-    instruments: Instruments
-    exchanging: trio.Lock
+def _told(recovered: Recovered) -> Recovered:
+    """Tell the log what was found."""
+    for event, fields in recovered.notes:
+        log.note("warning", event, **fields)
+    return recovered
 
 
 class Life:
@@ -98,21 +84,34 @@ class Life:
     # --- From the disk ------------------------------------------------------------------------
 
     def load(self) -> Recovered:
-        """Read the disk. A damaged ledger is set aside where peers have another (R24): then this
-        node neither votes nor counts until it has caught up. Raises StorageError, Diverged."""
-        ground = self._ground
+        """Read the disk, before anything runs. Raises StorageError, Diverged."""
+        found = self._read()
+        if isinstance(found, str):
+            self._set_aside(found)
+            found = self._recover()
+        self._recovered = _told(found)
+        return found
+
+    async def _load_again(self) -> Recovered:
+        """Read the disk while all else runs: nobody may move files of the ledger about meanwhile
+        that is set aside. Raises as `load`."""
+        found = await trio.to_thread.run_sync(self._read, limiter=self._limiter)
+        if isinstance(found, str):
+            async with self._ground.exchanging:
+                await trio.to_thread.run_sync(self._set_aside, found, limiter=self._limiter)
+            found = await trio.to_thread.run_sync(self._recover, limiter=self._limiter)
+        return _told(found)
+
+    def _read(self) -> Recovered | str:
+        """Return what the disk gives, or why its ledger has to be set aside: where peers have
+        another (R24). Then this node neither votes nor counts until it has caught up."""
         try:
-            recovered = self._recover()
+            return self._recover()
         except (LedgerDamaged, CheckpointDamaged, Diverged) as exc:
-            if not ground.has_peers:
+            if not self._ground.has_peers:
                 raise
             log.note("error", "ledger_damaged", error=str(exc))
-            self._set_aside(str(exc))
-            recovered = self._recover()
-        for event, fields in recovered.notes:
-            log.note("warning", event, **fields)
-        self._recovered = recovered
-        return recovered
+            return str(exc)
 
     def _recover(self) -> Recovered:
         ground = self._ground
@@ -141,7 +140,13 @@ class Life:
         log.note("warning", "ledger_set_aside", where=str(where))
 
     def _new_core(
-        self, state: State, shelf: Shelf, standing: Standing, pace: Pace, cluster: bytes
+        self,
+        state: State,
+        shelf: Shelf,
+        standing: Standing,
+        pace: Pace,
+        cluster: bytes,
+        around: Surroundings,
     ) -> Arbiter:
         ground, identity = self._ground, self.identity
         self._note_newest()
@@ -165,8 +170,20 @@ class Life:
             listens=ground.listens,
             depth_packets_max=ground.ingest_depth,
             audit_ppm=ground.audit_ppm,
+            around=around,
         )
         return self.core
+
+    def _around(self, behind_bytes: int = 0, checkpoint_bytes: int = 0) -> Surroundings:
+        """Return what the next core must know of its surroundings: it is told of changes only, and
+        the one before may have heard of them."""
+        known = self.core.surroundings if self.core is not None else NOTHING_HEARD
+        return attrs.evolve(
+            known,
+            letters_unstored=self._ground.instruments.owed.letters,
+            behind_bytes=behind_bytes,
+            checkpoint_bytes=checkpoint_bytes,
+        )
 
     def _note_newest(self) -> None:
         """Note what the core that ends had committed: one that was loaded a moment ago may not know
@@ -189,15 +206,21 @@ class Life:
     # --- Driving ------------------------------------------------------------------------------
 
     async def run(self, hands: Hands) -> None:
-        """Load the core and drive it, again and again, until one of them has stopped."""
+        """Load the core and drive it, again and again, until one of them has stopped. A disk that
+        hangs or fails on the way is a strike: nobody can read what it will hold (R17)."""
         if not self._ground.directory.founded and not await self._wait_for_cluster(hands):
             await arbiter.turn_away(self._ground.doors)
             return
+        try:
+            await self._live_on(hands)
+        except (DiskHangs, DiskFailed) as exc:
+            await self.only_answer(str(exc), hands, kind="disk")
+
+    async def _live_on(self, hands: Hands) -> None:
         while True:
             recovered, self._recovered = self._recovered, None
             if recovered is None:
-                recovered = await trio.to_thread.run_sync(self.load, limiter=self._limiter)
-                self._recovered = None
+                recovered = await self._load_again()
             reload = await self._live(recovered, hands)
             if reload is None:
                 self.stopped.set()
@@ -211,8 +234,10 @@ class Life:
                 await trio.to_thread.run_sync(self._prepare, reload, limiter=self._limiter)
 
     def _prepare(self, reload: Reload) -> None:
-        """Do to the files what the next core is to find."""
+        """Do to the files what the next core is to find, once the thread of the one before is sure
+        to write nothing more. Raises DiskHangs, DiskFailed, OSError."""
         directory = self._ground.directory
+        directory.fence.take()
         if reload.reason == "repair":
             self._set_aside(reload.why)
         elif reload.reason == "installed":
@@ -228,6 +253,7 @@ class Life:
             recovered.standing,
             Pace(recovered.bridge),
             ground.directory.cluster,
+            self._around(recovered.behind_bytes, recovered.checkpoint_bytes),
         )
         self._on_loaded(recovered.state)
         for met in self._peering().present():
@@ -289,11 +315,11 @@ class Life:
                 nursery.cancel_scope.cancel()
         return not self.stopped.is_set()
 
-    async def only_answer(self, why: str, hands: Hands) -> None:
+    async def only_answer(self, why: str, hands: Hands, kind: str = "state") -> None:
         """Go on as a core on strike, with the state that was committed last (R17)."""
         self._note_newest()
         core = self._bare_core(self._newest)
-        core.strike_for("state", why)
+        core.strike_for(kind, why)
         await self._drive(core, hands)
         self.stopped.set()
         await arbiter.turn_away(self._ground.doors)
@@ -301,7 +327,7 @@ class Life:
     def _bare_core(self, state: State) -> Arbiter:
         place = Place(state.index, state.term, GENESIS_CHAIN)
         standing = Standing(HardState(state.term, None), place, 0, (), ())
-        return self._new_core(state, Shelf(), standing, Pace(None), state.cluster)
+        return self._new_core(state, Shelf(), standing, Pace(None), state.cluster, self._around())
 
     def child(self) -> Child:
         """Return the task of the Arbiter."""

@@ -25,11 +25,13 @@ from rmf.storage import checkpoint
 from rmf.storage.archive import Start, starts
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
+from rmf.storage.files import forget_cached
 from rmf.storage.hard_state import HardStateCopy
 from rmf.storage.ledger import LedgerWriter
 from rmf.storage.repair import is_repairing
 from rmf.storage.restore import Restored, restore
 from rmf.storage.scan import LedgerScan
+from rmf.storage.segments import segments_in
 
 __all__ = ["Recovered", "recover"]
 
@@ -37,14 +39,17 @@ __all__ = ["Recovered", "recover"]
 @attrs.frozen
 class Recovered:
     """Where the node stands: `state` and `shelf` hold what is committed, `standing` is for
-    consensus. `bridge` relates the last Tick to boot time, if this boot wrote it. `notes` are facts
-    for the log: (event, fields)."""
+    consensus. `bridge` relates the last Tick to boot time, if this boot wrote it. `behind_bytes` of
+    Entries were applied behind a Checkpoint of `checkpoint_bytes`. `notes` are facts for the log:
+    (event, fields)."""
 
     state: State
     shelf: Shelf
     standing: Standing
     bridge: TickClock | None
     writer: LedgerWriter
+    behind_bytes: int
+    checkpoint_bytes: int
     notes: list[tuple[str, dict[str, object]]]
 
 
@@ -57,9 +62,15 @@ def recover(
 ) -> Recovered:
     """Return the state that the disk holds, and the ledger open for writing.
 
-    Raises StorageError (LedgerDamaged, CheckpointDamaged, ForeignDirectory, DiskFailed), Diverged.
+    Whoever wrote the ledger before in this process is fenced off first, and what memory holds of it
+    is forgotten: what comes from the disk is read, not what was meant for it.
+
+    Raises StorageError (LedgerDamaged, CheckpointDamaged, ForeignDirectory, DiskFailed, DiskHangs),
+    Diverged.
     """
     assert directory.founded
+    pen = directory.fence.take()
+    forget_cached(*segments_in(directory.ledger_path))
     with _collector_off():
         reader = _Reader(directory, store)
         scan = reader.read_ledger()
@@ -67,7 +78,9 @@ def recover(
     stated = hard_state_of(scan.hard) if scan.hard else HardState(0, None)
     copied = reader.merge_copy(copy, stated)
     standing = reader.comeback.standing(whole=is_repairing(directory.path) is None)
-    writer = LedgerWriter(directory.ledger_path, scan, boot_id=boot_id, boot_ns=boot_ns, copy=copy)
+    writer = LedgerWriter(
+        directory.ledger_path, scan, boot_id=boot_id, boot_ns=boot_ns, copy=copy, pen=pen
+    )
     if not stated == copied == standing.hard:
         _write_both(writer, standing)
     comeback = reader.comeback
@@ -77,6 +90,8 @@ def recover(
         standing,
         reader.bridge(boot_id),
         writer,
+        comeback.applied_bytes,
+        reader.checkpoint_bytes,
         reader.notes,
     )
 
@@ -209,6 +224,12 @@ class _Reader:
                 f"is not of this node: restore the directory from a backup of this node."
             ) from exc
         return copied
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """The size of the Checkpoint that it began with; 0 at genesis."""
+        path = self._restored.start.checkpoint
+        return path.stat().st_size if path is not None else 0
 
     def bridge(self, boot_id: bytes) -> TickClock | None:
         """Return the clock that goes on from the last Tick, if this boot knows when it was (R6)."""

@@ -42,11 +42,12 @@ from rmf.floor import (
 )
 from rmf.floor.connection import Port
 from rmf.floor.doors import Doors
+from rmf.floor.ground import Ground
 from rmf.floor.handshake import Strangers
 from rmf.floor.history import History
 from rmf.floor.inquiry import Inquiry
 from rmf.floor.instruments import Instruments
-from rmf.floor.life import Ground, Life
+from rmf.floor.life import Life
 from rmf.floor.line_front import LineFront
 from rmf.floor.peering import Peering
 from rmf.floor.present import boot_id, now
@@ -151,10 +152,8 @@ class Node:
 
     def _open_store(self) -> DlqStore:
         if self._store is None:
-            directory = self._directory
-            self._store = DlqStore.open(
-                directory.dlq_path, cluster=directory.cluster, node=directory.node
-            )
+            path, cluster = self._directory.dlq_path, self._directory.cluster
+            self._store = DlqStore.open(path, cluster=cluster, node=self._directory.node)
         return self._store
 
     def close(self) -> None:

@@ -20,7 +20,8 @@ import attrs
 from rmf import limits
 from rmf.errors import DirectoryInUse, ForeignDirectory, StorageError
 from rmf.storage.exchange import finish, is_unfinished, make_directory, take_place
-from rmf.storage.files import TMP, remove_leftovers
+from rmf.storage.fence import Fence
+from rmf.storage.files import TMP, forget_cached, remove_leftovers
 from rmf.storage.framing import FrameFault, FrameReader
 from rmf.storage.identity import Identity, read_identity, write_identity
 from rmf.storage.segments import (
@@ -74,6 +75,7 @@ class DataDirectory:
         self.dlq_path = path / "dlq.sqlite"
         self.ledgers = (self.ledger_path, self.archive_path)
         self.checkpoints = (self.checkpoints_path, self.archive_path)
+        self.fence = Fence()  # who may write the ledger, of the threads of this process
         self._lock_fd = lock_fd
         self._first_segment_bytes = first_segment_bytes
 
@@ -138,6 +140,7 @@ class DataDirectory:
 
     def _prepare(self, *, found: bool) -> None:
         finish(self.path)
+        forget_cached(*segments_in(self.ledger_path))
         if self.founded:
             take_place(self.path, self.cluster)
         elif found:

@@ -7,10 +7,14 @@ A file is durable once its content *and* the directory entry that names it are f
 must appear whole is therefore written under a temporary name (`*.tmp`), fsynced, renamed, and its
 directory fsynced: after a crash it is there with all its bytes, or not at all. A write or fsync
 that failed is never tried again: the kernel may have dropped the pages and then says that all is
-well (R17).
+well (R17). It may also have kept them, as clean as if they were on the disk: what a process before
+failed to write could be read back by the next one, which would promise it again. So whoever begins
+with a file of that kind forgets first what memory holds of it (R23).
 """
 
+import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +26,7 @@ __all__ = [
     "TMP",
     "disk_failed",
     "failing_disk",
+    "forget_cached",
     "free_bytes",
     "fsync_directory",
     "move_durably",
@@ -32,6 +37,9 @@ __all__ = [
 ]
 
 TMP = ".tmp"  # how the name of a file ends that is not whole yet: nobody reads it
+# What such files are called in the directories of a ledger: segments that are filled (see ledger,
+# directory, install, repair), and Checkpoints and segments that are written or moved.
+_OWN = re.compile(r"(next-[0-9a-f]{16}|inline|first|\d{20}\.(ckpt|seg))\.tmp")
 _ZEROS = bytes(limits.MIB)
 
 
@@ -66,6 +74,19 @@ def write_zeros(fd: int, start: int, end: int) -> None:
         os.fdatasync(fd)
 
 
+def forget_cached(*paths: Path) -> None:
+    """Have the next reads of these files come from the disk. What is dirty is written first; what
+    failed to be written before is clean by now, and goes. Raises DiskFailed."""
+    for path in paths:
+        with failing_disk("reading back", path):
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.fdatasync(fd)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)
+
+
 def fsync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -89,19 +110,47 @@ def replace_durably(path: Path, data: bytes) -> None:
 
 
 def move_durably(paths: list[Path], target: Path) -> None:
-    """Move files of one directory into another of the same file system; both ends are fsynced."""
+    """Move files of one directory into another, be it on another file system; both ends are
+    fsynced. Wherever a crash comes between, each file is whole in one of them, or in both."""
+    copied = []
     for path in paths:
-        path.rename(target / path.name)
+        try:
+            path.rename(target / path.name)
+        except OSError as exc:
+            if exc.errno != errno.EXDEV:
+                raise
+            _copy(path, target / path.name)
+            copied.append(path)
     if paths:
         fsync_directory(target)
+        for path in copied:
+            path.unlink()
         fsync_directory(paths[0].parent)
 
 
+def _copy(path: Path, target: Path) -> None:
+    """Copy a file to another file system; the copy gets its name once it is whole."""
+    tmp = target.with_name(target.name + TMP)
+    with path.open("rb", buffering=0) as source:
+        fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            offset = 0
+            while chunk := source.read(limits.FILE_READ_BYTES):
+                write_whole(fd, chunk, offset)
+                offset += len(chunk)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    tmp.rename(target)
+
+
 def remove_leftovers(directory: Path) -> None:
-    """Remove what a crash left unfinished."""
+    """Remove what a crash left unfinished here; files of somebody's, whatever they are called, are
+    left alone."""
     for path in directory.glob("*" + TMP):
-        with suppress(FileNotFoundError):
-            path.unlink()
+        if _OWN.fullmatch(path.name) and path.is_file():
+            with suppress(FileNotFoundError):
+                path.unlink()
 
 
 def free_bytes(path: Path) -> int:

@@ -16,7 +16,7 @@ import cbor2
 from rmf import limits
 from rmf.core.raft.values import HardState
 from rmf.errors import ForeignDirectory, StorageError
-from rmf.storage.files import replace_durably
+from rmf.storage.files import forget_cached, replace_durably
 from rmf.storage.framing import FrameFault, FrameReader, frame_of
 from rmf.storage.segments import foreign
 
@@ -45,6 +45,8 @@ class HardStateCopy:
         """Return what the copy says, None if there is none. Raises StorageError if it cannot be
         read, ForeignDirectory if it is that of another node."""
         try:
+            if self.path.exists():
+                forget_cached(self.path)
             with self.path.open("rb", buffering=0) as file:
                 reader = FrameReader(file.fileno(), limits.KIB, limits.KIB)
                 fields = cbor2.loads(reader.body_at(0) or b"")

@@ -2,7 +2,9 @@
 
 Decides serials, what `durable_through` and `commit` say, when a segment is full, and that one
 failure ends all writing. It knows nothing of what records mean. It is called from one thread, the
-ledger keeper's; only `prepare_next` may run in another one meanwhile.
+ledger keeper's; only `prepare_next` may run in another one meanwhile. All that it writes where
+another writer would write, it writes with the pen in hand (see fence), and only where nothing
+stands yet: both are looked at, for either would be enough.
 
 Theory. A batch is one pwrite into space that is zero-filled already, and one fdatasync: nothing
 else moves on the disk. Each record says which serial was durable when it was written, so whoever
@@ -13,6 +15,7 @@ What was read back at start may still be in memory only (the process died, the m
 opening fsyncs before it calls anything durable.
 """
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -24,6 +27,7 @@ from rmf.core.effects import RecordDraft
 from rmf.core.raft.values import HardState
 from rmf.core.record import ENTRY, HARD, SEAL, Record
 from rmf.errors import DiskFailed, LedgerDamaged
+from rmf.storage.fence import Fence, Pen
 from rmf.storage.files import (
     TMP,
     disk_failed,
@@ -37,9 +41,12 @@ from rmf.storage.files import (
 from rmf.storage.hard_state import HardStateCopy
 from rmf.storage.records import record_frame
 from rmf.storage.scan import LedgerScan, Tail
-from rmf.storage.segments import Base, fill_segment, place_segment
+from rmf.storage.segments import Base, fill_segment, place_segment, segment_path
 
 __all__ = ["LedgerWriter"]
+
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+_LOOK_BYTES = 64  # at a place before it is written
 
 
 class LedgerWriter:
@@ -47,8 +54,9 @@ class LedgerWriter:
 
     Opening cuts the torn tail that the scan found. `boot_ns` returns CLOCK_BOOTTIME, `boot_id`
     names the boot that it counts from (R6). HARD records are written to `copy` first, if there is
-    one (see hard_state). After the first DiskFailed every call raises it again
-    and nothing is written any more (R17).
+    one (see hard_state). The `pen` was taken before the scan began; without one nobody else writes
+    here. After the first DiskFailed every call raises it again and nothing is written any more
+    (R17); once another has taken the pen, every call raises PenTaken.
     """
 
     def __init__(
@@ -59,6 +67,7 @@ class LedgerWriter:
         boot_id: bytes,
         boot_ns: Callable[[], int],
         copy: HardStateCopy | None = None,
+        pen: Pen | None = None,
         segment_bytes: int = limits.LEDGER_SEGMENT_BYTES,
         inline_segment_bytes: int = limits.LEDGER_FIRST_SEGMENT_BYTES,
     ) -> None:
@@ -74,13 +83,14 @@ class LedgerWriter:
         self._boot_id = boot_id
         self._boot_ns = boot_ns
         self._copy = copy
+        self.pen = pen or Fence().take()
         self._segment_bytes = segment_bytes
         self._inline_segment_bytes = inline_segment_bytes
         self._failure: str | None = None
         self._prepared: Path | None = None
         self._declined = False  # too little space for a big segment: not asked again until a roll
         self._preparing = threading.Lock()
-        with failing_disk("opening the ledger", tail.path):
+        with failing_disk("opening the ledger", tail.path), self.pen:
             self._open(tail, torn=scan.cut is not None)
 
     def _open(self, tail: Tail, *, torn: bool) -> None:
@@ -124,7 +134,11 @@ class LedgerWriter:
 
     def append(self, drafts: list[RecordDraft]) -> int:
         """Write these records and fsync once. Returns the serial of the last of them, which is
-        then `durable_through`. Raises DiskFailed."""
+        then `durable_through`. Raises DiskFailed, PenTaken."""
+        with self.pen:
+            return self._append(drafts)
+
+    def _append(self, drafts: list[RecordDraft]) -> int:
         self._refuse_after_failure()
         if not drafts:
             return self.durable_through
@@ -135,8 +149,7 @@ class LedgerWriter:
         try:
             if self._offset + len(batch) > self._capacity and self._offset > self._first_offset:
                 self._roll()
-            write_whole(self._fd, batch, self._offset)
-            os.fdatasync(self._fd)
+            self._write(batch)
         except OSError as exc:
             raise self._failed("writing", self._segment, exc) from exc
         self._offset += len(batch)
@@ -147,9 +160,22 @@ class LedgerWriter:
         self._sealed = False
         return place.serial
 
+    def _write(self, batch: bytes) -> None:
+        """One pwrite and one fdatasync, after a look at the place: whoever else writes here is
+        found out before an acknowledged record is written over. Raises OSError."""
+        if os.pread(self._fd, _LOOK_BYTES, self._offset).strip(b"\0"):
+            raise self._not_alone()
+        write_whole(self._fd, batch, self._offset)
+        os.fdatasync(self._fd)
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the disk says that everything so far is durable."""
+        return self._sealed
+
     def seal(self) -> None:
         """Say on the disk that everything so far is durable, unless that stands there already.
-        Raises DiskFailed."""
+        Raises DiskFailed, PenTaken."""
         self._refuse_after_failure()
         if not self._sealed:
             seal = RecordDraft(SEAL, self._index, self._term, self._chain, b"", self._commit)
@@ -158,8 +184,9 @@ class LedgerWriter:
 
     def prepare_next(self) -> bool:
         """Fill the next segment ahead; to be called in another thread when `wants_next`. Returns
-        whether there is one now: not if another call is at it, nor if the disk is filling up
-        (then a small one is filled when it is needed). Raises DiskFailed."""
+        whether there is one now: not if another call is at it, nor if the disk is filling up or the
+        process has no descriptor left (then a small one is filled when it is needed). Raises
+        DiskFailed."""
         self._refuse_after_failure()
         if not self._preparing.acquire(blocking=False):
             return False
@@ -174,6 +201,9 @@ class LedgerWriter:
             fill_segment(tmp, self._segment_bytes)
             self._prepared = tmp
         except OSError as exc:
+            if exc.errno in _NO_DESCRIPTOR:
+                self._declined = True
+                return False
             raise self._failed("preparing a segment in", self._path, exc) from exc
         finally:
             self._preparing.release()
@@ -225,24 +255,41 @@ class LedgerWriter:
             raise self._failed("writing", copy.path, exc) from exc
 
     def _roll(self) -> None:
-        """Go on in the next segment: the prepared one, or one filled here and now."""
-        tmp = self._prepared
-        if tmp is not None:
-            self._prepared = None
-        else:
-            tmp = self._path / f"inline{TMP}"
-            size = self._inline_segment_bytes
-            # What little a full disk has left is for records, not for zeros.
-            room = free_bytes(self._path) >= size + limits.DISK_HARD_FREE_BYTES
-            fill_segment(tmp, size if room else 0)
-        path, first_offset = place_segment(tmp, self._path, self._cluster, self.place, self._hard)
+        """Go on in the next segment: the prepared one, or one filled here and now. A process that
+        has no descriptor left goes on in this one, which grows, until there is one again: that is
+        no disk that fails."""
+        place = self.place
+        try:
+            tmp = self._prepared or self._filled_now()
+            path, first_offset = place_segment(tmp, self._path, self._cluster, place, self._hard)
+        except OSError as exc:
+            if exc.errno in _NO_DESCRIPTOR and not segment_path(self._path, place).exists():
+                return
+            raise
+        self._prepared = None
         os.close(self._fd)
         self._enter(path, first_offset, first_offset)
         self._declined = False
 
+    def _filled_now(self) -> Path:
+        tmp = self._path / f"inline{TMP}"
+        size = self._inline_segment_bytes
+        # What little a full disk has left is for records, not for zeros.
+        room = free_bytes(self._path) >= size + limits.DISK_HARD_FREE_BYTES
+        fill_segment(tmp, size if room else 0)
+        return tmp
+
     def _refuse_after_failure(self) -> None:
         if self._failure is not None:
             raise DiskFailed(self._failure)
+
+    def _not_alone(self) -> DiskFailed:
+        self._failure = (
+            f"{self._segment}, byte {self._offset}: bytes stand where the next record belongs. "
+            f"Something else writes this ledger; nothing is written any more. Find it (another "
+            f"process, a tool of somebody's), then start the node anew: it verifies what it has."
+        )
+        return DiskFailed(self._failure)
 
     def _failed(self, what: str, path: Path, exc: OSError) -> DiskFailed:
         failure = disk_failed(what, path, exc)

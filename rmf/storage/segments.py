@@ -42,6 +42,7 @@ __all__ = [
     "open_segment",
     "place_segment",
     "read_header",
+    "segment_path",
     "segments_in",
 ]
 
@@ -101,6 +102,11 @@ def segments_in(*directories: Path) -> list[Path]:
     return sorted((p for p in found if p.stem.isdecimal()), key=first_serial_of)
 
 
+def segment_path(directory: Path, base: Base) -> Path:
+    """Return what the segment is called that begins behind this place."""
+    return directory / f"{base.serial + 1:020d}{SUFFIX}"
+
+
 def first_serial_of(path: Path) -> int:
     """Return the serial of the first record of a segment, by its name."""
     return int(path.stem)
@@ -139,7 +145,7 @@ def place_segment(
         os.fsync(fd)
     finally:
         os.close(fd)
-    path = directory / f"{base.serial + 1:020d}{SUFFIX}"
+    path = segment_path(directory, base)
     tmp.rename(path)
     fsync_directory(directory)
     return path, len(header)

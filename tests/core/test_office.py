@@ -3,7 +3,9 @@
 import pytest
 
 from rmf.core import events as ev
+from rmf.core.arbiter import Arbiter
 from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.surroundings import NOTHING_HEARD, Surroundings
 from tests.core.cluster import Cluster
 
 
@@ -51,6 +53,27 @@ def test_who_has_met_many_forgets_some_and_never_the_newest(play: Cluster) -> No
         play["n1"].happen(ev.PeerMet(f"stranger-{i}", b"i" * 16, "", CLUSTER_VERSION))
     assert f"stranger-{99}" in core.met
     assert len(core.met) < 30
+
+
+def test_a_core_begins_with_what_the_one_before_knew_of_its_surroundings(play: Cluster) -> None:
+    """R15: it is told of changes only; the disk is as full as before."""
+    n2 = play["n2"]
+    assert n2.core.surroundings == NOTHING_HEARD
+    n2.happen(ev.Disk("hard", 0), ev.BoxLost(3), ev.LettersStored(0, 0, {"letters": 7}))
+    known = n2.core.surroundings
+    assert known == Surroundings("hard", {"letters": 7}, 3)
+    state, raft = n2.core.committed, n2.core.raft
+    again = Arbiter(
+        n2.core.identity,
+        state,
+        n2.core.settled.shelf,
+        raft,
+        listens=lambda _: False,
+        depth_packets_max=1,
+        around=known,
+    )
+    assert again.surroundings == known
+    assert again.mark == "hard"
 
 
 def test_a_follower_names_the_king_and_refuses(play: Cluster) -> None:

@@ -8,6 +8,7 @@ The directory is real, so are disk and threads; a test plays whoever stands at t
 doors. `served` runs one connection over streams in memory, and `Pictures` makes publications.
 """
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -43,6 +44,7 @@ from rmf.floor.supervisor import Child, Hands, supervise
 from rmf.line.inline import Inline
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
+from rmf.storage.fence import Pen
 from tests.floor.factory import letters_in
 from tests.floor.lines import shop
 from tests.floor.wire import PATIENCE_S, Wire, until
@@ -255,6 +257,47 @@ async def reign(
             await ruling.acceded.wait()
         yield ruling
         nursery.cancel_scope.cancel()
+
+
+# --- A disk that hangs --------------------------------------------------------------------------
+
+
+@contextmanager
+def hanging(pen: Pen) -> Iterator[threading.Event]:
+    """A write with this pen is in the kernel, and returns when the event is set."""
+    begun, back = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with pen:
+            begun.set()
+            back.wait()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    begun.wait()
+    try:
+        yield back
+    finally:
+        back.set()
+        thread.join()
+
+
+@contextmanager
+def bounds(**wanted: float) -> Iterator[None]:
+    """Have these bounds of the limits page while the block runs."""
+    before = {name: getattr(limits, name) for name in wanted}
+    for name, value in wanted.items():
+        setattr(limits, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(limits, name, value)
+
+
+def ledger_threads() -> list[threading.Thread]:
+    """The threads that write a ledger, or wait to."""
+    return [thread for thread in threading.enumerate() if thread.name == "rmf-ledger"]
 
 
 # --- One connection ---------------------------------------------------------------------------

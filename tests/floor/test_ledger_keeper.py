@@ -1,7 +1,7 @@
 """The ledger keeper: words come back in order, after the disk; a failure is told once."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,26 @@ from rmf.core.effects import Persist
 from rmf.core.events import DiskFault, Persisted
 from rmf.core.raft.values import HardState
 from rmf.core.record import ENTRY, HARD, SEAL
+from rmf.errors import DiskHangs
 from rmf.floor import ledger_keeper
 from rmf.floor.supervisor import Hands
 from rmf.storage.hard_state import HardStateCopy
+from rmf.storage.ledger import LedgerWriter
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS
-from tests.floor.kit import Bench, bench
+from tests.floor.kit import Bench, bench, bounds, hanging, ledger_threads
 from tests.floor.wire import until
 from tests.storage.ledger_kit import Drafts, file_bytes_limit
 
 
 @asynccontextmanager
-async def keeping(alone: Bench, hands: Hands | None = None) -> AsyncIterator[None]:
+async def keeping(alone: Bench, hands: Hands | None = None) -> AsyncIterator[LedgerWriter]:
     """Run the keeper over the bench's ledger."""
     writer = alone.recover().writer
     async with trio.open_nursery() as nursery:
         fsync = alone.instruments.fsync
         nursery.start_soon(ledger_keeper.run, alone.doors, writer, fsync, hands or Hands())
-        yield
+        yield writer
         nursery.cancel_scope.cancel()
 
 
@@ -98,6 +100,40 @@ async def test_an_idle_keeper_seals_what_it_wrote_once(tmp_path: Path) -> None:
         kept = records(alone)
         assert [x.kind == SEAL for x in kept] == [False, True]
         assert kept[-1].durable_through == kept[0].serial
+
+
+async def test_an_idle_keeper_seals_what_an_earlier_process_left(tmp_path: Path) -> None:
+    """Else one rotten byte of an acknowledged record is cut as a torn tail, on any later day."""
+    with bench(tmp_path) as alone:
+        drafts = Drafts(alone.directory.cluster)
+        drafts.commit = 0  # else the bench reads it as an Entry
+        writer = alone.recover().writer
+        writer.append([drafts.entry(b"one")])
+        writer.close()  # it dies before it is idle for long
+        assert records(alone)[-1].kind == ENTRY
+        async with keeping(alone):
+            await until(lambda: records(alone)[-1].kind == SEAL)
+
+
+async def test_a_thread_that_the_disk_held_up_writes_nothing_once_its_pen_is_taken(
+    tmp_path: Path,
+) -> None:
+    """R23: what was acknowledged in its place meanwhile would be written over."""
+    with bench(tmp_path) as alone, bounds(STOP_S_MAX=0.01), ExitStack() as stack:
+        drafts = Drafts(alone.directory.cluster)
+        async with keeping(alone) as writer:
+            await alone.doors.ledger.send(Persist(1, [drafts.entry(b"one")]))
+            await word(alone)
+            await until(lambda: writer.is_sealed)
+            disk = stack.enter_context(hanging(writer.pen))
+            for ticket in (2, 3):
+                await alone.doors.ledger.send(Persist(ticket, [drafts.entry(b"late")]))
+        assert len(ledger_threads()) == 1  # it outlived its task
+        with pytest.raises(DiskHangs):
+            alone.directory.fence.take()
+        disk.set()
+        await until(lambda: not ledger_threads())
+        assert [x.body for x in records(alone)] == [b"one", b""]
 
 
 async def test_on_the_way_out_what_was_handed_over_is_finished(tmp_path: Path) -> None:

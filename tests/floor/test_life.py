@@ -1,7 +1,7 @@
 """The core of a node from one reading of the disk to the next (R15, R17, R24, R29)."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.effects import StoreLetters
 from rmf.core.entry import Genesis, LineId, Member, decode_entry
 from rmf.core.raft.messages import Append, Chunk, WireEntry
 from rmf.core.record import ENTRY
 from rmf.core.state import State
 from rmf.errors import LedgerDamaged
 from rmf.floor.doors import Opened, connection_doors
-from rmf.floor.life import Ground, Life
+from rmf.floor.ground import Ground
+from rmf.floor.life import Life
 from rmf.floor.peering import Peering
 from rmf.floor.supervisor import Hands
 from rmf.storage.chunks import ChunkReader
@@ -28,7 +30,7 @@ from rmf.storage.repair import is_repairing
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS
 from tests.floor.factory import segments
-from tests.floor.kit import BOOT_ID, Bench, Guest, bench
+from tests.floor.kit import BOOT_ID, Bench, Guest, bench, bounds, hanging, ledger_threads
 from tests.floor.lines import shop
 from tests.floor.wire import PATIENCE_S, packet, until
 from tests.storage.ledger_kit import overwrite
@@ -168,6 +170,82 @@ async def test_an_operator_ends_a_strike_and_the_disk_is_read_again(tmp_path: Pa
             assert [state.index > 0 for state in living_one.loaded] == [False, True]
 
 
+async def test_no_second_writer_is_opened_while_the_first_ones_write_hangs(
+    tmp_path: Path,
+) -> None:
+    """R23: the node strikes with words; once the disk is back nothing that was acked is lost."""
+    with bench(tmp_path) as alone, bounds(STOP_S_MAX=0.01), ExitStack() as stack:
+        async with living(alone) as living_one:
+            await living_one.produce("cell/a")
+            former, writer = living_one.core, living_one.life._writer
+            assert writer is not None
+            disk = stack.enter_context(hanging(writer.pen))
+            await living_one.doors.intake.send(ev.Joined(9, "next", "self-declared:next", False))
+            await living_one.doors.events.send(ev.Beat())
+            await living_one.ask("admin.strike", why="the disk hangs")
+            await living_one.ask("admin.strike", end=True)
+            await until(lambda: living_one.core is not former)
+            status = await living_one.status()
+            assert status["strike"]["kind"] == "disk"
+            assert "a write of this node has been in the kernel" in status["strike"]["why"]
+            assert status["world"]["cells"] == 1
+            (told,) = await living_one.ask("admin.strike", end=True)
+            assert isinstance(told, m.End)
+            assert told.code == "not_possible"
+            disk.set()
+            await until(lambda: not ledger_threads())
+        recovered = alone.recover()
+        recovered.writer.close()
+        assert recovered.notes == []
+        last = recovered.standing.tail[-1].index if recovered.standing.tail else 0
+        assert max(last, recovered.state.index) == former.committed.index
+
+
+async def test_what_a_core_was_told_of_its_surroundings_the_next_one_knows(tmp_path: Path) -> None:
+    """R15, R38: a mark is told when it changes; the disk is as full as before."""
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            await living_one.produce("cell/a")
+            former = living_one.core
+            await living_one.doors.events.send(ev.LettersStored(0, 0, {"letters": 7}))
+            await living_one.doors.events.send(ev.BoxLost(3))
+            await living_one.doors.events.send(ev.Disk("hard", 0))
+            await living_one.ask("admin.strike", why="to look at it")
+            await living_one.ask("admin.strike", end=True)
+            await living_one.core_after(former)
+            status = await living_one.status()
+            assert status["disk"] == "hard"
+            assert status["dlq"] == {"letters": 7}
+            assert status["glovebox"] == {"restarts": 3}
+
+
+async def test_letters_that_a_core_handed_over_are_waited_for_by_the_next_one(
+    tmp_path: Path,
+) -> None:
+    """R16: else two cores fill a door that one cannot."""
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            await living_one.produce("raises")
+            former = living_one.core
+            assert former.surroundings.letters_unstored == 1
+            await living_one.ask("admin.strike", why="to look at it")
+            await living_one.ask("admin.strike", end=True)
+            core = await living_one.core_after(former)
+            letters = letters_waiting(living_one)
+            assert core.surroundings.letters_unstored == letters >= 1
+            await living_one.doors.events.send(ev.LettersStored(letters, core.committed.index, {}))
+            await until(lambda: core.surroundings.letters_unstored == 0)
+
+
+def letters_waiting(living_one: Living) -> int:
+    """How many letters of the line are in the door of the DLQ keeper."""
+    door, letters = living_one.doors.letters_out, 0
+    for _ in range(door.statistics().current_buffer_used):
+        item = door.receive_nowait()
+        letters += len(item.letters) if isinstance(item, StoreLetters) else 0
+    return letters
+
+
 async def test_a_lone_node_whose_state_is_wrong_goes_on_to_show_it(tmp_path: Path) -> None:
     """There is nobody to fetch another one from: nothing is set aside, and it says so."""
     with bench(tmp_path) as alone:
@@ -259,7 +337,7 @@ async def test_a_member_whose_state_is_wrong_begins_anew(tmp_path: Path) -> None
 async def test_an_installed_checkpoint_is_what_the_next_core_begins_with(tmp_path: Path) -> None:
     data = tmp_path / "n1"
     with written_node(tmp_path / "n2", "n2") as leader, bench(data, found=False) as alone:
-        leader.write(*leader.author.genesis(), leader.author.tick("cell/a", "poison"))
+        leader.write(*leader.author.genesis(), leader.author.tick("cell/a", "raises"))
         leader.commit()
         leader.checkpoint()
         found = ChunkReader(leader.directory.checkpoints, CLUSTER).read("n1", None, 0)

@@ -24,6 +24,7 @@ from rmf.storage.hard_state import HardStateCopy
 from tests.core.author import BOOT_ID, BOOT_NS
 from tests.core.surroundings import PERIOD_NS
 from tests.storage.ledger_kit import data_end_of, overwrite
+from tests.storage.ledger_kit import is_cached
 from tests.storage.written_node import CLUSTER, WrittenNode
 
 OTHER_BOOT = b"another boot  id"
@@ -104,6 +105,31 @@ def test_what_is_durable_and_committed_is_there_again(disk: Disk) -> None:
     assert found.state.latched == found.state.applied + found.state.bagged == 3
     assert [key for key, _ in found.state.world.scan()] == ["a", "b"]
     assert found.shelf.next_tick() == min(cell.expires for _, cell in found.state.world.scan())
+
+
+def test_what_memory_holds_of_the_ledger_is_forgotten_before_it_is_read(disk: Disk) -> None:
+    """R23: a page that failed to be written is clean in memory: who believes it promises it."""
+    disk.segment_bytes = 512
+    disk.live(*"abcdef")
+    disk.checkpoint()
+    oldest, *_ = disk.segments  # behind the Checkpoint: recovery does not read it
+    oldest.read_bytes()
+    assert is_cached(oldest) in {True, None}
+    disk.recover()
+    assert is_cached(oldest) in {False, None}
+
+
+def test_what_stands_behind_the_checkpoint_is_counted(disk: Disk) -> None:
+    """R25: a node that restarts often has to write one in its time, too."""
+    disk.live("a", "b")
+    bodies = [len(draft.body) for draft in disk.author.drafts if draft is not None]
+    found = disk.recover()
+    assert (found.behind_bytes, found.checkpoint_bytes) == (sum(bodies), 0)
+    path = disk.checkpoint()
+    disk.live("c")
+    found = disk.recover()
+    assert found.behind_bytes == len(disk.author.drafts[-1].body)
+    assert found.checkpoint_bytes == path.stat().st_size
 
 
 def test_what_nobody_knows_to_be_committed_is_the_tail(disk: Disk) -> None:

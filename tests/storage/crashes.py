@@ -26,14 +26,15 @@ def crash_states(path: Path, into: Path, act: Callable[[], object]) -> list[Path
         states.append(into / f"{len(states):03d}")
         shutil.copytree(path, states[-1])
 
-    with _before_each_step(copy):
+    with before_each_step(copy):
         act()
     copy()
     return states
 
 
 @contextmanager
-def _before_each_step(see: Callable[[], None]) -> Iterator[None]:
+def before_each_step(see: Callable[[], None]) -> Iterator[None]:
+    """Look at what a crash would leave, before each step of the block."""
     if not _hooked:
         sys.addaudithook(_hear)  # for good: a hook cannot be taken off
         _hooked.append(True)

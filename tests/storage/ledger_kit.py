@@ -1,5 +1,6 @@
 """What the tests of the ledger share: drafts that follow each other, ledgers in a directory."""
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,11 +63,13 @@ class Ledger:
         self.writer = self.opened()
 
     def opened(self) -> LedgerWriter:
+        pen = self.directory.fence.take()
         scan = self.scan()
         list(scan)
         return LedgerWriter(
             self.directory.ledger_path,
             scan,
+            pen=pen,
             boot_id=BOOT_ID,
             boot_ns=lambda: BOOT_NS,
             segment_bytes=self.segment_bytes,
@@ -115,6 +118,32 @@ def file_bytes_limit(file_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Whatever opens a file in this process fails (EMFILE)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def is_cached(path: Path) -> bool | None:
+    """Whether memory holds the beginning of a file; None where the file system does not say."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.preadv(fd, [bytearray(1)], 0, os.RWF_NOWAIT) == 1
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
 
 
 def data_end_of(path: Path, content: bytes | None = None) -> int:

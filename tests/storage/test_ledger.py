@@ -1,6 +1,8 @@
 """storage/ledger: what is appended is there, in order, once; and a failed disk ends it all."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 from rmf import limits
 from rmf.core.effects import RecordDraft
 from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, SEAL, Record
-from rmf.errors import DiskFailed, LedgerDamaged
+from rmf.errors import DiskFailed, LedgerDamaged, PenTaken
 from rmf.storage.files import move_durably
+from rmf.storage.ledger import LedgerWriter
 from rmf.storage.records import record_frame
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import read_header
@@ -25,6 +28,7 @@ from tests.storage.ledger_kit import (
     Ledger,
     file_bytes_limit,
     ledger_in,
+    no_descriptor_left,
 )
 
 
@@ -182,7 +186,7 @@ def test_on_a_disk_that_fills_up_no_big_segment_is_prepared(ledger: Ledger) -> N
 
 
 def test_what_a_crash_left_half_prepared_goes(ledger: Ledger) -> None:
-    (ledger.directory.ledger_path / "next-1.tmp").write_bytes(b"half")
+    (ledger.directory.ledger_path / f"next-{bytes(8).hex()}.tmp").write_bytes(b"half")
     ledger.reopen()
     assert list(ledger.directory.ledger_path.glob("*.tmp")) == []
 
@@ -233,6 +237,71 @@ def test_a_disk_that_fails_while_a_segment_is_prepared_ends_writing_too(ledger: 
         ledger.writer.prepare_next()
     with pytest.raises(DiskFailed):
         ledger.entries(b"y")
+
+
+def test_without_a_descriptor_it_goes_on_in_the_segment_it_has(ledger: Ledger) -> None:
+    """Nothing failed to be written: a strike would last, and the want of descriptors does not."""
+    bodies = [bytes([n]) * 1000 for n in range(6)]
+    with no_descriptor_left():
+        for body in bodies[:4]:
+            ledger.entries(body)
+        assert not ledger.writer.prepare_next()
+    assert len(ledger.segments) == 1
+    for body in bodies[4:]:
+        ledger.entries(body)
+    assert len(ledger.segments) > 1
+    ledger.reopen()
+    assert [record.body for record in ledger.records()] == bodies
+
+
+# --- One writer, provably -------------------------------------------------------------------------
+
+
+def test_who_opens_the_ledger_fences_off_whoever_had_it(ledger: Ledger) -> None:
+    ledger.entries(b"one")
+    old = ledger.writer
+    ledger.writer = ledger.opened()
+    for write in (lambda: old.append([ledger.drafts.hard()]), old.seal):
+        with pytest.raises(PenTaken):
+            write()
+    ledger.entries(b"two")
+    assert [record.body for record in ledger.records()] == [b"one", b"two"]
+    old.close()
+
+
+def test_what_stands_at_the_place_of_a_record_is_never_written_over(ledger: Ledger) -> None:
+    """The fence may have a hole: another process, a tool. The ledger holds what it held."""
+    ledger.entries(b"one")
+    (segment,) = ledger.segments
+    mine = deepcopy(ledger.drafts).entry(b"over it")
+    with ledger_in_another_process(ledger) as other:
+        other.append([ledger.drafts.entry(b"acknowledged elsewhere")])
+    for _ in range(2):
+        with pytest.raises(DiskFailed, match=rf"{segment}, byte \d+: bytes stand where"):
+            ledger.writer.append([mine])
+    assert [record.body for record in ledger.records()] == [b"one", b"acknowledged elsewhere"]
+
+
+@contextmanager
+def ledger_in_another_process(ledger: Ledger) -> Iterator[LedgerWriter]:
+    """A writer that knows nothing of the one there is."""
+    scan = ledger.scan()
+    list(scan)
+    place = ledger.directory.ledger_path
+    writer = LedgerWriter(place, scan, boot_id=BOOT_ID, boot_ns=lambda: BOOT_NS)
+    yield writer
+    writer.close()
+
+
+def test_after_a_restart_it_is_known_whether_the_last_batch_is_sealed(ledger: Ledger) -> None:
+    """R23: rot of what is not sealed looks like a torn tail, however long ago it was written."""
+    assert ledger.writer.is_sealed  # there is nothing
+    ledger.entries(b"one")
+    ledger.reopen()
+    assert not ledger.writer.is_sealed
+    ledger.writer.seal()
+    ledger.reopen()
+    assert ledger.writer.is_sealed
 
 
 def test_a_closed_ledger_refuses(ledger: Ledger) -> None:
