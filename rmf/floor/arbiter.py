@@ -322,9 +322,8 @@ class _Loop:
         if self._turned_s < self._look_s:
             return
         self._look_s = self._turned_s + limits.LOOK_S
-        strike, raft = self._core.strike, self._core.raft
+        strike, raft, books = self._core.strike, self._core.raft, self._core.committed
         self._instruments.changes.see(strike and strike[0], raft.term, raft.leader)
-        books = self._core.committed
         self._instruments.storm.look(self._turned_s, books.latched, books.bagged)
 
     def _answer(self, connection: int, messages: list[Message]) -> None:
@@ -333,10 +332,9 @@ class _Loop:
             return
         try:
             door.send_nowait(messages)
-        except trio.WouldBlock:
-            log.note("warning", "slow_reader", connection=connection)
-            self._close(connection)
-        except trio.BrokenResourceError:
+        except (trio.WouldBlock, trio.BrokenResourceError) as exc:
+            if isinstance(exc, trio.WouldBlock):
+                log.note("warning", "slow_reader", connection=connection)
             self._close(connection)
 
     def _close(self, connection: int) -> None:
