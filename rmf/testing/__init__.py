@@ -18,7 +18,8 @@ clock, so hours pass in a minute, and the same seed gives the same history. To r
     workload, producers,    a line, and who uses it; many cells and names beside the usual few
     readers, operators,     and large packets
     crowd, freight
-    nemesis                 what goes wrong
+    nemesis, mishaps,       what goes wrong; with disks and members; in several steps
+    scenes
     books, audit            the one history that is committed; what it may hold
     invariants, promises    what must hold after every step; what people were told (`watch` passes
                             on what happens, `violation` is what a checker raises)

@@ -196,6 +196,33 @@ class Disk:
         self._sealed = False
         self.written, self.last_written = dict(self.durable), self.last_durable
 
+    def tail(self, entries: int) -> list[Record]:
+        """Return the last records of Entries behind the newest Checkpoint, at most so many."""
+        behind = max((x.base.serial for x in self.checkpoints), default=self.base.serial)
+        found = [x for x in self.records if x.kind == ENTRY and x.serial > behind]
+        return found[len(found) - min(entries, len(found)) :]
+
+    def lose_from(self, serial: int) -> None:
+        """The drive lied: what it called durable from this record on is not there. Only the second
+        copy of the vote is."""
+        kept = [x for x in self.records if x.serial < serial]
+        hard_copy, checkpoints = self.hard_copy, self.checkpoints
+        self._begin_anew(self.base)
+        self._keep(kept)
+        self.hard_copy, self.checkpoints = hard_copy, checkpoints
+        self.written, self.last_written = dict(self.durable), self.last_durable
+
+    def copied(self) -> "Disk":
+        """Return a copy of all that is durable here."""
+        copy = Disk(self.cluster, self.incarnation)
+        copy._begin_anew(self.base)
+        copy._keep(self.records)
+        copy.hard_copy, copy.votes = self.hard_copy, dict(self.votes)
+        copy.checkpoints = list(self.checkpoints)
+        copy.repairing, copy._lost = self.repairing, self._lost
+        copy.written, copy.last_written = dict(copy.durable), copy.last_durable
+        return copy
+
     def rot(self, serial: int) -> bool:
         """A record of this number goes bad; return whether a scan would find it: only if a later
         one says that it was durable. Else nothing happens (see above)."""

@@ -88,6 +88,12 @@ class Invariants:
         if vote not in {None, core.raft.durable.voted_for}:
             raise Violation("one vote a term", f"{node.name} forgot that it voted for {vote}")
 
+    def restored(self, node: "Node") -> None:
+        """An older copy took the place of this node's disk: it may know less than it promised."""
+        incarnation, term = node.disk.incarnation, node.disk.hard_copy.term
+        self._promised[incarnation] = min(self._promised.get(incarnation, 0), term)
+        self.votes = {x: who for x, who in self.votes.items() if x[0] != incarnation}
+
     # --- Writing and telling --------------------------------------------------------------------
 
     def persists(self, node: "Node", effect: Persist) -> None:

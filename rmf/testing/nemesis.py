@@ -1,8 +1,7 @@
 """What goes wrong, and when: faults begin at random moments, last for a while, and overlap.
 
-Each class of fault is one method; options name those in play. What destroys what a node promised
-(rot, a lost disk) happens only while every other voter remembers all (`Operators.sound`):
-TigerBeetle calls it an atlas. So every run can be survived, and one that is not has found a bug.
+Each class of fault is one method, here or, for what disks and members suffer, in `mishaps`; options
+name those in play. Every run can be survived, and one that is not has found a bug.
 """
 
 from collections.abc import Callable
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from rmf import limits
 from rmf.testing.dice import Stream
+from rmf.testing.mishaps import Mishaps
+from rmf.testing.scenes import Scenes
 
 if TYPE_CHECKING:
     from rmf.testing.cluster import Cluster
@@ -35,6 +36,8 @@ class Nemesis:
         self._cuts: dict[tuple[str, str], int] = {}
         self._changed: set[str] = set()
         self._line_ns = int(cluster.options.line_ms * _MS)
+        self._mishaps = Mishaps(cluster, dice, self)
+        self._scenes = Scenes(cluster, dice, self)
 
     def begin(self) -> None:
         """Start."""
@@ -50,21 +53,30 @@ class Nemesis:
             return
         self._plan()
         name = self._dice.choices(self._names, self._weights)[0]
-        method: Callable[[], bool] = getattr(self, f"_{name}")
-        if method():
+        if self._method(name)():
             self.met += 1
             self._cluster.count(f"fault_{name}")
 
+    def _method(self, name: str) -> Callable[[], bool]:
+        for part in (self._mishaps, self._scenes):
+            found: Callable[[], bool] | None = getattr(part, name, None)
+            if found is not None:
+                return found
+        own: Callable[[], bool] = getattr(self, f"_{name}")
+        return own
+
     # --- Whom and how long ----------------------------------------------------------------------
 
-    def _any(self) -> "Node | None":
+    def any_node(self) -> "Node | None":
+        """Return some node that is up."""
         up = [x for _, x in sorted(self._cluster.nodes.items()) if x.up]
         return self._dice.choice(up) if up else None
 
     def _leader(self) -> "Node | None":
         return self._cluster.operators.leader()
 
-    def _while_ns(self, low_ms: int, high_ms: int) -> int:
+    def while_ns(self, low_ms: int, high_ms: int) -> int:
+        """Return for how long something is wrong."""
         return self._dice.randint(low_ms, high_ms) * _MS
 
     # --- Network --------------------------------------------------------------------------------
@@ -101,11 +113,11 @@ class Nemesis:
         return one, other
 
     def _cut_one_way(self) -> bool:
-        return self._cut({self._two()}, self._while_ns(200, 9_000))
+        return self._cut({self._two()}, self.while_ns(200, 9_000))
 
     def _cut_both_ways(self) -> bool:
         one, other = self._two()
-        return self._cut({(one, other), (other, one)}, self._while_ns(200, 9_000))
+        return self._cut({(one, other), (other, one)}, self.while_ns(200, 9_000))
 
     def _alone(self, name: str) -> set[tuple[str, str]]:
         others = [x for x in self._cluster.nodes if x != name]
@@ -113,15 +125,25 @@ class Nemesis:
         pairs = {(name, x) for x in others if ways != "in"}
         return pairs | {(x, name) for x in others if ways != "out"}
 
+    def cut_off(self, name: str, for_ns: int) -> bool:
+        """Cut a node off from all others, both ways."""
+        others = [x for x in self._cluster.nodes if x != name]
+        return self._cut({(name, x) for x in others} | {(x, name) for x in others}, for_ns)
+
+    def mend_all(self) -> None:
+        """Have every cut end now."""
+        self._cuts.clear()
+        self._cluster.network.cut.clear()
+        for node in self._cluster.nodes.values():
+            self._cluster.network.tend(node)
+
     def _isolate(self) -> bool:
         name = self._dice.choice(sorted(self._cluster.nodes))
-        return self._cut(self._alone(name), self._while_ns(300, 9_000))
+        return self._cut(self._alone(name), self.while_ns(300, 9_000))
 
     def _isolate_leader(self) -> bool:
         leader = self._leader()
-        return leader is not None and self._cut(
-            self._alone(leader.name), self._while_ns(300, 9_000)
-        )
+        return leader is not None and self._cut(self._alone(leader.name), self.while_ns(300, 9_000))
 
     def betray(self) -> None:
         """Something great was begun: now and then the leader is cut off in the middle of it."""
@@ -135,12 +157,12 @@ class Nemesis:
         half = len(names[1:]) // 2
         one, other = names[1 : 1 + half], names[1 + half :]
         pairs = {(a, b) for a in one for b in other} | {(b, a) for a in one for b in other}
-        return self._cut(pairs, self._while_ns(500, 9_000))
+        return self._cut(pairs, self.while_ns(500, 9_000))
 
     def _flap(self) -> bool:
         one, other = self._two()
         for i in range(self._dice.randint(3, 8)):
-            pairs, for_ns = {(one, other), (other, one)}, self._while_ns(100, 500)
+            pairs, for_ns = {(one, other), (other, one)}, self.while_ns(100, 500)
             self._cluster.agenda.after(i * 700 * _MS, self._cut, pairs, for_ns)
         return True
 
@@ -159,20 +181,20 @@ class Nemesis:
             setattr(self._cluster.network, name, value)
 
     def _loss(self) -> bool:
-        return self._weather("loss", self._dice.choice((0.1, 0.3)), self._while_ns(500, 8_000))
+        return self._weather("loss", self._dice.choice((0.1, 0.3)), self.while_ns(500, 8_000))
 
     def _doubling(self) -> bool:
-        return self._weather("doubling", 0.4, self._while_ns(500, 8_000))
+        return self._weather("doubling", 0.4, self.while_ns(500, 8_000))
 
     def _delay(self) -> bool:
-        return self._weather("straggling", 0.2, self._while_ns(500, 8_000))
+        return self._weather("straggling", 0.2, self.while_ns(500, 8_000))
 
     def _lag(self) -> bool:
         """All that one node says is late."""
         name = self._dice.choice(sorted(self._cluster.nodes))
         lag_ns = self._cluster.network.lag_ns
-        lag_ns[name] = self._while_ns(20, 400)
-        self._cluster.agenda.after(self._while_ns(500, 6_000), lag_ns.pop, name, None)
+        lag_ns[name] = self.while_ns(20, 400)
+        self._cluster.agenda.after(self.while_ns(500, 6_000), lag_ns.pop, name, None)
         return True
 
     def _drop_clients(self) -> bool:
@@ -183,13 +205,14 @@ class Nemesis:
 
     # --- Processes ------------------------------------------------------------------------------
 
-    def _end(self, node: "Node | None", *, power: bool) -> bool:
+    def end(self, node: "Node | None", *, power: bool) -> bool:
+        """End a process, and have it begun again later; return whether it was up."""
         if node is None or not node.up:
             return False
         node.end(power=power)
-        wait_ns = self._while_ns(100, 6_000)
+        wait_ns = self.while_ns(100, 6_000)
         if self._dice.chance(0.15):
-            wait_ns += self._while_ns(5_000, 25_000)
+            wait_ns += self.while_ns(5_000, 25_000)
         self._cluster.agenda.after(wait_ns, self._begin, node, power)
         return True
 
@@ -198,16 +221,16 @@ class Nemesis:
             node.begin(new_boot=power)
 
     def _kill(self) -> bool:
-        return self._end(self._any(), power=False)
+        return self.end(self.any_node(), power=False)
 
     def _kill_leader(self) -> bool:
-        return self._end(self._leader(), power=False)
+        return self.end(self._leader(), power=False)
 
     def _power_cut(self) -> bool:
-        return self._end(self._any(), power=True)
+        return self.end(self.any_node(), power=True)
 
     def _all(self, *, power: bool) -> bool:
-        return [self._end(x, power=power) for _, x in sorted(self._cluster.nodes.items())] != []
+        return [self.end(x, power=power) for _, x in sorted(self._cluster.nodes.items())] != []
 
     def _kill_all(self) -> bool:
         return self._all(power=False)
@@ -219,7 +242,7 @@ class Nemesis:
         if node is None or not node.running:
             return False
         node.pause()
-        for_ns = self._dice.choice((self._while_ns(20, 300), self._while_ns(300, 6_000)))
+        for_ns = self._dice.choice((self.while_ns(20, 300), self.while_ns(300, 6_000)))
         self._cluster.agenda.after(for_ns, self._resume, node, node.life)
         return True
 
@@ -229,7 +252,7 @@ class Nemesis:
             node.resume()
 
     def _pause(self) -> bool:
-        return self._pause_one(self._any())
+        return self._pause_one(self.any_node())
 
     def _pause_leader(self) -> bool:
         return self._pause_one(self._leader())
@@ -239,95 +262,39 @@ class Nemesis:
         if self.splits_votes:
             return False
         self.splits_votes = True
-        self._cluster.agenda.after(self._while_ns(2_000, 6_000), self._unsplit)
+        self._cluster.agenda.after(self.while_ns(2_000, 6_000), self._unsplit)
         self._cluster.agenda.after(limits.SECOND, self._kill_leader)
         return True
 
     def _unsplit(self) -> None:
         self.splits_votes = False
 
-    def _slow(self, what: str, slow_ms: _Span, for_ms: _Span, normal_ns: int) -> bool:
-        node = self._any()
+    def slow(self, what: str, slow_ms: _Span, for_ms: _Span, normal_ns: int) -> bool:
+        """Have something of a node take longer, for a while."""
+        node = self.any_node()
         if node is None:
             return False
-        setattr(node.performing, what, self._while_ns(*slow_ms))
-        wait_ns = self._while_ns(*for_ms)
+        setattr(node.performing, what, self.while_ns(*slow_ms))
+        wait_ns = self.while_ns(*for_ms)
         self._cluster.agenda.after(wait_ns, setattr, node.performing, what, normal_ns)
         return True
 
     def _slow_line(self) -> bool:
-        return self._slow("line_ns", (1, 400), (1_000, 10_000), self._line_ns)
+        return self.slow("line_ns", (1, 400), (1_000, 10_000), self._line_ns)
 
     def _wall_jump(self) -> bool:
         """The wall clock of a node is set, up to years off (R7)."""
-        node = self._any()
+        node = self.any_node()
         if node is not None:
             node.wall_off_ns = self._dice.randint(-60_000_000, 60_000_000) * limits.SECOND
         return node is not None
-
-    # --- Disks ----------------------------------------------------------------------------------
-
-    def _slow_disk(self) -> bool:
-        normal_ns = int(self._cluster.options.fsync_ms * _MS)
-        return self._slow("fsync_ns", (10, 200), (500, 8_000), normal_ns)
-
-    def _hanging_disk(self) -> bool:
-        node = self._any()
-        if node is None:
-            return False
-        node.performing.hangs_until_ns = self._cluster.agenda.now_ns + self._while_ns(300, 5_000)
-        return True
-
-    def _failing_disk(self) -> bool:
-        node = self._any()
-        if node is None or node.disk.broken:
-            return False
-        node.performing.fails = True
-        return True
-
-    def _victim(self) -> "Node | None":
-        """A voter whose disk may be lost now."""
-        if not self._cluster.operators.sound():
-            return None
-        voters = [x.name for x in self._cluster.books.members if x.voter]
-        return self._cluster.nodes[self._dice.choice(sorted(voters))]
-
-    def _rot(self) -> bool:
-        """A bit of the ledger flips; it is found when the node reads it next, at its start."""
-        node = self._victim()
-        if node is None or not node.disk.records:
-            return False
-        self._end(node, power=self._dice.chance(0.5))
-        serials = [x.serial for x in node.disk.records]
-        return bool(serials) and node.disk.rot(self._dice.choice(serials))
-
-    def _rotten_checkpoint(self) -> bool:
-        """The newest of two Checkpoints goes bad; the one before it still serves."""
-        node = self._any()
-        if node is None or len(node.disk.checkpoints) < limits.CHECKPOINTS_KEPT:
-            return False
-        disk = node.disk
-        if any(x.rotten for x in disk.checkpoints):
-            return False
-        disk.checkpoints[-1] = disk.checkpoints[-1]._replace(rotten=True)
-        return self._end(node, power=False)
-
-    def _wipe(self) -> bool:
-        """A whole disk is lost; the node comes back with an empty one."""
-        node = self._victim()
-        if node is None:
-            return False
-        self._end(node, power=True)
-        if node.up:
-            return False
-        node.wipe()
-        return True
 
     # --- The end --------------------------------------------------------------------------------
 
     def heal(self, left_out: str | None) -> None:
         """From now on nothing is wrong, but that `left_out` is down."""
         self.active = self.splits_votes = False
+        self._scenes.end()
         network = self._cluster.network
         network.cut.clear()
         self._cuts.clear()
@@ -337,6 +304,7 @@ class Nemesis:
             performing = node.performing
             performing.fsync_ns = int(self._cluster.options.fsync_ms * _MS)
             performing.hangs_until_ns, performing.line_ns = 0, self._line_ns
+            performing.letters_wait_until_ns = 0
             performing.fails = False
             if name == left_out:
                 node.end(power=True)

@@ -35,6 +35,7 @@ class Operators:
         self._joining: set[str] = set()
         self._striking: dict[str, int] = {}
         self._requests = 0
+        self._voters_min = min(3, cluster.options.nodes)  # before one is removed
 
     def begin(self) -> None:
         """Start to work."""
@@ -203,12 +204,22 @@ class Operators:
             self._joining.add(self._dice.choice(strangers).name)
 
     def _remove(self) -> None:
-        """Remove a member, maybe the leader; its disk is emptied, and it may join again."""
-        members = self._cluster.books.members
-        voters = [x for x in members if x.voter]
-        if self._leaving is None and not self._joining and self.sound(3) and len(voters) >= 3:
-            self._leaving = self._dice.choice(members).name
-            self._cluster.count("remove_asked")
+        """Remove a member, maybe the leader."""
+        if self._cluster.books.members:
+            self.remove(self._dice.choice(self._cluster.books.members).name)
+
+    def remove(self, name: str) -> bool:
+        """Let a member go, if it can be spared; its disk is emptied, and it may join again."""
+        if self._leaving is not None or self._joining or not self.sound(self._voters_min):
+            return False
+        self._leaving = name
+        self._cluster.count("remove_asked")
+        return True
+
+    def ask_removal(self) -> None:
+        """Give the order to remove who is to go."""
+        if self._leaving is not None:
+            self._ask("admin.remove", node=self._leaving)
 
     def _finish_leaving(self) -> None:
         members = {x.name for x in self._cluster.books.members if x.voter}
@@ -217,8 +228,8 @@ class Operators:
         if name is None:
             return
         if any(x.name == name for x in self._cluster.books.members):
-            if self.changes and self.sound():
-                self._ask("admin.remove", node=name)
+            if self.changes and self.sound(self._voters_min):
+                self.ask_removal()
                 self._cluster.nemesis.betray()
                 for stranger in self._strangers():  # one change at a time: this is refused
                     self._ask("admin.add", node=stranger.name, peer_address=stranger.name)

@@ -42,6 +42,15 @@ FAULTS: dict[str, float] = {
     "drop_clients": 1.5,
     "slow_line": 1.0,
     "lag": 2.0,
+    "stalled_letters": 1.0,
+    "torn_change": 0.8,
+    "old_acquaintances": 0.6,
+}
+
+# Those that what is to be mended does not survive yet: in play where they are named.
+LATER: dict[str, float] = {
+    "lost_tail": 1.0,
+    "restored_copy": 1.0,
 }
 
 

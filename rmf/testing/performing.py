@@ -4,6 +4,7 @@ Everything takes time, in which the process may die or the core be replaced; wha
 core that is gone reaches nobody. The order of what is done is that of the effects.
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Performing"]
 
 _STORE_MS = (2, 150)
+_STALLED_NS = 20 * limits.MS
 
 
 class Performing:
@@ -31,13 +33,14 @@ class Performing:
     def __init__(self, node: "Node", dice: Stream) -> None:
         self.node = node
         self.fsync_ns = int(node.cluster.options.fsync_ms * limits.MS)
-        self.hangs_until_ns = 0
+        self.hangs_until_ns = self.letters_wait_until_ns = 0
         self.fails = False
         self.line_ns = int(node.cluster.options.line_ms * limits.MS)
         self.catching_up = CatchingUp(node)
         self._dice = dice
         self._agenda = node.cluster.agenda
         self._stored_ns = 0
+        self._unstored: deque[ef.StoreLetters] = deque()
         self._arms: dict[type[Any], Callable[[Any], None]] = {
             ef.Persist: self._persist,
             ef.Execute: self._execute,
@@ -184,6 +187,7 @@ class Performing:
         node = self.node
         for letter in found.letters:
             node.letters[letter.id] = letter
+        self._unstored.clear()
         node.missing_through = max(node.missing_through, found.missing_through)
         node.cursor = max(node.cursor, found.core.committed.index)
         if node.missing_through:
@@ -214,10 +218,15 @@ class Performing:
         now_ns = self._agenda.now_ns  # one after another, in order: the cursor counts on it
         wait_ns = self._dice.randint(*_STORE_MS) * limits.MS
         self._stored_ns = max(self._stored_ns, now_ns + wait_ns)
-        self.later(self._stored_ns - now_ns, self._stored, effect)
+        self._unstored.append(effect)
+        self.later(self._stored_ns - now_ns, self._stored)
 
-    def _stored(self, effect: ef.StoreLetters) -> None:
+    def _stored(self) -> None:
         node = self.node
+        if self._agenda.now_ns < self.letters_wait_until_ns:
+            self.later(_STALLED_NS, self._stored)
+            return
+        effect = self._unstored.popleft()
         for letter in effect.letters:
             node.letters[letter.id] = letter
         node.cursor = max(node.cursor, effect.index)

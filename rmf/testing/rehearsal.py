@@ -51,7 +51,16 @@ _NETWORK = (
     "drop_clients",
     "lag",
 )
-_DISK = ("slow_disk", "hanging_disk", "failing_disk", "rot", "rotten_checkpoint", "wipe")
+_DISK = (
+    "slow_disk",
+    "hanging_disk",
+    "failing_disk",
+    "rot",
+    "rotten_checkpoint",
+    "wipe",
+    "stalled_letters",
+    "old_acquaintances",
+)
 _PROCESS = (
     "kill",
     "kill_leader",
@@ -64,17 +73,17 @@ _PROCESS = (
     "slow_line",
 )
 
-# What each kind of fault means to the nemesis; those of members are the operators' work.
+# What each kind of fault means to the nemesis; most of those of members are the operators' work.
 KINDS: dict[str, tuple[str, ...]] = {
     "network": _NETWORK,
     "disk": _DISK,
     "clock": ("wall_jump",),
     "process": _PROCESS,
-    "members": (),
+    "members": ("torn_change",),
 }
 # What two nodes are needed for, and what destroys a disk: then three others have to remember all.
 _BETWEEN_TWO = frozenset(_NETWORK) - {"drop_clients"}
-_DESTROYING = frozenset({"rot", "wipe"})
+_DESTROYING = frozenset({"rot", "wipe", "old_acquaintances"})
 _FAULTS_MIN = 3  # fewer kinds may all find nothing to do
 
 # Acts of operators that change who belongs to the cluster, or who leads it.

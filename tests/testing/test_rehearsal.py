@@ -48,7 +48,7 @@ def test_without_faults_nothing_goes_wrong_and_that_is_not_void() -> None:
 
 @pytest.mark.slow
 def test_a_run_that_met_no_fault_is_void() -> None:
-    report = simulate(greenhouse, 20, faults="members", seconds=5)
+    report = simulate(greenhouse, 1, faults="members", seconds=5)
     assert (report.verdict, report.why) == ("void", "no fault was met")
 
 

@@ -39,7 +39,7 @@ def test_a_run_that_committed_too_little_is_void() -> None:
 
 @pytest.mark.slow
 def test_the_command_line_replays_what_it_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    options = derived(2, **CALM).text()
+    options = derived(2, fault_every_ms=1_000.0, **CALM).text()
     assert main(["--options", options, "--counts"]) == 0
     first = capsys.readouterr().out
     assert "seed 2: passed" in first
