@@ -109,7 +109,8 @@ def test_what_is_durable_and_committed_is_there_again(disk: Disk) -> None:
 def test_what_memory_holds_of_the_ledger_is_forgotten_before_it_is_read(disk: Disk) -> None:
     """R23: a page that failed to be written is clean in memory: who believes it promises it."""
     disk.segment_bytes = 512
-    disk.live(*"abcdefghijklmnopqrst")
+    for _ in range(3):
+        disk.live(*(f"room/{n}" for n in range(20)))
     disk.checkpoint()
     _, second, *_, _ = disk.segments  # behind the Checkpoint: recovery does not read it
     second.read_bytes()
