@@ -91,6 +91,10 @@ ENTRY_HEAD_BYTES = 24  # of each Entry in an append at most: array, term, CRC32C
 PROBE_BYTES_MAX = 16 * KIB  # Entries sent to find out what matches; a longer one waits for that
 PROBE_AGAIN_NS = HEARTBEAT_NS  # without an answer, until another probe; doubled each time
 PROBE_AGAIN_NS_MAX = 3200 * MS
+STEP_AGAIN_NS_MAX = (
+    10 * SECOND
+)  # the same for a piece of a Checkpoint, or a reading; 1 MiB takes 1 s
+# at 10 Mbit/s
 PEER_APPENDS_IN_FLIGHT = 64  # unanswered by one peer; reached: the stream pauses
 PEER_PATIENCE_NS = 50 * MS  # how much longer a peer's answer may take because of what goes before
 PEER_WINDOW_BYTES_MIN = 256 * KIB  # on the way to a peer, however slow that is; and at first
@@ -202,6 +206,9 @@ CHECKPOINT_SLICE_BYTES = 1 * MIB  # values in a slice; reached: the slice ends, 
 CHECKPOINT_SYNC_BYTES = 1 * MIB  # written before the disk has to take it: no flood at the end
 CHECKPOINTS_KEPT = 2  # the newest, and the one before it should that one be damaged
 ARCHIVE_BYTES_MAX = 1024 * MIB  # replayable history kept behind the Checkpoint; then deleted
+ARCHIVE_SENDING_BYTES_MAX = 4096 * MIB  # the same while a peer is being sent some of it; beyond,
+# or at the hard mark of the disk: logged, deleted, and the peer begins anew
+SENDING_S_MAX = 300.0  # nothing was sent to a peer: it needs no history any more
 FILE_READ_BYTES = 1 * MIB  # one read from a file that is read as a whole; a longer frame by itself
 INSTALL_CHUNK_BYTES = 1 * MIB  # of a Checkpoint on its way to a peer: one write, one fsync there
 DAMAGED_LEDGERS_KEPT = 2  # set aside in a repair, for people; beyond: the oldest is deleted (R24)
@@ -374,6 +381,7 @@ assert DLQ_PAGE_ACTS * FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PEER_LETTERS_BYTES + SERVER_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert INSTALL_CHUNK_BYTES + 4 * KIB <= PEER_FRAME_BYTES_MAX
 assert 3 * PEER_ALIVE_S <= PEER_SILENCE_S_MAX
+assert ARCHIVE_BYTES_MAX <= ARCHIVE_SENDING_BYTES_MAX
 assert OUTCOME_RUNS_KEPT >= 4 * PRODUCER_FRAMES_IN_FLIGHT
 assert PING_S * 3 <= IDLE_S_MAX
 # What is in flight, and the segment it may need, fit below the hard mark.

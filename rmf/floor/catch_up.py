@@ -9,14 +9,14 @@ Errors: a disk that fails while a Checkpoint is received is a DiskFault. What ca
 peer is logged; the core asks again, and the peer waits. Shutdown: cancel it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 import trio
 
 from rmf import limits
 from rmf.core.effects import ReadChunk, ReadEntries, Repaired, WriteChunk
-from rmf.core.events import DiskFault, Event
+from rmf.core.events import ChunkRead, DiskFault, EntriesRead, Event
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
 from rmf.floor.doors import CatchUpItem, Doors
@@ -26,6 +26,7 @@ from rmf.storage.chunks import ChunkReader
 from rmf.storage.directory import DataDirectory
 from rmf.storage.entries import EntryReader
 from rmf.storage.install import Receiver
+from rmf.storage.sending import Sending
 
 __all__ = ["run"]
 
@@ -35,16 +36,19 @@ async def run(
     directory: DataDirectory,
     serial: Callable[[], int],
     exchanging: trio.Lock,
+    sending: Sending,
     hands: Hands,
 ) -> None:
     """Serve the catch-up door until cancelled. `serial` tells the number of this node's last
     record, behind which a received Checkpoint begins. `exchanging` is held while a piece of it is
-    kept: what stands ready is not touched while it takes the ledger's place."""
+    kept: what stands ready is not touched while it takes the ledger's place. `sending` is told what
+    of the history peers still need."""
     hands.free()  # it holds no packets
     bench = _Bench(directory, serial)
-    work = _Work(doors, bench, exchanging)
+    work = _Work(doors, bench, exchanging, sending)
     try:
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(work.let_go)
             async for item in doors.catch_up_out:
                 key = _key_of(item)
                 if key not in work.under_way:
@@ -66,11 +70,14 @@ def _key_of(item: CatchUpItem) -> _Key:
 class _Work:
     """The wishes under way. Checkpoints are read by one thread at a time (see ChunkReader)."""
 
-    def __init__(self, doors: Doors, bench: "_Bench", exchanging: trio.Lock) -> None:
+    def __init__(
+        self, doors: Doors, bench: "_Bench", exchanging: trio.Lock, sending: Sending
+    ) -> None:
         self.under_way: set[_Key] = set()
         self._doors = doors
         self._bench = bench
         self._exchanging = exchanging
+        self._sending = sending
         self._reading = trio.Lock()
         self._limiter = trio.CapacityLimiter(limits.CATCH_UP_THREADS_MAX)
 
@@ -80,8 +87,23 @@ class _Work:
             event = await self._done(item)
         finally:
             self.under_way.discard(key)
+        match event:
+            case ChunkRead(total=total) if total:
+                self._needs(event.peer, event.index)
+            case EntriesRead() if event.entries:
+                self._needs(event.peer, event.after_index)
         if event is not None:
             await self._doors.events.send(event)
+
+    def _needs(self, peer: str, index: int) -> None:
+        self._sending.needs(peer, index, trio.current_time())
+
+    async def let_go(self) -> None:
+        """Hold no Checkpoint open for peers that are sent nothing any more."""
+        while True:
+            await trio.sleep(limits.SENDING_S_MAX)
+            async with self._reading:
+                self._bench.keep(self._sending.peers(trio.current_time()))
 
     async def _done(self, item: CatchUpItem) -> Event | None:
         match item:
@@ -138,6 +160,10 @@ class _Bench:
                 repair.repaired(self._directory.path)
                 return None
 
+    def keep(self, peers: Collection[str]) -> None:
+        """Let go of the Checkpoints that are sent to nobody of these."""
+        self._chunks.keep(peers)
+
     def _reader(self, peer: str) -> EntryReader:
         if peer not in self._entries:
             while len(self._entries) >= limits.MEMBERS_MAX:
@@ -150,3 +176,4 @@ class _Bench:
         """Close all files."""
         for reader in self._entries.values():
             reader.close()
+        self._chunks.close()

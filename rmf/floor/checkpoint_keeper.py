@@ -23,6 +23,7 @@ from rmf.storage import archive, checkpoint
 from rmf.storage.checkpoint import CheckpointWriter
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
+from rmf.storage.sending import Sending
 
 __all__ = ["run"]
 
@@ -33,11 +34,13 @@ async def run(
     store: DlqStore,
     boot_id: bytes,
     exchanging: trio.Lock,
+    sending: Sending,
     hands: Hands,
 ) -> None:
     """Serve the checkpoints door until cancelled. `boot_id` names the boot that `clock` in the
     head counts from (R6). `exchanging` is held while files are written and moved: a ledger that
-    another takes the place of must not get a Checkpoint of the old one."""
+    another takes the place of must not get a Checkpoint of the old one. `sending` says what of the
+    history is on its way to peers."""
     hands.free()  # it holds no packets
     limiter = trio.CapacityLimiter(1)
     async for wanted in doors.checkpoints_out:
@@ -48,7 +51,7 @@ async def run(
                 if wanted is not doors.wished:
                     continue  # of a core that ended: its ledger may be gone since
                 ended = await _written(wanted, directory, limiter)
-                await trio.to_thread.run_sync(_archive, directory, store.cursor, limiter=limiter)
+                await _archive(directory, store.cursor, sending, limiter)
         except StorageError as exc:
             await _failed(doors, wanted.index, exc)
             continue
@@ -116,9 +119,23 @@ async def _written(
     return CheckpointEnded(wanted.index, None, writer.file_bytes)
 
 
-def _archive(directory: DataDirectory, dlq_cursor: int) -> None:
+async def _archive(
+    directory: DataDirectory, dlq_cursor: int, sending: Sending, limiter: trio.CapacityLimiter
+) -> None:
+    """Put away what is behind the kept Checkpoints. What peers are being sent stays, unless there
+    is much too much of it by now."""
+    sent = sending.oldest(trio.current_time())
+    found = await trio.to_thread.run_sync(_archived, directory, dlq_cursor, sent, limiter=limiter)
+    if sent is not None and found is not None and found > sent:
+        most = limits.ARCHIVE_SENDING_BYTES_MAX
+        why = f"the archive has more than {most} bytes"
+        log.note("warning", "sending_given_up", peers=sending.give_up(), why=why)
+
+
+def _archived(directory: DataDirectory, dlq_cursor: int, sent: int | None) -> int | None:
     """Move what is behind the kept Checkpoints into the archive, and keep that within its bound.
-    Entries that the DLQ has not read yet stay (R39)."""
+    Entries that the DLQ has not read yet stay (R39). Returns where history begins now."""
     checkpoint.prune(directory.checkpoints_path, directory.archive_path)
     archive.archive_behind(directory, pinned_index=dlq_cursor)
-    archive.shed_archive(directory, pinned_index=dlq_cursor)
+    archive.shed_archive(directory, pinned_index=dlq_cursor, sent_index=sent)
+    return archive.begins(directory)

@@ -20,6 +20,7 @@ from rmf.storage import archive, reserve
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
 from rmf.storage.files import free_bytes
+from rmf.storage.sending import Sending
 
 __all__ = ["mark_of", "run"]
 
@@ -37,10 +38,12 @@ async def run(
     directory: DataDirectory,
     store: DlqStore,
     exchanging: trio.Lock,
+    sending: Sending,
     hands: Hands,
 ) -> None:
     """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes. `exchanging`
-    is held while files are deleted."""
+    is held while files are deleted. `sending` says what of the history is on its way to peers: it
+    stays up to the hard mark."""
     hands.free()
     mark = "unknown"  # whatever is found first is told: the arbiter may know of an older mark
     while True:
@@ -53,8 +56,9 @@ async def run(
             if found != mark:
                 mark = found
                 await _tell(doors, mark, free)
+                sent = _sent(sending, mark)
                 async with exchanging:
-                    await trio.to_thread.run_sync(_make_room, directory, store, mark)
+                    await trio.to_thread.run_sync(_make_room, directory, store, mark, sent)
         await trio.sleep(limits.DISK_WATCH_S if mark == "ok" else limits.DISK_WATCH_CLOSELY_S)
 
 
@@ -63,13 +67,22 @@ async def _tell(doors: Doors, mark: str, free: int) -> None:
     await doors.events.send(Disk(mark, free))
 
 
-def _make_room(directory: DataDirectory, store: DlqStore, mark: str) -> None:
+def _sent(sending: Sending, mark: str) -> int | None:
+    """Return from which Entry on history is needed by peers; at the hard mark they go without."""
+    sent = sending.oldest(trio.current_time())
+    if mark == "hard" and sent is not None:
+        log.note("warning", "sending_given_up", peers=sending.give_up(), why="the disk is full")
+        return None
+    return sent
+
+
+def _make_room(directory: DataDirectory, store: DlqStore, mark: str, sent: int | None) -> None:
     """Hold the reserve or give it back; below the soft mark, delete history too."""
     _keep_reserve(directory, mark)
     if mark == "ok":
         return
     try:
-        _shed(directory, store)
+        _shed(directory, store, sent)
     except DiskFailed as exc:
         log.note("error", "archive_not_shed", error=str(exc))
 
@@ -86,6 +99,6 @@ def _keep_reserve(directory: DataDirectory, mark: str) -> None:
             log.note("warning", "no_reserve", error=str(exc))
 
 
-def _shed(directory: DataDirectory, store: DlqStore) -> None:
+def _shed(directory: DataDirectory, store: DlqStore, sent: int | None) -> None:
     """Delete all history behind the Checkpoints that the DLQ has read."""
-    archive.shed_archive(directory, pinned_index=store.cursor, bytes_max=0)
+    archive.shed_archive(directory, pinned_index=store.cursor, bytes_max=0, sent_index=sent)

@@ -57,6 +57,7 @@ from rmf.line.glovebox.handle import BoxHandle
 from rmf.notation import address_text
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
+from rmf.storage.sending import Sending
 
 if TYPE_CHECKING:
     from rmf.config import Config
@@ -69,9 +70,9 @@ Companion = Callable[[str], Awaitable[None]]
 def run(
     config: "Config", companion: Companion | None = None, *, box: BoxHandle | None = None
 ) -> int:
-    """Run a node until it is told to stop; return the exit code. `companion` is a task that is
-    given the node's address once it listens (the demo); `box` a glove box started already. Raises
-    LineError, StorageError, Diverged, UsageError (a port cannot be had) before it listens."""
+    """Run a node until it is told to stop; return the exit code. `companion` is given its address
+    once it listens (the demo); `box` is a glove box started already. Raises LineError,
+    StorageError, Diverged, UsageError (a port cannot be had) before it listens."""
     log.configure(config.log_format, sys.stderr)
     for notice in config.notices:
         log.note("info", "notice", text=notice)
@@ -246,13 +247,13 @@ class Node:
             nursery.start_soon(self._supervise, child)
 
     def _keepers(self, store: DlqStore) -> list[Child]:
-        doors, directory, lock = self._doors, self._directory, self._exchanging
-        checkpoints = partial(checkpoint_keeper.run, doors, directory, store, self._boot_id, lock)
+        doors, directory, shared = self._doors, self._directory, (self._exchanging, Sending())
+        checkpoints = partial(checkpoint_keeper.run, doors, directory, store, self._boot_id)
         return [
             Child("dlq_keeper", partial(self._keep_letters, store)),
-            Child("checkpoint_keeper", checkpoints),
-            Child("disk_watch", partial(disk_watch.run, doors, directory, store, lock)),
-            Child("catch_up", partial(catch_up.run, doors, directory, self._life.serial, lock)),
+            Child("checkpoint_keeper", partial(checkpoints, *shared)),
+            Child("disk_watch", partial(disk_watch.run, doors, directory, store, *shared)),
+            Child("catch_up", partial(catch_up.run, doors, directory, self._life.serial, *shared)),
             *self._line.apart(doors, self._instruments.audits),
         ]
 
@@ -288,8 +289,7 @@ class Node:
         )
 
     async def _on_spent(self, child: Child, why: str) -> None:
-        """Strike (R17): a task below the Arbiter tells it; the Arbiter itself goes on as a core
-        that only answers, with the state that was committed last."""
+        """Strike (R17): a task tells the Arbiter, which goes on as a core that only answers."""
         if child.name == "arbiter":
             await self._supervise(self._life.child_that_only_answers(why))
             return

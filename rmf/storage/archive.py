@@ -8,7 +8,8 @@ behind it; so does the archive alone, up to where the ledger goes on. So history
 a time: everything before the next start goes, never just some file.
 
 Nothing goes that the DLQ has not read yet: `pinned_index` is its cursor, and segments with later
-Entries stay where they are (R39).
+Entries stay where they are (R39). Nor does what is being sent to a peer (see sending), as long as
+the archive is not much too large.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from rmf.storage.directory import DataDirectory
 from rmf.storage.files import failing_disk, fsync_directory, move_durably
 from rmf.storage.segments import GENESIS, Base, SegmentHeader, read_header, segments_in
 
-__all__ = ["Start", "archive_behind", "archive_bytes", "shed_archive", "starts"]
+__all__ = ["Start", "archive_behind", "archive_bytes", "begins", "shed_archive", "starts"]
 
 
 _NO_PIN = 2**63 - 1
@@ -84,13 +85,20 @@ def archive_bytes(directory: DataDirectory) -> int:
 
 
 def shed_archive(
-    directory: DataDirectory, *, pinned_index: int, bytes_max: int = limits.ARCHIVE_BYTES_MAX
+    directory: DataDirectory,
+    *,
+    pinned_index: int,
+    bytes_max: int = limits.ARCHIVE_BYTES_MAX,
+    sent_index: int | None = None,
+    sent_bytes_max: int = limits.ARCHIVE_SENDING_BYTES_MAX,
 ) -> list[Path]:
     """Delete the oldest history until the archive has at most `bytes_max`, or until what the DLQ
-    has not read, or what is no start's, is next. Returns what went. Raises DiskFailed."""
+    has not read, or what is no start's, is next. Of what is sent to a peer (from `sent_index` on;
+    None: nothing is) `sent_bytes_max` stay. Returns what went. Raises DiskFailed."""
     gone: list[Path] = []
     for later in starts(directory.ledgers, directory.checkpoints, directory.cluster)[1:]:
-        if archive_bytes(directory) <= bytes_max:
+        is_sent = sent_index is not None and later.base.index > sent_index
+        if archive_bytes(directory) <= (max(bytes_max, sent_bytes_max) if is_sent else bytes_max):
             break
         segments = segments_in(*directory.ledgers)
         before = _archived(directory, _behind(segments, later.base.serial, _NO_PIN))
@@ -105,6 +113,12 @@ def shed_archive(
             fsync_directory(directory.archive_path)
         gone += doomed
     return gone
+
+
+def begins(directory: DataDirectory) -> int | None:
+    """Return the index of the Entry behind which history is held; None: there is none."""
+    found = starts(directory.ledgers, directory.checkpoints, directory.cluster)
+    return found[0].base.index if found else None
 
 
 def _behind(segments: list[Path], serial: int, pinned_index: int) -> list[Path]:

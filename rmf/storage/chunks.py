@@ -2,12 +2,12 @@
 
 Decides which Checkpoint is given out: the newest that verifies; and that it is verified as a whole
 before the first piece leaves, once, however many pieces and peers there are. A Checkpoint is known
-by its content, so that pieces of two files never mix, and is read wherever it lies by now, be it in
-the archive. It keeps no file open: one that was shed meanwhile is gone, and the peer begins anew.
+by its content, so that pieces of two files never mix. It is held open while it is being sent to
+somebody: whatever becomes of its name, whoever began with it gets it to its end.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import attrs
@@ -16,31 +16,34 @@ from rmf import limits
 from rmf.core.events import ChunkRead
 from rmf.errors import CheckpointDamaged
 from rmf.storage import checkpoint
-from rmf.storage.checkpoint import Verified
+from rmf.storage.checkpoint_layout import Verified, base_of, index_of, opened, verify
 from rmf.storage.segments import Base
 
 __all__ = ["ChunkReader"]
 
 
-@attrs.frozen
-class _Known:
-    """A Checkpoint that verified, and the file that it was then."""
+@attrs.frozen(eq=False)
+class _Held:
+    """A Checkpoint that verified, and its file."""
 
-    name: str
-    inode: int
-    modified_ns: int
+    fd: int
     base: Base
     found: Verified
 
+    def stands_at(self, path: Path) -> bool:
+        """Whether its file is the one that has this name now."""
+        return _is_file_of(self.fd, path)
+
 
 class ChunkReader:
-    """Reads pieces of the Checkpoints in `directories`: the living ones first, then the archive.
-    May be used from any thread, one at a time."""
+    """Reads pieces of the Checkpoints in the first of `directories`. May be used from any thread,
+    one at a time."""
 
     def __init__(self, directories: Sequence[Path], cluster: bytes) -> None:
-        self._directories = directories
+        self._directory = directories[0]
         self._cluster = cluster
-        self._known: dict[bytes, _Known] = {}
+        self._held: dict[bytes, _Held] = {}  # by content
+        self._sent: dict[str, bytes] = {}  # which of them to whom
 
     def read(
         self,
@@ -52,62 +55,60 @@ class ChunkReader:
         """Return the piece at `offset` of the Checkpoint with that content, of the newest one if it
         is None; `total` is 0 where there is none (any more). Raises StorageError for a Checkpoint
         of another cluster or of a format that this release does not know."""
-        known = self._newest() if content is None else self._known.get(content)
-        opened = self._opened(known) if known is not None else None
-        if known is None or opened is None or not 0 <= offset <= known.found.file_bytes:
+        held = self._newest() if content is None else self._held.get(content)
+        if held is None or not 0 <= offset <= held.found.file_bytes:
             return ChunkRead(peer, 0, 0, b"", b"", 0, 0, b"")
-        try:
-            data = os.pread(opened, bytes_max, offset)
-        finally:
-            os.close(opened)
-        base, found = known.base, known.found
+        base, found = held.base, held.found
+        if self._sent.get(peer) != found.content:
+            self._send(peer, found.content)
+        data = os.pread(held.fd, bytes_max, offset)
         place = (base.index, base.term, base.chain)
         return ChunkRead(peer, *place, found.content, found.file_bytes, offset, data)
 
-    def _newest(self) -> _Known | None:
+    def keep(self, peers: Collection[str]) -> None:
+        """Let go of what is being sent to nobody of these."""
+        self._sent = {name: sent for name, sent in self._sent.items() if name in peers}
+        self._close_unused()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.keep(())
+
+    def _send(self, peer: str, content: bytes) -> None:
+        self._sent.pop(peer, None)
+        while len(self._sent) >= limits.MEMBERS_MAX:
+            del self._sent[next(iter(self._sent))]
+        self._sent[peer] = content
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        for content in self._held.keys() - set(self._sent.values()):
+            os.close(self._held.pop(content).fd)
+
+    def _newest(self) -> _Held | None:
         """Return the newest Checkpoint that verifies."""
-        for path in checkpoint.newest(self._directories[0]):
-            known = next((x for x in self._known.values() if _is_still(x, path)), None)
-            if known is None:
-                known = self._verified(path)
-            if known is not None:
-                return known
+        for path in checkpoint.newest(self._directory):
+            held = next((x for x in self._held.values() if x.stands_at(path)), None)
+            if held is None:
+                held = self._verified(path)
+            if held is not None:
+                return held
         return None
 
-    def _verified(self, path: Path) -> _Known | None:
+    def _verified(self, path: Path) -> _Held | None:
         try:
-            status = path.stat()
-            found = checkpoint.verified(path, self._cluster)
-            base = checkpoint.base_of(found.head, path)
-        except (CheckpointDamaged, FileNotFoundError):
+            with opened(path) as fd:
+                found = verify(fd, path, self._cluster, index_of(path))
+                base = base_of(found.head, path)
+                if found.content not in self._held:
+                    self._held[found.content] = _Held(os.dup(fd), base, found)
+        except CheckpointDamaged:
             return None
-        known = _Known(path.name, status.st_ino, status.st_mtime_ns, base, found)
-        self._known[found.content] = known
-        while len(self._known) > limits.CHECKPOINTS_KEPT:
-            del self._known[next(iter(self._known))]
-        return known
-
-    def _opened(self, known: _Known) -> int | None:
-        """Open the file of a Checkpoint, if it is still the one that was verified."""
-        for directory in self._directories:
-            path = directory / known.name
-            try:
-                fd = os.open(path, os.O_RDONLY)
-            except OSError:
-                continue
-            if _is_still(known, path):
-                return fd
-            os.close(fd)
-        return None
+        return self._held[found.content]
 
 
-def _is_still(known: _Known, path: Path) -> bool:
+def _is_file_of(fd: int, path: Path) -> bool:
     try:
-        status = path.stat()
+        return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:
         return False
-    return (path.name, status.st_ino, status.st_mtime_ns) == (
-        known.name,
-        known.inode,
-        known.modified_ns,
-    )

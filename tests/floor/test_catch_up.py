@@ -19,6 +19,7 @@ from rmf.floor.doors import CatchUpItem, Doors
 from rmf.floor.supervisor import Hands
 from rmf.storage.exchange import READY
 from rmf.storage.repair import is_repairing, set_aside
+from rmf.storage.sending import Sending
 from tests.floor.wire import PATIENCE_S, until
 from tests.storage.ledger_kit import file_bytes_limit
 from tests.storage.written_node import CLUSTER, WrittenNode, written_node
@@ -48,12 +49,12 @@ class Working:
         self.node = node
         self.doors = Doors()
         self.exchanging = trio.Lock()
+        self.sending = Sending()
 
     async def run(self) -> None:
         serial = 77
-        await catch_up.run(
-            self.doors, self.node.directory, lambda: serial, self.exchanging, Hands()
-        )
+        shared = (self.exchanging, self.sending)
+        await catch_up.run(self.doors, self.node.directory, lambda: serial, *shared, Hands())
 
     def wish(self, item: CatchUpItem) -> None:
         self.doors.catch_up.send_nowait(item)
@@ -139,6 +140,22 @@ async def test_a_checkpoint_goes_from_one_node_to_another_piece_by_piece(
             read = await here.ask(ReadChunk("n2", read.content, written.reply.offset))
         assert data == path.read_bytes()
     assert (behind.path / READY / "ledger").is_dir()
+
+
+async def test_what_a_peer_is_sent_is_noted_so_that_it_stays(leader: WrittenNode) -> None:
+    leader.checkpoint(index=9)
+    async with working(leader) as work:
+
+        def oldest() -> int | None:
+            return work.sending.oldest(trio.current_time())
+
+        first = await work.ask(ReadChunk("n2", None, 0))
+        assert oldest() == 9
+        await work.ask(ReadEntries("n3", 5, 22))
+        assert oldest() == 5
+        await work.ask(ReadEntries("n3", 22, 22))  # it has all there is
+        await work.ask(ReadEntries("n2", first.index, 22))
+        assert oldest() == 5
 
 
 async def test_without_a_checkpoint_the_leader_hears_that_there_is_none(

@@ -19,6 +19,7 @@ from rmf.core.world import Cell, World, mark_of
 from rmf.floor import checkpoint_keeper
 from rmf.floor.doors import EdgeLetter
 from rmf.storage import checkpoint
+from rmf.storage.sending import Sending
 from tests.floor.kit import BOOT_ID, Bench, bench, reign
 from tests.floor.wire import packet, until
 from tests.storage.ledger_kit import file_bytes_limit
@@ -38,10 +39,9 @@ def wanted(world: World, index: int = 7) -> WriteCheckpoint:
 
 
 @asynccontextmanager
-async def keeping(alone: Bench) -> AsyncIterator[None]:
-    run = partial(
-        checkpoint_keeper.run, alone.doors, alone.directory, alone.store, BOOT_ID, alone.exchanging
-    )
+async def keeping(alone: Bench, sending: Sending | None = None) -> AsyncIterator[None]:
+    files, shared = (alone.directory, alone.store), (alone.exchanging, sending or Sending())
+    run = partial(checkpoint_keeper.run, alone.doors, *files, BOOT_ID, *shared)
     async with alone.supervised("checkpoint_keeper", run):
         yield
 
@@ -86,6 +86,17 @@ async def test_every_cell_is_written_in_key_order_and_the_head_names_the_boot(
         assert ended == CheckpointEnded(7, None, path.stat().st_size)
         assert found.head["boot_id"] == BOOT_ID
         assert list(found.cells) == [(key, *cell[:-1]) for key, cell in world.scan()]
+
+
+async def test_what_can_be_sent_no_more_is_given_up(tmp_path: Path) -> None:
+    sending = Sending()
+    with bench(tmp_path) as alone:
+        for index, given_up in ((0, False), (-1, True)):  # history begins behind 0
+            sending.needs("n2", index, trio.current_time())
+            async with keeping(alone, sending):
+                hand_in(alone, wanted(world_of(1)))
+                await word(alone)
+            assert (sending.peers(trio.current_time()) == []) == given_up
 
 
 async def test_others_run_between_the_slices(tmp_path: Path) -> None:

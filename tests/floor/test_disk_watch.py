@@ -16,6 +16,7 @@ from rmf.core.events import Disk
 from rmf.floor import disk_watch
 from rmf.floor.disk_watch import mark_of
 from rmf.floor.doors import EdgeLetter
+from rmf.storage.sending import Sending
 from tests.floor.kit import Bench, bench
 from tests.floor.wire import until
 
@@ -50,7 +51,9 @@ def test_the_hard_mark_does_not_flutter(readings: list[int]) -> None:
 
 
 def watch(alone: Bench) -> Any:
-    return partial(disk_watch.run, alone.doors, alone.directory, alone.store, alone.exchanging)
+    return partial(
+        disk_watch.run, alone.doors, alone.directory, alone.store, alone.exchanging, Sending()
+    )
 
 
 async def told(alone: Bench) -> Disk:

@@ -7,8 +7,8 @@ import pytest
 
 from rmf.core.record import ENTRY, Record
 from rmf.errors import CheckpointDamaged
-from rmf.storage.archive import archive_behind, archive_bytes, shed_archive, starts
-from rmf.storage.checkpoint import CheckpointWriter, load, prune
+from rmf.storage.archive import archive_behind, archive_bytes, begins, shed_archive, starts
+from rmf.storage.checkpoint import CheckpointWriter, load, newest, prune
 from rmf.storage.directory import inspect
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS
@@ -139,6 +139,29 @@ def test_what_the_dlq_has_not_read_is_not_shed(ledger: Ledger) -> None:
     shed_archive(ledger.directory, pinned_index=5, bytes_max=0)
     assert archived(ledger) == [5, 7, 9, 11]
     assert replayed(ledger)[0][0] == 4
+
+
+@pytest.mark.parametrize(
+    ("sent", "segments", "oldest"), [(4, [5, 7, 9, 11], 4), (8, [5, 7, 9, 11], 4), (9, [9, 11], 9)]
+)
+def test_what_a_peer_is_being_sent_is_not_shed_nor_the_checkpoint_it_began_with(
+    ledger: Ledger, sent: int, segments: list[int], oldest: int
+) -> None:
+    kept(ledger, 1)
+    archive_behind(ledger.directory, pinned_index=ALL)
+    shed_archive(ledger.directory, pinned_index=ALL, bytes_max=0, sent_index=sent)
+    assert archived(ledger) == segments
+    assert replayed(ledger)[0][0] == oldest
+    assert newest(ledger.directory.archive_path)[-1].stem.lstrip("0") == str(oldest)
+
+
+def test_of_what_is_being_sent_only_so_much_stays(ledger: Ledger) -> None:
+    kept(ledger, 1)
+    archive_behind(ledger.directory, pinned_index=ALL)
+    most = archive_bytes(ledger.directory) - 2 * SEGMENT_BYTES - 1
+    sent: dict[str, int] = {"bytes_max": 0, "sent_index": 0, "sent_bytes_max": most}
+    shed_archive(ledger.directory, pinned_index=ALL, **sent)
+    assert begins(ledger.directory) == 9  # as much as has to go, and no more
 
 
 def test_a_checkpoint_with_a_gap_behind_it_is_no_start(ledger: Ledger) -> None:

@@ -25,13 +25,15 @@ def reader(node: WrittenNode) -> ChunkReader:
     return ChunkReader(node.directory.checkpoints, CLUSTER)
 
 
-def whole(reader: ChunkReader, bytes_max: int = 100) -> tuple[ChunkRead, bytes]:
+def whole(
+    reader: ChunkReader, bytes_max: int = 100, *, peer: str = "n2"
+) -> tuple[ChunkRead, bytes]:
     """The first piece of the newest, and all pieces together."""
-    first = piece = reader.read("n2", None, 0, bytes_max)
+    first = piece = reader.read(peer, None, 0, bytes_max)
     data = first.data
     while len(data) < first.total:
-        piece = reader.read("n2", first.content, len(data), bytes_max)
-        assert (piece.peer, piece.content, piece.offset) == ("n2", first.content, len(data))
+        piece = reader.read(peer, first.content, len(data), bytes_max)
+        assert (piece.peer, piece.content, piece.offset) == (peer, first.content, len(data))
         assert 0 < len(piece.data) <= bytes_max
         data += piece.data
     return first, data
@@ -65,7 +67,7 @@ def test_a_damaged_one_is_passed_over(node: WrittenNode, reader: ChunkReader) ->
     assert ChunkReader(node.directory.checkpoints, CLUSTER).read("n2", None, 0).total == 0
 
 
-def test_one_that_went_to_the_archive_is_read_on_and_one_that_was_shed_is_gone(
+def test_whoever_began_with_one_gets_it_to_its_end_wherever_it_lies_or_if_it_was_shed(
     node: WrittenNode, reader: ChunkReader
 ) -> None:
     path = node.checkpoint(index=5)
@@ -76,20 +78,42 @@ def test_one_that_went_to_the_archive_is_read_on_and_one_that_was_shed_is_gone(
     assert not path.exists()
     assert reader.read("n2", first.content, 100, 100).data == content[100:200]
     (node.directory.archive_path / path.name).unlink()
-    assert reader.read("n2", first.content, 200, 100).total == 0
-    assert reader.read("n2", None, 0).index == node.author.index
+    assert reader.read("n2", first.content, 200, 100).data == content[200:300]
+    assert reader.read("n3", None, 0).index == node.author.index  # who begins now gets the newest
+    assert reader.read("n2", first.content, 300, 100).data == content[300:400]
+
+
+def test_what_is_sent_to_nobody_any_more_is_let_go_of(
+    node: WrittenNode, reader: ChunkReader
+) -> None:
+    def held() -> set[str]:
+        names = (str(x.readlink()) for x in Path("/proc/self/fd").iterdir() if x.exists())
+        return {name for name in names if str(node.directory.path) in name and ".ckpt" in name}
+
+    node.checkpoint(index=5)
+    old = reader.read("n2", None, 0)
+    node.checkpoint()
+    new = reader.read("n3", None, 0)
+    assert len(held()) == 2
+    reader.keep({"n3"})
+    assert len(held()) == 1
+    assert reader.read("n2", old.content, 0).total == 0
+    assert reader.read("n2", new.content, 0).total > 0
+    reader.read("n3", None, 0)
+    reader.close()
+    assert held() == set()
 
 
 def test_another_file_in_its_place_is_another_checkpoint(
     node: WrittenNode, reader: ChunkReader
 ) -> None:
-    node.checkpoint()
+    before = node.checkpoint().read_bytes()
     first = reader.read("n2", None, 0, 100)
     path = node.checkpoint(clock=[1, 2])
-    assert reader.read("n2", first.content, 100, 100).total == 0
-    second, data = whole(reader)
+    second, data = whole(reader, peer="n3")
     assert second.content != first.content
     assert data == path.read_bytes()
+    assert reader.read("n2", first.content, 100, 100).data == before[100:200]
 
 
 def test_a_place_outside_of_it_is_none(node: WrittenNode, reader: ChunkReader) -> None:

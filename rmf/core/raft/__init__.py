@@ -58,7 +58,8 @@ Replication
   many Entries each time.
 - When nothing else is sent, a commit is told to the followers within COMMIT_NOTICE_NS.
 - The first Entry of a reign is the Arbiter's ACCESSION; it is Raft's no-op (§6.4).
-- Checkpoints are sent piece by piece, as the receiver asks for them (§5 sends them in order): it
+- Checkpoints are sent piece by piece, as the receiver asks for them (§5 sends them in order), none
+  twice while it may be under way; what is being sent stays until the peer has it (R25): it
   goes on where it was after a new leader, a lost piece or a restart. One whose Entry the receiver
   holds is not needed, and commits it. One that is complete and verified replaces the ledger, and
   with it this core (`Reload`).

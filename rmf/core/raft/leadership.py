@@ -111,13 +111,10 @@ class Leadership:
 
     def _ask_again(self, name: str, peer: Progress, now_ns: int) -> list[Effect]:
         """Repeat a step of reading or installing whose answer was lost."""
-        if now_ns - peer.asked_ns < self._timing.election_max_ns:
+        if not peer.is_overdue(now_ns, self._timing.election_max_ns):
             return []
         peer.reading = False
-        if peer.state == "install":
-            peer.asked_ns = now_ns
-            return [ReadChunk(name, peer.content, peer.offset)]
-        return []
+        return [ReadChunk(name, peer.content, peer.offset)] if peer.state == "install" else []
 
     def has_quorum(self, now_ns: int) -> bool:
         """Whether a majority was in touch within one election time-out (raft-cases 10, 66)."""
@@ -285,9 +282,8 @@ class Leadership:
         if not reply.wanted or reply.offset < 0:
             peer.installed(reply.index)
             return []
-        if reply.content != peer.content:
+        if reply.content != peer.content or not peer.wants_piece(reply.offset, now_ns):
             return []
-        peer.offset, peer.asked_ns = reply.offset, now_ns
         return [ReadChunk(name, peer.content, peer.offset)]
 
     # --- Reads --------------------------------------------------------------------------------

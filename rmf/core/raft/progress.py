@@ -43,6 +43,7 @@ class Progress:
         self._unanswered = False  # Entries were sent, and nothing was accepted since
         self._again_ns = 0  # in probe: when a sign of life lets another one out
         self._patience_ns = limits.PROBE_AGAIN_NS
+        self._step_ns = 0  # pause before such a step is repeated, once it was
         self._flow = _flow()
 
     @property
@@ -141,12 +142,32 @@ class Progress:
     def read(self, now_ns: int) -> None:
         """The next Entries are being read from the ledger for it."""
         self.reading = True
-        self.asked_ns = now_ns
+        self.asked_ns, self._step_ns = now_ns, 0
 
     def installing(self, now_ns: int) -> None:
         """It needs a Checkpoint."""
         self._become("install")
-        self.content, self.offset, self.asked_ns = None, 0, now_ns
+        self.content, self.offset = None, 0
+        self.asked_ns, self._step_ns = now_ns, 0
+
+    def wants_piece(self, offset: int, now_ns: int) -> bool:
+        """It wants the piece of the Checkpoint from there on; return whether that is news. A piece
+        that is under way is not sent twice: each would be answered, and so on for ever."""
+        if offset == self.offset:
+            return False
+        self.offset, self.asked_ns, self._step_ns = offset, now_ns, 0
+        return True
+
+    def is_overdue(self, now_ns: int, least_ns: int) -> bool:
+        """Whether a step of reading or installing is to be repeated. The pause grows, for a slow
+        link may carry what is thought to be lost; for a peer that is not there nothing is done."""
+        if not self.reading and (self.state != "install" or self.contact_ns < self.asked_ns):
+            return False
+        if now_ns - self.asked_ns < max(least_ns, self._step_ns):
+            return False
+        self.asked_ns = now_ns
+        self._step_ns = min(2 * max(least_ns, self._step_ns), limits.STEP_AGAIN_NS_MAX)
+        return True
 
     def installed(self, index: int) -> None:
         """It has a Checkpoint of `index`, or needs none up to there: probe from there on."""

@@ -1,5 +1,7 @@
 """Corner cases of Checkpoints in the core: 47 to 52 of the list that R28 asks for."""
 
+from itertools import pairwise
+
 import pytest
 
 from rmf import limits
@@ -142,8 +144,36 @@ def test_case_50_a_lost_piece_is_asked_for_again() -> None:
         one.beat(50)
         assert asked(one) == []
         one.answers("n3", one.leads._rounds.newest)
+        one.answers("n2", one.leads._rounds.newest)
     one.beat(50)
     assert asked(one) == [ReadChunk("n2", b"content", 0)]
+
+
+def test_case_50_a_piece_that_is_under_way_is_not_sent_twice() -> None:
+    """A slow link carries it still, and a repeated one is answered, too."""
+    one = installing()
+    read(one)
+    one.hear("n2", wants(50))
+    assert asked(one) == [ReadChunk("n2", b"content", 50)]
+    for _ in range(3):
+        one.hear("n2", wants(50))
+        assert asked(one) == []
+
+
+def test_case_50_a_piece_is_asked_for_again_less_and_less_often_and_only_for_who_is_there() -> None:
+    one = installing()
+    read(one)
+    asks = []
+    for beat in range(200):
+        one.beat(50)
+        asks += [beat] * len(asked(one))
+        one.answers("n3", one.leads._rounds.newest)
+        if beat < 100:
+            one.answers("n2", one.leads._rounds.newest)
+    pauses = [b - a for a, b in pairwise(asks)]
+    assert pauses
+    assert all(b == 2 * a for a, b in pairwise(pauses))
+    assert asks[-1] <= 100 + 2 * pauses[-1]
 
 
 def test_case_50_one_that_is_gone_gives_way_to_the_newest() -> None:
