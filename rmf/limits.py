@@ -52,6 +52,7 @@ INGEST_QUEUE_BYTES_MAX = 32 * MIB  # the same queue, in bytes of frames
 INTAKE_FRAMES = 64  # capacity of the intake door, in frames
 BEAT_S = 0.1  # how late an idle Arbiter may notice that something became due
 BEAT_S_MIN = 0.005  # between two beats: what is due later than this is noticed in time
+LONG_STEP_S = 0.05  # a step of the Arbiter that is longer is told in the log (R45)
 LOOK_S = 0.05  # between two looks of the instruments at who reigns
 EVENTS_MAX = 4096  # capacity of the events door
 PRODUCER_FRAMES_IN_FLIGHT = 64  # announced; what is unacked beyond it may be answered `unknown`
@@ -70,7 +71,8 @@ PACE_HOLD_NS = 500 * MS  # more than this too fast: it goes back; less: it stand
 PACE_GRAIN_NS = 10 * SECOND  # of clocks set at times no further apart than this the later is right
 TICK_PACKETS_MAX = 4096
 TICK_BYTES_MAX = 1 * MIB  # bytes of frames
-TICK_EXPIRIES_MAX = 10_000  # cells, and their keys TICK_BYTES_MAX bytes
+TICK_EXPIRIES_MAX = 1_000  # cells, and their keys TICK_BYTES_MAX bytes: packets have the most of it
+TICK_LETTERS_MAX = TICK_PACKETS_MAX + TICK_EXPIRIES_MAX  # each packet and each end may leave one
 ENTRY_BYTES_MAX = 8 * MIB
 BATCH_BYTES_MAX = ENTRY_BYTES_MAX // 2  # changes and evidence of one batch: the Entry has more
 OUTCOME_HEADS_BYTES_MAX = 64  # in a batch, of a bagged packet: slot, reason, stage, heads of texts
@@ -110,7 +112,8 @@ CATCH_UP_WISHES = 2 * 9  # a reading and a writing for each member; beyond: aske
 CATCH_UP_THREADS_MAX = 4  # that read for peers; the others wait their turn
 CATCH_UP_RETRY_S = 1.0  # after a piece of a Checkpoint that came to nothing
 APPLY_LATER_NS = 5 * MS  # how long a follower may put off applying while it writes
-APPLIED_A_STEP_BYTES = 1 * MIB  # Entries a follower applies before it looks at its peers again
+APPLIED_A_STEP_BYTES = 256 * KIB  # Entries applied before a node looks at its peers again (R45)
+APPLIED_A_STEP_CELLS = 2_000  # the same, in cells they write or end; one Entry may have more
 
 # --- Audit on followers (R21) ---
 AUDITS_WAITING = 8  # Ticks to be run again; full: the sample is left out, and counted
@@ -133,6 +136,11 @@ AUDIT_BOX_RETRY_S = 10.0  # after no glove box could be had for audits
 KEY_BYTES_MAX = 1 * KIB
 VALUE_BYTES_MAX = 896 * KIB
 VALUE_DEPTH_MAX = 32
+SHELF_LOOKS = 2_000  # cells looked at for a Tick; reached: the rest is looked at for the next (R45)
+SHELF_LOOKS_AN_ENTRY = 64  # by a node that applies one, and twice what that has written
+SHELF_BUCKET_TICKS = 256  # ticks that cells to expire are kept together for; a power of 2
+SHELF_EXACT_KEYS = 64  # of such a bucket, up to which it is known when the first of them is due
+INDEX_SLICE_KEYS = 64  # that were discarded while pinned, taken out in one piece (R45)
 CHANGES_PER_PACKET_BYTES_MAX = 1 * MIB  # beyond: bag, reason `result_invalid`
 HANDLER_CACHE_TOPICS = 65_536  # topic -> handler; full: forgotten and built again
 CHAIN_EXCEPTIONS_MAX = 1000  # of one chain or group, freed of their frames; beyond: left alone
@@ -224,13 +232,15 @@ DISK_WATCH_S = 1.0
 DISK_WATCH_CLOSELY_S = 0.1  # below the soft mark: a fast producer fills 3 MiB in that time
 
 # --- The DLQ ---
-LETTERS_IN_FLIGHT_MAX = 8192  # letters handed to the DLQ keeper, unstored; reached: no latch
+LETTERS_IN_FLIGHT_MAX = 12_288  # letters handed to the DLQ keeper, unstored; reached: no latch
 LETTERS_DOOR = 1024  # batches of letters that the DLQ keeper stores in one transaction
 EVIDENCE_TEXT_BYTES_MAX = 4 * KIB  # exception message
 EVIDENCE_TRACEBACK_BYTES_MAX = 32 * KIB
 EVIDENCE_GROUP_LEAVES_MAX = 8  # of an exception group
 EVIDENCE_READS_MAX = 64  # cells that a failed handler read; beyond: one more says so
 LOOKS_KEPT = 256  # of a handler at the World; beyond: the oldest are forgotten, and that is said
+CROWD_WINDOW_S = 10.0  # over which ends of cells are counted for the alarm of a crowd
+CROWD_ENDS_PER_S = 1000.0  # and more of them than packets: a crowd; it is over below half
 STORM_WINDOW_S = 10.0  # over which letters are counted for the storm alarm
 STORM_LETTERS_MIN = 100  # in that window; fewer are no storm, whatever the ratio
 STORM_LETTERS_PER_S = 100.0  # of all packets or not: a storm; it ends below half
@@ -386,7 +396,9 @@ assert OUTCOME_RUNS_KEPT >= 4 * PRODUCER_FRAMES_IN_FLIGHT
 assert PING_S * 3 <= IDLE_S_MAX
 # What is in flight, and the segment it may need, fit below the hard mark.
 assert DISK_HARD_FREE_BYTES > LEDGER_FIRST_SEGMENT_BYTES + ENTRY_BYTES_MAX + DISK_RESERVE_BYTES
-assert LETTERS_IN_FLIGHT_MAX >= 2 * TICK_PACKETS_MAX
+assert LETTERS_IN_FLIGHT_MAX >= 2 * TICK_LETTERS_MAX
+assert 2 * TICK_EXPIRIES_MAX <= TICK_PACKETS_MAX  # at least half of a Tick is for packets (R9)
+assert SHELF_BUCKET_TICKS & (SHELF_BUCKET_TICKS - 1) == 0
 assert RECOVERY_LETTERS_A_TIME <= LETTERS_IN_FLIGHT_MAX
 assert STRANGER_BYTES_KEPT <= FRAME_BEFORE_HELLO_BYTES_MAX
 assert INGEST_DEPTH_PACKETS <= INGEST_DEPTH_PACKETS_MAX

@@ -143,6 +143,7 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
             "bagged": state.bagged,
             "duplicate": office.petitions.duplicates,
         },
+        "expiries": dict(office.settled.expiries),
         "dlq": office.dlq_facts,
         "world": {"cells": len(state.world)},
         "digest": state.digest(),

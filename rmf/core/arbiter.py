@@ -25,10 +25,10 @@ from rmf.core.answers import (
     welcome_of,
 )
 from rmf.core.effects import Answer, Effect, Reload, StoreLetters
+from rmf.core.in_flight import InFlight, Room
 from rmf.core.letters import acts_of, letters_of
 from rmf.core.office import Identity
 from rmf.core.raft.messages import ReadAsk, ReadReply
-from rmf.core.reign import InFlight
 from rmf.core.settled import Unfit
 from rmf.core.state import NOTHING
 from rmf.core.throne import Throne
@@ -36,7 +36,7 @@ from rmf.core.throne import Throne
 __all__ = ["Arbiter", "Identity"]
 
 # Below this a whole Tick of letters still fits what the DLQ keeper may owe.
-_LETTERS_ROOM = limits.LETTERS_IN_FLIGHT_MAX - limits.TICK_PACKETS_MAX
+_LETTERS_ROOM = limits.LETTERS_IN_FLIGHT_MAX - limits.TICK_LETTERS_MAX
 
 
 class Arbiter(Throne):
@@ -67,7 +67,9 @@ class Arbiter(Throne):
         for event in events:
             self._on(event, now, effects)
         self._settle(now, effects)
-        if self._reign is not None and self._letters_unstored < _LETTERS_ROOM:
+        if self._reign is None and self.raft.leadership is not None:
+            self._begin_reign(now, effects)
+        if self._reign is not None and self._may_latch:
             effects += self._reign.turn(now)
             for waiting in self._reign.take_unbound():
                 effects += self.petitions.tell(waiting)
@@ -79,9 +81,11 @@ class Arbiter(Throne):
 
     @property
     def has_more(self) -> bool:
-        """Whether there is work left that needs no event: Entries to be applied. A follower whose
-        disk or leader waits for it writes and replies first, and applies after that; but it never
-        falls behind by more than a leader may have in flight."""
+        """Whether there is work left that needs no event: Entries to be applied or taken over,
+        cells to be looked at. A follower whose disk or leader waits for it writes and replies
+        first; but it never falls behind by more than a leader may have in flight."""
+        if self._accession is not None or (self._reign is not None and self._reign.has_more):
+            return True
         return self._is_behind and not (self.raft.durable.writes and self._may_wait)
 
     @property
@@ -93,7 +97,13 @@ class Arbiter(Throne):
     @property
     def _may_wait(self) -> bool:
         behind = self.raft.applicable - self.settled.state.index
-        return self._reign is None and behind <= limits.ENTRIES_IN_FLIGHT
+        return self.raft.leadership is None and behind <= limits.ENTRIES_IN_FLIGHT
+
+    @property
+    def _may_latch(self) -> bool:
+        """Whether this reign may begin another Tick. One that is to end by order begins none: cells
+        that end all the time would keep it."""
+        return self._letters_unstored < _LETTERS_ROOM and not self._stopping
 
     def _puts_off(self, now: ev.Now, *, writes: bool) -> bool:
         """Whether a follower applies later: while its disk or its leader waits for it, but not for
@@ -107,7 +117,7 @@ class Arbiter(Throne):
     def next_due_ns(self) -> int | None:
         """Return the boot time of the next Beat that is needed, or None while nothing is due."""
         dues = [self.raft.next_due_ns(), self._reads.next_due_ns(), self._apply_by_ns]
-        if self._reign is not None and self._letters_unstored < _LETTERS_ROOM:
+        if self._reign is not None and self._may_latch:
             dues.append(self._reign.next_due_ns())
         return min((due for due in dues if due is not None), default=None)
 
@@ -281,13 +291,15 @@ class Arbiter(Throne):
         return self._dry_runs.begin(event, self.committed, tick, now)
 
     def _apply_committed(self, now: ev.Now, effects: list[Effect]) -> None:
-        room = limits.APPLIED_A_STEP_BYTES
-        while room > 0 and self._is_behind:
+        self._drop_accession()  # it built on less than what is committed now
+        room = Room()
+        while room.left and self._is_behind:
             found = self.raft.log.entry(self.committed.index + 1)
-            room -= len(found.body)
             try:
                 done = self._reign.take_next() if self._reign is not None else None
-                self._release(done or self.settled.apply(found), now, effects)
+                done = done or self.settled.apply(found)
+                room.take(found.body, done.entry)
+                self._release(done, now, effects)
             except Unfit as exc:
                 if exc.repair:
                     self._reload(Reload("repair", str(exc)), effects)

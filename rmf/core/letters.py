@@ -24,12 +24,13 @@ def letters_of(entry: Entry, before: State, term: int, node: str) -> list[Letter
     if not isinstance(books, TickBooks) or not books.bags:
         return []
     verbatim: dict[int, list[bytes]] = {}
+    keys = {expiry.slot: expiry.key for expiry in books.expiries}
     first_slots = [frame.first_slot for frame in books.frames]
     letters = []
     for bag in books.bags:
         i = bisect_right(first_slots, bag.slot) - 1
         if i < 0:
-            letters.append(_letter_of_expiry(bag, entry, books, before, term, node))
+            letters.append(_letter_of_expiry(bag, entry, keys[bag.slot], before, term, node))
             continue
         frame = books.frames[i]
         if i not in verbatim:
@@ -80,10 +81,9 @@ def _letter(
 
 
 def _letter_of_expiry(
-    bag: Outcome, entry: Entry, books: TickBooks, before: State, term: int, node: str
+    bag: Outcome, entry: Entry, key: str, before: State, term: int, node: str
 ) -> Letter:
     """Return the letter of an `on_expired` handler that failed: the packet is the cell's value."""
-    key = next(expiry.key for expiry in books.expiries if expiry.slot == bag.slot)
     cell = before.world.get(key)
     assert cell is not None
     return Letter(

@@ -82,6 +82,7 @@ class Office:
         self._listens = listens
         self._audit_ppm = audit_ppm
         self._reign: Reign | None = None
+        self._accession: Reign | None = None  # a reign that still has to take over what there was
         self._acts = Acts(lambda: members_of(self), lambda: {**self.met, **self.knocked})
         self._reads = CurrentReads()
         self._letters_unstored = around.letters_unstored

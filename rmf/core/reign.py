@@ -25,6 +25,8 @@ from rmf.core.entry import (
     decode_entry,
     encode_entry,
 )
+from rmf.core.expiring import Expiring
+from rmf.core.in_flight import InFlight, Room
 from rmf.core.latch import (
     IngestQueue,
     Latched,
@@ -34,13 +36,12 @@ from rmf.core.latch import (
     latch_producers,
     producer_of,
 )
+from rmf.core.raft.log import Log
 from rmf.core.raft.node import Raft
-from rmf.core.raft.values import LogEntry
 from rmf.core.shelf import Shelf
-from rmf.core.state import Applied, State, apply, expiries_of
-from rmf.core.world import Cell
+from rmf.core.state import State, apply
 
-__all__ = ["InFlight", "Reign", "clock_of"]
+__all__ = ["Reign", "clock_of"]
 
 _NO_CHANGES = b"\x80"  # an empty array
 _NO_CLOCK = TickClock(1, 0, 0)
@@ -57,20 +58,6 @@ def clock_of(pace: Pace, state: State, period_ns: int, now: ev.Now) -> TickClock
     if clock and clock.period_ns == period_ns and known <= clock.tick_at(now.boot_ns) + lead:
         return clock
     return TickClock(period_ns, known + 1, now.boot_ns)
-
-
-@attrs.frozen
-class InFlight:
-    """An Entry that is proposed and not yet committed, with all that waits for its commit: its own
-    latch, and what later latches without a Tick added to `waiting`."""
-
-    index: int
-    entry: Entry
-    before: State
-    state: State
-    applied: Applied
-    latched: Latched | None
-    waiting: Waiting
 
 
 class Reign:
@@ -98,7 +85,8 @@ class Reign:
         self._raft = raft
         self._leadership = raft.leadership
         self._queue = queue
-        self._listens = listens
+        self._expiring = Expiring(shelf, listens)
+        self._looks_on = False
         self._executing: Latched | None = None
         self._batch = raft.term << 32  # so that no late answer of another reign fits
         self._in_flight: deque[InFlight] = deque()
@@ -121,12 +109,18 @@ class Reign:
         less is in flight than may be (R4)."""
         return self._executing is None and len(self._in_flight) < limits.ENTRIES_IN_FLIGHT
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the last turn had to end before it had looked at all that may be due, and wrote
+        no Entry after which the next turn would come by itself."""
+        return self._looks_on
+
     def next_due_ns(self) -> int | None:
         """Return the boot time at which a Tick may be due, or None while one is under way."""
         if not self.may_write or not self._raft.may_propose:
             return None
         due = self._idle_check_ns
-        tick = self._shelf.next_tick()
+        tick = self._expiring.next_tick()
         if tick is not None:
             due = min(due, self.clock.ns_of(tick))
         if len(self._queue):
@@ -135,15 +129,20 @@ class Reign:
 
     # --- The first Entries of a reign ---------------------------------------------------------
 
-    def inherit(self, found: LogEntry) -> None:
-        """Build on an Entry of an earlier reign, committed or not (R3): it is in this log, so it
-        will be committed with the first Entry of this one. Raises ValueError, as `apply`."""
-        entry = decode_entry(found.body)
-        before = self.state
-        self.state, applied = apply(before, entry, found.term, found.index, self._shelf)
-        self._in_flight.append(
-            InFlight(found.index, entry, before, self.state, applied, None, Waiting())
-        )
+    def inherit(self, log: Log) -> bool:
+        """Build on the Entries of earlier reigns, committed or not (R3): they are in this log, so
+        they will be committed with the first Entry of this one. Takes a slice of them; returns
+        whether these were all. Raises ValueError, as `apply`."""
+        room = Room()
+        while room.left and self.state.index < log.last.index:
+            found, before = log.entry(self.state.index + 1), self.state
+            entry = decode_entry(found.body)
+            self.state, applied = apply(before, entry, found.term, found.index, self._shelf)
+            room.take(found.body, entry)
+            self._in_flight.append(
+                InFlight(found.index, entry, before, self.state, applied, None, Waiting())
+            )
+        return self.state.index == log.last.index
 
     def accede(
         self, node: str, genesis: Genesis | None, now: ev.Now, *, bridged: bool
@@ -155,7 +154,7 @@ class Reign:
         effects: list[Effect] = []
         if genesis is not None:
             effects += self._propose(1, genesis, now, None)
-        unknown = not bridged and self._shelf.next_tick() is not None
+        unknown = not bridged and self._shelf.may_hold_any
         tick = max(self.state.tick + 1, self.clock.tick_at(now.boot_ns))
         effects += self._propose(tick, Accession(node, self.line, unknown), now, None)
         fields = {"term": self._raft.term, "tick": tick, "age_unknown": unknown}
@@ -190,6 +189,7 @@ class Reign:
 
     def turn(self, now: ev.Now) -> list[Effect]:
         """Latch a Tick if there is anything to latch and room for it; else return nothing."""
+        self._looks_on = False
         due_ns = self.next_due_ns()
         if due_ns is None or due_ns > now.boot_ns:
             return []
@@ -200,6 +200,8 @@ class Reign:
         effects: list[Effect] = [Answer(to, [refusal]) for to, refusal in latched.refusals]
         if latched.empty:
             self._hold_back(latched.waiting)
+            next_due = self._expiring.next_tick()
+            self._looks_on = next_due is not None and next_due <= tick
             return effects
         self._executing = latched
         self._leadership.handover.busy = True
@@ -211,13 +213,12 @@ class Reign:
     def _latch(self, tick: int, now: ev.Now) -> Latched:
         latched = Latched(tick, now.wall_ns)
         latched.lead_ticks = tick - self.clock.tick_at(now.boot_ns)
-        keys = self._shelf.due(tick, self.state.world, self.state.void_before)
-        if keys:
-            latched.expiries = expiries_of(keys, self.state, self._listens)
-            latched.slots = sum(1 for expiry in latched.expiries if expiry.slot is not None)
+        latched.expiries, packets_may_come = self._expiring.latch(
+            tick, self.state, packets_wait=self._queue.packets > 0
+        )
+        latched.slots = sum(1 for expiry in latched.expiries if expiry.slot is not None)
         latch_producers(self._queue, self.state, latched, self._idle_producers(tick, now))
-        next_due = self._shelf.next_tick()
-        if next_due is None or next_due > tick:  # else expiries go first, Tick after Tick
+        if packets_may_come:
             latch_packets(self._queue, self.state, latched, self.clock, self._raft.term)
         return latched
 
@@ -270,8 +271,10 @@ class Reign:
         self._executing = None
         self._leadership.handover.rest(now.boot_ns)
         last = producer_of(latched, event.done - 1)
+        self._expiring.ran(latched.expiries, event.done, latched.slots, cut_short=event.cut_short)
         if event.done < latched.slots:
-            self._postpone(latched, event.done)
+            for item in reversed(cut_back(latched, event.done)):
+                self._queue.push_back(item)
         if last is not None:
             if event.cut_short:
                 self._queue.set_aside(last)
@@ -293,14 +296,6 @@ class Reign:
             bags=bags,
         )
         return self._propose(latched.tick, books, now, latched)
-
-    def _postpone(self, latched: Latched, done: int) -> None:
-        """Leave the slots from `done` on to later Ticks."""
-        for expiry in latched.expiries:
-            if expiry.slot is not None and expiry.slot >= done:
-                self._shelf.arm(expiry.key, latched.tick)
-        for item in reversed(cut_back(latched, done)):
-            self._queue.push_back(item)
 
     # --- Commit ------------------------------------------------------------------------------
 
@@ -336,13 +331,6 @@ class Reign:
             touched |= {expiry.key for expiry in self._executing.expiries}
         index = committed.world.index
         for key in touched:
-            cell = committed.world.get(key)
-            if cell is None:
+            if committed.world.get(key) is None:
                 index.discard(key)
-            elif cell.expires:
-                self._shelf.arm(key, min(cell.expires, self._due_anyway(cell, committed)))
-
-    @staticmethod
-    def _due_anyway(cell: Cell, committed: State) -> int:
-        """Return when a cell of unknown age is due: at once (R6); else not before its expiry."""
-        return committed.void_before if cell.tick < committed.void_before else cell.expires
+        self._expiring.arm_again(touched.union(self._expiring.waiting), committed)

@@ -6,10 +6,11 @@ what is derived of it (shelf, key index), and knows nothing of who leads.
 
 from collections.abc import Collection
 
-from rmf.core.entry import decode_entry
+from rmf import limits
+from rmf.core.entry import TickBooks, decode_entry
+from rmf.core.in_flight import InFlight
 from rmf.core.latch import Waiting
 from rmf.core.raft.values import LogEntry
-from rmf.core.reign import InFlight
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply
 
@@ -26,11 +27,13 @@ class Unfit(Exception):
 
 
 class Settled:
-    """`state` and the `shelf` that belongs to it."""
+    """`state` and the `shelf` that belongs to it. `expiries` counts cells that ended, by reason,
+    since this core was loaded."""
 
     def __init__(self, state: State, shelf: Shelf) -> None:
         self.state = state
         self.shelf = shelf
+        self.expiries = {"expired": 0, "age_unknown": 0}
 
     def apply(self, found: LogEntry) -> InFlight:
         """Apply the next Entry, as a node that follows; `take` it afterwards. Raises Unfit."""
@@ -52,6 +55,17 @@ class Settled:
         """Stand behind an Entry that is applied."""
         assert done.index == self.state.index + 1
         self.state = done.state
+        if isinstance(done.entry.books, TickBooks):
+            for expiry in done.entry.books.expiries:
+                self.expiries[expiry.reason] += 1
+
+    def tend_shelf(self, done: InFlight) -> None:
+        """Keep the shelf of a node that follows in order, at a cost that this Entry bounds: if it
+        reigns later, nothing but what is due waits there."""
+        books, state = done.entry.books, done.state
+        touched = len(books.changes) + len(books.expiries) if isinstance(books, TickBooks) else 0
+        looks = limits.SHELF_LOOKS_AN_ENTRY + 2 * touched
+        self.shelf.tend(state.tick, state.world, state.void_before, looks)
 
     def forget_keys(self, removed: Collection[str], in_flight: Collection[InFlight]) -> None:
         """Let the key index drop what the newest committed Entry removed, unless an Entry in flight

@@ -108,7 +108,7 @@ def apply(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> tu
         state = attrs.evolve(state, term=term, index=index, tick=entry.tick, line=books.line)
         if books.age_unknown:
             state = attrs.evolve(state, void_before=entry.tick)
-            shelf.void(state.world, entry.tick)
+            shelf.look_through()
         return state, NOTHING
     state = attrs.evolve(state, term=term, index=index, tick=entry.tick)
     if isinstance(books, Members):
@@ -139,7 +139,10 @@ def _apply_tick(
     table, runs = _apply_producers(state.producers, entry.tick, term, books)
     draft = state.world.draft()
     removed: dict[str, str] = {}
-    removed.update({key: reason for key, reason, _ in books.expiries if draft.remove(key)})
+    for key, reason, _ in books.expiries:
+        if draft.remove(key):
+            shelf.disarm(key)
+            removed[key] = reason
     changed = write_changes(
         draft, shelf, removed, entry, books, term, state.period_ns, state.line.name
     )
@@ -207,11 +210,10 @@ def write_changes(
     line: str,
 ) -> set[str]:
     """Write the changes into the draft, return the keys. Hot on every node: locals only."""
-    tick = entry.tick
-    armed, arm, cells, cell_of = shelf.armed, shelf.arm, draft.cells, draft.cells.get
-    total, changed = draft.total, set[str]()
+    tick, armed, arm = entry.tick, shelf.armed, shelf.arm
+    cells, cell_of = draft.cells, draft.cells.get
+    total, changed, frames, rows = draft.total, set[str](), iter(books.frames), _NO_ROWS
     mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
-    frames, rows = iter(books.frames), _NO_ROWS
     first, intake_tick, shelf_ticks = 0, tick, _ShelfTicks(period_ns)
     end = books.frames[0].first_slot if books.frames else _BEYOND_SLOTS
     # Changes of `on_expired` handlers come before the first frame: the line itself made them.
@@ -224,10 +226,11 @@ def write_changes(
             producer, intake_tick, rows = frame.producer, frame.intake_tick, frame.rows
             producer_bytes = producer.encode() + b"\0"
         if value is None:
-            draft.total = total
-            if draft.remove(key):
+            gone = cells.pop(key, None)
+            if gone is not None:
+                total -= gone.mark
+                shelf.disarm(key)
                 removed[key] = "removed"
-            total = draft.total
             changed.discard(key)
             continue
         if rows:

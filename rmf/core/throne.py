@@ -12,10 +12,11 @@ from rmf.core.answers import picture_of
 from rmf.core.effects import Answer, Audit, Broadcast, Effect, LinkPeers, Note, Reload, Stopped
 from rmf.core.entry import Accession, Genesis, TickBooks
 from rmf.core.faults import FAULTS
+from rmf.core.in_flight import InFlight
 from rmf.core.lines import is_sampled, kinship_of, laggards, line_text
 from rmf.core.office import Office
 from rmf.core.petitions import Refusal
-from rmf.core.reign import InFlight, Reign, clock_of
+from rmf.core.reign import Reign, clock_of
 from rmf.core.state import NOTHING
 
 __all__ = ["Throne"]
@@ -49,6 +50,8 @@ class Throne(Office):
         sample and this node can tell what should come of it: somebody else ran it, with this very
         line (R21)."""
         self.settled.take(done)
+        if self._reign is None:
+            self.settled.tend_shelf(done)
         books = done.entry.books
         if isinstance(books, Accession):
             return self._judge_line()
@@ -68,13 +71,11 @@ class Throne(Office):
     # --- Reign and strike -----------------------------------------------------------------------
 
     def _follow_role(self, now: ev.Now, effects: list[Effect]) -> None:
-        """Accede when this node has become the leader, and let go when it is none any more."""
+        """Let go when this node is the leader no more, and note whether it knows of one."""
         before = self._in_touch
         # First of all: whoever is refused below is told what is so now.
         self._in_touch = self._fault is None and self._knows_a_reign(now)
-        if self._reign is None and self.raft.leadership is not None:
-            self._begin_reign(now, effects)
-        elif self._reign is not None and self.raft.leadership is None:
+        if self.raft.leadership is None:
             self._end_reign(effects)
         if self._in_touch != before and self.committed.index:
             effects.append(picture_of(self, self.committed, NOTHING))
@@ -88,22 +89,30 @@ class Throne(Office):
 
     def _begin_reign(self, now: ev.Now, effects: list[Effect]) -> None:
         """Accede (R3, R6): build on the last Entry of the log, committed or not; the clock goes on
-        from the last Tick that anybody of the majority knows, or ages are unknown from here."""
+        from the last Tick that anybody of the majority knows, or ages are unknown from here.
+
+        Asked once a step until it has acceded: what is committed is applied first, as ever, what
+        is not behind that, a slice a step; the heartbeats go on meanwhile (R45)."""
         identity, raft, state = self.identity, self.raft, self.committed
-        reign = Reign(
-            state,
-            self.settled.shelf,
-            raft,
-            self.petitions.queue,
-            identity.line,
-            self._listens,
-        )
+        if self._fault is not None or state.index < raft.applicable:
+            return
+        if self._accession is None:
+            self._accession = Reign(
+                state,
+                self.settled.shelf,
+                raft,
+                self.petitions.queue,
+                identity.line,
+                self._listens,
+            )
+        reign = self._accession
         try:
-            for index in range(state.index + 1, raft.log.last.index + 1):
-                reign.inherit(raft.log.entry(index))
+            if not reign.inherit(raft.log):
+                return
         except ValueError as exc:
             self._strike("state", str(exc), effects)
             return
+        self._accession = None
         genesis = None
         if not reign.state.index:
             genesis = Genesis(state.cluster, identity.period_ns, [self._own_member()])
@@ -114,12 +123,18 @@ class Throne(Office):
         self._full_until_ns = now.boot_ns + int(limits.FULL_LEADER_S * limits.SECOND)
         effects += reign.accede(identity.node, genesis, now, bridged=bridged)
 
+    def _drop_accession(self) -> None:
+        """Forget what was taken over for a reign that has not begun."""
+        if self._accession is not None:
+            self._accession.undo(self.committed)
+            self._accession = None
+
     def _end_reign(self, effects: list[Effect]) -> None:
         """Drop everything uncommitted (R3), and answer whoever waits for it."""
-        reign = self._reign
+        self._drop_accession()
+        reign, self._reign = self._reign, None
         if reign is None:
             return
-        self._reign = None
         reign.undo(self.committed)
         why = self._refusal() or Refusal("no_reign", None, "the reign is over")
         table = self.committed.producers

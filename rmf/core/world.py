@@ -7,14 +7,17 @@ The digest is the sum mod 2^128 of one fast 128-bit hash a cell. Each cell carri
 (`mark`), so a write costs one hash and two additions, and removing costs none.
 """
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from struct import Struct
 from typing import NamedTuple, cast
 
 import immutables
 import xxhash
-from sortedcontainers import SortedSet
+from sortedcontainers import SortedList
+
+from rmf import limits
 
 __all__ = ["MARK_HEAD", "Cell", "Draft", "IndexBeside", "KeyIndex", "World", "mark_of"]
 
@@ -57,31 +60,39 @@ class KeyIndex:
 
     It holds every key that any version in use may have; readers check the version they read. What
     is discarded while it is pinned (a Checkpoint or a first Snapshot walks it, an audit scans it)
-    stays until those pins are gone; pins that came later do not hold it.
+    stays until those pins are gone; pins that came later do not hold it. Then it is taken out a
+    slice at a time, by whatever is discarded next, and by `tidy`.
     """
 
     def __init__(self) -> None:
-        self._keys: SortedSet = SortedSet()
-        self._gone: dict[str, int] = {}  # -> the newest pin at that time; oldest first
+        self._known: set[str] = set()
+        self._keys: SortedList = SortedList()  # the same
+        self._gone: OrderedDict[str, int] = OrderedDict()  # -> the newest pin at that time
         self._pins: dict[int, None] = {}  # oldest first
         self._newest_pin = 0
 
     def add(self, key: str) -> None:
         """Note a new key."""
-        self._keys.add(key)
-        self._gone.pop(key, None)
+        if key not in self._known:
+            self._known.add(key)
+            self._keys.add(key)
+        elif self._gone:
+            self._gone.pop(key, None)
 
-    def add_all(self, keys: list[str]) -> None:
-        """Note many keys at once: far cheaper than one by one."""
-        self._keys.update(keys)
+    def add_all(self, keys: Iterable[str]) -> None:
+        """Note many keys at once: far cheaper than one by one, most of all in key order."""
+        new = [key for key in keys if key not in self._known]
+        self._known.update(new)
+        self._keys.update(new)
 
     def discard(self, key: str) -> None:
         """Forget a key that no version has any more (the caller knows), once nothing pins it."""
-        if self._pins:
+        if key in self._known and (self._pins or self._gone):
             self._gone.pop(key, None)
             self._gone[key] = self._newest_pin
-        else:
-            self._keys.discard(key)
+            self.tidy(2)  # so that what is left becomes less, whatever is discarded
+        elif key in self._known:
+            self._take_out(key)
 
     def pin(self) -> int:
         """Keep all keys until `unpin` is called with what is returned."""
@@ -90,25 +101,33 @@ class KeyIndex:
         return self._newest_pin
 
     def unpin(self, pin: int) -> None:
-        """Let go; what was discarded meanwhile is taken out, unless an older pin is left."""
+        """Let go. What was discarded meanwhile may be taken out, unless an older pin is left."""
         del self._pins[pin]
+        self.tidy(limits.INDEX_SLICE_KEYS)
+
+    def tidy(self, most: int) -> None:
+        """Take out at most so many keys that were discarded, and are not held by a pin any more."""
         oldest = next(iter(self._pins), self._newest_pin + 1)
-        while self._gone:
-            key, newest = next(iter(self._gone.items()))
-            if newest >= oldest:
+        for _ in range(min(most, len(self._gone))):
+            key = next(iter(self._gone))
+            if self._gone[key] >= oldest:
                 return
             del self._gone[key]
-            self._keys.discard(key)
+            self._take_out(key)
+
+    def _take_out(self, key: str) -> None:
+        self._known.remove(key)
+        self._keys.remove(key)
 
     def walk(self, start: str = "", *, after: bool = False) -> Iterator[str]:
         """Give the keys from `start` on (or only those after it); do not change it meanwhile."""
         return cast("Iterator[str]", self._keys.irange(start, inclusive=(not after, True)))
 
     def __contains__(self, key: str) -> bool:
-        return key in self._keys
+        return key in self._known
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._known)
 
 
 class IndexBeside(KeyIndex):
@@ -147,9 +166,9 @@ class World:
     @classmethod
     def of(cls, cells: dict[str, Cell]) -> "World":
         """Return a World of these cells, with an index of its own."""
-        index = KeyIndex()
-        index.add_all(list(cells))
         total = sum(cell.mark for cell in cells.values()) & _MASK
+        index = KeyIndex()
+        index.add_all(cells)
         return cls(immutables.Map(cells), total, index)
 
     def __len__(self) -> int:

@@ -199,6 +199,8 @@ class Playbook:
         """Give the core the Beats that are due already; it must not ask for them in vain."""
         idle = 0
         self._step([])
+        while self.core.has_more:
+            self._step([])
         while (due := self.core.next_due_ns()) is not None and due <= self.boot_ns:
             before = len(self.effects)
             self._step([ev.Beat()])

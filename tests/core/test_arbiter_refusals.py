@@ -108,8 +108,9 @@ def test_letters_that_are_not_stored_stop_the_latch_and_no_packet_is_lost() -> N
     play = Playbook()
     play.letters_held = True
     probe = play.join("p")
-    most = limits.TICK_PACKETS_MAX
-    probe.send(*range(1, most + 1), topic="poison")
+    tick, most = limits.TICK_PACKETS_MAX, 2 * limits.TICK_PACKETS_MAX
+    probe.send(*range(1, tick + 1), topic="poison")
+    probe.send(*range(tick + 1, most + 1), topic="poison")
     probe.send(most + 1)
     assert len(probe.told) == most
     assert play.core.next_due_ns() is None

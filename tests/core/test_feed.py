@@ -213,6 +213,7 @@ def test_a_selection_may_be_walked_while_the_world_goes_on() -> None:
     world.index.unpin(pin)
     assert [cell.key for cell in found] == keys
     assert [key for key, _ in play.published[-1].world.scan()] == ["cell/00000x"]
+    world.index.tidy(count)
     assert len(world.index) == 1
 
 

@@ -1,9 +1,13 @@
 """The letters of the line (R38, R39): the same on every node, packets byte for byte."""
 
+from collections.abc import Iterator
+
+import attrs
 import cbor2
+import pytest
 
 from rmf.core.effects import RecordDraft
-from rmf.core.entry import Entry, decode_entry
+from rmf.core.entry import Entry, Expiry, TickBooks, decode_entry
 from rmf.core.letters import letters_of
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
@@ -74,6 +78,30 @@ def test_a_failing_on_expired_leaves_a_letter_with_the_cells_value() -> None:
     assert letter.harvested_at == WALL_NS + 1
     assert letter.packet == cbor2.dumps({"a": 1})
     assert letter.id == f"1.{born + 50}.0"
+
+
+@pytest.mark.slow
+def test_letters_of_many_ends_cost_as_much_as_there_are() -> None:
+    """M4: each letter looked for its cell among all that ended in the Tick."""
+
+    class Counted(list[Expiry]):
+        walks = 0
+
+        def __iter__(self) -> Iterator[Expiry]:
+            self.walks += 1
+            return super().__iter__()
+
+    play = Playbook()
+    keys = [f"cell/cursed/{i:04}" for i in range(500)]
+    play.join("p").send_rows([row_of(i + 1, topic=key, ttl_ms=5) for i, key in enumerate(keys)])
+    play.advance(6)
+    record, entry, before = history(play)[-1]
+    assert isinstance(entry.books, TickBooks)
+    counted = Counted(entry.books.expiries)
+    entry = attrs.evolve(entry, books=attrs.evolve(entry.books, expiries=counted))
+    letters = letters_of(entry, before, record.term, "n1")
+    assert [letter.topic for letter in letters] == keys
+    assert counted.walks == 1
 
 
 def test_letters_come_in_the_order_of_their_slots_from_all_stages() -> None:

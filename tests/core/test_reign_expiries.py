@@ -1,13 +1,15 @@
 """Shelf lives in a reign (R6, R9, R11): expiries by Entries, ages over a restart or a power cut."""
 
-import pytest
+from typing import Any
 
 from rmf import limits
-from rmf.core.effects import Note
+from rmf.core import events as ev
+from rmf.core.effects import Note, Stopped
 from rmf.core.entry import Accession, Expiry
 from rmf.core.record import ENTRY
+from rmf.line import Fresh, Line
 from tests.core.kit import Playbook
-from tests.core.surroundings import BOOT_NS, PERIOD_NS, replay, row_of
+from tests.core.surroundings import BOOT_NS, PERIOD_NS, Producer, replay, row_of
 
 # --- Expiries (R9) -----------------------------------------------------------------------------
 
@@ -97,19 +99,145 @@ def fill(play: Playbook, cells: int) -> None:
         filler.send_rows(rows)
 
 
-@pytest.mark.slow
-def test_more_than_ten_thousand_expiries_take_several_ticks_before_any_packet() -> None:
-    """R43, R11."""
+def test_more_expiries_than_a_tick_takes_share_the_ticks_with_packets() -> None:
+    """R9, R43: a World that ends at once must not keep anybody waiting; within a Tick expiries go
+    first (R11), and the packet sees none of the stale cells, removed or not."""
     play = Playbook()
-    fill(play, 12_000)
+    fill(play, 2_300)
     probe = play.join("p")
     play.boot_ns += 600 * limits.MS
     before = len(play.ticks)
-    probe.send(1, topic="keep/x")
+    probe.send(1, topic="see", payload="cell/02299")
     counts = [(len(books.expiries), len(books.frames)) for _, books in play.ticks[before:]]
-    assert counts == [(10_000, 0), (2_000, 1)]
-    assert play.world == {"keep/x": 1}
+    assert counts[0][1] == 1
+    assert max(expiries for expiries, _ in counts) <= limits.TICK_EXPIRIES_MAX
+    assert play.world == {"seen": "nothing"}
+    assert play.facts["expiries"] == {"expired": 2_300, "age_unknown": 0}
     assert replay(play.disk).state.digest() == play.published[-1].digest
+
+
+def test_expiries_of_several_ticks_go_by_expiry_and_key() -> None:
+    """R11, over the bound of a Tick, too."""
+    play = Playbook()
+    fill(play, 2_300)
+    play.boot_ns += 600 * limits.MS
+    play.happen()
+    keys = [expiry.key for _, books in play.ticks for expiry in books.expiries]
+    assert keys == sorted(keys)
+    assert len(keys) == 2_300
+
+
+def loud_cells(play: Playbook, count: int) -> Producer:
+    """So many cells whose end the line hears of are stale by now, and on the bench, which nothing
+    leaves any more. Returns somebody else who may send."""
+    rows = [row_of(i + 1, topic=f"cell/loud/{i:02}", ttl_ms=5) for i in range(count)]
+    play.join("cells").send_rows(rows)
+    probe = play.join("p")
+    play.bench_held = True
+    play.boot_ns += 6 * limits.MS
+    play.happen()
+    return probe
+
+
+def on_the_bench(play: Playbook) -> tuple[list[str], list[str]]:
+    """Keys whose end is on the bench, and producers whose packets are."""
+    assert play.bench is not None
+    return [x.key[-2:] for x in play.bench.expired], [x.producer for x in play.bench.groups]
+
+
+def test_ends_whose_handler_hangs_take_turns_with_packets() -> None:
+    """P6, R20: twenty of them cost another producer one budget, not twenty."""
+    play = Playbook()
+    probe = loud_cells(play, 20)
+    assert on_the_bench(play) == ([f"{i:02}" for i in range(20)], [])
+    probe.send(1)
+    play.run(1, cut_short=True)  # the first one used up its time
+    assert on_the_bench(play) == ([], ["p"])
+    play.run()
+    assert probe.told == {1: "applied"}
+    assert on_the_bench(play) == ([f"{i:02}" for i in range(1, 20)], [])
+    probe.send(2)
+    play.run(1, cut_short=True)
+    assert on_the_bench(play) == ([], ["p"])
+    play.run()
+    play.run()  # these run well to their end: no turns any more
+    play.bench_held = False
+    probe.send(3)
+    assert probe.told == dict.fromkeys((1, 2, 3), "applied")
+    ended = [expiry.key for _, books in play.ticks for expiry in books.expiries]
+    assert ended == [f"cell/loud/{i:02}" for i in range(20)]
+
+
+def test_quiet_ends_do_not_wait_for_handlers_that_hang() -> None:
+    play = Playbook()
+    play.join("q").send(1, topic="cell/quiet", ttl_ms=9)
+    probe = loud_cells(play, 3)
+    assert on_the_bench(play) == (["00", "01", "02"], [])
+    play.boot_ns += 4 * limits.MS
+    probe.send(1)
+    play.run(1, cut_short=True)
+    assert on_the_bench(play) == ([], ["p"])
+    play.run()
+    assert play.published[-1].removed == {"cell/quiet": "expired"}
+
+
+def test_what_is_written_anew_while_it_waits_for_its_end_lives() -> None:
+    play = Playbook()
+    probe = loud_cells(play, 3)
+    probe.send(1, topic="cell/loud/02", payload="again")
+    play.run(1, cut_short=True)
+    play.run()
+    assert probe.told == {1: "applied"}
+    play.bench_held = False
+    play.run()
+    assert play.world["cell/loud/02"] == "again"
+    assert "lost/cell/loud/02" not in play.world
+    play.advance(60_001)
+    assert play.world["lost/cell/loud/02"] == ["again", "expired"]
+
+
+def test_a_reign_that_ends_puts_back_whose_turn_had_not_come() -> None:
+    play = Playbook()
+    loud_cells(play, 3).send(1)
+    play.run(1, cut_short=True)
+    assert on_the_bench(play) == ([], ["p"])
+    play.happen(ev.Struck("admin", "an operator says so"))
+    assert sorted(play.core.settled.shelf.armed) == ["cell/loud/01", "cell/loud/02"]
+
+
+def everlasting() -> Line:
+    """A line whose cells are renewed as they end."""
+    line = Line("everlasting", version=1)
+
+    @line.on("#")
+    def put(_world: Any, packet: Any) -> Any:
+        return {packet.topic: packet.payload}
+
+    @line.on_expired("cell/#")
+    def renew(_world: Any, cell: Any) -> Any:
+        return {cell.key: Fresh(cell.value, ttl_ms=1)}
+
+    return line
+
+
+def test_cells_that_renew_themselves_stop_no_packet_and_no_stop() -> None:
+    """P6: more of them than a Tick takes, for ever."""
+    play = Playbook(line=everlasting())
+    count = limits.TICK_EXPIRIES_MAX + 500
+    rows = [row_of(i + 1, topic=f"cell/{i:05}", ttl_ms=1, payload=0) for i in range(count)]
+    cells, probe = play.join("cells"), play.join("p")
+    play.bench_held = True
+    cells.send_rows(rows)
+    play.run()
+    for seq in range(1, 6):
+        play.boot_ns += 2 * limits.MS
+        probe.send(seq, topic="other")
+        play.run()
+    assert len(probe.told) >= 4
+    play.happen(ev.StopAsked())
+    play.run()
+    assert play.bench is None
+    assert play.seen(Stopped)
 
 
 # --- Restart: bridged or not (R6) ---------------------------------------------------------------
@@ -156,16 +284,19 @@ def test_where_nobody_can_bridge_every_age_is_unknown() -> None:
     assert again.world["lost/cell/loud/b"] == [2, "age_unknown"]
 
 
-@pytest.mark.slow
-def test_all_of_unknown_age_goes_before_the_first_packet() -> None:
+def test_no_packet_sees_a_cell_of_unknown_age_whether_it_is_gone_or_not() -> None:
+    """C1: they go in slices, and packets come on meanwhile."""
     play = Playbook()
-    fill(play, 12_000)
+    fill(play, 2_300)
+    play.disk.hold()
     again = play.restart(bridged=False)
+    before = len(again.ticks)
     probe = again.join("p")
-    probe.send(1, topic="see", payload="cell/00001")
+    probe.send(1, topic="see", payload="cell/02300")
     assert again.world == {"seen": "nothing"}
-    counts = [len(books.expiries) for _, books in again.ticks if books.expiries]
-    assert counts == [10_000, 2_000]
+    assert again.facts["expiries"] == {"expired": 0, "age_unknown": 2_300}
+    assert max(len(books.expiries) for _, books in again.ticks) <= limits.TICK_EXPIRIES_MAX
+    assert len(again.ticks) >= before + 1
 
 
 def test_a_crash_amid_the_removal_of_what_is_too_old_forgets_nothing_of_it() -> None:

@@ -10,7 +10,7 @@ from crc32c import crc32c
 
 from rmf.core import events as ev
 from rmf.core.effects import Reload
-from rmf.core.entry import Books, Entry, Version, encode_entry
+from rmf.core.entry import CLUSTER_VERSION, Books, Entry, Version, encode_entry
 from rmf.core.raft.messages import Append, WireEntry
 from rmf.core.raft.values import LogEntry
 from rmf.core.record import ENTRY, chain_of
@@ -151,7 +151,11 @@ def test_a_node_that_computes_another_digest_fetches_its_state_anew(play: Cluste
     ("books", "body", "words"),
     [
         (None, cbor2.dumps([1, 9, 90_000, 0, bytes(16), "?"]), "an Entry of kind 9"),
-        (Version(9, "0.9"), b"", "version is 9, .* versions up to 3; install RMF 0.9 or newer"),
+        (
+            Version(9, "0.9"),
+            b"",
+            f"version is 9, .* up to {CLUSTER_VERSION}; install RMF 0.9 or newer",
+        ),
     ],
 )
 def test_a_release_that_is_too_old_strikes_and_names_what_it_needs(

@@ -1,5 +1,7 @@
 """Reigns that begin and end: what is dropped, what goes on, who is told what (R3, R6, R17, R18)."""
 
+from collections.abc import Callable
+
 import pytest
 
 from rmf import limits
@@ -194,6 +196,66 @@ def test_an_expiry_that_was_dropped_is_due_again(play: Cluster) -> None:
         assert node.world == {}
         removed = [x.removed for x in node.published if x.removed]
         assert removed == [{"cell/a": "expired"}]
+
+
+# --- What is taken over, in slices (R45) ----------------------------------------------------------
+
+
+def with_a_long_tail(play: Cluster) -> Node:
+    """n1 has Entries that nobody else has, and is about to be the only candidate."""
+    n1 = play["n1"]
+    probe = n1.join("probe")
+    probe.send(1)
+    for name in ("n2", "n3"):
+        play[name].disk.hold()
+    for seq in range(2, 2 + limits.ENTRIES_IN_FLIGHT):
+        probe.send(seq, topic=f"cell/{seq}", payload=bytes(limits.APPLIED_A_STEP_BYTES))
+    for name in ("n1", "n2", "n3"):
+        play.kill(name)
+    for name in ("n2", "n1"):
+        play.start(name)
+    return play["n1"]
+
+
+def watch(node: Node, also: Callable[[], None] = lambda: None) -> list[tuple[bool, bool]]:
+    """After each step: whether it leads, and whether it reigns. `also` is called at each."""
+    seen: list[tuple[bool, bool]] = []
+    step = node.step
+
+    def watched(events: list[ev.Event]) -> None:
+        step(events)
+        seen.append((node.core.raft.leadership is not None, node.core.reigns))
+        also()
+
+    node.step = watched  # type: ignore[method-assign]
+    return seen
+
+
+def test_what_nobody_committed_is_taken_over_a_slice_a_step(play: Cluster) -> None:
+    """A node that won the election speaks to its peers between two slices, whatever it has to
+    apply before it reigns."""
+    n1 = with_a_long_tail(play)
+    seen = watch(n1)
+    assert play.crown("n1") is n1
+    assert seen.count((True, False)) >= limits.ENTRIES_IN_FLIGHT - 1
+    assert {f"cell/{seq}" for seq in range(2, 2 + limits.ENTRIES_IN_FLIGHT)} < set(n1.world)
+
+
+def test_what_was_taken_over_in_part_is_dropped_with_the_reign_that_did_not_begin(
+    play: Cluster,
+) -> None:
+    n1 = with_a_long_tail(play)
+
+    def strike() -> None:
+        if seen.count((True, False)) == 2:
+            n1.core.step([ev.Struck("admin", "an operator says so")], n1.now)
+
+    seen = watch(n1, strike)
+    play.advance(2_000)
+    assert seen.count((True, False)) == 2
+    committed = n1.core.committed.world
+    assert list(committed.index.walk()) == [key for key, _ in committed.scan()]
+    assert n1.core.settled.shelf.armed.keys() <= set(committed.index.walk())
 
 
 # --- What goes on ---------------------------------------------------------------------------------

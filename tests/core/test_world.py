@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rmf import limits
 from rmf.core.world import Cell, KeyIndex, World, mark_of
 from tests import strategies as own
 
@@ -153,6 +154,24 @@ def test_a_pin_does_not_hold_what_was_discarded_before_it() -> None:
     assert list(index.walk()) == ["b", "c", "d"]
     index.unpin(two)
     assert list(index.walk()) == ["d"]
+
+
+def test_what_went_while_the_index_was_pinned_is_taken_out_in_slices() -> None:
+    """H1, R45: the end of a Checkpoint must not cost what went during it, all in one piece."""
+    count = 20 * limits.INDEX_SLICE_KEYS
+    index = KeyIndex()
+    index.add_all([f"{i:05}" for i in range(2 * count)])
+    pin = index.pin()
+    for i in range(count):
+        index.discard(f"{i:05}")
+    index.unpin(pin)
+    assert len(index) == 2 * count - limits.INDEX_SLICE_KEYS
+    index.add("00700")  # it is back, and is not taken out any more
+    index.tidy(100)
+    assert len(index) == 2 * count - limits.INDEX_SLICE_KEYS - 100
+    for i in range(count, 2 * count):  # whatever goes now takes one of the others with it
+        index.discard(f"{i:05}")
+    assert list(index.walk()) == ["00700"]
 
 
 def test_a_world_apart_tells_the_others_nothing_of_its_keys() -> None:
