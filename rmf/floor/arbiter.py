@@ -1,9 +1,9 @@
 """Step 3 of 6 · before: core/codec (a frame is decoded) · next: core/arbiter (the decision).
 
-The loop around the Arbiter core: wait for an event, drain what else is
-there, step the core, perform the effects in order. It decides nothing and never awaits a send;
-what `WouldBlock` means for each door says floor/doors. While it waits at the empty events door,
-whoever sends takes its turn at once (see arbiter_end): a lone packet passes through no scheduler.
+The loop around the Arbiter core: wait for an event, drain what else is there, step the core,
+perform the effects in order. It decides nothing and never awaits a send; what `WouldBlock` means
+for each door says floor/doors. While it waits at the empty events door, whoever sends takes its
+turn at once (see arbiter_end): a lone packet passes through no scheduler.
 
 Errors: any exception ends the reign; the supervisor seals what was in hand, discards the core and
 has it loaded from the disk again (R15). Answers doors are closed on the way out, so that every
@@ -53,6 +53,7 @@ from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.doors import CatchUpItem, Closed, Doors, EventItem, Knock, Opened
 from rmf.floor.in_hand import packets_among, packets_on
 from rmf.floor.instruments import Instruments
+from rmf.floor.steps import Step
 from rmf.floor.supervisor import Hands
 
 __all__ = ["Runner", "run", "turn_away"]
@@ -114,14 +115,11 @@ class _Loop:
         self.reload: Reload | None = None
         self._stopped = False
         self._failure: BaseException | None = None
-        self._on_reign = on_reign
-        self._link = link
+        self._on_reign, self._link = on_reign, link
         self._instruments = instruments
         self._turned_s = self._look_s = 0.0
         self._proposed: deque[tuple[int, float]] = deque(maxlen=limits.VOID_ENTRIES_MAX)
-        self._core = core
-        self._doors = doors
-        self._runner = runner
+        self._core, self._doors, self._runner = core, doors, runner
         self._hands = hands
         self._now = now
         self._unpublished: list[Publish] = []
@@ -142,11 +140,15 @@ class _Loop:
         """Step the core with what happened, and do what it wants."""
         if self.is_over or not (events or self._core.has_more):
             return  # over by a turn at once, or a beat and nothing was due
+        step = Step()
         self._hands.hold(partial(packets_among, events))
-        self._perform_all(self._core.step(events, self._now()))
+        effects = self._core.step(events, self._now())
+        step.decided()
+        self._perform_all(effects)
         self._hands.free()
         self._publish()
         self._look()
+        step.ended(self._instruments.step, events, effects, len(self._core.committed.world))
         if self._core.has_acceded:
             self._on_reign()
 
@@ -322,9 +324,7 @@ class _Loop:
         if self._turned_s < self._look_s:
             return
         self._look_s = self._turned_s + limits.LOOK_S
-        strike, raft, books = self._core.strike, self._core.raft, self._core.committed
-        self._instruments.changes.see(strike and strike[0], raft.term, raft.leader)
-        self._instruments.storm.look(self._turned_s, books.latched, books.bagged)
+        self._instruments.look(self._core, self._turned_s)
 
     def _answer(self, connection: int, messages: list[Message]) -> None:
         door = self._answers.get(connection)

@@ -8,13 +8,27 @@ are plain, so that a reader sees the old or the new one, and never waits.
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from rmf.floor.crowd import Crowd
 from rmf.floor.storm import Storm
 
-__all__ = ["BOUNDS_S", "Audits", "Changes", "Durations", "Instruments", "Owed", "Pulse", "Reasons"]
+if TYPE_CHECKING:
+    from rmf.core.office import Office
+
+__all__ = [
+    "BOUNDS_S",
+    "STEP_BOUNDS_S",
+    "Audits",
+    "Changes",
+    "Durations",
+    "Instruments",
+    "Owed",
+    "Pulse",
+    "Reasons",
+]
 
 # From an fsync of a fast disk to a hung one; each about 2.5 times the one before.
 BOUNDS_S: Final = (
@@ -23,23 +37,29 @@ BOUNDS_S: Final = (
 )
 
 
+# A step of the Arbiter is to stay below 10 ms, and ends a reign near 200 ms (R45).
+STEP_BOUNDS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+
+
 class Durations:
-    """Durations, counted by size: observe once an Entry or once an fsync, never once a packet."""
+    """Durations, counted by size: observe once an Entry or once an fsync, never once a packet.
+    `bounds_s` part the sizes."""
 
-    __slots__ = ("_counts", "_sum_s")
+    __slots__ = ("_counts", "_sum_s", "bounds_s")
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BOUNDS_S) + 1)
+    def __init__(self, bounds_s: Sequence[float] = BOUNDS_S) -> None:
+        self.bounds_s = bounds_s
+        self._counts = [0] * (len(bounds_s) + 1)
         self._sum_s = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one duration; costs less than a microsecond."""
-        self._counts[bisect_left(BOUNDS_S, seconds)] += 1
+        self._counts[bisect_left(self.bounds_s, seconds)] += 1
         self._sum_s += seconds
 
     @property
     def counts(self) -> Sequence[int]:
-        """How many lay within each of BOUNDS_S and above the one before; last: beyond all."""
+        """How many lay within each of `bounds_s` and above the one before; last: beyond all."""
         return tuple(self._counts)
 
     @property
@@ -117,6 +137,10 @@ class Pulse:
         return time.monotonic() - self._at_s
 
 
+def _steps() -> Durations:
+    return Durations(STEP_BOUNDS_S)
+
+
 @attrs.frozen
 class Instruments:
     """All instruments of a node; they outlive reigns and cores."""
@@ -124,9 +148,18 @@ class Instruments:
     commit: Durations = attrs.Factory(Durations)  # an Entry of the leader, latched -> committed
     fsync: Durations = attrs.Factory(Durations)  # one append with its fsync, as the disk took it
     execute: Durations = attrs.Factory(Durations)  # the line, over one Tick
+    step: Durations = attrs.Factory(_steps)  # of the Arbiter: the loop stands still meanwhile
     bagged: Reasons = attrs.Factory(Reasons)  # packets, at commit
     changes: Changes = attrs.Factory(Changes)
     audits: Audits = attrs.Factory(Audits)
     owed: Owed = attrs.Factory(Owed)
     pulse: Pulse = attrs.Factory(Pulse)
     storm: Storm = attrs.Factory(Storm)
+    crowd: Crowd = attrs.Factory(Crowd)
+
+    def look(self, core: "Office", now_s: float) -> None:
+        """See who reigns and how the books stand; a few times a second are enough."""
+        strike, raft, books = core.strike, core.raft, core.committed
+        self.changes.see(strike and strike[0], raft.term, raft.leader)
+        self.storm.look(now_s, books.latched, books.bagged)
+        self.crowd.look(now_s, sum(core.settled.expiries.values()), books.latched)

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, exposition, m
 from prometheus_client.registry import Collector
 
 from rmf.core.bag import REASONS
-from rmf.floor.instruments import BOUNDS_S, Durations
+from rmf.floor.instruments import Durations
 from rmf.floor.readings import DiskFacts, Sources
 
 __all__ = ["METRICS", "Metric", "Sample", "render", "samples"]
@@ -68,6 +68,7 @@ METRICS: Final = (
     _gauge("rmf_uptime_seconds", "Time since the Arbiter was loaded."),
     _gauge("rmf_ledger_read", "1, or 0 while the ledger is read: facts are missing then."),
     _gauge("rmf_arbiter_step_age_seconds", "Time since the Arbiter's loop last turned."),
+    Metric("rmf_arbiter_step_seconds", "histogram", (), "One step of the Arbiter's loop."),
     _gauge("rmf_term", "The Term that this node knows."),
     _gauge("rmf_tick", "The Tick of the last Entry applied here."),
     _gauge("rmf_last_index", "The last Entry in this node's ledger."),
@@ -100,6 +101,8 @@ METRICS: Final = (
     _counter("rmf_dlq_storms_total", "Storms of letters since the start of this process."),
     _gauge("rmf_dlq_complete", "1, or 0 while Letters are missing after a Checkpoint install."),
     _gauge("rmf_world_cells", "Cells in the World."),
+    _counter("rmf_expiries_total", "Cells that ended since the start, by reason.", "reason"),
+    _passing(_gauge("rmf_expiries_crowd", "1 while more cells end than packets come, and many.")),
     _gauge("rmf_producers", "Producers in the table."),
     _gauge("rmf_connections", "Connections of clients that are open."),
     _gauge("rmf_connections_before_hello", "Of them, those that have not said HELLO yet."),
@@ -160,7 +163,7 @@ def _family(metric: Metric, found: list[Sample]) -> metrics_core.Metric:
             family.add_sample(metric.name, named, value)
             continue
         counts = list(accumulate(value.counts))
-        for bound, count in zip((*map(repr, BOUNDS_S), "+Inf"), counts, strict=True):
+        for bound, count in zip((*map(repr, value.bounds_s), "+Inf"), counts, strict=True):
             within = {**named, "le": bound}
             family.add_sample(f"{metric.name}_bucket", within, count)
         family.add_sample(f"{metric.name}_count", named, counts[-1])
@@ -244,6 +247,8 @@ def _of_stores(facts: dict[str, Any]) -> Iterator[Sample]:
         if facts["dlq"].get(key) is not None:
             yield Sample(f"rmf_dlq_{key}", facts["dlq"][key])
     yield Sample("rmf_world_cells", facts["world"]["cells"])
+    for reason, count in facts.get("expiries", {}).items():
+        yield Sample("rmf_expiries_total", count, (reason,))
     if facts.get("producers") is not None:
         yield Sample("rmf_producers", facts["producers"])
     yield Sample("rmf_glovebox_restarts_total", facts["glovebox"]["restarts"])
@@ -265,6 +270,8 @@ def _of_instruments(sources: Sources) -> Iterator[Sample]:
     yield Sample("rmf_commit_seconds", instruments.commit)
     yield Sample("rmf_fsync_seconds", instruments.fsync)
     yield Sample("rmf_execute_seconds", instruments.execute)
+    yield Sample("rmf_arbiter_step_seconds", instruments.step)
+    yield Sample("rmf_expiries_crowd", instruments.crowd.here)
     yield Sample("rmf_dlq_storm", instruments.storm.raging)
     yield Sample("rmf_dlq_storms_total", instruments.storm.storms)
     yield Sample("rmf_leader_changes_total", instruments.changes.leader_changes)

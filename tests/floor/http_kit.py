@@ -43,6 +43,7 @@ def facts_of_a_king(**changes: Any) -> dict[str, Any]:
         "members": members,
         "ingest": {"depth": 7, "capacity": 65536},
         "packets": {"latched": 100, "applied": 90, "bagged": 10, "duplicate": 4},
+        "expiries": {"expired": 21, "age_unknown": 3},
         "dlq": {
             "letters": 10,
             "groups": 2,
