@@ -82,6 +82,7 @@ ENTRIES_IN_FLIGHT = 4  # proposed, not yet committed; reached: the Arbiter waits
 HEARTBEAT_NS = 50 * MS  # how often a leader speaks to each peer at least
 ELECTION_NS_MIN = 200 * MS  # of silence, until a follower stands for election: four heartbeats
 ELECTION_NS_MAX = 400 * MS
+QUORUM_NS_MAX = SECOND  # without a majority; then a leader steps down, and says who was silent
 SUCCESSION_STEP_NS = 25 * MS  # a dead leader's followers stand up one after another, so far apart
 LIVE_NS = 500 * MS  # how old what a node shows as live may be, and how late an expiry (R36)
 ROUND_GRAIN_NS = 5 * MS  # how exactly a leader remembers when it began a round of contact

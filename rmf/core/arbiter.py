@@ -59,13 +59,14 @@ class Arbiter(Throne):
         """Take what happened; return what to do about it, in order."""
         effects: list[Effect] = []
         self.now_ns = now.boot_ns
-        due_ns = self.raft.next_due_ns()
-        if due_ns is not None and due_ns <= now.boot_ns:
-            # Before anything else: a leader that slept must not speak as one (R36).
-            effects += self.raft.beat(now.boot_ns)
-        self._follow_role(now, effects)
+        self._follow_role(now, effects)  # first: a leader that slept is not in touch (R36)
         for event in events:
             self._on(event, now, effects)
+        due_ns = self.raft.next_due_ns()
+        if due_ns is not None and due_ns <= now.boot_ns:
+            # Not before: what came while this node was busy says that others are there.
+            effects += self.raft.beat(now.boot_ns)
+            self._follow_role(now, effects)
         self._settle(now, effects)
         if self._reign is None and self.raft.leadership is not None:
             self._begin_reign(now, effects)

@@ -51,7 +51,7 @@ class CurrentReads:
             return [_no(event, "no_reign", "no leader is known here that could confirm it")]
         # Never used twice, not by a core that was loaded anew either (raft-cases 65).
         self._requests = max(self._requests + 1, now_ns)
-        self._asked[self._requests] = (event, now_ns + limits.ELECTION_NS_MAX)
+        self._asked[self._requests] = (event, now_ns + raft.timing.election_max_ns)
         return [Tell(leader, ReadAsk(raft.term, self._requests))]
 
     def asked_by_peer(self, peer: str, ask: ReadAsk, raft: Raft) -> list[Effect]:

@@ -143,7 +143,9 @@ class Throne(Office):
         # What is committed is answered once it is applied here, as a leader's own removal is.
         effects += self._acts.drop(self.raft.log.commit if self._fault is None else 0)
         effects += self._reads.drop(reign.reads())
-        effects.append(Note("info", "reign_over", {"term": self.raft.term}))
+        why_over = self._fault[1] if self._fault is not None else self.raft.why_over
+        fields = {"term": reign.state.term, "why": why_over}
+        effects.append(Note("info", "reign_over", fields))
 
     def _strike(self, kind: str, why: str, effects: list[Effect]) -> None:
         """Strike (R17): take in nothing, ack nothing, keep showing the last Snapshot as stale."""

@@ -55,7 +55,7 @@ def test_a_king_that_nobody_hears_any_more_does_not_answer(play: Cluster) -> Non
     n1.join("probe").send(1)
     play.cut("n1")
     asking = n1.get("cell/a")
-    play.advance(500)
+    play.advance(1_100)
     assert asking.code == "not_leader"
     assert asking.value == "waits"
     assert n1.get("cell/a").code == "no_reign"

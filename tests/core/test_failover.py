@@ -266,7 +266,7 @@ def test_what_a_reign_counted_in_vain_is_counted_anew(play: Cluster) -> None:
     n1.join("newcomer")
     assert n1.core.raft.log.last.index > before.index
     n2 = play.crown("n2")
-    play.advance(200)
+    play.advance(1_000)
     assert (n1.core.reigns, n1.core.committed, n1.core.committed.digest()) == (
         False,
         before,

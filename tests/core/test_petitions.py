@@ -141,6 +141,6 @@ def test_a_resend_that_waits_for_a_commit_is_let_down_with_its_reign() -> None:
     probe.send(1)
     probe.send(1)  # in flight already: answered when that is committed
     assert probe.heard[1:] == []
-    play.advance(500)
+    play.advance(1_100)
     assert probe.refusals == [(1, "no_reign", 1), (1, "no_reign", 1)]
     assert probe.told == {}

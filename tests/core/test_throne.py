@@ -8,9 +8,9 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.clock import Pace, TickClock
-from rmf.core.effects import LinkPeers, Reload, Stopped
+from rmf.core.effects import LinkPeers, Note, Reload, Stopped
 from rmf.core.entry import Accession, TickBooks
-from rmf.core.raft.messages import Heartbeat
+from rmf.core.raft.messages import Heartbeat, HeartbeatReply
 from rmf.core.reign import clock_of
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import Node
@@ -189,6 +189,7 @@ def test_an_expiry_that_was_dropped_is_due_again(play: Cluster) -> None:
     play.restart("n2")
     play.restart("n3")
     n2 = play.crown("n2")
+    play.advance(1_100)
     assert n1.core.settled.shelf.next_tick() == cell.expires  # its own reign is over, too
     play.heal("n1")
     play.advance(500)
@@ -384,12 +385,30 @@ def test_a_lone_king_of_three_does_not_reign_on(play: Cluster) -> None:
     probe = n1.join("probe")
     play.kill("n2")
     play.kill("n3")
-    play.advance(500)
+    play.advance(1_100)
     assert not n1.core.reigns
+    (over,) = [x for x in n1.seen(Note) if x.event == "reign_over"]
+    assert "no majority answered" in over.fields["why"]
     probe.send(1)
     assert probe.refusals == [(1, "no_reign", 1)]
     newcomer = n1.join("newcomer")
     assert (newcomer.refusals, newcomer.closed) == ([(0, "no_reign", 0)], True)
+
+
+def test_what_came_while_a_king_was_busy_counts_before_it_gives_up(play: Cluster) -> None:
+    """A step of its own took long; the answers lie in its hand, and they are read first."""
+    n1 = play["n1"]
+    term, leads = n1.core.raft.term, n1.core.raft.leadership
+    assert leads is not None
+    play.pause("n2")
+    play.pause("n3")
+    play.advance(950)
+    play.boot_ns += 200 * limits.MS
+    answer = HeartbeatReply(term, leads._rounds.newest, whole=True)
+    n1.happen(ev.Heard("n2", answer))
+    assert n1.core.reigns
+    play.advance(1_300)
+    assert not n1.core.reigns
 
 
 # --- The way out ----------------------------------------------------------------------------------
@@ -459,7 +478,7 @@ def test_who_is_on_strike_neither_votes_nor_answers(play: Cluster) -> None:
     n3 = play["n3"]
     n3.happen(ev.Struck("admin", "an operator says so"))
     play.kill("n2")
-    play.advance(1_000)
+    play.advance(1_100)
     assert not play["n1"].core.reigns
     play.start("n2")
     play.crown("n1")

@@ -2,7 +2,8 @@
 
 A leader numbers its rounds; every answer names one. That a round was answered proves contact at the
 time when it was *begun*, not when the answer came. Numbers only rise within a leadership and are
-never used twice. It knows no peers.
+never used twice. Also how long a majority has been silent, and what people are told of it. It knows
+no peers.
 
 Theory. Linearizable reads may begin thousands of rounds a second, and a slow peer answers one that
 is long past. So not every round is kept: the time of a round that is not, is taken to be that of
@@ -10,13 +11,14 @@ the newest kept one before it, which is earlier by ROUND_GRAIN_NS at most.
 """
 
 from bisect import bisect_right
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from rmf import limits
 
-__all__ = ["Rounds"]
+__all__ = ["Majority", "Rounds", "silence_text"]
 
-_KEPT: Final = 2 * limits.ELECTION_NS_MAX // limits.ROUND_GRAIN_NS
+_KEPT: Final = 2 * limits.QUORUM_NS_MAX // limits.ROUND_GRAIN_NS
 
 
 class Rounds:
@@ -42,3 +44,38 @@ class Rounds:
         never."""
         at = bisect_right(self._numbers, number)
         return self._begun_ns[at - 1] if at and number <= self.newest else None
+
+
+class Majority:
+    """When a majority was heard: the begin of the newest round that it answered, and of the first
+    one that it did not. Silence counts from there: who stood still asked nobody meanwhile."""
+
+    def __init__(self) -> None:
+        self._heard_ns: int | None = None
+        self._unanswered_ns: int | None = None
+
+    def asked(self, now_ns: int) -> None:
+        """A round begins."""
+        if self._unanswered_ns is None:
+            self._unanswered_ns = now_ns
+
+    def answered(self, begun_ns: int | None) -> None:
+        """A majority has answered what was begun then; None: there is no majority."""
+        self._heard_ns = begun_ns
+        asked_ns = self._unanswered_ns
+        if begun_ns is not None and asked_ns is not None and begun_ns >= asked_ns:
+            self._unanswered_ns = None
+
+    def in_touch(self, now_ns: int, patience_ns: int) -> bool:
+        """Whether it answered a round that was begun within that time (raft-cases 66)."""
+        return self._heard_ns is not None and now_ns - self._heard_ns <= patience_ns
+
+    def is_silent(self, now_ns: int, patience_ns: int) -> bool:
+        """Whether it has been asked for longer than that, in vain."""
+        return self._unanswered_ns is not None and now_ns - self._unanswered_ns > patience_ns
+
+
+def silence_text(contacts_ns: Mapping[str, int], voters: Collection[str], now_ns: int) -> str:
+    """Return for people since when which other voters were not heard, the longest silence first."""
+    silent = [(now_ns - contacts_ns[name], name) for name in voters if name in contacts_ns]
+    return ", ".join(f"{name} {ns // limits.MS} ms" for ns, name in sorted(silent, reverse=True))

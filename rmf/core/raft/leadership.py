@@ -12,7 +12,7 @@ from rmf.core.clock import Pace
 from rmf.core.effects import Effect, ReadChunk, ReadEntries, Tell
 from rmf.core.events import ChunkRead, EntriesRead
 from rmf.core.raft import messages as pm
-from rmf.core.raft.contact import Rounds
+from rmf.core.raft.contact import Majority, Rounds, silence_text
 from rmf.core.raft.handover import Handover
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
@@ -50,7 +50,7 @@ class Leadership:
         self._membership = membership
         self._speech = Speech(term, log, pace)
         self._timing = timing
-        self.fresh_until_ns = -1  # until then nobody else can reign
+        self._majority = Majority()
         self._first_index = log.last.index + 1  # of this term
         self._rounds = Rounds()
         self._beat_ns = now_ns
@@ -90,6 +90,7 @@ class Leadership:
     def begin_round(self, now_ns: int) -> list[Effect]:
         """Begin a round of contact: a heartbeat to each peer (raft-cases 65)."""
         self._beat_ns = now_ns + self._timing.heartbeat_ns
+        self._majority.asked(now_ns)
         round_ = self._rounds.begin(now_ns)
         effects: list[Effect] = []
         acked = self._acked(now_ns)
@@ -105,7 +106,8 @@ class Leadership:
         """Return the index that holds all that anybody was told by now (R36). Of an earlier reign
         that is certain only behind the first Entry of this one; and who has been out of touch with
         a majority for a while may have been followed by another."""
-        if now_ns >= self.fresh_until_ns:
+        fresh_ns = min(limits.LIVE_NS, self._timing.election_min_ns)
+        if not self.in_touch(now_ns, fresh_ns):
             return pm.INDEX_MAX
         return max(self._log.commit, self._first_index)
 
@@ -116,9 +118,18 @@ class Leadership:
         peer.reading = False
         return [ReadChunk(name, peer.content, peer.offset)] if peer.state == "install" else []
 
+    def in_touch(self, now_ns: int, patience_ns: int) -> bool:
+        """Whether a majority answered a round that was begun within that time (raft-cases 66)."""
+        return self._majority.in_touch(now_ns, patience_ns)
+
     def has_quorum(self, now_ns: int) -> bool:
-        """Whether a majority was in touch within one election time-out (raft-cases 10, 66)."""
-        return now_ns <= self._quorum_until_ns
+        """Whether a majority may still be there (raft-cases 10)."""
+        return not self._majority.is_silent(now_ns, self._timing.quorum_ns)
+
+    def silence(self, now_ns: int) -> str:
+        """Return for people who did not answer for how long."""
+        contacts = {name: peer.contact_ns for name, peer in self.peers.items()}
+        return silence_text(contacts, self._membership.voters, now_ns)
 
     def _contact(self, peer: Progress, round_: int) -> None:
         if round_ > peer.round:
@@ -129,10 +140,7 @@ class Leadership:
     def _judge_quorum(self) -> None:
         contacts = {name: peer.contact_ns for name, peer in self.peers.items()}
         contacts[self._name] = _ALWAYS_NS
-        since_ns = quorum_value(contacts, self._membership.voters)
-        self._quorum_until_ns = -1 if since_ns is None else since_ns + self._timing.election_min_ns
-        fresh_ns = min(limits.LIVE_NS, self._timing.election_min_ns)
-        self.fresh_until_ns = -1 if since_ns is None else since_ns + fresh_ns
+        self._majority.answered(quorum_value(contacts, self._membership.voters))
 
     # --- Commit -------------------------------------------------------------------------------
 

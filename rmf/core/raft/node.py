@@ -45,9 +45,10 @@ class Raft(Outlook):
         self.leadership = None
         self.voting.forget_leader()
 
-    def step_down(self, now_ns: int) -> None:
-        """Lead no longer, in the same term."""
+    def step_down(self, why: str, now_ns: int) -> None:
+        """Lead no longer, in the same term; `why` is for people."""
         self.leadership = None
+        self.why_over = why
         self.voting.forget_leader()
         self.voting.wait_anew(now_ns)
 
@@ -94,8 +95,9 @@ class Raft(Outlook):
             return []
         hangs = not self._is_alone and self.durable.hangs(now_ns, self.timing.election_max_ns)
         if self.leadership is not None:
-            if hangs or not self.leadership.has_quorum(now_ns):
-                self.step_down(now_ns)
+            why = "its own disk hangs" if hangs else self._quorum_lost(now_ns)
+            if why is not None:
+                self.step_down(why, now_ns)
                 return []
             return self.leadership.beat(now_ns) + self.leadership.replicate(now_ns)
         if now_ns < self.voting.due_ns or self.voting.is_patient(now_ns):
@@ -104,6 +106,12 @@ class Raft(Outlook):
         effects = [] if hangs else self.campaign(now_ns)
         self.voting.heed_silence(now_ns)
         return effects
+
+    def _quorum_lost(self, now_ns: int) -> str | None:
+        leads = self.leadership
+        if leads is None or leads.has_quorum(now_ns):
+            return None
+        return f"no majority answered; not heard for so long: {leads.silence(now_ns)}"
 
     def receive(self, peer: str, message: pm.PeerMessage, now_ns: int) -> list[Effect]:
         """Take a peer's message."""
@@ -174,7 +182,9 @@ class Raft(Outlook):
             return True  # it carries the term that was asked for (raft-cases 6)
         self.durable.enter(term)
         if self.leadership is not None:
-            self.step_down(now_ns)
+            handed = isinstance(message, pm.VoteAsk) and message.transfer
+            words = "takes over, as it was told to" if handed else "knows a newer term"
+            self.step_down(f"{peer} {words}: {term}", now_ns)
         self.voting.forget_leader()
         return True
 
@@ -262,7 +272,8 @@ class Raft(Outlook):
             self.membership.settle(self.log.commit)
             if not self.presence.votes and self.membership.index <= self.log.commit:
                 effects = leads.begin_round(now_ns)  # its last words: that it is committed
-                self.step_down(now_ns)  # it has committed its own removal (raft-cases 61)
+                # It has committed its own removal (raft-cases 61).
+                self.step_down("it is no voter any more, and that is committed", now_ns)
                 return effects + self._link()
             return self._link() + leads.replicate(now_ns) + leads.hand_over()
         return leads.replicate(now_ns) + leads.hand_over()

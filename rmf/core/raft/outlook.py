@@ -56,6 +56,7 @@ class Outlook:
         self.leadership: Leadership | None = None
         self.following = Following(whole=standing.whole)
         self.voting = Voting(name, self.durable, self.log, self.membership, pace, timing, dice)
+        self.why_over = ""  # for people: why the last leadership of this node ended
         self._retired = False
         self._linked: tuple[tuple[Member, ...], tuple[Member, ...]] | None = None
 
@@ -97,7 +98,7 @@ class Outlook:
         """Whether a leader is known and was heard from within an election time-out (R36); who leads
         itself, whether a majority hears it: who was paused cannot know (raft-cases 66)."""
         if self.leadership is not None:
-            return self.leadership.has_quorum(now_ns)
+            return self.leadership.in_touch(now_ns, self.timing.election_min_ns)
         return self.voting.in_touch(now_ns, self.timing.election_max_ns)
 
     def next_due_ns(self) -> int | None:
@@ -139,5 +140,5 @@ class Outlook:
     def _holds_lease(self, now_ns: int) -> bool:
         """Whether a leader was heard so lately that nobody else is needed (raft-cases 9)."""
         if self.leadership is not None:
-            return self.leadership.has_quorum(now_ns)
+            return self.leadership.in_touch(now_ns, self.timing.election_min_ns)
         return self.voting.in_touch(now_ns, self.timing.election_min_ns)

@@ -55,9 +55,12 @@ class Standing(NamedTuple):
 class Timing(NamedTuple):
     """The beats of consensus, in ns. A follower that hears nothing of a leader for a random time
     between the two election bounds stands for election; the leader speaks to each peer every
-    `heartbeat_ns` at least. Raft paper §9.3: broadcast time << election timeout << time between
-    failures; R17: an fsync that takes longer than `election_max_ns` ends a reign."""
+    `heartbeat_ns` at least, and steps down when it was without a majority for `quorum_ns`: to wait
+    so long costs nothing, for reads and commits need a majority anyway. Raft paper §9.3: broadcast
+    time << election timeout << time between failures; R17: an fsync that takes longer than
+    `election_max_ns` ends a reign."""
 
     heartbeat_ns: int = limits.HEARTBEAT_NS
     election_min_ns: int = limits.ELECTION_NS_MIN
     election_max_ns: int = limits.ELECTION_NS_MAX
+    quorum_ns: int = limits.QUORUM_NS_MAX

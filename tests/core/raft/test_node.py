@@ -78,7 +78,7 @@ def test_a_step_down_keeps_the_term_and_the_log() -> None:
     one = One()
     one.lead()
     one.propose()
-    one.do(lambda raft: raft.step_down(one.now_ns))
+    one.do(lambda raft: raft.step_down("a test", one.now_ns))
     assert (one.raft.role, one.raft.term, one.log.last.index) == ("follower", 1, 1)
     assert one.acks("n2", 1) == []
     assert one.log.commit == 0

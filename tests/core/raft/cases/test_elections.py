@@ -197,13 +197,34 @@ def test_case_09_but_for_a_transfer() -> None:
     assert only(VoteReply, one.hear("n3", transfer(2))).granted
 
 
-def test_case_10_a_leader_without_a_majority_for_an_election_timeout_steps_down() -> None:
+def test_case_10_a_leader_without_a_majority_for_a_second_steps_down_and_says_who_was_silent() -> (
+    None
+):
     one = One()
     one.lead()
-    one.beat(limits.ELECTION_NS_MIN / limits.MS)
+    one.beat()
+    one.beat(500)
+    one.beat(500)
     assert one.raft.role == "leader"
     one.beat(1)
     assert (one.raft.role, one.raft.term, one.raft.leader) == ("follower", 1, None)
+    assert "not heard for so long: n3 1001 ms, n2 1001 ms" in one.raft.why_over
+
+
+def test_case_10_while_it_stood_still_nobody_was_asked() -> None:
+    """Its process was paused, or a step took long: silence counts from the round it begins then."""
+    one = One()
+    one.lead()
+    one.answers("n2", only(Heartbeat, one.beat(), "n2").round)
+    asked = only(Heartbeat, one.beat(5_000), "n2")
+    assert not one.raft.in_touch(one.now_ns), "and it does not speak as one that reigns"
+    one.answers("n2", asked.round)
+    assert one.raft.in_touch(one.now_ns)
+    one.beat(999)
+    one.beat(999)
+    assert one.raft.role == "leader"
+    one.beat(2)
+    assert one.raft.role == "follower"
 
 
 def test_case_10_a_leader_that_hears_a_majority_goes_on() -> None:
