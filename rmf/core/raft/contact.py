@@ -70,6 +70,10 @@ class Majority:
         """Whether it answered a round that was begun within that time (raft-cases 66)."""
         return self._heard_ns is not None and now_ns - self._heard_ns <= patience_ns
 
+    def until_ns(self, patience_ns: int) -> int:
+        """Return until when that is so; -1: there is no majority."""
+        return -1 if self._heard_ns is None else self._heard_ns + patience_ns
+
     def is_silent(self, now_ns: int, patience_ns: int) -> bool:
         """Whether it has been asked for longer than that, in vain."""
         return self._unanswered_ns is not None and now_ns - self._unanswered_ns > patience_ns

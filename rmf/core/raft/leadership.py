@@ -50,7 +50,7 @@ class Leadership:
         self._membership = membership
         self._speech = Speech(term, log, pace)
         self._timing = timing
-        self._majority = Majority()
+        self.majority = Majority()
         self._first_index = log.last.index + 1  # of this term
         self._rounds = Rounds()
         self._beat_ns = now_ns
@@ -90,7 +90,7 @@ class Leadership:
     def begin_round(self, now_ns: int) -> list[Effect]:
         """Begin a round of contact: a heartbeat to each peer (raft-cases 65)."""
         self._beat_ns = now_ns + self._timing.heartbeat_ns
-        self._majority.asked(now_ns)
+        self.majority.asked(now_ns)
         round_ = self._rounds.begin(now_ns)
         effects: list[Effect] = []
         acked = self._acked(now_ns)
@@ -106,8 +106,7 @@ class Leadership:
         """Return the index that holds all that anybody was told by now (R36). Of an earlier reign
         that is certain only behind the first Entry of this one; and who has been out of touch with
         a majority for a while may have been followed by another."""
-        fresh_ns = min(limits.LIVE_NS, self._timing.election_min_ns)
-        if not self.in_touch(now_ns, fresh_ns):
+        if now_ns >= self.fresh_until_ns:
             return pm.INDEX_MAX
         return max(self._log.commit, self._first_index)
 
@@ -118,13 +117,15 @@ class Leadership:
         peer.reading = False
         return [ReadChunk(name, peer.content, peer.offset)] if peer.state == "install" else []
 
-    def in_touch(self, now_ns: int, patience_ns: int) -> bool:
-        """Whether a majority answered a round that was begun within that time (raft-cases 66)."""
-        return self._majority.in_touch(now_ns, patience_ns)
+    @property
+    def fresh_until_ns(self) -> int:
+        """Until then nobody else can reign; -1: no majority was heard."""
+        fresh_ns = min(limits.LIVE_NS, self._timing.election_min_ns)
+        return self.majority.until_ns(fresh_ns)
 
     def has_quorum(self, now_ns: int) -> bool:
         """Whether a majority may still be there (raft-cases 10)."""
-        return not self._majority.is_silent(now_ns, self._timing.quorum_ns)
+        return not self.majority.is_silent(now_ns, self._timing.quorum_ns)
 
     def silence(self, now_ns: int) -> str:
         """Return for people who did not answer for how long."""
@@ -140,7 +141,7 @@ class Leadership:
     def _judge_quorum(self) -> None:
         contacts = {name: peer.contact_ns for name, peer in self.peers.items()}
         contacts[self._name] = _ALWAYS_NS
-        self._majority.answered(quorum_value(contacts, self._membership.voters))
+        self.majority.answered(quorum_value(contacts, self._membership.voters))
 
     # --- Commit -------------------------------------------------------------------------------
 

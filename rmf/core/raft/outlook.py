@@ -98,7 +98,7 @@ class Outlook:
         """Whether a leader is known and was heard from within an election time-out (R36); who leads
         itself, whether a majority hears it: who was paused cannot know (raft-cases 66)."""
         if self.leadership is not None:
-            return self.leadership.in_touch(now_ns, self.timing.election_min_ns)
+            return self.leadership.majority.in_touch(now_ns, self.timing.election_min_ns)
         return self.voting.in_touch(now_ns, self.timing.election_max_ns)
 
     def next_due_ns(self) -> int | None:
@@ -140,5 +140,5 @@ class Outlook:
     def _holds_lease(self, now_ns: int) -> bool:
         """Whether a leader was heard so lately that nobody else is needed (raft-cases 9)."""
         if self.leadership is not None:
-            return self.leadership.in_touch(now_ns, self.timing.election_min_ns)
+            return self.leadership.majority.in_touch(now_ns, self.timing.election_min_ns)
         return self.voting.in_touch(now_ns, self.timing.election_min_ns)
