@@ -192,11 +192,19 @@ KEEPALIVES_MISSED_MAX = 5  # beyond: the subscriber takes the node for dead and 
 SNAPSHOT_CHUNK_BYTES = 256 * KIB  # a chunk is closed once it holds this much
 CHANGED_TICKS_KEPT = 4096  # ring for deltas; fallen out of it: a full Snapshot next (R35)
 CHANGED_KEYS_KEPT = 200_000  # the same ring, in keys
-DELTAS_CACHED = 64  # encodings that displays share; a display that is further behind gets its own
+FEED_MATCHES_KEPT = 2_000_000  # the same ring, in keys times the filters that they match
+FEED_KEYS_KNOWN = 65_536  # keys whose filters are remembered, for all of them; full: forgotten
+FEED_STEP_KEYS = 128  # looked at in one step of whatever a display needs: some 0.3 ms
+FEED_SORT_KEYS = 2000  # put in order in one step: some 0.5 ms
+FEED_SLICE_S = 0.002  # of work for all displays together before others run (R45)
+FEED_TAIL_BYTES = 16 * MIB  # cells that all who are told every Tick share; further back: the ledger
+DELTAS_CACHED = 64  # that displays share; beyond: the one used least recently is made again
+DELTAS_CACHED_BYTES = 16 * MIB  # the same, in encoded pages
 EVERY_TICK_BATCH_ENTRIES = 256  # read from the ledger for one every-tick subscriber at a time
 EVERY_TICK_WAITING_TICKS_MAX = EVERY_TICK_BATCH_ENTRIES // 16  # unread by a user: reading stops
-HISTORY_THREADS_MAX = 4  # that read for every-tick subscribers; the others wait their turn
-SCAN_SLICE_KEYS = 2000  # keys looked at before the publisher lets others run
+HISTORY_THREADS_MAX = 2  # that read for every-tick subscribers; the others wait their turn
+HISTORY_READ_BYTES = 1 * MIB  # of Entries held for one every-tick subscriber; one may be longer
+HISTORY_READ_S = 0.02  # for one of them, before another's turn in such a thread
 
 # --- The ledger and its Checkpoints ---
 LEDGER_FIRST_SEGMENT_BYTES = 4 * MIB  # zero-filled inline: a new node is ready at once

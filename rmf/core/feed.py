@@ -1,181 +1,300 @@
-"""What subscribers may see: the newest World, and which keys changed in which Tick (R35).
+"""What subscribers may see: the newest World, and which keys changed in which Tick (R35, R45).
 
-The Feed keeps the last published World and a ring of changed keys, bounded in Ticks and keys. It
-makes selections and deltas for a filter; who gets which, and how often, is floor/publisher's part.
-A delta that would reach back beyond the ring is not made: the subscriber gets a full picture.
+The Feed keeps the last published World and a ring of what the last Ticks changed, bounded in Ticks,
+keys and matches. Each changed key is looked up once, for all filters together; a Selector keeps
+what was its own of each Tick. So a Tick costs what it changed, and a display what it shows. Who
+gets which, and how often, is floor/publisher's part. A delta that would reach back beyond the ring
+is not made: the subscriber gets a full picture.
+
+Whatever may be large is a generator: it yields None after each FEED_STEP_KEYS keys, so that its
+user may let others run, and does no work that was not asked for.
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Collection, Generator, Iterable
 
 import attrs
+import cbor2
 
 from rmf import limits
-from rmf.core import topics
 from rmf.core.answers import wire_cell
+from rmf.core.delta import Changes, Delta
 from rmf.core.effects import Publish
-from rmf.core.messages import WireCell
-from rmf.core.world import World
+from rmf.core.filter_tree import FilterTree
+from rmf.core.selector import Mark, Own, Selector, TickChange
+from rmf.core.world import KeyIndex, World
 
-__all__ = ["Delta", "Feed", "Selector"]
-
-
-class Selector:
-    """Topic filters over keys; equal filters share one memory of what matches (bounded)."""
-
-    def __init__(self, filters: tuple[str, ...]) -> None:
-        self.filters = filters
-        self._matchers: list[Callable[[str], bool]] = [topics.matcher(x) for x in filters]
-        self._known: dict[str, bool] = {}
-
-    def __call__(self, key: str) -> bool:
-        """Return whether one of the filters matches the key."""
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= limits.HANDLER_CACHE_TOPICS:
-                self._known.clear()
-            known = self._known[key] = any(match(key) for match in self._matchers)
-        return known
-
-    @property
-    def exact_keys(self) -> list[str] | None:
-        """The keys, where every filter names just one; else None."""
-        if any("+" in x or "#" in x for x in self.filters):
-            return None
-        return sorted(set(self.filters))
-
-
-@attrs.frozen
-class Delta:
-    """What changed for a filter since a tick; `ticks` counts the Ticks that changed anything."""
-
-    cells: list[WireCell]
-    removed: list[list[str]]
-    ticks: int
-
-
-@attrs.frozen
-class _Turn:
-    """One ring entry: the keys that a Tick wrote or removed."""
-
-    tick: int
-    changed: frozenset[str]
-    removed: dict[str, str]
+__all__ = ["Feed"]
 
 
 class Feed:
-    """The newest publication and the ring behind it. `since_tick` is the oldest tick from which a
-    delta can still be made."""
+    """The newest publication and the ring behind it."""
 
     def __init__(self) -> None:
         self.newest: Publish | None = None
-        self.since_tick = 0
-        self._ring: deque[_Turn] = deque()
+        self._base = Mark(0, 0, 0, b"")  # where the ring begins
+        self._fell_back = False
+        self._pin: tuple[KeyIndex, int] | None = None
+        self._ring: deque[TickChange] = deque()
         self._keys = 0
-        self._selectors: OrderedDict[tuple[str, ...], Selector] = OrderedDict()
+        self._matches = 0
+        self._selectors: dict[tuple[str, ...], Selector] = {}
+        self._all: dict[Selector, None] = {}
+        self._tree: FilterTree[Selector] = FilterTree()
+        self._known: dict[str, tuple[Selector, ...]] = {}
+        self._tail: deque[TickChange] = deque()
+        self._tail_bytes = 0
+
+    @property
+    def since_tick(self) -> int:
+        """The oldest tick from which a delta can still be made."""
+        return self._base.tick
+
+    # --- Who watches ------------------------------------------------------------------------------
+
+    def selector(self, filters: Iterable[str], *, every_tick: bool = False) -> Selector:
+        """Return the Selector that equal filters share; to be released by whoever asked."""
+        key = tuple(sorted(set(filters)))
+        selector = self._selectors.get(key)
+        if selector is None:
+            selector = self._selectors[key] = Selector(key)
+            selector.since = self._base if self.newest is None else Mark.of(self.newest)
+            self._known.clear()
+            if selector.takes_all:
+                self._all[selector] = None
+            else:
+                for pattern in key:
+                    self._tree.add(pattern, selector)
+        selector.users += 1
+        selector.loggers += every_tick
+        return selector
+
+    def release(self, selector: Selector, *, every_tick: bool = False) -> None:
+        """One subscription less: what nobody watches is forgotten."""
+        selector.users -= 1
+        selector.loggers -= every_tick
+        if selector.users:
+            return
+        del self._selectors[selector.filters]
+        self._all.pop(selector, None)
+        self._known.clear()
+        if not selector.takes_all:
+            for pattern in selector.filters:
+                self._tree.discard(pattern, selector)
+            self._matches -= sum(len(keys) for _, keys in selector.turns)
+        selector.turns.clear()
+        selector.filling = None
+
+    # --- What comes -------------------------------------------------------------------------------
 
     def publish(self, publication: Publish) -> None:
-        """Take in what a Tick changed; the oldest leave the ring at its bounds."""
-        if self.newest is None:
-            self.since_tick = publication.tick
-        elif publication.index > self.newest.index + 1:
-            self._ring.clear()  # Ticks are missing: nobody gets a delta across them
-            self._keys = 0
-            self.since_tick = publication.tick
-        elif publication.index == self.newest.index + 1:
-            turn = _Turn(publication.tick, publication.changed, publication.removed)
-            self._ring.append(turn)
-            self._keys += len(turn.changed) + len(turn.removed)
-        self.newest = publication
-        while len(self._ring) > limits.CHANGED_TICKS_KEPT or self._keys > limits.CHANGED_KEYS_KEPT:
-            gone = self._ring.popleft()
-            self._keys -= len(gone.changed) + len(gone.removed)
-            self.since_tick = gone.tick
+        """Take in a publication at once."""
+        for _ in self.take(publication):
+            pass
 
-    def selector(self, filters: tuple[str, ...]) -> Selector:
-        """Return the shared Selector of these filters."""
-        found = self._selectors.get(filters)
-        if found is None:
-            found = self._selectors[filters] = Selector(filters)
-            if len(self._selectors) > limits.CONNECTIONS_MAX:
-                self._selectors.popitem(last=False)
-        return found
+    def take(self, publication: Publish) -> Generator[None, None, Collection[Selector] | None]:
+        """Take in a publication; it is the newest once this is done. Return whose selection has
+        changed, None: anybody's.
+
+        A core that was read anew may publish once more what was shown before: its pictures count
+        from the newest one on (ticks only rise), and of the older ones just whether they are live.
+        """
+        newest = self.newest
+        if newest is not None and publication.index <= newest.index:
+            return self._again(newest, publication)
+        follows = newest is not None and publication.index == newest.index + 1
+        if not follows or self._fell_back:
+            self._begin_at(publication)
+            return None
+        change = TickChange(Mark.of(publication), publication.changed, publication.removed)
+        matches = 0
+        for selector, keys in (yield from self._owners(change)).items():
+            change.owners.append(selector)
+            selector.turns.append((change, keys))
+            matches += 0 if selector.takes_all else len(keys)
+        self._matches += matches
+        self._ring.append(change)
+        self._keys += len(change.changed) + len(change.removed)
+        yield from self._keep_for_loggers(change, publication.world)
+        self._show(publication)
+        self._trim()
+        if self._matches > limits.FEED_MATCHES_KEPT:
+            self._begin_at(publication)
+            return None
+        return change.owners
+
+    def _again(self, newest: Publish, again: Publish) -> Collection[Selector] | None:
+        """Take in what is not newer than what was shown."""
+        if again.index == newest.index and again.digest == newest.digest:
+            self._show(again)
+        else:
+            self._fell_back = True
+            self.newest = attrs.evolve(newest, live=again.live, clock=again.clock)
+        return None if again.live != newest.live else ()
+
+    def _show(self, publication: Publish) -> None:
+        """Make this the newest, and keep its keys in their index for as long as it is."""
+        index = publication.world.index
+        before, self._pin = self._pin, (index, index.pin())
+        self.newest = publication
+        if before is not None:
+            before[0].unpin(before[1])
+
+    def _begin_at(self, publication: Publish) -> None:
+        """Begin anew: nobody gets a delta across this."""
+        self._fell_back = False
+        self._show(publication)
+        self._base = Mark.of(publication)
+        self._ring.clear()
+        self._tail.clear()
+        self._keys = self._matches = self._tail_bytes = 0
+        for selector in self._selectors.values():
+            selector.turns.clear()
+            selector.since = self._base
+            selector.filling = None
+
+    def _owners(self, change: TickChange) -> Generator[None, None, dict[Selector, Collection[str]]]:
+        """Look up each key once; return what is whose."""
+        found: dict[Selector, list[str]] = {}
+        keys = change.keys
+        exact = self._tree.exact_keys
+        if exact is not None:
+            keys = [*(change.changed & exact), *(change.removed.keys() & exact)]
+        for i, key in enumerate(keys):
+            owners = self._known.get(key)
+            if owners is None:
+                owners = self._look_up(key)
+            for selector in owners:
+                found.setdefault(selector, []).append(key)
+            if i % limits.FEED_STEP_KEYS == limits.FEED_STEP_KEYS - 1:
+                yield
+        own: dict[Selector, Collection[str]] = {x: y for x, y in found.items() if x.users}
+        if change.changed or change.removed:
+            own.update(dict.fromkeys(self._all, change.keys))
+        return own
+
+    def _look_up(self, key: str) -> tuple[Selector, ...]:
+        if len(self._known) >= limits.FEED_KEYS_KNOWN:
+            self._known.clear()
+        owners = self._known[key] = tuple(self._tree.match(key))
+        return owners
+
+    def _keep_for_loggers(self, change: TickChange, world: World) -> Generator[None]:
+        """Encode what somebody who is told every Tick will want of this one, once for all."""
+        loggers = [selector for selector in change.owners if selector.loggers]
+        if not loggers:
+            return
+        encoded: dict[str, bytes] = {}
+        size = 0
+        for selector in loggers:
+            for i, key in enumerate(selector.turns[-1][1]):
+                cell = world.get(key) if key not in encoded else None
+                if cell is not None:
+                    encoded[key] = cbor2.dumps(wire_cell(key, cell))
+                    size += len(encoded[key])
+                if i % limits.FEED_STEP_KEYS == limits.FEED_STEP_KEYS - 1:
+                    yield
+        change.encoded = encoded
+        self._tail.append(change)
+        self._tail_bytes += size
+        while self._tail_bytes > limits.FEED_TAIL_BYTES:
+            self._forget_tail()
+
+    def _forget_tail(self) -> None:
+        oldest = self._tail.popleft()
+        assert oldest.encoded is not None
+        self._tail_bytes -= sum(map(len, oldest.encoded.values()))
+        oldest.encoded = None
+
+    def _trim(self) -> None:
+        """Let the oldest leave the ring at its bounds."""
+        while (
+            len(self._ring) > limits.CHANGED_TICKS_KEPT
+            or self._keys > limits.CHANGED_KEYS_KEPT
+            or (self._matches > limits.FEED_MATCHES_KEPT and len(self._ring) > 1)
+        ):
+            gone = self._ring.popleft()
+            self._base = gone.mark
+            self._keys -= len(gone.changed) + len(gone.removed)
+            if gone.encoded is not None:
+                self._forget_tail()
+            for selector in gone.owners:
+                if selector.turns and selector.turns[0][0] is gone:
+                    keys = selector.turns.popleft()[1]
+                    self._matches -= 0 if selector.takes_all else len(keys)
+                    selector.since = gone.mark
+
+    # --- What is told -----------------------------------------------------------------------------
+
+    def mark_at(self, tick: int) -> Mark | None:
+        """Return where a display stands that has this tick, None if the ring begins later."""
+        if self.newest is None or tick < self._base.tick:
+            return None
+        older = (x.mark for x in reversed(self._ring) if x.mark.tick <= tick)
+        return next(older, self._base)
+
+    def reaches(self, selector: Selector, since_tick: int) -> bool:
+        """Return whether a delta from that tick on can be made."""
+        return since_tick >= min(selector.since.tick, self._base.tick)
 
     def delta(self, selector: Selector, since_tick: int) -> Delta | None:
-        """Return what changed after `since_tick`, or None if the ring does not reach back so far.
-
-        Costs as much as what changed meanwhile.
-        """
+        """Return what changed after `since_tick`, still to be gathered (see core/delta), or None if
+        the ring does not reach back so far."""
         assert self.newest is not None
-        if since_tick < self.since_tick:
+        if not self.reaches(selector, since_tick):
             return None
-        changed: set[str] = set()
-        removed: dict[str, str] = {}
-        ticks = 0
-        for turn in reversed(self._ring):
-            if turn.tick <= since_tick:
+        return Delta(self.newest, self._own_turns(selector, since_tick, self.newest.tick))
+
+    def changes(self, selector: Selector, since_tick: int) -> Changes | None:
+        """Return a delta at once."""
+        delta = self.delta(selector, since_tick)
+        return None if delta is None else delta.whole()
+
+    def _own_turns(
+        self, selector: Selector, since_tick: int, through_tick: int
+    ) -> Generator[None, None, list[Own] | None]:
+        """Find what was the selection's of the Ticks between; None: the ring went on without."""
+        while selector.since.tick > since_tick:
+            if selector.filling is None:
+                selector.filling = self._fill(selector)
+            if next(selector.filling, False) is False:
+                selector.filling = None
+                if selector.since.tick > since_tick:
+                    return None
+            yield
+        own = []
+        for turn in reversed(selector.turns):
+            if turn[0].mark.tick <= since_tick:
                 break
-            mine = {key for key in turn.changed if selector(key)}
-            gone = {key: why for key, why in turn.removed.items() if selector(key)}
-            ticks += bool(mine or gone)
-            changed |= mine
-            removed = gone | removed  # the newest reason wins
-        get = self.newest.world.get
-        cells, lost = [], []
-        for key in sorted(changed | removed.keys()):
-            cell = get(key)
-            if cell is not None:
-                cells.append(wire_cell(key, cell))
-            else:
-                lost.append([key, removed.get(key, "removed")])
-        return Delta(cells, lost, ticks)
+            if turn[0].mark.tick <= through_tick:
+                own.append(turn)
+        return own[::-1]
 
-    @staticmethod
-    def select(world: World, selector: Selector) -> Iterator[list[WireCell]]:
-        """Give the whole selection of one World in key order, in slices (empty ones included): let
-        others run between two. The caller pins the key index meanwhile."""
-        keys = selector.exact_keys
-        if keys is not None:
-            found = ((key, world.get(key)) for key in keys)
-            yield [wire_cell(key, cell) for key, cell in found if cell is not None]
-            return
-        prefix = _common_prefix(selector.filters)
-        last, more = prefix, True
-        first = True
-        while more:
-            slice_, last, more = _slice(world, selector, prefix, last, after=not first)
-            first = False
-            yield slice_
+    def _fill(self, selector: Selector) -> Generator[None]:
+        """Look through the Ticks that were in the ring before the selection was, newest first."""
+        ring = [x for x in self._ring if x.mark.tick <= selector.since.tick]
+        while ring:
+            change = ring.pop()
+            keys = yield from selector.own_keys(change)
+            if change.mark.tick <= self._base.tick or not selector.users:
+                return  # it left the ring meanwhile
+            if keys:
+                selector.turns.appendleft((change, keys))
+                change.owners.append(selector)
+                self._matches += 0 if selector.takes_all else len(keys)
+            selector.since = ring[-1].mark if ring else self._base
+            yield
 
-
-def _slice(
-    world: World, selector: Selector, prefix: str, start: str, *, after: bool
-) -> tuple[list[WireCell], str, bool]:
-    """Return the matching cells of the next keys, the last key looked at, and if there are more."""
-    cells: list[WireCell] = []
-    looked_at, last = 0, start
-    for key in world.index.walk(start, after=after):
-        if not key.startswith(prefix):
-            return cells, last, False
-        looked_at, last = looked_at + 1, key
-        if selector(key):
-            cell = world.get(key)
-            if cell is not None:
-                cells.append(wire_cell(key, cell))
-        if looked_at >= limits.SCAN_SLICE_KEYS:
-            return cells, last, True
-    return cells, last, False
-
-
-def _common_prefix(filters: tuple[str, ...]) -> str:
-    """Return text that every matching key starts with."""
-    if len(filters) != 1:
-        return ""
-    levels = []
-    for level in filters[0].split("/"):
-        if level in {"+", "#"}:
-            break
-        levels.append(level)
-    prefix = "/".join(levels)
-    # `a/#` matches `a` itself, so the slash is no part of what all matches share.
-    return prefix if filters[0].endswith("#") or not prefix else prefix + "/"
+    def tail(self, selector: Selector, after_index: int) -> list[Own] | None:
+        """Return the Ticks after that Entry that changed the selection, while the cells of all of
+        them are held, encoded; None: the ledger has them."""
+        if after_index < selector.since.entry_index:
+            return None
+        found: list[Own] = []
+        for change, keys in reversed(selector.turns):
+            if change.mark.entry_index <= after_index:
+                break
+            if change.encoded is None:
+                return None
+            found.append((change, keys))
+        return found[::-1]

@@ -213,9 +213,9 @@ class _Loop:
             packets += len(item.rows) if isinstance(item, ev.Offered) else 1
 
     def _publish(self) -> None:
-        for publication in self._unpublished:
-            self._doors.publish_nowait(publication)
-        self._unpublished.clear()
+        if self._unpublished:
+            self._doors.publish_nowait(self._unpublished)
+            self._unpublished = []
 
     def _is_due(self) -> bool:
         due_ns = self._core.next_due_ns()

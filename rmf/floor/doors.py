@@ -47,6 +47,7 @@ __all__ = [
     "EdgeLetter",
     "EdgeTriage",
     "Knock",
+    "News",
     "Opened",
     "ThreadEnd",
     "Unwatch",
@@ -129,7 +130,7 @@ DOORS = (
     ),
     Door(
         "publications",
-        "list of Publish",
+        "News",
         "arbiter",
         "publisher",
         1,
@@ -231,6 +232,19 @@ class EdgeTriage:
 
 
 @attrs.frozen
+class News:
+    """What the arbiter published, oldest first. No key of the last World leaves its index before
+    the receiver has taken `pin` off it."""
+
+    publications: list[Publish]
+    pin: int
+
+    def let_go(self) -> None:
+        """Take the pin off."""
+        self.publications[-1].world.index.unpin(self.pin)
+
+
+@attrs.frozen
 class Watch:
     """A SUBSCRIBE of a connection; the publisher sends frames to `pages`."""
 
@@ -277,8 +291,8 @@ class Doors:
         self.dry_runs_out: trio.MemoryReceiveChannel[DryRun]
         self.letters: trio.MemorySendChannel[LettersItem]
         self.letters_out: trio.MemoryReceiveChannel[LettersItem]
-        self.publications: trio.MemorySendChannel[list[Publish]]
-        self.publications_out: trio.MemoryReceiveChannel[list[Publish]]
+        self.publications: trio.MemorySendChannel[News]
+        self.publications_out: trio.MemoryReceiveChannel[News]
         self.watches: trio.MemorySendChannel[Watch | Unwatch]
         self.watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
         self.checkpoints: trio.MemorySendChannel[WriteCheckpoint]
@@ -326,13 +340,15 @@ class Doors:
             waiting = self.checkpoints_out.receive_nowait()
             waiting.world.index.unpin(waiting.pin)
 
-    def publish_nowait(self, publication: Publish) -> None:
-        """Hand a Tick to the publisher; what it has not taken yet is joined, newest last."""
-        waiting: list[Publish] = []
+    def publish_nowait(self, publications: list[Publish]) -> None:
+        """Hand Ticks to the publisher; what it has not taken yet is joined, newest last."""
+        pin = publications[-1].world.index.pin()
+        joined = publications
         with suppress(trio.WouldBlock):
             waiting = self.publications_out.receive_nowait()
-        waiting.append(publication)
-        self.publications.send_nowait(waiting[-limits.CHANGED_TICKS_KEPT :])
+            waiting.let_go()
+            joined = waiting.publications + publications
+        self.publications.send_nowait(News(joined[-limits.CHANGED_TICKS_KEPT :], pin))
 
 
 def connection_doors() -> tuple[

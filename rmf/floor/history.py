@@ -1,9 +1,13 @@
-"""Ticks told again from the ledger, for every-tick subscribers (R37).
+"""Ticks told again from the ledger, for every-tick subscribers (R37, R45).
 
-Reads Entries in a thread, a bounded batch at a time, and turns them into what they changed. It
-knows the ledger's directories and the feed of nobody: one cursor belongs to one subscriber.
+Reads Entries in a thread, opens one after the other there, and gives what they changed of one
+selection, encoded: so neither the loop nor the memory of the node pays for what somebody reads of
+its history. It knows the ledger's directories and the feed of nobody: one cursor belongs to one
+subscriber.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,19 +15,32 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.core.entry import Accession, decode_entry
+from rmf.core.entry import ACCESSION, Accession, Entry, decode_entry, kind_of, tick_of
+from rmf.core.page import pages_of
 from rmf.core.record import Record
-from rmf.core.turns import Turn, turn_of
+from rmf.core.selector import Mark
+from rmf.core.turns import turn_of
 from rmf.storage.cursor import EntryCursor
 
-__all__ = ["Gone", "History", "TurnCursor"]
+__all__ = ["Gone", "History", "ToldTick", "TurnCursor"]
+
+Wanted = Callable[[str], bool]
 
 
 @attrs.frozen
 class Gone:
-    """Ticks before `oldest_tick` are no longer retained."""
+    """Ticks before `oldest_tick` are no longer retained; what is, comes next. None: not one that
+    was asked for is."""
 
-    oldest_tick: int
+    oldest_tick: int | None
+
+
+@attrs.frozen
+class ToldTick:
+    """What one Tick changed of the selection: pages, and the Entry that it was."""
+
+    mark: Mark
+    pages: list[bytes]
 
 
 class History:
@@ -40,68 +57,133 @@ class History:
         self._facts = facts
         self._limiter = trio.CapacityLimiter(limits.HISTORY_THREADS_MAX)
 
-    def cursor(self, since_tick: int, after_index: int = 0) -> "TurnCursor":
+    def cursor(self, wanted: Wanted, since_tick: int, after_index: int = 0) -> "TurnCursor":
         """Return a cursor over the Ticks after `since_tick`, to be closed; whoever knows the index
-        of that Tick's Entry spares the search for it."""
+        of that Tick's Entry spares the search for it. It asks `wanted` for keys in a thread."""
         period_ns, line = self._facts()
         cursor = EntryCursor(self._directories, self._cluster(), after_index)
-        return TurnCursor(cursor, since_tick, after_index, period_ns, line, self._limiter)
+        return TurnCursor(
+            cursor, wanted, Mark(0, since_tick, after_index, b""), period_ns, line, self._limiter
+        )
 
 
 class TurnCursor:
-    """Gives Ticks in order; `index` is the last Entry that was read."""
+    """Gives Ticks in order. `mark` is the last Entry that was read; its term and digest are known
+    once one was. `bookmark` is the Entry that the search began at, if the ledger has it."""
 
     def __init__(
         self,
         cursor: EntryCursor,
-        since_tick: int,
-        after_index: int,
+        wanted: Wanted,
+        mark: Mark,
         period_ns: int,
         line: str,
         limiter: trio.CapacityLimiter,
     ) -> None:
-        self.index = after_index
+        self.mark = mark
+        self.bookmark: Mark | None = None
         self._cursor = cursor
-        self._since_tick = since_tick
+        self._wanted = wanted
+        self._since_tick = mark.tick
         self._period_ns = period_ns
         self._line = line
         self._limiter = limiter
-        self._gone: Gone | None = None
+        self._records: deque[Record] = deque()
+        self._before: Record | None = None
+        self._gap_told = False
 
-    async def turns(self, through_index: int) -> list[Turn] | Gone:
-        """Return the next Ticks up to this Entry, [] when there are none; Gone, from then on, once
-        the ones that come next are not retained any more."""
-        while self._gone is None and self.index < through_index:
-            records = await trio.to_thread.run_sync(
-                self._cursor.read,
-                through_index,
-                limits.EVERY_TICK_BATCH_ENTRIES,
-                limiter=self._limiter,
-            )
-            if not records:
-                return []
-            turns = self._take(records)
-            if turns:
-                return turns
-        return self._gone if self._gone is not None else []
+    async def turns(self, through_index: int) -> list[ToldTick] | Gone:
+        """Return the next Ticks up to this Entry, which is committed and on this disk, [] when all
+        of it is read; Gone, once, where some are not retained any more."""
+        while self.mark.entry_index < through_index:
+            index = self.mark.entry_index
+            found = await trio.to_thread.run_sync(self._read, through_index, limiter=self._limiter)
+            if found:
+                return found
+            if self.mark.entry_index == index:  # a Checkpoint took the place of all that there was
+                self.mark = self.mark._replace(entry_index=through_index)
+                return Gone(None)
+        return []
+
+    def skip(self, mark: Mark) -> None:
+        """Take what is up to this Entry for told."""
+        self.mark = mark
+        self._since_tick = mark.tick
 
     def close(self) -> None:
         """Close its files."""
         self._cursor.close()
 
-    def _take(self, records: list[Record]) -> list[Turn]:
-        """Return the Ticks in these records, up to where some are missing."""
-        turns = []
-        for record in records:
-            entry = decode_entry(record.body)
-            if record.index > self.index + 1 and self._since_tick < entry.tick - 1:
-                self._gone = Gone(entry.tick)
+    # --- In a thread ------------------------------------------------------------------------------
+
+    def _read(self, through_index: int) -> list[ToldTick] | Gone:
+        """Read on for a while, or until there is a page's worth."""
+        until_s = time.monotonic() + limits.HISTORY_READ_S
+        told: list[ToldTick] = []
+        size = 0
+        while size < limits.SNAPSHOT_CHUNK_BYTES and time.monotonic() < until_s:
+            record = self._next(through_index)
+            if record is None:
+                self._find_bookmark()
                 break
-            self.index = record.index
-            if isinstance(entry.books, Accession):
-                self._line = entry.books.line.name
-            if entry.tick > self._since_tick:
-                self._since_tick = entry.tick
-                turn = turn_of(entry, record.term, record.index, self._period_ns, self._line)
-                turns += [turn] if turn is not None else []
-        return turns
+            if self._is_behind_a_gap(record):
+                if not told:
+                    self._gap_told = True
+                return told or Gone(tick_of(record.body))
+            self._records.popleft()
+            tick = self._tell(record)
+            if tick is not None:
+                told.append(tick)
+                size += sum(map(len, tick.pages))
+        return told
+
+    def _next(self, through_index: int) -> Record | None:
+        if not self._records:
+            self._records += self._cursor.read(
+                through_index, limits.EVERY_TICK_BATCH_ENTRIES, limits.HISTORY_READ_BYTES
+            )
+        if self._records and self._records[0].index <= through_index:
+            return self._records[0]
+        return None
+
+    def _is_behind_a_gap(self, record: Record) -> bool:
+        if self._gap_told or record.index <= self.mark.entry_index + 1:
+            self._gap_told = False
+            return False
+        return self._since_tick < tick_of(record.body) - 1
+
+    def _tell(self, record: Record) -> ToldTick | None:
+        """Return what an Entry changed of the selection, None if nothing."""
+        if tick_of(record.body) <= self._since_tick:
+            self._pass_by(record)
+            return None
+        self._find_bookmark()
+        entry = decode_entry(record.body)
+        self.mark = _mark_of(record, entry)
+        self._since_tick = entry.tick
+        if isinstance(entry.books, Accession):
+            self._line = entry.books.line.name
+        turn = turn_of(entry, record.term, record.index, self._period_ns, self._line)
+        if turn is None:
+            return None
+        cells = [cell for cell in turn.cells if self._wanted(cell.key)]
+        removed = [pair for pair in turn.removed if self._wanted(pair[0])]
+        return ToldTick(self.mark, pages_of(cells, removed)) if cells or removed else None
+
+    def _pass_by(self, record: Record) -> None:
+        """Leave out what the subscriber knows; but a line that acceded there is at work since."""
+        self._before = record
+        self.mark = self.mark._replace(entry_index=record.index)
+        if kind_of(record.body) == ACCESSION:
+            books = decode_entry(record.body).books
+            assert isinstance(books, Accession)
+            self._line = books.line.name
+
+    def _find_bookmark(self) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            self.bookmark = _mark_of(before, decode_entry(before.body))
+
+
+def _mark_of(record: Record, entry: Entry) -> Mark:
+    return Mark(record.term, entry.tick, record.index, entry.digest)

@@ -18,8 +18,9 @@ from rmf.core import messages as m
 from rmf.core.feed import Feed
 from rmf.floor import log
 from rmf.floor.doors import Doors, Unwatch, Watch
-from rmf.floor.feeder import Feeder, Picture
+from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
+from rmf.floor.picture import Picture
 from rmf.floor.supervisor import Hands
 
 __all__ = ["run"]
@@ -37,6 +38,7 @@ async def run(
     async with trio.open_nursery() as feeders:
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(watches.picture.desk.run)
                 nursery.start_soon(_take_publications, doors, watches.picture)
                 await _take_watches(doors, watches, feeders)
         except Exception as exc:  # noqa: BLE001 raised below, once the displays were told
@@ -56,8 +58,9 @@ async def _take_watches(doors: Doors, watches: "_Watches", feeders: trio.Nursery
 
 
 async def _take_publications(doors: Doors, picture: Picture) -> None:
-    async for publications in doors.publications_out:
-        picture.take(publications)
+    async for news in doors.publications_out:
+        await picture.take(news.publications).wait()
+        news.let_go()
 
 
 class _Watches:
@@ -67,11 +70,13 @@ class _Watches:
         self.picture = picture
         self._history = history
         self._scopes: dict[tuple[int, int], trio.CancelScope] = {}
+        self._turns: dict[int, trio.Lock] = {}  # by connection
         self._failed = False
 
     def begin(self, item: Watch, nursery: trio.Nursery) -> None:
         """Start a feeder; the connection has checked that the number is free."""
         scope = trio.CancelScope()
+        self._turns.setdefault(item.connection, trio.Lock())
         self._scopes[item.connection, item.subscribe.number] = scope
         nursery.start_soon(self._feed, item, scope)
 
@@ -81,6 +86,8 @@ class _Watches:
             wanted = item.unsubscribe is None or item.unsubscribe.number == number
             if connection == item.connection and wanted:
                 scope.cancel()
+        if item.unsubscribe is None:
+            self._turns.pop(item.connection, None)
 
     def fail(self) -> None:
         """End all subscriptions: their displays hear END `internal`, and may come back."""
@@ -94,7 +101,7 @@ class _Watches:
         with item.pages:
             with scope:
                 try:
-                    await Feeder(self.picture, self._history, item.subscribe, item.pages).run()
+                    await self._feeder(item).run()
                 except trio.BrokenResourceError:
                     pass  # the display is gone; the END below finds nobody
                 except Exception as exc:  # noqa: BLE001 one display's failure is its own
@@ -107,6 +114,10 @@ class _Watches:
                 await item.pages.send(codec.encode(end))
             except trio.BrokenResourceError:
                 return
+
+    def _feeder(self, item: Watch) -> Feeder:
+        turn = self._turns.get(item.connection)
+        return Feeder(self.picture, self._history, item.subscribe, item.pages, turn)
 
 
 def _failed_end(number: int) -> m.End:

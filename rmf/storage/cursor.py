@@ -89,15 +89,17 @@ class EntryCursor:
         self._fault: LedgerDamaged | None = None  # what stands at the end, if it is no clean end
         self._ahead: deque[_Place] = deque()
 
-    def read(self, through_index: int, limit: int) -> list[Record]:
-        """Return the next Entries, at most `limit` of them and about CURSOR_READ_BYTES_MAX bytes,
-        none above `through_index`: the caller knows that this ledger holds that one, committed."""
+    def read(
+        self, through_index: int, limit: int, bytes_max: int = limits.CURSOR_READ_BYTES_MAX
+    ) -> list[Record]:
+        """Return the next Entries, at most `limit` of them and about `bytes_max` bytes, none above
+        `through_index`: the caller knows that this ledger holds that one, committed."""
         # What is given out leaves VOID_ENTRIES_MAX looked at behind it, or the end.
         self._look_ahead(limit + limits.VOID_ENTRIES_MAX)
         if self._fault is not None and self._seen < through_index:
             raise self._fault
         records: list[Record] = []
-        room = limits.CURSOR_READ_BYTES_MAX
+        room = bytes_max
         while self._ahead and len(records) < limit and room > 0:
             if self._ahead[0].index > through_index:
                 break

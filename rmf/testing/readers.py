@@ -13,6 +13,7 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.effects import Publish
 from rmf.core.feed import Feed
+from rmf.core.selection import selection
 from rmf.testing.dice import Stream
 from rmf.testing.violation import Violation
 
@@ -88,6 +89,7 @@ class Display:
     def renew(self) -> None:
         """The node has another core: the picture begins anew."""
         self._feed = Feed()
+        self._selector = self._feed.selector(self._node.cluster.workload.filters)
         self._picture: dict[str, bytes] = {}
         self._tick = -1
 
@@ -100,11 +102,11 @@ class Display:
         newest = self._feed.newest
         if newest is None or newest.tick == self._tick:
             return
-        selector = self._feed.selector(self._node.cluster.workload.filters)
-        delta = self._feed.delta(selector, self._tick)
+        selector = self._selector
+        delta = self._feed.changes(selector, self._tick)
         if delta is None:
             self._picture.clear()
-            for cells in self._feed.select(newest.world, selector):
+            for cells in selection(newest.world, selector):
                 self._picture.update((cell.key, cell.value) for cell in cells)
         else:
             self._picture.update((cell.key, cell.value) for cell in delta.cells)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import attrs
+import cbor2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 from rmf import limits
 from rmf.core import topics
 from rmf.core.answers import wire_cell
+from rmf.core.delta import Changes
 from rmf.core.effects import Publish
-from rmf.core.feed import Delta, Feed, Selector
+from rmf.core.feed import Feed
 from rmf.core.messages import WireCell
+from rmf.core.selection import selection, spans_of
+from rmf.core.selector import Selector
 from rmf.core.world import Cell, World
 from tests import strategies as own
 from tests.core.kit import Playbook
@@ -38,7 +43,7 @@ def shown(world: World, wanted: Any) -> dict[str, WireCell]:
     return {key: wire_cell(key, cell) for key, cell in world.cells.items() if wanted(key)}
 
 
-def brought_up_to_date(picture: dict[str, WireCell], delta: Delta) -> dict[str, WireCell]:
+def brought_up_to_date(picture: dict[str, WireCell], delta: Changes) -> dict[str, WireCell]:
     """What a display makes of a delta."""
     gone = {key for key, _ in delta.removed}
     kept = {key: cell for key, cell in picture.items() if key not in gone}
@@ -63,7 +68,7 @@ def test_a_delta_brings_any_older_picture_up_to_date(
     play = live(life)
     feed, old = fed(play), data.draw(st.sampled_from(play.published))
     selector = feed.selector(filters)
-    delta = feed.delta(selector, old.tick)
+    delta = feed.changes(selector, old.tick)
     assert delta is not None
     newest = shown(play.published[-1].world, selector)
     assert brought_up_to_date(shown(old.world, selector), delta) == newest
@@ -79,7 +84,7 @@ def test_a_delta_holds_what_changed_and_no_more(
     feed, old = fed(play), data.draw(st.sampled_from(play.published))
     later = [x for x in play.published if x.tick > old.tick]
     wanted = feed.selector(filters)
-    delta = feed.delta(wanted, old.tick)
+    delta = feed.changes(wanted, old.tick)
     assert delta is not None
     touched = {key for x in later for key in x.changed | x.removed.keys() if wanted(key)}
     assert [*sorted(touched)] == sorted(
@@ -102,20 +107,20 @@ def test_of_two_reasons_the_newest_is_told() -> None:
     feed.publish(publication(2, removed={"a": "expired"}))
     feed.publish(publication(3, "a"))
     feed.publish(publication(4, removed={"a": "removed"}))
-    assert feed.delta(feed.selector(("#",)), 10) == Delta([], [["a", "removed"]], 3)
+    assert feed.changes(feed.selector(("#",)), 10) == Changes([], [["a", "removed"]], 3)
 
 
 def test_nothing_changed_since_the_newest_tick() -> None:
     feed = Feed()
     feed.publish(publication(1, "a"))
-    assert feed.delta(feed.selector(("#",)), 10) == Delta([], [], 0)
+    assert feed.changes(feed.selector(("#",)), 10) == Changes([], [], 0)
 
 
 def test_the_first_publication_is_where_deltas_begin() -> None:
     feed = Feed()
     feed.publish(publication(5, "a"))
     assert feed.since_tick == 50
-    assert feed.delta(feed.selector(("#",)), 49) is None
+    assert feed.changes(feed.selector(("#",)), 49) is None
 
 
 def test_no_delta_reaches_across_ticks_that_are_missing() -> None:
@@ -126,8 +131,8 @@ def test_no_delta_reaches_across_ticks_that_are_missing() -> None:
     feed.publish(publication(8, "c"))
     feed.publish(publication(9, removed={"d": "expired"}))
     selector = feed.selector(("#",))
-    assert feed.delta(selector, 60) is None
-    assert feed.delta(selector, 80) == Delta([], [["d", "expired"]], 1)
+    assert feed.changes(selector, 60) is None
+    assert feed.changes(selector, 80) == Changes([], [["d", "expired"]], 1)
 
 
 def test_the_same_entry_again_only_says_whether_it_is_live() -> None:
@@ -135,7 +140,7 @@ def test_the_same_entry_again_only_says_whether_it_is_live() -> None:
     feed = Feed()
     feed.publish(publication(5, "a"))
     feed.publish(publication(5))
-    assert feed.delta(feed.selector(("#",)), 50) == Delta([], [], 0)
+    assert feed.changes(feed.selector(("#",)), 50) == Changes([], [], 0)
 
 
 def test_the_ring_holds_so_many_ticks() -> None:
@@ -144,8 +149,8 @@ def test_the_ring_holds_so_many_ticks() -> None:
         feed.publish(publication(index, "a"))
     selector = feed.selector(("#",))
     assert feed.since_tick == 30
-    assert feed.delta(selector, 29) is None
-    delta = feed.delta(selector, 30)
+    assert feed.changes(selector, 29) is None
+    delta = feed.changes(selector, 30)
     assert delta is not None
     assert delta.ticks == limits.CHANGED_TICKS_KEPT
 
@@ -160,6 +165,155 @@ def test_the_ring_holds_so_many_keys() -> None:
     assert feed.since_tick == 50
 
 
+def test_the_ring_holds_so_many_matches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever filters there are: what belongs to whom takes memory, too."""
+    monkeypatch.setattr(limits, "FEED_MATCHES_KEPT", 100)
+    feed = Feed()
+    selectors = [feed.selector((f"+/{i}", "+/x")) for i in range(10)]
+    feed.publish(publication(1))
+    for index in range(2, 14):
+        feed.publish(publication(index, "a/x"))
+    assert feed.since_tick == 30
+    assert feed.changes(selectors[0], 29) is None
+    assert feed.changes(selectors[0], 30) == Changes([], [["a/x", "removed"]], 10)
+    feed.publish(publication(14, *[f"{i}/x" for i in range(11)]))  # too much for one ring
+    assert feed.since_tick == 140
+    assert [len(x.turns) for x in selectors] == [0] * 10
+
+
+def test_a_quiet_selection_outlasts_the_ring() -> None:
+    """Nothing of it has changed: nobody need be shown the whole of it for what others do."""
+    feed = Feed()
+    quiet = feed.selector(("quiet",))
+    feed.publish(publication(1, "quiet"))
+    for index in range(2, 10 + limits.CHANGED_TICKS_KEPT):
+        feed.publish(publication(index, "loud"))
+    assert feed.since_tick > 20
+    assert feed.changes(quiet, 10) == Changes([], [], 0)
+
+
+class Lookups:
+    """The keys that a Feed looks up in its tree of filters."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.keys: list[str] = []
+        self._match = feed._tree.match
+        feed._tree.match = self._counted  # type: ignore[method-assign]
+
+    def _counted(self, key: str) -> set[Selector]:
+        self.keys.append(key)
+        return self._match(key)
+
+
+def test_each_changed_key_is_looked_up_once_whatever_filters_there_are() -> None:
+    feed = Feed()
+    feed.publish(publication(1))
+    lookups = Lookups(feed)
+    for i in range(50):
+        feed.selector((f"plant/{i}/#", f"+/{i}/x"))
+    changed = [f"plant/{i}/y" for i in range(20)]
+    feed.publish(publication(2, *changed))
+    assert sorted(lookups.keys) == sorted(changed)
+    feed.publish(publication(3, *changed))
+    assert len(lookups.keys) == 20  # and what was found is remembered
+
+
+def test_whoever_watches_single_keys_or_everything_pays_for_no_other_key() -> None:
+    feed = Feed()
+    feed.publish(publication(1))
+    one, everything = feed.selector(("a", "b")), feed.selector(("#",))
+    lookups = Lookups(feed)
+    others = [f"c/{i}" for i in range(1000)]
+    feed.publish(publication(2, "a", *others, removed={"b": "expired"}))
+    found, all_of_it = feed.changes(one, 10), feed.changes(everything, 10)
+    assert sorted(lookups.keys) == ["a", "b"]
+    assert found == Changes([], [["a", "removed"], ["b", "expired"]], 1)
+    assert all_of_it is not None
+    assert len(all_of_it.removed) == 1002
+
+
+# --- A core that was read anew --------------------------------------------------------------------
+
+
+def test_what_is_older_than_what_was_shown_only_says_whether_it_is_live() -> None:
+    """Ticks only rise (R6, R35): a core that was read anew knows of less for a moment."""
+    feed = Feed()
+    for index in (8, 9, 10):
+        feed.publish(publication(index, "a"))
+    newest, selector = feed.newest, feed.selector(("#",))
+    assert newest is not None
+    for index in (8, 9):
+        feed.publish(attrs.evolve(publication(index, "a"), live=False))
+        assert feed.newest == attrs.evolve(newest, live=False)
+    feed.publish(publication(10, "a"))
+    assert feed.changes(selector, 100) == Changes([], [], 0)
+    feed.publish(publication(11, "b"))
+    assert feed.newest.tick == 110
+    assert feed.changes(selector, 100) is None  # a whole picture comes, when it has passed
+    feed.publish(publication(12, "c"))
+    assert feed.changes(selector, 110) == Changes([], [["c", "removed"]], 1)
+
+
+def test_the_keys_of_what_is_shown_stay_in_their_index() -> None:
+    """A removal may be committed before it is published: a full picture that begins in between
+    shows the World before it, whole (R36)."""
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, topic="cell/a")
+    feed = fed(play)
+    probe.send(2, topic="remove", payload=["cell/a"])
+    assert feed.newest is not None
+    found = [cell.key for cells in selection(feed.newest.world, Selector(("#",))) for cell in cells]
+    assert found == ["cell/a"]
+    index = feed.newest.world.index
+    for published in play.published[-2:]:
+        feed.publish(published)
+    assert len(index) == 0
+
+
+# --- Who is told every Tick -----------------------------------------------------------------------
+
+
+def test_the_tail_holds_cells_as_they_were_while_somebody_is_told_every_tick() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    feed = fed(play)
+    newest = feed.newest
+    assert newest is not None
+    logger, other = feed.selector(("cell/#",), every_tick=True), feed.selector(("keep/#",))
+    for seq, topic in enumerate(["cell/a", "keep/a", "cell/a"], start=1):
+        probe.send(seq, topic=topic, payload=seq)
+    for published in play.published[-3:]:
+        feed.publish(published)
+    found = feed.tail(logger, newest.index)
+    assert found is not None
+    values = [cbor2.loads(cbor2.loads(x.encoded["cell/a"])[1]) for x, _ in found if x.encoded]
+    assert values == [1, 3]
+    assert feed.tail(logger, found[0][0].mark.entry_index) == found[1:]
+    assert feed.tail(logger, newest.index - 1) is None  # before it began: the ledger has it
+    assert feed.tail(other, newest.index) is None  # nothing was kept for it
+    feed.release(logger, every_tick=True)
+    probe.send(4, topic="cell/a")
+    feed.publish(play.published[-1])
+    assert not feed._selectors.get(("cell/#",))
+
+
+def test_the_tail_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FEED_TAIL_BYTES", 200)
+    play = Playbook()
+    probe = play.join("p")
+    feed = fed(play)
+    logger = feed.selector(("#",), every_tick=True)
+    for seq in range(1, 30):
+        probe.send(seq, topic="cell/a", payload=seq)
+        feed.publish(play.published[-1])
+    held = [x.mark.entry_index for x, _ in logger.turns if x.encoded is not None]
+    assert held == list(range(held[0], play.published[-1].index + 1))
+    assert 1 < len(held) < 10
+    assert feed.tail(logger, held[0] - 1) is not None
+    assert feed.tail(logger, held[0] - 2) is None
+
+
 # --- Selections -----------------------------------------------------------------------------------
 
 
@@ -171,40 +325,50 @@ def test_a_selection_is_a_filter_over_all_cells(
     named = ["cell/a", "cell/b", "cell", "cell/x/x", "cells", "keep/a", "lost", "lost/cell/a"]
     some = dict(zip(named, cells.values(), strict=False))
     world = World.of(cells | some)
-    found = [cell for slice_ in Feed.select(world, Selector(filters)) for cell in slice_]
+    found = [cell for slice_ in selection(world, Selector(filters)) for cell in slice_]
     wanted = [key for key in world.cells if any(topics.matcher(x)(key) for x in filters)]
     assert found == [wire_cell(key, world.cells[key]) for key in sorted(wanted)]
 
 
 @pytest.mark.parametrize("filters", [("#",), ("cell/#",), ("+/0001", "cell/0002"), ("x/+",)])
-def test_a_selection_is_the_same_whatever_the_slices(filters: tuple[str, ...]) -> None:
+def test_a_selection_is_the_same_whatever_the_steps(filters: tuple[str, ...]) -> None:
     cell = Cell(b"\0", 1, 1, 0, "p", 0, 0, 1)
-    count = 2 * limits.SCAN_SLICE_KEYS
+    count = 5 * limits.FEED_STEP_KEYS
     world = World.of({f"{top}/{i:04}": cell for top in ("cell", "d", "x") for i in range(count)})
-    slices = list(Feed.select(world, Selector(filters)))
-    found = [cell.key for slice_ in slices for cell in slice_]
+    steps = list(selection(world, Selector(filters)))
+    found = [cell.key for step in steps for cell in step]
     assert found == sorted(filter(Selector(filters), world.cells))
-    assert all(len(slice_) <= limits.SCAN_SLICE_KEYS for slice_ in slices)
+    assert all(len(step) <= limits.FEED_STEP_KEYS for step in steps)
 
 
-def test_a_selection_lets_others_run_between_slices_even_if_nothing_matches() -> None:
-    """Slices count keys that were looked at, not those that matched."""
+def test_a_selection_lets_others_run_between_steps_even_if_nothing_matches() -> None:
+    """Steps count keys that were looked at, not those that matched."""
     cell = Cell(b"\0", 1, 1, 0, "p", 0, 0, 1)
-    world = World.of({f"a/{i}": cell for i in range(3 * limits.SCAN_SLICE_KEYS)})
-    slices = list(Feed.select(world, Selector(("+/none",))))
-    assert [len(slice_) for slice_ in slices] == [0] * len(slices)
-    assert len(slices) >= 3
+    world = World.of({f"a/{i}": cell for i in range(3 * limits.FEED_STEP_KEYS)})
+    steps = list(selection(world, Selector(("+/none",))))
+    assert [len(step) for step in steps] == [0] * len(steps)
+    assert len(steps) >= 3
+
+
+def test_a_selection_looks_through_no_more_than_its_filters_can_match() -> None:
+    assert spans_of(("a/b/#", "a/#", "c", "a", "ab/+", "x/+/y", "x/z")) == [
+        ("a", False),
+        ("c", True),
+        ("x/", False),
+    ]
+    assert spans_of(("+/a", "b")) == [("", False)]
+    assert spans_of(("ab", "a/+")) == [("a/", False), ("ab", True)]
 
 
 def test_a_selection_may_be_walked_while_the_world_goes_on() -> None:
     """The caller pins the index; the version that is walked stays what it was."""
     play = Playbook()
     probe = play.join("p")
-    count = limits.SCAN_SLICE_KEYS + 10
+    count = limits.FEED_STEP_KEYS + 10
     probe.send_rows(rows(count))
     world = play.published[-1].world
     pin = world.index.pin()
-    walk = Feed.select(world, Selector(("cell/#",)))
+    walk = selection(world, Selector(("cell/#",)))
     found = next(walk)
     keys = [f"cell/{i:05}" for i in range(count)]
     probe.send(count + 1, topic="remove", payload=keys)
@@ -231,21 +395,70 @@ def test_equal_filters_share_one_selector() -> None:
     assert feed.selector(("a",)) is not feed.selector(("b",))
 
 
-def test_selectors_are_bounded() -> None:
+def test_filters_in_another_order_are_the_same() -> None:
     feed = Feed()
-    first = feed.selector(("first",))
-    for i in range(limits.CONNECTIONS_MAX):
-        feed.selector((f"{i}",))
-    assert feed.selector(("first",)) is not first
+    assert feed.selector(("a", "b/#", "a")) is feed.selector(("b/#", "a"))
+
+
+def test_what_nobody_watches_is_forgotten() -> None:
+    feed = Feed()
+    feed.publish(publication(1))
+    mine, again = feed.selector(("a/+", "b")), feed.selector(("a/+", "b"))
+    feed.publish(publication(2, "a/x"))
+    feed.release(mine)
+    assert feed.changes(again, 10) is not None
+    feed.release(again)
+    assert (len(mine.turns), feed._matches, len(feed._selectors)) == (0, 0, 0)
+    feed.publish(publication(3, "a/x", "b"))
+    assert not mine.turns
+    assert feed.selector(("a/+", "b")) is not mine
+
+
+@settings(deadline=None, max_examples=60)
+@given(lives, FILTERS, st.data())
+def test_a_selection_that_came_later_looks_through_the_ring(
+    life: list[Step], filters: tuple[str, ...], data: st.DataObject
+) -> None:
+    """A display that resumes finds the same as one that was there all along."""
+    play = live(life)
+    feed, late = Feed(), Feed()
+    there = feed.selector(filters)
+    for published in play.published:
+        feed.publish(published)
+        late.publish(published)
+    since = data.draw(st.sampled_from(play.published)).tick
+    assert late.changes(late.selector(filters), since) == feed.changes(there, since)
+
+
+def test_two_that_look_through_the_ring_share_the_work() -> None:
+    feed = Feed()
+    for index in range(1, 20):
+        feed.publish(publication(index, "a", f"b/{index}"))
+    selector = feed.selector(("b/+",))
+    one, other = feed.delta(selector, 10), feed.delta(selector, 50)
+    assert one is not None
+    assert other is not None
+    steps = one.gather(), other.gather()
+    while any(next(step, 0) is None for step in steps):
+        pass
+    assert (one.ticks, other.ticks) == (18, 14)
+    assert len(selector.turns) == 18
+
+
+def test_a_delta_whose_ticks_leave_the_ring_before_it_is_gathered_is_lost() -> None:
+    feed = Feed()
+    for index in range(1, 20):
+        feed.publish(publication(index, f"b/{index}"))
+    delta = feed.delta(feed.selector(("b/+",)), 10)
+    assert delta is not None
+    steps = delta.gather()
+    next(steps)
+    for index in range(20, 30 + limits.CHANGED_TICKS_KEPT):
+        feed.publish(publication(index))
+    list(steps)
+    assert delta.is_lost
 
 
 def test_filters_that_name_one_key_each_are_looked_up() -> None:
     assert Selector(("b", "a", "b")).exact_keys == ["a", "b"]
     assert Selector(("a", "b/+")).exact_keys is None
-
-
-def test_what_a_selector_remembers_is_bounded_and_right() -> None:
-    selector = Selector(("a/+",))
-    for i in range(limits.HANDLER_CACHE_TOPICS + 5):
-        assert selector(f"a/{i}")
-    assert not selector("b/1")

@@ -11,8 +11,8 @@ from rmf.core.entry import decode_entry
 from rmf.core.feed import Feed
 from rmf.core.record import ENTRY
 from rmf.core.turns import Turn, turn_of
-from rmf.floor.feeder import Picture
 from rmf.floor.history import History
+from rmf.floor.picture import Picture
 from tests.core.kit import Playbook
 from tests.storage.ledger_kit import Ledger, ledger_in
 
@@ -30,6 +30,11 @@ class Chronicle:
         self._published = 0
         self._written = 0
         self.write()
+
+    @property
+    def changes(self) -> list[Turn]:
+        """The Ticks that changed anything."""
+        return [turn for turn in self.turns if turn.cells or turn.removed]
 
     def history(self) -> History:
         """Return the History of this ledger."""

@@ -6,6 +6,7 @@ import cbor2
 import trio
 import trio.testing
 
+from rmf.core import codec
 from rmf.core import messages as m
 from tests.floor.wire import PATIENCE_S, snapshot_in
 
@@ -29,6 +30,13 @@ class Display:
         while (snapshot := await self.next()).kind == m.KEEPALIVE:
             pass
         return snapshot
+
+
+def opened(page: bytes) -> m.Snapshot:
+    """Return what a page of cells and removals says, as a SNAPSHOT."""
+    return snapshot_in(
+        codec.encode_snapshot(1, m.DELTA, [1, 1, 1, bytes(16), True, 0], page, more=False)
+    )
 
 
 def keys(snapshot: m.Snapshot) -> list[str]:

@@ -14,8 +14,9 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.feed import Feed
 from rmf.floor.doors import connection_doors
-from rmf.floor.feeder import Feeder, Picture
+from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
+from rmf.floor.picture import Picture
 from tests.floor.display import Display, keys, values
 from tests.floor.kit import Pictures
 
@@ -42,6 +43,7 @@ class Scene:
         subscribe = m.Subscribe(1, list(filters), options)
         feeder = Feeder(self.picture, self.history, subscribe, pages)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.picture.desk.run)
             nursery.start_soon(feeder.run)
             yield Display(pages_out)
             nursery.cancel_scope.cancel()
@@ -308,17 +310,47 @@ async def test_resuming_gets_only_what_changed_since(
 ) -> None:
     scene.publish({"a": 0, "b": 0})
     scene.publish({"a": 1})
-    since = scene.pictures.tick
+    since, index = scene.pictures.tick, scene.pictures.index
     scene.publish({"b": 1})
     scene.publish({"c": 1})
     async with scene.display("#", from_tick=since) as display:
+        known = await display.next()
+        assert (known.kind, known.tick, known.entry_index) == (m.KEEPALIVE, since, index)
         delta = await display.next()
         assert (delta.kind, values(delta)) == (m.DELTA, {"b": 1, "c": 1})
         scene.publish({"a": 2})
         assert values(await display.change()) == {"a": 2}
-    async with scene.display("#", from_tick=scene.pictures.tick) as display:
-        nothing_new = await display.next()  # answered at once all the same
-        assert (nothing_new.kind, nothing_new.cells) == (m.DELTA, [])
+
+
+async def test_a_display_hears_where_it_stood_before_it_hears_what_came_after(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    """So that it notices another history: there it would be another Entry, or another digest."""
+    scene.publish({"a": 0})
+    scene.publish({"a": 1})
+    at = scene.picture.newest
+    for options in ({}, {"mode": "full"}):
+        async with scene.display("#", from_tick=at.tick, **options) as display:
+            began = trio.current_time()
+            known = await display.next()
+            assert (known.kind, known.tick) == (m.KEEPALIVE, at.tick)
+            assert (known.entry_index, known.digest) == (at.index, at.digest)
+            assert trio.current_time() == began
+            again = await display.next()  # nothing is told twice: no empty delta, no picture
+            assert (again.kind, again.tick) == (m.KEEPALIVE, at.tick)
+
+
+async def test_where_a_display_stood_between_two_ticks_is_the_older_one(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    scene.publish({"a": 0})
+    at = scene.picture.newest
+    scene.pictures.tick += 10
+    scene.publish({"a": 1})
+    async with scene.display("#", from_tick=at.tick + 5) as display:
+        known = await display.next()
+        assert (known.tick, known.entry_index) == (at.tick + 5, at.index)
+        assert values(await display.next()) == {"a": 1}
 
 
 async def test_resuming_from_too_long_ago_gets_the_whole_picture(
@@ -333,15 +365,34 @@ async def test_resuming_from_too_long_ago_gets_the_whole_picture(
 async def test_a_node_that_lags_behind_the_tick_asked_for_waits(
     scene: Scene, autojump_clock: trio.testing.MockClock
 ) -> None:
+    """Its keepalives take no bookmark back: they name what was told, and no Entry (R35)."""
     scene.publish({"a": 0})
-    async with scene.display("#", from_tick=scene.pictures.tick + 3) as display:
+    asked = scene.pictures.tick + 3
+    async with scene.display("#", from_tick=asked) as display:
         for i in range(1, 4):
             alive = await display.next()  # and says so meanwhile
-            assert (alive.kind, alive.tick) == (m.KEEPALIVE, scene.pictures.tick)
+            assert (alive.kind, alive.tick, alive.entry_index) == (m.KEEPALIVE, asked, 0)
             scene.publish({"a": i})
-        assert values(await display.change()) == {}  # what it asked for is here, nothing behind it
+        there = await display.next()  # what it asked for is here, nothing behind it
+        assert (there.kind, there.tick) == (m.KEEPALIVE, asked)
+        assert there.entry_index == scene.pictures.index
         scene.publish({"a": 4})
         assert values(await display.change()) == {"a": 4}
+
+
+async def test_a_node_without_any_entry_is_heard(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    """RMF-32: each subscription hears once a second; what it hears of no Entry is no bookmark."""
+    async with scene.display("#") as display:
+        for _ in range(3):
+            began = trio.current_time()
+            alive = await display.next()
+            assert (alive.kind, alive.tick, alive.entry_index) == (m.KEEPALIVE, 0, 0)
+            assert not alive.live
+            assert trio.current_time() - began == pytest.approx(limits.KEEPALIVE_S)
+        scene.publish({"a": 1})
+        assert (await display.next()).kind == m.FULL
 
 
 async def test_a_slow_display_is_conflated_alone_and_never_cut_off(
@@ -376,15 +427,18 @@ async def test_beyond_the_ring_a_slow_display_gets_a_whole_picture(
 
 
 async def test_one_encoding_serves_all_displays_of_a_filter(scene: Scene) -> None:
+    everything = scene.picture.feed.selector(["#"])
     scene.publish({"a": 0})
     since = scene.pictures.tick
     scene.publish({"a": 1})
-    one, other = scene.picture.delta(("#",), since), scene.picture.delta(("#",), since)
+    one, other = (scene.picture.delta(everything, since) for _ in range(2))
+    assert one is not None
     assert one is other
-    assert one[1][0] is other[1][0]
-    assert scene.picture.delta(("a",), since) is not one
+    await scene.picture.desk.make(one.gather())
+    page = await scene.picture.desk.make(one.page(0))
+    assert page is await scene.picture.desk.make(one.page(0))
     scene.publish({"a": 2})
-    assert scene.picture.delta(("#",), since) != one
+    assert scene.picture.delta(everything, since) is not one
 
 
 async def test_a_picture_is_not_live_while_the_arbiter_does_not_turn(

@@ -7,10 +7,9 @@ import pytest
 
 from rmf import limits
 from rmf.core.turns import Turn
-from rmf.floor.history import Gone, TurnCursor
+from rmf.floor.history import Gone, ToldTick, TurnCursor
 from tests.floor.chronicle import Chronicle, chronicle
-
-ALL = 10**9
+from tests.floor.display import opened
 
 
 @pytest.fixture
@@ -19,12 +18,25 @@ def told(tmp_path: Path) -> Iterator[Chronicle]:
         yield made
 
 
-async def rest(cursor: TurnCursor) -> list[Turn]:
+def all_keys(_: str) -> bool:
+    return True
+
+
+def turn(told: ToldTick) -> Turn:
+    """A Tick as it reads once its pages are opened."""
+    pages = [opened(page) for page in told.pages]
+    cells = [cell for page in pages for cell in page.cells]
+    removed = [pair for page in pages for pair in page.removed]
+    mark = told.mark
+    return Turn(mark.term, mark.tick, mark.entry_index, mark.digest, cells, removed)
+
+
+async def rest(told: Chronicle, cursor: TurnCursor) -> list[Turn]:
     """Everything that a cursor still gives."""
     found: list[Turn] = []
-    while turns := await cursor.turns(ALL):
+    while turns := await cursor.turns(told.picture.newest.index):
         assert isinstance(turns, list)
-        found += turns
+        found += map(turn, turns)
     return found
 
 
@@ -34,50 +46,50 @@ async def test_every_tick_is_told_in_the_words_of_the_first_time(told: Chronicle
     told.tick("remove", ["cell/1"])
     told.tick("cell/brief", 1, ttl_ms=1)
     told.pass_ms(5)
-    cursor = told.history().cursor(0)
-    turns = await rest(cursor)
+    cursor = told.history().cursor(all_keys, 0)
+    turns = await rest(told, cursor)
     cursor.close()
-    assert turns == told.turns
-    assert [cell.key for cell in turns[1].cells] == ["cell/0"]
+    assert turns == told.changes
+    assert [cell.key for cell in turns[0].cells] == ["cell/0"]
     assert turns[-1].removed == [["cell/brief", "expired"]]
-    assert [["cell/1", "removed"]] in [turn.removed for turn in turns]
+    assert [["cell/1", "removed"]] in [x.removed for x in turns]
 
 
 async def test_it_begins_after_the_tick_that_is_known(told: Chronicle) -> None:
     for i in range(5):
         told.tick(f"cell/{i}", i)
-    since = told.turns[2]
+    since = told.changes[2]
     for cursor in (
-        told.history().cursor(since.tick),
-        told.history().cursor(since.tick, since.index),
+        told.history().cursor(all_keys, since.tick),
+        told.history().cursor(all_keys, since.tick, since.index),
     ):
-        assert await rest(cursor) == told.turns[3:]
+        assert await rest(told, cursor) == told.changes[3:]
         cursor.close()
 
 
 async def test_nothing_above_what_is_committed_is_told(told: Chronicle) -> None:
     for i in range(3):
         told.tick(f"cell/{i}", i)
-    cursor = told.history().cursor(0)
-    through = told.turns[-2].index
+    cursor = told.history().cursor(all_keys, 0)
+    through = told.changes[-2].index
     found: list[Turn] = []
     while turns := await cursor.turns(through):
         assert isinstance(turns, list)
-        found += turns
-    assert found == told.turns[:-1]
-    assert cursor.index == through
-    assert await rest(cursor) == told.turns[-1:]
+        found += map(turn, turns)
+    assert found == told.changes[:-1]
+    assert cursor.mark.entry_index == through
+    assert await rest(told, cursor) == told.changes[-1:]
     cursor.close()
 
 
 async def test_more_than_a_batch_is_told_in_batches(told: Chronicle) -> None:
     for i in range(limits.EVERY_TICK_BATCH_ENTRIES + 10):
         told.tick("count", i)
-    cursor = told.history().cursor(0)
-    first = await cursor.turns(ALL)
+    cursor = told.history().cursor(all_keys, 0)
+    first = await cursor.turns(told.picture.newest.index)
     assert isinstance(first, list)
     assert 0 < len(first) <= limits.EVERY_TICK_BATCH_ENTRIES
-    assert first + await rest(cursor) == told.turns
+    assert [*map(turn, first), *await rest(told, cursor)] == told.changes
     cursor.close()
 
 
@@ -90,51 +102,126 @@ async def test_ticks_that_are_not_retained_are_said_to_be_gone(told: Chronicle) 
     while len(told.ledger.segments) < 4:
         told.tick("count", 1)
     shed(told, 2)
-    cursor = told.history().cursor(0)
-    gone = await cursor.turns(ALL)
+    cursor = told.history().cursor(all_keys, 0)
+    gone = await cursor.turns(told.picture.newest.index)
     cursor.close()
     assert isinstance(gone, Gone)
-    cursor = told.history().cursor(gone.oldest_tick - 1)
-    turns = await rest(cursor)
+    assert gone.oldest_tick is not None
+    cursor = told.history().cursor(all_keys, gone.oldest_tick - 1)
+    turns = await rest(told, cursor)
     cursor.close()
     assert turns[0].tick == gone.oldest_tick
-    assert turns == told.turns[-len(turns) :]
+    assert turns == told.changes[-len(turns) :]
 
 
 async def test_a_reader_that_is_overtaken_by_shedding_hears_of_the_gap(told: Chronicle) -> None:
     told.tick("count", 1)
-    cursor = told.history().cursor(0)
-    assert await rest(cursor) == told.turns
-    seen = len(told.turns)
+    cursor = told.history().cursor(all_keys, 0)
+    assert await rest(told, cursor) == told.changes
+    seen = len(told.changes)
     while len(told.ledger.segments) < 5:
         told.tick("count", 1)
     shed(told, 3)
     found: list[Turn] = []
     gone = None
-    while turns := await cursor.turns(ALL):
+    while turns := await cursor.turns(told.picture.newest.index):
         if isinstance(turns, Gone):
             gone = turns
             break
-        found += turns
+        found += map(turn, turns)
     cursor.close()
     assert gone is not None
+    assert gone.oldest_tick is not None
     # What was read before is told in order; nothing behind the gap comes without a word.
-    assert found == told.turns[seen : seen + len(found)]
-    assert gone.oldest_tick > told.turns[seen + len(found) - 1].tick
+    assert found == told.changes[seen : seen + len(found)]
+    assert gone.oldest_tick > told.changes[seen + len(found) - 1].tick
 
 
 async def test_a_tick_that_is_known_and_gone_is_no_gap(told: Chronicle) -> None:
     while len(told.ledger.segments) < 4:
         told.tick("count", 1)
     shed(told, 2)
-    probe = told.history().cursor(0)
-    gone = await probe.turns(ALL)
+    probe = told.history().cursor(all_keys, 0)
+    gone = await probe.turns(told.picture.newest.index)
     probe.close()
     assert isinstance(gone, Gone)
-    last_gone = max(turn.tick for turn in told.turns if turn.tick < gone.oldest_tick)
-    cursor = told.history().cursor(gone.oldest_tick - 1)
-    assert await rest(cursor)
+    assert gone.oldest_tick is not None
+    last_gone = max(x.tick for x in told.changes if x.tick < gone.oldest_tick)
+    cursor = told.history().cursor(all_keys, gone.oldest_tick - 1)
+    assert await rest(told, cursor)
     cursor.close()
-    cursor = told.history().cursor(last_gone - 1)
-    assert isinstance(await cursor.turns(ALL), Gone)
+    cursor = told.history().cursor(all_keys, last_gone - 1)
+    assert isinstance(await cursor.turns(told.picture.newest.index), Gone)
+    cursor.close()
+
+
+async def test_behind_a_gap_what_is_retained_is_told(told: Chronicle) -> None:
+    while len(told.ledger.segments) < 4:
+        told.tick("count", 1)
+    shed(told, 2)
+    cursor = told.history().cursor(all_keys, 0)
+    gone = await cursor.turns(told.picture.newest.index)
+    assert isinstance(gone, Gone)
+    turns = await rest(told, cursor)
+    cursor.close()
+    assert turns[0].tick == gone.oldest_tick
+    assert turns == told.changes[-len(turns) :]
+
+
+async def test_a_ledger_that_a_checkpoint_took_the_place_of_tells_of_a_gap(
+    told: Chronicle,
+) -> None:
+    """No Entry is there, though the newest one is known; those that come next follow on."""
+    told.tick("cell/a", 1)
+    index = told.picture.newest.index
+    cursor = told.history().cursor(all_keys, 0, index)
+    assert await cursor.turns(index + 5) == Gone(None)
+    assert cursor.mark.entry_index == index + 5
+    assert await cursor.turns(index + 5) == []
+    cursor.close()
+
+
+async def test_only_the_selection_is_told_and_the_rest_is_read_on_the_way(
+    told: Chronicle,
+) -> None:
+    for i in range(5):
+        told.tick(f"cell/{i}", i)
+        told.tick("count")
+    cursor = told.history().cursor("cell/3".__eq__, 0)
+    turns = await rest(told, cursor)
+    cursor.close()
+    assert [[cell.key for cell in x.cells] for x in turns] == [["cell/3"]]
+    newest = told.turns[-1]
+    assert cursor.mark == (newest.term, newest.tick, newest.index, newest.digest)
+
+
+async def test_the_entry_that_a_subscriber_stands_at_is_found(told: Chronicle) -> None:
+    """So that it can be told where it stood, and notices another history."""
+    for i in range(5):
+        told.tick(f"cell/{i}", i)
+    since = told.changes[2]
+    for asked in (since.tick, told.changes[3].tick - 1):
+        cursor = told.history().cursor(all_keys, asked)
+        await rest(told, cursor)
+        cursor.close()
+        assert cursor.bookmark == (since.term, since.tick, since.index, since.digest)
+    cursor = told.history().cursor(all_keys, told.changes[-1].tick)
+    assert await rest(told, cursor) == []
+    assert cursor.bookmark is not None
+    assert cursor.bookmark.entry_index == told.changes[-1].index
+    cursor.close()
+
+
+async def test_what_is_held_for_a_slow_reader_is_bounded_in_bytes(told: Chronicle) -> None:
+    """Pages of one frame's worth, and Entries of HISTORY_READ_BYTES: the rest is on the disk."""
+    big = "x" * 100_000
+    for _ in range(limits.HISTORY_READ_BYTES // len(big) * 2):
+        told.tick("cell/a", big)
+    cursor = told.history().cursor(all_keys, 0)
+    first = await cursor.turns(told.picture.newest.index)
+    assert isinstance(first, list)
+    size = sum(len(page) for x in first for page in x.pages)
+    assert size <= limits.SNAPSHOT_CHUNK_BYTES + 2 * len(big)
+    held = sum(len(record.body) for record in cursor._records)
+    assert held <= limits.HISTORY_READ_BYTES + 2 * len(big)
     cursor.close()

@@ -64,20 +64,20 @@ async def test_pictures_reach_all_who_watch_each_its_own_selection(
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone)):
-            alone.doors.publish_nowait(pictures.next({"a": 1, "b": 1}))
+            alone.doors.publish_nowait([pictures.next({"a": 1, "b": 1})])
             one, other = Display(alone.doors), Display(alone.doors, 2)
             await one.watch(1, "a", rate_hz=1000)
             await other.watch(1, "b", rate_hz=1000)
             assert [x.key for x in (await one.snapshot()).cells] == ["a"]
             assert [x.key for x in (await other.snapshot()).cells] == ["b"]
-            alone.doors.publish_nowait(pictures.next({"b": 2}))
+            alone.doors.publish_nowait([pictures.next({"b": 2})])
             assert [x.key for x in (await other.snapshot()).cells] == ["b"]
 
 
 async def test_one_connection_may_watch_several_things(tmp_path: Path, pictures: Pictures) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone)):
-            alone.doors.publish_nowait(pictures.next({"a": 1, "b": 1}))
+            alone.doors.publish_nowait([pictures.next({"a": 1, "b": 1})])
             display = Display(alone.doors)
             await display.watch(1, "a")
             await display.watch(7, "b")
@@ -91,7 +91,7 @@ async def test_unsubscribing_is_answered_by_end_and_nothing_follows(
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone)):
-            alone.doors.publish_nowait(pictures.next({"a": 1}))
+            alone.doors.publish_nowait([pictures.next({"a": 1})])
             display = Display(alone.doors)
             await display.watch(1)
             await display.watch(2)
@@ -116,7 +116,7 @@ async def test_a_connection_that_is_gone_ends_all_its_subscriptions(
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone)):
-            alone.doors.publish_nowait(pictures.next({"a": 1}))
+            alone.doors.publish_nowait([pictures.next({"a": 1})])
             display, other = Display(alone.doors), Display(alone.doors, 2)
             await display.watch(1)
             await display.watch(2)
@@ -124,7 +124,7 @@ async def test_a_connection_that_is_gone_ends_all_its_subscriptions(
             display.pages_out.close()
             await display.unwatch(None)
             assert (await other.snapshot()).kind == m.FULL
-            alone.doors.publish_nowait(pictures.next({"a": 2}))
+            alone.doors.publish_nowait([pictures.next({"a": 2})])
             assert (await other.snapshot()).kind == m.DELTA
             await trio.testing.wait_all_tasks_blocked()
             assert display.pages.statistics().open_send_channels == 1  # the feeders' are closed
@@ -136,7 +136,7 @@ async def test_a_feeder_that_fails_ends_its_subscription_alone(
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone)):
-            alone.doors.publish_nowait(pictures.next({"a": 1}))
+            alone.doors.publish_nowait([pictures.next({"a": 1})])
             broken, sound = Display(alone.doors), Display(alone.doors, 2)
             subscribe = m.Subscribe(1, [7], {})  # type: ignore[list-item]  # no filter at all
             await alone.doors.watches.send(Watch(1, subscribe, broken.pages.clone()))
@@ -152,7 +152,7 @@ async def test_a_failure_ends_all_subscriptions_audibly_and_the_feed_outlives_it
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone, Feed())):
-            alone.doors.publish_nowait(pictures.next({"a": 1}))
+            alone.doors.publish_nowait([pictures.next({"a": 1})])
             display = Display(alone.doors)
             await display.watch(1)
             await display.snapshot()
@@ -173,7 +173,7 @@ async def test_a_display_that_does_not_read_holds_up_no_restart(
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone, Feed())):
-            alone.doors.publish_nowait(pictures.next({"a": 1}))
+            alone.doors.publish_nowait([pictures.next({"a": 1})])
             deaf, other = Display(alone.doors), Display(alone.doors, 2)
             await deaf.watch(1)
             await trio.testing.wait_all_tasks_blocked()
@@ -190,7 +190,7 @@ async def test_cancelling_it_says_nothing(tmp_path: Path, pictures: Pictures) ->
         display = Display(alone.doors)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(task(alone), Hands())
-            alone.doors.publish_nowait(pictures.next({"a": 1}))
+            alone.doors.publish_nowait([pictures.next({"a": 1})])
             await display.watch(1)
             await display.snapshot()
             nursery.cancel_scope.cancel()

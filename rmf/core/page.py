@@ -1,0 +1,72 @@
+"""A page: what one SNAPSHOT frame holds of cells and removals, encoded as it is filled (R35).
+
+It knows how cells look on the wire and when a frame is full; whose they are, it does not know.
+"""
+
+from collections.abc import Iterable
+
+import cbor2
+
+from rmf import limits
+from rmf.core.messages import WireCell
+
+__all__ = ["EMPTY_PAGE", "Page", "pages_of"]
+
+EMPTY_PAGE = b"\x80\x80"  # no cells, no removals
+
+
+class Page:
+    """Cells and removals, encoded one by one. `filled_bytes` counts what they take."""
+
+    __slots__ = ("_cells", "_removed", "filled_bytes")
+
+    def __init__(self) -> None:
+        self.filled_bytes = 0
+        self._cells: list[bytes] = []
+        self._removed: list[bytes] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a frame should leave before more is added."""
+        return self.filled_bytes >= limits.SNAPSHOT_CHUNK_BYTES
+
+    def add_cell(self, encoded: bytes) -> None:
+        """Add a cell that is encoded already."""
+        self._cells.append(encoded)
+        self.filled_bytes += len(encoded)
+
+    def add_removal(self, key: str, why: str) -> None:
+        """Add a key that went, and why."""
+        encoded = cbor2.dumps([key, why])
+        self._removed.append(encoded)
+        self.filled_bytes += len(encoded)
+
+    def cut(self) -> bytes:
+        """Return the two arrays of a frame, and begin the next page."""
+        parts = [_array_head(len(self._cells)), *self._cells]
+        parts += [_array_head(len(self._removed)), *self._removed]
+        self._cells, self._removed, self.filled_bytes = [], [], 0
+        return b"".join(parts)
+
+
+def pages_of(cells: Iterable[bytes | WireCell], removed: Iterable[list[str]]) -> list[bytes]:
+    """Return all pages of these cells and removals; one at least."""
+    page, done = Page(), []
+    for cell in cells:
+        page.add_cell(cell if type(cell) is bytes else cbor2.dumps(cell))
+        if page.is_full:
+            done.append(page.cut())
+    for key, why in removed:
+        page.add_removal(key, why)
+        if page.is_full:
+            done.append(page.cut())
+    return [*done, page.cut()] if page.filled_bytes or not done else done
+
+
+def _array_head(items: int) -> bytes:
+    if items < 24:
+        return bytes([0x80 + items])
+    for info, size in ((0x98, 1), (0x99, 2)):
+        if items < 1 << (8 * size):
+            return bytes([info]) + items.to_bytes(size, "big")
+    return b"\x9a" + items.to_bytes(4, "big")

@@ -1,0 +1,94 @@
+"""A whole selection of one World, in key order, in steps: what a full picture holds (R35, R45).
+
+It looks through no more of the World than the filters can match: single keys are looked up, and of
+the rest only the keys that begin as a filter begins. The caller pins the key index meanwhile.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from itertools import islice
+
+import cbor2
+
+from rmf import limits
+from rmf.core.answers import wire_cell
+from rmf.core.messages import WireCell
+from rmf.core.page import Page
+from rmf.core.selector import Selector
+from rmf.core.world import World
+
+__all__ = ["pages_of_selection", "selection", "spans_of"]
+
+
+def selection(world: World, selector: Selector) -> Iterator[list[WireCell]]:
+    """Give the cells in key order, those of FEED_STEP_KEYS keys at a time (empty lists, too)."""
+    for prefix, is_key in spans_of(selector.filters):
+        if is_key:
+            cell = world.get(prefix)
+            yield [wire_cell(prefix, cell)] if cell is not None else []
+            continue
+        last: str | None = None
+        while True:
+            cells, last = _step(world, selector, prefix, last)
+            yield cells
+            if last is None:
+                break
+
+
+def pages_of_selection(
+    world: World, selector: Selector, removed: Iterable[tuple[str, str]] = ()
+) -> Generator[tuple[bytes, bool] | None]:
+    """Encode the selection, page by page, each with whether more follow; the last one comes when
+    all was looked at, even if it is empty, and says what was `removed`."""
+    page = Page()
+    for cells in selection(world, selector):
+        for cell in cells:
+            if page.is_full:
+                yield page.cut(), True
+            page.add_cell(cbor2.dumps(cell))
+        yield None
+    for key, why in removed:
+        if page.is_full:
+            yield page.cut(), True
+        page.add_removal(key, why)
+    yield page.cut(), False
+
+
+def _step(
+    world: World, selector: Selector, prefix: str, after: str | None
+) -> tuple[list[WireCell], str | None]:
+    """Return the matching cells of the next keys, and the last key looked at; None: no more."""
+    cells: list[WireCell] = []
+    keys = world.index.walk(after or prefix, after=after is not None)
+    key: str | None = None
+    for key in islice(keys, limits.FEED_STEP_KEYS):
+        if not key.startswith(prefix):
+            return cells, None
+        cell = world.get(key) if selector(key) else None
+        if cell is not None:
+            cells.append(wire_cell(key, cell))
+    return cells, key
+
+
+def spans_of(filters: tuple[str, ...]) -> list[tuple[str, bool]]:
+    """Return what is to be looked through, in key order: texts that keys begin with, and (True)
+    single keys. None of them lies within another."""
+    spans: list[tuple[str, bool]] = []
+    for text, is_key in sorted({_begin_of(pattern) for pattern in filters}):
+        # In this order what holds a text stands right before it, and before its own key.
+        if not spans or spans[-1][1] or not text.startswith(spans[-1][0]):
+            spans.append((text, is_key))
+    return spans
+
+
+def _begin_of(pattern: str) -> tuple[str, bool]:
+    """Return text that every matching key starts with, and whether it is the only one."""
+    if "+" not in pattern and "#" not in pattern:
+        return pattern, True
+    levels: list[str] = []
+    for level in pattern.split("/"):
+        if level in {"+", "#"}:
+            break
+        levels.append(level)
+    prefix = "/".join(levels)
+    # `a/#` matches `a` itself, so the slash is no part of what all matches share.
+    return (prefix, False) if pattern.endswith("#") or not prefix else (prefix + "/", False)
