@@ -248,7 +248,7 @@ def test_what_is_older_than_what_was_shown_only_says_whether_it_is_live() -> Non
     feed.publish(publication(10, "a"))
     assert feed.changes(selector, 100) == Changes([], [], 0)
     feed.publish(publication(11, "b"))
-    assert feed.newest.tick == 110
+    assert selector.since.tick == 110
     assert feed.changes(selector, 100) is None  # a whole picture comes, when it has passed
     feed.publish(publication(12, "c"))
     assert feed.changes(selector, 110) == Changes([], [["c", "removed"]], 1)

@@ -59,5 +59,11 @@ def test_filters_that_name_one_key_each_are_known(keys: list[str]) -> None:
     assert tree.exact_keys == set(keys)
     tree.add("b/+", 2)
     assert tree.exact_keys is None
+
+
+def test_a_tree_that_lost_its_last_wildcard_names_keys_again() -> None:
+    tree = FilterTree[int]()
+    tree.add("a", 1)
+    tree.add("b/+", 2)
     tree.discard("b/+", 2)
-    assert tree.exact_keys == set(keys)
+    assert tree.exact_keys == {"a"}

@@ -13,7 +13,8 @@ def cell(key: str, size: int = 1) -> WireCell:
 
 
 def opened(page: bytes) -> list[list[list[object]]]:
-    return cbor2.loads(b"\x82" + page)
+    arrays: list[list[list[object]]] = cbor2.loads(b"\x82" + page)
+    return arrays
 
 
 @pytest.mark.parametrize("count", [0, 1, 23, 24, 255, 256, 70_000])

@@ -43,7 +43,8 @@ async def test_a_packet_goes_in_and_its_ack_comes_out(tmp_path: Path) -> None:
             assert isinstance(letters, StoreLetters)
             assert [x.id for x in letters.letters] == [runs[1].letter]
             await trio.testing.wait_all_tasks_blocked()  # acks go out before displays are told
-            assert alone.doors.publications_out.receive_nowait()[-1].tick == runs[0].tick
+            news = alone.doors.publications_out.receive_nowait()
+            assert news.publications[-1].tick == runs[0].tick
 
 
 async def test_no_ack_leaves_before_the_disk_has_it(tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ async def test_a_core_on_strike_only_answers(tmp_path: Path) -> None:
             item, _ = await answers_out.receive()
             assert isinstance(item, m.Item)
             assert item.body["strike"] == {"kind": "admin", "why": "an operator said so"}
-            publications = alone.doors.publications_out.receive_nowait()
+            publications = alone.doors.publications_out.receive_nowait().publications
             assert [x.live for x in publications][-1] is False
 
 

@@ -177,6 +177,7 @@ async def when_dry_runs_is_full_the_question_goes_with_its_core(tmp_path: Path) 
             await alone.doors.events.send(ev.Asked(1, 8, "line.would", args=args))
             await alone.doors.events.send(ev.Asked(1, 9, "ping"))
             assert (await guest.hear(m.Pong)).token == 9
+            alone.doors.publications_out.receive_nowait().let_go()
             assert not index._pins
             waiting_ones = [alone.doors.dry_runs_out.receive_nowait() for _ in range(2)]
             assert waiting_ones == [old, old]
