@@ -30,7 +30,13 @@ __all__ = ["Feed"]
 class Feed:
     """The newest publication and the ring behind it."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        matches_max: int = limits.FEED_MATCHES_KEPT,
+        tail_bytes_max: int = limits.FEED_TAIL_BYTES,
+    ) -> None:
+        self._matches_max = matches_max
+        self._tail_bytes_max = tail_bytes_max
         self.newest: Publish | None = None
         self._base = Mark(0, 0, 0, b"")  # where the ring begins
         self._fell_back = False
@@ -118,7 +124,7 @@ class Feed:
         yield from self._keep_for_loggers(change, publication.world)
         self._show(publication)
         self._trim()
-        if self._matches > limits.FEED_MATCHES_KEPT:
+        if self._matches > self._matches_max:
             self._begin_at(publication)
             return None
         return change.owners
@@ -197,7 +203,7 @@ class Feed:
         change.encoded = encoded
         self._tail.append(change)
         self._tail_bytes += size
-        while self._tail_bytes > limits.FEED_TAIL_BYTES:
+        while self._tail_bytes > self._tail_bytes_max:
             self._forget_tail()
 
     def _forget_tail(self) -> None:
@@ -211,7 +217,7 @@ class Feed:
         while (
             len(self._ring) > limits.CHANGED_TICKS_KEPT
             or self._keys > limits.CHANGED_KEYS_KEPT
-            or (self._matches > limits.FEED_MATCHES_KEPT and len(self._ring) > 1)
+            or (self._matches > self._matches_max and len(self._ring) > 1)
         ):
             gone = self._ring.popleft()
             self._base = gone.mark

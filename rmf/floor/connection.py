@@ -28,13 +28,12 @@ from rmf.floor.doors import (
     Doors,
     EdgeLetter,
     Opened,
-    Unwatch,
-    Watch,
     connection_doors,
 )
 from rmf.floor.edge_triage import act_on_edge
 from rmf.floor.handshake import Guest, Strangers, guest_of
 from rmf.floor.intake_end import Intake
+from rmf.floor.news import Unwatch, Watch
 from rmf.floor.outbox import Outbox
 from rmf.floor.receiving import receive
 from rmf.floor.subscribing import subscribe_fault

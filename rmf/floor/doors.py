@@ -31,11 +31,12 @@ from rmf.core.effects import (
     WriteChunk,
 )
 from rmf.core.events import Event, Joined, Left, Offered
-from rmf.core.messages import Message, Subscribe, Unsubscribe
+from rmf.core.messages import Message
 from rmf.core.triage import Triage
 from rmf.floor.alarm import Alarm
 from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.arbiter_end import ArbiterEnd
+from rmf.floor.news import News, Unwatch, Watch
 from rmf.floor.peer_end import Lane, PeerEnd
 from rmf.floor.thread_end import ThreadEnd
 
@@ -47,11 +48,8 @@ __all__ = [
     "EdgeLetter",
     "EdgeTriage",
     "Knock",
-    "News",
     "Opened",
     "ThreadEnd",
-    "Unwatch",
-    "Watch",
     "connection_doors",
     "peer_end",
 ]
@@ -231,36 +229,6 @@ class EdgeTriage:
     reply: trio.MemorySendChannel[int]
 
 
-@attrs.frozen
-class News:
-    """What the arbiter published, oldest first. No key of the last World leaves its index before
-    the receiver has taken `pin` off it."""
-
-    publications: list[Publish]
-    pin: int
-
-    def let_go(self) -> None:
-        """Take the pin off."""
-        self.publications[-1].world.index.unpin(self.pin)
-
-
-@attrs.frozen
-class Watch:
-    """A SUBSCRIBE of a connection; the publisher sends frames to `pages`."""
-
-    connection: int
-    subscribe: Subscribe
-    pages: trio.MemorySendChannel[bytes]
-
-
-@attrs.frozen
-class Unwatch:
-    """An UNSUBSCRIBE of a connection; None: of all its subscriptions, because it is gone."""
-
-    connection: int
-    unsubscribe: Unsubscribe | None
-
-
 IntakeItem = Offered | Joined | Left
 EventItem = Event | Opened | Closed | Knock
 LettersItem = StoreLetters | EdgeLetter | EdgeTriage
@@ -342,13 +310,10 @@ class Doors:
 
     def publish_nowait(self, publications: list[Publish]) -> None:
         """Hand Ticks to the publisher; what it has not taken yet is joined, newest last."""
-        pin = publications[-1].world.index.pin()
-        joined = publications
+        news = News.of(publications)
         with suppress(trio.WouldBlock):
-            waiting = self.publications_out.receive_nowait()
-            waiting.let_go()
-            joined = waiting.publications + publications
-        self.publications.send_nowait(News(joined[-limits.CHANGED_TICKS_KEPT :], pin))
+            news = news.behind(self.publications_out.receive_nowait())
+        self.publications.send_nowait(news)
 
 
 def connection_doors() -> tuple[

@@ -17,9 +17,10 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.feed import Feed
 from rmf.floor import log
-from rmf.floor.doors import Doors, Unwatch, Watch
+from rmf.floor.doors import Doors
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
+from rmf.floor.news import Unwatch, Watch
 from rmf.floor.picture import Picture
 from rmf.floor.supervisor import Hands
 

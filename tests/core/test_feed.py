@@ -165,10 +165,9 @@ def test_the_ring_holds_so_many_keys() -> None:
     assert feed.since_tick == 50
 
 
-def test_the_ring_holds_so_many_matches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ring_holds_so_many_matches() -> None:
     """Whatever filters there are: what belongs to whom takes memory, too."""
-    monkeypatch.setattr(limits, "FEED_MATCHES_KEPT", 100)
-    feed = Feed()
+    feed = Feed(matches_max=100)
     selectors = [feed.selector((f"+/{i}", "+/x")) for i in range(10)]
     feed.publish(publication(1))
     for index in range(2, 14):
@@ -298,11 +297,11 @@ def test_the_tail_holds_cells_as_they_were_while_somebody_is_told_every_tick() -
     assert not feed._selectors.get(("cell/#",))
 
 
-def test_the_tail_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "FEED_TAIL_BYTES", 200)
+def test_the_tail_is_bounded_in_bytes() -> None:
     play = Playbook()
     probe = play.join("p")
-    feed = fed(play)
+    feed = Feed(tail_bytes_max=200)
+    feed.publish(play.published[-1])
     logger = feed.selector(("#",), every_tick=True)
     for seq in range(1, 30):
         probe.send(seq, topic="cell/a", payload=seq)

@@ -37,14 +37,13 @@ from rmf.floor.doors import (
     Doors,
     EdgeLetter,
     ThreadEnd,
-    Unwatch,
-    Watch,
     connection_doors,
     peer_end,
 )
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
 from rmf.floor.intake_end import Intake
+from rmf.floor.news import Unwatch, Watch
 from rmf.floor.peer_end import Lane
 from rmf.floor.picture import Picture
 from rmf.floor.supervisor import Held, edge_letter

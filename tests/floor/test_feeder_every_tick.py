@@ -182,9 +182,11 @@ async def test_all_who_are_told_every_tick_share_one_decoded_tail(
 
 
 async def test_beyond_the_tail_a_slow_logging_node_reads_the_ledger(
-    told: Chronicle, monkeypatch: pytest.MonkeyPatch
+    told: Chronicle,
 ) -> None:
-    monkeypatch.setattr(limits, "FEED_TAIL_BYTES", 1000)
+    newest = told.picture.newest
+    told.picture = Picture(Feed(tail_bytes_max=1000))
+    told.picture.take([newest])
     told.tick("cell/a", 0)
     async with logging(told, "cell/a") as display:
         await display.next()

@@ -13,8 +13,9 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.feed import Feed
 from rmf.floor import publisher
-from rmf.floor.doors import Doors, EdgeLetter, Unwatch, Watch, connection_doors
+from rmf.floor.doors import Doors, EdgeLetter, connection_doors
 from rmf.floor.history import History
+from rmf.floor.news import Unwatch, Watch
 from rmf.floor.supervisor import Hands
 from tests.floor.kit import Bench, Pictures, bench
 from tests.floor.wire import PATIENCE_S, snapshot_in

@@ -1,0 +1,55 @@
+"""What the publisher hears: what the arbiter published, and who watches (R14, R35).
+
+Values that pass through its two doors (see floor/doors); they decide nothing.
+"""
+
+import attrs
+import trio
+
+from rmf import limits
+from rmf.core.effects import Publish
+from rmf.core.messages import Subscribe, Unsubscribe
+
+__all__ = ["News", "Unwatch", "Watch"]
+
+
+@attrs.frozen
+class News:
+    """What the arbiter published, oldest first. No key of the last World leaves its index before
+    the receiver has taken `pin` off it."""
+
+    publications: list[Publish]
+    pin: int
+
+    @classmethod
+    def of(cls, publications: list[Publish]) -> "News":
+        """Return the news of a step of the arbiter."""
+        return cls(publications, publications[-1].world.index.pin())
+
+    def behind(self, older: "News") -> "News":
+        """Return both as one, for whoever has heard of neither; beyond CHANGED_TICKS_KEPT the
+        oldest are left out."""
+        older.let_go()
+        joined = older.publications + self.publications
+        return News(joined[-limits.CHANGED_TICKS_KEPT :], self.pin)
+
+    def let_go(self) -> None:
+        """Take the pin off."""
+        self.publications[-1].world.index.unpin(self.pin)
+
+
+@attrs.frozen
+class Watch:
+    """A SUBSCRIBE of a connection; the publisher sends frames to `pages`."""
+
+    connection: int
+    subscribe: Subscribe
+    pages: trio.MemorySendChannel[bytes]
+
+
+@attrs.frozen
+class Unwatch:
+    """An UNSUBSCRIBE of a connection; None: of all its subscriptions, because it is gone."""
+
+    connection: int
+    unsubscribe: Unsubscribe | None
