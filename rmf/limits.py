@@ -57,7 +57,10 @@ LOOK_S = 0.05  # between two looks of the instruments at who reigns
 EVENTS_MAX = 4096  # capacity of the events door
 PRODUCER_FRAMES_IN_FLIGHT = 64  # announced; what is unacked beyond it may be answered `unknown`
 OUTCOME_RUNS_KEPT = 256  # per producer in the table: in-flight frames, each cut into 4 Ticks
-PRODUCERS_MAX = 10_000  # in the table; beyond: the idlest leaves by an Entry (R33)
+PRODUCERS_MAX = 10_000  # in the table; beyond: one leaves by an Entry, who is told (R33)
+REGISTERS_A_TICK_MAX = 256  # HELLOs latched, and as many names that leave; beyond: the next Tick
+CROWDED_SAID_S = 1.0  # between two lines of the log about names that were crowded out
+CROWDED_NAMES_SAID = 8  # in such a line; the others are counted
 PRODUCER_IDLE_S_MAX = 7 * 24 * 3600  # then it leaves the table by an Entry (R33)
 PRODUCER_IDLE_CHECK_S = 60  # how often the table is looked through for them
 
@@ -384,10 +387,13 @@ assert FRAME_PACKETS_MAX <= TICK_PACKETS_MAX
 assert FRAME_BYTES_MAX + EVIDENCE_TRACEBACK_BYTES_MAX + 16 * KIB <= SERVER_FRAME_BYTES_MAX
 assert SNAPSHOT_CHUNK_BYTES + VALUE_BYTES_MAX + 4 * KIB <= SERVER_FRAME_BYTES_MAX
 assert ANSWERS_MAX > 2 * PRODUCER_FRAMES_IN_FLIGHT
-# The worst Entry must fit: the frames, the expiries, what a batch brings back, and the changes and
-# the bag of the one packet that went beyond it.
+# The worst Entry must fit: the frames, the expiries, what a batch brings back, the changes and the
+# bag of the one packet that went beyond it, and names that come (twice: their identity) and go.
 assert 2 * TICK_BYTES_MAX + CHANGES_PER_PACKET_BYTES_MAX + 2 * EVIDENCE_TRACEBACK_BYTES_MAX <= (
-    ENTRY_BYTES_MAX - BATCH_BYTES_MAX - EVIDENCE_READS_MAX * 2 * KEY_BYTES_MAX
+    ENTRY_BYTES_MAX
+    - BATCH_BYTES_MAX
+    - EVIDENCE_READS_MAX * 2 * KEY_BYTES_MAX
+    - (4 * REGISTERS_A_TICK_MAX + CONNECTIONS_MAX) * (PRODUCER_NAME_BYTES_MAX + 32)
 )
 assert ENTRY_BYTES_MAX < CHECKPOINT_LEDGER_BYTES <= CHECKPOINT_LEDGER_BYTES_MAX
 assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
@@ -424,6 +430,8 @@ assert APPEND_BYTES_MAX <= CURSOR_READ_BYTES_MAX
 # A client notices a dead node before the node takes the client for dead, in every way it has.
 assert KEEPALIVE_S * KEEPALIVES_MISSED_MAX <= SILENCE_S_MAX < IDLE_S_MAX
 assert FRAMES_AT_ONCE <= PRODUCER_FRAMES_IN_FLIGHT
+# Who is connected is not forgotten: there is always somebody else.
+assert PRODUCERS_MAX > CONNECTIONS_MAX
 assert FRAME_BYTES_MAX <= UNACKED_BYTES_MAX
 # JSON may need six bytes for one of CBOR: an escaped control character.
 assert 6 * PAYLOAD_BYTES_MAX + 6 * TOPIC_BYTES_MAX + 4 * KIB <= INPUT_LINE_BYTES_MAX

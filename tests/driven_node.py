@@ -138,7 +138,7 @@ class DrivenNode:
 
     def send(self, producer: str, *packets: Packet, ttl_ms: int = 60_000) -> None:
         """Have these packets latched in one Tick, if they fit."""
-        self._step(*self._joined(producer))
+        self._join(producer)
         frame, rows = self._frame(producer, packets, ttl_ms)
         intake = open_send(
             frame,
@@ -150,12 +150,10 @@ class DrivenNode:
         )
         self._step(*intake.offers)
 
-    def _joined(self, producer: str) -> list[ev.Event]:
-        if producer in self._epochs:
-            return []
-        row = self.core.committed.producers.get(producer)
-        self._epochs[producer] = row.epoch + 1 if row else 1
-        return [ev.Joined(1, producer, producer, ephemeral=False)]
+    def _join(self, producer: str) -> None:
+        if producer not in self._epochs:
+            self._step(ev.Joined(1, producer, producer, ephemeral=False))
+            self._epochs[producer] = self.core.committed.producers.rows[producer].epoch
 
     def _frame(
         self, producer: str, packets: tuple[Packet, ...], ttl_ms: int

@@ -9,7 +9,7 @@ from rmf.core import messages as m
 from rmf.core.codec import announced_limits
 from rmf.core.effects import Answer, Publish, WriteCheckpoint
 from rmf.core.entry import LineId, Member
-from rmf.core.producers import wire_runs
+from rmf.core.producers import ProducerRow, wire_runs
 from rmf.core.state import Applied, State, head_of
 from rmf.core.world import Cell
 
@@ -77,9 +77,9 @@ def checkpoint_of(office: "Office", now: "Now") -> WriteCheckpoint:
 
 
 def welcome_of(
-    office: "Office", *, epoch: int | None = None, last_seq: int | None = None
+    office: "Office", *, epoch: int | None = None, row: ProducerRow | None = None
 ) -> m.Welcome:
-    """Return the answer to a HELLO; epoch and last seq are those of a producer."""
+    """Return the answer to a HELLO; epoch and row are those of a producer."""
     identity, state = office.identity, office.committed
     facts: dict[str, Any] = {
         "version": m.VERSION_MAX,
@@ -93,9 +93,8 @@ def welcome_of(
         "nodes": nodes_of(office),
         "limits": announced_limits(),
     }
-    if epoch is not None:
-        facts["epoch"] = epoch
-        facts["last_seq"] = last_seq
+    if row is not None:
+        facts |= {"epoch": epoch, "last_seq": row.last_seq, "ephemeral": row.ephemeral}
     return m.Welcome(facts)
 
 
@@ -153,6 +152,7 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
         "glovebox": {"restarts": office.box_restarts},
         "disk": office.mark,
         "producers": len(state.producers.rows),
+        "producers_left": dict(office.petitions.departures.counts),
         "uptime_s": round((now.boot_ns - office.started_ns) / 1e9, 3),
         "cluster": state.cluster.hex(),
         "version": state.version,

@@ -324,10 +324,10 @@ class Arbiter(Throne):
         if done.latched is not None:
             effects += acks_of(done.latched, done.applied)
             for joined, register in zip(done.latched.joined, done.latched.registers, strict=True):
-                row = state.producers.get(joined.producer)
-                last_seq = row.last_seq if row is not None else 0
-                welcome = welcome_of(self, epoch=register.epoch, last_seq=last_seq)
+                row = state.producers.rows[joined.producer]
+                welcome = welcome_of(self, epoch=register.epoch, row=row)
                 effects += self.petitions.welcome(joined, welcome)
+        effects += self.petitions.departures.see(done, now.boot_ns)
         letters = letters_of(done.entry, done.before, state.term, self.identity.node)
         acts = acts_of(done.entry, done.index)
         if letters or acts:

@@ -58,19 +58,22 @@ class Now:
 
 @attrs.frozen
 class Joined:
-    """A producer said HELLO. Its epoch is raised by an Entry; WELCOME follows the commit (R32)."""
+    """A producer said HELLO. Its epoch is raised by an Entry; WELCOME follows the commit (R32).
+    `epoch` is that of its last WELCOME if it has sent packets since; 0: it begins."""
 
     connection: int
     producer: str
     identity: str
     ephemeral: bool
+    epoch: int = 0
 
 
 @attrs.frozen
 class Offered:
     """Packets with consecutive seqs out of one SEND frame: the frame's bytes as they came, the
     `rows` after its first `skip`, preset verdicts by position in `rows`, and when the frame was
-    complete (boot ns)."""
+    complete (boot ns). `after_hole`: they stand for the rest of a frame whose seqs are not
+    consecutive, and are refused."""
 
     connection: int
     producer: str
@@ -80,6 +83,7 @@ class Offered:
     skip: int
     verdicts: dict[int, Verdict]
     arrived_ns: int
+    after_hole: bool = False
 
 
 @attrs.frozen

@@ -35,7 +35,7 @@ FAULTS: dict[str, Fault] = {
     "slow_reader": Fault(True, True, 1000, "answers were not read; the bound was reached"),
     "too_many_connections": Fault(True, True, 1000, "the node has no connection left"),
     "superseded": Fault(True, False, 0, "a newer connection of this producer took over (R32)"),
-    "forgotten": Fault(True, True, 0, "the producer left the table for idleness; HELLO again"),
+    "forgotten": Fault(True, False, 0, "the factory does not know this producer any more (R32)"),
     "internal": Fault(True, True, 1000, "the node failed while it served this connection"),
     # One frame: the framing is still trusted, the connection goes on.
     "not_well_formed": Fault(False, False, 0, "the frame is not one CBOR item (RFC 8949 §5.3.1)"),

@@ -1,8 +1,10 @@
 """From one SEND frame to what is offered to the latch (R33): pure, and cheap for a good frame.
 
-Packets are grouped into runs of consecutive seqs; each run is offered on its own, because only a
-run without holes can be taken in. What has no readable seq can have no outcome either: it is given
-back as bytes, for an edge letter. It knows nothing of tables or ticks.
+Only a run of consecutive seqs can be taken in. So the packets before the first hole are one offer;
+the first one behind it is another that stands for the rest of the frame, which is refused in one
+word, whatever it holds. What has no readable seq can have no outcome either: it is given back as
+bytes, for an edge letter, and the others are judged as if it were not there. It knows nothing of
+tables or ticks.
 """
 
 from itertools import pairwise
@@ -15,7 +17,7 @@ from rmf.core import profile
 from rmf.core.entry import verbatim_packets
 from rmf.core.events import Offered
 from rmf.core.messages import CODES, Send
-from rmf.core.packet import Row, all_well, check_rows, seq_of
+from rmf.core.packet import SEQ, Row, all_well, check_rows, seq_of
 from rmf.errors import ProtocolFault
 
 __all__ = ["Intake", "open_send"]
@@ -45,18 +47,22 @@ def open_send(
         return Intake([whole], [])
     profile.scan(frame)  # a fault of the encoding goes before a fault of a label
     verbatim = verbatim_packets(frame)
-    offers = []
-    runs = _runs(rows)
-    for begin, end in runs:
-        run = rows[begin:end]
-        # An Entry keeps the frame of each offer: a frame in many runs would be kept many times.
-        mine = frame if len(runs) == 1 else _frame_of(verbatim[begin:end])
-        skip = begin if len(runs) == 1 else 0
-        offers.append(
-            Offered(connection, producer, epoch, mine, run, skip, check_rows(run), arrived_ns)
-        )
-    unreadable = [data for data, row in zip(verbatim, rows, strict=True) if seq_of(row) is None]
-    return Intake(offers, unreadable)
+    readable = [i for i, row in enumerate(rows) if seq_of(row) is not None]
+
+    def offer(places: list[int], *, after_hole: bool) -> Offered:
+        run = [rows[i] for i in places]
+        # An Entry keeps the frame of each offer: it holds these packets and no others.
+        mine = frame if len(run) == len(rows) else _frame_of([verbatim[i] for i in places])
+        verdicts = check_rows(run)
+        return Offered(connection, producer, epoch, mine, run, 0, verdicts, arrived_ns, after_hole)
+
+    end = _hole(rows, readable)
+    offers = [offer(readable[:end], after_hole=False)] if end else []
+    if end < len(readable):
+        offers.append(offer(readable[end : end + 1], after_hole=True))
+    return Intake(
+        offers, [data for data, row in zip(verbatim, rows, strict=True) if seq_of(row) is None]
+    )
 
 
 def _frame_of(packets: list[bytes]) -> bytes:
@@ -65,12 +71,9 @@ def _frame_of(packets: list[bytes]) -> bytes:
     return head + b"".join(packets)
 
 
-def _runs(rows: list[Row]) -> list[tuple[int, int]]:
-    """Return (begin, end) of each longest run of readable, consecutive seqs."""
-    seqs = [seq_of(row) for row in rows]
-    cuts = [0]
-    for i, (a, b) in enumerate(pairwise(seqs), start=1):
-        if a is None or b is None or b != a + 1:
-            cuts.append(i)
-    cuts.append(len(rows))
-    return [(begin, end) for begin, end in pairwise(cuts) if seqs[begin] is not None]
+def _hole(rows: list[Row], readable: list[int]) -> int:
+    """Return how many of the readable rows come before the first hole in the seqs."""
+    for place, (a, b) in enumerate(pairwise(readable), start=1):
+        if rows[b][SEQ] != rows[a][SEQ] + 1:
+            return place
+    return len(readable)

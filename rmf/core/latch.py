@@ -2,10 +2,11 @@
 
 The queue holds what producers offered and was not latched yet; producers take turns, a frame each.
 `latch` decides and answers; it changes nothing but the queue. Order: expiries first, by (expires,
-key); then per packet epoch, seq, preset verdict, ttl, fence; the handler's part comes later.
+key); then per packet epoch, seq, preset verdict, ttl, fence; the handler's part comes later. How a
+HELLO is latched stands in hellos.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from operator import itemgetter
 
 import attrs
@@ -27,7 +28,6 @@ __all__ = [
     "Waiting",
     "cut_back",
     "latch_packets",
-    "latch_producers",
     "producer_of",
 ]
 
@@ -38,7 +38,9 @@ class IngestQueue:
     """What waits for a Tick. Bounded by its owner, who stops taking in when it is `full`.
 
     `aside` are producers whose last packet cost the line its time: until one of their frames has
-    run well they get Ticks of their own, so that nobody waits for them twice (R20)."""
+    run well they get Ticks of their own, so that nobody waits for them twice (R20). `speakers` are
+    the names with a living connection, one that says HELLO included; `parted` those that lost their
+    last one since somebody looked (see forgetting)."""
 
     def __init__(self, depth_packets_max: int) -> None:
         self.depth_packets_max = depth_packets_max
@@ -46,6 +48,8 @@ class IngestQueue:
         self.bytes = 0
         self.joined: deque[Joined] = deque()
         self.aside: set[str] = set()
+        self.speakers: Counter[str] = Counter()
+        self.parted: list[str] = []
         self._turns: OrderedDict[str, deque[Offered | Left]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -137,34 +141,6 @@ class Latched:
         return not (self.registers or self.leavers or self.expiries or self.frames)
 
 
-def latch_producers(queue: IngestQueue, state: State, latched: Latched, idle: list[str]) -> None:
-    """Latch HELLOs like packets (R32), and let the idle and, at the bound, the idlest leave."""
-    latched.leavers += [Leaver(name, "idle") for name in idle]
-    gone = set(idle)
-    epochs: dict[str, int] = {}
-    newcomers = 0
-    while queue.joined and len(epochs) < limits.TICK_PACKETS_MAX:
-        joined = queue.joined[0]
-        row = None if joined.producer in gone else state.producers.get(joined.producer)
-        if row is None and joined.producer not in epochs:
-            newcomers += 1
-            if len(state.producers.rows) - len(gone) + newcomers > limits.PRODUCERS_MAX:
-                if newcomers > 1:
-                    break  # one a Tick: the idlest is known of the table before it
-                idlest = state.producers.idlest(but=gone | epochs.keys())
-                if idlest is None:
-                    break  # all others say HELLO in this very Tick
-                latched.leavers.append(Leaver(idlest, "crowded"))
-                gone.add(idlest)
-        queue.joined.popleft()
-        before = epochs.get(joined.producer, row.epoch if row is not None else 0)
-        epochs[joined.producer] = before + 1
-        latched.joined.append(joined)
-        latched.registers.append(
-            Register(joined.producer, before + 1, joined.identity, joined.ephemeral)
-        )
-
-
 def latch_packets(
     queue: IngestQueue, state: State, latched: Latched, clock: TickClock, term: int
 ) -> None:
@@ -222,7 +198,7 @@ def _latch_offer(
     whether there was a rest."""
     first = item.rows[0][1]
     end = first + len(item.rows)
-    if first > last_seq + 1:
+    if item.after_hole or first > last_seq + 1:
         text = f"seq {first} came where {last_seq + 1} was expected; resend from there"
         refusal = m.Refuse(first, "seq_gap", last_seq + 1, None, text)
         latched.refusals.append((item.connection, refusal))

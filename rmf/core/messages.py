@@ -55,8 +55,8 @@ FULL, DELTA, KEEPALIVE = range(3)
 
 class Hello(NamedTuple):
     """Client, first message. `options`: `versions` [min, max], `agent` text; and where wanted
-    `producer` text, `ephemeral` bool (the name leaves the table with BYE), `cluster` bytes.
-    Unknown keys are ignored."""
+    `producer` text, `ephemeral` bool (the name leaves the table with BYE), `epoch` (of a producer's
+    last WELCOME: it comes back), `cluster` bytes. Unknown keys are ignored."""
 
     options: dict[str, Any]
 
@@ -64,7 +64,8 @@ class Hello(NamedTuple):
 class Welcome(NamedTuple):
     """Node, answer to HELLO. `facts`: `version`, `node`, `cluster`, `agent`, `term`, `tick`,
     `period_ns`, `leader` (address or null), `limits` (every limit by its name); for a producer
-    also `epoch` and `last_seq`, and then it comes only after the commit of its epoch (R32)."""
+    also `epoch`, `last_seq` and `ephemeral`, and then it comes only after the commit of its epoch
+    (R32)."""
 
     facts: dict[str, Any]
 
@@ -107,8 +108,9 @@ class Ack(NamedTuple):
 
 
 class Refuse(NamedTuple):
-    """Node. Nothing from `seq` on was taken in by this connection: `code` of the error table,
-    `expected` the seq that must come next, `leader` where to go (or null), a sentence."""
+    """Node. Nothing from `seq` on was taken in of this frame: `code` of the error table, `expected`
+    the seq that must come next, `leader` where to go (or null), a sentence. Only `seq_gap` and
+    `busy` free seqs (R33)."""
 
     seq: int
     code: str

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rmf.core import events as ev
 from rmf.core import messages as m
+from rmf.core.departures import Departures
 from rmf.core.effects import Answer, Close, Effect
 from rmf.core.latch import IngestQueue, Waiting
 from rmf.core.producers import Table
@@ -27,13 +28,15 @@ class Refusal(NamedTuple):
 
 class Petitions:
     """The ingest queue and the producers' connections. `duplicates` counts packets that were
-    answered from the table."""
+    answered from the table, `departures` names that left it."""
 
     def __init__(self, depth_packets_max: int) -> None:
         self.queue = IngestQueue(depth_packets_max)
         self.duplicates = 0
+        self.departures = Departures()
         self._joining: set[int] = set()
-        self._connections: dict[str, int] = {}
+        self._connections: dict[str, int] = {}  # who was welcomed last, by name
+        self._names: dict[int, str] = {}  # of each living connection that said HELLO
 
     # --- Taking in ------------------------------------------------------------------------------
 
@@ -56,6 +59,8 @@ class Petitions:
         """Queue a producer's HELLO, or refuse it: then the connection is of no use."""
         if why is None:
             self._joining.add(event.connection)
+            self._names[event.connection] = event.producer
+            self.queue.speakers[event.producer] += 1
             self.queue.joined.append(event)
             return []
         refusal = m.Refuse(0, why.code, 0, why.leader, why.text)
@@ -64,9 +69,16 @@ class Petitions:
     def lost(self, connection: int) -> None:
         """A connection is gone."""
         self._joining.discard(connection)
-        for producer, mine in list(self._connections.items()):
-            if mine == connection:
-                del self._connections[producer]
+        producer = self._names.pop(connection, None)
+        if producer is None:
+            return
+        if self._connections.get(producer) == connection:
+            del self._connections[producer]
+        speakers = self.queue.speakers
+        speakers[producer] -= 1
+        if not speakers[producer]:
+            del speakers[producer]
+            self.queue.parted.append(producer)
 
     def let_down(
         self,
@@ -78,11 +90,10 @@ class Petitions:
     ) -> list[Effect]:
         """Refuse what was latched by a reign that is over before it was committed (R3)."""
         effects: list[Effect] = [self.refuse(offer, why, table) for offer in offers]
-        speakers = {mine: producer for producer, mine in self._connections.items()}
         for item in waiting:
             for connection, runs in item.duplicates:
                 first = runs[0].seq
-                row = table.get(speakers.get(connection, ""))
+                row = table.get(self._names.get(connection, ""))
                 expected = min(first, row.last_seq + 1) if row is not None else first
                 refusal = m.Refuse(first, why.code, expected, why.leader, why.text)
                 effects.append(Answer(connection, [refusal]))

@@ -8,7 +8,6 @@ keeps the last OUTCOME_RUNS_KEPT runs, which covers the announced window of fram
 is older is answered `unknown`.
 """
 
-from collections.abc import Set
 from struct import Struct
 from typing import NamedTuple
 
@@ -182,12 +181,6 @@ class Table:
             if low <= high:
                 answer += wire_runs(run, low, high, duplicate=True)
         return answer
-
-    def idlest(self, but: Set[str] = frozenset()) -> str | None:
-        """Return the producer that was silent longest, except some; the name decides among equals.
-        None if there is no other."""
-        others = ((row.seen_tick, name) for name, row in self.rows.items() if name not in but)
-        return min(others, default=(0, None))[1]
 
     def idle_since(self, tick: int) -> list[str]:
         """Return the producers not seen since before `tick`, in the order of their names."""

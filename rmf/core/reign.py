@@ -25,15 +25,19 @@ from rmf.core.entry import (
     decode_entry,
     encode_entry,
 )
+<<<<<<< HEAD
 from rmf.core.expiring import Expiring
 from rmf.core.in_flight import InFlight, Room
+=======
+from rmf.core.forgetting import Forgetting
+from rmf.core.hellos import latch_hellos
+>>>>>>> 275e6df (Forget no name in silence and no epoch twice: a new name begins at its Tick, who speaks or has sent something goes last, who comes back to a table that forgot it is told; what is kept never becomes ephemeral)
 from rmf.core.latch import (
     IngestQueue,
     Latched,
     Waiting,
     cut_back,
     latch_packets,
-    latch_producers,
     producer_of,
 )
 from rmf.core.raft.log import Log
@@ -91,7 +95,7 @@ class Reign:
         self._batch = raft.term << 32  # so that no late answer of another reign fits
         self._in_flight: deque[InFlight] = deque()
         self._unbound: list[Waiting] = []
-        self._idle_check_ns = 0
+        self._forgetting = Forgetting(queue)
 
     @property
     def idle(self) -> bool:
@@ -119,8 +123,13 @@ class Reign:
         """Return the boot time at which a Tick may be due, or None while one is under way."""
         if not self.may_write or not self._raft.may_propose:
             return None
+<<<<<<< HEAD
         due = self._idle_check_ns
         tick = self._expiring.next_tick()
+=======
+        due = self._forgetting.due_ns
+        tick = self._shelf.next_tick()
+>>>>>>> 275e6df (Forget no name in silence and no epoch twice: a new name begins at its Tick, who speaks or has sent something goes last, who comes back to a table that forgot it is told; what is kept never becomes ephemeral)
         if tick is not None:
             due = min(due, self.clock.ns_of(tick))
         if len(self._queue):
@@ -152,6 +161,7 @@ class Reign:
         Unless `bridged`, nobody knows how long the cells lay: their ages are unknown (R6).
         """
         effects: list[Effect] = []
+        self._forgetting.begin_reign(now.boot_ns)
         if genesis is not None:
             effects += self._propose(1, genesis, now, None)
         unknown = not bridged and self._shelf.may_hold_any
@@ -213,21 +223,24 @@ class Reign:
     def _latch(self, tick: int, now: ev.Now) -> Latched:
         latched = Latched(tick, now.wall_ns)
         latched.lead_ticks = tick - self.clock.tick_at(now.boot_ns)
+<<<<<<< HEAD
         latched.expiries, packets_may_come = self._expiring.latch(
             tick, self.state, packets_wait=self._queue.packets > 0
         )
         latched.slots = sum(1 for expiry in latched.expiries if expiry.slot is not None)
         latch_producers(self._queue, self.state, latched, self._idle_producers(tick, now))
         if packets_may_come:
+=======
+        keys = self._shelf.due(tick, self.state.world, self.state.void_before)
+        if keys:
+            latched.expiries = expiries_of(keys, self.state, self._listens)
+            latched.slots = sum(1 for expiry in latched.expiries if expiry.slot is not None)
+        latch_hellos(self._queue, self.state, latched, self._forgetting, now.boot_ns)
+        next_due = self._shelf.next_tick()
+        if next_due is None or next_due > tick:  # else expiries go first, Tick after Tick
+>>>>>>> 275e6df (Forget no name in silence and no epoch twice: a new name begins at its Tick, who speaks or has sent something goes last, who comes back to a table that forgot it is told; what is kept never becomes ephemeral)
             latch_packets(self._queue, self.state, latched, self.clock, self._raft.term)
         return latched
-
-    def _idle_producers(self, tick: int, now: ev.Now) -> list[str]:
-        if now.boot_ns < self._idle_check_ns:
-            return []
-        self._idle_check_ns = now.boot_ns + limits.PRODUCER_IDLE_CHECK_S * limits.SECOND
-        idle_ticks = limits.PRODUCER_IDLE_S_MAX * limits.SECOND // self.state.period_ns
-        return self.state.producers.idle_since(tick - idle_ticks)
 
     def _batch_of(self, latched: Latched) -> Batch:
         expired = []

@@ -211,6 +211,8 @@ class _Loop:
                 break
             events.append(item)
             packets += len(item.rows) if isinstance(item, ev.Offered) else 1
+            if isinstance(item, ev.Joined) and item.connection not in self._answers:
+                events.append(ev.Lost(item.connection))  # it was closed while HELLO waited here
 
     def _publish(self) -> None:
         if self._unpublished:

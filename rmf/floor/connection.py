@@ -147,7 +147,8 @@ class Connection:
             await self._ask("welcome", 0)
         else:
             identity = f"self-declared:{producer}"
-            joined = Joined(self._number, producer, identity, self._guest.ephemeral)
+            guest = self._guest
+            joined = Joined(self._number, producer, identity, guest.ephemeral, guest.epoch)
             await self._intake.offer(joined)
 
     # --- Reading ------------------------------------------------------------------------------

@@ -20,11 +20,13 @@ __all__ = ["Guest", "Strangers", "guest_of"]
 
 @attrs.frozen
 class Guest:
-    """Who said HELLO. `producer` is None for those who only watch and ask."""
+    """Who said HELLO. `producer` is None for those who only watch and ask; `epoch` is what a
+    producer that is no new one says of its last WELCOME, else 0."""
 
     producer: str | None
     ephemeral: bool
     agent: str
+    epoch: int = 0
 
 
 class Strangers:
@@ -55,10 +57,14 @@ def guest_of(hello: m.Message, cluster: bytes) -> Guest:
         fault = name_fault(producer)
         if fault is not None:
             raise ProtocolFault("producer_name", fault)
+    epoch = _optional(options, "epoch", int)
+    if epoch is not None and epoch < 1:
+        raise ProtocolFault("wrong_shape", f"HELLO: an epoch is at least 1, found {epoch}")
     return Guest(
         producer,
         bool(_optional(options, "ephemeral", bool)),
         _optional(options, "agent", str) or "",
+        epoch or 0,
     )
 
 

@@ -104,6 +104,7 @@ METRICS: Final = (
     _counter("rmf_expiries_total", "Cells that ended since the start, by reason.", "reason"),
     _passing(_gauge("rmf_expiries_crowd", "1 while more cells end than packets come, and many.")),
     _gauge("rmf_producers", "Producers in the table."),
+    _counter("rmf_producers_left_total", "Names that left it, since the start.", "why"),
     _gauge("rmf_connections", "Connections of clients that are open."),
     _gauge("rmf_connections_before_hello", "Of them, those that have not said HELLO yet."),
     _gauge("rmf_subscriptions", "Subscriptions that are served."),
@@ -251,6 +252,8 @@ def _of_stores(facts: dict[str, Any]) -> Iterator[Sample]:
         yield Sample("rmf_expiries_total", count, (reason,))
     if facts.get("producers") is not None:
         yield Sample("rmf_producers", facts["producers"])
+    for why, names in facts.get("producers_left", {}).items():
+        yield Sample("rmf_producers_left_total", names, (why,))
     yield Sample("rmf_glovebox_restarts_total", facts["glovebox"]["restarts"])
 
 

@@ -122,12 +122,12 @@ class Playbook:
         events, self._together = self._together, None
         self.happen(*events)
 
-    def join(self, name: str, *, ephemeral: bool = False) -> Producer:
-        """A producer says HELLO on a new connection."""
+    def join(self, name: str, *, ephemeral: bool = False, epoch: int = 0) -> Producer:
+        """A producer says HELLO on a new connection; `epoch` as it remembers it."""
         connection = len(self._people) + 1
         producer = Producer(name, connection, self.happen, lambda: self.boot_ns)
         self._people[connection] = producer
-        self.happen(ev.Joined(connection, name, f"self-declared:{name}", ephemeral))
+        self.happen(ev.Joined(connection, name, f"self-declared:{name}", ephemeral, epoch))
         return producer
 
     def advance(self, ms: float) -> None:

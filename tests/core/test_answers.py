@@ -28,8 +28,9 @@ def test_a_welcome_names_the_node_the_cluster_and_all_limits() -> None:
         "leader": "here:1",
         "nodes": ["here:1"],
         "limits": codec.announced_limits(),
-        "epoch": 1,
+        "epoch": 3,
         "last_seq": 0,
+        "ephemeral": False,
     }
 
 

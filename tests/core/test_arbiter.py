@@ -97,7 +97,7 @@ def test_a_welcome_follows_the_commit_of_its_epoch() -> None:
     probe = play.join("p")
     assert probe.heard == []
     play.sync()
-    assert (probe.epoch, probe.last_seq) == (1, 0)
+    assert (probe.epoch, probe.last_seq) == (play.tick, 0)
 
 
 def test_acks_of_one_connection_come_in_one_message_a_tick() -> None:
@@ -152,9 +152,11 @@ def test_a_connection_lost_before_its_welcome_leaves_nothing_behind() -> None:
 
 def test_a_producer_that_is_back_goes_on_after_its_last_seq() -> None:
     play = Playbook()
-    play.join("p").send(1, 2, 3)
+    first = play.join("p")
+    first.send(1, 2, 3)
     back = play.restart().join("p")
-    assert (back.epoch, back.last_seq) == (2, 3)
+    assert first.epoch is not None
+    assert (back.epoch, back.last_seq) == (first.epoch + 1, 3)
     back.send(2, 3, 4)
     assert back.told == {2: "applied", 3: "applied", 4: "applied"}
     assert back.duplicates == [2, 3]
@@ -168,7 +170,8 @@ def test_the_hello_of_a_newer_connection_includes_what_the_older_one_has_in_flig
     new = play.join("p")
     play.sync()
     assert old.told == {1: "applied", 2: "applied"}
-    assert (new.epoch, new.last_seq) == (2, 2)
+    assert old.epoch is not None
+    assert (new.epoch, new.last_seq) == (old.epoch + 1, 2)
 
 
 def test_what_was_resent_too_late_is_unknown_and_not_applied_again() -> None:
@@ -243,12 +246,13 @@ def test_no_checkpoint_is_asked_for_without_a_reign() -> None:
 def test_so_much_ledger_asks_for_a_checkpoint() -> None:
     """CHECKPOINT_LEDGER_BYTES. The core alone: a Playbook would remember all of it."""
     play = Playbook()
-    play.join("p")
+    probe = play.join("p")
+    assert probe.epoch is not None
     core, frame, asked = play.core, bytes(limits.FRAME_BYTES_MAX), []
     enough = limits.CHECKPOINT_LEDGER_BYTES // len(frame)
     for seq in range(1, enough + 3):
         play.boot_ns += limits.MS
-        offered = ev.Offered(1, "p", 1, frame, [row_of(seq)], 0, {}, play.boot_ns)
+        offered = ev.Offered(1, "p", probe.epoch, frame, [row_of(seq)], 0, {}, play.boot_ns)
         (execute,) = core.step([offered], play.now)
         assert isinstance(execute, Execute)
         done = ev.Executed(execute.batch.number, 1, [], b"\x80", [])

@@ -94,7 +94,7 @@ def test_a_disk_at_its_hard_mark_is_busy_for_packets_only() -> None:
     assert probe.refusals == [(2, "busy", 2)]
     play.advance(6)
     assert play.world == {}
-    assert play.join("q").epoch == 1
+    assert play.join("q").epoch == play.tick
     assert play.facts["disk"] == "hard"
     play.happen(ev.Disk("soft", 7))
     probe.send(3)

@@ -1,4 +1,4 @@
-"""From a SEND frame to offers (R33): runs without holes, preset verdicts, the unreadable."""
+"""From a SEND frame to offers (R33): holes, preset verdicts, the unreadable."""
 
 from itertools import pairwise
 from typing import Any
@@ -14,6 +14,7 @@ from rmf.core.intake import Intake, open_send
 from rmf.core.packet import seq_of
 from rmf.errors import ProtocolFault
 from tests import strategies as own
+from tests.core.kit import Playbook
 from tests.core.surroundings import frame_of, row_of
 
 
@@ -41,46 +42,56 @@ def test_a_good_frame_is_one_offer_of_everything(rows: list[list[Any]]) -> None:
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.none() | st.integers(1, 4) | st.just("x"), min_size=1, max_size=8))
-def test_every_packet_is_in_one_run_without_holes_or_unreadable(seqs: list[Any]) -> None:
+def test_what_comes_before_the_first_hole_is_offered_and_the_rest_refused(seqs: list[Any]) -> None:
     rows = [[*row_of(1)[:1], seq, *row_of(1)[2:]] for seq in seqs]
     intake = opened(rows)
-    found: list[int] = []
+    found = [[row[1] for row in offer.rows] for offer in intake.offers]
+    readable = [seq for seq in seqs if type(seq) is int]
+    run = next((i for i, (a, b) in enumerate(pairwise(readable), 1) if b != a + 1), len(readable))
+    rest = readable[run : run + 1]
+    assert found == [part for part in (readable[:run], rest) if part]
+    assert [offer.after_hole for offer in intake.offers] == [False, True][: len(found)]
     for offer in intake.offers:
-        run = [row[1] for row in offer.rows]
-        assert run == list(range(run[0], run[0] + len(run)))
-        assert rows_of(offer.frame, offer.skip, len(run)) == offer.rows
-        found += run
-    assert found == [seq for seq in seqs if type(seq) is int]
+        assert rows_of(offer.frame, offer.skip, len(offer.rows)) == offer.rows
     missing = [cbor2.dumps(row) for row in rows if seq_of(row) is None]
     assert intake.unreadable == missing
-    holes = sum(1 for a, b in pairwise(seqs) if type(a) is type(b) is int and b != a + 1)
-    stretches = sum(1 for a, b in pairwise(["", *seqs]) if type(b) is int and type(a) is not int)
-    assert len(intake.offers) == stretches + holes, "cut without need"
 
 
-def test_a_frame_in_many_runs_is_not_kept_many_times() -> None:
-    """Each offer's frame goes into the ledger: together they are no larger than what came."""
-    rows: list[Any] = [x for seq in range(1, 1001) for x in (row_of(2 * seq), 7)]
-    intake = opened(rows)
-    assert len(intake.offers) == 1000
-    assert sum(len(offer.frame) for offer in intake.offers) < 2 * len(frame_of(rows))
-    assert intake.offers[3].frame == frame_of([row_of(8)])
+def test_a_frame_full_of_holes_is_refused_in_one_word() -> None:
+    """S15: else 328 such frames made 38,972 REFUSEs, and a reign end."""
+    rows = [row_of(2 * seq) for seq in range(1, limits.FRAME_PACKETS_MAX + 1)]
+    one, rest = opened(rows).offers
+    assert ([x[1] for x in one.rows], [x[1] for x in rest.rows]) == ([2], [4])
+    play = Playbook()
+    probe = play.join("probe")
+    probe.send_rows([row_of(1), *rows[:-1]])
+    assert probe.told == {1: "applied", 2: "applied"}
+    assert probe.refusals == [(4, "seq_gap", 3)]
+    probe.send_rows([row_of(3), row_of(5), row_of(4)])
+    assert probe.refusals[1:] == [(5, "seq_gap", 4)], "not even what would have come next"
+
+
+def test_packets_go_into_the_ledger_without_what_has_no_seq() -> None:
+    """The offer's frame does: it is no larger than what came."""
+    rows: list[Any] = [x for seq in range(1, 1001) for x in (row_of(seq), 7)]
+    (offer,) = opened(rows).offers
+    assert offer.frame == frame_of(rows[::2])
+    assert offer.rows == rows[::2]
 
 
 def test_verdicts_are_counted_from_the_offers_first_packet() -> None:
     """R33: a faulty packet with a readable seq is latched with a verdict, never an error."""
-    rows = [row_of(1), row_of(5), row_of(6, ttl_ms=0), row_of(7)]
-    one, two = opened(rows).offers
-    assert one.verdicts == {}
-    assert {i: verdict.reason for i, verdict in two.verdicts.items()} == {1: "label_invalid"}
-    assert (two.skip, two.frame) == (0, frame_of(rows[1:]))
+    rows: list[Any] = [7, row_of(5), row_of(6, ttl_ms=0), row_of(7)]
+    (offer,) = opened(rows).offers
+    assert {i: verdict.reason for i, verdict in offer.verdicts.items()} == {1: "label_invalid"}
+    assert (offer.skip, offer.frame) == (0, frame_of(rows[1:]))
 
 
 def test_the_unreadable_is_given_back_byte_for_byte() -> None:
     rows: list[Any] = [row_of(1), ["a", "no seq"], 7, row_of(2)]
     intake = opened(rows)
     assert intake.unreadable == [cbor2.dumps(["a", "no seq"]), b"\x07"]
-    assert [(offer.skip, len(offer.rows)) for offer in intake.offers] == [(0, 1), (0, 1)]
+    assert [(offer.skip, len(offer.rows)) for offer in intake.offers] == [(0, 2)]
 
 
 @pytest.mark.parametrize("count", [0, limits.FRAME_PACKETS_MAX + 1])

@@ -26,12 +26,13 @@ def history(play: Playbook) -> list[tuple[RecordDraft, Entry, State]]:
 
 def test_a_letter_says_who_when_what_and_why() -> None:
     play = Playbook()
-    play.join("probe").send_rows([row_of(1), row_of(2, topic="poison", ttl_ms=500)])
+    probe = play.join("probe")
+    probe.send_rows([row_of(1), row_of(2, topic="poison", ttl_ms=500)])
     (letter,) = play.letters
     assert letter.id == f"1.{play.tick}.1"
     assert (letter.term, letter.tick, letter.slot) == (1, play.tick, 1)
     assert (letter.reason, letter.stage, letter.node) == ("handler_error", "line", "n1")
-    assert (letter.producer, letter.epoch, letter.seq) == ("probe", 1, 2)
+    assert (letter.producer, letter.epoch, letter.seq) == ("probe", probe.epoch, 2)
     assert (letter.topic, letter.ttl_ms) == ("poison", 500)
     assert (letter.harvested_at, letter.bagged_at) == (WALL_NS + 2, WALL_NS)
     assert letter.line == "shop 7"

@@ -122,6 +122,19 @@ def test_who_was_lost_meanwhile_is_not_welcomed(petitions: Petitions) -> None:
     assert petitions.welcome(joined(3), welcome()) == [Answer(3, [welcome()])]
 
 
+def test_who_speaks_is_known_until_its_last_connection_is_lost(petitions: Petitions) -> None:
+    """R33: whoever is connected is not forgotten."""
+    petitions.joined(joined(1), None)
+    petitions.joined(joined(2), None)
+    petitions.joined(joined(3), NOT_LEADER)
+    petitions.lost(1)
+    petitions.lost(3)
+    assert (petitions.queue.speakers, petitions.queue.parted) == ({"probe": 1}, [])
+    petitions.lost(2)
+    petitions.lost(2)
+    assert (petitions.queue.speakers, petitions.queue.parted) == ({}, ["probe"])
+
+
 def test_resends_are_counted_when_they_are_answered(petitions: Petitions) -> None:
     run = m.Run(5, 2, m.APPLIED, True, 1, 2, 0, None, None)
     error = m.Error("forgotten", "connect again", None)

@@ -170,14 +170,6 @@ def test_old_runs_leave_the_digest_with_the_window() -> None:
     assert row.runs_total == sum(run.mark() for run in row.runs) & ((1 << 128) - 1)
 
 
-def test_who_was_silent_longest_is_named_and_the_name_decides_among_equals() -> None:
-    table = joined("b", "a", tick=5).registered("c", 1, "", ephemeral=False, tick=4)
-    assert table.idlest() == "c"
-    assert table.without("c").idlest() == "a"
-    assert table.idlest(but={"c", "a"}) == "b"
-    assert Table.of({}).idlest() is None
-
-
 def test_idle_is_who_was_not_seen_since_a_tick() -> None:
     table = joined("b", "a", tick=5).registered("c", 1, "", ephemeral=False, tick=6)
     assert table.idle_since(5) == []

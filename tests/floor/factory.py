@@ -218,9 +218,9 @@ def lose_dlq(data: Path) -> None:
         path.unlink()
 
 
-def impossible_offer(frame: bytes = b"the bytes in hand") -> Offered:
+def impossible_offer(probe: Wire, frame: bytes = b"the bytes in hand") -> Offered:
     """Packets of `probe` that no codec decoded: the latch cannot but fail."""
-    return Offered(99, "probe", 1, frame, [[None]], 0, {}, 0)
+    return Offered(99, "probe", probe.epoch, frame, [[None]], 0, {}, 0)
 
 
 class Bystander:

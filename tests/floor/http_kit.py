@@ -60,6 +60,7 @@ def facts_of_a_king(**changes: Any) -> dict[str, Any]:
         "glovebox": {"restarts": 0},
         "disk": "soft",
         "producers": 5,
+        "producers_left": {"bye": 1, "idle": 0, "crowded": 2},
         "uptime_s": 12.5,
     }
     return facts | changes

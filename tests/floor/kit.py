@@ -193,7 +193,7 @@ class Reign:
         await self.doors.intake.send(Joined(connection, name, f"self-declared:{name}", False))
         await self.doors.events.send(Asked(connection, 0, "ping"))
         guest = Guest(self.doors, name, connection, answers_out)
-        await guest.hear(m.Welcome)
+        guest.epoch = (await guest.hear(m.Welcome)).facts["epoch"]
         return guest
 
 

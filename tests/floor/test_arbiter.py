@@ -9,7 +9,7 @@ import trio.testing
 from rmf import limits
 from rmf.core import messages as m
 from rmf.core.effects import Batch, StoreLetters
-from rmf.core.events import Asked, Executed, Offered, StopAsked, Struck
+from rmf.core.events import Asked, Executed, Joined, Offered, StopAsked, Struck
 from rmf.floor import arbiter
 from rmf.floor.doors import Closed, Doors, Opened, connection_doors
 from rmf.floor.intake_end import Intake
@@ -188,25 +188,36 @@ async def test_a_runner_that_raises_leaves_its_packets_in_hand(tmp_path: Path) -
                 await guest.send(packet(1, "cell/held"), packet(2))
                 await trio.sleep_forever()
         (packets,) = ruling.hands.held()
-        assert (packets.producer, packets.epoch) == ("probe", 1)
+        assert (packets.producer, packets.epoch) == ("probe", guest.epoch)
         assert b"cell/held" in packets.data
 
 
 async def test_what_an_offer_held_is_told_with_its_frame(tmp_path: Path) -> None:
-    broken = Offered(1, "probe", 1, b"the frame", [[None]], 0, {}, 0)
     with bench(tmp_path) as alone:
         with pytest.RaisesGroup(IndexError, flatten_subgroups=True):
             async with reign(alone) as ruling:
                 guest = await ruling.join()
+                broken = Offered(1, "probe", guest.epoch, b"the frame", [[None]], 0, {}, 0)
                 await guest.hand_in(broken)
                 await trio.sleep_forever()
         (held,) = ruling.hands.held()
         assert (held.data, held.producer, held.epoch, held.connection) == (
             b"the frame",
             "probe",
-            1,
+            guest.epoch,
             1,
         )
+
+
+async def test_who_left_while_its_hello_waited_for_room_speaks_no_more(tmp_path: Path) -> None:
+    """R33: else its name would count as connected for ever."""
+    with bench(tmp_path) as alone:
+        async with reign(alone) as ruling:
+            guest = await ruling.join()
+            await alone.doors.intake.send(Joined(7, "gone", "self-declared:gone", False))
+            await guest.send(packet(1))
+            await guest.hear(m.Ack)
+            assert dict(ruling.core.petitions.queue.speakers) == {"probe": 1}
 
 
 async def test_every_answers_door_is_closed_when_a_core_ends(tmp_path: Path) -> None:

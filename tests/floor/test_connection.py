@@ -156,7 +156,8 @@ async def test_a_packet_without_a_readable_seq_is_a_letter_and_the_others_go_on(
         await serving.wire.say(m.Send(rows))
         errors = [await serving.wire.expect(m.Error) for _ in range(2)]
         assert [error.code for error in errors] == ["no_seq", "no_seq"]
-        assert [x.rows[0][1] for x in serving.offered()] == [1, 2, 3]
+        (offered,) = serving.offered()
+        assert [row[1] for row in offered.rows] == [1, 2, 3]
     letters = alone.letters()
     assert [x.id for x in letters] == [error.letter for error in errors]
     assert [x.packet for x in letters] == [cbor2.dumps("no packet"), cbor2.dumps(["a", -1])]

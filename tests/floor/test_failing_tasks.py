@@ -70,7 +70,7 @@ async def when_arbiter_fails(tmp_path: Path) -> None:
     async with factory(tmp_path) as node:
         probe = await node.producer("probe")
         await probe.produce("cell/a", "raises")
-        await node.happen(impossible_offer())
+        await node.happen(impossible_offer(probe))
         await gone(probe)
         letters = await node.letters_when(lambda found: len(found) == 2)
         assert is_evidence(letters[1], "IndexError")

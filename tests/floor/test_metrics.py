@@ -79,6 +79,7 @@ def test_names_are_of_one_family_in_base_units() -> None:
         ("rmf_dlq_complete", "", 1),
         ("rmf_door_depth", "events", 1),
         ("rmf_connections", "", 3),
+        ("rmf_producers_left_total", "crowded", 2),
         ("rmf_disk_mark", "soft", 1),
         ("rmf_checkpoint_index", "", 900),
         ("rmf_node_info", "n1", 1),

@@ -24,7 +24,7 @@ async def test_an_arbiter_that_fails_again_and_again_strikes_and_still_answers(
         probe = await node.producer("probe")
         await probe.produce("cell/a")
         for frame in (b"1", b"2", b"3", b"4"):
-            await node.happen(impossible_offer(frame))
+            await node.happen(impossible_offer(probe, frame))
             await node.letters_when(newest_is(frame))
         status = await node.status_when(lambda found: found["strike"] is not None)
         assert status["strike"]["kind"] == "state"
@@ -33,7 +33,7 @@ async def test_an_arbiter_that_fails_again_and_again_strikes_and_still_answers(
         assert [x.packet for x in node.letters()] == [b"1", b"2", b"3", b"4"]
         await it_serves_its_last_picture(node)
         # Even what a core on strike cannot bear does not take the process away.
-        await node.happen(attrs.evolve(impossible_offer(b"5"), rows=[]))
+        await node.happen(attrs.evolve(impossible_offer(probe, b"5"), rows=[]))
         await node.letters_when(newest_is(b"5"))
         await it_serves_its_last_picture(node)
         assert await node.stop() == 0

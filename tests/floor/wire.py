@@ -62,7 +62,7 @@ class Wire:
         self.waiting: list[m.Message] = []
         self.frames: list[bytes] = []
         self.ended = False
-        self.last_seq = 0
+        self.last_seq = self.epoch = 0
         self._buffer = codec.FrameBuffer(limits.SERVER_FRAME_BYTES_MAX)
         self._preface = b""
 
@@ -86,6 +86,7 @@ class Wire:
         await self.greet(producer, **options)
         welcome = await self.expect(m.Welcome)
         self.last_seq = welcome.facts.get("last_seq", 0)
+        self.epoch = welcome.facts.get("epoch", 0)
         return welcome
 
     async def greet(self, producer: str | None = None, **options: Any) -> None:

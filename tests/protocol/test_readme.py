@@ -209,4 +209,5 @@ def test_the_bounds_that_the_text_tells_in_words_are_those_of_the_code() -> None
     assert f"{owed} {limits.OWED_SILENCE_S_MAX:g} s" in README
     assert f"| `rate_hz` | number > 0 | {limits.RATE_HZ_DEFAULT:g} |" in README
     assert f"at most {limits.FRAME_DEPTH_MAX} arrays and maps" in README
-    assert f"silent for {limits.PRODUCER_IDLE_S_MAX // 86400}\ndays" in README
+    assert f"silent for {limits.PRODUCER_IDLE_S_MAX // 86400} days" in README
+    assert f"a table\nof {limits.PRODUCERS_MAX:,} names" in README

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from rmf.core import answers, arbiter, current, latch, throne
+from rmf.core import answers, arbiter, current, hellos, latch, throne
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter
 from rmf.core.clock import TickClock
@@ -555,7 +555,7 @@ def an_epoch_is_not_raised() -> list[Change]:
     def buggy(producer: str, epoch: int, identity: str, ephemeral: bool) -> Register:
         return Register(producer, max(1, epoch - 1), identity, ephemeral)
 
-    return [(latch, "Register", buggy)]
+    return [(hellos, "Register", buggy)]
 
 
 @bug

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from rmf import limits
+from rmf.core.forgetting import Forgetting
+from rmf.core.latch import IngestQueue
+from rmf.core.producers import Table
 from rmf.core.table_slices import table_in
 from rmf.errors import CheckpointDamaged
 from rmf.line import board
@@ -51,6 +54,11 @@ def test_a_checkpoint_gives_back_the_state_it_was_made_of(node: DrivenNode) -> N
     assert restored.start.base.index == committed.index
 
 
+def next_to_go(table: Table) -> str | None:
+    """Who would have to make room for a newcomer."""
+    return Forgetting(IngestQueue(1)).next(table, set())
+
+
 def test_who_is_silent_longest_and_what_became_of_each_seq_is_known_as_before(
     node: DrivenNode,
 ) -> None:
@@ -64,8 +72,8 @@ def test_who_is_silent_longest_and_what_became_of_each_seq_is_known_as_before(
     assert restored is not None
     found = restored.state.producers
     left = []
-    while (name := found.idlest()) is not None:
-        assert name == table.idlest()
+    while (name := next_to_go(found)) is not None:
+        assert name == next_to_go(table)
         last_seq = table.rows[name].last_seq
         assert found.outcomes(name, 1, last_seq) == table.outcomes(name, 1, last_seq)
         assert found.total == table.total

@@ -53,14 +53,12 @@ def good_entries() -> list[dict[str, Any]]:
 
 def _connection() -> list[dict[str, Any]]:
     hello = {"versions": [1, 1], "agent": "example/1.0"}
+    probe = {**hello, "producer": "probe-3"}
+    again = {**probe, "epoch": 1840}
     return [
         good("hello-plain", "RMF-3", "A client that sends no packets", m.Hello(hello)),
-        good(
-            "hello-producer",
-            "RMF-13",
-            "A producer",
-            m.Hello({**hello, "producer": "probe-3"}),
-        ),
+        good("hello-producer", "RMF-13", "A producer", m.Hello(probe)),
+        good("hello-again", "RMF-39", "The epoch of its last WELCOME", m.Hello(again)),
         good(
             "hello-ephemeral",
             "RMF-13",
@@ -84,7 +82,7 @@ def _connection() -> list[dict[str, Any]]:
             "welcome-producer",
             "RMF-14",
             "The answer to a producer: epoch and last seq are committed",
-            welcome(epoch=2, last_seq=17),
+            welcome(epoch=1840, last_seq=17, ephemeral=False),
         ),
         good(
             "welcome-nodes",

@@ -9,6 +9,7 @@ import cbor2
 
 from rmf.core import messages as m
 from rmf.core.codec import PREFACE
+from tools.vectors.comebacks import comebacks
 from tools.vectors.good import DIGEST, cell, packet, welcome
 from tools.vectors.steps import (
     applied,
@@ -28,7 +29,14 @@ __all__ = ["session_entries"]
 
 def session_entries() -> list[dict[str, Any]]:
     """Return all sessions."""
-    return [*_handshakes(), *_produce(), *_refusals(), *_subscriptions(), *_questions()]
+    return [
+        *_handshakes(),
+        *_produce(),
+        *comebacks(),
+        *_refusals(),
+        *_subscriptions(),
+        *_questions(),
+    ]
 
 
 def _handshakes() -> list[dict[str, Any]]:
@@ -132,7 +140,7 @@ def _produce() -> list[dict[str, Any]]:
                 *opening(),
                 client(three),
                 closes("client"),
-                *opening(epoch=2, last_seq=3),
+                *opening(epoch=1841, last_seq=3),
                 client(three),
                 applied(1, 3, duplicate=True),
                 client(m.Send([packet(4)])),
@@ -159,7 +167,7 @@ def _produce() -> list[dict[str, Any]]:
             "A newer connection of the same producer takes over",
             [
                 *opening(on="a"),
-                *opening(epoch=2, on="b"),
+                *opening(epoch=1841, on="b"),
                 node(superseded, on="a", code="superseded"),
                 closes(on="a"),
             ],
@@ -199,7 +207,7 @@ def _refusals() -> list[dict[str, Any]]:
         session(
             "not-leader",
             "RMF-16",
-            "The reign ended: the other node is named",
+            "The reign ended: the other node is named. Seq 1 is not free: it may have been latched",
             [*opening(), send, node(away, seq=1, code="not_leader")],
             needs="a node that reigned at HELLO and does not at SEND",
         ),

@@ -94,15 +94,14 @@ def hello(on: str = "a", **options: Any) -> list[Step]:
     return [*prefaces(on), client(hello, on=on)]
 
 
-def opening(*, epoch: int = 1, last_seq: int = 0, on: str = "a") -> list[Step]:
-    """Return the steps with which a producer begins."""
+def opening(*, epoch: int = 1840, last_seq: int = 0, on: str = "a") -> list[Step]:
+    """Return the steps with which a producer begins; its epoch depends on the present tick."""
     return [
         *hello(on, producer="probe-3"),
         node(
-            welcome(epoch=epoch, last_seq=last_seq),
+            welcome(epoch=epoch, last_seq=last_seq, ephemeral=False),
             on=on,
             facts__version=1,
-            facts__epoch=epoch,
             facts__last_seq=last_seq,
         ),
     ]
