@@ -317,6 +317,7 @@ GET_S_MAX = 10.0  # for an answer
 SILENCE_S_MAX = PING_S + GET_S_MAX  # then the node is taken for dead: the connection is cut
 OWED_PING_S = 1.0  # silence of a node that owes an answer, after which it is asked for a PONG
 OWED_SILENCE_S_MAX = 3.0  # then it is taken for dead if there are others: an election takes 0.2 s
+RESEND_PACKETS_FIRST = 256  # sent again at once; each outcome lets one more follow, up to a window
 UNACKED_BYTES_MAX = INGEST_QUEUE_BYTES_MAX  # payloads held for a resend; full: who sends waits
 FRAMES_AT_ONCE = 4  # encoded before others run: a resend may be a whole window
 SETTLE_NS_MAX = int(GET_S_MAX * SECOND)  # refused, for answers to what is in flight; then `stuck`
@@ -430,6 +431,7 @@ assert APPEND_BYTES_MAX <= CURSOR_READ_BYTES_MAX
 # A client notices a dead node before the node takes the client for dead, in every way it has.
 assert KEEPALIVE_S * KEEPALIVES_MISSED_MAX <= SILENCE_S_MAX < IDLE_S_MAX
 assert FRAMES_AT_ONCE <= PRODUCER_FRAMES_IN_FLIGHT
+assert RESEND_PACKETS_FIRST < PRODUCER_FRAMES_IN_FLIGHT * FRAME_PACKETS_MAX
 # Who is connected is not forgotten: there is always somebody else.
 assert PRODUCERS_MAX > CONNECTIONS_MAX
 assert FRAME_BYTES_MAX <= UNACKED_BYTES_MAX

@@ -71,10 +71,15 @@ class Peer:
         """Send messages in one write."""
         self.sock.sendall(b"".join(encode(message) for message in messages))
 
-    def welcome(self, **more: Any) -> Hello:
-        """Shake hands; return the client's HELLO."""
+    def greet(self) -> Hello:
+        """Take the client's HELLO and send the preface."""
         hello = self.expect(Hello)
         self.sock.sendall(PREFACE)
+        return hello
+
+    def welcome(self, **more: Any) -> Hello:
+        """Shake hands; return the client's HELLO."""
+        hello = self.greet()
         self.send(Welcome(facts(**more)))
         return hello
 

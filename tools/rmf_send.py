@@ -41,7 +41,8 @@ formats: a jsonl line is a payload (with --topic), or {"topic":..., "payload":..
 header's names; exact numbers are numbers. raw: each line's bytes are the payload, as they stand.
 
 exit codes: 0 all applied, 1 a line could not be read (what stands before it was sent), 2 usage,
-3 something was bagged, 4 cannot connect, 5 refused, 6 no outcome in time, 130 interrupted
+3 something was bagged, 4 cannot connect, 5 refused (forgotten: the outcomes that are not known are
+counted as unknown, and not sent again), 6 no outcome in time, 130 interrupted
 """
 
 

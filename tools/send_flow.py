@@ -4,7 +4,8 @@ It decides how much is under way, at which pace, and what is said of it. Two tas
 client's own: one reads the file and posts batches, one waits for their outcomes, in the order of
 seqs. Bounds: batches under way PRODUCER_FRAMES_IN_FLIGHT, then reading waits; packets waiting to be
 sent are the client's bound. A line that is no packet ends the reading; what stands before it is
-sent, and its outcomes are reported, before BadLine is raised.
+sent, and its outcomes are reported, before BadLine is raised. So are those of a producer that the
+factory forgot, `unknown` ones too, before Refused is.
 """
 
 import json
@@ -24,7 +25,7 @@ from rmf.client.producing import Batch
 from rmf.client.route import Address
 from rmf.client.values import rows_of
 from rmf.core import messages as m
-from rmf.errors import ProtocolFault, RmfError, UsageError
+from rmf.errors import ProtocolFault, Refused, RmfError, UsageError
 from tools.send_lines import BadLine, LineReader, Packet
 
 __all__ = ["Flow", "Pace", "Report", "TimedOut"]
@@ -133,6 +134,8 @@ class Flow:
                 nursery.start_soon(self._collect, factory, posted_out)
                 async with posted:
                     await self._post_all(factory, posted, factory.last_seq if resume else None)
+            if factory.forgotten is not None:
+                raise factory.forgotten
         if self._bad is not None:
             raise self._bad
 
@@ -210,7 +213,11 @@ class Flow:
     async def _collect(self, factory: Factory, posted: trio.MemoryReceiveChannel[Batch]) -> None:
         """Report the outcomes of batches, in the order in which they were posted."""
         async for batch in posted:
-            self._report.add(await self._outcomes(factory, batch))
+            try:
+                self._report.add(await self._outcomes(factory, batch))
+            except Refused:
+                self._report.add(batch.known)
+                raise
 
     async def _outcomes(self, factory: Factory, batch: Batch) -> list[m.Run]:
         """Wait for a batch's outcomes. Raises TimedOut if a connected node is silent on it; being

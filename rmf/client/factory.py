@@ -31,7 +31,7 @@ from rmf.client.values import (
 )
 from rmf.client.watching import Watching, subscription
 from rmf.core import topics
-from rmf.errors import UsageError
+from rmf.errors import Refused, UsageError
 
 __all__ = ["Factory", "connect"]
 
@@ -76,7 +76,8 @@ class Factory:
     """A connected factory; made by `connect`. Its methods may be used by several tasks at once.
 
     All raise ConnectionFailed once `give_up_s` is over, and Refused when the node's no is final,
-    for example `superseded`: a newer connection speaks for this producer.
+    for example `superseded`: a newer connection speaks for this producer. `forgotten`: the factory
+    does not know it any more, or has lost data; Receipts of what was sent say "unknown" then.
     """
 
     def __init__(
@@ -103,6 +104,15 @@ class Factory:
     def producer(self) -> str | None:
         """Return the name under which packets are sent; None before an ephemeral one is made."""
         return self._name
+
+    @property
+    def forgotten(self) -> Refused | None:
+        """Return why this producer has ended, if the factory forgot it or lost what it acked: then
+        what was sent and not acked has the outcome `unknown`, and nothing more is sent (R32)."""
+        failure = self._production.failure if self._production is not None else None
+        if isinstance(failure, Refused) and failure.code == "forgotten":
+            return failure
+        return None
 
     @property
     def connected(self) -> bool:

@@ -8,12 +8,15 @@ and not who waits for an outcome.
 
 The whole theory: packets get consecutive seqs and stay here until their outcome is known. What the
 node has latched and not acked, it answers from its table when it sees it again; so resending from
-the oldest unacked packet is always right, and it is all that is ever done. After a REFUSE the node
-refuses everything behind it too; sending waits until each frame in flight is settled, one way or
-the other, and begins again. Thus no answer to an old frame can be taken for that to its resend.
+the oldest unacked packet is always right, and it is all that is ever done. No seq is ever given to
+another packet, whatever a REFUSE says (R33). After a REFUSE the node refuses everything behind it
+too; sending waits until each frame in flight is settled, one way or the other, and begins again.
+Thus no answer to an old frame can be taken for that to its resend. It begins with little, and sends
+more as outcomes come: a factory that has just lost its leader gets the windows of all its clients.
 
 Two things cannot be mended and raise Refused: another connection speaks for this name
-(`superseded`), or the node has forgotten packets that it had acked (`forgotten`).
+(`superseded`), or the node may have forgotten what was sent to it (`forgotten`): a resend might be
+applied twice, so what is not acked has the outcome `unknown` (R32).
 """
 
 from collections.abc import Iterator
@@ -28,6 +31,7 @@ from rmf.errors import ProtocolFault, Refused
 
 __all__ = ["ProducerLog", "clip_run"]
 
+_NO_STAMP = (None,) * 5
 _ROW_HEADS_BYTES_MAX = 64  # the heads of a row's fields and its integers, at their longest
 
 
@@ -58,11 +62,13 @@ class ProducerLog:
         self._next = 1  # the seq to send next on this connection
         self._sent = 0  # the highest seq ever sent
         self._hellos = 0  # said since the last WELCOME
+        self._spoke = False  # a packet was sent, ever
         self._open = False
         self._in_flight: list[_Frame] = []
         self._refused_ns: int | None = None
         self._retry_ns = 0
         self._refusals = 0  # in a row: with no outcome, and no other connection, between them
+        self._allowance: int | None = None  # packets in flight, while there are any to send again
         self._window = limits.PRODUCER_FRAMES_IN_FLIGHT
         self._frame_packets = limits.FRAME_PACKETS_MAX
         self._frame_bytes = limits.FRAME_BYTES_MAX
@@ -103,6 +109,11 @@ class ProducerLog:
 
     # --- Connections --------------------------------------------------------------------------
 
+    @property
+    def claim(self) -> int:
+        """Return the epoch to name in HELLO; 0 if there is nothing that could be forgotten."""
+        return self.epoch if self._spoke else 0
+
     def hello_said(self) -> None:
         """Note that a HELLO with this name goes out: it raises the epoch, WELCOME or not."""
         self._hellos += 1
@@ -116,9 +127,9 @@ class ProducerLog:
         epoch, last_seq = welcome.facts.get("epoch"), welcome.facts.get("last_seq")
         if type(epoch) is not int or type(last_seq) is not int or epoch < 1 or last_seq < 0:
             raise ProtocolFault("wrong_shape", "WELCOME: a producer's epoch and last_seq expected")
-        if self._unacked:
+        if self._unacked or self._spoke:
             self._check_history(epoch, last_seq)
-        else:
+        if not self._unacked:
             self.last_seq = self._sent = last_seq
             self._oldest = last_seq + 1
         self.epoch = epoch
@@ -130,20 +141,39 @@ class ProducerLog:
         self._open = True
 
     def _check_history(self, epoch: int, last_seq: int) -> None:
-        """Refuse to go on if the node's last seq cannot be the end of what was sent from here."""
-        if last_seq + 1 < self._oldest:
+        """Refuse to go on if what the node remembers cannot be what was sent from here."""
+        if last_seq + 1 < self._oldest or (self._spoke and epoch <= self.epoch):
             raise Refused(
                 "forgotten",
-                f"the node knows this producer up to seq {last_seq}, but acked up to"
-                f" {self._oldest - 1}: it forgot the name, or has lost data",
+                f"the node knows this producer up to seq {last_seq} and epoch {epoch}, but acked up"
+                f" to {self._oldest - 1} in epoch {self.epoch}: it forgot the name, or lost data",
             )
         strangers = self.epoch > 0 and epoch - self.epoch > self._hellos
-        if last_seq > self._sent or (strangers and last_seq >= self._oldest):
+        if strangers and self._unacked and self._sent >= self._oldest and not last_seq:
+            raise Refused(
+                "forgotten",
+                f"this name begins anew, in epoch {epoch} after {self.epoch}: what became of the"
+                f" packets sent under it before, up to seq {self._sent}, is forgotten",
+            )
+        if self._unacked and (last_seq > self._sent or (strangers and self._sent >= self._oldest)):
             raise Refused(
                 "superseded",
-                f"another connection sent packets under this name, up to seq {last_seq}: whether"
-                f" those from {self._oldest} on are ours cannot be told",
+                f"another connection spoke under this name, up to seq {last_seq}: whether the"
+                f" packets from {self._oldest} on are ours cannot be told",
             )
+
+    def forget(self) -> list[m.Run]:
+        """Return the outcome `unknown` of everything that was sent and is not acked, which is sent
+        no more: the node has forgotten this name, and will not answer for it (R32)."""
+        seqs = [seq for seq in self._unacked if seq <= self._sent]
+        for seq in seqs:
+            row, _ = self._unacked.pop(seq)
+            self._unacked_bytes -= len(row[PAYLOAD])
+        self.lost()
+        return [
+            m.Run(first, last - first + 1, m.UNKNOWN, False, *_NO_STAMP)
+            for first, last in _spans(seqs)
+        ]
 
     def lost(self) -> None:
         """Note that the connection ended, or must not be sent on any more (GOAWAY)."""
@@ -151,7 +181,12 @@ class ProducerLog:
         self._in_flight.clear()
         self._refused_ns = None
         self._refusals = 0
+        self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Go back to the oldest packet without an outcome; what is sent again comes slowly."""
         self._next = self._oldest
+        self._allowance = limits.RESEND_PACKETS_FIRST if self._sent >= self._oldest else None
 
     # --- Sending ------------------------------------------------------------------------------
 
@@ -161,15 +196,23 @@ class ProducerLog:
             return []
         made: list[bytes] = []
         while len(self._in_flight) < self._window and len(made) < limits.FRAMES_AT_ONCE:
-            rows = self._rows(now_ns)
+            rows = self._rows(now_ns, self._room())
             if not rows:
                 break
             last = rows[-1][SEQ]
             self._in_flight.append(_Frame(rows[0][SEQ], last))
             self._next = last + 1
             self._sent = max(self._sent, last)
+            self._spoke = True
             made.append(codec.encode(m.Send(rows)))
         return made
+
+    def _room(self) -> int:
+        """Return how many packets the next frame may hold."""
+        if self._allowance is None:
+            return self._frame_packets
+        in_flight = sum(frame.last - frame.low + 1 for frame in self._in_flight)
+        return min(self._frame_packets, self._allowance - in_flight)
 
     def due_ns(self) -> int | None:
         """Return when `frames` or `stuck` may answer differently by the passing of time alone."""
@@ -189,17 +232,18 @@ class ProducerLog:
         if self._in_flight or now_ns < self._retry_ns:
             return False
         self._refused_ns = None
-        self._next = self._oldest
+        self._begin_again()
         return True
 
-    def _rows(self, now_ns: int) -> list[list[Any]]:
-        """Return the next frame's packets: consecutive, unacked, within the bounds of a frame."""
+    def _rows(self, now_ns: int, packets: int) -> list[list[Any]]:
+        """Return the next frame's packets, so many at most: consecutive, unacked, within the bounds
+        of a frame."""
         unacked, seq = self._unacked, self._next
         while seq not in unacked and seq <= self.last_seq:
             seq += 1
         rows: list[list[Any]] = []
         left_bytes = self._frame_bytes - _ROW_HEADS_BYTES_MAX
-        end = seq + self._frame_packets
+        end = seq + packets
         while seq < end and (kept := unacked.get(seq)) is not None:
             row, born_ns = kept
             # Four bytes a character are more than UTF-8 ever takes; measuring costs more.
@@ -218,7 +262,7 @@ class ProducerLog:
         for run in ack.runs:
             news += self._settle(run)
         if news:
-            self._refusals = 0
+            self._progress(sum(run.packets for run in news))
         while self._oldest <= self.last_seq and self._oldest not in self._unacked:
             self._oldest += 1
         for frame in self._in_flight:
@@ -226,6 +270,15 @@ class ProducerLog:
                 frame.low += 1
         self._in_flight = [frame for frame in self._in_flight if frame.low <= frame.last]
         return news
+
+    def _progress(self, packets: int) -> None:
+        """So many packets have their outcome: the node works, unless it has refused since."""
+        if self._refused_ns is None:
+            self._refusals = 0
+        if self._allowance is not None:
+            self._allowance += packets
+            if self._allowance >= self._window * self._frame_packets:
+                self._allowance = None
 
     def _settle(self, run: m.Run) -> list[m.Run]:
         low = max(run.seq, self._oldest)
@@ -265,6 +318,7 @@ class ProducerLog:
 def _back_off_ns(code: str, refusals: int) -> int:
     """Return the code's back-off, doubled with each further refusal up to RECONNECT_S_MAX: what is
     refused is a whole window, sent again each time."""
+    assert refusals >= 1
     back_off_ns = faults.FAULTS[code].back_off_ms * limits.MS
     longest_ns = max(back_off_ns, int(limits.RECONNECT_S_MAX * limits.SECOND))
     return min(back_off_ns << min(refusals - 1, 16), longest_ns)

@@ -18,7 +18,7 @@ from rmf.client.speaker import clock_ns
 from rmf.client.values import Receipt, receipts_of
 from rmf.core import faults
 from rmf.core import messages as m
-from rmf.errors import ConnectionFailed, RmfError
+from rmf.errors import ConnectionFailed, Refused, RmfError
 
 __all__ = ["Batch", "Production"]
 
@@ -44,7 +44,7 @@ class Batch:
         await self._done.wait()
         if self._failure is not None:
             raise self._failure
-        return sorted(self._runs)
+        return self.known
 
     async def receipts(self) -> list[Receipt]:
         """Wait for all outcomes; return one Receipt a packet, in order. Raises as `runs`."""
@@ -63,8 +63,13 @@ class Batch:
             self._done.set()
 
     @property
+    def known(self) -> list[m.Run]:
+        """Return the outcomes that are known by now, in the order of their seqs."""
+        return sorted(self._runs)
+
+    @property
     def done(self) -> bool:
-        """Return whether all outcomes are known, or none will be."""
+        """Return whether all outcomes are known, or no more will be."""
         return self._done.is_set()
 
     def fail(self, exc: RmfError) -> None:
@@ -128,6 +133,9 @@ class Production:
 
     def _end(self, exc: RmfError) -> None:
         self.failure = exc
+        if isinstance(exc, Refused) and exc.code == "forgotten":
+            for run in self.log.forget():
+                self._deliver(run)
         while self._batches:
             self._batches.popleft().fail(exc)
         self._notify()
@@ -145,9 +153,9 @@ class Production:
     # --- Speaker ------------------------------------------------------------------------------
 
     def hello(self) -> dict[str, Any]:
-        """Return the options of HELLO: they name the producer."""
+        """Return the options of HELLO: they name the producer, and what it was told last."""
         self.log.hello_said()
-        return self._hello
+        return {**self._hello, "epoch": self.log.claim} if self.log.claim else self._hello
 
     def welcomed(self, welcome: m.Welcome) -> None:
         """Compare the node's last seq with ours, and go on."""

@@ -86,6 +86,14 @@ class Model:
             self.outbox.append(m.Ack([applied(fresh, last - fresh + 1)]))
 
 
+def all_frames(log: ProducerLog, now_ns: int) -> list[bytes]:
+    """All frames that may be sent now."""
+    found: list[bytes] = []
+    while more := log.frames(now_ns):
+        found += more
+    return found
+
+
 class World:
     """A producer, a node, and a clock."""
 
@@ -266,6 +274,78 @@ def test_refusals_in_a_row_are_answered_ever_more_slowly_until_an_outcome_comes(
     assert log.due_ns() == now_ns + 10 * MS
 
 
+def test_an_ack_between_the_refusals_of_a_burst_is_no_progress() -> None:
+    """U2: a negative shift; and a back-off that began anew with each burst."""
+    log = opened(frame_packets=1)
+    log.add(rows(b"a", b"b", b"c"), 0)
+    now_ns, waits_ms = 0, []
+    for _ in range(3):
+        first, *others = [packets_of(frame)[0][SEQ] for frame in log.frames(now_ns)]
+        log.refused(m.Refuse(first, "busy", first, None, "full"), now_ns, 0.0)
+        log.acked(m.Ack([applied(1)]))
+        for seq in others:
+            if seq > 1:
+                log.refused(m.Refuse(seq, "busy", first, None, "full"), now_ns, 0.0)
+        due_ns = log.due_ns()
+        assert due_ns is not None
+        waits_ms.append((due_ns - now_ns) // MS)
+        now_ns = due_ns
+    assert waits_ms == [1000, 2000, 2000]
+
+
+def test_what_is_sent_again_begins_with_little_and_grows_with_the_outcomes() -> None:
+    """M14: else a factory that has just lost its leader gets all windows of all clients at once."""
+    first = limits.RESEND_PACKETS_FIRST
+    log = opened(frame_packets=100)
+    payloads = [b"x"] * 3000
+    log.add(rows(*payloads, ttl_ms=10**9), 0)
+    assert sum(map(len, map(packets_of, all_frames(log, 0)))) == 3000
+    log.lost()
+    log.hello_said()
+    log.welcomed(welcome(2, 0, frame_packets=100))
+    sizes = []
+    for _ in range(4):
+        sent = [packet[SEQ] for frame in all_frames(log, 0) for packet in packets_of(frame)]
+        sizes.append(len(sent))
+        log.acked(m.Ack([applied(sent[0], len(sent))]))
+    assert sizes == [first, 2 * first, 4 * first, 3000 - 7 * first]
+
+
+def test_after_a_refusal_little_is_sent_again_too() -> None:
+    log = opened()
+    log.add(rows(*[b"x"] * 3000, ttl_ms=10**9), 0)
+    log.frames(0)
+    log.refused(m.Refuse(1, "no_reign", 1, None, "nobody"), 0, 0.0)
+    due_ns = log.due_ns()
+    assert due_ns is not None
+    assert [len(packets_of(x)) for x in all_frames(log, due_ns)] == [limits.RESEND_PACKETS_FIRST]
+
+
+def test_what_was_never_sent_is_not_held_back() -> None:
+    log = opened()
+    log.add(rows(*[b"x"] * 3000), 0)
+    log.lost()
+    log.hello_said()
+    log.welcomed(welcome(2, 0))
+    assert [len(packets_of(frame)) for frame in log.frames(0)] == [3000]
+
+
+@pytest.mark.parametrize(
+    "code", ["not_leader", "no_reign", "strike", "stopping", "seq_gap", "busy"]
+)
+def test_a_refused_packet_keeps_its_seq_and_its_bytes(code: str) -> None:
+    """W1: it may be on its way to the disk all the same."""
+    log = opened()
+    log.add(rows(b"a", b"b", ttl_ms=10), 0)
+    before = packets_of(log.frames(0)[0])
+    log.refused(m.Refuse(1, code, 1, None, code), 0, 0.0)
+    log.add(rows(b"c"), 10**12)
+    [frame] = log.frames(10**12)
+    kept = [[*row[:TTL_MS], *row[TTL_MS + 1 :]] for row in packets_of(frame)]
+    assert kept[:2] == [[*row[:TTL_MS], *row[TTL_MS + 1 :]] for row in before]
+    assert (kept[2][SEQ], packets_of(frame)[0][TTL_MS]) == (3, 1)
+
+
 def test_a_node_that_leaves_frames_behind_a_refusal_unanswered_is_noticed() -> None:
     log = opened(frame_packets=1)
     log.add(rows(b"a", b"b"), 0)
@@ -324,14 +404,11 @@ def test_a_name_without_open_packets_takes_over_whatever_last_seq_there_is() -> 
     assert log.last_seq == 0
 
 
-def test_packets_of_a_stranger_under_our_name_end_the_producer() -> None:
-    log = opened()
-    log.add(rows(b"a"), 0)
-    log.frames(0)
-    log.lost()
-    log.hello_said()
+@pytest.mark.parametrize("last_seq", [1, 7])
+def test_packets_of_a_stranger_under_our_name_end_the_producer(last_seq: int) -> None:
+    log = sent_one(epoch=5)
     with pytest.raises(Refused, match="superseded"):
-        log.welcomed(welcome(3, 1))
+        log.welcomed(welcome(7, last_seq))
 
 
 def test_a_hello_of_ours_that_was_never_answered_is_no_stranger() -> None:
@@ -353,6 +430,23 @@ def test_more_than_was_ever_sent_is_a_strangers() -> None:
         log.welcomed(welcome(2, 1))
 
 
+# --- What the factory has forgotten (R32) -------------------------------------------------------
+
+
+def sent_one(epoch: int, *, acked: bool = False) -> ProducerLog:
+    """A producer that sent its first packet and says HELLO again."""
+    log = ProducerLog()
+    log.hello_said()
+    log.welcomed(welcome(epoch, 0))
+    log.add(rows(b"a"), 0)
+    log.frames(0)
+    if acked:
+        log.acked(m.Ack([applied(1)]))
+    log.lost()
+    log.hello_said()
+    return log
+
+
 def test_a_node_that_forgot_what_it_acked_ends_the_producer() -> None:
     log = opened()
     log.add(rows(b"a", b"b"), 0)
@@ -363,6 +457,57 @@ def test_a_node_that_forgot_what_it_acked_ends_the_producer() -> None:
     log.hello_said()
     with pytest.raises(Refused, match="forgotten"):
         log.welcomed(welcome(2, 0))
+
+
+def test_a_node_that_went_back_is_noticed_by_a_producer_at_rest() -> None:
+    """P9: it would be acked one seq twice, for two data."""
+    log = sent_one(epoch=5, acked=True)
+    with pytest.raises(Refused, match="forgotten"):
+        log.welcomed(welcome(9, 0))
+    with pytest.raises(Refused, match="forgotten"):
+        log.welcomed(welcome(5, 1))
+    log.welcomed(welcome(6, 1))
+    assert log.add(rows(b"b"), 0) == 2
+
+
+@pytest.mark.parametrize("epoch", [1, 5, 90_000])
+def test_a_first_window_without_acks_is_not_sent_to_a_name_that_begins_anew(epoch: int) -> None:
+    """H9: it was applied, and would be again. Epochs of releases that count from 1, too."""
+    log = sent_one(epoch=5)
+    with pytest.raises(Refused, match="forgotten"):
+        log.welcomed(welcome(epoch, 0))
+    assert log.frames(0) == []
+    unknown = m.Run(1, 1, m.UNKNOWN, False, None, None, None, None, None)
+    assert (log.forget(), log.unacked) == ([unknown], 0)
+
+
+def test_only_what_was_sent_is_unknown() -> None:
+    log = opened(frame_packets=2, frames_in_flight=2)
+    log.add(rows(*b"abcdefg".splitlines() * 7), 0)
+    log.frames(0)
+    log.acked(m.Ack([applied(2)]))
+    assert [(run.seq, run.packets) for run in log.forget()] == [(1, 1), (3, 2)]
+    assert log.unacked == 3
+    assert log.forget() == []
+
+
+def test_who_has_sent_something_names_its_epoch_when_it_comes_back() -> None:
+    log = opened()
+    assert log.claim == 0
+    log.add(rows(b"a"), 0)
+    assert log.claim == 0
+    log.frames(0)
+    assert log.claim == 1
+    log.acked(m.Ack([applied(1)]))
+    assert log.claim == 1
+
+
+def test_who_has_sent_nothing_takes_any_history() -> None:
+    log = opened(last_seq=7)
+    log.lost()
+    log.hello_said()
+    log.welcomed(welcome(1, 0))
+    assert log.add(rows(b"a"), 0) == 1
 
 
 def test_welcome_without_a_producers_facts_is_a_fault() -> None:

@@ -70,9 +70,12 @@ class Peer:
         await self.send(m.Welcome(facts(**more)))
         return hello
 
-    async def produce(self, epoch: int = 1, last_seq: int = 0, **more: Any) -> m.Hello:
-        """Shake hands with a producer."""
-        return await self.welcome(epoch=epoch, last_seq=last_seq, **more)
+    async def produce(self, epoch: int | None = None, last_seq: int = 0, **more: Any) -> m.Hello:
+        """Shake hands with a producer; its epoch rises by one if no other is named."""
+        hello = await self.greet()
+        epoch = hello.options.get("epoch", 0) + 1 if epoch is None else epoch
+        await self.send(m.Welcome(facts(epoch=epoch, last_seq=last_seq, **more)))
+        return hello
 
     async def wait_for_the_end(self) -> list[m.Message]:
         """Read until the client says BYE or has gone; return what it still said, but pings."""

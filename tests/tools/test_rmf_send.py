@@ -18,11 +18,11 @@ from tools.rmf_send import main
 CITY = Path(__file__).parent.parent / "data" / "seattle-temps.csv"
 
 
-def taking(last_seq: int = 0, *, sent: list[list[Any]] | None = None) -> Script:
+def taking(last_seq: int = 0, *, sent: list[list[Any]] | None = None, epoch: int = 1) -> Script:
     """A node that applies whatever comes, in tick 5, and notes it in `sent`."""
 
     def script(peer: Peer) -> None:
-        peer.welcome(epoch=1, last_seq=last_seq)
+        peer.welcome(epoch=epoch, last_seq=last_seq)
         while isinstance(message := peer.receive(), m.Send | m.Ping):
             if isinstance(message, m.Send):
                 if sent is not None:
@@ -154,7 +154,7 @@ def test_a_lost_node_is_found_again_and_nothing_is_missed(
         peer.expect(m.Send)
 
     sent: list[list[Any]] = []
-    with ScriptedNode(losing, taking(sent=sent)) as node, stdin(b"1\n2\n"):
+    with ScriptedNode(losing, taking(sent=sent, epoch=2)) as node, stdin(b"1\n2\n"):
         assert main(["-c", node.text, "--topic", "t"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["applied"] == 2
@@ -225,6 +225,47 @@ def test_a_refused_identity_is_exit_5(capsys: pytest.CaptureFixture[str]) -> Non
     captured = capsys.readouterr()
     assert captured.err == "rmf-send: superseded: a newer one\n"
     assert json.loads(captured.out)["sent"] == 0
+
+
+def test_a_producer_that_was_forgotten_is_exit_5_and_its_outcomes_are_unknown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """R32: nothing is sent a second time."""
+
+    def losing(peer: Peer) -> None:
+        peer.welcome(epoch=7, last_seq=0)
+        peer.send(applied(peer.expect(m.Send)))
+        peer.expect(m.Send)
+
+    def forgetful(peer: Peer) -> None:
+        assert peer.greet().options["epoch"] == 7
+        peer.send(m.Error("forgotten", "who is that?", None))
+        assert peer.receive() is None
+
+    with ScriptedNode(losing, forgetful) as node, stdin(b"1\n2\n3\n"):
+        argv = ["-c", node.text, "--topic", "t", "--producer", "p", "--batch", "1"]
+        assert main([*argv, "--rate", "100", "-q"]) == 5
+    captured = capsys.readouterr()
+    assert captured.err == "rmf-send: forgotten: who is that?\n"
+    found = json.loads(captured.out)
+    assert found["applied"] == 1
+    assert found["unknown"] >= 1
+    assert found["sent"] == found["applied"] + found["unknown"] <= 3
+
+
+def test_one_that_waits_for_its_input_hears_it_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """P9: all was acked, and the factory has lost some of it."""
+
+    def losing(peer: Peer) -> None:
+        peer.welcome(epoch=7, last_seq=0)
+        peer.send(applied(peer.expect(m.Send)))
+
+    with ScriptedNode(losing, taking(epoch=8)) as node, stdin(b"1\n2\n"):
+        argv = ["-c", node.text, "--topic", "t", "--producer", "p", "--batch", "1"]
+        assert main([*argv, "--rate", "5", "-q"]) == 5
+    captured = capsys.readouterr()
+    assert "forgotten: the node knows this producer up to seq 0" in captured.err
+    assert json.loads(captured.out)["applied"] == 1
 
 
 def test_a_node_that_says_nothing_is_exit_6(capsys: pytest.CaptureFixture[str]) -> None:
