@@ -149,16 +149,11 @@ class ProducerLog:
                 f" to {self._oldest - 1} in epoch {self.epoch}: it forgot the name, or lost data",
             )
         strangers = self.epoch > 0 and epoch - self.epoch > self._hellos
-        if strangers and self._unacked and self._sent >= self._oldest and not last_seq:
-            raise Refused(
-                "forgotten",
-                f"this name begins anew, in epoch {epoch} after {self.epoch}: what became of the"
-                f" packets sent under it before, up to seq {self._sent}, is forgotten",
-            )
         if self._unacked and (last_seq > self._sent or (strangers and self._sent >= self._oldest)):
             raise Refused(
-                "superseded",
-                f"another connection spoke under this name, up to seq {last_seq}: whether the"
+                "superseded" if last_seq else "forgotten",
+                f"this name is in epoch {epoch} after {self.epoch}, at seq {last_seq}: it was"
+                " forgotten and begins anew, or another connection speaks under it; whether the"
                 f" packets from {self._oldest} on are ours cannot be told",
             )
 

@@ -9,7 +9,7 @@ with some of the names and the number of all. It decides nothing.
 from rmf import limits
 from rmf.core.effects import Effect, Note
 from rmf.core.entry import TickBooks
-from rmf.core.reign import InFlight
+from rmf.core.in_flight import InFlight
 
 __all__ = ["Departures"]
 

@@ -25,13 +25,10 @@ from rmf.core.entry import (
     decode_entry,
     encode_entry,
 )
-<<<<<<< HEAD
 from rmf.core.expiring import Expiring
-from rmf.core.in_flight import InFlight, Room
-=======
 from rmf.core.forgetting import Forgetting
 from rmf.core.hellos import latch_hellos
->>>>>>> 275e6df (Forget no name in silence and no epoch twice: a new name begins at its Tick, who speaks or has sent something goes last, who comes back to a table that forgot it is told; what is kept never becomes ephemeral)
+from rmf.core.in_flight import InFlight, Room
 from rmf.core.latch import (
     IngestQueue,
     Latched,
@@ -123,13 +120,8 @@ class Reign:
         """Return the boot time at which a Tick may be due, or None while one is under way."""
         if not self.may_write or not self._raft.may_propose:
             return None
-<<<<<<< HEAD
-        due = self._idle_check_ns
-        tick = self._expiring.next_tick()
-=======
         due = self._forgetting.due_ns
-        tick = self._shelf.next_tick()
->>>>>>> 275e6df (Forget no name in silence and no epoch twice: a new name begins at its Tick, who speaks or has sent something goes last, who comes back to a table that forgot it is told; what is kept never becomes ephemeral)
+        tick = self._expiring.next_tick()
         if tick is not None:
             due = min(due, self.clock.ns_of(tick))
         if len(self._queue):
@@ -223,22 +215,12 @@ class Reign:
     def _latch(self, tick: int, now: ev.Now) -> Latched:
         latched = Latched(tick, now.wall_ns)
         latched.lead_ticks = tick - self.clock.tick_at(now.boot_ns)
-<<<<<<< HEAD
         latched.expiries, packets_may_come = self._expiring.latch(
             tick, self.state, packets_wait=self._queue.packets > 0
         )
         latched.slots = sum(1 for expiry in latched.expiries if expiry.slot is not None)
-        latch_producers(self._queue, self.state, latched, self._idle_producers(tick, now))
-        if packets_may_come:
-=======
-        keys = self._shelf.due(tick, self.state.world, self.state.void_before)
-        if keys:
-            latched.expiries = expiries_of(keys, self.state, self._listens)
-            latched.slots = sum(1 for expiry in latched.expiries if expiry.slot is not None)
         latch_hellos(self._queue, self.state, latched, self._forgetting, now.boot_ns)
-        next_due = self._shelf.next_tick()
-        if next_due is None or next_due > tick:  # else expiries go first, Tick after Tick
->>>>>>> 275e6df (Forget no name in silence and no epoch twice: a new name begins at its Tick, who speaks or has sent something goes last, who comes back to a table that forgot it is told; what is kept never becomes ephemeral)
+        if packets_may_come:
             latch_packets(self._queue, self.state, latched, self.clock, self._raft.term)
         return latched
 

@@ -220,8 +220,7 @@ class _Loop:
             self._unpublished = []
 
     def _is_due(self) -> bool:
-        due_ns = self._core.next_due_ns()
-        return due_ns is not None and due_ns <= self._now().boot_ns
+        return (due_ns := self._core.next_due_ns()) is not None and due_ns <= self._now().boot_ns
 
     def _take(self, item: EventItem, events: list[ev.Event]) -> None:
         match item:
@@ -340,8 +339,7 @@ class _Loop:
             self._close(connection)
 
     def _close(self, connection: int) -> None:
-        door = self._answers.pop(connection, None)
-        if door is not None:
+        if (door := self._answers.pop(connection, None)) is not None:
             door.close()
 
     def close(self) -> None:

@@ -59,6 +59,7 @@ class Audit:
         self._expected = workload.expected
         self._shelf = Shelf()
         self._rows: dict[str, tuple[int, int]] = {}  # epoch and last seq of each producer
+        self._epochs: dict[str, int] = {}  # the highest that each name ever had, forgotten or not
         self._term = 0
         self._bagged = 0
         self._expiries: list[tuple[int, str]] = []
@@ -96,11 +97,12 @@ class Audit:
     def _take_tick(self, known: Known, entry: Entry, books: TickBooks, before: State) -> None:
         for leaver in books.leavers:
             self._rows.pop(leaver.producer, None)
-        for register in books.registers:
-            epoch, last_seq = self._rows.get(register.producer, (0, 0))
-            if register.epoch != epoch + 1:
-                self._fail("epochs", known, f"{register.producer} got epoch {register.epoch}")
-            self._rows[register.producer] = (register.epoch, last_seq)
+        for name, epoch, _, _ in books.registers:
+            row, highest = self._rows.get(name), self._epochs.get(name, 0)
+            if epoch <= highest or (row is not None and epoch != row[0] + 1):
+                self._fail("epochs", known, f"{name} got epoch {epoch}, after {highest}")
+            self._rows[name] = (epoch, row[1] if row is not None else 0)
+            self._epochs[name] = epoch
         reasons = {bag.slot: bag.reason for bag in books.bags}
         slot = sum(1 for expiry in books.expiries if expiry.slot is not None)
         for frame in books.frames:

@@ -26,10 +26,8 @@ def small_bounds(options: Options) -> Iterator[None]:
         "OUTCOME_RUNS_KEPT": 32,
         "PRODUCER_FRAMES_IN_FLIGHT": 8,
     }
-<<<<<<< HEAD
     if options.bandwidth_kib:
         wanted |= _SLOW
-=======
     with bounds(wanted):
         yield
 
@@ -37,7 +35,6 @@ def small_bounds(options: Options) -> Iterator[None]:
 @contextmanager
 def bounds(wanted: Mapping[str, int]) -> Iterator[None]:
     """Have these bounds, by their names on the limits page, while the block runs."""
->>>>>>> 275e6df (Forget no name in silence and no epoch twice: a new name begins at its Tick, who speaks or has sent something goes last, who comes back to a table that forgot it is told; what is kept never becomes ephemeral)
     before = {name: getattr(limits, name) for name in wanted}
     for name, value in wanted.items():
         setattr(limits, name, value)

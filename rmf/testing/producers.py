@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 
 from rmf import limits
+from rmf.client.connection import refused_by
 from rmf.client.producer import ProducerLog
 from rmf.core import events as ev
 from rmf.core import messages as m
@@ -193,7 +194,8 @@ class Producer:
             return
         self._welcome = False
         self.log.hello_said()
-        joined = ev.Joined(self._connection, self.name, f"self-declared:{self.name}", False)
+        identity = f"self-declared:{self.name}"
+        joined = ev.Joined(self._connection, self.name, identity, False, self.log.claim)
         self._cluster.ports.tell(self._connection, joined)
         self._cluster.agenda.after(_HELLO_NS, self._check_welcome, self._connection)
 
@@ -238,6 +240,8 @@ class Producer:
                     self._cluster.watch.acked(self.name, run)
             case m.Refuse():
                 self._refused(message)
+            case m.Error(code="forgotten"):
+                self._cluster.watch.refused(self.name, refused_by(message))
             case m.Error():
                 self._cluster.count(f"error_{message.code}")
                 self._reconnect()
