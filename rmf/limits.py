@@ -343,6 +343,7 @@ DLQ_TAIL_LETTERS = 10  # older letters that `rmf-dlq tail` begins with
 BENCH_EXIT_S_MAX = 60.0  # for a measured node to stop; beyond: the measurement fails
 BENCH_PATIENCE_S = 30.0  # for a leader, an ack, a node to catch up; beyond: the measurement fails
 BENCH_ASK_S_MAX = 2.0  # for a measured node to say its status; beyond: it says nothing
+BENCH_LINK_READS = 65_536  # on their way over a shaped link; beyond: the sender waits
 BENCH_POLL_S = 0.02  # between two looks at what is waited for
 DEMO_PERIOD_S = 0.25  # between two readings of the demo
 DEMO_TTL_MS = 3000  # a dozen readings: that a demo stopped is seen on the display

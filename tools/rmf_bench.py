@@ -23,12 +23,19 @@ examples:
   rmf-bench latency -o json             one packet in flight: p50, p99, max
   rmf-bench failover --kills 50         last ack of a killed leader to first ack of the next one
   rmf-bench recovery --packets 2000000  how fast a killed node replays its ledger
+  rmf-bench links --mbit 100            reigns, packets/s and waits of three over slow links
+  rmf-bench links --mbit 10 --catch-up  how long a node needs that was away, over a slow link
   rmf-bench start                       an empty node until ready; rmf-cat --once
   rmf-bench idle --seconds 20           CPU and memory of a node with nothing to do
 """
 
 
-_NODES = {"throughput": (1, 3, 5), "latency": (1, 3, 5), "failover": (3, 5)}  # the default first
+_NODES = {  # the default first
+    "throughput": (1, 3, 5),
+    "latency": (1, 3, 5),
+    "failover": (3, 5),
+    "links": (3,),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="bench", required=True)
-    for name in ("throughput", "latency", "failover", "recovery", "start", "idle"):
+    for name in ("throughput", "latency", "failover", "links", "recovery", "start", "idle"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
         if name in {"throughput", "latency", "recovery"}:
@@ -72,7 +79,21 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--packets", type=_positive, default=1_000_000)
         if name == "start":
             command.add_argument("--runs", type=_positive, default=5)
+        if name == "links":
+            _add_links(command)
     return parser
+
+
+def _add_links(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(seconds=60.0)
+    command.add_argument("--mbit", type=float, default=100.0, help="of each node's way to others")
+    command.add_argument("--round-trip-ms", type=float, default=0.5)
+    command.add_argument("--payload-bytes", type=_positive, default=1000)
+    command.add_argument("--batch", type=_positive, default=100, help="packets handed over at once")
+    command.add_argument(
+        "--catch-up", action="store_true", help="of a node that was away: only its links are slow"
+    )
+    command.add_argument("--mib", type=float, default=32.0, help="what it missed, in payloads")
 
 
 def _positive(text: str) -> int:
@@ -127,6 +148,8 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
             )
         case "failover":
             return lambda: bench_failover.failover(nodes=options.nodes, kills=options.kills)
+        case "links":
+            return lambda: _links(options, load.payload_of(options.payload_bytes))
         case "recovery":
             return lambda: load.recovery(
                 packets=options.packets,
@@ -137,6 +160,15 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
             return lambda: load.start(runs=options.runs)
         case _:
             return lambda: load.idle(seconds=options.seconds)
+
+
+def _links(options: argparse.Namespace, payload: bytes) -> dict[str, Any]:
+    from tools import bench_links
+
+    way = (options.mbit, options.round_trip_ms, options.batch, payload)
+    if options.catch_up:
+        return bench_links.catch_up(*way, mib=options.mib, patience_s=options.seconds)
+    return bench_links.links(*way, seconds=options.seconds)
 
 
 if __name__ == "__main__":
