@@ -60,6 +60,7 @@ class Config:
 
     node: str
     data: Path  # absolute; not created here
+    restore: Path | None  # a backup that an empty data directory is made of
     listen: notation.Address  # port 0: the system chooses
     http: notation.Address | None  # None: off; port 0: the system chooses
     peer_listen: notation.Address  # nothing listens there while there are no peers
@@ -113,6 +114,7 @@ def as_written(config: Config) -> dict[str, str | int | float | bool | None]:
     """Return each setting's value as a user would write it, None where there is none."""
     values: dict[str, Any] = {
         "data": str(config.data),
+        "restore": None if config.restore is None else str(config.restore),
         "line": config.line or "board",
         "peers": ",".join(f"{n}={notation.address_text(a)}" for n, a in config.peers),
         "tick": notation.duration_text(config.tick_period_ns),
@@ -223,6 +225,14 @@ _LISTEN, _TEXT, _BOOL = notation.parse_listen_address, (str,), (bool,)
 SETTINGS = (
     Setting("node", "NAME", "n1", notation.parse_name, _TEXT, "this node's name"),
     Setting("data", "DIR", None, config_values.data, _TEXT, "its data directory"),
+    Setting(
+        "restore",
+        "FILE",
+        None,
+        config_values.data,
+        _TEXT,
+        "a backup to begin with, where the data directory is empty: it makes a new cluster",
+    ),
     Setting("listen", "HOST:PORT", "127.0.0.1:7410", _LISTEN, _TEXT, "where clients connect"),
     Setting(
         "http", "HOST:PORT|off", "127.0.0.1:7480", config_values.http, _TEXT, "health and metrics"

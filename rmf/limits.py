@@ -265,6 +265,9 @@ DLQ_PAGE_ACTS = 8  # the same, in acts: each may name TRIAGE_LETTERS_MAX letters
 DLQ_PAGE_LETTERS = 256  # read from the store at a time
 DLQ_LOCK_WAIT_S_MAX = 5.0  # a person's shell may hold the file's lock; beyond: StorageError
 RECOVERY_LETTERS_A_TIME = 1000  # collected while the ledger is applied; reached: stored
+BACKUP_PIECE_BYTES = 256 * KIB  # of a backup on its way: others' answers are not held up by it
+BACKUPS_AT_ONCE = 1  # copies of the DLQ that lie beside it; beyond: `busy`
+BACKUP_LETTERS_S_MAX = 30.0  # for the DLQ to get to the Checkpoint's Entry; beyond: `not_ready`
 QUERY_THREADS_MAX = 2  # that read for QUERYs; the others wait their turn
 QUERY_BODIES_A_SLICE = 8  # read before they are sent: each may be as large as a frame
 PATTERNS_CACHED = 16  # one a QUERY, for thousands of topics; full: the oldest is made again
@@ -430,6 +433,7 @@ assert SUCCESSION_STEP_NS * MEMBERS_MAX <= ELECTION_NS_MAX
 assert CURSOR_FILE_READ_BYTES <= FILE_READ_BYTES <= CURSOR_READ_BYTES_MAX
 assert APPEND_BYTES_MAX <= CURSOR_READ_BYTES_MAX
 # A client notices a dead node before the node takes the client for dead, in every way it has.
+assert BACKUP_PIECE_BYTES + 4 * KIB <= SERVER_FRAME_BYTES_MAX
 assert KEEPALIVE_S * KEEPALIVES_MISSED_MAX <= SILENCE_S_MAX < IDLE_S_MAX
 assert FRAMES_AT_ONCE <= PRODUCER_FRAMES_IN_FLIGHT
 assert RESEND_PACKETS_FIRST < PRODUCER_FRAMES_IN_FLIGHT * FRAME_PACKETS_MAX

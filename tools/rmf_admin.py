@@ -8,6 +8,7 @@ imported.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rmf import limits
@@ -24,7 +25,7 @@ from rmf.client.command import (
 )
 from rmf.client.render import json_line
 from rmf.client.route import address_text
-from rmf.errors import Refused, UsageError
+from rmf.errors import Refused, RmfError, UsageError
 from tools.admin_orders import Orders
 from tools.status_words import member_rows, remarks
 from tools.text_table import aligned, printable
@@ -40,6 +41,8 @@ examples:
   rmf-admin transfer n1              hand leadership over, to the fittest node if none is named
   rmf-admin checkpoint n2            have a node write a Checkpoint now
   rmf-admin strike n2 --why "new disk"; rmf-admin strike n2 --end
+  rmf-admin backup plant.tar         then: rmf serve --restore plant.tar --data EMPTY-DIR
+  rmf-admin recover /var/lib/rmf/n1  says what would be given up; --i-accept-loss gives it up
 
 exit codes: 0 done, 1 it cannot be done, 2 usage, 4 cannot connect, 5 refused, 6 time-out,
 130 interrupted
@@ -79,6 +82,19 @@ def _parser() -> argparse.ArgumentParser:
     strike.add_argument("--why", default="an operator's order", help="shown in its status")
     for command in (add, remove, transfer, checkpoint, strike):
         _add_common_options(command)
+    backup = commands.add_parser("backup", help="write a running node's whole factory into a file")
+    backup.add_argument("out", metavar="OUT.tar", type=Path)
+    add_connect_option(backup)
+    backup.add_argument("-W", "--wait", type=argument(parse_duration_ms), metavar="TIMEOUT",
+                        help=f"for each step (default {limits.ADMIN_PATIENCE_S:g}s)")  # fmt: skip
+    recover = commands.add_parser(
+        "recover", help="go on with one node's directory after the majority was lost for good"
+    )
+    recover.add_argument("directory", metavar="DIR", type=Path, help="of a node that does not run")
+    recover.add_argument("--i-accept-loss", action="store_true", help="do it")
+    for command in (backup, recover):
+        command.add_argument("-o", "--output", choices=("text", "json"),
+                             help="default: text on a terminal, else json")  # fmt: skip
     return parser
 
 
@@ -104,6 +120,9 @@ def _client_address(text: str) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.order in {"backup", "recover"}:
+        _show(args, {"order": args.order, **_put_by(args)})
+        return EXIT_DONE
     patience_s = args.wait / 1000 if args.wait else limits.ADMIN_PATIENCE_S
     orders = Orders(args.connect, patience_s, lambda text: notice(f"rmf-admin: {text}"))
     try:
@@ -121,6 +140,15 @@ def _run(args: argparse.Namespace) -> int:
         return EXIT_FAILED
     _show(args, {"order": args.order, "node": args.node, **answer})
     return EXIT_DONE
+
+
+def _put_by(args: argparse.Namespace) -> dict[str, Any]:
+    from tools import admin_backup
+
+    try:
+        return (admin_backup.back_up if args.order == "backup" else admin_backup.recover)(args)
+    except TimeoutError as exc:
+        raise RmfError(str(exc)) from exc
 
 
 # --- The orders -----------------------------------------------------------------------------

@@ -52,10 +52,10 @@ from rmf.floor.line_front import LineFront
 from rmf.floor.peering import Peering
 from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
+from rmf.floor.restoring import open_directory
 from rmf.floor.supervisor import Child, Hands, supervise
 from rmf.line.glovebox.handle import BoxHandle
 from rmf.notation import address_text
-from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
 from rmf.storage.sending import Sending
 
@@ -92,9 +92,7 @@ class Node:
         self._line = line
         self._config = config
         self._has_peers = any(name != config.node for name, _ in config.peers)
-        self._directory = DataDirectory.open(
-            config.data, node=config.node, found=not self._has_peers
-        )
+        self._directory = open_directory(config, has_peers=self._has_peers)
         self._store: DlqStore | None = None
         self._feed = Feed()
         self._backlog: list[dlq_keeper.Item] = []
@@ -309,7 +307,7 @@ class Node:
             cluster=lambda: self._directory.cluster,
             now=now,
             strangers=self._strangers,
-            inquire=Inquiry(self._directory.dlq_path),
+            inquire=Inquiry(self._directory.dlq_path, self._directory),
         )
 
     def _history_facts(self) -> tuple[int, str]:

@@ -19,6 +19,7 @@ import attrs
 
 from rmf import limits
 from rmf.errors import DirectoryInUse, ForeignDirectory, StorageError
+from rmf.storage import refound
 from rmf.storage.exchange import finish, is_unfinished, make_directory, take_place
 from rmf.storage.fence import Fence
 from rmf.storage.files import TMP, forget_cached, remove_leftovers
@@ -118,6 +119,7 @@ class DataDirectory:
     def _open_locked(
         cls, path: Path, lock_fd: int, node: str, create: bool, first_segment_bytes: int
     ) -> "DataDirectory":
+        refound.finish(path)
         identity = read_identity(path)
         fresh = identity is None
         if identity is None:
@@ -162,6 +164,14 @@ class DataDirectory:
         _genesis(self.path, cluster, self._first_segment_bytes)
         write_identity(self.path, Identity(cluster, self.incarnation, self.node))
         self.cluster = cluster
+
+    def refounded(self) -> None:
+        """Belong to the new cluster that was staged here (see refound). Raises OSError,
+        StorageError."""
+        refound.finish(self.path)
+        identity = read_identity(self.path)
+        assert identity is not None
+        self.cluster, self.incarnation = identity.cluster, identity.incarnation
 
     def close(self) -> None:
         """Let another process have it."""

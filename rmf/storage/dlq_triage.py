@@ -23,7 +23,16 @@ import apsw
 from rmf.core.triage import Act
 from rmf.storage.dlq_schema import fetch
 
-__all__ = ["ACT_COLUMNS", "act_in", "meet_new", "quiet_groups", "still_open", "take", "take_late"]
+__all__ = [
+    "ACT_COLUMNS",
+    "act_in",
+    "do_anew",
+    "meet_new",
+    "quiet_groups",
+    "still_open",
+    "take",
+    "take_late",
+]
 
 ACT_COLUMNS = "entry, tick, at, act, by, why, letters, grp, before, job"
 _BECOMES = {"resolve": "resolved", "reopen": "open", "redriven": "redriven"}
@@ -52,13 +61,18 @@ def take_late(db: apsw.Connection, acts: Sequence[Act]) -> None:
     for act in acts:
         take(db, act)
     if fetch(db, "SELECT count(*) FROM acts") != before:
-        db.execute("UPDATE letters SET triage = 'open' WHERE triage <> 'open'")
-        db.execute(
-            "UPDATE groups SET resolved = 0,"
-            " open = (SELECT count(*) FROM letters WHERE letters.grp = groups.grp)"
-        )
-        for act in _kept(db, 0):
-            _do(db, act, after_row=0)
+        do_anew(db)
+
+
+def do_anew(db: apsw.Connection) -> None:
+    """Do all acts that are here again, in their order, to letters that nobody has dealt with."""
+    db.execute("UPDATE letters SET triage = 'open' WHERE triage <> 'open'")
+    db.execute(
+        "UPDATE groups SET resolved = 0,"
+        " open = (SELECT count(*) FROM letters WHERE letters.grp = groups.grp)"
+    )
+    for act in _kept(db, 0):
+        _do(db, act, after_row=0)
 
 
 def meet_new(db: apsw.Connection, last_row: int) -> None:
