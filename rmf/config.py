@@ -225,14 +225,6 @@ _LISTEN, _TEXT, _BOOL = notation.parse_listen_address, (str,), (bool,)
 SETTINGS = (
     Setting("node", "NAME", "n1", notation.parse_name, _TEXT, "this node's name"),
     Setting("data", "DIR", None, config_values.data, _TEXT, "its data directory"),
-    Setting(
-        "restore",
-        "FILE",
-        None,
-        config_values.data,
-        _TEXT,
-        "a backup to begin with, where the data directory is empty: it makes a new cluster",
-    ),
     Setting("listen", "HOST:PORT", "127.0.0.1:7410", _LISTEN, _TEXT, "where clients connect"),
     Setting(
         "http", "HOST:PORT|off", "127.0.0.1:7480", config_values.http, _TEXT, "health and metrics"
@@ -245,6 +237,14 @@ SETTINGS = (
         notation.parse_peers,
         _TEXT,
         "the nodes of a cluster, this one among them, with their --peer-listen",
+    ),
+    Setting(
+        "restore",
+        "FILE",
+        None,
+        config_values.data,
+        _TEXT,
+        "a backup to begin with, where the data directory is empty: it makes a new cluster",
     ),
     Setting(
         "line",

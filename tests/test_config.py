@@ -79,7 +79,7 @@ def test_a_flag_can_switch_off_what_the_file_switches_on(tmp_path: Path) -> None
 
 
 def test_every_setting_can_stand_in_a_file_and_in_the_environment(tmp_path: Path) -> None:
-    values = as_written(load({"advertise": "10.0.0.1:7410"}, HOME))
+    values = as_written(load({"advertise": "10.0.0.1:7410", "restore": "/plant.tar"}, HOME))
     # What JSON writes for text, numbers and booleans is TOML, too.
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
     from_file = load({"config": written(tmp_path, "\n".join(lines))}, HOME)

@@ -96,3 +96,20 @@ async def test_a_client_that_does_not_read_holds_a_reader_and_nobody_else(alone:
             assert len(await answer(alone, "dlq.list")) == 31
         fill(alone, 1)  # and the store takes letters meanwhile
         nursery.cancel_scope.cancel()
+
+
+async def test_a_backup_is_facts_first_and_then_its_parts(alone: Bench) -> None:
+    """The Checkpoint must be there; how its parts are read, tests/storage/test_backup_source."""
+    refused = await answer(alone, "backup", index=1)
+    assert [end.code for end in refused if isinstance(end, m.End)] == ["unknown_query"]
+    _, _, pages, pages_out = connection_doors()
+    inquire = Inquiry(alone.directory.dlq_path, alone.directory)
+    found: list[m.Message] = []
+    for args, code in (({"index": 1}, "not_ready"), ({"index": "x"}, "wrong_shape"), ({}, "wrong")):
+        _, _, pages, pages_out = connection_doors()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(inquire, m.Query(5, "backup", args), pages)
+            found += [codec.decode(page[4:]) async for page in pages_out]
+        end = found[-1]
+        assert isinstance(end, m.End)
+        assert (end.code or "").startswith(code)

@@ -83,7 +83,7 @@ def test_the_outcomes_and_the_profile_are_those_of_the_code() -> None:
 
 def test_the_subjects_of_query_are_those_of_the_code() -> None:
     subjects = [row[0].strip("`") for row in table_after("| subject | arguments |")]
-    assert subjects == ["status", *dlq_query.SUBJECTS]
+    assert subjects == ["status", "line.would", "backup", *dlq_query.SUBJECTS]
 
 
 def test_the_registry_names_every_message_in_the_order_of_its_code() -> None:
