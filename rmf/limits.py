@@ -107,7 +107,9 @@ PEER_WINDOW_BYTES_MIN = 256 * KIB  # on the way to a peer, however slow that is;
 PEER_WINDOW_BYTES = 2 * ENTRY_BYTES_MAX  # the same, however fast it is; reached: the stream pauses
 SERIALS_KEPT = 64  # numbers of records of Entries already applied; beyond: forgotten in one sweep
 LONE_LOG_MEMORY_BYTES = 256 * KIB  # the same where there are no peers: let go of in one sweep
-LOG_MEMORY_BYTES = 32 * MIB  # Entries kept for slow peers; beyond: they are read from the ledger
+LOG_MEMORY_BYTES = 32 * MIB  # Entries kept for slow peers, and until they are applied; beyond:
+# they are read from the ledger, a piece at a time; what was not read is asked for again after
+REREAD_NS = 200 * MS
 WAITING_FOR_DISK_MAX = 4096  # messages that depend on a slow disk; beyond: as if lost (R16)
 READS_WAITING_MAX = 1024  # linearizable reads that wait, orders that wait; beyond: refused
 READ_NS_MAX = 5 * SECOND  # a confirmed read waits so long for its Entries to be applied; then: told

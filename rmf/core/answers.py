@@ -71,7 +71,7 @@ def checkpoint_of(office: "Office", now: "Now") -> WriteCheckpoint:
     head = head_of(state)
     bridged = raft.pace.bridged
     head["clock"] = [raft.pace.tick_at(now.boot_ns), now.boot_ns] if bridged else None
-    head["chain"] = raft.log.place(state.index).chain
+    head["chain"] = office.unapplied.place.chain
     head["serial"] = raft.durable.serials[state.index]
     return WriteCheckpoint(state.index, head, state.producers, state.world)
 

@@ -32,6 +32,7 @@ from rmf.core.raft.messages import ReadAsk, ReadReply
 from rmf.core.settled import Unfit
 from rmf.core.state import NOTHING
 from rmf.core.throne import Throne
+from rmf.core.unapplied import shrink_log
 
 __all__ = ["Arbiter", "Identity"]
 
@@ -87,7 +88,9 @@ class Arbiter(Throne):
         first; but it never falls behind by more than a leader may have in flight."""
         if self._accession is not None or (self._reign is not None and self._reign.has_more):
             return True
-        return self._is_behind and not (self.raft.durable.writes and self._may_wait)
+        if not self._is_behind or self.unapplied.next(self.raft.log) is None:
+            return False
+        return not (self.raft.durable.writes and self._may_wait)
 
     @property
     def _is_behind(self) -> bool:
@@ -106,18 +109,9 @@ class Arbiter(Throne):
         that end all the time would keep it."""
         return self._letters_unstored < _LETTERS_ROOM and not self._stopping
 
-    def _puts_off(self, now: ev.Now, *, writes: bool) -> bool:
-        """Whether a follower applies later: while its disk or its leader waits for it, but not for
-        long, for the disk may hang."""
-        if not self._may_wait or not (writes or self.raft.durable.writes):
-            return False
-        if self._apply_by_ns is None:
-            self._apply_by_ns = now.boot_ns + limits.APPLY_LATER_NS
-        return now.boot_ns < self._apply_by_ns
-
     def next_due_ns(self) -> int | None:
         """Return the boot time of the next Beat that is needed, or None while nothing is due."""
-        dues = [self.raft.next_due_ns(), self._reads.next_due_ns(), self._apply_by_ns]
+        dues = [self.raft.next_due_ns(), self._reads.next_due_ns(), self.unapplied.next_due_ns()]
         if self._reign is not None and self._may_latch:
             dues.append(self._reign.next_due_ns())
         return min((due for due in dues if due is not None), default=None)
@@ -195,7 +189,7 @@ class Arbiter(Throne):
                 self.raft.peer_lost(event.peer, now.boot_ns)
                 self._follow_role(now, effects)
             case ev.EntriesRead():
-                effects += self.raft.entries_read(event, now.boot_ns)
+                self._on_entries_read(event, now, effects)
             case ev.ChunkRead():
                 effects += self.raft.chunk_read(event, now.boot_ns)
                 leads = self.raft.leadership
@@ -244,18 +238,17 @@ class Arbiter(Throne):
             case "admin.strike":
                 self._on_strike_order(event, effects)
             case "admin.checkpoint":
-                self._on_checkpoint_order(event, effects)
+                effects += self._checkpointing.ask(event, self._fault, self.committed.index)
             case _:
                 why = self._refusal() or (self._busy() if event.subject == "admin.triage" else None)
                 effects += self._acts.ask(event, self._reign, self.raft, self.met, why, now)
 
-    def _on_checkpoint_order(self, event: ev.Asked, effects: list[Effect]) -> None:
-        if self._fault is not None or not self.committed.index:
-            code = "strike" if self._fault is not None else "not_ready"
-            end = m.End(event.request, code, "there is nothing that could be written")
-            effects.append(Answer(event.connection, [end]))
-            return
-        self._checkpointing.ask(event)
+    def _on_entries_read(self, event: ev.EntriesRead, now: ev.Now, effects: list[Effect]) -> None:
+        """Go on with what was read for a peer, or for this node itself."""
+        if event.peer != self.identity.node:
+            effects += self.raft.entries_read(event, now.boot_ns)
+        elif fault := self.unapplied.take(event, self.raft.log):
+            self._reload(Reload("repair", fault), effects)
 
     # --- Commit -----------------------------------------------------------------------------------
 
@@ -263,9 +256,12 @@ class Arbiter(Throne):
         """Apply and let out what is committed; write Checkpoints, answer reads, do chores. Asked at
         every step, so what is at rest is passed over."""
         if not self._is_behind:
-            self._apply_by_ns = None
-        elif not self._puts_off(now, writes=bool(effects)):
-            self._apply_by_ns = None
+            self.unapplied.rest()
+            if self.raft.log.bytes > limits.LOG_MEMORY_BYTES:
+                shrink_log(self.raft, self.committed.index)
+        elif not self._may_wait or not self.unapplied.puts_off(
+            now.boot_ns, writes=bool(effects) or self.raft.durable.writes
+        ):
             self._apply_committed(now, effects)
         if self._checkpointing.may_begin:
             self._maybe_checkpoint(now, effects)
@@ -295,7 +291,10 @@ class Arbiter(Throne):
         self._drop_accession()  # it built on less than what is committed now
         room = Room()
         while room.left and self._is_behind:
-            found = self.raft.log.entry(self.committed.index + 1)
+            found = self.unapplied.next(self.raft.log)
+            if found is None:  # it is in the ledger only
+                effects += self.unapplied.wish(self.raft.log, now.boot_ns)
+                break
             try:
                 done = self._reign.take_next() if self._reign is not None else None
                 done = done or self.settled.apply(found)
@@ -307,10 +306,9 @@ class Arbiter(Throne):
                 else:
                     self._strike("state", str(exc), effects)
                 return
+            self.unapplied.applied(found)
             self._checkpointing.applied(len(found.body))
-        alone = len(self.raft.members) <= 1
-        kept_bytes = limits.LONE_LOG_MEMORY_BYTES if alone else limits.LOG_MEMORY_BYTES
-        self.raft.compact(self.committed.index, kept_bytes)
+        shrink_log(self.raft, self.committed.index)
 
     def _release(self, done: InFlight, now: ev.Now, effects: list[Effect]) -> None:
         """Let out what waited for this Entry: acks, letters, the Snapshot (R2)."""
@@ -341,8 +339,9 @@ class Arbiter(Throne):
 
     def _maybe_checkpoint(self, now: ev.Now, effects: list[Effect]) -> None:
         """Ask for a Checkpoint of what is committed; one at a time, and no Tick waits (R25)."""
-        if self._fault is not None or not self.committed.index:
-            return
+        index = self.committed.index
+        if self._fault is not None or not index or index not in self.raft.durable.serials:
+            return  # nothing is committed, or much is not applied yet: its record's number is gone
         self._checkpointing.begin(self.committed.index)
         # Every letter up to here is on its way: the DLQ's cursor may follow, and unpin the ledger.
         effects.append(StoreLetters(self.committed.index, []))

@@ -46,10 +46,15 @@ class Checkpointing:
         if self._behind_bytes >= self.due_bytes:
             self.wanted = True
 
-    def ask(self, event: Asked) -> None:
-        """An operator wants one of what is committed now."""
+    def ask(self, event: Asked, fault: tuple[str, str] | None, index: int) -> list[Effect]:
+        """An operator wants one of what is committed now, up to `index`; return the answer, if
+        there can be none."""
+        if fault is not None or not index:
+            code = "strike" if fault is not None else "not_ready"
+            return _ends([event], code, "there is nothing that could be written")
         self.wanted = True
         self._asked.append(event)
+        return []
 
     def begin(self, index: int) -> None:
         """The Checkpoint of this Entry is being written from now on."""

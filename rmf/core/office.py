@@ -23,6 +23,7 @@ from rmf.core.settled import Settled
 from rmf.core.shelf import Shelf
 from rmf.core.state import State
 from rmf.core.surroundings import NOTHING_HEARD, Surroundings
+from rmf.core.unapplied import Unapplied
 
 __all__ = ["Identity", "Office"]
 
@@ -67,6 +68,7 @@ class Office:
         self.identity = identity
         self.raft = raft
         self.settled = Settled(state, shelf)
+        self.unapplied = Unapplied(identity.node, state.cluster, raft.log.base)
         self.petitions = Petitions(depth_packets_max)
         self.mark = around.mark
         self.started_ns = 0
@@ -88,7 +90,6 @@ class Office:
         self._letters_unstored = around.letters_unstored
         self._dry_runs = DryRuns()
         self._checkpointing = Checkpointing(around.behind_bytes, around.checkpoint_bytes)
-        self._apply_by_ns: int | None = None
         self._stopping = False
         self._handed_over = False
         self._full_until_ns = 0  # no hand-over for want of disk before then

@@ -122,6 +122,8 @@ class Node:
         self.effects: list[ef.Effect] = []
         self.mail: deque[ev.Event] = deque()
         self.bench_held = False
+        self.dlq_stalls = False
+        self._unstored: list[ev.LettersStored] = []
         self.bench: ef.Batch | None = None
         self._play = play
         self._people: dict[int, Producer | Asking] = {}
@@ -269,13 +271,22 @@ class Node:
                 self.published.append(effect)
             case ef.StoreLetters(index, letters, acts):
                 self.letters += letters
-                self._play.send(self.name, ev.LettersStored(len(letters) + len(acts), index, {}))
+                self._unstored.append(ev.LettersStored(len(letters) + len(acts), index, {}))
+                if not self.dlq_stalls:
+                    self.store_letters()
             case ef.WriteCheckpoint():
                 self._play.send(self.name, ev.CheckpointEnded(effect.index, None))
             case ef.ReadEntries():
                 self._play.send(self.name, entries_read(self.disk, effect))
             case ef.Reload() | ef.Stopped():
                 self.alive = False
+
+    def store_letters(self) -> None:
+        """The DLQ stores what waits for it."""
+        self.dlq_stalls = False
+        for stored in self._unstored:
+            self._play.send(self.name, stored)
+        self._unstored.clear()
 
     def _answer(self, somebody: Producer | Asking, messages: list[m.Message]) -> None:
         for message in messages:

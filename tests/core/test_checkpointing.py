@@ -59,9 +59,9 @@ def test_a_node_that_restarts_often_writes_them_too() -> None:
 
 def test_who_asks_hears_of_one_that_was_begun_afterwards() -> None:
     keeping = Checkpointing()
-    keeping.ask(order(1))
+    keeping.ask(order(1), None, 5)
     keeping.begin(5)
-    keeping.ask(order(2))
+    keeping.ask(order(2), None, 5)
     assert told(keeping.ended(CheckpointEnded(5, None))) == {1: {"index": 5}}
     assert keeping.may_begin
     keeping.begin(6)
@@ -70,7 +70,7 @@ def test_who_asks_hears_of_one_that_was_begun_afterwards() -> None:
 
 def test_one_that_was_not_written_is_told_as_a_failure_with_its_reason() -> None:
     keeping = Checkpointing()
-    keeping.ask(order(1))
+    keeping.ask(order(1), None, 5)
     keeping.begin(5)
     (answer,) = keeping.ended(CheckpointEnded(5, "no room"))
     assert isinstance(answer, Answer)
@@ -81,9 +81,9 @@ def test_one_that_was_not_written_is_told_as_a_failure_with_its_reason() -> None
 
 def test_a_strike_is_told_to_all_who_wait() -> None:
     keeping = Checkpointing()
-    keeping.ask(order(1))
+    keeping.ask(order(1), None, 5)
     keeping.begin(5)
-    keeping.ask(order(2))
+    keeping.ask(order(2), None, 5)
     assert told(keeping.drop("the disk fails")) == {1: "strike", 2: "strike"}
     assert keeping.ended(CheckpointEnded(5, None)) == []
 
@@ -91,7 +91,7 @@ def test_a_strike_is_told_to_all_who_wait() -> None:
 def test_what_an_earlier_core_had_asked_for_is_nobodys() -> None:
     keeping = Checkpointing()
     assert keeping.ended(CheckpointEnded(4, None)) == []
-    keeping.ask(order(1))
+    keeping.ask(order(1), None, 5)
     keeping.begin(5)
     assert keeping.ended(CheckpointEnded(4, None)) == []
     assert told(keeping.ended(CheckpointEnded(5, None))) == {1: {"index": 5}}

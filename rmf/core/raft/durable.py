@@ -4,6 +4,8 @@ Decides what is written before what: the hard state before Entries of its term (
 either before any message that depends on them. It knows no roles and no peers.
 """
 
+from collections import OrderedDict
+
 import cbor2
 
 from rmf import limits
@@ -22,7 +24,7 @@ class OwnVote(int):
 
 class Durable:
     """The hard state and the log as the disk will have them. `serials` are the numbers of the
-    records of Entries that may still become the place of a Checkpoint.
+    records of Entries that may still become the place of a Checkpoint, in the order of the Entries.
 
     Tickets go on from `ticket`: a core that is loaded anew in the same process begins above those
     of the one before, whose last Persisted may still come.
@@ -32,7 +34,7 @@ class Durable:
 
     def __init__(self, standing: Standing, log: Log, ticket: int = 0) -> None:
         self.term, self.voted_for = standing.hard
-        self.serials = {standing.place.index: standing.serial}
+        self.serials = OrderedDict({standing.place.index: standing.serial})
         for entry, serial in zip(standing.tail, standing.tail_serials, strict=True):
             self.serials[entry.index] = serial
         self._log = log
@@ -118,8 +120,8 @@ class Durable:
 
     def forget_serials(self, below: int) -> None:
         """Forget the numbers of records before the Entry `below`."""
-        for index in [index for index in self.serials if index < below]:
-            del self.serials[index]
+        while self.serials and next(iter(self.serials)) < below:
+            self.serials.popitem(last=False)
 
     def hangs(self, now_ns: int, patience_ns: int) -> bool:
         """Whether the oldest write under way takes longer than that (R17)."""

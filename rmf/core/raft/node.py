@@ -73,11 +73,15 @@ class Raft(Outlook):
             effects += self._link()
         return effects + self.leadership.replicate(now_ns) + written
 
-    def compact(self, applied_index: int, bytes_max: int) -> None:
-        """Let go of what is applied and not kept for slow peers."""
-        self.log.compact(applied_index, bytes_max)
+    def compact(self, through: int, bytes_max: int) -> None:
+        """Let go of what is not kept for slow peers, of nothing above `through`."""
+        self.log.compact(through, bytes_max)
+
+    def forget_serials(self, applied_index: int) -> None:
+        """Forget the numbers of records that no Checkpoint will name: of Entries before the one
+        applied last, and of those that are not applied and not in memory either."""
         if len(self.durable.serials) > limits.SERIALS_KEPT:
-            self.durable.forget_serials(applied_index)
+            self.durable.forget_serials(max(applied_index, self.log.base.index))
 
     def persisted(self, event: ev.Persisted, now_ns: int) -> list[Effect]:
         """Take note of what the disk has, and let out what waited for it."""
