@@ -189,9 +189,9 @@ async def when_letters_is_full_edges_wait_and_the_core_stops_latching(tmp_path: 
             guest = await ruling.join()
             for _ in range(limits.CONNECTIONS_MAX):  # every connection has a letter to store
                 nursery.start_soon(alone.doors.letters.send, an_edge_letter())
-            poison = [packet(seq, "raises") for seq in range(1, 5601)]
+            poison = [packet(seq, "raises") for seq in range(1, 6601)]
             at = 0
-            for packets in (1,) * 1500 + (2000, 2000):  # a letter a Tick, then many
+            for packets in (1,) * 1500 + (2000, 2000, 1000):  # a letter a Tick, then many
                 await guest.send(*poison[at : at + packets])
                 await guest.hear(m.Ack)
                 at += packets
@@ -201,11 +201,11 @@ async def when_letters_is_full_edges_wait_and_the_core_stops_latching(tmp_path: 
             assert ruling.core.committed.bagged == at
             assert ruling.core.petitions.queue.packets == 100
             # Nothing of it was dropped, and once letters are stored the line moves on.
-            taken = [alone.doors.letters_out.receive_nowait() for _ in range(1024 + 1502)]
+            taken = [alone.doors.letters_out.receive_nowait() for _ in range(1024 + 1503)]
             line = [x for item in taken if isinstance(item, StoreLetters) for x in item.letters]
             assert len(line) == at
             await ruling.doors.events.send(ev.LettersStored(at, 1, {}))
-            await until(lambda: ruling.core.committed.bagged == 5600)
+            await until(lambda: ruling.core.committed.bagged == 6600)
     doors = Doors()
     fill(doors.letters, an_edge_letter())
     async with trio.open_nursery() as nursery:
