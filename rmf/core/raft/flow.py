@@ -9,9 +9,9 @@ way that carries R bytes a second, and takes `base` when it is empty, has t = ma
 What such a way carries within base + patience is ahead * (base + patience) / t. Where it is not
 full (t = base) that is more than `ahead`, so the window grows by what patience is to base; where it
 is full, the window settles at R * (base + patience): then whatever comes behind it waits `patience`
-longer than on an empty way. `base` is the least t of what was small and alone on its way; what is
-slower raises it by a quarter of the difference, for ways do change. A send that did not fill the
-window says only that at least so much is carried, unless it was slow itself.
+longer than on an empty way. `base` is the least t there was; while no more is on the way than may
+always be, what takes longer raises it by a quarter of the difference, for ways do change. A send
+that did not fill the window says only that at least so much is carried, unless it was slow itself.
 """
 
 from collections import deque
@@ -74,7 +74,7 @@ class Flow:
     def _measure(self, sent: _Sent, took_ns: int) -> None:
         if took_ns < self._base_ns:
             self._base_ns = took_ns
-        elif sent.ahead == sent.size <= self._min:
+        elif sent.ahead <= self._min:
             slower_ns = took_ns - self._base_ns
             self._base_ns += slower_ns // 4 if self._base_ns else slower_ns
         allowed_ns = self._base_ns + limits.PEER_PATIENCE_NS

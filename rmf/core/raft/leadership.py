@@ -230,11 +230,12 @@ class Leadership:
         peer.shows_life(now_ns)
         if not peer.awaits or now_ns - peer.asked_ns < self._timing.heartbeat_ns:
             return []
-        peer.asked_ns = now_ns
-        if not self._log.holds(peer.next - 1):
+        if self._log.holds(peer.next - 1):
+            peer.asked_ns = now_ns
+            return [self._append(name, peer, self._log.place(peer.next - 1), [], now_ns)]
+        if peer.is_silent(now_ns, self._timing.election_max_ns):
             peer.lost_link()
-            return []
-        return [self._append(name, peer, self._log.place(peer.next - 1), [], now_ns)]
+        return []
 
     def _judge_whole(self, peer: Progress, *, whole: bool) -> None:
         if not whole and peer.whole:

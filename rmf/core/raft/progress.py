@@ -45,6 +45,8 @@ class Progress:
         self._patience_ns = limits.PROBE_AGAIN_NS
         self._step_ns = 0  # pause before such a step is repeated, once it was
         self._flow = _flow()
+        self._heard_ns = now_ns  # when something under way was answered, or began to be
+        self._silent_ns = 0  # how long nothing was, before all was taken for lost
 
     @property
     def may_send(self) -> bool:
@@ -68,13 +70,18 @@ class Progress:
         self._unanswered = self._unanswered or size > 0
         if self.state == "probe":
             self.paused = True
+            self._flow.forget()
+            again = self._again_ns > 0
             self._again_ns = now_ns + self._patience_ns
             self._patience_ns = min(2 * self._patience_ns, limits.PROBE_AGAIN_NS_MAX)
-            self._flow.forget()
+            if again:
+                return  # which of them is answered, nobody could tell
         elif last_index < self.next:
             return
         else:
             self.next = last_index + 1
+        if not self._flow.count:
+            self._heard_ns = now_ns
         self._flow.sent(last_index, size, now_ns)
 
     def shows_life(self, now_ns: int) -> None:
@@ -86,10 +93,13 @@ class Progress:
     def accepted(self, index: int, now_ns: int) -> bool:
         """The peer has everything up to `index` on its disk; return whether that is news."""
         self._flow.came(index, now_ns)
+        self._heard_ns = now_ns
         if self._unanswered:
             self._unanswered = False
             self._piece_bytes = min(2 * self._piece_bytes, limits.APPEND_BYTES_MAX)
         news = index > self.match
+        if news:
+            self._silent_ns = 0
         self.match = max(self.match, index)
         self.next = max(self.next, index + 1)
         if self.state != "replicate" and (news or index + 1 >= self.next):
@@ -138,6 +148,15 @@ class Progress:
     def awaits(self) -> bool:
         """Whether Entries are under way to it, as far as anybody can tell."""
         return self.state == "replicate" and self._flow.count > 0
+
+    def is_silent(self, now_ns: int, least_ns: int) -> bool:
+        """Whether what is under way has to be taken for lost, since nothing of it is answered. That
+        takes longer each time, for a slow link may carry it still."""
+        silent_ns = max(least_ns, self._silent_ns)
+        if not self.awaits or now_ns - self._heard_ns < silent_ns:
+            return False
+        self._silent_ns = min(2 * silent_ns, limits.STEP_AGAIN_NS_MAX)
+        return True
 
     def read(self, now_ns: int) -> None:
         """The next Entries are being read from the ledger for it."""

@@ -227,3 +227,43 @@ def test_entries_that_a_link_broke_under_are_not_sent_again_unchanged() -> None:
         peer.sent(peer.next, 100, 0)
         peer.lost_link()
     assert peer.piece_bytes == 1  # one Entry at a time
+
+
+def test_what_is_answered_by_nothing_is_taken_for_lost_after_longer_each_time() -> None:
+    peer, now_ns, waits = replicating(), 0, []
+    for _ in range(6):
+        peer.sent(peer.next, 100, now_ns)
+        began_ns = now_ns
+        while not peer.is_silent(now_ns, 400):
+            now_ns += 100
+        waits.append(now_ns - began_ns)
+        peer.lost_link()
+        peer.accepted(peer.match, now_ns)  # the probe
+    assert waits == [400, 800, 1600, 3200, 6400, 12_800]
+    peer.sent(peer.next, 100, now_ns)
+    peer.accepted(peer.next - 1, now_ns)
+    assert not peer.is_silent(now_ns + 10**9, 400)  # nothing is under way
+    peer.sent(peer.next, 100, now_ns)
+    assert peer.is_silent(now_ns + 400, 400)
+
+
+def test_which_of_two_probes_was_answered_nobody_can_tell_so_nothing_is_measured() -> None:
+    """Else a far peer whose first probe is answered after the second one left seemed to be near."""
+    size, round_trip_ns, admitted = 300 * limits.KIB, 200 * limits.MS, []
+    for twice in (False, True):
+        peer = Progress(5, 0)
+        peer.sent(4, 0, 0)
+        if twice:
+            peer.shows_life(limits.HEARTBEAT_NS)
+            peer.sent(4, 0, limits.HEARTBEAT_NS)
+        peer.accepted(4, round_trip_ns)
+        peer.sent(peer.next, size // 2, 0)
+        peer.accepted(peer.next - 1, round_trip_ns)
+        for _ in range(6):
+            found = 0
+            while peer.may_send:
+                peer.sent(peer.next, size, 0)
+                found += 1
+            peer.accepted(peer.next - 1, round_trip_ns)
+        admitted.append(found)
+    assert admitted[0] == admitted[1] > 3

@@ -226,7 +226,7 @@ def test_case_52_a_full_window_keeps_no_follower_from_its_checkpoint() -> None:
     cluster.settle()
     cluster.checkpoint("n1")
     cluster.cut.clear()
-    for _ in range(4):
+    for _ in range(limits.ELECTION_NS_MAX // limits.HEARTBEAT_NS + 4):
         cluster.wait(50, "n1")
     assert cluster.core("n2").log.last == cluster.core("n1").log.last
     assert cluster.core("n2").log.base.index == cluster.nodes["n1"].disk.newest.place.index
