@@ -243,6 +243,7 @@ DISK_HARD_FREE_BYTES = 16 * MIB  # less free: `busy` to packets; ends above twic
 DISK_RESERVE_BYTES = 2 * MIB  # a file given back when the hard mark is reached
 FULL_LEADER_S = 1.0  # between two hand-overs of a leader at its hard mark: the others may be full
 DISK_WATCH_S = 1.0
+DISK_ASK_S_MAX = 1.0  # for the disk to say how much is free; beyond: the last mark stands
 DISK_WATCH_CLOSELY_S = 0.1  # below the soft mark: a fast producer fills 3 MiB in that time
 
 # --- The DLQ ---

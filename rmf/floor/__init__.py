@@ -8,6 +8,7 @@
     publisher       Snapshots go out                     dlq_keeper              letters go in
     checkpoint_keeper   Checkpoints and archive          disk_watch              watermarks
     recovery        from the disk to a state             serve                   all of it together
+    life, ground    one core after the other, and what outlives them
 
 Tasks never import each other; `serve` and `supervisor` know them all.
 """

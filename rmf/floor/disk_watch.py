@@ -8,6 +8,8 @@ Errors: a disk that cannot be asked is logged, the last mark stands; so is an ar
 shed. Shutdown: cancel it.
 """
 
+from contextlib import suppress
+
 import trio
 
 from rmf import limits
@@ -45,21 +47,32 @@ async def run(
     is held while files are deleted. `sending` says what of the history is on its way to peers: it
     stays up to the hard mark."""
     hands.free()
+    limiter = trio.CapacityLimiter(1)
     mark = "unknown"  # whatever is found first is told: the arbiter may know of an older mark
     while True:
-        try:
-            free = free_bytes(directory.path)
-        except OSError as exc:
-            log.note("error", "disk_not_asked", error=str(exc))
-        else:
-            found = mark_of(free, mark)
-            if found != mark:
-                mark = found
-                await _tell(doors, mark, free)
-                sent = _sent(sending, mark)
-                async with exchanging:
-                    await trio.to_thread.run_sync(_make_room, directory, store, mark, sent)
+        free = await _ask(directory, limiter)
+        if free is not None and (found := mark_of(free, mark)) != mark:
+            mark = found
+            await _tell(doors, mark, free)
+            await trio.to_thread.run_sync(_keep_reserve, directory, mark)
+        if mark in {"soft", "hard"}:
+            await _make_room(directory, store, exchanging, _sent(sending, mark))
         await trio.sleep(limits.DISK_WATCH_S if mark == "ok" else limits.DISK_WATCH_CLOSELY_S)
+
+
+async def _ask(directory: DataDirectory, limiter: trio.CapacityLimiter) -> int | None:
+    """Return how much is free, None where nobody says so. A mount that hangs holds up this task
+    and a thread, not the node."""
+    why = f"no answer within {limits.DISK_ASK_S_MAX:g} s"
+    with trio.move_on_after(limits.DISK_ASK_S_MAX):
+        try:
+            return await trio.to_thread.run_sync(
+                free_bytes, directory.path, limiter=limiter, abandon_on_cancel=True
+            )
+        except OSError as exc:
+            why = str(exc)
+    log.note("error", "disk_not_asked", error=why)
+    return None
 
 
 async def _tell(doors: Doors, mark: str, free: int) -> None:
@@ -76,15 +89,19 @@ def _sent(sending: Sending, mark: str) -> int | None:
     return sent
 
 
-def _make_room(directory: DataDirectory, store: DlqStore, mark: str, sent: int | None) -> None:
-    """Hold the reserve or give it back; below the soft mark, delete history too."""
-    _keep_reserve(directory, mark)
-    if mark == "ok":
-        return
-    try:
-        _shed(directory, store, sent)
-    except DiskFailed as exc:
-        log.note("error", "archive_not_shed", error=str(exc))
+async def _make_room(
+    directory: DataDirectory, store: DlqStore, exchanging: trio.Lock, sent: int | None
+) -> None:
+    """Delete history, at every look: Checkpoints go on bringing more of it. Whoever moves files of
+    the ledger just now comes first."""
+    with suppress(trio.WouldBlock):
+        exchanging.acquire_nowait()
+        try:
+            await trio.to_thread.run_sync(_shed, directory, store, sent)
+        except DiskFailed as exc:
+            log.note("error", "archive_not_shed", error=str(exc))
+        finally:
+            exchanging.release()
 
 
 def _keep_reserve(directory: DataDirectory, mark: str) -> None:
@@ -101,4 +118,6 @@ def _keep_reserve(directory: DataDirectory, mark: str) -> None:
 
 def _shed(directory: DataDirectory, store: DlqStore, sent: int | None) -> None:
     """Delete all history behind the Checkpoints that the DLQ has read."""
+    if not any(directory.archive_path.iterdir()):
+        return
     archive.shed_archive(directory, pinned_index=store.cursor, bytes_max=0, sent_index=sent)

@@ -16,9 +16,12 @@ from rmf.core.events import Disk
 from rmf.floor import disk_watch
 from rmf.floor.disk_watch import mark_of
 from rmf.floor.doors import EdgeLetter
+from rmf.storage.archive import archive_behind
+from rmf.storage.checkpoint import newest, prune
 from rmf.storage.sending import Sending
-from tests.floor.kit import Bench, bench
+from tests.floor.kit import Bench, bench, bounds
 from tests.floor.wire import until
+from tests.storage.written_node import written_node
 
 HARD, SOFT = limits.DISK_HARD_FREE_BYTES, limits.DISK_SOFT_FREE_BYTES
 
@@ -85,6 +88,29 @@ async def test_a_disk_that_cannot_be_asked_is_no_failure(tmp_path: Path) -> None
             await told(alone)
             assert spent == []
             assert alone.doors.letters_out.statistics().current_buffer_used == 0
+
+
+async def test_below_the_soft_mark_history_is_shed_whenever_some_has_come(tmp_path: Path) -> None:
+    """R38: each Checkpoint archives more, and the mark does not change by that."""
+    with written_node(tmp_path) as node:
+        node.write(*node.author.genesis())
+        for _ in range(3):
+            for n in range(30):
+                node.write(node.author.tick(f"room/{n}"))
+            node.commit()
+            node.checkpoint()
+        through = node.author.index
+    with bench(tmp_path) as alone, bounds(DISK_SOFT_FREE_BYTES=2**62, DISK_HARD_FREE_BYTES=0):
+        alone.store.put_line([], through, [])
+        directory = alone.directory
+        async with alone.supervised("disk_watch", watch(alone)):
+            assert (await told(alone)).mark == "soft"
+            for kept in (2, 1):
+                async with alone.exchanging:
+                    prune(directory.checkpoints_path, directory.archive_path, keep=kept)
+                    assert archive_behind(directory, pinned_index=through)
+                await until(lambda: not any(directory.archive_path.iterdir()))
+        assert len(newest(directory.checkpoints_path)) == 1
 
 
 async def test_a_watch_that_fails_leaves_its_letter_and_is_back(tmp_path: Path) -> None:
