@@ -193,6 +193,7 @@ FILTERS_PER_SUBSCRIPTION_MAX = 64
 RATE_HZ_DEFAULT = 30.0
 RATE_HZ_MAX = 1000.0
 KEEPALIVE_S = 1.0  # a picture that does not change is dated again this often (R36)
+LACKING_KEEPALIVES_MAX = 3  # in a row, of a live node that lacks what was shown: another history
 KEEPALIVES_MISSED_MAX = 5  # beyond: the subscriber takes the node for dead and connects again
 SNAPSHOT_CHUNK_BYTES = 256 * KIB  # a chunk is closed once it holds this much
 CHANGED_TICKS_KEPT = 4096  # ring for deltas; fallen out of it: a full Snapshot next (R35)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from rmf import limits
 from rmf.client.blocking import Address, BlockingConnection, connect
 from rmf.client.connection import refused_by
-from rmf.client.picture import Picture
+from rmf.client.picture import HistoryChanged, Picture
 from rmf.client.route import address_text, readable
 from rmf.core.messages import DELTA, KEEPALIVE, Error, Gap, Goaway, Pong, Snapshot, Subscribe
 from rmf.errors import ConnectionFailed, Refused, RmfError
@@ -99,8 +99,21 @@ class Follower:
                 if not self._wanted.reconnect or (isinstance(exc, Refused) and not exc.retry):
                     raise
                 self._say(f"{exc}; connecting again")
+            except HistoryChanged as exc:
+                self._begin_anew(str(exc))
             self._put_last(connection.address)
             connection = yield from self._connect_again()
+
+    def _begin_anew(self, why: str) -> None:
+        """Drop the picture: its ticks mean nothing where the node is. A whole one comes next."""
+        self._on_gap(f"gap: {why}")
+        if not self._wanted.reconnect:
+            raise ConnectionFailed(why)
+        self.picture = Picture()
+        period_s, self.time = self.time.period_s, FactoryTime()
+        self.time.period_s = period_s
+        options = {key: x for key, x in self._wanted.options.items() if key != "from_tick"}
+        self._wanted = self._wanted._replace(options=options)
 
     def _follow(self, connection: BlockingConnection) -> Iterator[Snapshot | None]:
         """Subscribe and give what comes, until something is raised."""
@@ -129,7 +142,7 @@ class Follower:
         whole = self.picture.take(_kept(chunk, self._wanted.keep))
         if whole is None:
             return
-        self.time.note(whole.tick, time.monotonic())
+        self.time.note(whole.tick if whole.now is None else whole.now, time.monotonic())
         if whole.kind == KEEPALIVE:
             yield whole
             return
@@ -168,12 +181,14 @@ class Follower:
     # --- Connecting -------------------------------------------------------------------------
 
     def _connect(self) -> BlockingConnection:
-        options = {} if self._cluster is None else {"cluster": self._cluster}
+        options: dict[str, Any] = {"now": True}
+        if self._cluster is not None:
+            options["cluster"] = self._cluster
         timeout_s = self._wait_s(limits.CONNECT_S_MAX)
         connection = connect(self._addresses, agent="rmf-cat", timeout_s=timeout_s, options=options)
         facts = connection.welcome
         self.node = f"{facts.get('node')} at {connection.address}"
-        if type(facts.get("cluster")) is bytes:
+        if type(facts.get("cluster")) is bytes and facts["cluster"]:  # b"": it waits for one
             self._cluster = facts["cluster"]
         if type(facts.get("period_ns")) is int and facts["period_ns"] > 0:
             self.time.period_s = facts["period_ns"] / limits.SECOND

@@ -88,6 +88,7 @@ def _head_of(whole: m.Snapshot) -> dict[str, Any]:
         "kind": KINDS[whole.kind],
         "skipped": whole.skipped,
         "live": whole.live,
+        **({} if whole.now is None else {"now": whole.now}),
     }
 
 
@@ -153,7 +154,8 @@ class _Diagnostic(Output):
     def show(self, whole: m.Snapshot) -> None:
         cells = [cell._replace(value=Embedded(cell.value)) for cell in whole.cells]  # type: ignore[arg-type] # shown only
         code = next(code for code, kind in m.CODES.items() if kind is m.Snapshot)
-        self.write(diagnostic([code, *whole._replace(cells=cells)]).encode() + b"\n")
+        fields = m.fields_of(whole._replace(cells=cells))
+        self.write(diagnostic([code, *fields]).encode() + b"\n")
 
 
 class _Raw(Output):
@@ -177,7 +179,8 @@ def row(cell: m.WireCell, tick: int) -> tuple[str, str, str, str, str]:
 
 
 class _PlainTable(Output):
-    """The picture as text. Ages and expiries are in ticks, counted at the Snapshot's own tick."""
+    """The picture as text. Ages and expiries are in ticks, counted at the present tick where the
+    node said it, else at the Snapshot's own."""
 
     _HEADINGS = ("KEY", "VALUE", "AGE", "PRODUCER", "EXPIRES IN")
 
@@ -192,7 +195,8 @@ class _PlainTable(Output):
         lines = [self._summary(whole)]
         if whole.kind != m.KEEPALIVE:
             cells = self._follower.picture.cells
-            rows = [row(cells[key], whole.tick) for key in sorted(cells)]
+            tick = whole.tick if whole.now is None else whole.now
+            rows = [row(cells[key], tick) for key in sorted(cells)]
             lines += aligned([self._HEADINGS, *rows])
         self.write("".join(f"{line}\n" for line in lines).encode())
 

@@ -130,9 +130,11 @@ def announced(welcome: m.Welcome, name: str, default: int) -> int:
 
 
 def same_cluster(hello_options: dict[str, Any], welcome: m.Welcome) -> dict[str, Any]:
-    """Return the options for the next HELLO: seqs and ticks mean nothing in another cluster."""
+    """Return the options for the next HELLO: seqs and ticks mean nothing in another cluster. A node
+    that belongs to none yet names none."""
     cluster = welcome.facts.get("cluster")
-    return {**hello_options, "cluster": cluster} if type(cluster) is bytes else hello_options
+    named = type(cluster) is bytes and bool(cluster)
+    return {**hello_options, "cluster": cluster} if named else hello_options
 
 
 def _stranger(start: bytes) -> tuple[str, str]:

@@ -94,7 +94,9 @@ class Snapshot:
     changed). `cells` holds all that is selected if full pictures were asked for, else what changed;
     `removed` keys and why they went. `skipped` counts the Ticks conflated into this one. `live` is
     False while no reigning Arbiter is known, or no connection: the picture may be old. `gap` says
-    which Ticks are lost for good before this one, if any are."""
+    which Ticks are lost for good before this one, if any are. `now` is the factory's present tick
+    when the node said this, None where it does not know it: a cell is `now - cell.tick` ticks old,
+    and has `cell.expires - now` left, less what has passed here since."""
 
     term: int
     tick: int
@@ -106,6 +108,7 @@ class Snapshot:
     cells: dict[str, ClientCell]
     removed: dict[str, str]
     gap: str | None = None
+    now: int | None = None
 
 
 def encode_payload(payload: Any) -> bytes:

@@ -14,7 +14,7 @@ import trio
 from rmf import limits
 from rmf.client.connection import refused_by, same_cluster
 from rmf.client.link import Link
-from rmf.client.picture import Picture
+from rmf.client.picture import HistoryChanged, Picture
 from rmf.client.values import KINDS, Snapshot, cells_of
 from rmf.core import codec, topics
 from rmf.core import messages as m
@@ -70,7 +70,7 @@ class Watching:
 
     def __init__(self, hello: dict[str, Any], subscribe: m.Subscribe) -> None:
         self.picture = Picture()
-        self._hello = hello
+        self._hello = {**hello, "now": True}
         self._subscribe = subscribe
         self._full = subscribe.options["mode"] == "full"
         self._subscribed = False
@@ -131,6 +131,7 @@ class Watching:
             cells={} if self._full else cells_of(whole.cells),
             removed=dict(whole.removed),
             gap=self._gap,
+            now=whole.now,
         )
         self._gap = None
         if self._lossless:
@@ -156,15 +157,30 @@ class Watching:
     async def took(self, message: m.Message) -> None:
         """Take in SNAPSHOT, GAP, END, ERROR."""
         if isinstance(message, m.Snapshot):
-            whole = self.picture.take(message)
-            if whole is not None:
-                await self._offer(whole)
+            await self._took_snapshot(message)
         elif isinstance(message, m.Gap):
             self._gap = self.picture.take_gap(message)
         elif isinstance(message, m.Error):
             raise refused_by(message)
         elif isinstance(message, m.End):
             self.link.drop(f"the node ended the subscription: {message.text}")
+
+    async def _took_snapshot(self, chunk: m.Snapshot) -> None:
+        try:
+            whole = self.picture.take(chunk)
+        except HistoryChanged as exc:
+            self._begin_anew(str(exc))
+            return
+        if whole is not None:
+            await self._offer(whole)
+
+    def _begin_anew(self, why: str) -> None:
+        """Drop the picture: its ticks mean nothing where the node is. A whole one comes next."""
+        self.picture = Picture()
+        self._gap = f"gap: {why}"
+        options = {key: x for key, x in self._subscribe.options.items() if key != "from_tick"}
+        self._subscribe = self._subscribe._replace(options=options)
+        self.link.drop(why)
 
     def outgoing(self, now_ns: int) -> list[bytes]:  # noqa: ARG002 -- a Speaker is told
         """Return SUBSCRIBE, once a connection; after a loss, it resumes behind what was shown."""
@@ -224,6 +240,7 @@ def merged(older: Snapshot, newer: Snapshot) -> Snapshot:
             live=newer.live,
             skipped=older.skipped + newer.skipped,
             gap=gap,
+            now=newer.now,
         )
     skipped = older.skipped + newer.skipped + 1
     if newer.kind == "full":

@@ -87,7 +87,7 @@ def welcome_of(
         "cluster": state.cluster,
         "agent": identity.agent,
         "term": office.raft.term,
-        "tick": state.tick,
+        "tick": office.present_tick,
         "period_ns": state.period_ns,
         "leader": office.address_of(office.raft.leader) if office.strike is None else None,
         "nodes": nodes_of(office),

@@ -223,7 +223,7 @@ class Arbiter(Throne):
             case "welcome":
                 effects.append(Answer(event.connection, [welcome_of(self)]))
             case "ping":
-                pong = m.Pong(event.request, self.raft.term, self.committed.tick)
+                pong = m.Pong(event.request, self.raft.term, self.present_tick)
                 effects.append(Answer(event.connection, [pong]))
             case "get" if not event.linearizable:
                 effects.append(Answer(event.connection, [value_of(self, event)]))

@@ -31,7 +31,7 @@ PREFACE = b"RMF\x01"  # both sides send it first: magic, then the major version 
 
 def encode(message: m.Message) -> bytes:
     """Return the frame of a message, length included."""
-    body = cbor2.dumps([_CODE_OF[type(message)], *message])
+    body = cbor2.dumps([_CODE_OF[type(message)], *m.fields_of(message)])
     return len(body).to_bytes(4, "big") + body
 
 
@@ -42,12 +42,16 @@ def encode_snapshot(
     cells_and_removed: bytes,
     *,
     more: bool,
+    now: int | None = None,
 ) -> bytes:
     """Return the frame of a SNAPSHOT whose cells and removals are encoded already, so that one
     encoding serves all subscribers of a filter (R35). `head`: term, tick, index, digest, live,
-    skipped."""
+    skipped. `now`: the factory's present tick, for whoever asked for it."""
     fields = b"".join(map(cbor2.dumps, [_CODE_OF[m.Snapshot], number, kind, more, *head]))
-    body = b"\x8c" + fields + cells_and_removed  # 0x8c: an array of 12
+    if now is None:
+        body = b"\x8c" + fields + cells_and_removed  # 0x8c: an array of 12
+    else:
+        body = b"\x8d" + fields + cells_and_removed + cbor2.dumps(now)
     return len(body).to_bytes(4, "big") + body
 
 
@@ -80,13 +84,13 @@ def _message(value: Any) -> tuple[m.Message, bool]:
         raise ProtocolFault("unknown_type", f"no message has the code {found}")
     checks = _SHAPES[kind]
     fields = value[1:]
-    if len(fields) != len(checks):
+    if not len(checks) - _MAY_LACK.get(kind, 0) <= len(fields) <= len(checks):
         raise ProtocolFault(
             "wrong_shape",
             f"{_name(kind)}: expected {len(checks)} fields, found {len(fields)}",
         )
     try:
-        message = kind(*[check(x) for check, x in zip(checks, fields, strict=True)])
+        message = kind(*[check(x) for check, x in zip(checks, fields, strict=False)])
     except _Shape as exc:
         raise ProtocolFault("wrong_shape", f"{_name(kind)}: {exc}") from None
     return message, _text_map in checks
@@ -215,6 +219,7 @@ _SHAPES: dict[type[Any], tuple[Check, ...]] = {
         _natural,
         _list_of(_CELL),
         _list_of(_pair),
+        _natural,
     ),
     m.Gap: (_natural, _natural),
     m.Get: (_natural, _TEXT, _BOOL),
@@ -224,6 +229,7 @@ _SHAPES: dict[type[Any], tuple[Check, ...]] = {
     m.End: (_natural, _or_null(_TEXT), _or_null(_TEXT)),
 }
 assert set(_SHAPES) == set(m.CODES.values())
+_MAY_LACK = {m.Snapshot: 1}  # fields at the end that may be left out
 
 
 class FrameBuffer:

@@ -43,6 +43,7 @@ __all__ = [
     "Value",
     "Welcome",
     "WireCell",
+    "fields_of",
 ]
 
 VERSION_MIN = VERSION_MAX = 1
@@ -56,7 +57,8 @@ FULL, DELTA, KEEPALIVE = range(3)
 class Hello(NamedTuple):
     """Client, first message. `options`: `versions` [min, max], `agent` text; and where wanted
     `producer` text, `ephemeral` bool (the name leaves the table with BYE), `epoch` (of a producer's
-    last WELCOME: it comes back), `cluster` bytes. Unknown keys are ignored."""
+    last WELCOME: it comes back), `cluster` bytes, `now` bool (SNAPSHOTs shall carry the present
+    tick). Unknown keys are ignored."""
 
     options: dict[str, Any]
 
@@ -178,7 +180,8 @@ class WireCell(NamedTuple):
 class Snapshot(NamedTuple):
     """Node. The picture at one Tick, or a chunk of it: `more` says that the Tick is not complete
     yet. `kind` FULL, DELTA or KEEPALIVE; `skipped` ticks conflated since the last one; `removed`
-    pairs of key and reason."""
+    pairs of key and reason. `now` is the factory's present tick, on connections whose HELLO asks
+    for it and if the node knows it; else it is left out."""
 
     number: int
     kind: int
@@ -191,6 +194,7 @@ class Snapshot(NamedTuple):
     skipped: int
     cells: list[WireCell]
     removed: list[list[str]]
+    now: int | None = None
 
 
 class Gap(NamedTuple):
@@ -265,6 +269,14 @@ Message = (
     | Item
     | End
 )
+
+
+def fields_of(message: Message) -> tuple[Any, ...]:
+    """Return the fields as they go over the wire: what may be left out at the end, is."""
+    if type(message) is Snapshot and message.now is None:
+        return message[:-1]
+    return message
+
 
 CODES: dict[int, type[Any]] = {
     0: Hello,

@@ -111,6 +111,11 @@ class Office:
         return self.settled.state
 
     @property
+    def present_tick(self) -> int:
+        """The tick that it is now, as far as this node knows: not before the last one."""
+        return max(self.committed.tick, self.raft.pace.tick_at(self.now_ns))
+
+    @property
     def strike(self) -> tuple[str, str] | None:
         """Kind and reason of the strike that this node is on, or None (R17)."""
         if self._fault is not None:

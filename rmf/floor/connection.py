@@ -292,7 +292,9 @@ class Connection:
         if fault is not None:
             raise fault
         self._out.watched.add(message.number)
-        await self._doors.watches.send(Watch(self._number, message, pages.clone()))
+        assert self._guest is not None
+        watch = Watch(self._number, message, pages.clone(), self._guest.dated)
+        await self._doors.watches.send(watch)
 
     @property
     def _who(self) -> str:

@@ -22,7 +22,8 @@ __all__ = ["Feeder"]
 
 class Feeder:
     """Feeds one subscription until it is cancelled or its display is gone (BrokenResourceError).
-    `turn` is shared by the subscriptions of one connection (see floor/speech)."""
+    `turn` is shared by the subscriptions of one connection (see floor/speech); `dated` SNAPSHOTs
+    carry the present tick."""
 
     def __init__(
         self,
@@ -31,6 +32,8 @@ class Feeder:
         subscribe: m.Subscribe,
         pages: trio.MemorySendChannel[bytes],
         turn: trio.Lock | None = None,
+        *,
+        dated: bool = False,
     ) -> None:
         options = subscribe.options
         self._filters = subscribe.filters
@@ -42,7 +45,8 @@ class Feeder:
         self._from_tick: int | None = options.get("from_tick")
         self._picture = picture
         self._history = history
-        self._speech = Speech(picture, subscribe.number, pages, turn or trio.Lock())
+        turn = turn or trio.Lock()
+        self._speech = Speech(picture, subscribe.number, pages, turn, dated=dated)
 
     async def run(self) -> None:
         """Send the selection, then what changes."""

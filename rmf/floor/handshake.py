@@ -21,12 +21,14 @@ __all__ = ["Guest", "Strangers", "guest_of"]
 @attrs.frozen
 class Guest:
     """Who said HELLO. `producer` is None for those who only watch and ask; `epoch` is what a
-    producer that is no new one says of its last WELCOME, else 0."""
+    producer that is no new one says of its last WELCOME, else 0; `dated`: its SNAPSHOTs shall carry
+    the present tick."""
 
     producer: str | None
     ephemeral: bool
     agent: str
     epoch: int = 0
+    dated: bool = False
 
 
 class Strangers:
@@ -50,7 +52,7 @@ def guest_of(hello: m.Message, cluster: bytes) -> Guest:
     options = hello.options
     _check_versions(options.get("versions"))
     named = options.get("cluster")
-    if named is not None and cluster and named != cluster:
+    if named and cluster and named != cluster:
         raise ProtocolFault("wrong_cluster", f"this is cluster {cluster.hex()}")
     producer = _optional(options, "producer", str)
     if producer is not None:
@@ -65,6 +67,7 @@ def guest_of(hello: m.Message, cluster: bytes) -> Guest:
         bool(_optional(options, "ephemeral", bool)),
         _optional(options, "agent", str) or "",
         epoch or 0,
+        bool(_optional(options, "now", bool)),
     )
 
 

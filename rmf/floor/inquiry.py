@@ -79,6 +79,9 @@ class Inquiry:
         await self._send_bodies(query, opened, pages, self._backups)
 
     def _letters(self, query: m.Query) -> tuple[DlqReader, Bodies]:
+        if self._directory is not None and not self._directory.founded:
+            text = "this node belongs to no cluster yet, and has no letters"
+            raise ProtocolFault("not_ready", text)
         reader = DlqReader.open(self._path)
         try:
             return reader, iter(dlq_query.answer(reader, query.subject, query.args))

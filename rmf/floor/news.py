@@ -40,11 +40,13 @@ class News:
 
 @attrs.frozen
 class Watch:
-    """A SUBSCRIBE of a connection; the publisher sends frames to `pages`."""
+    """A SUBSCRIBE of a connection; the publisher sends frames to `pages`. `dated`: each SNAPSHOT
+    shall carry the present tick."""
 
     connection: int
     subscribe: Subscribe
     pages: trio.MemorySendChannel[bytes]
+    dated: bool = False
 
 
 @attrs.frozen

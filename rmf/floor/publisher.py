@@ -118,7 +118,8 @@ class _Watches:
 
     def _feeder(self, item: Watch) -> Feeder:
         turn = self._turns.get(item.connection)
-        return Feeder(self.picture, self._history, item.subscribe, item.pages, turn)
+        pages, dated = item.pages, item.dated
+        return Feeder(self.picture, self._history, item.subscribe, pages, turn, dated=dated)
 
 
 def _failed_end(number: int) -> m.End:

@@ -44,12 +44,15 @@ class Speech:
         number: int,
         pages: trio.MemorySendChannel[bytes],
         turn: trio.Lock,
+        *,
+        dated: bool = False,
     ) -> None:
         self.said_s = trio.current_time()
         self._picture = picture
         self._number = number
         self._pages = pages
         self._turn = turn
+        self._dated = dated
 
     @asynccontextmanager
     async def turn(self, told: Mark) -> AsyncIterator[None]:
@@ -77,7 +80,8 @@ class Speech:
     ) -> None:
         """Send one SNAPSHOT; waits for as long as the display takes."""
         head = [*at, self._picture.live, skipped]
-        frame = codec.encode_snapshot(self._number, kind, head, page, more=more)
+        now = self._picture.tick if self._dated else None
+        frame = codec.encode_snapshot(self._number, kind, head, page, more=more, now=now)
         await self._pages.send(frame)
         self.said_s = trio.current_time()
 

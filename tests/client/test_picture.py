@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmf.client.picture import Picture
+from rmf import limits
+from rmf.client.picture import HistoryChanged, Picture
 from rmf.core.messages import DELTA, FULL, KEEPALIVE, Gap, Snapshot, WireCell
 from rmf.errors import ProtocolFault
 
@@ -191,3 +192,77 @@ def test_a_subscription_that_begins_with_deltas_is_not_complete() -> None:
     picture = Picture()
     picture.take(snapshot(DELTA, 7, [cell("a", 1, 7)]))
     assert not picture.complete
+
+
+# --- Another history ------------------------------------------------------------------------------
+
+
+def stood(tick: int, index: int, digest: bytes, *, live: bool = True) -> Snapshot:
+    """What a node says of where a display stood that resumes."""
+    return Snapshot(1, KEEPALIVE, False, 1, tick, index, digest, live, 0, [], [])
+
+
+def resumed(tick: int = 5) -> Picture:
+    picture = started(tick)
+    picture.lost()
+    return picture
+
+
+def test_where_a_picture_stood_is_the_same_entry_in_the_same_history() -> None:
+    picture = resumed()
+    whole = picture.take(stood(5, 5, (5).to_bytes(16, "big")))
+    assert whole is not None
+    assert picture.take(snapshot(DELTA, 6, [cell("b", 2, 6)])) is not None
+    assert list(picture.cells) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("index", "digest"), [(4, 5), (5, 6), (7, 5)])
+def test_where_it_was_another_entry_the_history_is_another_one(index: int, digest: int) -> None:
+    """P9: a factory was restored from an older copy, and went on."""
+    with pytest.raises(HistoryChanged, match="another one"):
+        resumed().take(stood(5, index, digest.to_bytes(16, "big")))
+
+
+@pytest.mark.parametrize("kind", [FULL, DELTA, KEEPALIVE])
+def test_entries_that_fall_while_ticks_rise_are_another_history(kind: int) -> None:
+    for picture in (started(), resumed()):
+        with pytest.raises(HistoryChanged, match="Entry 5 of tick 5 was shown"):
+            picture.take(snapshot(kind, 9)._replace(entry_index=4))
+
+
+def test_a_node_that_lags_says_so_and_the_picture_stays() -> None:
+    picture = resumed()
+    for _ in range(10):
+        whole = picture.take(stood(5, 0, bytes(16), live=False))
+        assert whole is not None
+        assert (whole.tick, whole.entry_index, whole.live) == (5, 5, False)
+    assert picture.index == 5
+
+
+def test_a_node_that_is_live_and_never_had_what_was_shown_has_another_history() -> None:
+    picture = resumed()
+    for _ in range(limits.LACKING_KEEPALIVES_MAX - 1):
+        picture.take(stood(5, 0, bytes(16)))
+    picture.take(stood(5, 0, bytes(16), live=False))  # it lags after all
+    for _ in range(limits.LACKING_KEEPALIVES_MAX - 1):
+        picture.take(stood(5, 0, bytes(16)))
+    with pytest.raises(HistoryChanged, match="has no tick 5"):
+        picture.take(stood(5, 0, bytes(16)))
+
+
+def test_the_keepalive_of_a_node_without_any_entry_is_no_bookmark() -> None:
+    picture = Picture()
+    whole = picture.take(stood(0, 0, bytes(16), live=False))
+    assert whole is not None
+    assert picture.tick is None
+    assert not picture.live
+    full = picture.take(snapshot(FULL, 1, [cell("a", 1, 1)]))
+    assert full is not None
+    assert list(picture.cells) == ["a"]
+
+
+def test_a_picture_knows_the_present_tick_as_the_node_said_it() -> None:
+    picture = started()
+    assert picture.now is None
+    picture.take(snapshot(KEEPALIVE, 5)._replace(now=70_000))
+    assert picture.now == 70_000

@@ -177,6 +177,47 @@ async def test_ticks_that_are_lost_are_named() -> None:
     assert "before 9" in shown.gap
 
 
+async def test_another_history_is_a_gap_and_a_whole_picture() -> None:
+    """P9: the factory was restored; what was shown never happened there."""
+
+    async def losing(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.expect(m.Subscribe)
+        await peer.send(snapshot(FULL, 5, "a"))
+
+    restored = showing(
+        snapshot(m.KEEPALIVE, 5)._replace(entry_index=3), wishes={"mode": "delta", "from_tick": 5}
+    )
+    anew = showing(snapshot(FULL, 4, "b"), wishes={"mode": "delta"})
+    async with (
+        nodes([idle, losing, restored, anew]) as [address],
+        rmf.connect(address) as factory,
+        factory.watch(mode="delta") as snapshots,
+    ):
+        shown = [await anext(snapshots)]
+        while shown[-1].kind != "full" or shown[-1].tick != 4:
+            shown.append(await anext(snapshots))
+        assert list(snapshots.picture.cells) == ["b"]
+    assert shown[-1].gap is not None
+    assert "another one" in shown[-1].gap
+
+
+async def test_snapshots_carry_the_present_tick() -> None:
+    async def dated(peer: Peer) -> None:
+        hello = await peer.welcome()
+        assert hello.options["now"] is True
+        await peer.expect(m.Subscribe)
+        await peer.send(snapshot(FULL, 5, "a")._replace(now=9))
+        await peer.wait_for_the_end()
+
+    async with (
+        nodes([idle, dated]) as [address],
+        rmf.connect(address) as factory,
+        factory.watch() as snapshots,
+    ):
+        assert (await anext(snapshots)).now == 9
+
+
 async def test_a_refused_subscription_is_raised_to_its_user() -> None:
     script = showing(m.Error("bad_filter", "no such filter", None))
     async with nodes([idle, script]) as [address], rmf.connect(address) as factory:

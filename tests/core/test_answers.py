@@ -55,6 +55,19 @@ def test_a_pong_brings_the_token_back_with_term_and_tick() -> None:
     assert asked(play, probe, "ping") == m.Pong(7, 1, play.tick)
 
 
+def test_a_pong_and_a_welcome_say_the_present_tick_though_nothing_happens() -> None:
+    """So that a client can tell the age of what it holds (D2): Ticks stand still, time does not."""
+    play = Playbook()
+    probe = play.join("p")
+    play.advance(60_000)
+    pong = asked(play, probe, "ping")
+    assert isinstance(pong, m.Pong)
+    assert pong.tick - play.tick >= 59_000_000_000 // PERIOD_NS
+    effects = play.core.step([ev.Asked(9, 0, "welcome")], play.now)
+    (welcome,) = [message for effect in effects for message in getattr(effect, "messages", [])]
+    assert welcome.facts["tick"] == pong.tick
+
+
 def test_a_value_is_a_cell_of_what_is_committed() -> None:
     play = Playbook()
     probe = play.join("p")

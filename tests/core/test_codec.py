@@ -62,6 +62,7 @@ MESSAGES_BY_KIND: dict[type[Any], st.SearchStrategy[Any]] = {
         NATURALS,
         st.lists(CELLS, max_size=3),
         st.lists(st.lists(TEXTS, min_size=2, max_size=2), max_size=3),
+        st.none() | NATURALS,
     ),
     m.Gap: st.builds(m.Gap, NATURALS, NATURALS),
     m.Get: st.builds(m.Get, NATURALS, TEXTS, st.booleans()),
@@ -202,7 +203,16 @@ def test_a_snapshot_of_encoded_cells_is_the_frame_of_the_message() -> None:
     message = m.Snapshot(7, m.DELTA, True, 1, 2, 3, bytes(16), True, 4, cells, [["b", "expired"]])
     encoded = cbor2.dumps(message.cells) + cbor2.dumps(message.removed)
     head = list(message[3:9])
-    assert codec.encode_snapshot(7, m.DELTA, head, encoded, more=True) == codec.encode(message)
+    for now in (None, 0, 2**40):
+        frame = codec.encode_snapshot(7, m.DELTA, head, encoded, more=True, now=now)
+        assert frame == codec.encode(message._replace(now=now))
+
+
+def test_a_client_of_the_first_hour_is_sent_no_field_that_it_does_not_know() -> None:
+    """The present tick is left out, not null: an array of 12 as ever."""
+    message = m.Snapshot(7, m.KEEPALIVE, False, 1, 2, 3, bytes(16), True, 4, [], [])
+    assert cbor2.loads(codec.encode(message)[4:]) == [12, *message[:-1]]
+    assert cbor2.loads(codec.encode(message._replace(now=5))[4:]) == [12, *message[:-1], 5]
 
 
 @pytest.mark.parametrize(

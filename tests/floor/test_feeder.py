@@ -12,6 +12,7 @@ import trio.testing
 
 from rmf import limits
 from rmf.core import messages as m
+from rmf.core.clock import TickClock
 from rmf.core.feed import Feed
 from rmf.floor.doors import connection_doors
 from rmf.floor.feeder import Feeder
@@ -38,10 +39,11 @@ class Scene:
 
     @asynccontextmanager
     async def display(self, *filters: str, **options: Any) -> AsyncIterator["Display"]:
-        """Subscribe."""
+        """Subscribe; `dated` as a HELLO may say."""
+        dated = options.pop("dated", False)
         _, _, pages, pages_out = connection_doors()
         subscribe = m.Subscribe(1, list(filters), options)
-        feeder = Feeder(self.picture, self.history, subscribe, pages)
+        feeder = Feeder(self.picture, self.history, subscribe, pages, dated=dated)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.picture.desk.run)
             nursery.start_soon(feeder.run)
@@ -439,6 +441,32 @@ async def test_one_encoding_serves_all_displays_of_a_filter(scene: Scene) -> Non
     assert page is await scene.picture.desk.make(one.page(0))
     scene.publish({"a": 2})
     assert scene.picture.delta(everything, since) is not one
+
+
+async def test_keepalives_carry_the_present_tick_where_it_was_asked_for(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    """So that an age can be computed from them, though the picture stands still (D2)."""
+    clock = TickClock(100_000, scene.pictures.tick, 0)
+    scene.picture = Picture(Feed(), boot_ns=lambda: int(trio.current_time() * 1e9))
+    scene.picture.take([attrs.evolve(scene.pictures.next({"a": 1}), clock=clock)])
+    tick = scene.pictures.tick
+    async with scene.display("#", dated=True) as display:
+        assert (await display.next()).now == tick  # a Tick may lead the clock a little
+        for second in range(1, 4):
+            alive = await display.next()
+            assert (alive.kind, alive.tick) == (m.KEEPALIVE, tick)
+            assert alive.now == pytest.approx(tick + 10_000 * second, abs=10)
+    async with scene.display("#") as display:
+        assert (await display.next()).now is None
+
+
+async def test_where_nobody_knows_the_time_no_frame_says_it(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    scene.publish({"a": 1})
+    async with scene.display("#", dated=True) as display:
+        assert (await display.next()).now is None
 
 
 async def test_a_picture_is_not_live_while_the_arbiter_does_not_turn(

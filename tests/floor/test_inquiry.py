@@ -1,6 +1,7 @@
 """QUERY about the DLQ: pages in order, one END, whatever happens."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rmf.core.bag import Evidence
 from rmf.floor.doors import connection_doors
 from rmf.floor.inquiry import Inquiry
 from rmf.floor.supervisor import Held, edge_letter
+from rmf.storage.directory import DataDirectory
 from tests.floor.kit import Bench, bench
 from tests.protocol.cddl_check import assert_conforms
 
@@ -72,6 +74,19 @@ async def test_a_dlq_that_cannot_be_read_is_said(alone: Bench) -> None:
     assert isinstance(end, m.End)
     assert end.code == "internal"
     assert "no such file" in str(end.text)
+
+
+async def test_a_node_that_belongs_to_no_cluster_yet_says_so(tmp_path: Path) -> None:
+    """P20: it has no DLQ, which is no failure."""
+    _, _, pages, pages_out = connection_doors()
+    with closing(DataDirectory.open(tmp_path, node="n1", found=False)) as unfounded:
+        inquiry = Inquiry(unfounded.dlq_path, unfounded)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(inquiry, m.Query(5, "dlq.stats", {}), pages)
+            end = codec.decode((await pages_out.receive())[4:])
+    assert isinstance(end, m.End)
+    assert (end.request, end.code) == (5, "not_ready")
+    assert "belongs to no cluster yet" in (end.text or "")
 
 
 async def test_a_client_that_leaves_ends_the_reading(alone: Bench) -> None:

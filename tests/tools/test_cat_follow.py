@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from rmf.core.messages import (
     DELTA,
+    FULL,
     KEEPALIVE,
     Error,
     Gap,
@@ -12,7 +13,7 @@ from rmf.core.messages import (
     Subscribe,
 )
 from tests.scripted_node import Peer, ScriptedNode, facts
-from tests.tools.cat import BLOB, FIRST, SECOND, Cat, lines_of, saying, snapshot
+from tests.tools.cat import BLOB, FIRST, SECOND, TEMP, Cat, lines_of, saying, snapshot
 
 
 def test_once_without_an_answer_is_exit_6(cat: Cat) -> None:
@@ -94,6 +95,52 @@ def test_a_node_of_another_cluster_is_not_resumed_from(cat: Cat) -> None:
 
     with ScriptedNode(losing, refusing) as node:
         assert cat(node) == 5
+
+
+def test_another_history_is_said_and_shown_whole_and_with_strict_it_is_exit_7(cat: Cat) -> None:
+    def losing(peer: Peer) -> None:
+        peer.subscribed()
+        peer.send(FIRST)
+
+    def restored(peer: Peer) -> None:
+        peer.welcome()
+        assert peer.expect(Subscribe).options["from_tick"] == 41
+        peer.send(snapshot(KEEPALIVE, 41)._replace(entry_index=5))
+        peer.wait_for_the_end()
+
+    def anew(peer: Peer) -> None:
+        assert "from_tick" not in peer.subscribed().options
+        peer.send(snapshot(FULL, 30, [TEMP]))
+        peer.wait_for_the_end()
+
+    with ScriptedNode(losing, restored, anew) as node:
+        assert cat(node, "-n", "2", "--from", "0") == 0
+    assert [o["tick"] for o in lines_of(cat.out)] == [41, 30]
+    assert "history is another one" in cat.err
+    with ScriptedNode(losing, restored) as node:
+        assert cat(node, "-n", "2", "--strict") == 7
+
+
+def test_a_node_that_waits_for_its_cluster_names_none_and_nothing_is_kept_of_it(cat: Cat) -> None:
+    """P20: the cluster is founded later, and is no other one."""
+    hellos: list[Hello] = []
+
+    def waiting(peer: Peer) -> None:
+        hellos.append(peer.welcome(cluster=b""))
+        peer.expect(Subscribe)
+        none = snapshot(KEEPALIVE, 0, live=False)._replace(entry_index=0)
+        peer.send(none)
+
+    def founded(peer: Peer) -> None:
+        hellos.append(peer.welcome())
+        assert "from_tick" not in peer.expect(Subscribe).options
+        peer.send(FIRST)
+        peer.wait_for_the_end()
+
+    with ScriptedNode(waiting, founded) as node:
+        assert cat(node, "-n", "1") == 0
+    assert [hello.options.get("cluster") for hello in hellos] == [None, None]
+    assert [o["tick"] for o in lines_of(cat.out)] == [0, 41]
 
 
 def test_without_reconnect_a_lost_connection_is_exit_4(cat: Cat) -> None:

@@ -86,7 +86,8 @@ def _shown(frame: bytes) -> tuple[str | None, Any]:
         message = codec.decode(frame)
     except ProtocolFault:
         return None, None
-    fields = zip(message._fields, profile.decode(frame)[1:], strict=True)
+    # A field at the end may be left out; then it is not named.
+    fields = zip(message._fields, profile.decode(frame)[1:], strict=False)
     named = {name: to_json(value) for name, value in fields}
     return text_of(frame), {"type": type(message).__name__.lower(), **named}
 

@@ -66,6 +66,12 @@ def _connection() -> list[dict[str, Any]]:
             m.Hello({**hello, "producer": "tmp-1", "ephemeral": True, "cluster": CLUSTER}),
         ),
         good(
+            "hello-dated",
+            "RMF-32",
+            "A display that wants the present tick with each SNAPSHOT",
+            m.Hello({**hello, "now": True}),
+        ),
+        good(
             "hello-unknown-option",
             "RMF-8",
             "Unknown options are ignored, integer keys in their values included",
@@ -257,6 +263,12 @@ def _subscribers() -> list[dict[str, Any]]:
             "RMF-32",
             "The picture may be old: no reigning Arbiter is known",
             full._replace(kind=m.KEEPALIVE, live=False, cells=[]),
+        ),
+        good(
+            "snapshot-dated",
+            "RMF-32",
+            "A keepalive that carries the present tick, as HELLO asked",
+            full._replace(kind=m.KEEPALIVE, cells=[], now=61_841),
         ),
         good("gap", "RMF-33", "Ticks before 1500 are gone", m.Gap(3, 1500)),
     ]

@@ -241,6 +241,7 @@ def _subscriptions() -> list[dict[str, Any]]:
     warm = cell("greenhouse/3/temp", 22.5, tick=1900)._replace(term=1)
     delta = full._replace(kind=m.DELTA, tick=1900, entry_index=4, cells=[warm])
     quiet = full._replace(kind=m.KEEPALIVE, tick=1900, entry_index=4, cells=[])
+    stood = full._replace(kind=m.KEEPALIVE, cells=[])
     empty = full._replace(tick=1, entry_index=2, cells=[])
     every = {"mode": "delta", "every_tick": True, "from_tick": 1}
     is_full: dict[str, Any] = {"number": 1, "kind": m.FULL, "more": False}
@@ -271,11 +272,12 @@ def _subscriptions() -> list[dict[str, Any]]:
         session(
             "resume",
             "RMF-34",
-            "A display comes back with the Tick it has: it gets what changed since",
+            "A display comes back with the Tick it has: where it stood, and what changed since",
             [
                 *hello(),
                 node(welcome(), facts__version=1),
                 client(m.Subscribe(1, ["greenhouse/#"], {"mode": "delta", "from_tick": 1841})),
+                node(stood, number=1, kind=m.KEEPALIVE, tick=1841),
                 node(delta._replace(skipped=1), number=1, kind=m.DELTA, more=False),
             ],
             needs="a node whose World changed once after tick 1841",
@@ -283,15 +285,17 @@ def _subscriptions() -> list[dict[str, Any]]:
         session(
             "gap",
             "RMF-33",
-            "A logging node asks for Ticks that are gone: the oldest is named, then a full picture",
+            "A logging node asks for Ticks that are gone: the oldest that is not is named, all that"
+            " are retained follow, and of the newest the full picture",
             [
                 *hello(),
                 node(welcome(), facts__version=1),
                 client(m.Subscribe(1, ["#"], every)),
                 node(m.Gap(1, 1500), number=1),
-                node(full._replace(tick=1500), **is_full),
+                node(delta._replace(tick=1500, entry_index=2), number=1, kind=m.DELTA),
+                node(full, **is_full),
             ],
-            needs="a node that no longer retains tick 1",
+            needs="a node that retains two Ticks, not tick 1",
         ),
     ]
 
