@@ -65,16 +65,21 @@ class Expiring:
 
     def _next_heard(self, tick: int, state: State, beside: list[str]) -> list[str]:
         """Take the next keys that wait, as many as a Tick has room for beside others; what was
-        written anew meanwhile is back on the shelf."""
+        written anew meanwhile goes back on the shelf."""
         heard: list[str] = []
         most = limits.TICK_EXPIRIES_MAX - len(beside)
         room = limits.TICK_BYTES_MAX - 4 * sum(map(len, beside))
         while self._waiting and len(heard) < most and room > 0:
             key, _ = self._waiting.popitem(last=False)
             cell = state.world.get(key)
-            if cell is not None and cell.expires and due_tick(cell, state.void_before) <= tick:
+            if cell is None or not cell.expires:
+                continue
+            due = due_tick(cell, state.void_before)
+            if due <= tick:
                 heard.append(key)
                 room -= 4 * len(key)
+            else:
+                self._shelf.arm(key, due)
         return heard
 
     def ran(self, expiries: list[Expiry], done: int, slots: int, *, cut_short: bool) -> None:

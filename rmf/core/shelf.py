@@ -2,9 +2,9 @@
 
 Every cell with a finite shelf life is armed at most once at a time, and never later than it is due.
 A cell that is written again with a later expiry is left where it is: when its old time comes it is
-armed anew. So a hot key costs one dict look-up a write; a cell that is removed is taken off. On
-every node there are no more entries than cells (R45), but for those in `_near` whose keys were
-taken off meanwhile: they go when their time comes, a moment later.
+armed anew. So a hot key costs nothing here, and a cell that is removed is taken off. On every node
+there are no more entries than cells (R45), but for those in `_near` whose keys were taken off
+meanwhile: they go when their time comes, a moment later.
 
     _buckets  numbers of buckets, SHELF_BUCKET_TICKS wide, and their keys, in no order
     _near     a heap of (tick, key), of all buckets before `_near_number`
@@ -23,6 +23,7 @@ from heapq import heappop, heappush
 from sortedcontainers import SortedDict
 
 from rmf import limits
+from rmf.core.shards import Shards
 from rmf.core.world import Cell, World
 
 __all__ = ["Shelf", "due_tick"]
@@ -37,11 +38,10 @@ def due_tick(cell: Cell, void_before: int) -> int:
 
 
 class Shelf:
-    """Armed keys by tick. `armed` maps each key to the tick it is armed for (read by core/state on
-    its hot path)."""
+    """Armed keys by tick. `armed` has each key's."""
 
     def __init__(self) -> None:
-        self.armed: dict[str, int] = {}
+        self.armed = Shards()
         self._buckets: SortedDict = SortedDict()
         self._first: int | None = None  # the earliest tick in `_buckets`, while it is known
         self._near: list[tuple[int, str]] = []
@@ -90,7 +90,7 @@ class Shelf:
 
     def disarm(self, key: str) -> None:
         """Take a key off that the World has no more."""
-        at = self.armed.pop(key, None)
+        at = self.armed.pop(key)
         if at is not None:
             self._take_off(key, at)
 

@@ -210,7 +210,7 @@ def write_changes(
     line: str,
 ) -> set[str]:
     """Write the changes into the draft, return the keys. Hot on every node: locals only."""
-    tick, armed, arm = entry.tick, shelf.armed, shelf.arm
+    tick, arm = entry.tick, shelf.arm
     cells, cell_of = draft.cells, draft.cells.get
     total, changed, frames, rows = draft.total, set[str](), iter(books.frames), _NO_ROWS
     mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
@@ -241,9 +241,6 @@ def write_changes(
         else:
             ttl_ms, since = (row[3], intake_tick) if shelf_ms < 0 else (shelf_ms, tick)
             expires = since + shelf_ticks[ttl_ms]
-            at = armed.get(key)
-            if at is None or expires < at:
-                arm(key, expires)
         name = key.encode()
         head = pack(term, tick, slot, harvested_at, expires, len(name))
         share = mark(b"".join((head, name, producer_bytes, value)))
@@ -253,6 +250,8 @@ def write_changes(
             total += share
         else:
             total += share - old.mark
+        if expires and (old is None or not 0 < old.expires <= expires):
+            arm(key, expires)  # else it is armed already, for its old time
         fields = (value, term, tick, slot, producer, harvested_at, expires, share)
         cells[key] = new_cell(Cell, fields)
         changed.add(key)

@@ -65,34 +65,30 @@ class KeyIndex:
     """
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
-        self._keys: SortedList = SortedList()  # the same
+        self._keys: SortedList = SortedList()
         self._gone: OrderedDict[str, int] = OrderedDict()  # -> the newest pin at that time
         self._pins: dict[int, None] = {}  # oldest first
         self._newest_pin = 0
 
     def add(self, key: str) -> None:
         """Note a new key."""
-        if key not in self._known:
-            self._known.add(key)
+        if key not in self._keys:
             self._keys.add(key)
         elif self._gone:
             self._gone.pop(key, None)
 
     def add_all(self, keys: Iterable[str]) -> None:
         """Note many keys at once: far cheaper than one by one, most of all in key order."""
-        new = [key for key in keys if key not in self._known]
-        self._known.update(new)
-        self._keys.update(new)
+        self._keys.update([key for key in keys if key not in self._keys] if self._keys else keys)
 
     def discard(self, key: str) -> None:
         """Forget a key that no version has any more (the caller knows), once nothing pins it."""
-        if key in self._known and (self._pins or self._gone):
+        if self._pins or self._gone:
             self._gone.pop(key, None)
             self._gone[key] = self._newest_pin
             self.tidy(2)  # so that what is left becomes less, whatever is discarded
-        elif key in self._known:
-            self._take_out(key)
+        else:
+            self._keys.discard(key)
 
     def pin(self) -> int:
         """Keep all keys until `unpin` is called with what is returned."""
@@ -113,21 +109,17 @@ class KeyIndex:
             if self._gone[key] >= oldest:
                 return
             del self._gone[key]
-            self._take_out(key)
-
-    def _take_out(self, key: str) -> None:
-        self._known.remove(key)
-        self._keys.remove(key)
+            self._keys.discard(key)
 
     def walk(self, start: str = "", *, after: bool = False) -> Iterator[str]:
         """Give the keys from `start` on (or only those after it); do not change it meanwhile."""
         return cast("Iterator[str]", self._keys.irange(start, inclusive=(not after, True)))
 
     def __contains__(self, key: str) -> bool:
-        return key in self._known
+        return key in self._keys
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._keys)
 
 
 class IndexBeside(KeyIndex):

@@ -138,4 +138,5 @@ def _read(event: h11.Request) -> Request:
 
 def _fault_of(exc: h11.RemoteProtocolError) -> Response:
     """Return the answer to what is not HTTP as it should be."""
+    exc.__traceback__ = None  # h11 raises it by a method of its own: a cycle, which nobody collects
     return plain(exc.error_status_hint, f"this port speaks HTTP/1.1: {exc}\n")

@@ -6,7 +6,6 @@ of the ledger or of their second copy, whichever is higher. Letters that the DLQ
 stored on the way (R39).
 """
 
-import gc
 from collections.abc import Callable
 
 import attrs
@@ -21,6 +20,7 @@ from rmf.core.record import HARD, Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State
 from rmf.errors import CheckpointDamaged, ForeignDirectory, LedgerDamaged, StorageError
+from rmf.floor.collector import CollectorOff
 from rmf.storage import checkpoint
 from rmf.storage.archive import Start, starts
 from rmf.storage.directory import DataDirectory
@@ -71,7 +71,7 @@ def recover(
     assert directory.founded
     pen = directory.fence.take()
     forget_cached(*segments_in(directory.ledger_path))
-    with _collector_off():
+    with CollectorOff():
         reader = _Reader(directory, store)
         scan = reader.read_ledger()
     copy = HardStateCopy(directory.path, directory.cluster, directory.incarnation)
@@ -102,16 +102,6 @@ def _write_both(writer: LedgerWriter, standing: Standing) -> None:
     body = cbor2.dumps(list(standing.hard))
     commit = standing.place.index
     writer.append([RecordDraft(HARD, place.index, standing.hard.term, place.chain, body, commit)])
-
-
-class _collector_off:  # noqa: N801 used like a function
-    """Recovery makes millions of objects and no cycles: the collector would only walk them."""
-
-    def __enter__(self) -> None:
-        gc.disable()
-
-    def __exit__(self, *_: object) -> None:
-        gc.enable()
 
 
 class _Reader:

@@ -9,7 +9,6 @@ keeper stores what is in its door, and everything else is cancelled. A second si
 nothing acked is lost either way, because an ack is a commit.
 """
 
-import gc
 import os
 import signal
 import sys
@@ -30,6 +29,7 @@ from rmf.floor import (
     beats,
     catch_up,
     checkpoint_keeper,
+    collector,
     disk_watch,
     dlq_keeper,
     http,
@@ -165,10 +165,8 @@ class Node:
 
     async def main(self, companion: Companion | None) -> int:
         """Run all tasks until a signal; return the exit code."""
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(100_000, 50, 1_000)  # cells are many, cycles are few
         config, life = self._config, self._life
+        collector.tame(config.glovebox)
         listening = ingest.Listening(*config.listen)
         await listening.bind()
         peers = self._peering.listening

@@ -433,3 +433,16 @@ def test_each_entry_is_one_write_and_tickets_rise() -> None:
     assert tickets == list(range(1, len(tickets) + 1))
     indexes = [record.index for record, _ in play.disk.entries]
     assert indexes == list(range(1, len(indexes) + 1))
+
+
+def test_a_tick_closes_once_it_has_enough_so_that_a_step_stays_short() -> None:
+    """R45: no further frame comes on behind TICK_PACKETS_GOAL packets, however many wait."""
+    play = Playbook()
+    people = [play.join(f"p{i}") for i in range(6)]
+    part = limits.TICK_PACKETS_GOAL // 4 + 1
+    before = len(play.ticks)
+    with play.together():
+        for producer in people:
+            producer.send_rows([row_of(seq) for seq in range(1, part + 1)])
+    frames = [len(books.frames) for _, books in play.ticks[before:]]
+    assert frames == [4, 2]

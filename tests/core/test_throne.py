@@ -256,7 +256,7 @@ def test_what_was_taken_over_in_part_is_dropped_with_the_reign_that_did_not_begi
     assert seen.count((True, False)) == 2
     committed = n1.core.committed.world
     assert list(committed.index.walk()) == [key for key, _ in committed.scan()]
-    assert n1.core.settled.shelf.armed.keys() <= set(committed.index.walk())
+    assert set(n1.core.settled.shelf.armed) <= set(committed.index.walk())
 
 
 # --- What goes on ---------------------------------------------------------------------------------

@@ -177,7 +177,7 @@ async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIter
     flags |= {"http": "off", "glovebox": "inline"}
     said = io.StringIO()
     log.configure("json", said)
-    thresholds = gc.get_threshold()
+    thresholds, collects = gc.get_threshold(), gc.isenabled()
     settled = config.load({**flags, **settings}, {})
     line_front = LineFront(settled)
     node = Node(settled, line_front)
@@ -195,6 +195,7 @@ async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIter
         node.close()
         line_front.close()
         gc.set_threshold(*thresholds)
+        (gc.enable if collects else gc.disable)()
         log.configure("json", io.StringIO())
 
 
