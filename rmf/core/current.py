@@ -111,6 +111,13 @@ class CurrentReads:
             effects.append(_no(event, "not_ready", text))
         return effects
 
+    def give_up(self, why: str) -> list[Effect]:
+        """Answer all own clients that wait: the node is on strike."""
+        waiting = [event for event, _ in self._asked.values()] + [x[1] for x in self._known]
+        self._asked.clear()
+        self._known.clear()
+        return [_no(event, "strike", why) for event in waiting]
+
     def drop(self, tokens: list[object]) -> list[Effect]:
         """Answer the reads of a leadership that is over."""
         text = "this node does not lead any more; ask again"

@@ -114,6 +114,12 @@ class Petitions:
             effects += self.joined(joining.popleft(), why)
         return effects
 
+    def send_off(self, goaway: m.Goaway) -> list[Effect]:
+        """Send all producers away: what of theirs is committed, a WELCOME tells them (R33)."""
+        gone = list(self._connections.values())
+        self._connections.clear()
+        return [x for mine in gone for x in (Answer(mine, [goaway]), Close(mine))]
+
     # --- Answers --------------------------------------------------------------------------------
 
     def tell(self, waiting: Waiting) -> list[Effect]:

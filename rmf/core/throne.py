@@ -21,7 +21,6 @@ from rmf.core.state import NOTHING
 
 __all__ = ["Throne"]
 
-_STOPPING_HOLD_OFF_MS = FAULTS["stopping"].back_off_ms
 _REMARKS = {
     "behind": ("line_behind", "it stands for election last; start it with the newer line"),
     "other": ("line_mismatch", "nothing it runs is compared; start it with the line of the reign"),
@@ -157,6 +156,7 @@ class Throne(Office):
         effects.append(Note("error", "strike", {"kind": kind, "why": why}))
         self._end_reign(effects)
         effects += self._acts.give_up(why)
+        effects += self._reads.give_up(why)
         effects += self._checkpointing.drop(why)
         why_refused = Refusal("strike", None, why)
         effects += self.petitions.refuse_all(why_refused, self.committed.producers)
@@ -167,9 +167,7 @@ class Throne(Office):
         found = self.strike
         if not event.args.get("end"):
             self._strike("admin", str(event.args.get("why") or "an operator says so"), effects)
-        elif found is not None and found[0] == "admin":
-            effects.append(Reload("admin", "an operator ends the strike"))
-        elif found is not None and found[0] != "no_reign":
+        elif found is not None and found[0] not in {"admin", "no_reign"}:
             text = f"a strike {found[0]} ends by repair, not by an order: {found[1]}"
             end = m.End(event.request, "not_possible", text)
             effects.append(Answer(event.connection, [end]))
@@ -178,10 +176,14 @@ class Throne(Office):
         strike = {"kind": kind, "why": why} if kind and not event.args.get("end") else None
         item = m.Item(event.request, {"strike": strike})
         effects.append(Answer(event.connection, [item, m.End(event.request, None, None)]))
+        if event.args.get("end") and found is not None and found[0] == "admin":
+            self._reload(Reload("admin", "an operator ends the strike"), effects)
 
     def _reload(self, reload: Reload, effects: list[Effect]) -> None:
-        """Ask for a core that is read from the disk: this one does nothing any more (R15)."""
+        """Ask for a core that is read from the disk: this one does nothing any more (R15). Clients
+        stay, but for producers: only a WELCOME says what of theirs is committed."""
         self._strike("state", reload.why, effects)
+        effects += self.petitions.send_off(self._goaway("no_reign", reload.why))
         effects.append(reload)
 
     def _hand_over_if_full(self, now: ev.Now, effects: list[Effect]) -> None:
@@ -233,10 +235,13 @@ class Throne(Office):
         if self._said_goaway:
             return
         self._said_goaway = True
+        effects.append(Broadcast(self._goaway("stopping", "the node is being stopped")))
+
+    def _goaway(self, code: str, text: str) -> m.Goaway:
+        """Return a GOAWAY that names where else clients find the factory, the leader first."""
         others = self.raft.membership.others(self.identity.node)
         leader = self.raft.leader
         others.sort(key=lambda name: name != leader)
         known = [self.address_of(name) for name in others]
-        text = "the node is being stopped"
         alternatives = [address for address in known if address is not None]
-        effects.append(Broadcast(m.Goaway("stopping", alternatives, _STOPPING_HOLD_OFF_MS, text)))
+        return m.Goaway(code, alternatives, FAULTS[code].back_off_ms, text)

@@ -47,9 +47,8 @@ from rmf.core.effects import (
     WriteChunk,
 )
 from rmf.core.entry import Member
-from rmf.core.messages import Message
 from rmf.floor import log
-from rmf.floor.answers_end import AnswersEnd
+from rmf.floor.clients import Clients
 from rmf.floor.doors import CatchUpItem, Closed, Doors, EventItem, Knock, Opened
 from rmf.floor.in_hand import packets_among, packets_on
 from rmf.floor.instruments import Instruments
@@ -76,11 +75,14 @@ async def run(
     on_reign: Callable[[], None],
     link: Callable[[Sequence[Member]], None],
     instruments: Instruments,
+    clients: Clients | None = None,
 ) -> Reload | None:
     """Drive the core until it has stopped (None) or has to be loaded anew. Without a `runner` the
     bench door leads to a glove box, whose Executed comes as an event. `on_reign` is called
-    once it reigns over all that there was before, `link` whenever the members change."""
-    loop = _Loop(core, doors, runner, hands, now, on_reign, link, instruments)
+    once it reigns over all that there was before, `link` whenever the members change. `clients`
+    are those that the core before left."""
+    clients = clients or Clients()
+    loop = _Loop(core, doors, runner, hands, now, on_reign, link, instruments, clients)
     try:
         loop.start()
         while not loop.is_over:
@@ -111,6 +113,7 @@ class _Loop:
         on_reign: Callable[[], None],
         link: Callable[[Sequence[Member]], None],
         instruments: Instruments,
+        clients: Clients,
     ) -> None:
         self.reload: Reload | None = None
         self._stopped = False
@@ -123,7 +126,7 @@ class _Loop:
         self._hands = hands
         self._now = now
         self._unpublished: list[Publish] = []
-        self._answers: dict[int, AnswersEnd | trio.MemorySendChannel[list[Message]]] = {}
+        self._clients = clients
 
     @property
     def is_over(self) -> bool:
@@ -211,7 +214,7 @@ class _Loop:
                 break
             events.append(item)
             packets += len(item.rows) if isinstance(item, ev.Offered) else 1
-            if isinstance(item, ev.Joined) and item.connection not in self._answers:
+            if isinstance(item, ev.Joined) and item.connection not in self._clients:
                 events.append(ev.Lost(item.connection))  # it was closed while HELLO waited here
 
     def _publish(self) -> None:
@@ -235,9 +238,9 @@ class _Loop:
                 events.append(item)
                 self._doors.alarm.ring()  # an election may be due sooner than the beats know
             case Opened():
-                self._answers[item.connection] = item.answers
+                self._clients.open(item.connection, item.answers)
             case Closed():
-                self._close(item.connection)
+                self._clients.close(item.connection)
                 events.append(ev.Lost(item.connection))
             case _:
                 events.append(item)
@@ -274,12 +277,11 @@ class _Loop:
             case Audit() | DryRun():
                 self._lend(effect)
             case Answer():
-                self._answer(effect.connection, effect.messages)
+                self._clients.answer(effect.connection, effect.messages)
             case Broadcast():
-                for connection in list(self._answers):
-                    self._answer(connection, [effect.message])
+                self._clients.answer_all(effect.message)
             case Close():
-                self._close(effect.connection)
+                self._clients.close(effect.connection)
             case Publish():
                 self._unpublished.append(effect)
                 self._note_committed(effect.index)
@@ -327,24 +329,10 @@ class _Loop:
         self._look_s = self._turned_s + limits.LOOK_S
         self._instruments.look(self._core, self._turned_s)
 
-    def _answer(self, connection: int, messages: list[Message]) -> None:
-        door = self._answers.get(connection)
-        if door is None:
-            return
-        try:
-            door.send_nowait(messages)
-        except (trio.WouldBlock, trio.BrokenResourceError) as exc:
-            if isinstance(exc, trio.WouldBlock):
-                log.note("warning", "slow_reader", connection=connection)
-            self._close(connection)
-
-    def _close(self, connection: int) -> None:
-        if (door := self._answers.pop(connection, None)) is not None:
-            door.close()
-
     def close(self) -> None:
-        """Publish the rest, and close every answers door: what this core promised is void."""
+        """Publish the rest. A core that is read anew finds the clients that this one kept; else all
+        of them are gone: what they were promised is void."""
         self._doors.events.rise()
         self._publish()
-        for connection in list(self._answers):
-            self._close(connection)
+        if self.reload is None:
+            self._clients.close_all(told=self._stopped)

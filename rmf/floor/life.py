@@ -29,6 +29,7 @@ from rmf.core.state import State, genesis_state
 from rmf.core.surroundings import NOTHING_HEARD, Surroundings
 from rmf.errors import CheckpointDamaged, DiskFailed, DiskHangs, Diverged, LedgerDamaged
 from rmf.floor import arbiter, ledger_keeper, log
+from rmf.floor.clients import Clients
 from rmf.floor.ground import Ground
 from rmf.floor.peering import Peering
 from rmf.floor.present import now
@@ -72,6 +73,7 @@ class Life:
         self._recovered: Recovered | None = None
         self._writer: LedgerWriter | None = None
         self._limiter = trio.CapacityLimiter(1)
+        self._clients = Clients()
 
     def serial(self) -> int:
         """Return the number of the last record that is durable here."""
@@ -278,6 +280,7 @@ class Life:
             self.acceded.set,
             self._peering().link,
             ground.instruments,
+            self._clients,
         )
 
     async def _keep_ledger(self, writer: LedgerWriter) -> None:

@@ -116,6 +116,20 @@ def test_a_read_that_is_confirmed_does_not_wait_for_ever_for_its_entries(play: C
     assert {x.code for x in asked[:-1]} == {"not_ready"}
 
 
+def test_a_node_on_strike_lets_no_read_wait(play: Cluster) -> None:
+    """Its core may be replaced, and the connection goes on: nobody would answer it any more."""
+    probe, n2 = play["n1"].join("probe"), play["n2"]
+    n2.disk.hold()
+    probe.send(1)
+    confirmed = n2.get("cell/a")
+    play.advance(50)
+    play.pause("n1")
+    asked = n2.get("cell/a")
+    assert confirmed.heard == asked.heard == []
+    n2.happen(ev.Struck("admin", "to look at it"))
+    assert (confirmed.code, asked.code) == ("strike", "strike")
+
+
 def test_a_node_that_knows_no_king_says_so_at_once(play: Cluster) -> None:
     play.cut("n3")
     play.advance(1_000)

@@ -122,6 +122,17 @@ def test_who_was_lost_meanwhile_is_not_welcomed(petitions: Petitions) -> None:
     assert petitions.welcome(joined(3), welcome()) == [Answer(3, [welcome()])]
 
 
+def test_producers_are_sent_off_when_their_core_ends_and_nobody_else(petitions: Petitions) -> None:
+    """Only a WELCOME says what of theirs is committed (R33)."""
+    for connection, name in ((1, "probe"), (2, "other")):
+        petitions.joined(joined(connection, name), None)
+        petitions.welcome(joined(connection, name), welcome())
+    goaway = m.Goaway("no_reign", ["n2:7410"], 10, "the ledger is read anew")
+    effects = petitions.send_off(goaway)
+    assert effects == [Answer(1, [goaway]), Close(1), Answer(2, [goaway]), Close(2)]
+    assert petitions.send_off(goaway) == []
+
+
 def test_who_speaks_is_known_until_its_last_connection_is_lost(petitions: Petitions) -> None:
     """R33: whoever is connected is not forgotten."""
     petitions.joined(joined(1), None)

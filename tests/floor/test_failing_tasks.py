@@ -61,8 +61,11 @@ async def one_evidence(node: Factory, error: str) -> Letter:
 
 
 async def gone(wire: Wire) -> None:
-    """A connection of a core that was lost: it is closed, so that its client connects anew."""
-    assert all(isinstance(x, m.Ack | m.Error | m.Refuse) for x in await wire.rest())
+    """A connection of a core that was lost: its client is told to connect anew (RMF-11)."""
+    *before, last = await wire.rest()
+    assert all(isinstance(x, m.Ack | m.Error | m.Refuse) for x in before)
+    assert isinstance(last, m.Goaway)
+    assert last.code == "no_reign"
 
 
 @task

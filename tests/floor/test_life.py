@@ -170,6 +170,60 @@ async def test_an_operator_ends_a_strike_and_the_disk_is_read_again(tmp_path: Pa
             assert [state.index > 0 for state in living_one.loaded] == [False, True]
 
 
+async def test_the_end_of_a_strike_cuts_nobody_without_a_word(tmp_path: Path) -> None:
+    """R17: who watches or asks goes on; a producer is sent off, for only a WELCOME says what of its
+    packets is committed."""
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            doors = living_one.doors
+            await until(lambda: living_one.life.core is not None and living_one.core.has_acceded)
+            display, display_out, *_ = connection_doors()
+            probe, probe_out, *_ = connection_doors()
+            await doors.events.send(Opened(7, display))
+            await doors.events.send(Opened(8, probe))
+            await doors.intake.send(ev.Joined(8, "probe", "self-declared:probe", False))
+            await doors.events.send(ev.Beat())
+            (welcome,) = await heard(probe_out)
+            assert isinstance(welcome, m.Welcome)
+            former = living_one.core
+            await living_one.ask("admin.strike", why="to look at it")
+            await living_one.ask("admin.strike", end=True)
+            await living_one.core_after(former)
+            (goaway,) = await heard(probe_out)
+            assert isinstance(goaway, m.Goaway)
+            assert (goaway.code, goaway.text) == ("no_reign", "an operator ends the strike")
+            with pytest.raises(trio.EndOfChannel):
+                await heard(probe_out)
+            await doors.events.send(ev.Asked(7, 5, "ping"))
+            (pong,) = await heard(display_out)
+            assert isinstance(pong, m.Pong)
+            assert pong.token == 5
+
+
+async def test_whoever_waits_with_a_node_for_its_cluster_is_told_to_connect_anew(
+    tmp_path: Path,
+) -> None:
+    """What WELCOME said there, of the period and the cluster, is no more true."""
+    with bench(tmp_path, found=False) as alone:
+        async with living(alone) as living_one:
+            await until(lambda: living_one.life.core is not None)
+            early, early_out, *_ = connection_doors()
+            await living_one.doors.events.send(Opened(7, early))
+            await living_one.doors.events.send(ev.Asked(7, 0, "welcome"))
+            (welcome,) = await heard(early_out)
+            assert isinstance(welcome, m.Welcome)
+            assert welcome.facts["cluster"] == b""
+            alone.directory.found(b"c" * 16)
+            living_one.life.founded.set()
+            (goaway,) = await heard(early_out)
+            assert isinstance(goaway, m.Goaway)
+
+
+async def heard(answers: trio.MemoryReceiveChannel[list[m.Message]]) -> list[m.Message]:
+    with trio.fail_after(PATIENCE_S):
+        return await answers.receive()
+
+
 async def test_no_second_writer_is_opened_while_the_first_ones_write_hangs(
     tmp_path: Path,
 ) -> None:
