@@ -25,6 +25,7 @@ examples:
   rmf-bench recovery --packets 2000000  how fast a killed node replays its ledger
   rmf-bench links --mbit 100            reigns, packets/s and waits of three over slow links
   rmf-bench links --mbit 10 --catch-up  how long a node needs that was away, over a slow link
+  rmf-bench day --keys-per-s 1000       a follower's memory while keys come and go, simulated
   rmf-bench start                       an empty node until ready; rmf-cat --once
   rmf-bench idle --seconds 20           CPU and memory of a node with nothing to do
 """
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="bench", required=True)
-    for name in ("throughput", "latency", "failover", "links", "recovery", "start", "idle"):
+    for name in ("throughput", "latency", "failover", "links", "recovery", "day", "start", "idle"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
         if name in {"throughput", "latency", "recovery"}:
@@ -81,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--runs", type=_positive, default=5)
         if name == "links":
             _add_links(command)
+        if name == "day":
+            command.add_argument("--hours", type=float, default=24.0)
+            command.add_argument("--keys-per-s", type=_positive, default=100)
+            command.add_argument("--ttl-s", type=_positive, default=10)
     return parser
 
 
@@ -122,7 +127,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
-    from tools import bench_failover
+    from tools import bench_day, bench_failover
     from tools import bench_load as load
 
     match options.bench:
@@ -156,6 +161,8 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
                 batch=options.batch,
                 payload=load.payload_of(options.payload_bytes, options.payload),
             )
+        case "day":
+            return lambda: bench_day.day(options.hours, options.keys_per_s, options.ttl_s)
         case "start":
             return lambda: load.start(runs=options.runs)
         case _:
