@@ -19,7 +19,16 @@ from sortedcontainers import SortedList
 
 from rmf import limits
 
-__all__ = ["MARK_HEAD", "Cell", "Draft", "IndexBeside", "KeyIndex", "World", "mark_of"]
+__all__ = [
+    "MARK_HEAD",
+    "Cell",
+    "Draft",
+    "IndexBeside",
+    "KeyIndex",
+    "World",
+    "cells_of",
+    "mark_of",
+]
 
 _MASK = (1 << 128) - 1
 MARK_HEAD = Struct(">QQQqQH").pack
@@ -55,6 +64,24 @@ def mark_of(
     return xxhash.xxh3_128_intdigest(b"".join((head, name, producer.encode(), b"\0", value)))
 
 
+def cells_of(rows: Iterable[tuple[str, bytes, int, int, int, str, int, int]]) -> dict[str, Cell]:
+    """Return the cells of rows as Checkpoints hold them, marks computed: key, value, term, tick,
+    slot, producer, harvested_at, expires. Made for millions of them: locals only."""
+    cells: dict[str, Cell] = {}
+    mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
+    producers: dict[str, tuple[str, bytes]] = {}  # one object each, not one a cell
+    for key, value, term, tick, slot, name, harvested_at, expires in rows:
+        known = producers.get(name)
+        if known is None:
+            known = producers[name] = (name, name.encode() + b"\0")
+        raw = key.encode()
+        head = pack(term, tick, slot, harvested_at, expires, len(raw))
+        share = mark(b"".join((head, raw, known[1], value)))
+        fields = (value, term, tick, slot, known[0], harvested_at, expires, share)
+        cells[key] = new_cell(Cell, fields)
+    return cells
+
+
 class KeyIndex:
     """Keys in key order (code points, which is the order of their UTF-8), shared by all versions.
 
@@ -69,10 +96,13 @@ class KeyIndex:
         self._gone: OrderedDict[str, int] = OrderedDict()  # -> the newest pin at that time
         self._pins: dict[int, None] = {}  # oldest first
         self._newest_pin = 0
+        self._put_off: dict[str, None] | None = None
 
     def add(self, key: str) -> None:
         """Note a new key."""
-        if key not in self._keys:
+        if self._put_off is not None:
+            self._put_off[key] = None
+        elif key not in self._keys:
             self._keys.add(key)
         elif self._gone:
             self._gone.pop(key, None)
@@ -81,8 +111,21 @@ class KeyIndex:
         """Note many keys at once: far cheaper than one by one, most of all in key order."""
         self._keys.update([key for key in keys if key not in self._keys] if self._keys else keys)
 
+    def put_off(self) -> None:
+        """Let new keys wait until `put_in_order`, where many come and nobody walks them meanwhile:
+        that costs a tenth."""
+        self._put_off = {}
+
+    def put_in_order(self) -> None:
+        """Put the keys in order that waited for it."""
+        assert self._put_off is not None
+        keys, self._put_off = self._put_off, None
+        self.add_all(sorted(keys))
+
     def discard(self, key: str) -> None:
         """Forget a key that no version has any more (the caller knows), once nothing pins it."""
+        if self._put_off is not None:
+            self._put_off.pop(key, None)
         if self._pins or self._gone:
             self._gone.pop(key, None)
             self._gone[key] = self._newest_pin

@@ -170,10 +170,13 @@ class _Reader:
         """Take every record behind the start; return the exhausted scan."""
         directory, comeback = self._directory, self.comeback
         scan = LedgerScan(directory.ledgers, directory.cluster, self._restored.start.base)
+        index = comeback.state.world.index
+        index.put_off()
         for record in scan:
             self._take(record)
             if comeback.letters_waiting >= limits.RECOVERY_LETTERS_A_TIME:
                 self._put_letters()
+        index.put_in_order()
         if comeback.state.index > self._store.cursor:
             self._put_letters()
         if scan.cut is not None:

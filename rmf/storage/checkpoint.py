@@ -16,6 +16,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from operator import lt
 from pathlib import Path
 from typing import Any, Final
 
@@ -292,11 +293,13 @@ def _cells(path: Path, expected: int) -> Iterator[CellRow]:
         while (body := frame_at(reader, path, reader.end))[1] != FOOTER:
             if body[1] == TABLE:
                 continue
-            for cell in cbor2.loads(body)[1]:
-                if len(cell) != _CELL_FIELDS or (cell[0] <= before and count):
-                    raise damaged(path, reader.end, f"cell {count} has no shape or no order")
-                before = cell[0]
-                count += 1
-                yield tuple(cell)
+            rows = cbor2.loads(body)[1]
+            keys = [row[0] for row in rows]
+            ordered = (not count or before < keys[0]) and all(map(lt, keys, keys[1:]))
+            if not ordered or set(map(len, rows)) != {_CELL_FIELDS}:
+                raise damaged(path, reader.end, f"cell {count} or later has no shape or no order")
+            before = keys[-1]
+            count += len(rows)
+            yield from map(tuple, rows)
         if count != expected:
             raise damaged(path, reader.end, f"{count} cells, its footer says {expected}")

@@ -15,7 +15,7 @@ from rmf.core.producers import Table
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, genesis_state, state_of
 from rmf.core.table_slices import rows_in, table_in
-from rmf.core.world import Cell, mark_of
+from rmf.core.world import cells_of, mark_of
 from rmf.errors import CheckpointDamaged
 from rmf.storage import checkpoint
 from rmf.storage.archive import Start
@@ -55,8 +55,7 @@ def _restored(start: Start, cluster: bytes) -> Restored:
         return Restored(start, genesis_state(cluster), Shelf(), {})
     found = checkpoint.load(start.checkpoint, cluster)
     producers = table_in(found.producers)
-    cells = {row[0]: Cell(*row[1:], mark_of(*row)) for row in found.cells}
-    state = state_of(found.head, producers, cells)
+    state = state_of(found.head, producers, cells_of(found.cells))
     _compare(start.checkpoint, state.digest(), found.head["digest"])
     return Restored(start, state, Shelf.of(state.world, state.void_before), found.head)
 

@@ -156,6 +156,20 @@ def test_a_pin_does_not_hold_what_was_discarded_before_it() -> None:
     assert list(index.walk()) == ["d"]
 
 
+def test_keys_that_are_put_off_are_in_order_afterwards() -> None:
+    """What a ledger brings back is put in order at its end."""
+    index = KeyIndex()
+    index.add_all(["b", "d", "g"])
+    index.put_off()
+    for key in ("c", "a", "d", "f"):
+        index.add(key)
+    for key in ("c", "d", "g"):
+        index.discard(key)
+    index.add("d")
+    index.put_in_order()
+    assert list(index.walk()) == ["a", "b", "d", "f"]
+
+
 def test_what_went_while_the_index_was_pinned_is_taken_out_in_slices() -> None:
     """H1, R45: the end of a Checkpoint must not cost what went during it, all in one piece."""
     count = 20 * limits.INDEX_SLICE_KEYS

@@ -5,6 +5,7 @@ been the last that two logs share. It knows no peers, no roles and no disk: what
 told. What is older than `base` is in the ledger only.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 import crc32c
@@ -53,7 +54,7 @@ class Log:
         self.base = place
         self.commit = place.index
         self._cluster = cluster
-        self._entries: list[LogEntry] = []
+        self._entries: deque[LogEntry] = deque()  # its ends are cheap, and its middle is rare
         self.bytes = 0
         self.last = place  # that of the last Entry
         for entry in tail:
@@ -190,14 +191,8 @@ class Log:
         """Let go of the oldest Entries while there are more than `bytes_max` bytes of them, but of
         none above `through`, which somebody here still needs, nor of what is not settled."""
         through = min(through, self.commit, self.durable)
-        dropped = 0
-        while (
-            dropped < len(self._entries)
-            and self.bytes > bytes_max
-            and self._entries[dropped].index <= through
-        ):
-            self.bytes -= len(self._entries[dropped].body)
-            dropped += 1
-        if dropped:
-            self.base = Place(*self._entries[dropped - 1][:3])
-            del self._entries[:dropped]
+        entries = self._entries
+        while entries and self.bytes > bytes_max and entries[0].index <= through:
+            gone = entries.popleft()
+            self.bytes -= len(gone.body)
+            self.base = Place(*gone[:3])
