@@ -61,6 +61,7 @@ class Config:
     node: str
     data: Path  # absolute; not created here
     restore: Path | None  # a backup that an empty data directory is made of
+    moved: bool  # the data directory was moved here while its node was stopped
     listen: notation.Address  # port 0: the system chooses
     http: notation.Address | None  # None: off; port 0: the system chooses
     peer_listen: notation.Address  # nothing listens there while there are no peers
@@ -245,6 +246,14 @@ SETTINGS = (
         config_values.data,
         _TEXT,
         "a backup to begin with, where the data directory is empty: it makes a new cluster",
+    ),
+    Setting(
+        "moved",
+        None,
+        "off",
+        notation.parse_switch,
+        _BOOL,
+        "its directory was copied here while it was stopped, and nothing newer of it exists",
     ),
     Setting(
         "line",

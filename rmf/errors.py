@@ -10,6 +10,7 @@
     ├── StorageError          what is on the disk, or the disk itself
     │   ├── DirectoryInUse    another process holds the data directory
     │   ├── ForeignDirectory  the data belongs to another node or cluster
+    │   ├── DirectoryCopied   a member's data are a copy: it may have promised more since (R28)
     │   ├── LedgerDamaged     damage that is not a torn tail: exact place and repair command
     │   ├── CheckpointDamaged a Checkpoint that fails its digest
     │   ├── DiskFailed        a write or fsync failed: never retried (R17)
@@ -21,9 +22,11 @@ Each message says what was found, what was expected, and what to do.
 """
 
 __all__ = [
+    "WAY_BACK",
     "CheckpointDamaged",
     "ConfigError",
     "ConnectionFailed",
+    "DirectoryCopied",
     "DirectoryInUse",
     "DiskFailed",
     "DiskHangs",
@@ -38,6 +41,14 @@ __all__ = [
     "StorageError",
     "UsageError",
 ]
+
+# What is left to do for who cannot go on with the data of a node. Never: to put a copy of a member
+# back, which has forgotten what it acked and for whom it voted (R28).
+WAY_BACK = (
+    "A factory of one: begin a new one with a backup (`rmf serve --restore FILE`). A member of a"
+    " larger one: begin it with an empty directory, `rmf-admin add` it: the others have its data;"
+    " never put a copy of it back."
+)
 
 
 class RmfError(Exception):
@@ -89,6 +100,10 @@ class DirectoryInUse(StorageError):
 
 class ForeignDirectory(StorageError):
     """The data directory belongs to another node, or holds records of another cluster."""
+
+
+class DirectoryCopied(StorageError):
+    """A member's data directory is a copy: what it promised since is forgotten (R28)."""
 
 
 class LedgerDamaged(StorageError):

@@ -137,5 +137,6 @@ def _archived(directory: DataDirectory, dlq_cursor: int, sent: int | None) -> in
     Entries that the DLQ has not read yet stay (R39). Returns where history begins now."""
     checkpoint.prune(directory.checkpoints_path, directory.archive_path)
     archive.archive_behind(directory, pinned_index=dlq_cursor)
+    directory.own()  # a copy that was made before differs from it now
     archive.shed_archive(directory, pinned_index=dlq_cursor, sent_index=sent)
     return archive.begins(directory)

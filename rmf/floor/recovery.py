@@ -19,7 +19,7 @@ from rmf.core.raft.values import HardState, Place, Standing
 from rmf.core.record import HARD, Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State
-from rmf.errors import CheckpointDamaged, ForeignDirectory, LedgerDamaged, StorageError
+from rmf.errors import WAY_BACK, CheckpointDamaged, ForeignDirectory, LedgerDamaged, StorageError
 from rmf.floor.collector import CollectorOff
 from rmf.storage import checkpoint
 from rmf.storage.archive import Start, starts
@@ -129,7 +129,7 @@ class _Reader:
         if not places:
             raise LedgerDamaged(
                 f"{directory.ledger_path} holds no segment of this node's ledger. Move them back "
-                f"there, or restore the directory from a backup of this node."
+                f"there. {WAY_BACK}"
             )
         restored, faults = restore(self._in_order(places), directory.cluster)
         faults += self._unreadable_heads()
@@ -137,8 +137,7 @@ class _Reader:
         if restored is None:
             raise CheckpointDamaged(
                 f"{directory.path}: neither genesis nor a Checkpoint that verifies is left to start"
-                f" from. Restore the directory from a backup of this node, or start a new one with"
-                f" --data."
+                f" from. {WAY_BACK}"
             )
         index = restored.state.index
         if index > self._store.cursor:
@@ -214,7 +213,7 @@ class _Reader:
         except ValueError as exc:
             raise LedgerDamaged(
                 f"{copy.path} and the ledger beside it contradict each other: {exc}. One of them "
-                f"is not of this node: restore the directory from a backup of this node."
+                f"is not of this node. {WAY_BACK}"
             ) from exc
         return copied
 

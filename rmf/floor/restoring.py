@@ -2,12 +2,20 @@
 
 Decides what `--restore` means: an empty directory becomes a new cluster of one node that goes on
 from the backup. A start again with the same option goes on with what came of it; any other factory
-that stands there is left alone. It blocks, for nothing runs yet.
+that stands there is left alone. It blocks where nothing runs yet.
+
+It also decides what becomes of a directory that is a copy. A member that goes on with one has
+forgotten what it acked and for whom it voted since, and nobody else would know: it does not start.
+A lone node has nobody to deceive but its clients, and these notice a history that went back. That
+nothing newer than the copy exists can only a person say: `--moved`.
 """
 
 from typing import TYPE_CHECKING
 
-from rmf.errors import StorageError, UsageError
+import trio
+
+from rmf import limits
+from rmf.errors import DirectoryCopied, StorageError, UsageError
 from rmf.floor import log
 from rmf.notation import address_text
 from rmf.storage import backup, refound
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
     from rmf.config import Config
 
-__all__ = ["open_directory"]
+__all__ = ["leave", "open_directory", "take_over"]
 
 _UNPACKED = "restoring"
 
@@ -31,13 +39,47 @@ def open_directory(config: "Config", *, has_peers: bool) -> DataDirectory:
     directory = DataDirectory.open(
         config.data, node=config.node, found=not has_peers and not restores
     )
-    if config.restore is not None:
-        try:
+    try:
+        if config.restore is not None:
             _restore(directory, config, config.restore)
-        except BaseException:
-            directory.close()
-            raise
+        if has_peers:
+            _refuse_copy(directory, config)
+    except BaseException:
+        directory.close()
+        raise
     return directory
+
+
+def take_over(directory: DataDirectory, config: "Config", members: int) -> None:
+    """Take a directory that was read for this node's own; it belongs to a cluster of so many
+    members. Raises DirectoryCopied."""
+    if members > 1:
+        _refuse_copy(directory, config)
+    if directory.copied:
+        text = f"{directory.path} is a copy: what was acked since it was made is not in it"
+        log.note("warning", "directory_copied", moved=config.moved, why=text)
+    directory.own()
+
+
+async def leave(directory: DataDirectory) -> None:
+    """Tell the directory apart from copies that were made while the node ran; a disk that hangs
+    does not hold up the stop."""
+    with trio.move_on_after(limits.GOODBYE_S_MAX):
+        await trio.to_thread.run_sync(directory.own, abandon_on_cancel=True)
+
+
+def _refuse_copy(directory: DataDirectory, config: "Config") -> None:
+    if not directory.copied or not directory.founded or config.moved:
+        return
+    raise DirectoryCopied(
+        f"{directory.path} is a copy of the data of {directory.node!r}, a member of the cluster"
+        f" {directory.cluster.hex()}: what that node acked, and for whom it voted, since the copy"
+        f" was made, is not in it. It does not take part. Remove {directory.path}, start with"
+        f" an empty directory, and `rmf-admin add {directory.node} HOST:PORT`: the others have its"
+        f" data. If it was moved here while the node was stopped, and nothing newer of it exists"
+        f" anywhere, say so once: `rmf serve --moved`. If the majority is lost for good: `rmf-admin"
+        f" recover`."
+    )
 
 
 def _restore(directory: DataDirectory, config: "Config", file: "Path") -> None:

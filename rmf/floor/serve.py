@@ -52,7 +52,7 @@ from rmf.floor.line_front import LineFront
 from rmf.floor.peering import Peering
 from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
-from rmf.floor.restoring import open_directory
+from rmf.floor.restoring import leave, open_directory, take_over
 from rmf.floor.supervisor import Child, Hands, supervise
 from rmf.line.glovebox.handle import BoxHandle
 from rmf.notation import address_text
@@ -145,6 +145,7 @@ class Node:
     def _load_first(self) -> None:
         """Read the disk before anything listens, so that what is wrong with it is said at once."""
         state = self._life.load().state
+        take_over(self._directory, self._config, len(state.members))
         if state.index and state.period_ns != self._config.tick_period_ns:
             text = f"the cluster's tick is {state.period_ns} ns since genesis; --tick is ignored"
             log.note("warning", "notice", text=text)
@@ -343,3 +344,4 @@ class Node:
             return  # without a cluster nothing is kept
         with trio.move_on_after(limits.STOP_S_MAX):
             await self._stopped_storing.wait()
+        await leave(self._directory)

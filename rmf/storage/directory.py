@@ -4,7 +4,8 @@ Decides that one process at a time uses a directory, that it belongs to the node
 new one looks like. It does not know what ledger, Checkpoints and DLQ say.
 
     lock            held (flock) while a node runs; holds its pid, for people
-    identity.json   format, cluster, node, incarnation. The cluster is null as long as the node
+    identity.json   format, cluster, node, incarnation, and its own birthmark, by which a copy is
+                    found out. The cluster is null as long as the node
                     waits for one (R29); it is written last, so that where it stands the ledger's
                     first segment stands, and a lost ledger is not a new one
     vote            term and vote, once more (see hard_state)
@@ -13,6 +14,7 @@ new one looks like. It does not know what ledger, Checkpoints and DLQ say.
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -54,7 +56,7 @@ class DataView:
 
 class DataDirectory:
     """The data directory of a node that runs: locked until `close`. `cluster` is empty, and there
-    is no ledger, until it is `founded`."""
+    is no ledger, until it is `founded`. `copied`: what is here is a copy, until `own` is called."""
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class DataDirectory:
         self.node = identity.node
         self.cluster = identity.cluster
         self.incarnation = identity.incarnation
+        self.copied = identity.copied
         self.fresh = fresh
         self.ledger_path = path / "ledger"
         self.checkpoints_path = path / "checkpoints"
@@ -172,6 +175,14 @@ class DataDirectory:
         identity = read_identity(self.path)
         assert identity is not None
         self.cluster, self.incarnation = identity.cluster, identity.incarnation
+        self.copied = identity.copied
+
+    def own(self) -> None:
+        """Take what is here for this node's own: a copy of it, and one that was made before, is
+        found out from now on. On a disk without room all stays as it is."""
+        with suppress(OSError):
+            write_identity(self.path, Identity(self.cluster, self.incarnation, self.node))
+            self.copied = False
 
     def close(self) -> None:
         """Let another process have it."""

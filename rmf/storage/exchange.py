@@ -25,7 +25,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from rmf.errors import LedgerDamaged, StorageError
+from rmf.errors import WAY_BACK, LedgerDamaged, StorageError
 from rmf.storage.cursor import EntryCursor, oldest_index
 from rmf.storage.files import fsync_directory, replace_durably
 
@@ -77,8 +77,7 @@ def finish(path: Path) -> bool:
     except (ValueError, TypeError, KeyError) as exc:
         raise StorageError(
             f"{place} is unreadable ({type(exc).__name__}: {exc}); expected JSON that says which "
-            f"parts of this directory were being exchanged. Restore the directory from a backup of "
-            f"this node, or start it anew with an empty one."
+            f"parts of this directory were being exchanged. {WAY_BACK}"
         ) from exc
     for part in PARTS:
         _exchange(path, staged, into, part)

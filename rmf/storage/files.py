@@ -15,7 +15,7 @@ with a file of that kind forgets first what memory holds of it (R23).
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -96,12 +96,13 @@ def fsync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def replace_durably(path: Path, data: bytes) -> None:
-    """Write a small file so that it is there whole or not at all, private to its owner."""
+def replace_durably(path: Path, data: bytes | Callable[[int], bytes]) -> None:
+    """Write a small file so that it is there whole or not at all, private to its owner. `data` may
+    depend on the very file: then it is asked with the descriptor."""
     tmp = path.with_name(path.name + TMP)
     fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        write_whole(fd, data, 0)
+        write_whole(fd, data if isinstance(data, bytes) else data(fd), 0)
         os.fsync(fd)
     finally:
         os.close(fd)

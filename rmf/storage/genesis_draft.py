@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rmf.core.entry import Member
-from rmf.errors import DiskFailed, StorageError
+from rmf.errors import WAY_BACK, DiskFailed, StorageError
 from rmf.storage.files import replace_durably
 
 __all__ = ["read_draft", "write_draft"]
@@ -53,5 +53,5 @@ def read_draft(directory: Path, cluster: bytes) -> tuple[Member, ...] | None:
     except (OSError, ValueError, TypeError, KeyError) as exc:
         raise StorageError(
             f"{place} is unreadable ({type(exc).__name__}: {exc}); expected the first members of "
-            f"this cluster. Put it back from a backup of this directory."
+            f"this cluster. {WAY_BACK}"
         ) from exc

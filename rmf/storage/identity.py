@@ -2,15 +2,20 @@
 
 Decides how it is written and read, and nothing of what follows from it: who may use a directory
 knows `directory`, how one comes to belong to another cluster `refound`.
+
+The file bears its own birthmark: a copy says that of the file which it was made of, so it is found
+out, and the directory around it was copied, too. It is written anew from time to time, so that a
+copy of some time ago differs from what it is put over.
 """
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from rmf.errors import StorageError
+from rmf.storage.birthmark import Birthmark, birthmark_of
 from rmf.storage.files import replace_durably
 
 __all__ = ["Identity", "read_identity", "write_identity"]
@@ -20,21 +25,26 @@ _FORMAT: Final = 1
 
 @attrs.frozen
 class Identity:
-    """The cluster (empty: none yet), the incarnation of the node, and its name."""
+    """The cluster (empty: none yet), the incarnation of the node, and its name. `copied`: it was
+    read from a file that is a copy."""
 
     cluster: bytes
     incarnation: bytes
     node: str
+    copied: bool = False
 
 
 def read_identity(path: Path) -> Identity | None:
     """Return who this directory belongs to, None if it does not say. Raises StorageError."""
     place = path / "identity.json"
     try:
-        found = json.loads(place.read_bytes())
+        with place.open("rb", buffering=0) as file:
+            found, mark = json.loads(file.read()), birthmark_of(file.fileno())
         form, node = found["format"], found["node"]
         cluster = b"" if found["cluster"] is None else bytes.fromhex(found["cluster"])
         incarnation = bytes.fromhex(found["incarnation"])
+        written = found.get("birthmark")  # releases up to 0.1 wrote none
+        copied = written is not None and not Birthmark(*written).is_of(mark)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as exc:
@@ -48,15 +58,21 @@ def read_identity(path: Path) -> Identity | None:
             f"{place} has the format {form!r}, this version reads {_FORMAT}: use the version of "
             f"RMF that wrote it, or a later one"
         )
-    return Identity(cluster, incarnation, node)
+    return Identity(cluster, incarnation, node, copied)
 
 
 def write_identity(path: Path, identity: Identity) -> None:
-    """Say whose this directory is; durable when this returns. Raises OSError."""
-    fields = {
+    """Say whose this directory is; durable when this returns. From then on it is no copy. Raises
+    OSError."""
+    fields: dict[str, Any] = {
         "format": _FORMAT,
         "cluster": identity.cluster.hex() or None,
         "node": identity.node,
         "incarnation": identity.incarnation.hex(),
     }
-    replace_durably(path / "identity.json", json.dumps(fields, indent=2).encode() + b"\n")
+
+    def marked(fd: int) -> bytes:
+        fields["birthmark"] = list(birthmark_of(fd))
+        return json.dumps(fields, indent=2).encode() + b"\n"
+
+    replace_durably(path / "identity.json", marked)

@@ -26,7 +26,7 @@ from rmf.core.comeback import hard_state_of
 from rmf.core.effects import RecordDraft
 from rmf.core.raft.values import HardState
 from rmf.core.record import ENTRY, HARD, SEAL, Record
-from rmf.errors import DiskFailed, LedgerDamaged
+from rmf.errors import WAY_BACK, DiskFailed, LedgerDamaged
 from rmf.storage.fence import Fence, Pen
 from rmf.storage.files import (
     TMP,
@@ -76,7 +76,7 @@ class LedgerWriter:
         if tail.path.parent != path:
             raise LedgerDamaged(
                 f"{path} holds no segment; the newest is {tail.path}. Move the segments that "
-                f"belong to {path} back there, or restore them from a backup of this node."
+                f"belong to {path} back there. {WAY_BACK}"
             )
         self._path = path
         self._cluster = scan.cluster

@@ -23,7 +23,7 @@ import attrs
 
 from rmf import limits
 from rmf.core.record import HARD, Record, record_of
-from rmf.errors import LedgerDamaged, StorageError
+from rmf.errors import WAY_BACK, LedgerDamaged, StorageError
 from rmf.storage.framing import FrameFault, FrameReader, data_end
 from rmf.storage.records import KINDS, Lineage, durable_behind
 from rmf.storage.segments import (
@@ -105,8 +105,8 @@ class LedgerScan:
         what = f"the oldest begins with record {first_serial_of(found[0])}" if found else "none"
         raise LedgerDamaged(
             f"{self._directories[0]}: no segment holds record {self._base.serial + 1}, with which "
-            f"history goes on (found: {what}). Put the missing files back from a backup of this "
-            f"node, and check with `rmf-replay {self._directories[0].parent}`."
+            f"history goes on (found: {what}). If files were moved away, move them back, and check "
+            f"with `rmf-replay {self._directories[0].parent}`. {WAY_BACK}"
         )
 
     def _segment(self, path: Path, *, newest: bool) -> Iterator[Record]:

@@ -26,7 +26,7 @@ import cbor2
 
 from rmf import limits
 from rmf.core.record import GENESIS_CHAIN
-from rmf.errors import ForeignDirectory, LedgerDamaged, StorageError
+from rmf.errors import WAY_BACK, ForeignDirectory, LedgerDamaged, StorageError
 from rmf.storage.files import fsync_directory, write_whole, write_zeros
 from rmf.storage.framing import FrameFault, FrameReader, frame_of
 
@@ -82,9 +82,8 @@ def damaged(path: Path, offset: int, serial: int, why: str) -> LedgerDamaged:
     directory = path.parent.parent
     return LedgerDamaged(
         f"{path}, byte {offset}: {why}. Expected here: record {serial}, which is (or may be) "
-        f"acknowledged, so nothing was cut. To repair: keep a copy of {directory}, put {path.name} "
-        f"back from a backup of this node, and check it with `rmf-replay {directory}`; the same "
-        f"command on the copy shows how far its history can be read."
+        f"acknowledged, so nothing was cut. To repair: keep {directory} as it is; `rmf-replay "
+        f"{directory}` shows how far its history can be read. {WAY_BACK}"
     )
 
 

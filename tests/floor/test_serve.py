@@ -79,6 +79,19 @@ async def test_the_directory_of_another_node_is_refused(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in segments(tmp_path / "n1")} == before
 
 
+async def test_a_copy_of_a_members_directory_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    """R28: it would vote and ack as if it remembered what was promised since."""
+    async with factory(tmp_path / "n1") as node:
+        await (await node.producer("probe")).produce("cell/a")
+        assert await node.stop() == 0
+    shutil.copytree(tmp_path / "n1", tmp_path / "copy")
+    peers = ("--peers", "n1=127.0.0.1:1,n2=127.0.0.1:2", "--peer-listen", "127.0.0.1:0")
+    code, said = await trio.to_thread.run_sync(refused, tmp_path / "copy", *peers)
+    assert code == 1
+    assert "is a copy of the data of 'n1'" in said
+    assert "`rmf-admin add n1 HOST:PORT`" in said
+
+
 @pytest.mark.long
 async def test_parts_of_another_cluster_are_refused(tmp_path: Path) -> None:
     for name in ("one", "other"):

@@ -66,6 +66,7 @@ def test_a_directory_keeps_its_identity(path: Path) -> None:
     assert not second.fresh
     assert (first.cluster, first.incarnation) == (second.cluster, second.incarnation)
     found = json.loads((path / "identity.json").read_text())
+    assert len(found.pop("birthmark")) == 2
     assert found == {
         "format": 1,
         "cluster": first.cluster.hex(),
@@ -73,6 +74,33 @@ def test_a_directory_keeps_its_identity(path: Path) -> None:
         "incarnation": first.incarnation.hex(),
     }
     second.close()
+
+
+def test_a_copy_knows_that_it_is_one_until_it_is_taken_for_its_own(path: Path) -> None:
+    """R28: it has forgotten what was promised since it was made."""
+    first = opened(path)
+    first.close()
+    assert not first.copied
+    copy = path.with_name("copy")
+    shutil.copytree(path, copy)
+    found = []
+    for act in (lambda _: None, DataDirectory.own, lambda _: None):
+        again = opened(copy)
+        found.append(again.copied)
+        act(again)
+        again.close()
+    assert found == [True, True, False]
+
+
+def test_what_an_older_release_wrote_is_no_copy(path: Path) -> None:
+    opened(path).close()
+    place = path / "identity.json"
+    fields = json.loads(place.read_text())
+    del fields["birthmark"]
+    place.write_text(json.dumps(fields))
+    again = opened(path)
+    again.close()
+    assert not again.copied
 
 
 @pytest.mark.slow
