@@ -291,11 +291,10 @@ STOP_S_MAX = 10.0  # grace of a graceful stop (R18); beyond: exit 1
 
 # --- Between nodes ---
 PEER_FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 64 * KIB  # an APPEND with the largest Entry (R43)
-PEER_PIECE_BYTES_MAX = 256 * KIB  # of a long message that is cut; what hurries waits for one
-PEER_PIECE_BYTES_MIN = 16 * KIB  # on a slow link; shorter messages are not cut
+PEER_PIECE_BYTES_MAX = 256 * KIB  # of a message that is cut; what hurries waits for one
+PEER_PIECE_BYTES_MIN = 16 * KIB  # on a slow link
+PEER_COUNTED_BYTES_MIN = 64 * KIB  # shorter messages are not counted, and never cut
 PEER_PIECES_BYTES_MIN = 64 * KIB  # on the way, however slow that is; and at first
-PEER_UNSENT_BYTES_MAX = 128 * KIB  # in the system's buffer beyond what is on the way: nothing
-# overtakes what is there
 PEER_HELLO_BYTES_MAX = 16 * KIB  # nobody unknown makes a node buffer more
 PEER_TEXT_BYTES_MAX = 255  # of a name or an address in a HELLO; DNS allows no longer ones
 PEER_CONNECTIONS_MAX = 64  # from other nodes, with their letters and questions; beyond: refused
@@ -413,6 +412,7 @@ assert ENTRY_BYTES_MAX < RECORD_BYTES_MAX < LEDGER_SEGMENT_BYTES
 assert APPEND_HEAD_BYTES_MAX + ENTRY_HEAD_BYTES + ENTRY_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert APPEND_HEAD_BYTES_MAX + APPEND_BYTES_MAX <= PEER_PIECE_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PEER_PIECE_BYTES_MIN <= PEER_PIECES_BYTES_MIN <= PEER_WINDOW_BYTES
+assert PEER_COUNTED_BYTES_MIN <= PEER_PIECE_BYTES_MAX
 assert PEER_WINDOW_BYTES <= 2 * PEER_FRAME_BYTES_MAX <= PEER_QUEUE_BYTES_MAX
 assert DLQ_PAGE_ACTS * FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PEER_LETTERS_BYTES + SERVER_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX

@@ -82,10 +82,6 @@ async def _connect(address: Address) -> trio.SocketStream:
         # A peer that vanished takes nothing and says nothing; without this the system would go on
         # trying for a quarter of an hour.
         with suppress(OSError):
-            # What the system holds back is overtaken by nothing (see peer_end).
-            unsent = limits.PEER_UNSENT_BYTES_MAX
-            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
-        with suppress(OSError):
             milliseconds = int(limits.PEER_SILENCE_S_MAX * 1000)
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         return stream

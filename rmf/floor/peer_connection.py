@@ -21,7 +21,7 @@ from rmf.core.events import Heard, PeerLost, PeerMet
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
-from rmf.core.raft.pieces import Joining
+from rmf.core.raft.pieces import BULK, Joining
 from rmf.errors import ProtocolFault, StorageError
 from rmf.floor import log
 from rmf.floor.arbiter_end import ArbiterEnd
@@ -94,6 +94,7 @@ class PeerConnection:
         self._address = address
         self._port = port
         self._buffer = wire.Frames(limits.PEER_HELLO_BYTES_MAX)
+        self._item_bytes = 0  # of the newest message
 
     async def serve(self) -> None:
         """Serve until the other node leaves, is superseded, or breaks the protocol."""
@@ -224,12 +225,15 @@ class PeerConnection:
     async def _whole(self, message: wire.Message, joining: Joining) -> wire.Message:
         """Return a message that came whole, or the one that a last piece completes; Alive for any
         other piece. Raises ProtocolFault."""
-        if not isinstance(message, g.Piece):
-            joining.passes(message)
-            return message
-        joining.take(message)
-        await self._stream.send_all(wire.encode(g.Taken(joining.taken)))
-        return joining.message() if message.last else g.Alive()
+        if isinstance(message, g.Piece):
+            joining.take(message)
+            await self._stream.send_all(wire.encode(g.Taken(joining.taken)))
+            return joining.message() if message.last else g.Alive()
+        if isinstance(message, BULK):
+            joining.passes(self._item_bytes)
+            if self._item_bytes >= limits.PEER_COUNTED_BYTES_MIN:
+                await self._stream.send_all(wire.encode(g.Taken(joining.taken)))
+        return message
 
     # --- Letters ----------------------------------------------------------------------------------
 
@@ -258,6 +262,7 @@ class PeerConnection:
                     await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
                 message = wire.decode(frame)
                 wire.check_entries(message)
+                self._item_bytes = len(frame)
                 return message
             now_s = trio.current_time()
             wait_s = limits.PEER_SILENCE_S_MAX

@@ -3,9 +3,10 @@
 Heartbeats, votes and all other messages that hurry have a door of their own; Entries and pieces of
 a Checkpoint, bulk, have the other. A lone message leaves at once, without a hop through another
 task: each Entry crosses it twice, there and back. Where something waits, what hurries goes first;
-a long message is cut into pieces, and only so much of it is on its way as gets through soon, so
-that a heartbeat waits for little even behind eight megabytes on a slow link (PEER-23, PEER-24). To
-a node that speaks version 1 messages go whole.
+what would not be through in a moment, by the throughput that was measured, is cut into pieces, and
+only so much is on its way as gets through soon: so a heartbeat waits for little even behind eight
+megabytes on a slow link (PEER-23, PEER-24), and on a fast one nothing is cut. To a node that speaks
+version 1 messages go whole.
 
 Lossy and bounded (R16): while the link is down, or once its bound is reached, a message is dropped,
 because Raft sends again what still matters. It knows one socket, and no reconnecting (see
@@ -57,8 +58,8 @@ class PeerEnd:
         self._torn: Frames = b""  # what the socket left of a frame: it goes before all else
         self._hurrying_count = 0  # at their door
         self._bulk_bytes = 0  # at theirs, or in the writer's hands
-        self._flow: Flow | None = None  # of pieces; None: the peer takes none
-        self._cut_bytes = 0  # given to the socket in pieces
+        self._flow: Flow | None = None  # of what is counted; None: the peer does not count
+        self._counted_bytes = 0  # given to the socket
         self._room = trio.Event()
 
     @property
@@ -93,8 +94,13 @@ class PeerEnd:
             self._hurrying_count += 1
 
     def _send_bulk(self, frame: bytes) -> None:
-        waits = self._bulk_bytes or self._hurrying_count or self._is_cut(frame)
+        flow = self._flow
+        waits = self._bulk_bytes or self._hurrying_count
+        if flow is not None and not waits:
+            waits = _is_cut(flow, frame) or (_is_counted(frame) and not flow.has_room)
         if not waits and self._write_now(frame):
+            if flow is not None and _is_counted(frame):
+                self._count(flow, len(item_of(frame)))
             return
         if self._bulk_bytes + len(frame) > limits.PEER_QUEUE_BYTES_MAX:
             raise trio.WouldBlock
@@ -134,7 +140,7 @@ class PeerEnd:
         self._stream = self._flow = None
         self._writing = trio.Lock()
         self._torn = b""
-        self._hurrying_count = self._bulk_bytes = self._cut_bytes = 0
+        self._hurrying_count = self._bulk_bytes = self._counted_bytes = 0
         self.hurrying.take()
         self.bulk.take()
 
@@ -148,40 +154,42 @@ class PeerEnd:
     async def write_bulk(self) -> None:
         """Write bulk, as it comes, between whatever hurries."""
         async for frame in self.bulk.waiting:
-            if self._is_cut(frame):
-                await self._write_cut(bytes(frame))
-            else:
+            flow = self._flow
+            if flow is None or not _is_counted(frame):
                 await self._write(frame)
+            else:
+                await self._write_counted(flow, bytes(frame))
             self._bulk_bytes -= len(frame)
 
     def taken(self, size_bytes: int) -> None:
-        """The peer has so many bytes of pieces."""
+        """The peer has so many bytes of what is counted."""
         if self._flow is not None:
             self._flow.came(size_bytes, _now_ns())
             self._room.set()
 
-    def _is_cut(self, frame: Frames) -> bool:
-        return self._flow is not None and len(frame) > self._piece_bytes(self._flow)
+    def _count(self, flow: Flow, size: int) -> None:
+        self._counted_bytes += size
+        flow.sent(self._counted_bytes, size, _now_ns())
 
-    @staticmethod
-    def _piece_bytes(flow: Flow) -> int:
-        """Return how long a piece may be: a quarter of what may be on the way."""
-        wanted = max(flow.window_bytes // 4, limits.PEER_PIECE_BYTES_MIN)
-        return min(wanted, limits.PEER_PIECE_BYTES_MAX)
-
-    async def _write_cut(self, frame: bytes) -> None:
-        flow = self._flow
-        assert flow is not None
+    async def _write_counted(self, flow: Flow, frame: bytes) -> None:
+        """Write what is long, whole or in pieces, as soon as there is room for it."""
+        await self._has_room(flow)
         item = item_of(frame)
+        if not _is_cut(flow, frame):
+            self._count(flow, len(item))
+            await self._write(frame)
+            return
         while len(item):
-            while not flow.has_room:
-                self._room = trio.Event()
-                await self._room.wait()
-            size = self._piece_bytes(flow)
+            await self._has_room(flow)
+            size = min(_whole_bytes(flow), limits.PEER_PIECE_BYTES_MAX)
             data, item = item[:size], item[size:]
-            self._cut_bytes += len(data)
-            flow.sent(self._cut_bytes, len(data), _now_ns())
+            self._count(flow, len(data))
             await self._write(wire.encode(Piece(not len(item), bytes(data))))
+
+    async def _has_room(self, flow: Flow) -> None:
+        while not flow.has_room:
+            self._room = trio.Event()
+            await self._room.wait()
 
     async def _write(self, data: Frames) -> None:
         """Write when it is one's turn: whoever hurries waits for one piece at most."""
@@ -194,6 +202,19 @@ class PeerEnd:
         """The peer is there: dial now rather than later."""
         self.hurry.set()
         self.hurry = trio.Event()
+
+
+def _is_counted(frame: Frames) -> bool:
+    return len(item_of(frame)) >= limits.PEER_COUNTED_BYTES_MIN
+
+
+def _whole_bytes(flow: Flow) -> int:
+    """Return how much is through in a moment: a quarter of what may be on the way."""
+    return max(flow.window_bytes // 4, limits.PEER_PIECE_BYTES_MIN)
+
+
+def _is_cut(flow: Flow, frame: Frames) -> bool:
+    return len(frame) > _whole_bytes(flow)
 
 
 def _now_ns() -> int:

@@ -13,7 +13,7 @@ from rmf import limits
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
-from rmf.core.raft.pieces import Joining
+from rmf.core.raft.pieces import BULK, Joining
 from rmf.floor import peer_link
 from rmf.floor.dialling import Dialled
 from rmf.floor.doors import peer_end
@@ -58,7 +58,11 @@ class Peer:
                     if not message.last:
                         continue
                     message = joining.message()
-                joining.passes(message)
+                elif isinstance(message, BULK):
+                    before = joining.taken
+                    joining.passes(len(frame))
+                    if joining.taken > before and self.answers:
+                        await self._stream.send_all(wire.encode(g.Taken(joining.taken)))
                 self.came.append((trio.current_time(), message))
 
     def all_of(self, kind: type[wire.Message]) -> list[wire.Message]:

@@ -97,7 +97,6 @@ async def heard(caller: Caller, count: int) -> list[wire.Message]:
             if not message.last:
                 continue
             message = joining.message()
-        joining.passes(message)
         found.append(message)
     return found
 

@@ -31,6 +31,7 @@ NATURAL_MAX = 2**63 - 1
 PEER_LIMITS = (
     ("frame, bytes, its length not counted", limits.PEER_FRAME_BYTES_MAX, "closed"),
     ("frame before HELLO was judged, bytes", limits.PEER_HELLO_BYTES_MAX, "closed"),
+    ("item that is counted by TAKEN, bytes, at least", limits.PEER_COUNTED_BYTES_MIN, "-"),
     ("data of a PIECE, bytes", limits.PEER_PIECE_BYTES_MAX, "closed"),
     ("body of an Entry, bytes", limits.ENTRY_BYTES_MAX, "closed"),
     ("name or address, UTF-8 bytes", limits.PEER_TEXT_BYTES_MAX, "closed"),

@@ -18,13 +18,13 @@ BULK = (m.Append, m.Chunk)  # what may be cut; all other messages hurry
 _LENGTH_BYTES = _CRC_BYTES = 4
 
 
-def item_of(frame: bytes) -> memoryview:
+def item_of(frame: bytes | memoryview) -> memoryview:
     """Return what is cut: the item of a frame, without length and CRC."""
     return memoryview(frame)[_LENGTH_BYTES:-_CRC_BYTES]
 
 
 class Joining:
-    """The pieces that came over one connection. `taken`: how many bytes of data so far."""
+    """What came over one connection. `taken`: how many bytes of what is counted (PEER-24)."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -49,7 +49,10 @@ class Joining:
         wire.check_entries(message)
         return message
 
-    def passes(self, message: wire.Message) -> None:
-        """A message came whole. Raises ProtocolFault if it may not come between pieces."""
-        if self._parts and isinstance(message, BULK):
+    def passes(self, item_bytes: int) -> None:
+        """An APPEND or CHUNK came whole, with an item of so many bytes. Raises ProtocolFault if it
+        came between pieces."""
+        if self._parts:
             raise ProtocolFault("wrong_shape", "a message came between the pieces of another")
+        if item_bytes >= limits.PEER_COUNTED_BYTES_MIN:
+            self.taken += item_bytes

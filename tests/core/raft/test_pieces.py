@@ -6,7 +6,7 @@ import pytest
 from rmf import limits
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
-from rmf.core.raft.greetings import Alive, Piece
+from rmf.core.raft.greetings import Piece
 from rmf.core.raft.pieces import Joining, item_of
 from rmf.errors import ProtocolFault
 
@@ -55,14 +55,19 @@ def test_one_message_after_the_other_is_joined_and_all_bytes_are_counted() -> No
         assert joining.taken == times * len(item_of(wire.encode(APPEND)))
 
 
-def test_what_hurries_may_come_between_pieces_and_other_bulk_may_not() -> None:
+def test_no_bulk_may_come_between_pieces() -> None:
     joining = Joining()
-    joining.passes(APPEND)
+    joining.passes(100)
     joining.take(cut(APPEND)[0])
-    for message in (HEARTBEAT, Alive()):
-        joining.passes(message)
     with pytest.raises(ProtocolFault, match="between the pieces"):
-        joining.passes(APPEND)
+        joining.passes(100)
+
+
+def test_what_is_long_is_counted_whole_too_and_what_is_short_is_not() -> None:
+    joining, least = Joining(), limits.PEER_COUNTED_BYTES_MIN
+    for size in (least - 1, least, 5 * least):
+        joining.passes(size)
+    assert joining.taken == 6 * least
 
 
 def test_pieces_longer_than_a_frame_are_refused_before_they_are_joined() -> None:
