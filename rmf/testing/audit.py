@@ -39,7 +39,8 @@ Outcome = tuple[int, int, int, str | None]
 
 class Audit:
     """`outcomes` are those of each (producer, seq); `counters` what each counter must hold.
-    `state` is that of all that is committed."""
+    `state` is that of all that is committed. `late_ns`: how much later than it is due a cell may
+    go, where more of them are due at once than a Tick holds."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Audit:
         cluster: bytes,
         producers: "dict[str, Producer]",
         workload: Workload = SIMULATED,
+        late_ns: int = 0,
     ) -> None:
         self.state: State = genesis_state(cluster)
         self.outcomes: dict[tuple[str, int], Outcome] = {}
@@ -55,6 +57,7 @@ class Audit:
         self.packets = 0
         self._books = books
         self._producers = producers
+        self._late_ns = late_ns
         self._counters = frozenset(workload.counters)
         self._expected = workload.expected
         self._shelf = Shelf()
@@ -167,9 +170,10 @@ class Audit:
             cell = get(key) if value is not None else None
             if cell is not None and cell.expires:
                 heappush(heap, (cell.expires, key))
-        while heap and heap[0][0] <= entry.tick:
+        due_tick = entry.tick - self._late_ns // self.state.period_ns
+        while heap and heap[0][0] <= due_tick:
             cell = get(heappop(heap)[1])
-            if cell is not None and 0 < cell.expires <= entry.tick:
+            if cell is not None and 0 < cell.expires <= due_tick:
                 self._fail("shelf life", known, f"a cell of {cell.expires} outlives it")
 
     def _check_youth(self, known: Known, key: str, *, voided: bool) -> None:
@@ -188,7 +192,8 @@ class Audit:
             if cell is not None and cell.expires and cell.tick == entry.tick:
                 left_ns = (cell.expires - entry.tick) * state.period_ns
                 stamp = (cell.term, cell.tick, cell.slot)
-                heappush(heap, (now_ns + left_ns + _AGE_SLACK_NS, key, stamp))
+                due_ns = now_ns + left_ns + _AGE_SLACK_NS + self._late_ns
+                heappush(heap, (due_ns, key, stamp))
                 self._born[key] = (now_ns, left_ns)
         while heap and heap[0][0] < now_ns:
             _, key, stamp = heappop(heap)

@@ -39,6 +39,7 @@ __all__ = ["Cluster"]
 
 _CLUSTER = b"simulated-cluster"[:16]
 _LOOK_NS = 700 * limits.MS
+_LATE_NS = 20 * limits.SECOND  # how late the last of a crowd of cells may go
 _STEPS_A_LOOK_MAX = 10_000  # a hundred times what a busy factory takes
 _MARK = Struct(">QIII").pack
 
@@ -63,7 +64,8 @@ class Cluster:
         self._marks: list[bytes] = []
         self.books = Books()
         self.producers: dict[str, Producer] = {}
-        self.audit = Audit(self.books, _CLUSTER, self.producers, workload)
+        late_ns = _LATE_NS if options.crowd else 0
+        self.audit = Audit(self.books, _CLUSTER, self.producers, workload, late_ns)
         self.network = Network(self.agenda, self.dice.stream("network"), options)
         self.ports = Ports(self.agenda, self.dice.stream("ports"))
         self.nodes: dict[str, Node] = self.network.nodes

@@ -22,7 +22,7 @@ _ROUND_NS = 250 * limits.MS
 _FRAMES_EACH, _FRAME_PACKETS = 8, 2  # of one producer: each frame is a run in its row
 _CURSED_SHARE = 3  # one in so many cells has a handler that fails when it expires
 _TTL_MS = (60_000, 3_600_000)
-_CURSED_TTL_MS = 12_000
+_CURSED_TTL_MS = 20_000
 
 
 class Crowd:

@@ -15,7 +15,23 @@ __all__ = ["bounds", "small_bounds"]
 
 
 # What is in flight to a peer, made as small as the bandwidth of slow links is.
-_SLOW = {name: getattr(limits, name) // 16 for name in ("APPEND_BYTES_MAX", "PEER_WINDOW_BYTES")}
+_SLOW = {
+    name: getattr(limits, name) // 16
+    for name in (
+        "APPEND_BYTES_MAX",
+        "PROBE_BYTES_MAX",
+        "PEER_WINDOW_BYTES",
+        "PEER_WINDOW_BYTES_MIN",
+    )
+}
+
+# What is done in one piece, made as small as a simulated World is.
+_CROWDED = {
+    "SHELF_LOOKS_AN_ENTRY": 8,
+    "INDEX_SLICE_KEYS": 8,
+    "FEED_STEP_KEYS": 16,
+    "FEED_SORT_KEYS": 64,
+}
 
 
 @contextmanager
@@ -28,6 +44,8 @@ def small_bounds(options: Options) -> Iterator[None]:
     }
     if options.bandwidth_kib:
         wanted |= _SLOW
+    if options.crowd:
+        wanted |= _CROWDED | {"SHELF_LOOKS": options.slice_cells}
     with bounds(wanted):
         yield
 

@@ -8,11 +8,12 @@ reigns that are lost.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
+from rmf.core.entry import TickBooks, decode_entry
 from rmf.testing.meter import Meter
 from rmf.testing.violation import Violation
 
@@ -27,10 +28,12 @@ _T = TypeVar("_T")
 
 _WORLD_CELLS = 1_000_000  # for which a simulated World stands
 _CALL_NS = 60  # what a call takes on a machine of these days
-_CALLS_FREE = 2_000
+_CALLS_FREE = 800
 _CALLS_A_UNIT = 150
 _CALLS_AN_ENTRY = 1_500
-_STEP_NS_MAX = 100 * limits.MS
+_FRAME_UNITS = 8  # that a letter costs: the frame it came in is taken apart
+_STEP_NS_MAX = 250 * limits.MS
+_HEAD_ITEMS_MAX = 300  # nine members, and some numbers
 
 
 class Laws:
@@ -53,7 +56,7 @@ class Laws:
         before = core.raft.log.last.index + core.committed.index
         effects = self._meter.run(core.step, events, node.now())
         entries = core.raft.log.last.index + core.committed.index - before
-        units = sum(map(_weight, events)) + sum(map(_size, effects))
+        units = sum(map(_weight, events)) + sum(map(_size, effects)) + _inherited(core)
         free = _CALLS_FREE + _CALLS_A_UNIT * units + _CALLS_AN_ENTRY * max(0, entries)
         return effects, self._price(node, "a step", free)
 
@@ -67,6 +70,14 @@ class Laws:
         if late_ns:
             node.loop.hold(late_ns)
         return found
+
+    @staticmethod
+    def head(node: "Node", head: dict[str, Any]) -> None:
+        """Hold the head of a Checkpoint to its size: it is encoded in one piece (R25)."""
+        items = _items(head)
+        if items > _HEAD_ITEMS_MAX:
+            text = f"the head of a Checkpoint of {node.name} has {items} items"
+            raise Violation("no step costs the World", text)
 
     def _price(self, node: "Node", what: str, free: int) -> int:
         """Return how much virtual time goes by. Raises Violation if it is far too much."""
@@ -83,6 +94,24 @@ class Laws:
                 f" it touches: {cost_ns / limits.MS:.0f} ms with {_WORLD_CELLS} cells",
             )
         return cost_ns
+
+
+def _inherited(core: "Arbiter") -> int:
+    """Return how much a reign that begins takes over, in changes and ends of cells."""
+    leads, log = core.raft.leadership, core.raft.log
+    if leads is None or leads.has_committed:
+        return 0
+    first = max(core.committed.index, log.base.index) + 1
+    books = [decode_entry(log.entry(i).body).books for i in range(first, log.last.index + 1)]
+    ticks = [x for x in books if isinstance(x, TickBooks)]
+    return sum(len(x.changes) + len(x.expiries) for x in ticks)
+
+
+def _items(value: object) -> int:
+    """Return how many items a value has, at any depth."""
+    if isinstance(value, dict):
+        return 1 + sum(map(_items, value.values()))
+    return 1 + sum(map(_items, value)) if isinstance(value, list | tuple) else 1
 
 
 def _weight(event: ev.Event) -> int:
@@ -104,7 +133,7 @@ def _size(effect: ef.Effect) -> int:
         case ef.Publish():
             return len(effect.changed) + len(effect.removed)
         case ef.StoreLetters():
-            return len(effect.letters) + len(effect.acts)
+            return _FRAME_UNITS * len(effect.letters) + len(effect.acts)
         case ef.Persist():
             return len(effect.records)
         case ef.Answer():

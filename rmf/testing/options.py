@@ -60,10 +60,11 @@ class Options:
 
     `faults` are the classes of fault in play, with their weights; `lines`, how many versions of the
     line the lives of a node run in turn; `crowd`, how many cells there are beside the usual few:
-    then steps are metered; `bandwidth_kib`, what a link carries in a second (0: anything);
-    `freight_kib`, what is sent in a second in large packets; `quiet_seconds`, for how long of
-    `seconds` nothing goes wrong at first; `calm_seconds`, for how long everybody works on once all
-    is healed. `strict`: nodes are held to the laws of memory and of age as well."""
+    then steps are metered, and `slice_cells` are looked at in one piece; `bandwidth_kib`, what a
+    link carries in a second (0: anything); `freight_kib`, what is sent in a second in large
+    packets; `quiet_seconds`, for how long of `seconds` nothing goes wrong at first;
+    `calm_seconds`, for how long everybody works on once all is healed. `strict`: nodes are held to
+    the laws of memory and of age as well."""
 
     seed: int
     seconds: float = 300.0
@@ -76,6 +77,7 @@ class Options:
     packets_a_second: float = 7.0
     frame_packets: int = 6
     crowd: int = 0
+    slice_cells: int = 40
     freight_kib: float = 0.0
     reads_a_second: float = 0.6
     heartbeat_ms: int = 100

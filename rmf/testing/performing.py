@@ -12,6 +12,7 @@ from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.raft.values import Place
+from rmf.core.world import KeyIndex
 from rmf.testing.catching_up import CatchingUp
 from rmf.testing.dice import Stream
 from rmf.testing.disk import Base, StoredCheckpoint
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Performing"]
 
 _STORE_MS = (2, 150)
+_CHECKPOINT_MS, _LONG_CHECKPOINT_MS = (20, 300), (1_000, 6_000)
 _STALLED_NS = 20 * limits.MS
 
 
@@ -235,13 +237,18 @@ class Performing:
             node.happen(ev.LettersStored(count, effect.index, {}))
 
     def _write_checkpoint(self, effect: ef.WriteCheckpoint) -> None:
+        self.node.cluster.laws.head(self.node, effect.head)
         head = {**effect.head, "boot_id": self.node.boot_id}
         base = Base(head["serial"], Place(effect.index, head["term"], head["chain"]))
         found = StoredCheckpoint(base, head, effect.producers, effect.world.cells)
-        self.later(self._dice.randint(20, 300) * limits.MS, self._checkpoint_written, found)
+        span_ms = _LONG_CHECKPOINT_MS if self.node.cluster.options.crowd else _CHECKPOINT_MS
+        index = effect.world.index
+        wait_ns = self._dice.randint(*span_ms) * limits.MS
+        self.later(wait_ns, self._checkpoint_written, found, index, index.pin())
 
-    def _checkpoint_written(self, found: StoredCheckpoint) -> None:
+    def _checkpoint_written(self, found: StoredCheckpoint, index: KeyIndex, pin: int) -> None:
         node = self.node
+        node.cluster.laws.work(node, "the end of a Checkpoint", index.unpin, pin)
         if node.disk.broken:
             return
         through = -1 if node.cluster.options.archive else node.cursor

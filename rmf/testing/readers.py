@@ -4,13 +4,15 @@ A reader knows the least that a read may bring: what was acked, or read by anybo
 A display keeps a picture by deltas, as a subscriber does, and compares it with the World.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import cbor2
 
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
+from rmf.core.delta import Delta
 from rmf.core.effects import Publish
 from rmf.core.feed import Feed
 from rmf.core.selection import selection
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from rmf.testing.node import Node
 
 __all__ = ["Display", "Reader"]
+
+_Step = TypeVar("_Step")
 
 
 class Reader:
@@ -79,15 +83,18 @@ class Reader:
 
 
 class Display:
-    """Shows what one node publishes; `look` brings the picture up to date and compares it."""
+    """Shows what one node publishes; `look` brings the picture up to date, in steps as a display is
+    served on the node's loop, and compares it. Its feed outlives a core, as the publisher's does:
+    what a core that was read anew publishes must not take it back."""
 
     def __init__(self, node: "Node") -> None:
         self.updates = 0
         self._node = node
-        self.renew()
+        self._renew()
 
-    def renew(self) -> None:
-        """The node has another core: the picture begins anew."""
+    def _renew(self) -> None:
+        """The process is another one: the picture begins anew."""
+        self._life = self._node.life
         self._feed = Feed()
         self._selector = self._feed.selector(self._node.cluster.workload.filters)
         self._picture: dict[str, bytes] = {}
@@ -95,25 +102,54 @@ class Display:
 
     def publish(self, found: Publish) -> None:
         """Take in a Snapshot."""
-        self._feed.publish(found)
+        if self._life != self._node.life:
+            self._renew()
+        for _ in self._steps("a publication", self._feed.take(found)):
+            pass
+
+    def _steps(self, what: str, generator: Iterator[_Step]) -> Iterator[_Step]:
+        """Take the steps of something that goes in steps; each is held to the law of cost."""
+        work, end = self._node.cluster.laws.work, _End()
+        while not isinstance(step := work(self._node, what, next, generator, end), _End):
+            yield step
 
     def look(self) -> None:
         """Bring the picture up to date."""
         newest = self._feed.newest
-        if newest is None or newest.tick == self._tick:
+        if newest is None or newest.tick == self._tick or self._life != self._node.life:
             return
+        if newest.tick < self._tick:
+            raise Violation("snapshot order", f"{self._node.name} takes a display back")
         selector = self._selector
-        delta = self._feed.changes(selector, self._tick)
-        if delta is None:
+        delta = self._feed.delta(selector, self._tick)
+        for _ in self._steps("a delta", delta.gather() if delta is not None else iter(())):
+            pass
+        if delta is None or delta.is_lost:
             self._picture.clear()
-            for cells in selection(newest.world, selector):
+            for cells in self._steps("a full picture", selection(newest.world, selector)):
                 self._picture.update((cell.key, cell.value) for cell in cells)
         else:
-            self._picture.update((cell.key, cell.value) for cell in delta.cells)
-            for key, _ in delta.removed:
-                self._picture.pop(key, None)
+            self._take(delta)
         self._tick = newest.tick
         self.updates += 1
         truth = {key: cell.value for key, cell in newest.world.cells.items() if selector(key)}
         if truth != self._picture:
             raise Violation("snapshot order", f"a display of {self._node.name} shows another World")
+
+    def _take(self, delta: Delta) -> None:
+        """Take in what changed, as its pages say it."""
+        told = 0
+        while told < len(delta.keys):
+            for piece in self._steps("a page of a delta", delta.piece(told)):
+                told = piece.told if piece is not None else told
+        get = delta.at.world.get
+        for key in delta.keys:
+            cell = get(key)
+            if cell is not None:
+                self._picture[key] = cell.value
+            else:
+                self._picture.pop(key, None)
+
+
+class _End:
+    """The end of something that goes in steps."""

@@ -36,7 +36,6 @@ class Watch:
         """A core was read from a disk."""
         self._invariants.born(node, core)
         self._promises.born(node)
-        self._cluster.displays[node.name].renew()
 
     def stepped(self, node: "Node", events: list[ev.Event]) -> None:
         """A node took a step, and its effects are under way."""

@@ -1,6 +1,6 @@
 """What carries the messages of one link where bandwidth is finite: two lanes, each in order.
 
-As the floor's links do (R28): what is long waits in a lane of its own, and what is short overtakes
+As on the floor's links (R28), what may be long has a lane of its own, and what hurries overtakes
 it, between two of its parts. A wire knows sizes and times, no nodes; whether what it carries still
 reaches anybody, the network decides.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from rmf import limits
 from rmf.core.raft.messages import Append, Chunk, PeerMessage
+from rmf.core.raft.pieces import BULK
 from rmf.testing.agenda import Agenda
 
 __all__ = ["Wire", "is_bulk", "size_of"]
@@ -27,8 +28,8 @@ def size_of(message: PeerMessage) -> int:
 
 
 def is_bulk(message: PeerMessage) -> bool:
-    """Return whether a message may be long, so that what is short need not wait for it."""
-    return (isinstance(message, Append) and bool(message.entries)) or isinstance(message, Chunk)
+    """Return whether a message may be long, so that what hurries need not wait for it."""
+    return isinstance(message, BULK)
 
 
 class _Load:
@@ -47,7 +48,7 @@ class Wire:
     def __init__(self, agenda: Agenda, bytes_a_second: int) -> None:
         self.bytes_a_second = bytes_a_second
         self._agenda = agenda
-        self._short: deque[_Load] = deque()
+        self._hurrying: deque[_Load] = deque()
         self._bulk: deque[_Load] = deque()
         self._bulk_bytes = 0
         self._busy = False
@@ -57,7 +58,7 @@ class Wire:
         and it is dropped (R16)."""
         load = _Load(size_of(message), arrive)
         if not is_bulk(message):
-            self._short.append(load)
+            self._hurrying.append(load)
         elif self._bulk_bytes + load.size_bytes > limits.PEER_QUEUE_BYTES_MAX:
             return False
         else:
@@ -68,7 +69,7 @@ class Wire:
         return True
 
     def _go_on(self) -> None:
-        lane = self._short or self._bulk
+        lane = self._hurrying or self._bulk
         self._busy = bool(lane)
         if lane:
             part = min(lane[0].left_bytes, _PART_BYTES)

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from rmf import limits
 from rmf.core import answers, arbiter, current, hellos, latch, throne
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter
@@ -45,7 +46,7 @@ from rmf.testing.options import FAULTS, Options, derived
 from rmf.testing.performing import Performing
 from rmf.testing.run import run
 
-__all__ = ["HARSH", "PLANTED", "life", "planted", "seeds_needed"]
+__all__ = ["HARSH", "PLANTED", "SPECIAL", "Change", "bug", "life", "planted", "seeds_needed"]
 
 Change = tuple[Any, str, Any]
 
@@ -361,7 +362,11 @@ def learners_count_for_a_majority() -> list[Change]:
 @bug
 def what_was_sent_counts_as_accepted() -> list[Change]:
     accepted = Progress.accepted
-    return [(Progress, "accepted", lambda self, index: accepted(self, max(index, self.next - 1)))]
+
+    def buggy(self: Progress, index: int, now_ns: int) -> bool:
+        return accepted(self, max(index, self.next - 1), now_ns)
+
+    return [(Progress, "accepted", buggy)]
 
 
 @bug
@@ -500,7 +505,7 @@ def a_follower_answers_reads_by_itself() -> list[Change]:
 
     def buggy(self: CurrentReads, event: Any, raft: Any, now_ns: int) -> Any:
         if raft.leadership is None and raft.leader is not None:
-            self._known.append((0, event))
+            self._known.append((0, event, now_ns + limits.READ_NS_MAX))
             return []
         return ask(self, event, raft, now_ns)
 

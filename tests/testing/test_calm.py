@@ -39,6 +39,6 @@ def test_a_packet_that_waits_for_long_is_a_violation() -> None:
         node.performing.line_ns = 10 * limits.SECOND
     producer = found.producers["producer-1"]
     producer.work()
-    found.agenda.run_until(found.agenda.now_ns + 4 * limits.SECOND)
+    found.agenda.run_until(found.agenda.now_ns + 6 * limits.SECOND)
     with pytest.raises(Violation, match="waits for"):
         live_calmly(found, before)

@@ -34,7 +34,7 @@ def test_a_node_takes_nothing_in_for_as_long_as_dear_work_takes() -> None:
     node = node_of(400)
     cluster = node.cluster
     begun_ns = cluster.agenda.now_ns
-    cluster.laws.work(node, "a walk", walk, 1_200)
+    cluster.laws.work(node, "a walk", walk, 500)
     steps = cluster.steps
     node.happen(ev.Beat())
     assert cluster.steps == steps

@@ -1,0 +1,269 @@
+"""Faults that were seen in the field, planted again: what was wrong is put back, a function at a
+time (findings of the second round, R46).
+
+They are about size, time and less than was promised: steps that cost the World, links that are
+slow, clocks that drift, drives that lie, names that are forgotten. Most need a life of their own to
+show at all (`LIVES`). `found.md` says how soon each is found, and what can't be met here.
+"""
+
+from heapq import heappush
+from typing import Any
+
+import attrs
+
+from rmf import limits
+from rmf.core import arbiter, reign, settled
+from rmf.core.clock import Pace, TickClock
+from rmf.core.delta import Delta
+from rmf.core.entry import Accession
+from rmf.core.expiring import Expiring
+from rmf.core.raft.flow import Flow
+from rmf.core.raft.handover import Handover
+from rmf.core.raft.presence import Presence
+from rmf.core.shelf import Shelf
+from rmf.core.world import KeyIndex
+from rmf.testing import rebirth, wires
+from tests.simulation.planted import SPECIAL, Change, bug
+
+__all__ = ["LIVES"]
+
+_NEVER_MS = 1e12
+
+# A crowd of cells and producers: steps are metered.
+CROWDED = {"crowd": 1_000, "seconds": 60.0}
+CUT_OFF = CROWDED | {"crowd": 2_000, "faults": {"power_cut_all": 1.0, "kill": 1.0}}
+# Many ends of cells, each heard of by a slow line, while others send packets.
+ENDING = {
+    "crowd": 1_000,
+    "slice_cells": 8,
+    "line_ms": 250.0,
+    "seconds": 8.0,
+    "calm_seconds": 14.0,
+    "checkpoint_every_ms": _NEVER_MS,
+}
+# The laws of memory.
+STRICT = {"strict": True}
+# Narrow links, full; nothing else is wrong.
+NARROW = {
+    "bandwidth_kib": 80.0,
+    "freight_kib": 120.0,
+    "seconds": 20.0,
+    "calm_seconds": 10.0,
+    "fault_every_ms": 4_000.0,
+    "faults": {"kill": 1.0},
+    "loss": 0.0,
+    "straggling": 0.0,
+}
+# Crystals that differ by half a percent, and ten minutes in which nobody hands over.
+DRIFTING = {
+    "drift_ppm": 5_000,
+    "quiet_seconds": 600.0,
+    "seconds": 640.0,
+    "act_every_ms": _NEVER_MS,
+    "packets_a_second": 4.0,
+    "faults": {"kill_leader": 1.0, "isolate_leader": 1.0},
+}
+# Two voters, one of whom may go.
+TWO = {
+    "nodes": 2,
+    "spares": 0,
+    "act_every_ms": _NEVER_MS,
+    "faults": {"torn_change": 2.0, "kill": 1.0},
+}
+# Five, of whom one is behind while others lose their disks.
+FIVE = {
+    "nodes": 5,
+    "spares": 0,
+    "log_memory_bytes": 0,
+    "checkpoint_every_ms": 12_000.0,
+    "fault_every_ms": 4_000.0,
+    "act_every_ms": _NEVER_MS,
+    "faults": {"old_acquaintances": 1.0},
+}
+# A batch that ends just after the order to hand over.
+HANDING_OVER = {"seconds": 20.0, "calm_seconds": 3.0, "line_ms": 2.0}
+
+LIVES: dict[str, dict[str, Any]] = {
+    "an_unknown_age_arms_every_cell": CUT_OFF,
+    "what_went_meanwhile_is_taken_out_at_once": CROWDED,
+    "a_checkpoint_is_begun_with_all_of_the_table": CROWDED,
+    "a_delta_is_made_in_one_piece": CROWDED,
+    "ends_of_cells_keep_packets_out": ENDING,
+    "a_shelf_keeps_what_is_gone": STRICT,
+    "a_cell_that_is_written_sooner_is_armed_twice": STRICT,
+    "as_much_is_in_flight_as_a_window_of_bytes_holds": NARROW,
+    "heartbeats_wait_behind_entries": NARROW,
+    "the_fastest_clock_is_right": DRIFTING,
+    "who_removed_itself_does_not_stand": TWO,
+    "votes_and_acks_count_by_name": FIVE,
+    "a_hand_over_does_not_wait_for_the_bench": HANDING_OVER,
+}
+SPECIAL.update(LIVES)
+
+
+# --- Steps that cost the World ------------------------------------------
+
+
+@bug
+def an_unknown_age_arms_every_cell() -> list[Change]:
+    """C1."""
+
+    def armed_at_once(apply: Any) -> Any:
+        def buggy(state: Any, entry: Any, term: int, index: int, shelf: Shelf) -> Any:
+            if isinstance(entry.books, Accession) and entry.books.age_unknown:
+                for key, cell in state.world.cells.items():
+                    if cell.expires:
+                        shelf.arm(key, entry.tick)
+            return apply(state, entry, term, index, shelf)
+
+        return buggy
+
+    return [(x, "apply", armed_at_once(vars(x)["apply"])) for x in (reign, settled)]
+
+
+@bug
+def what_went_meanwhile_is_taken_out_at_once() -> list[Change]:
+    """H1."""
+
+    def buggy(self: KeyIndex, pin: int) -> None:
+        del self._pins[pin]
+        self.tidy(len(self._gone))
+
+    return [(KeyIndex, "unpin", buggy)]
+
+
+@bug
+def a_delta_is_made_in_one_piece() -> list[Change]:
+    """M2."""
+
+    def at_once(steps: Any) -> Any:
+        def buggy(*args: Any) -> Any:
+            found = list(steps(*args))
+            yield found[-1] if found else None
+
+        return buggy
+
+    return [(Delta, "gather", at_once(Delta.gather)), (Delta, "piece", at_once(Delta.piece))]
+
+
+@bug
+def ends_of_cells_keep_packets_out() -> list[Change]:
+    """M5."""
+    latch = Expiring.latch
+
+    def buggy(self: Expiring, *args: Any, **more: Any) -> Any:
+        ends, packets_may_come = latch(self, *args, **more)
+        return ends, packets_may_come and not ends
+
+    return [(Expiring, "latch", buggy)]
+
+
+@bug
+def a_checkpoint_is_begun_with_all_of_the_table() -> list[Change]:
+    """H2."""
+    checkpoint_of = arbiter.checkpoint_of  # type: ignore[attr-defined]
+
+    def buggy(office: Any, now: Any) -> Any:
+        effect = checkpoint_of(office, now)
+        rows = sorted(office.committed.producers.rows.items())
+        table = [[name, *row[:5], [list(run) for run in row.runs]] for name, row in rows]
+        return attrs.evolve(effect, head=effect.head | {"table": table})
+
+    return [(arbiter, "checkpoint_of", buggy)]
+
+
+# --- Memory ------------------------------------------
+
+
+@bug
+def a_shelf_keeps_what_is_gone() -> list[Change]:
+    """C2: a node that follows never looks through its shelf."""
+
+    def forgets_nothing(*_args: Any) -> None:
+        return None
+
+    return [(Shelf, "disarm", forgets_nothing), (Shelf, "tend", forgets_nothing)]
+
+
+@bug
+def a_cell_that_is_written_sooner_is_armed_twice() -> list[Change]:
+    """M1: what it was armed for before stays until its time comes."""
+    take_off = Shelf._take_off
+
+    def buggy(self: Shelf, key: str, at: int) -> None:
+        take_off(self, key, at)
+        heappush(self._near, (at, key))
+
+    return [(Shelf, "_take_off", buggy)]
+
+
+# --- Slow links ------------------------------------------
+
+
+@bug
+def as_much_is_in_flight_as_a_window_of_bytes_holds() -> list[Change]:
+    """H7, the one half of it."""
+    return [(Flow, "has_room", property(lambda self: self.bytes < limits.PEER_WINDOW_BYTES))]
+
+
+@bug
+def heartbeats_wait_behind_entries() -> list[Change]:
+    """H7, the other half."""
+    return [(wires, "is_bulk", lambda _message: True)]
+
+
+# --- Time ------------------------------------------
+
+
+@bug
+def the_fastest_clock_is_right() -> list[Change]:
+    """H4."""
+
+    def hear(self: Pace, tick: int, boot_ns: int, period_ns: int, *, bridged: bool) -> None:
+        if not bridged:
+            self.reach(tick)
+        elif self.clock is None or tick > self.clock.tick_at(boot_ns):
+            self.clock = TickClock(period_ns, tick, boot_ns)
+
+    def compare(self: Pace, tick: int, _heard: int, *args: int, bridged: bool) -> None:
+        hear(self, tick, *args, bridged=bridged)
+
+    return [(Pace, "follow", hear), (Pace, "compare", compare)]
+
+
+# --- Members ------------------------------------------
+
+
+@bug
+def who_removed_itself_does_not_stand() -> list[Change]:
+    """H6."""
+    return [(Presence, "may_stand", Presence.votes)]
+
+
+@bug
+def votes_and_acks_count_by_name() -> list[Change]:
+    """H3."""
+
+    def counts(self: Presence, peer: str) -> bool:
+        return self._membership.member(peer) is not None
+
+    def loaded(*args: Any) -> Any:
+        state = state_of(*args)
+        return attrs.evolve(state, membership=state.index)  # a Checkpoint's, not its Entry's
+
+    state_of = rebirth.state_of  # type: ignore[attr-defined]
+    return [
+        (Presence, "counts", counts),
+        (Presence, "replaced", property(lambda _self: False)),
+        (rebirth, "state_of", loaded),
+    ]
+
+
+@bug
+def a_hand_over_does_not_wait_for_the_bench() -> list[Change]:
+    """M6."""
+
+    def ready(self: Handover) -> bool:
+        return self.target is not None and not self.told
+
+    return [(Handover, "ready", property(ready))]
