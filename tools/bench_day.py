@@ -13,8 +13,8 @@ from typing import Any
 
 from rmf import limits
 from rmf.core.entry import Entry, Expiry, Frame, Register, TickBooks
+from rmf.core.in_flight import InFlight
 from rmf.core.latch import Waiting
-from rmf.core.reign import InFlight
 from rmf.core.settled import Settled
 from rmf.core.shelf import Shelf
 from rmf.core.state import apply, genesis_state
