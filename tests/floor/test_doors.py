@@ -189,9 +189,11 @@ async def when_letters_is_full_edges_wait_and_the_core_stops_latching(tmp_path: 
             guest = await ruling.join()
             for _ in range(limits.CONNECTIONS_MAX):  # every connection has a letter to store
                 nursery.start_soon(alone.doors.letters.send, an_edge_letter())
-            poison = [packet(seq, "raises") for seq in range(1, 7601)]
+            room = limits.LETTERS_IN_FLIGHT_MAX - limits.TICK_LETTERS_MAX
+            many = -(-(room - 1500) // 3)
+            poison = [packet(seq, "raises") for seq in range(1, 1500 + 3 * many + 101)]
             at = 0
-            for packets in (1,) * 1500 + (2000, 2000, 2000):  # a letter a Tick, then many
+            for packets in (1,) * 1500 + (many,) * 3:  # a letter a Tick, then many
                 await guest.send(*poison[at : at + packets])
                 await guest.hear(m.Ack)
                 at += packets
@@ -205,7 +207,7 @@ async def when_letters_is_full_edges_wait_and_the_core_stops_latching(tmp_path: 
             line = [x for item in taken if isinstance(item, StoreLetters) for x in item.letters]
             assert len(line) == at
             await ruling.doors.events.send(ev.LettersStored(at, 1, {}))
-            await until(lambda: ruling.core.committed.bagged == 7600)
+            await until(lambda: ruling.core.committed.bagged == len(poison))
     doors = Doors()
     fill(doors.letters, an_edge_letter())
     async with trio.open_nursery() as nursery:

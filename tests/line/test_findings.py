@@ -103,7 +103,7 @@ def test_a_letter_holds_the_packet_and_where_it_was(node: DrivenNode) -> None:
     letter, before = letter_of(node, difference)
     assert (letter.id, letter.reason, letter.stage, letter.node) == ("", "diverged", "task", "n2")
     assert (letter.term, letter.tick, letter.slot) == (1, ticks(node)[0], 1)
-    assert (letter.producer, letter.epoch, letter.seq, letter.topic) == ("probe", 1, 2, "b")
+    assert (letter.producer, letter.epoch, letter.seq, letter.topic) == ("probe", 3, 2, "b")
     assert cbor2.loads(letter.packet) == ["b", 2, WALL_NS + 2, 60_000, cbor2.dumps(2)]
     assert letter.line == "keeper 4"
     assert letter.digest_before == before.digest()
