@@ -137,7 +137,8 @@ async def test_nothing_gets_into_what_a_socket_left_over() -> None:
             while len(found) < 3:
                 frames.feed(await caller.hear_bytes())
                 found += map(wire.decode, frames.frames())
-            assert found == [big, READ, chunk(1, 10)]
+            assert found[0] == big
+            assert found[1:] in ([READ, chunk(1, 10)], [chunk(1, 10), READ])
 
 
 async def test_beyond_the_bound_in_bytes_bulk_is_dropped_and_what_hurries_still_goes() -> None:
