@@ -211,7 +211,7 @@ DELTAS_CACHED_BYTES = 16 * MIB  # the same, in encoded pages
 EVERY_TICK_BATCH_ENTRIES = 256  # read from the ledger for one every-tick subscriber at a time
 EVERY_TICK_WAITING_TICKS_MAX = EVERY_TICK_BATCH_ENTRIES // 16  # unread by a user: reading stops
 HISTORY_THREADS_MAX = 2  # that read for every-tick subscribers; the others wait their turn
-HISTORY_READ_BYTES = 1 * MIB  # of Entries held for one every-tick subscriber; one may be longer
+HISTORY_READ_BYTES = 256 * KIB  # of Entries held for one every-tick subscriber; one may be longer
 HISTORY_READ_S = 0.02  # for one of them, before another's turn in such a thread
 
 # --- The ledger and its Checkpoints ---

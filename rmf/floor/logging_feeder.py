@@ -126,15 +126,15 @@ class LoggingFeeder:
 
     async def _read(self, cursor: TurnCursor, through_index: int) -> None:
         """Tell the next Ticks up to this Entry, or that some are gone."""
-        found = await cursor.turns(through_index)
-        if cursor.bookmark is not None and not self.told.entry_index:
-            self.told = cursor.bookmark._replace(tick=self.told.tick)
-            await self._speech.say(m.KEEPALIVE, self.told)
-        if isinstance(found, Gone):
-            self._owes_whole = True
-            await self._speech.say_gap(found.oldest_tick or self._picture.newest.tick)
-            return
         async with self._speech.turn(self.told):
+            found = await cursor.turns(through_index)
+            if cursor.bookmark is not None and not self.told.entry_index:
+                self.told = cursor.bookmark._replace(tick=self.told.tick)
+                await self._speech.say(m.KEEPALIVE, self.told)
+            if isinstance(found, Gone):
+                self._owes_whole = True
+                await self._speech.say_gap(found.oldest_tick or self._picture.newest.tick)
+                return
             for tick in found:
                 await self._tell(tick.mark, tick.pages)
         if cursor.mark.digest:

@@ -139,7 +139,7 @@ async def when_publisher_fails(tmp_path: Path) -> None:
     async with factory(tmp_path) as node, bystander(node):
         display = await node.display("cell/#")
         await display.expect(m.Snapshot)
-        node.doors.publications.send_nowait([object()])  # type: ignore[list-item]
+        node.doors.publications.send_nowait(object())  # type: ignore[arg-type]
         end = await display.expect(m.End)
         assert (end.request, end.code) == (1, "internal")
         letter = await one_evidence(node, "AttributeError")
