@@ -38,6 +38,7 @@ ACCEPT_RETRY_S = 0.1  # without file descriptors left: how long until the next a
 IDLE_S_MAX = 60.0  # nothing at all from a client: `idle_timeout`; a ping counts
 PING_S = 15.0  # how often clients ping: four in one idle time
 SEND_S_MAX = 30.0  # one write to a client that does not read; beyond: the connection is cut
+SEND_PIECE_BYTES = 16 * KIB  # of a long frame: a slow client has SEND_S_MAX for each of them
 SAID_AT_ONCE_BYTES_MAX = 16 * KIB  # answers written by the arbiter itself; more: by a task
 ANSWERS_MAX = 256  # lists of answers a client has not read: capacity of the answers door; cut
 GOODBYE_S_MAX = 1.0  # for the other side to read last words, or to close; then cut all the same

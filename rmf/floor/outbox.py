@@ -88,13 +88,14 @@ class Outbox:
     async def write_pages(
         self, door: trio.MemoryReceiveChannel[bytes], scope: trio.CancelScope
     ) -> None:
-        """Send Snapshots and pages, as slowly as the client reads."""
+        """Send Snapshots and pages, as slowly as the client reads; who takes nothing for SEND_S_MAX
+        is gone."""
         async for page in door:
             if page[4:6] == _END_HEAD:
                 end = codec.decode(page[4:])
                 assert isinstance(end, m.End)
                 self.watched.discard(end.request)  # it may have ended by itself
-            if not await self.say(page):
+            if not await self.say(page, pieces=True):
                 break
         scope.cancel()
 
@@ -106,9 +107,12 @@ class Outbox:
         with trio.move_on_after(limits.SEND_S_MAX):
             await self.say(preface + codec.encode(error))
 
-    async def say(self, data: bytes, patience: trio.CancelScope | None = None) -> bool:
+    async def say(
+        self, data: bytes, patience: trio.CancelScope | None = None, *, pieces: bool = False
+    ) -> bool:
         """Write, for as long as it takes; False if the client is gone. `patience` is a scope around
         the caller: it gets SEND_S_MAX for the writing, none of it for waiting for the other writer.
+        In `pieces`: as long for each of them.
         """
         try:
             self._writing.acquire_nowait()  # mostly free: waiting would cost each ack a pass
@@ -118,6 +122,8 @@ class Outbox:
         if patience is not None:
             patience.deadline = trio.current_time() + limits.SEND_S_MAX
         try:
+            if pieces:
+                return await self._send_in_pieces(owed + data)
             await self._stream.send_all(owed + data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
@@ -125,4 +131,14 @@ class Outbox:
             self._writing.release()
         if patience is not None:
             patience.deadline = math.inf
+        return True
+
+    async def _send_in_pieces(self, data: bytes) -> bool:
+        """Write what may be long; False once a piece was not taken in time."""
+        view = memoryview(data)
+        for begin in range(0, len(data), limits.SEND_PIECE_BYTES):
+            with trio.move_on_after(limits.SEND_S_MAX) as patience:
+                await self._stream.send_all(view[begin : begin + limits.SEND_PIECE_BYTES])
+            if patience.cancelled_caught:
+                return False
         return True

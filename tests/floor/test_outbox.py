@@ -88,16 +88,38 @@ async def test_who_does_not_read_answers_is_cut_at_the_deadline(
 
 
 async def test_a_display_may_take_its_time(autojump_clock: trio.testing.MockClock) -> None:
+    """R35: it is never cut off for being slow, as long as it takes something."""
     ours, theirs = trio.testing.lockstep_stream_pair()
     outbox = Outbox(theirs)
     *_, pages, pages_out = connection_doors()
-    page = codec.encode(m.Pong(1, 1, 1))
+    page = codec.encode(m.Item(1, {"x": b"x" * 3 * limits.SEND_PIECE_BYTES}))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outbox.write_pages, pages_out, nursery.cancel_scope)
         await pages.send(page)
-        await trio.sleep(100 * limits.SEND_S_MAX)
-        assert await ours.receive_some() == page
+        taken = b""
+        while len(taken) < len(page):
+            await trio.sleep(0.9 * limits.SEND_S_MAX)
+            taken += await ours.receive_some(limits.SEND_PIECE_BYTES)
+        assert taken == page
+        await trio.sleep(100 * limits.SEND_S_MAX)  # nothing is to be said: nobody is cut for that
+        assert not nursery.cancel_scope.cancel_called
         nursery.cancel_scope.cancel()
+
+
+async def test_a_display_that_takes_nothing_at_all_is_cut(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """S11: it would hold a World and a page for as long as it sends a word now and then."""
+    _, theirs = trio.testing.lockstep_stream_pair()
+    outbox = Outbox(theirs)
+    *_, pages, pages_out = connection_doors()
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pages.send, codec.encode(m.Pong(1, 1, 1)))
+        with trio.CancelScope() as scope:
+            await outbox.write_pages(pages_out, scope)
+    assert scope.cancel_called
+    assert trio.current_time() - began == pytest.approx(limits.SEND_S_MAX)
 
 
 async def test_a_client_that_is_gone_ends_the_writers() -> None:
