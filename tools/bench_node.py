@@ -31,6 +31,7 @@ class BenchNode:
 
     `data` given: it is kept, and may hold a ledger. `options` are further ones of `serve`; `log`
     takes what it says on stderr. `ready_s` is the time from exec to the line that says so.
+    `program` is what the interpreter starts: its next start takes what stands there then.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class BenchNode:
     ) -> None:
         self._temporary = None if data is not None else tempfile.mkdtemp(prefix="rmf-bench-")
         self.data = data if data is not None else Path(self._temporary or "")
+        self.program = ["-m", "rmf"]
         self._options = ["--listen", listen, "--http", "off", *options]
         self._options += ["--line", line] if line is not None else []
         self._log = log
@@ -74,7 +76,8 @@ class BenchNode:
     def start(self) -> None:
         """Start the process; it is ready when `wait_ready` returns."""
         assert self._process is None
-        command = [sys.executable, "-m", "rmf", "serve", "--data", str(self.data), *self._options]
+        serve = [*self.program, "serve", "--data", str(self.data)]
+        command = [sys.executable, *serve, *self._options]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RMF_")}
         self._began_s = time.perf_counter()
         with ExitStack() as files:

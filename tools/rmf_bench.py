@@ -28,6 +28,8 @@ examples:
   rmf-bench day --keys-per-s 1000       a follower's memory while keys come and go, simulated
   rmf-bench start                       an empty node until ready; rmf-cat --once
   rmf-bench idle --seconds 20           CPU and memory of a node with nothing to do
+  rmf-bench steps --keys 1000000        how long the Arbiter's loop stands still in a large World
+  rmf-bench reboot --keys 1000000       three nodes lose their power: first ack, longest gap
 """
 
 
@@ -36,7 +38,12 @@ _NODES = {  # the default first
     "latency": (1, 3, 5),
     "failover": (3, 5),
     "links": (3,),
+    "steps": (3,),
+    "reboot": (3,),
 }
+
+
+_PAYLOADS = dict.fromkeys(("failover", "steps", "reboot"), "number")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="bench", required=True)
-    for name in ("throughput", "latency", "failover", "links", "recovery", "day", "start", "idle"):
+    for name in (*_NODES, "recovery", "day", "start", "idle"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
         if name in {"throughput", "latency", "recovery"}:
@@ -63,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name == "failover":
             command.add_argument("--kills", type=_positive, default=50)
-        else:
+        elif name != "steps":
             command.add_argument("--seconds", type=float, default=5.0)
         nodes = _NODES.get(name, (1,))
         command.add_argument("--nodes", type=int, choices=nodes, default=nodes[0])
@@ -82,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--runs", type=_positive, default=5)
         if name == "links":
             _add_links(command)
+        if name in {"steps", "reboot"}:
+            _add_world(command, name)
         if name == "day":
             command.add_argument("--hours", type=float, default=24.0)
             command.add_argument("--keys-per-s", type=_positive, default=100)
@@ -101,6 +110,18 @@ def _add_links(command: argparse.ArgumentParser) -> None:
     command.add_argument("--mib", type=float, default=32.0, help="what it missed, in payloads")
 
 
+def _add_world(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument("--keys", type=_positive, default=1_000_000, help="cells that perish")
+    if name == "steps":
+        command.add_argument("--changes", type=_positive, default=100_000, help="at once")
+        command.add_argument("--producers", type=_positive, default=1000)
+        return
+    command.set_defaults(seconds=60.0)
+    command.add_argument(
+        "--no-checkpoint", action="store_true", help="each node has all of its ledger to read"
+    )
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -115,7 +136,7 @@ def _run(options: argparse.Namespace) -> int:
         "nodes": options.nodes,
         "fsync": True,
         **figures,
-        "payload": "number" if options.bench == "failover" else getattr(options, "payload", "map"),
+        "payload": getattr(options, "payload", _PAYLOADS.get(options.bench, "map")),
         "python": platform.python_version(),
     }
     if options.output == "json" or (not options.output and not sys.stdout.isatty()):
@@ -127,7 +148,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
-    from tools import bench_day, bench_failover
+    from tools import bench_day, bench_failover, bench_reboot, bench_steps
     from tools import bench_load as load
 
     match options.bench:
@@ -155,6 +176,16 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
             return lambda: bench_failover.failover(nodes=options.nodes, kills=options.kills)
         case "links":
             return lambda: _links(options, load.payload_of(options.payload_bytes))
+        case "steps":
+            return lambda: bench_steps.steps(
+                keys=options.keys, changes=options.changes, producers=options.producers
+            )
+        case "reboot":
+            return lambda: bench_reboot.reboot(
+                keys=options.keys,
+                checkpoint=not options.no_checkpoint,
+                seconds=options.seconds,
+            )
         case "recovery":
             return lambda: load.recovery(
                 packets=options.packets,

@@ -151,7 +151,7 @@ class _Loop:
         self._hands.free()
         self._publish()
         self._look()
-        step.ended(self._instruments.step, events, effects, len(self._core.committed.world))
+        step.ended(self._instruments.steps, events, effects, len(self._core.committed.world))
         if self._core.has_acceded:
             self._on_reign()
 

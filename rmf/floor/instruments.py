@@ -28,6 +28,7 @@ __all__ = [
     "Owed",
     "Pulse",
     "Reasons",
+    "Steps",
 ]
 
 # From an fsync of a fast disk to a hung one; each about 2.5 times the one before.
@@ -137,8 +138,12 @@ class Pulse:
         return time.monotonic() - self._at_s
 
 
-def _steps() -> Durations:
-    return Durations(STEP_BOUNDS_S)
+class Steps:
+    """The steps of the Arbiter's loop: how long it stood still, and what it used of a core."""
+
+    def __init__(self) -> None:
+        self.time = Durations(STEP_BOUNDS_S)
+        self.work = Durations(STEP_BOUNDS_S)
 
 
 @attrs.frozen
@@ -148,7 +153,7 @@ class Instruments:
     commit: Durations = attrs.Factory(Durations)  # an Entry of the leader, latched -> committed
     fsync: Durations = attrs.Factory(Durations)  # one append with its fsync, as the disk took it
     execute: Durations = attrs.Factory(Durations)  # the line, over one Tick
-    step: Durations = attrs.Factory(_steps)  # of the Arbiter: the loop stands still meanwhile
+    steps: Steps = attrs.Factory(Steps)
     bagged: Reasons = attrs.Factory(Reasons)  # packets, at commit
     changes: Changes = attrs.Factory(Changes)
     audits: Audits = attrs.Factory(Audits)

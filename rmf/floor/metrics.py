@@ -69,6 +69,7 @@ METRICS: Final = (
     _gauge("rmf_ledger_read", "1, or 0 while the ledger is read: facts are missing then."),
     _gauge("rmf_arbiter_step_age_seconds", "Time since the Arbiter's loop last turned."),
     Metric("rmf_arbiter_step_seconds", "histogram", (), "One step of the Arbiter's loop."),
+    Metric("rmf_arbiter_step_cpu_seconds", "histogram", (), "What it used of a core."),
     _gauge("rmf_term", "The Term that this node knows."),
     _gauge("rmf_tick", "The Tick of the last Entry applied here."),
     _gauge("rmf_last_index", "The last Entry in this node's ledger."),
@@ -273,7 +274,8 @@ def _of_instruments(sources: Sources) -> Iterator[Sample]:
     yield Sample("rmf_commit_seconds", instruments.commit)
     yield Sample("rmf_fsync_seconds", instruments.fsync)
     yield Sample("rmf_execute_seconds", instruments.execute)
-    yield Sample("rmf_arbiter_step_seconds", instruments.step)
+    yield Sample("rmf_arbiter_step_seconds", instruments.steps.time)
+    yield Sample("rmf_arbiter_step_cpu_seconds", instruments.steps.work)
     yield Sample("rmf_expiries_crowd", instruments.crowd.here)
     yield Sample("rmf_dlq_storm", instruments.storm.raging)
     yield Sample("rmf_dlq_storms_total", instruments.storm.storms)
