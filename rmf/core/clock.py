@@ -50,7 +50,10 @@ class Pace:
     that is set by the quickest message of the last while is late by the shortest way alone; so a
     message that shows an earlier time than the clock is passed over, unless the clock has run alone
     for so long that its crystal may be the cause: PACE_LEAK of that time, far more than any crystal
-    errs. A queue in front of a slow link thus makes no old message look new.
+    errs. A queue in front of a slow link thus makes no old message look new. All that holds within
+    one reign: the first word of a leader sets the clock whatever it showed (`begin`). For a reign
+    whose majority knew no time begins behind its last Tick, and nobody may bring the time of before
+    back.
 
     Where nobody reigns, everybody's clock runs alone; of two, that one is right which a reign set
     later (`compare`), so that a node which was cut off for a month drags nobody along.
@@ -60,6 +63,7 @@ class Pace:
         self.clock = clock
         self.least_tick = least_tick
         self.heard_tick = clock.base_tick if clock is not None else 0
+        self._anew = True
 
     @property
     def bridged(self) -> bool:
@@ -91,6 +95,10 @@ class Pace:
         self.heard_tick = self.tick_at(boot_ns)
         return self.heard_tick
 
+    def begin(self) -> None:
+        """Another leader is heard from now on: its time counts, not what this clock shows."""
+        self._anew = True
+
     def follow(self, tick: int, boot_ns: int, period_ns: int, *, bridged: bool) -> None:
         """Take note of what the reign says."""
         if not bridged:
@@ -100,11 +108,12 @@ class Pace:
         self.heard_tick = max(self.heard_tick, tick)
         if clock is not None and clock.period_ns == period_ns:
             leak = (boot_ns - clock.base_ns) // (limits.PACE_LEAK * period_ns)
-            if tick < clock.tick_at(boot_ns) - leak:
+            if tick < clock.tick_at(boot_ns) - leak and not self._anew:
                 return  # it was long on its way
             if 0 < (shown - tick) * period_ns <= limits.PACE_HOLD_NS:
                 self.reach(shown)  # stand still for a moment rather than go back
         self.clock = TickClock(period_ns, tick, boot_ns)
+        self._anew = False
 
     def compare(
         self, tick: int, heard: int, boot_ns: int, period_ns: int, *, bridged: bool

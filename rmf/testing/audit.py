@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 
 from rmf import limits
-from rmf.core.entry import Entry, Frame, TickBooks, decode_entry
+from rmf.core.entry import Accession, Entry, Frame, TickBooks, decode_entry
 from rmf.core.packet import letter_id
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
@@ -67,6 +67,7 @@ class Audit:
         self._bagged = 0
         self._expiries: list[tuple[int, str]] = []
         self._deadlines: list[tuple[int, str, tuple[int, int, int]]] = []
+        self._written_ns = self._lost_ns = 0
         self._born: dict[str, tuple[int, int]] = {}  # when a cell was written; for how long, in ns
 
     def take(self, known: Known) -> None:
@@ -85,6 +86,7 @@ class Audit:
         if self.state.digest() != entry.digest:
             self._fail("world equality", known, "it states another digest")
         self._books.digests.append(entry.digest)
+        self._take_time(known, entry, before)
         if isinstance(entry.books, TickBooks):
             self._take_tick(known, entry, entry.books, before)
         state = self.state
@@ -127,6 +129,14 @@ class Audit:
                 cell = self.state.world.get(topic)
                 if cell is None or cbor2.loads(cell.value) != self.counters[topic]:
                     self._fail("at most one effect", known, f"{topic} is not what was counted")
+
+    def _take_time(self, known: Known, entry: Entry, before: State) -> None:
+        """Where nobody of a majority knew how much time went by, what was lost may come back with a
+        node that knows it (R6)."""
+        if isinstance(entry.books, Accession) and entry.books.age_unknown:
+            told_ns = (entry.tick - before.tick) * before.period_ns
+            self._lost_ns += max(0, known.written_ns - self._written_ns - told_ns)
+        self._written_ns = known.written_ns
 
     def _take_frame(
         self, known: Known, entry: Entry, frame: Frame, reasons: dict[int, str]
@@ -180,7 +190,7 @@ class Audit:
         """Hold true time against what the ticks say: no cell goes that is fresh (R6)."""
         born_ns, life_ns = self._born.pop(key, (0, 0))
         early_ns = born_ns + life_ns - known.written_ns
-        if not voided and early_ns > _EARLY_SLACK_NS:
+        if not voided and early_ns > _EARLY_SLACK_NS + self._lost_ns:
             text = f"{key} goes {early_ns / limits.SECOND:.2f} s before its time"
             self._fail("factory's time", known, text)
 

@@ -154,6 +154,18 @@ def test_a_node_that_was_cut_off_for_a_month_takes_the_time_of_the_reign() -> No
     assert pace.tick_at(now_ns) == reign
 
 
+def test_a_reign_that_lost_time_takes_it_from_all_who_follow() -> None:
+    """Nobody of its majority knew the time after a power cut: it begins behind its last Tick. Who
+    was not cut off must not bring the time of before back with the next election."""
+    pace = Pace(TickClock(PERIOD_NS, 1000, 0))
+    now_ns, reign = 10 * limits.SECOND, 20_000
+    assert pace.tick_at(now_ns) > reign + 8 * limits.SECOND // PERIOD_NS
+    pace.follow(pace.tick_at(now_ns), now_ns, PERIOD_NS, bridged=True)
+    pace.begin()
+    pace.follow(reign, now_ns, PERIOD_NS, bridged=True)
+    assert pace.tick_at(now_ns) == reign
+
+
 def test_a_node_is_never_behind_a_tick_that_was_committed() -> None:
     pace = Pace(TickClock(PERIOD_NS, 1000, 0))
     pace.reach(1400)

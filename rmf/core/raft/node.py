@@ -224,6 +224,8 @@ class Raft(Outlook):
     ) -> list[Effect]:
         """Take what the leader of this very term says; a candidate yields to it (raft-cases 13)."""
         assert self.leadership is None, "two leaders in one term"
+        if self.voting.leader is None:
+            self.pace.begin()
         self.voting.heard(peer, now_ns)
         if not isinstance(message, pm.Chunk):
             self.pace.follow(message.tick, now_ns, self.period_ns, bridged=message.bridged)
