@@ -43,7 +43,8 @@ class Progress:
         self._unanswered = False  # Entries were sent, and nothing was accepted since
         self._again_ns = 0  # in probe: when a sign of life lets another one out
         self._patience_ns = limits.PROBE_AGAIN_NS
-        self._step_ns = 0  # pause before such a step is repeated, once it was
+        self._step_ns = 0  # pause before such a step is repeated
+        self._piece_ns = 0  # when a piece of the Checkpoint was asked for first
         self._flow = _flow()
         self._heard_ns = now_ns  # when something under way was answered, or began to be
         self._silent_ns = 0  # how long nothing was, before all was taken for lost
@@ -167,19 +168,22 @@ class Progress:
         """It needs a Checkpoint."""
         self._become("install")
         self.content, self.offset = None, 0
-        self.asked_ns, self._step_ns = now_ns, 0
+        self.asked_ns, self._piece_ns, self._step_ns = now_ns, now_ns, 0
 
     def wants_piece(self, offset: int, now_ns: int) -> bool:
         """It wants the piece of the Checkpoint from there on; return whether that is news. A piece
         that is under way is not sent twice: each would be answered, and so on for ever."""
         if offset == self.offset:
             return False
-        self.offset, self.asked_ns, self._step_ns = offset, now_ns, 0
+        took_ns = now_ns - self._piece_ns
+        self._step_ns = min(2 * took_ns, limits.STEP_AGAIN_NS_MAX)
+        self.offset, self.asked_ns, self._piece_ns = offset, now_ns, now_ns
         return True
 
     def is_overdue(self, now_ns: int, least_ns: int) -> bool:
-        """Whether a step of reading or installing is to be repeated. The pause grows, for a slow
-        link may carry what is thought to be lost; for a peer that is not there nothing is done."""
+        """Whether a step of reading or installing is to be repeated: after twice the time that the
+        last piece took, and longer each time, for a slow link may carry what is thought to be lost.
+        For a peer that is not there nothing is done."""
         if not self.reading and (self.state != "install" or self.contact_ns < self.asked_ns):
             return False
         if now_ns - self.asked_ns < max(least_ns, self._step_ns):

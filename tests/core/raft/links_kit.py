@@ -17,7 +17,7 @@ from crc32c import crc32c
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.clock import Pace
-from rmf.core.effects import Effect, Persist, ReadEntries, Tell
+from rmf.core.effects import Effect, Persist, ReadChunk, ReadEntries, Tell, WriteChunk
 from rmf.core.raft import messages as pm
 from rmf.core.raft import wire
 from rmf.core.raft.node import Raft
@@ -47,8 +47,11 @@ class World:
         self.fill: int | None = None
         self.read: list[int] = []  # how long each confirmed read took
         self.carried = 0
+        self.checkpoint_bytes = 0  # there is one of all that is committed, and no ledger behind it
+        self.installed = False
         self._agenda: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = count()
+        self._received = 0  # of the Checkpoint
         self._dice = random.Random(1)
         self._links: dict[tuple[str, str], _Link] = {}
         self._ledger: dict[int, pm.WireEntry] = {}
@@ -175,8 +178,15 @@ class World:
                     self._persist(name, effect)
                 case Tell():
                     self._link(name, effect.peer).send(effect.message)
-                case ReadEntries():
+                case ReadEntries() if not self.checkpoint_bytes:
                     self.at(_READ_NS, self._served, name, effect)
+                case ReadEntries():
+                    none = ev.EntriesRead(effect.peer, effect.after_index, 0, b"", [])
+                    self.at(_READ_NS, self._step, name, self._entries(none))
+                case ReadChunk():
+                    self.at(_READ_NS, self._step, name, self._chunk(name, effect))
+                case WriteChunk():
+                    self.at(_FSYNC_NS, self._step, name, self._written(effect))
                 case _:
                     pass
 
@@ -212,6 +222,29 @@ class World:
         place = (ask.after_index, term, self._chains[ask.after_index])
         read = ev.EntriesRead(ask.peer, *place, entries)
         self._step(name, lambda _: raft.entries_read(read, self.now_ns))
+
+    def _entries(self, read: ev.EntriesRead) -> Callable[[Raft], list[Effect]]:
+        return lambda raft: raft.entries_read(read, self.now_ns)
+
+    def _chunk(self, name: str, ask: ReadChunk) -> Callable[[Raft], list[Effect]]:
+        """Read a piece of the Checkpoint."""
+        commit = self.raft(name).log.commit
+        place = (commit, self._ledger[commit].term, self._chains[commit])
+        total = self.checkpoint_bytes
+        data = bytes(min(limits.INSTALL_CHUNK_BYTES, total - ask.offset))
+        read = ev.ChunkRead(ask.peer, *place, b"content", total, ask.offset, data)
+        return lambda raft: raft.chunk_read(read, self.now_ns)
+
+    def _written(self, wish: WriteChunk) -> Callable[[Raft], list[Effect]]:
+        """Keep a piece of the Checkpoint, if it is the next one."""
+        chunk = wish.chunk
+        if chunk.offset == self._received:
+            self._received += len(chunk.data)
+        self.installed = self._received == chunk.total
+        place = (chunk.term, chunk.index, chunk.content)
+        reply = pm.ChunkReply(*place, self._received, True, chunk.round)
+        written = ev.ChunkWritten(wish.peer, reply, self.installed)
+        return lambda raft: raft.chunk_written(written)
 
     def _link(self, source: str, target: str) -> "_Link":
         pair = (source, target)
@@ -282,4 +315,6 @@ def _filling(size: int) -> bytes:
 def _size_of(message: pm.PeerMessage) -> int:
     if isinstance(message, pm.Append):
         return 100 + sum(len(x.body) + limits.ENTRY_HEAD_BYTES for x in message.entries)
+    if isinstance(message, pm.Chunk):
+        return 100 + len(message.data)
     return len(wire.encode(message))

@@ -119,3 +119,29 @@ def test_a_node_that_was_away_catches_up_out_of_the_ledger_as_fast_as_the_link_c
     assert (world.now_ns - began_ns) / SECOND <= 1.3 * least_s + 25 * 2 * delay_ms / 1000 + 0.5
     assert world.carried - carried <= 1.2 * missing * 100 * KIB + 500 * KIB  # nothing twice
     assert world.reigns == []
+
+
+@pytest.mark.parametrize(
+    ("mbit", "delay_ms"), [(10, 100), (3, 0.2), pytest.param(100, 100, marks=pytest.mark.slow)]
+)
+def test_a_checkpoint_arrives_and_no_piece_of_it_twice(mbit: float, delay_ms: float) -> None:
+    """A piece may take longer than an election time-out; thought lost, it doubled for ever."""
+    world = reigning(1000, delay_ms, FAR)
+    first = world.leader()
+    away = next(name for name in world.nodes if name != first)
+    world.cut(away)
+    world.fill = 100 * KIB
+    world.run(0.3)
+    world.fill = None
+    world.run(2)
+    world.forget(first)
+    world.checkpoint_bytes, world.mbit = 10 * 1024 * KIB, mbit
+    world.heal(away)
+    began_ns, carried = world.now_ns, world.carried
+    while not world.installed:
+        world.run(0.1)
+        assert world.now_ns - began_ns < 100 * SECOND
+    least_s = world.checkpoint_bytes * 8e-6 / mbit + 10 * 2 * delay_ms / 1000
+    assert (world.now_ns - began_ns) / SECOND <= 1.2 * least_s + 3
+    assert world.carried - carried <= 1.3 * world.checkpoint_bytes
+    assert world.reigns == []
