@@ -311,9 +311,7 @@ PEER_FRAME_S_MAX = 30.0  # one frame from first byte to last: absolute; beyond: 
 RECONNECT_PEER_S_MIN = 0.02  # doubled with jitter at each attempt
 RECONNECT_PEER_S_MAX = 1.0
 GENESIS_ROUND_S = 0.1  # between two rounds of questions to the listed peers
-PEER_LETTERS_BYTES = (
-    256 * KIB
-)  # closes a page of letters: it goes beside what hurries, as one piece
+PEER_LETTERS_BYTES = 256 * KIB  # closes a page of letters: it goes beside what hurries
 LETTER_FETCH_S = 0.5  # until missing letters are asked for again where nobody had them all
 
 # --- Clients ---
