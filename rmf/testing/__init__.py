@@ -17,7 +17,7 @@ clock, so hours pass in a minute, and the same seed gives the same history. To r
     catching_up             done; Entries and Checkpoints for peers that are far behind
     workload, producers,    a line, and who uses it; many cells and names beside the usual few
     readers, operators,     and large packets
-    crowd, freight
+    crowd, passers, freight
     nemesis, mishaps,       what goes wrong; with disks and members; in several steps
     scenes
     books, audit            the one history that is committed; what it may hold

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 
 from rmf import limits
-from rmf.core.entry import Accession, Entry, Frame, TickBooks, decode_entry
+from rmf.core.entry import Accession, Entry, Frame, Leaver, TickBooks, decode_entry
 from rmf.core.packet import letter_id
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from rmf.testing.books import Books, Known
 from rmf.testing.violation import Violation
-from rmf.testing.workload import SIMULATED, Workload
+from rmf.testing.workload import SIMULATED, Workload, datum_of
 
 if TYPE_CHECKING:
     from rmf.testing.producers import Producer
@@ -38,9 +38,10 @@ Outcome = tuple[int, int, int, str | None]
 
 
 class Audit:
-    """`outcomes` are those of each (producer, seq); `counters` what each counter must hold.
-    `state` is that of all that is committed. `late_ns`: how much later than it is due a cell may
-    go, where more of them are due at once than a Tick holds."""
+    """`outcomes` are those of each (producer, seq), `older` those of a name before it was
+    forgotten, `forgotten` how often it was so by no wish of its own; `counters` what each counter
+    must hold. `state` is that of all that is committed. `late_ns`: how much later than it is due a
+    cell may go, where more of them are due at once than a Tick holds."""
 
     def __init__(
         self,
@@ -52,6 +53,8 @@ class Audit:
     ) -> None:
         self.state: State = genesis_state(cluster)
         self.outcomes: dict[tuple[str, int], Outcome] = {}
+        self.older: dict[tuple[str, int], Outcome] = {}
+        self.forgotten: dict[str, int] = {}
         self.counters: dict[str, int] = {}
         self.reasons: dict[str, int] = {}
         self.packets = 0
@@ -62,6 +65,7 @@ class Audit:
         self._expected = workload.expected
         self._shelf = Shelf()
         self._rows: dict[str, tuple[int, int]] = {}  # epoch and last seq of each producer
+        self._latched: dict[tuple[str, str], int] = {}  # how often a datum was, by producer
         self._epochs: dict[str, int] = {}  # the highest that each name ever had, forgotten or not
         self._term = 0
         self._bagged = 0
@@ -101,7 +105,7 @@ class Audit:
 
     def _take_tick(self, known: Known, entry: Entry, books: TickBooks, before: State) -> None:
         for leaver in books.leavers:
-            self._rows.pop(leaver.producer, None)
+            self._forget(leaver)
         for name, epoch, _, _ in books.registers:
             row, highest = self._rows.get(name), self._epochs.get(name, 0)
             if epoch <= highest or (row is not None and epoch != row[0] + 1):
@@ -138,6 +142,15 @@ class Audit:
             self._lost_ns += max(0, known.written_ns - self._written_ns - told_ns)
         self._written_ns = known.written_ns
 
+    def _forget(self, leaver: Leaver) -> None:
+        """A name leaves; what it was told before may still be on its way to it."""
+        name = leaver.producer
+        _, last_seq = self._rows.pop(name, (0, 0))
+        for seq in range(1, last_seq + 1):
+            self.older[name, seq] = self.outcomes.pop((name, seq))
+        if leaver.reason != "bye":
+            self.forgotten[name] = self.forgotten.get(name, 0) + 1
+
     def _take_frame(
         self, known: Known, entry: Entry, frame: Frame, reasons: dict[int, str]
     ) -> None:
@@ -151,7 +164,8 @@ class Audit:
             )
         self._rows[frame.producer] = (epoch, last_seq + frame.packets)
         self.packets += frame.packets
-        sent = self._producers[frame.producer].sent
+        person = self._producers[frame.producer]
+        sent = person.sent
         for i, row in enumerate(frame.rows):
             slot, seq = frame.first_slot + i, frame.first_seq + i
             if row[1] != seq or not any(_same(row, mine) for mine in sent.get(seq, ())):
@@ -162,6 +176,12 @@ class Audit:
                 self._fail("same verdict", known, f"{row} came to {reason}")
             if (frame.producer, seq) in self.outcomes:
                 self._fail("exactly once", known, f"{frame.producer} {seq} twice")
+            datum = datum_of(row)
+            times = self._latched[frame.producer, datum] = (
+                self._latched.get((frame.producer, datum), 0) + 1
+            )
+            if times > person.made.get(datum, 0):
+                self._fail("exactly once", known, f"{frame.producer} {row} again, as {seq}")
             self.outcomes[frame.producer, seq] = (known.term, entry.tick, slot, reason)
             if reason is None and row[0] in self._counters:
                 self.counters[row[0]] = self.counters.get(row[0], 0) + 1

@@ -27,6 +27,7 @@ from rmf.testing.network import Network
 from rmf.testing.node import Node
 from rmf.testing.operators import Operators
 from rmf.testing.options import Options
+from rmf.testing.passers import Passers
 from rmf.testing.ports import Ports
 from rmf.testing.producers import Producer
 from rmf.testing.promises import Promises
@@ -78,6 +79,7 @@ class Cluster:
         self.reader = Reader(self, self.dice.stream("reader"))
         self.operators = Operators(self, self.dice.stream("operators"))
         self.crowd = Crowd(self, self.dice.stream("crowd"), options.crowd)
+        self.passers = Passers(self, self.dice.stream("passers"), options.places)
         self.freight = Freight(self, options.freight_kib)
         self._make_nodes()
         for i in range(options.producers):
@@ -115,6 +117,7 @@ class Cluster:
         for producer in self.producers.values():
             producer.begin()
         self.crowd.begin()
+        self.passers.begin()
         self.freight.begin()
         self.reader.begin()
         self.operators.begin()

@@ -46,6 +46,8 @@ def small_bounds(options: Options) -> Iterator[None]:
         wanted |= _SLOW
     if options.crowd:
         wanted |= _CROWDED | {"SHELF_LOOKS": options.slice_cells}
+    if options.places:
+        wanted["PRODUCERS_MAX"] = options.places
     with bounds(wanted):
         yield
 

@@ -60,9 +60,10 @@ class Options:
 
     `faults` are the classes of fault in play, with their weights; `lines`, how many versions of the
     line the lives of a node run in turn; `crowd`, how many cells there are beside the usual few:
-    then steps are metered, and `slice_cells` are looked at in one piece; `bandwidth_kib`, what a
-    link carries in a second (0: anything); `freight_kib`, what is sent in a second in large
-    packets; `quiet_seconds`, for how long of `seconds` nothing goes wrong at first;
+    then steps are metered, and `slice_cells` are looked at in one piece; `places`, how many names
+    the producers' table holds, with people who pass by (0: as in production, and nobody does);
+    `bandwidth_kib`, what a link carries in a second (0: anything); `freight_kib`, what is sent in a
+    second in large packets; `quiet_seconds`, for how long of `seconds` nothing goes wrong at first;
     `calm_seconds`, for how long everybody works on once all is healed. `strict`: nodes are held to
     the laws of memory and of age as well."""
 
@@ -78,6 +79,7 @@ class Options:
     frame_packets: int = 6
     crowd: int = 0
     slice_cells: int = 40
+    places: int = 0
     freight_kib: float = 0.0
     reads_a_second: float = 0.6
     heartbeat_ms: int = 100

@@ -17,6 +17,7 @@ from rmf.core import messages as m
 from rmf.core.intake import open_send
 from rmf.errors import Refused
 from rmf.testing.dice import Stream
+from rmf.testing.workload import datum_of
 
 if TYPE_CHECKING:
     from rmf.testing.cluster import Cluster
@@ -30,13 +31,19 @@ _RETRY_NS = 50 * limits.MS
 
 
 class Producer:
-    """One name. `sent` remembers every packet ever sent under a seq, as it was sent. `absent`: it
-    is not connected, and does not want to be."""
+    """One name. `sent` remembers every packet ever sent under a seq, as it was sent, `made` how
+    many there are of each datum. `absent`: it is not connected, and does not want to be. `life`
+    counts the processes that used the name; `forgotten` is how often the factory had forgotten it
+    when the present one began; `strange`: a stranger has used it."""
 
     def __init__(self, name: str, cluster: "Cluster", dice: Stream) -> None:
         self.name = name
         self.log = ProducerLog()
         self.sent: dict[int, list[list[Any]]] = {}
+        self.made: dict[str, int] = {}
+        self.life = 0
+        self.forgotten = 0
+        self.strange = False
         self.resting = False
         self.absent = True
         self._cluster = cluster
@@ -80,7 +87,9 @@ class Producer:
         settled = self.log.last_seq - self.log.unacked
         while self._added and self._added[0][0] <= settled:
             self._added.popleft()
-        return self._cluster.agenda.now_ns - self._added[0][1] if self._added else 0
+        if not self._added or self.absent:
+            return 0
+        return self._cluster.agenda.now_ns - self._added[0][1]
 
     # --- Work -----------------------------------------------------------------------------------
 
@@ -110,6 +119,8 @@ class Producer:
         self._added.append((self.log.last_seq, now_ns))
         for row in rows:
             self.sent.setdefault(row[1], []).append(row)
+            datum = datum_of(row)
+            self.made[datum] = self.made.get(datum, 0) + 1
         return first
 
     def pump(self) -> None:
@@ -170,6 +181,8 @@ class Producer:
         if self._connection is not None:
             self._cluster.ports.hang_up(self._connection)
         self.log = ProducerLog()
+        self.life += 1
+        self.forgotten = self._cluster.audit.forgotten.get(self.name, 0)
         self._added.clear()
         self._connection, self._welcome = None, False
         self._cluster.count("producer_restarted")
@@ -241,7 +254,7 @@ class Producer:
             case m.Refuse():
                 self._refused(message)
             case m.Error(code="forgotten"):
-                self._cluster.watch.refused(self.name, refused_by(message))
+                self._give_up(refused_by(message), by_node=True)
             case m.Error():
                 self._cluster.count(f"error_{message.code}")
                 self._reconnect()
@@ -256,8 +269,13 @@ class Producer:
         try:
             self.log.welcomed(welcome)
         except Refused as exc:
-            self._cluster.watch.refused(self.name, exc)
-            self.restart()
+            self._give_up(exc, by_node=False)
+
+    def _give_up(self, exc: Refused, *, by_node: bool) -> None:
+        """This process ends, if that is right; what has no outcome is unknown to it (R32)."""
+        self._cluster.watch.refused(self.name, exc, by_node=by_node)
+        self._cluster.count(f"gave_up_{exc.code}")
+        self.restart()
 
     def _refused(self, refuse: m.Refuse) -> None:
         self._cluster.count(f"refused_{refuse.code}")
@@ -267,8 +285,7 @@ class Producer:
         try:
             self.log.refused(refuse, self._cluster.agenda.now_ns, self._dice.random())
         except Refused as exc:
-            self._cluster.watch.refused(self.name, exc)
-            self.restart()
+            self._give_up(exc, by_node=False)
             return
         if refuse.code in {"not_leader", "no_reign", "strike", "stopping"}:
             self._reconnect()

@@ -28,7 +28,7 @@ class Promises:
         self.acks = 0
         self.counted: dict[str, int] = {}
         self.newest: dict[str, Publish] = {}
-        self._told: dict[tuple[str, int], Outcome] = {}
+        self._told: dict[tuple[str, int], tuple[int, Outcome]] = {}
         self._stored: dict[str, set[str]] = {}
         self._leaving: list[tuple[str, m.Run]] = []
         self._showing: list[tuple[str, Publish]] = []
@@ -66,7 +66,7 @@ class Promises:
 
     def _check_run(self, producer: str, run: m.Run) -> None:
         """What is told of packets must be so (R33)."""
-        outcomes = self._cluster.audit.outcomes
+        outcomes, older = self._cluster.audit.outcomes, self._cluster.audit.older
         if run.outcome == m.UNKNOWN:
             raise Violation("durable acks", f"{producer} {run.seq}: nobody knows the outcome")
         for i in range(run.packets):
@@ -74,30 +74,40 @@ class Promises:
             found = outcomes.get((producer, seq))
             assert run.slot is not None
             told = (run.term, run.tick, run.slot + i, run.reason)
-            if found != told:
+            if told not in (found, older.get((producer, seq))):
                 raise Violation("durable acks", f"{producer} {seq} was told {told}, is {found}")
 
     def acked(self, producer: str, run: m.Run) -> None:
         """A producer was told what became of packets, and takes it for news."""
-        sent = self._cluster.producers[producer].sent
+        person = self._cluster.producers[producer]
         self._check_run(producer, run)
         for i in range(run.packets):
             seq = run.seq + i
-            told = self._cluster.audit.outcomes[producer, seq]
-            if self._told.setdefault((producer, seq), told) != told:
+            assert run.term is not None
+            assert run.tick is not None
+            assert run.slot is not None
+            told = (run.term, run.tick, run.slot + i, run.reason)
+            life, before = self._told.get((producer, seq), (person.life, told))
+            if life == person.life and before != told:
                 raise Violation("durable acks", f"{producer} {seq} was told two things")
+            self._told[producer, seq] = (person.life, told)
             self.acks += 1
-            topic = sent[seq][-1][0]
+            topic = person.sent[seq][-1][0]
             if run.reason is None and topic in self._counters:
                 self.counted[topic] = self.counted.get(topic, 0) + 1
 
     def told(self, producer: str, seq: int) -> "Outcome | None":
         """Return the outcome that a producer was told of a packet, if it was."""
-        return self._told.get((producer, seq))
+        return self._told.get((producer, seq), (0, None))[1]
 
-    def refused(self, producer: str, exc: "Refused") -> None:
-        """A producer's library gave up: the node forgot packets, or lets a stranger write."""
-        raise Violation("exactly once", f"{producer}: {exc}")
+    def refused(self, producer: str, exc: "Refused", *, by_node: bool) -> None:
+        """A producer's library gave up: its name was forgotten in a crowd, or a stranger used it.
+        Else the node forgot packets. What `by_node` is said to be forgotten, must be so."""
+        person = self._cluster.producers[producer]
+        if self._cluster.audit.forgotten.get(producer, 0) > person.forgotten:
+            return
+        if by_node or not person.strange:
+            raise Violation("exactly once", f"{producer}: {exc}")
 
     # --- Reads ----------------------------------------------------------------------------------
 

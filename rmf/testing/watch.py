@@ -56,9 +56,9 @@ class Watch:
         """A Checkpoint is in place."""
         self._invariants.checkpointed(node, found)
 
-    def refused(self, producer: str, exc: "Refused") -> None:
+    def refused(self, producer: str, exc: "Refused", *, by_node: bool) -> None:
         """A producer's library gave up."""
-        self._promises.refused(producer, exc)
+        self._promises.refused(producer, exc, by_node=by_node)
 
     def look(self) -> None:
         """What is looked at now and then only."""

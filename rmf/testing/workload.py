@@ -12,7 +12,15 @@ import cbor2
 from rmf.line import REMOVE, Fresh, Keep, Line
 from rmf.testing.dice import Stream
 
-__all__ = ["COUNTERS", "SIMULATED", "Workload", "expected", "packet", "simulated_line"]
+__all__ = [
+    "COUNTERS",
+    "SIMULATED",
+    "Workload",
+    "datum_of",
+    "expected",
+    "packet",
+    "simulated_line",
+]
 
 COUNTERS = tuple(f"count/{letter}" for letter in "abc")
 _TTL_MS = (400, 1_500, 5_000, 20_000, 120_000, 3_600_000)
@@ -34,6 +42,11 @@ _KINDS = {
     "passing": 8,
 }
 _NAMES, _WEIGHTS = list(_KINDS), list(_KINDS.values())
+
+
+def datum_of(row: list[Any]) -> str:
+    """Return what makes a packet the datum that it is, under whatever seq."""
+    return repr((row[0], row[2], row[4]))
 
 
 def simulated_line() -> Line:

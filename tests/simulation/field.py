@@ -12,7 +12,8 @@ from typing import Any
 import attrs
 
 from rmf import limits
-from rmf.core import arbiter, reign, settled
+from rmf.client.producer import ProducerLog
+from rmf.core import arbiter, hellos, reign, settled
 from rmf.core.clock import Pace, TickClock
 from rmf.core.delta import Delta
 from rmf.core.entry import Accession
@@ -22,6 +23,7 @@ from rmf.core.raft.handover import Handover
 from rmf.core.raft.presence import Presence
 from rmf.core.shelf import Shelf
 from rmf.core.world import KeyIndex
+from rmf.errors import Refused
 from rmf.testing import rebirth, wires
 from tests.simulation.planted import SPECIAL, Change, bug
 
@@ -83,6 +85,9 @@ FIVE = {
 # A batch that ends just after the order to hand over.
 HANDING_OVER = {"seconds": 20.0, "calm_seconds": 3.0, "line_ms": 2.0}
 
+# Few places in the table of producers, and people who pass by.
+FEW_PLACES = {"places": 5}
+
 LIVES: dict[str, dict[str, Any]] = {
     "an_unknown_age_arms_every_cell": CUT_OFF,
     "what_went_meanwhile_is_taken_out_at_once": CROWDED,
@@ -97,6 +102,9 @@ LIVES: dict[str, dict[str, Any]] = {
     "who_removed_itself_does_not_stand": TWO,
     "votes_and_acks_count_by_name": FIVE,
     "a_hand_over_does_not_wait_for_the_bench": HANDING_OVER,
+    "an_epoch_comes_back": FEW_PLACES,
+    "who_was_forgotten_sends_again": FEW_PLACES,
+    "a_name_that_is_kept_becomes_ephemeral": FEW_PLACES,
 }
 SPECIAL.update(LIVES)
 
@@ -267,3 +275,55 @@ def a_hand_over_does_not_wait_for_the_bench() -> list[Change]:
         return self.target is not None and not self.told
 
     return [(Handover, "ready", property(ready))]
+
+
+# --- Exactly once, and forgotten names ------------------------------------------
+
+
+@bug
+def an_epoch_comes_back() -> list[Change]:
+    register = hellos._register
+
+    def buggy(joined: Any, row: Any, hellos_: Any, latched: Any) -> None:
+        register(joined, row, hellos_, latched)
+        if row is None:
+            joined, found = hellos_[joined.producer]
+            hellos_[joined.producer] = joined, found._replace(epoch=1)
+
+    return [(hellos, "_register", buggy)]
+
+
+@bug
+def who_was_forgotten_sends_again() -> list[Change]:
+    def buggy(self: ProducerLog, _epoch: int, last_seq: int) -> None:
+        if last_seq + 1 < self._oldest:
+            raise Refused("forgotten", "what was acked")
+
+    no_claim = property(lambda _self: 0)
+    return [(ProducerLog, "_check_history", buggy), (ProducerLog, "claim", no_claim)]
+
+
+@bug
+def a_name_that_is_kept_becomes_ephemeral() -> list[Change]:
+    register = hellos._register
+
+    def buggy(joined: Any, row: Any, hellos_: Any, latched: Any) -> None:
+        register(joined, row, hellos_, latched)
+        joined, found = hellos_[joined.producer]
+        hellos_[joined.producer] = joined, found._replace(ephemeral=joined.ephemeral)
+
+    return [(hellos, "_register", buggy)]
+
+
+@bug
+def whatever_is_refused_frees_its_seq() -> list[Change]:
+    refused = ProducerLog.refused
+
+    def buggy(self: ProducerLog, refuse: Any, now_ns: int, jitter: float) -> None:
+        refused(self, refuse, now_ns, jitter)
+        free = [seq for seq in self._unacked if refuse.seq <= seq <= self._sent]
+        rows = [self._unacked[seq] for seq in free]
+        for seq, (row, born_ns) in zip(free, rows[1:] + rows[:1], strict=True):
+            self._unacked[seq] = [row[0], seq, *row[2:]], born_ns
+
+    return [(ProducerLog, "refused", buggy)]

@@ -12,6 +12,7 @@ from rmf.testing.swarm import never, reports
 
 # In every run: so many seeds, of so many simulated seconds each. About 5 s of CPU.
 SEEDS, SECONDS = range(1, 16), 60.0
+FORGETFUL_SEEDS = range(1, 4)
 LONG_SEEDS, LONG_SECONDS = range(1, 1001), 300.0
 LONG_AT_ONCE = 100
 
@@ -24,6 +25,14 @@ def verdict_of(report: Report) -> str:
 def test_a_stated_part_of_the_seeds_passes() -> None:
     for report in reports(SEEDS, seconds=SECONDS):
         assert report.verdict == "passed", verdict_of(report)
+
+
+@pytest.mark.slow
+def test_it_passes_where_names_are_forgotten_all_the_time() -> None:
+    """R32: a table of five places, and people who pass by."""
+    for report in reports(FORGETFUL_SEEDS, seconds=SECONDS, places=5):
+        assert report.verdict == "passed", verdict_of(report)
+        assert report.counts["gave_up_forgotten"]
 
 
 @pytest.mark.long

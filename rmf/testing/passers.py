@@ -1,0 +1,103 @@
+"""People who pass by a factory whose producers' table has few places (R32, R33).
+
+Each comes under a name of its own, sends some packets or none, and hangs up: some before they hear
+of an outcome. Later some come back as if nothing had been, while others have taken their places;
+and now and then a stranger says HELLO and BYE under the name of one who is away. They know what a
+producer knows; that nobody's packet is latched twice, and that nobody is told without a reason that
+it was forgotten, `audit` and `promises` see to.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rmf import limits
+from rmf.core import events as ev
+from rmf.core import messages as m
+
+if TYPE_CHECKING:
+    from rmf.testing.cluster import Cluster
+    from rmf.testing.dice import Stream
+    from rmf.testing.producers import Producer
+
+__all__ = ["Passers"]
+
+_COME_NS = 400 * limits.MS  # between two of them
+_STAY_NS = 300 * limits.MS
+_AWAY_NS = 4 * limits.SECOND
+
+
+class Passers:
+    """Comes to life where the table has `places`; 0: nobody passes by."""
+
+    def __init__(self, cluster: "Cluster", dice: "Stream", places: int) -> None:
+        self._cluster = cluster
+        self._dice = dice
+        self._places = places
+        self._number = 0
+
+    def begin(self) -> None:
+        """Let them come, if there are to be any."""
+        if self._places:
+            self._later(_COME_NS, self._come)
+
+    def _later(self, mean_ns: int, call: Callable[..., object], *args: object) -> None:
+        self._cluster.agenda.after(self._dice.wait_ns(mean_ns), call, *args)
+
+    def _come(self) -> None:
+        if self._cluster.reader.resting:
+            return
+        self._later(_COME_NS, self._come)
+        self._cluster.count("passer")
+        self._number += 1
+        passer = self._cluster.employ(f"passer-{self._number}")
+        passer.resting = True  # it sends when it is told to
+        passer.begin()
+        self._later(_STAY_NS, self._send, passer)
+
+    def _send(self, passer: "Producer") -> None:
+        """Send something, or nothing; go at once, or with what there is to hear."""
+        if self._dice.chance(0.7):
+            passer.work()
+        self._later(self._dice.choice((limits.MS, _STAY_NS)), self._go, passer)
+
+    def _go(self, passer: "Producer") -> None:
+        passer.leave()
+        if self._dice.chance(0.3):
+            self._later(_AWAY_NS // 2, _Stranger, self._cluster, passer)
+        self._later(_AWAY_NS, self._come_back, passer)
+
+    def _come_back(self, passer: "Producer") -> None:
+        """Come back for what it has not heard of; who has heard of all is done."""
+        if not passer.settled:
+            self._cluster.count("passer_back")
+            passer.begin()
+
+
+class _Stranger:
+    """Somebody says HELLO under the name of one who is away, as if it were to be forgotten soon."""
+
+    name = ""
+
+    def __init__(self, cluster: "Cluster", passer: "Producer") -> None:
+        node = cluster.operators.leader()
+        self._cluster = cluster
+        self._passer = passer
+        self._connection = None if node is None else cluster.ports.open(node, self)
+        if self._connection is None or not passer.absent:
+            return
+        passer.strange = True
+        cluster.count("stranger")
+        joined = ev.Joined(self._connection, passer.name, "self-declared:stranger", True)
+        cluster.ports.tell(self._connection, joined)
+
+    def hear(self, connection: int, messages: list[m.Message]) -> None:
+        """Once it is welcome, it goes."""
+        ports, agenda = self._cluster.ports, self._cluster.agenda
+        for message in messages:
+            if isinstance(message, m.Welcome):
+                left = ev.Left(connection, self._passer.name, message.facts["epoch"])
+                ports.tell(connection, left)
+            agenda.after(_STAY_NS, ports.hang_up, connection)
+
+    def closed(self, connection: int) -> None:
+        """It was going anyway."""
