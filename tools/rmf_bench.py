@@ -22,6 +22,7 @@ examples:
   rmf-bench throughput --nodes 3        the same of a factory of three
   rmf-bench latency -o json             one packet in flight: p50, p99, max
   rmf-bench failover --kills 50         last ack of a killed leader to first ack of the next one
+  rmf-bench fanout --kind own           what 50 displays of parts of the World cost the line
   rmf-bench recovery --packets 2000000  how fast a killed node replays its ledger
   rmf-bench links --mbit 100            reigns, packets/s and waits of three over slow links
   rmf-bench links --mbit 10 --catch-up  how long a node needs that was away, over a slow link
@@ -43,7 +44,7 @@ _NODES = {  # the default first
 }
 
 
-_PAYLOADS = dict.fromkeys(("failover", "steps", "reboot"), "number")
+_PAYLOADS = dict.fromkeys(("failover", "steps", "reboot"), "number") | {"fanout": "bytes"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="bench", required=True)
-    for name in (*_NODES, "recovery", "day", "start", "idle"):
+    for name in (*_NODES, "recovery", "fanout", "day", "start", "idle"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
         if name in {"throughput", "latency", "recovery"}:
@@ -81,7 +82,15 @@ def _parser() -> argparse.ArgumentParser:
         if name in {"throughput", "latency"}:
             command.add_argument("--glovebox", choices=("process", "inline"), default="process")
             command.add_argument("--line", help="FILE.py:NAME instead of the built-in board")
-        if name in {"throughput", "recovery"}:
+        if name == "fanout":
+            command.add_argument("--displays", type=int, default=50)
+            command.add_argument(
+                "--kind",
+                choices=("all", "own", "one", "every"),
+                default="own",
+                help="of everything, of a part each, of a cell each, of every Tick",
+            )
+        if name in {"throughput", "recovery", "fanout"}:
             command.add_argument("--batch", type=_positive, default=500, help="packets a frame")
         if name == "recovery":
             command.add_argument("--packets", type=_positive, default=1_000_000)
@@ -148,10 +157,17 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
-    from tools import bench_day, bench_failover, bench_reboot, bench_steps
+    from tools import bench_day, bench_failover, bench_fanout, bench_reboot, bench_steps
     from tools import bench_load as load
 
     match options.bench:
+        case "fanout":
+            return lambda: bench_fanout.fanout(
+                seconds=options.seconds,
+                displays=options.displays,
+                kind=options.kind,
+                batch=options.batch,
+            )
         case "throughput":
             return lambda: load.throughput(
                 seconds=options.seconds,

@@ -42,6 +42,13 @@ def test_recovery_replays_what_a_killed_node_had(capsys: pytest.CaptureFixture[s
     assert found["packets_per_s"] > 0
 
 
+def test_fanout_measures_what_displays_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    found = figures(capsys, "fanout", "--seconds", "0.5", "--displays", "3", "--batch", "50")
+    assert (found["displays"], found["kind"]) == (3, "own")
+    assert found["packets_per_s"] > 0
+    assert 0 < found["begin_p50_ms"] <= found["begin_max_ms"]
+
+
 def test_start_times_an_empty_node_and_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
     found = figures(capsys, "start", "--runs", "1")
     assert found["ready_s"] > 0
