@@ -19,7 +19,7 @@ from rmf.client.asking import Questions
 from rmf.client.command import parse_addresses
 from rmf.client.link import Link
 from rmf.client.nursery import open_hidden_nursery
-from rmf.client.producing import Batch, Production
+from rmf.client.producing import FORGETFUL, Batch, Production
 from rmf.client.route import Address, Route
 from rmf.client.speaker import Speaker
 from rmf.client.values import (
@@ -107,10 +107,11 @@ class Factory:
 
     @property
     def forgotten(self) -> Refused | None:
-        """Return why this producer has ended, if the factory forgot it or lost what it acked: then
-        what was sent and not acked has the outcome `unknown`, and nothing more is sent (R32)."""
+        """Return why this producer has ended, if the factory forgot it, lost what it acked, or is
+        another one by now: then what was sent and not acked has the outcome `unknown`, and nothing
+        more is sent (R32)."""
         failure = self._production.failure if self._production is not None else None
-        if isinstance(failure, Refused) and failure.code == "forgotten":
+        if isinstance(failure, Refused) and failure.code in FORGETFUL:
             return failure
         return None
 

@@ -20,7 +20,12 @@ from rmf.core import faults
 from rmf.core import messages as m
 from rmf.errors import ConnectionFailed, Refused, RmfError
 
-__all__ = ["Batch", "Production"]
+__all__ = ["FORGETFUL", "Batch", "Production"]
+
+
+# Codes of a factory that does not know (any more) what it was sent: it forgot the name, or it is
+# another factory at the same address.
+FORGETFUL = frozenset({"forgotten", "wrong_cluster"})
 
 
 class Batch:
@@ -133,7 +138,7 @@ class Production:
 
     def _end(self, exc: RmfError) -> None:
         self.failure = exc
-        if isinstance(exc, Refused) and exc.code == "forgotten":
+        if isinstance(exc, Refused) and exc.code in FORGETFUL:
             for run in self.log.forget():
                 self._deliver(run)
         while self._batches:

@@ -139,6 +139,28 @@ async def test_a_seq_gap_sends_everything_again_from_there() -> None:
         assert (await factory.send("t", 1, ttl_ms=1000)).outcome == "applied"
 
 
+@pytest.mark.parametrize("code", ["forgotten", "wrong_cluster"])
+async def test_who_was_forgotten_does_not_know_what_became_of_what_it_sent(code: str) -> None:
+    """R32: the outcomes are unknown, nothing is sent again, and nothing more."""
+
+    async def losing(peer: Peer) -> None:
+        await peer.produce(epoch=7, cluster=b"the one")
+        await peer.expect(m.Send)
+
+    async def strange(peer: Peer) -> None:
+        hello = await peer.greet()
+        assert (hello.options["epoch"], hello.options["cluster"]) == (7, b"the one")
+        await peer.send(m.Error(code, "who?", None))
+        assert await peer.wait_for_the_end() == []
+
+    async with nodes([losing, strange]) as [address], rmf.connect(address, producer="p") as factory:
+        receipt = await factory.send("t", 1, ttl_ms=1000)
+        assert (receipt.outcome, receipt.stamp, receipt.seq) == ("unknown", None, 1)
+        assert factory.forgotten is not None
+        with pytest.raises(Refused, match=code):
+            await factory.send("t", 2, ttl_ms=1000)
+
+
 async def test_a_superseded_producer_ends_for_all_who_wait() -> None:
     async def script(peer: Peer) -> None:
         await peer.produce()
