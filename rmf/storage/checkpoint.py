@@ -46,6 +46,7 @@ from rmf.storage.checkpoint_layout import (
     index_of,
     opened,
     verify,
+    verify_frames,
 )
 from rmf.storage.files import (
     TMP,
@@ -158,13 +159,16 @@ class CheckpointWriter:
     def finish(self) -> Path:
         """Write the rest, fsync, verify what the disk holds, and give the file its name. Raises
         CheckpointDamaged if it does not hold what was written."""
-        self._write([FOOTER, self._digest.digest(), self._slices, self._cells])
+        digest = self._digest.digest()
+        self._write([FOOTER, digest, self._slices, self._cells])
         try:
             with failing_disk("writing", self._tmp):
                 os.fsync(self._fd)
                 # So that what is verified comes from the disk, not from memory.
                 os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            verify(self._fd, self._tmp, self._cluster, self._index)
+            *_, found = verify_frames(self._fd, self._tmp)
+            if found != digest:
+                raise damaged(self._tmp, self._offset, "the disk holds another Checkpoint")
             with failing_disk("renaming", self._tmp):
                 self._tmp.rename(self._target)
                 fsync_directory(self._target.parent)
