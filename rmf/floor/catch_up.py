@@ -109,6 +109,8 @@ class _Work:
         match item:
             case ReadChunk():
                 async with self._reading:
+                    if self._sending.take_given_up():
+                        self._bench.keep(())
                     return await self._do(item)
             case WriteChunk():
                 async with self._exchanging:

@@ -16,6 +16,7 @@ class Sending:
 
     def __init__(self) -> None:
         self._needs: dict[str, tuple[int, float]] = {}
+        self._is_given_up = False
 
     def needs(self, peer: str, index: int, now_s: float) -> None:
         """This peer is being sent what stands behind this Entry, or a Checkpoint of it."""
@@ -35,4 +36,11 @@ class Sending:
         """Let go of everything: there is no room for it. Returns who will have to begin anew."""
         peers = list(self._needs)
         self._needs.clear()
+        self._is_given_up = True
         return peers
+
+    def take_given_up(self) -> bool:
+        """Return whether everything was given up since this was asked last: then nothing of it may
+        be held open either, for what is open takes room."""
+        found, self._is_given_up = self._is_given_up, False
+        return found

@@ -158,6 +158,16 @@ async def test_what_a_peer_is_sent_is_noted_so_that_it_stays(leader: WrittenNode
         assert oldest() == 5
 
 
+async def test_a_peer_whose_checkpoint_was_given_up_begins_anew(leader: WrittenNode) -> None:
+    leader.checkpoint(index=9)
+    async with working(leader) as work:
+        first = await work.ask(ReadChunk("n2", None, 0))
+        assert (await work.ask(ReadChunk("n2", first.content, 0))).total == first.total
+        work.sending.give_up()
+        assert (await work.ask(ReadChunk("n2", first.content, 0))).total == 0
+        assert (await work.ask(ReadChunk("n2", None, 0))).total == first.total
+
+
 async def test_without_a_checkpoint_the_leader_hears_that_there_is_none(
     leader: WrittenNode,
 ) -> None:

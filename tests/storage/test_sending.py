@@ -27,5 +27,7 @@ def test_a_peer_that_is_sent_nothing_for_long_needs_nothing() -> None:
 def test_what_there_is_no_room_for_is_given_up_and_who_begins_anew_is_said() -> None:
     sending = Sending()
     sending.needs("n2", 500, 0)
+    assert not sending.take_given_up()
     assert sending.give_up() == ["n2"]
     assert sending.oldest(0) is None
+    assert [sending.take_given_up() for _ in range(2)] == [True, False]
