@@ -86,7 +86,7 @@ def _unless_it_stalls(raft: Raft, change: Members, now_ns: int) -> Members | Den
     since_ns = now_ns - raft.timing.election_max_ns
     here = {raft.name}
     for name, peer in leads.peers.items():
-        if peer.whole and peer.state == "replicate" and peer.contact_ns >= since_ns:
+        if peer.counts and peer.state == "replicate" and peer.contact_ns >= since_ns:
             here.add(name)
     if has_majority(here, voters):
         return change
@@ -138,7 +138,7 @@ def chores(
         return None
     for member in raft.members:
         peer = leads.peers.get(member.name)
-        if member.voter or peer is None or not peer.whole or peer.state != "replicate":
+        if member.voter or peer is None or not peer.counts or peer.state != "replicate":
             continue
         if peer.match >= raft.log.commit:
             voting = [x._replace(voter=x.voter or x is member) for x in raft.members]

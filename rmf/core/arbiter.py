@@ -196,6 +196,8 @@ class Arbiter(Throne):
                 if leads is not None and leads.wants_checkpoint:
                     leads.wants_checkpoint = False
                     self._checkpointing.wanted = True
+            case ev.WholeMarked():
+                self.raft.marked(whole=event.whole)
             case ev.ChunkWritten():
                 effects += self.raft.chunk_written(event)
                 if event.complete:
@@ -206,7 +208,10 @@ class Arbiter(Throne):
         message = event.message
         found = self.raft.receive(event.peer, message, now.boot_ns)
         for effect in found:
-            if isinstance(effect, Reload):
+            if isinstance(effect, Reload) and self.raft.doubts > 1:
+                # Both ledgers were read again, and still differ: that is for people to decide.
+                self._strike("state", f"{effect.why}; both were read again", effects)
+            elif isinstance(effect, Reload):
                 self._reload(effect, effects)
             else:
                 effects.append(effect)

@@ -34,6 +34,7 @@ __all__ = [
     "ExpiredCell",
     "Group",
     "LinkPeers",
+    "MarkWhole",
     "Note",
     "Persist",
     "Publish",
@@ -41,7 +42,6 @@ __all__ = [
     "ReadEntries",
     "RecordDraft",
     "Reload",
-    "Repaired",
     "Stopped",
     "StoreLetters",
     "Tell",
@@ -275,18 +275,25 @@ class WriteChunk:
 
 
 @attrs.frozen
-class Repaired:
-    """This node has caught up with what it lost: its ledger is whole again (R24)."""
+class MarkWhole:
+    """Note durably whether this node remembers all that it ever promised (R24): not `whole`, it has
+    less than it said, and has to catch up first; answer with WholeMarked. Asked again until then.
+    `why` is for people."""
+
+    whole: bool
+    why: str
 
 
 @attrs.frozen
 class Reload:
     """This core is to be replaced by one read from the disk: because a Checkpoint was received and
     verified ("installed"), because what is in memory or on the disk cannot be right ("repair":
-    what the ledger holds is set aside first, and fetched anew from the peers, R24), or because an
-    operator ends a strike ("admin")."""
+    what the ledger holds is set aside first, and fetched anew from the peers, R24), because this
+    ledger and another node's contradict each other, and either may be damaged ("doubt": it is only
+    read again, and set aside where it does not verify), or because an operator ends a strike
+    ("admin")."""
 
-    reason: Literal["installed", "repair", "admin"]
+    reason: Literal["installed", "repair", "doubt", "admin"]
     why: str
 
 
@@ -313,6 +320,6 @@ Effect = (
     | ReadChunk
     | WriteChunk
     | Reload
-    | Repaired
+    | MarkWhole
     | Stopped
 )

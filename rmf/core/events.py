@@ -44,6 +44,7 @@ __all__ = [
     "StopAsked",
     "Struck",
     "Unfounded",
+    "WholeMarked",
 ]
 
 
@@ -303,6 +304,13 @@ class ChunkWritten:
 
 
 @attrs.frozen
+class WholeMarked:
+    """MarkWhole was done: this is what the disk says."""
+
+    whole: bool
+
+
+@attrs.frozen
 class Beat:
     """Nothing came, but time went on: expiries may be due, elections too."""
 
@@ -331,5 +339,6 @@ Event = (
     | EntriesRead
     | ChunkRead
     | ChunkWritten
+    | WholeMarked
     | Beat
 )

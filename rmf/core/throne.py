@@ -146,7 +146,7 @@ class Throne(Office):
         fields = {"term": reign.state.term, "why": why_over}
         effects.append(Note("info", "reign_over", fields))
 
-    def _strike(self, kind: str, why: str, effects: list[Effect]) -> None:
+    def _strike(self, kind: str, why: str, effects: list[Effect], *, unlink: bool = True) -> None:
         """Strike (R17): take in nothing, ack nothing, keep showing the last Snapshot as stale."""
         if self._fault is not None:
             return
@@ -160,7 +160,8 @@ class Throne(Office):
         effects += self._checkpointing.drop(why)
         why_refused = Refusal("strike", None, why)
         effects += self.petitions.refuse_all(why_refused, self.committed.producers)
-        effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
+        if unlink:
+            effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
         effects.append(picture_of(self, self.committed, NOTHING))
 
     def _on_strike_order(self, event: ev.Asked, effects: list[Effect]) -> None:
@@ -182,7 +183,7 @@ class Throne(Office):
     def _reload(self, reload: Reload, effects: list[Effect]) -> None:
         """Ask for a core that is read from the disk: this one does nothing any more (R15). Clients
         stay, but for producers: only a WELCOME says what of theirs is committed."""
-        self._strike("state", reload.why, effects)
+        self._strike("state", reload.why, effects, unlink=reload.reason != "doubt")
         effects += self.petitions.send_off(self._goaway("no_reign", reload.why))
         effects.append(reload)
 

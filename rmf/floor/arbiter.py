@@ -33,13 +33,13 @@ from rmf.core.effects import (
     Effect,
     Execute,
     LinkPeers,
+    MarkWhole,
     Note,
     Persist,
     Publish,
     ReadChunk,
     ReadEntries,
     Reload,
-    Repaired,
     Stopped,
     StoreLetters,
     Tell,
@@ -289,7 +289,7 @@ class _Loop:
                 self._doors.letters.send_nowait(effect)
                 self._instruments.owed.letters += len(effect.letters) + len(effect.acts)
                 self._instruments.bagged.count(letter.reason for letter in effect.letters)
-            case ReadEntries() | ReadChunk() | WriteChunk() | Repaired():
+            case ReadEntries() | ReadChunk() | WriteChunk() | MarkWhole():
                 self._wish(effect)
             case LinkPeers():
                 self._link(effect.members)

@@ -15,8 +15,8 @@ from functools import partial
 import trio
 
 from rmf import limits
-from rmf.core.effects import ReadChunk, ReadEntries, Repaired, WriteChunk
-from rmf.core.events import ChunkRead, DiskFault, EntriesRead, Event
+from rmf.core.effects import MarkWhole, ReadChunk, ReadEntries, WriteChunk
+from rmf.core.events import ChunkRead, DiskFault, EntriesRead, Event, WholeMarked
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
 from rmf.floor.doors import CatchUpItem, Doors
@@ -119,6 +119,11 @@ class _Work:
                     log.note("warning", "chunk_refused", error=self._bench.fault)
                     await trio.sleep(limits.CATCH_UP_RETRY_S)
                 return event
+            case MarkWhole():
+                lives = self._doors.lives
+                async with self._exchanging:
+                    # What a core said that has ended says nothing of the ledger there is now.
+                    return await self._do(item) if lives == self._doors.lives else None
             case _:
                 return await self._do(item)
 
@@ -158,9 +163,12 @@ class _Bench:
                 return self._chunks.read(item.peer, item.content, item.offset)
             case WriteChunk():
                 return self._receiver.take(item.peer, item.chunk, self._serial())
-            case Repaired():
-                repair.repaired(self._directory.path)
-                return None
+            case MarkWhole(whole, why):
+                if whole:
+                    repair.repaired(self._directory.path)
+                else:
+                    repair.mark_repairing(self._directory.path, why)
+                return WholeMarked(whole)
 
     def keep(self, peers: Collection[str]) -> None:
         """Let go of the Checkpoints that are sent to nobody of these."""

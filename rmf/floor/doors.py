@@ -21,11 +21,11 @@ from rmf.core.effects import (
     Audit,
     Batch,
     DryRun,
+    MarkWhole,
     Persist,
     Publish,
     ReadChunk,
     ReadEntries,
-    Repaired,
     StoreLetters,
     WriteCheckpoint,
     WriteChunk,
@@ -168,7 +168,7 @@ DOORS = (
     ),
     Door(
         "catch_up",
-        "ReadEntries, ReadChunk, WriteChunk, Repaired",
+        "ReadEntries, ReadChunk, WriteChunk, MarkWhole",
         "arbiter",
         "catch_up",
         limits.CATCH_UP_WISHES,
@@ -232,7 +232,7 @@ class EdgeTriage:
 IntakeItem = Offered | Joined | Left
 EventItem = Event | Opened | Closed | Knock
 LettersItem = StoreLetters | EdgeLetter | EdgeTriage
-CatchUpItem = ReadEntries | ReadChunk | WriteChunk | Repaired
+CatchUpItem = ReadEntries | ReadChunk | WriteChunk | MarkWhole
 
 
 def _open(name: str) -> tuple[trio.MemorySendChannel[Any], trio.MemoryReceiveChannel[Any]]:
@@ -265,6 +265,7 @@ class Doors:
         self.watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
         self.checkpoints: trio.MemorySendChannel[WriteCheckpoint]
         self.checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
+        self.lives = 0  # of cores, that are over
         self.wished: WriteCheckpoint | None = None  # by the core that is loaded, newest
         self.catch_up: trio.MemorySendChannel[CatchUpItem]
         self.catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
@@ -301,8 +302,16 @@ class Doors:
         self.wished = attrs.evolve(effect, pin=effect.world.index.pin())
         self.checkpoints.send_nowait(self.wished)
 
+    def end_life(self) -> None:
+        """The core ends, its ledger may go: what it wished for and was not begun is not done."""
+        self.lives += 1
+        self.void_wish()
+        with suppress(trio.WouldBlock):
+            while True:
+                self.catch_up_out.receive_nowait()
+
     def void_wish(self) -> None:
-        """The core ends, its ledger may go: a Checkpoint that was not begun is not written."""
+        """A Checkpoint that was not begun is not written."""
         self.wished = None
         with suppress(trio.WouldBlock):
             waiting = self.checkpoints_out.receive_nowait()

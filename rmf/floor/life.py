@@ -74,6 +74,7 @@ class Life:
         self._writer: LedgerWriter | None = None
         self._limiter = trio.CapacityLimiter(1)
         self._clients = Clients()
+        self._doubts = 0  # how often this ledger was read again because another's contradicts it
 
     def serial(self) -> int:
         """Return the number of the last record that is durable here."""
@@ -163,6 +164,7 @@ class Life:
             period_ns=state.period_ns if state.index else identity.period_ns,
             dice=random.random,
             ticket=now().boot_ns,
+            doubts=self._doubts,
         )
         self.core = Arbiter(
             identity,
@@ -240,7 +242,9 @@ class Life:
         to write nothing more. Raises DiskHangs, DiskFailed, OSError."""
         directory = self._ground.directory
         directory.fence.take()
-        if reload.reason == "repair":
+        if reload.reason == "doubt":
+            self._doubts += 1
+        elif reload.reason == "repair":
             self._set_aside(reload.why)
         elif reload.reason == "installed":
             exchange.take_place(directory.path, directory.cluster)
@@ -266,7 +270,7 @@ class Life:
                 reload = await self._drive(core, hands)
                 nursery.cancel_scope.cancel()
         finally:
-            ground.doors.void_wish()
+            ground.doors.end_life()
         return reload
 
     async def _drive(self, core: Arbiter, hands: Hands) -> Reload | None:

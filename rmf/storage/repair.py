@@ -22,7 +22,7 @@ from rmf.storage.exchange import exchange, make_directory, remove_directory
 from rmf.storage.files import TMP, failing_disk, fsync_directory, replace_durably
 from rmf.storage.segments import GENESIS, fill_segment, place_segment
 
-__all__ = ["is_repairing", "repaired", "set_aside"]
+__all__ = ["is_repairing", "mark_repairing", "repaired", "set_aside"]
 
 _MARKER: Final = "repairing"
 _STAGED: Final = "empty-ledger"
@@ -40,7 +40,7 @@ def set_aside(
     one went. Nobody may have it open. Of those set aside the newest DAMAGED_LEDGERS_KEPT are kept.
     After a crash the same call goes on. Raises DiskFailed."""
     with failing_disk("setting aside the ledger of", directory):
-        replace_durably(directory / _MARKER, json.dumps({"why": why}).encode() + b"\n")
+        _mark(directory, why)
         staged = directory / _STAGED
         remove_directory(staged)
         make_directory(staged)
@@ -66,6 +66,17 @@ def is_repairing(directory: Path) -> str | None:
         return f"{place.name} says so, and cannot be read"
     except OSError as exc:
         raise StorageError(f"{place} cannot be read: {exc.strerror}") from exc
+
+
+def mark_repairing(directory: Path, why: str) -> None:
+    """Note that this node has less than it promised, and leave what it has where it is. Raises
+    DiskFailed."""
+    with failing_disk("writing", directory / _MARKER):
+        _mark(directory, why)
+
+
+def _mark(directory: Path, why: str) -> None:
+    replace_durably(directory / _MARKER, json.dumps({"why": why}).encode() + b"\n")
 
 
 def repaired(directory: Path) -> None:

@@ -47,7 +47,7 @@ class Node:
         self.founded = founded
         self.core: Arbiter | None = None
         self.up = self.barred = False
-        self.life = self.core_life = self.wall_off_ns = 0
+        self.life = self.core_life = self.wall_off_ns = self._doubts = 0
         self.boot_id = b""
         self.letters: dict[str, Letter] = {}
         self.cursor = 0
@@ -129,6 +129,7 @@ class Node:
             )
         self.life += 1
         self.up = True
+        self._doubts = 0
         if self.founded:
             self.load()
         else:
@@ -193,6 +194,7 @@ class Node:
             dice=self._election_random,
             timing=cluster.timing,
             listens=cluster.listens,
+            doubts=self._doubts,
         )
         self.core = core = found.core
         self._say_both(HardState(core.raft.term, core.raft.durable.voted_for))
@@ -234,7 +236,9 @@ class Node:
             return
         if self.defer(self._reloaded, wish, life, core_life):
             return
-        if wish.reason == "repair":
+        if wish.reason == "doubt":
+            self._doubts += 1
+        elif wish.reason == "repair":
             self.disk.set_aside()
         elif wish.reason == "installed" and self.disk.install():
             self.cluster.count("installed")

@@ -58,7 +58,7 @@ class Performing:
             ef.ReadChunk: self.catching_up.read_chunk,
             ef.WriteChunk: self.catching_up.write_chunk,
             ef.Note: self._note,
-            ef.Repaired: self._repaired,
+            ef.MarkWhole: self._mark,
             ef.Reload: self._reload,
             ef.Stopped: self._stopped,
         }
@@ -166,9 +166,12 @@ class Performing:
             self.node.met.clear()
         self.node.cluster.network.tend(self.node)
 
-    def _repaired(self, _effect: ef.Repaired) -> None:
-        self.node.disk.repairing = False
-        self.node.cluster.count("repaired")
+    def _mark(self, effect: ef.MarkWhole) -> None:
+        disk = self.node.disk
+        if disk.repairing == effect.whole:
+            disk.repairing = not effect.whole
+            self.node.cluster.count("repaired" if effect.whole else "less_than_said")
+        self.later(0, self.node.happen, ev.WholeMarked(effect.whole))
 
     def _reload(self, effect: ef.Reload) -> None:
         self.node.reload(effect)

@@ -55,6 +55,7 @@ def reborn(
     dice: Callable[[], float],
     timing: Timing,
     listens: Callable[[str], bool],
+    doubts: int = 0,
 ) -> Reborn:
     """Return the core that a disk gives. Raises ValueError or Diverged for a disk that no node can
     have written."""
@@ -79,6 +80,7 @@ def reborn(
         period_ns=state.period_ns if state.index else identity.period_ns,
         dice=dice,
         timing=timing,
+        doubts=doubts,
     )
     core = Arbiter(
         identity, state, comeback.shelf, raft, listens=listens, depth_packets_max=DEPTH_PACKETS

@@ -61,7 +61,7 @@ def test_who_waits_when_the_reign_ends_is_told_to_look_again(play: Cluster) -> N
     play["n3"].disk.hold()
     asking = n1.ask("admin.remove", node="n3")
     raft = n1.core.raft
-    n1.happen(ev.Heard("n2", Heartbeat(raft.term + 1, 0, raft.log.last.index, 0, False, 1, 0)))
+    n1.happen(ev.Heard("n2", Heartbeat(raft.term + 1, 0, raft.log.last.index, 0, False, 1, 0, 0)))
     assert asking.code == "not_leader"
     assert [x for x in asking.heard if isinstance(x, m.Item)] == []
 

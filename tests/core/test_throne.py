@@ -25,7 +25,7 @@ def play() -> Cluster:
 def heartbeat_of_a_new_leader(node: Node, leader: str) -> ev.Heard:
     """What a node hears first of a leader whose election it missed."""
     last = node.core.raft.log.last.index
-    return ev.Heard(leader, Heartbeat(node.core.raft.term + 1, 0, last, 0, False, 1, last))
+    return ev.Heard(leader, Heartbeat(node.core.raft.term + 1, 0, last, 0, False, 1, last, 0))
 
 
 def first_entry_of(node: Node) -> Accession:

@@ -10,8 +10,8 @@ import trio
 import trio.testing
 
 from rmf import limits
-from rmf.core.effects import ReadChunk, ReadEntries, Repaired, WriteChunk
-from rmf.core.events import ChunkRead, ChunkWritten, DiskFault, EntriesRead
+from rmf.core.effects import MarkWhole, ReadChunk, ReadEntries, WriteChunk
+from rmf.core.events import ChunkRead, ChunkWritten, DiskFault, EntriesRead, WholeMarked
 from rmf.core.raft.messages import Chunk
 from rmf.core.record import GENESIS_CHAIN
 from rmf.floor import catch_up
@@ -20,7 +20,7 @@ from rmf.floor.supervisor import Hands
 from rmf.storage.exchange import READY
 from rmf.storage.repair import is_repairing, set_aside
 from rmf.storage.sending import Sending
-from tests.floor.wire import PATIENCE_S, until
+from tests.floor.wire import PATIENCE_S
 from tests.storage.ledger_kit import file_bytes_limit
 from tests.storage.written_node import CLUSTER, WrittenNode, written_node
 
@@ -262,8 +262,30 @@ async def test_a_node_that_is_repaired_forgets_that_it_was_not(behind: WrittenNo
     set_aside(behind.path, CLUSTER, "record 7 is gone")
     behind.reopen()
     async with working(behind) as work:
-        work.wish(Repaired())
-        await until(lambda: is_repairing(behind.path) is None)
+        assert await work.ask(MarkWhole(whole=True, why="")) == WholeMarked(whole=True)
+        assert is_repairing(behind.path) is None
+
+
+async def test_a_node_that_has_less_than_it_said_notes_that_and_keeps_what_it_has(
+    behind: WrittenNode,
+) -> None:
+    async with working(behind) as work:
+        assert await work.ask(MarkWhole(whole=False, why="a lie")) == WholeMarked(whole=False)
+        assert is_repairing(behind.path) == "a lie"
+        assert not list(behind.path.glob("damaged-*"))
+
+
+async def test_what_a_core_said_that_has_ended_marks_nothing(behind: WrittenNode) -> None:
+    """Its ledger may have been set aside meanwhile: then this node is whole no more."""
+    set_aside(behind.path, CLUSTER, "record 7 is gone")
+    behind.reopen()
+    async with working(behind) as work:
+        async with work.exchanging:
+            work.wish(MarkWhole(whole=True, why=""))
+            await trio.testing.wait_all_tasks_blocked()
+            work.doors.end_life()
+        await trio.testing.wait_all_tasks_blocked()
+        assert is_repairing(behind.path) == "record 7 is gone"
 
 
 async def test_more_peers_than_there_can_be_members_leave_no_files_open(

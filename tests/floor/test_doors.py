@@ -19,9 +19,9 @@ from rmf.core.bag import Evidence
 from rmf.core.effects import (
     Batch,
     DryRun,
+    MarkWhole,
     Persist,
     ReadEntries,
-    Repaired,
     StoreLetters,
     WriteCheckpoint,
 )
@@ -324,17 +324,17 @@ async def when_catch_up_is_full_a_wish_is_dropped_and_asked_for_again(tmp_path: 
             await doors.events.send(met)
             await doors.events.send(ev.Asked(1, 1, "admin.add", args=add))
             await guest.hear(m.Item)
-            fill(doors.catch_up, Repaired())
+            fill(doors.catch_up, MarkWhole(whole=True, why=""))
             raft = ruling.core.raft
             raft.compact(raft.log.commit, 0)
             # It has nothing, and the Entries it lacks are not in memory: they are to be read.
-            nothing = AppendReply(raft.term, False, raft.log.last.index, 0, 0, 0, True)
+            nothing = AppendReply(raft.term, False, raft.log.last.index, 0, 0, 0, True, 0)
             await doors.events.send(ev.Heard("n2", nothing))
             await guest.send(packet(1))
             assert (await guest.hear(m.Ack)).runs[0].outcome == m.APPLIED
             assert waiting(doors.catch_up) == limits.CATCH_UP_WISHES
             while waiting(doors.catch_up):
-                assert doors.catch_up_out.receive_nowait() == Repaired()
+                assert doors.catch_up_out.receive_nowait() == MarkWhole(whole=True, why="")
             async with alone.supervised("beats", partial(beats.run, doors, lambda: None)):
                 with trio.fail_after(PATIENCE_S):
                     wish = await doors.catch_up_out.receive()
@@ -433,6 +433,7 @@ def test_the_table_is_true_of_the_channels() -> None:
     found = {x for x in vars(doors) if not x.endswith("_out")} - {
         "alarm",
         "bench_now",
+        "lives",
         "wished",
     }  # these are no doors
     assert found == {x.name for x in DOORS} - {"answers", "pages", "bulk"}

@@ -5,6 +5,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import crc32c
 import pytest
 import trio
 
@@ -13,7 +14,7 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.effects import StoreLetters
-from rmf.core.entry import Genesis, LineId, Member, decode_entry
+from rmf.core.entry import Accession, Entry, Genesis, LineId, Member, decode_entry, encode_entry
 from rmf.core.raft.messages import Append, Chunk, WireEntry
 from rmf.core.record import ENTRY
 from rmf.core.state import State
@@ -130,6 +131,16 @@ def strange_append(core: Arbiter) -> ev.Heard:
     base, entry = core.raft.log.base, WireEntry(9, 0, b"of another history")
     place = (base.index, base.term, b"another chain...")
     return ev.Heard("n2", Append(9, *place, base.index, base.index + 1, 0, False, 1, [entry]))
+
+
+def wrong_append(core: Arbiter) -> ev.Heard:
+    """What a leader would say whose World is another one, behind the same Entries."""
+    last, tick = core.raft.log.last, core.committed.tick + 1
+    books = Accession("n2", LineId("shop", 1, b""), age_unknown=False)
+    body = encode_entry(Entry(tick, 0, b"another digest..", books))
+    entry = WireEntry(9, crc32c.crc32c(body), body)
+    index = last.index + 1
+    return ev.Heard("n2", Append(9, *last, index, index, 0, False, 1, [entry]))
 
 
 # --- A lone node ----------------------------------------------------------------------------------
@@ -306,11 +317,11 @@ async def test_a_lone_node_whose_state_is_wrong_goes_on_to_show_it(tmp_path: Pat
         async with living(alone) as living_one:
             await living_one.produce("cell/a")
             former = living_one.core
-            await living_one.doors.events.send(strange_append(former))
+            await living_one.doors.events.send(wrong_append(former))
             await until(lambda: living_one.core is not former)
             status = await living_one.status()
             assert status["strike"]["kind"] == "state"
-            assert "is not the one of leader's term 9" in status["strike"]["why"]
+            assert "states the digest" in status["strike"]["why"]
             assert status["world"]["cells"] == 1
             assert not set_aside_in(tmp_path)
             await living_one.doors.events.send(ev.StopAsked())
@@ -378,11 +389,32 @@ async def test_a_member_whose_state_is_wrong_begins_anew(tmp_path: Path) -> None
         async with living(alone, has_peers=True) as living_one:
             await living_one.produce("cell/a")
             former = living_one.core
-            await living_one.doors.events.send(strange_append(former))
+            await living_one.doors.events.send(wrong_append(former))
             await until(lambda: living_one.core is not former)
             status = await living_one.status()
             assert (status["whole"], status["index"]) == (False, 0)
             assert is_repairing(tmp_path) is not None
+
+
+async def test_a_ledger_that_verifies_is_not_thrown_away_on_another_nodes_word(
+    tmp_path: Path,
+) -> None:
+    """It is read again, twice: the leader hears of it between; then people have to decide."""
+    with bench(tmp_path) as alone:
+        async with living(alone, has_peers=True) as living_one:
+            await living_one.produce("cell/a")
+            await living_one.produce("cell/b")  # from here on its ledger says that "a" is committed
+            for _ in range(2):
+                former = living_one.core
+                await living_one.doors.events.send(strange_append(former))
+                await until(lambda former=former: living_one.core is not former)
+                assert (await living_one.status())["strike"]["kind"] == "no_reign"
+            await living_one.doors.events.send(strange_append(living_one.core))
+            status = await living_one.status()
+            assert (status["strike"]["kind"], status["whole"]) == ("state", True)
+            assert "packets that were acked are missing" in status["strike"]["why"]
+            assert status["world"]["cells"] == 1
+            assert not set_aside_in(tmp_path)
 
 
 # --- A Checkpoint of the leader -------------------------------------------------------------------

@@ -32,7 +32,7 @@ def append(size: int, index: int = 1) -> m.Append:
 
 
 def heartbeat(round_: int) -> m.Heartbeat:
-    return m.Heartbeat(1, 0, 1, 0, True, round_, 0)
+    return m.Heartbeat(1, 0, 1, 0, True, round_, 0, 0)
 
 
 class Peer:

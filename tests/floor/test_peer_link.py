@@ -166,7 +166,7 @@ async def test_a_peer_of_an_older_release_hears_what_it_understands() -> None:
         dialled = dialling.Dialled(ours, welcome, wire.Frames(0))
         nursery.start_soon(peer_link.carry, dialled, end)
         await trio.testing.wait_all_tasks_blocked()
-        heartbeat = m.Heartbeat(3, 7, 9, 70, True, 4, 8)
+        heartbeat = m.Heartbeat(3, 7, 9, 70, True, 4, 8, 0)
         end.send_nowait(heartbeat)
         assert await caller.hear_bytes() == wire.encode(heartbeat, version=1)
         nursery.cancel_scope.cancel()

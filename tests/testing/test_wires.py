@@ -16,7 +16,7 @@ def append(index: int, size: int) -> Append:
     return Append(1, index, 1, bytes(16), 0, index + 1, 0, True, 1, entries)
 
 
-HEARTBEAT = Heartbeat(1, 0, 0, 0, True, 1, 0)
+HEARTBEAT = Heartbeat(1, 0, 0, 0, True, 1, 0, 0)
 
 
 def carried(*messages: PeerMessage) -> list[tuple[float, PeerMessage]]:

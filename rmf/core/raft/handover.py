@@ -2,10 +2,25 @@
 
 Decides when the successor may be told to stand for election. What is on the bench becomes an Entry
 that the successor lacks, and would lose its election by: so it waits for that, and from the moment
-it was told nothing is proposed any more. It knows no log and sends nothing.
+it was told nothing is proposed any more. Also who is the best successor. It knows no log and sends
+nothing.
 """
 
-__all__ = ["Handover"]
+from collections.abc import Collection, Mapping
+
+from rmf.core.raft.progress import Progress
+
+__all__ = ["Handover", "heir_among"]
+
+
+def heir_among(voters: Mapping[str, Progress], avoid: Collection[str] = ()) -> str | None:
+    """Return the voter that has most, None if there is none. One of those to `avoid` is taken only
+    where no other keeps up."""
+    matches = {name: peer.match for name, peer in voters.items() if peer.counts}
+    if avoid:
+        here = {name for name in matches if voters[name].state == "replicate"}
+        matches = {name: matches[name] for name in here.difference(avoid)} or matches
+    return max(matches, key=lambda name: (matches[name], name), default=None)
 
 
 class Handover:

@@ -9,11 +9,11 @@ from collections.abc import Collection
 
 from rmf import limits
 from rmf.core.clock import Pace
-from rmf.core.effects import Effect, ReadChunk, ReadEntries, Tell
+from rmf.core.effects import Effect, Note, ReadChunk, ReadEntries, Tell
 from rmf.core.events import ChunkRead, EntriesRead
 from rmf.core.raft import messages as pm
 from rmf.core.raft.contact import Majority, Rounds, silence_text
-from rmf.core.raft.handover import Handover
+from rmf.core.raft.handover import Handover, heir_among
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
 from rmf.core.raft.progress import Progress
@@ -97,7 +97,7 @@ class Leadership:
         for name, peer in self.peers.items():
             commit = min(self._log.commit, peer.match)  # raft-cases 22
             peer.told_commit = max(peer.told_commit, commit)
-            heartbeat = self._speech.heartbeat(commit, acked, round_, now_ns)
+            heartbeat = self._speech.heartbeat(commit, peer.held, acked, round_, now_ns)
             effects.append(Tell(name, heartbeat))
             effects += self._ask_again(name, peer, now_ns)
         return effects
@@ -148,7 +148,7 @@ class Leadership:
     def advance(self, now_ns: int) -> bool:
         """Commit what a majority has on its disks, if it is of this term (paper §5.4.2); return
         whether that is news."""
-        known = {name: peer.match for name, peer in self.peers.items() if peer.whole}
+        known = {name: peer.match for name, peer in self.peers.items() if peer.counts}
         known[self._name] = self._log.durable
         index = quorum_value(known, self._membership.voters)
         if index is None or index < self._first_index:
@@ -201,23 +201,31 @@ class Leadership:
         peer.told_commit = self._log.commit
         return Tell(name, self._speech.append(before, wire, self._rounds.newest, now_ns))
 
-    def on_append_reply(self, name: str, reply: pm.AppendReply, now_ns: int) -> None:
+    def on_append_reply(self, name: str, reply: pm.AppendReply, now_ns: int) -> list[Effect]:
         """Learn what a peer has, or where its log may match."""
         peer = self.peers.get(name)
         if peer is None:
-            return
+            return []
         self._contact(peer, reply.round)
         self._judge_whole(peer, whole=reply.whole)
         if not reply.whole and not reply.accepted and reply.hint < peer.match:
             peer.lost_ledger(self._log.last.index + 1)  # once more: what it says replaces it all
         if reply.accepted:
-            peer.accepted(min(reply.index, self._log.last.index), now_ns)
-            return
+            last, newest = self._log.last.index, self._rounds.newest
+            peer.accepted(min(reply.compared, last), newest, now_ns)
+            if reply.compared < reply.index:
+                peer.committed_to(min(reply.index, last))
+            return []
+        if peer.contradicts(reply.index, reply.round):
+            fields = {"peer": name, "said": peer.held, "has": min(reply.hint, reply.index)}
+            peer.lost_tail(self._log.last.index)
+            return [Note("error", "peer_lost_entries", fields)]
         hint = Place(reply.hint, reply.hint_term, b"")
         compared = self._log.holds(min(hint.index, self._log.last.index))
         if compared:
             hint = self._log.likely_match(hint.index, hint.term)
         peer.rejected(reply.index, hint, compared=compared)
+        return []
 
     def on_heartbeat_reply(self, name: str, reply: pm.HeartbeatReply, now_ns: int) -> list[Effect]:
         """Note that a peer is in touch. In probe, one more append may go out; in replicate, it is
@@ -303,7 +311,7 @@ class Leadership:
         Who may have forgotten a vote confirms nothing."""
         if not self.reads.waiting:
             return []
-        rounds = {name: peer.round for name, peer in self.peers.items() if peer.whole}
+        rounds = {name: peer.round for name, peer in self.peers.items() if peer.counts}
         rounds[self._name] = self._rounds.newest
         confirmed = quorum_value(rounds, self._membership.voters)
         return self.reads.take(confirmed if confirmed is not None else -1)
@@ -337,14 +345,6 @@ class Leadership:
         return [Tell(target, pm.CampaignNow(self._speech.term))]
 
     def successor(self, avoid: Collection[str] = ()) -> str | None:
-        """Return the voter that has most, or None if nobody else votes. One of those to `avoid` is
-        taken only where no other keeps up."""
-        voters = {
-            name: peer.match
-            for name, peer in self.peers.items()
-            if self._membership.is_voter(name) and peer.whole
-        }
-        if avoid:
-            here = {name for name in voters if self.peers[name].state == "replicate"}
-            voters = {name: voters[name] for name in here.difference(avoid)} or voters
-        return max(voters, key=lambda name: (voters[name], name), default=None)
+        """Return the voter that should lead next (see handover), or None if nobody else votes."""
+        peers = {name: self.peers[name] for name in self._membership.voters if name in self.peers}
+        return heir_among(peers, avoid)

@@ -15,7 +15,7 @@ from rmf.core.raft.messages import WireEntry
 from rmf.core.raft.values import LogEntry, Place
 from rmf.core.record import chain_of
 
-__all__ = ["Accepted", "Diverged", "Log", "Mismatch"]
+__all__ = ["Accepted", "Diverged", "Log", "Mismatch", "Uncompared"]
 
 
 class Accepted:
@@ -31,6 +31,13 @@ class Accepted:
 
 class Mismatch(Place):
     """The Entry before does not match; this is the last one of ours that may (raft-cases 27)."""
+
+    __slots__ = ()
+
+
+class Uncompared:
+    """They lie before what memory holds, and are committed here: nobody can say yet whether they
+    are the same."""
 
     __slots__ = ()
 
@@ -119,15 +126,16 @@ class Log:
         self._push(entry)
         return entry
 
-    def accept(self, before: Place, entries: Sequence[WireEntry]) -> Accepted | Mismatch | Diverged:
+    def accept(
+        self, before: Place, entries: Sequence[WireEntry]
+    ) -> Accepted | Mismatch | Uncompared | Diverged:
         """Take Entries of a leader behind `before`, or say why not. An Entry that is here already
         is left alone, so a late or short append truncates nothing (raft-cases 23)."""
         if before.index < self.base.index:
-            # What lies before the base is committed, so it matches any leader's (raft-cases 25).
             skip = self.base.index - before.index
             if len(entries) < skip:
-                return Accepted(before.index + len(entries), ())
-            if entries[skip - 1].term != self.base.term:
+                return Uncompared()
+            if self._behind(before, entries[:skip]) != self.base:
                 return Diverged(self.base.index)
             before, entries = self.base, entries[skip:]
         elif before.index > self.last.index:
@@ -138,6 +146,18 @@ class Log:
         if mine.chain != before.chain:
             return Diverged(before.index)
         return self._take(before, entries)
+
+    def _behind(self, at: Place, entries: Sequence[WireEntry]) -> Place:
+        """Return the place of the last of these Entries, which stand behind `at`."""
+        for term, _, body in entries:
+            index = at.index + 1
+            at = Place(index, term, chain_of(at.chain, self._cluster, index, term, body))
+        return at
+
+    def differs(self, place: Place) -> bool:
+        """Return whether what is committed here is another Entry, as far as memory can tell."""
+        known = self.base.index <= place.index <= self.commit
+        return known and self.place(place.index) != place
 
     def _take(self, before: Place, entries: Sequence[WireEntry]) -> Accepted | Diverged:
         at, matched = before.index, before.index + len(entries)

@@ -89,10 +89,14 @@ class Append(NamedTuple):
 
 
 class AppendReply(NamedTuple):
-    """Accepted: everything up to `index` matches the leader's and is on this disk. Not accepted:
-    the Entry before `index` + 1 does not match (`index` is the append's prev_index), and (`hint`,
-    `hint_term`) is the last one that may. `whole` is False while the peer repairs itself: its
-    `index` then replaces whatever it said before, and does not count for a majority yet."""
+    """Accepted: everything up to `compared` matches the leader's and is on this disk; up to `index`
+    there are Entries that are committed, so that they ought to match: where it is higher, the
+    leader shall ask there next. Not accepted: the
+    Entry before `index` + 1 does not match (`index` is the append's prev_index), and (`hint`,
+    `hint_term`) is the last one that may; `compared` INDEX_MAX: that cannot be, for what does not
+    match is committed here, so one of the two ledgers is damaged. `whole` is False while the peer
+    repairs itself: its `index` then replaces whatever it said before, and does not count for a
+    majority yet."""
 
     term: int
     accepted: bool
@@ -101,11 +105,13 @@ class AppendReply(NamedTuple):
     hint_term: int
     round: int
     whole: bool
+    compared: int
 
 
 class Heartbeat(NamedTuple):
     """The leader reigns. `commit` is capped by what this peer is known to have; `round` rises with
-    every round of contact the leader begins, and confirms reads and its own lease. Whoever has
+    every round of contact the leader begins, and confirms reads and its own lease. Up to `held`
+    this peer said in this term that all is on its disk: whoever has less, lost it. Whoever has
     applied Entry `acked` has all that anybody was told before this was said (R36); INDEX_MAX: the
     leader itself does not know, because no majority was in touch with it lately."""
 
@@ -116,6 +122,7 @@ class Heartbeat(NamedTuple):
     bridged: bool
     round: int
     acked: int
+    held: int
 
 
 class HeartbeatReply(NamedTuple):
@@ -203,8 +210,9 @@ CODES: dict[int, type[PeerMessage]] = {
 }
 
 # What version 2 appended, and the field that stands for it where a node of version 1 speaks: its
-# last Entry is as new as what it acked, and its clock is taken at its word.
+# last Entry is as new as what it acked, its clock and what it says it has are taken at its word.
 APPENDED: dict[type[Any], tuple[str, ...]] = {
     VoteReply: ("tick",),
-    Heartbeat: ("last_index",),
+    AppendReply: ("index",),
+    Heartbeat: ("last_index", "commit"),
 }

@@ -16,7 +16,7 @@ whether it reigns.
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core.effects import Effect, LinkPeers, Note, Repaired, Tell
+from rmf.core.effects import Effect, LinkPeers, MarkWhole, Note, Reload, Tell
 from rmf.core.raft import messages as pm
 from rmf.core.raft.durable import OwnVote
 from rmf.core.raft.leadership import Leadership
@@ -103,7 +103,8 @@ class Raft(Outlook):
             if why is not None:
                 self.step_down(why, now_ns)
                 return []
-            return self.leadership.beat(now_ns) + self.leadership.replicate(now_ns)
+            effects = self.leadership.beat(now_ns) + self.leadership.replicate(now_ns)
+            return effects + self._marks()
         if now_ns < self.voting.due_ns or self.voting.is_patient(now_ns):
             return []
         self.voting.wait_anew(now_ns)
@@ -116,6 +117,10 @@ class Raft(Outlook):
         if leads is None or leads.has_quorum(now_ns):
             return None
         return f"no majority answered; not heard for so long: {leads.silence(now_ns)}"
+
+    def marked(self, *, whole: bool) -> None:
+        """The disk says so now."""
+        self.following.marked = whole
 
     def receive(self, peer: str, message: pm.PeerMessage, now_ns: int) -> list[Effect]:
         """Take a peer's message."""
@@ -230,6 +235,10 @@ class Raft(Outlook):
         if not isinstance(message, pm.Chunk):
             self.pace.follow(message.tick, now_ns, self.period_ns, bridged=message.bridged)
         taken = self.following.take(peer, message, self.term, self.log)
+        if any(isinstance(effect, Reload) for effect in taken.effects):
+            # Its own ledger is the first to be doubted; then the leader hears of it, too.
+            tells = [Tell(peer, reply) for reply in taken.replies if self.doubts]
+            return [*tells, *taken.effects]
         effects = list(taken.effects)
         if taken.news:
             self.membership.roll_back(taken.news[0].index - 1)
@@ -243,12 +252,19 @@ class Raft(Outlook):
             let_out = self.durable.after_hard
         for reply in taken.replies:
             let_out(Tell(peer, reply), effects)
-        return effects + self._maybe_whole()
+        effects += self._maybe_whole()
+        return effects + self._marks() if isinstance(message, pm.Heartbeat) else effects
 
     def _maybe_whole(self) -> list[Effect]:
         if not self.following.maybe_whole(self.log.durable):
             return []
-        return [Note("info", "repaired", {"index": self.log.durable}), Repaired()]
+        return [Note("info", "repaired", {"index": self.log.durable}), *self._marks()]
+
+    def _marks(self) -> list[Effect]:
+        """Have the disk say what is so: again with each heartbeat, until it does."""
+        if self.following.marked == self.whole:
+            return []
+        return [MarkWhole(self.whole, "this node lost Entries that it had said to have")]
 
     # --- Leading --------------------------------------------------------------------------------
 
@@ -260,7 +276,9 @@ class Raft(Outlook):
         effects: list[Effect] = []
         match message:
             case pm.AppendReply():
-                leads.on_append_reply(peer, message, now_ns)
+                if message.compared == pm.INDEX_MAX and not message.accepted:
+                    return self._doubted_by(peer, message)
+                effects += leads.on_append_reply(peer, message, now_ns)
             case pm.HeartbeatReply():
                 effects += leads.on_heartbeat_reply(peer, message, now_ns)
             case pm.ChunkReply():
@@ -268,6 +286,13 @@ class Raft(Outlook):
             case _:
                 return []
         return effects + self._advance(now_ns)
+
+    def _doubted_by(self, peer: str, reply: pm.AppendReply) -> list[Effect]:
+        """A follower has read its ledger again, and it is not this one: read this one again, too,
+        once. Whether people have to decide, the follower finds out."""
+        why = f"what is committed on {peer} up to Entry {reply.hint} is not what this leader has"
+        effects: list[Effect] = [Note("error", "ledgers_differ", {"peer": peer, "why": why})]
+        return effects if self.doubts else [*effects, Reload("doubt", why)]
 
     def _advance(self, now_ns: int) -> list[Effect]:
         """Commit what can be, send what may be, hand over when it is time to."""

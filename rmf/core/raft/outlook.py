@@ -26,7 +26,8 @@ class Outlook:
     """The parts of one node. `members` are those of the state at `standing.place`, `membership` is
     the index of the Entry that names them; `incarnation` is this node's own. `dice` gives numbers
     from 0 to 1: randomness is an argument (R12). `pace` is shared with the Arbiter; tickets of
-    writes go on from `ticket`."""
+    writes go on from `ticket`. `doubts` is how often this process read its ledger again because it
+    contradicted another node's."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Outlook:
         dice: Callable[[], float],
         timing: Timing = _TIMING,
         ticket: int = 0,
+        doubts: int = 0,
     ) -> None:
         self.name = name
         self.log = Log(cluster, standing.place, standing.tail)
@@ -56,6 +58,7 @@ class Outlook:
         self.leadership: Leadership | None = None
         self.following = Following(whole=standing.whole)
         self.voting = Voting(name, self.durable, self.log, self.membership, pace, timing, dice)
+        self.doubts = doubts
         self.why_over = ""  # for people: why the last leadership of this node ended
         self._retired = False
         self._linked: tuple[tuple[Member, ...], tuple[Member, ...]] | None = None

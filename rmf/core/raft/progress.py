@@ -7,7 +7,7 @@
 In probe and replicate the next Entries may be `reading`: no longer in memory, but in the ledger.
 
 Pure bookkeeping: it makes no message. Invariants: 0 <= match < next; match falls only if the peer
-says that it lost its ledger (`whole` False).
+says that it lost its ledger (`whole` False), or is caught having less than it said.
 """
 
 from typing import Literal
@@ -30,6 +30,10 @@ class Progress:
         self.match = 0
         self.next = next_index
         self.whole = True
+        self._said = 0  # what it said to have, and has not: until it has as much as is `_owed`
+        self._owed = 0
+        self._looked_at = 0  # where it was to be compared last
+        self._match_round = 0  # an append of a later round was sent when `match` was known
         self.paused = False  # in probe: an append is under way
         self.reading = False
         self.contact_ns = now_ns
@@ -91,8 +95,24 @@ class Progress:
         if now_ns >= self._again_ns:
             self.paused = False
 
-    def accepted(self, index: int, now_ns: int) -> bool:
-        """The peer has everything up to `index` on its disk; return whether that is news."""
+    @property
+    def counts(self) -> bool:
+        """Whether what it has counts for a majority: it remembers all that it ever said."""
+        return self.whole and self.match >= self._owed
+
+    @property
+    def held(self) -> int:
+        """What it said to have on its disk (R28): it is told, and knows better if it has less."""
+        return max(self.match, self._said)
+
+    def contradicts(self, index: int, round_: int) -> bool:
+        """Whether a mismatch at `index`, in answer to an append of that round, proves that the peer
+        lost what it had said: it was sent when that was known already (raft-cases 28)."""
+        return index <= self.match and round_ > self._match_round
+
+    def accepted(self, index: int, round_: int, now_ns: int) -> bool:
+        """The peer has everything up to `index` on its disk; return whether that is news. `round_`
+        is the newest."""
         self._flow.came(index, now_ns)
         self._heard_ns = now_ns
         if self._unanswered:
@@ -101,7 +121,9 @@ class Progress:
         news = index > self.match
         if news:
             self._silent_ns = 0
-        self.match = max(self.match, index)
+            self.match, self._match_round = index, round_
+            if index >= self._owed:
+                self._owed = self._said = 0
         self.next = max(self.next, index + 1)
         if self.state != "replicate" and (news or index + 1 >= self.next):
             self._become("replicate")  # it caught up, by itself even (raft-cases 51)
@@ -118,17 +140,36 @@ class Progress:
                 return False
         elif self.state != "probe" or index != self.next - 1:
             return False
+        before = self.next
         self._become("probe")
         back = 0 if compared else self._stride
         self._stride = max(1, 2 * back)
         self.next = max(self.match + 1, min(index, hint.index + 1) - back)
+        self.paused = self.next >= before  # no progress: once for each sign of life
         return True
+
+    def committed_to(self, index: int) -> None:
+        """It has Entries that are committed up to `index`, and could not compare them: what it was
+        sent is far behind, or nothing was since its process began. Look there next; and there again
+        with each sign of life."""
+        self.next = max(self.next, index + 1)
+        self._become("probe")
+        self.paused = self._looked_at == self.next
+        self._looked_at = self.next
 
     def lost_ledger(self, next_index: int) -> None:
         """The peer set its ledger aside: all it had said of it is void (raft-cases 29, R24)."""
-        self.match = 0
+        self.match = self._owed = self._said = 0
         self.whole = False
         self.next = next_index
+        self._become("probe")
+
+    def lost_tail(self, last_index: int) -> None:
+        """The peer has less than it said, and does not know it: it does not count until it has all
+        that there is now."""
+        self._said, self._owed = self.held, last_index
+        self.match = 0
+        self.next = last_index + 1
         self._become("probe")
 
     def lost_link(self) -> None:

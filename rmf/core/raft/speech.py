@@ -30,11 +30,12 @@ class Speech:
         self._log = log
         self._pace = pace
 
-    def heartbeat(self, commit: int, acked: int, round_: int, now_ns: int) -> Heartbeat:
-        """Return a heartbeat; `commit` is what this peer may hear, `acked` what it must have
-        applied to show what is true by now."""
+    def heartbeat(self, commit: int, held: int, acked: int, round_: int, now_ns: int) -> Heartbeat:
+        """Return a heartbeat; `commit` is what this peer may hear, `held` what it said to have on
+        its disk, `acked` what it must have applied to show what is true by now."""
         tick, bridged = self._pace.speak(now_ns), self._pace.bridged
-        return Heartbeat(self.term, commit, self._log.last.index, tick, bridged, round_, acked)
+        last = self._log.last.index
+        return Heartbeat(self.term, commit, last, tick, bridged, round_, acked, held)
 
     def append(self, before: Place, wire: list[WireEntry], round_: int, now_ns: int) -> Append:
         """Return an append of these Entries, which stand behind `before`."""

@@ -9,7 +9,7 @@ def answer_to_older(message: pm.PeerMessage, term: int, *, whole: bool) -> pm.Pe
     """Return the answer to a message of an older term, None where nobody would learn by it."""
     match message:
         case pm.Append():
-            return pm.AppendReply(term, False, message.prev_index, 0, 0, 0, whole)
+            return pm.AppendReply(term, False, message.prev_index, 0, 0, 0, whole, 0)
         case pm.Heartbeat():
             return pm.HeartbeatReply(term, 0, whole)
         case pm.Chunk():

@@ -12,12 +12,11 @@ from rmf.core import events as ev
 from rmf.core.clock import Pace
 from rmf.core.effects import (
     Effect,
-    Note,
+    MarkWhole,
     Persist,
     ReadChunk,
     ReadEntries,
     Reload,
-    Repaired,
     Tell,
     WriteChunk,
 )
@@ -60,6 +59,8 @@ class Node:
         self.incarnation = name.encode()
         self.members: tuple[Member, ...] = ()  # of the applied state
         self.membership = 0
+        self.doubts = 0
+        self.rotten = False  # what is on the disk would be found damaged
         self.applied = START
 
     @property
@@ -130,6 +131,7 @@ class Cluster:
                 pace=Pace(None),
                 period_ns=100_000,
                 dice=self.dice,
+                doubts=node.doubts,
             )
             node.asked, node.applied = [], standing.place
             self.laws.begins(name, standing)
@@ -209,11 +211,12 @@ class Cluster:
                 case ReadEntries() | ReadChunk() | WriteChunk():
                     node.asked.append(effect)
                     self.on_asked(name)
-                case Note(event="repaired") | Repaired():
-                    node.disk.whole = True
+                case MarkWhole(whole):
+                    node.disk.whole = whole
+                    node.core.marked(whole=whole)
                 case Reload():
-                    assert effect.reason == "repair"
-                    self.on_damage(name)
+                    assert effect.reason == "doubt"
+                    self.on_doubt(name)
                 case _:
                     pass
 
@@ -226,6 +229,20 @@ class Cluster:
 
     def on_asked(self, name: str) -> None:
         """Something was asked of the disk."""
+
+    def on_doubt(self, name: str) -> None:
+        """A ledger contradicts another: read it again, and strike if that does not help (R17)."""
+        node = self.nodes[name]
+        if node.doubts > 1:
+            node.core.retire()
+            return
+        node.doubts += 1
+        if node.rotten:
+            self.on_damage(name)
+        else:  # the process lives on, and its links with it
+            wire, self.wire = self.wire, []
+            self.restart(name)
+            self.wire = wire + self.wire
 
     def on_damage(self, name: str) -> None:
         """A ledger cannot be right: set it aside and begin anew (R24)."""

@@ -43,6 +43,10 @@ class Laws:
         self.votes = {key: vote for key, vote in self.votes.items() if key[0] != name}
         self.counts_disks = False
 
+    def forgets(self, name: str) -> None:
+        """A disk lied about what it has: its node knows less than it said."""
+        self._commits[name] = 0
+
     def saw_records(self, records: Iterable[RecordDraft]) -> None:
         for record in records:
             if record.kind == ENTRY:

@@ -75,8 +75,7 @@ class One:
 
     def hear(self, peer: str, message: PeerMessage) -> Told:
         """Hear a peer, of the incarnation that the members name unless it was met before."""
-        if peer not in self.linked:
-            self.link(peer, peer.encode())
+        self.link(peer, self.linked.get(peer, peer.encode()))
         return self.do(lambda raft: raft.receive(peer, message, self.now_ns))
 
     def link(self, peer: str, incarnation: bytes) -> None:
@@ -128,7 +127,7 @@ class One:
     def acks(self, peer: str, index: int | None = None, *, round_: int = 0) -> Told:
         """A peer has everything up to that index."""
         upto = self.log.last.index if index is None else index
-        return self.hear(peer, AppendReply(self.raft.term, True, upto, 0, 0, round_, True))
+        return self.hear(peer, AppendReply(self.raft.term, True, upto, 0, 0, round_, True, upto))
 
     def answers(self, peer: str, round_: int) -> Told:
         """A peer answers a heartbeat."""

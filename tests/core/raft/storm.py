@@ -132,7 +132,7 @@ class Storm(Cluster):
             self.delay_ns(), lambda: self.nodes[name].asked and self.serve(name), name
         )
 
-    def on_damage(self, name: str) -> None:
+    def on_doubt(self, name: str) -> None:
         raise AssertionError(f"{name} takes its ledger for damaged, and nothing damaged it")
 
     # --- What happens ---------------------------------------------------------------------------
@@ -254,7 +254,8 @@ class Storm(Cluster):
         healthy = all(self._is_whole(x) for x in self.nodes)
         if healthy and len(members) > 3 and self.random.random() < 0.5:
             gone = self.random.choice(members)
-            return [x for x in members if x is not gone]
+            left = [x for x in members if x is not gone]
+            return left if any(x.voter for x in left) else None
         return None
 
     # --- Afterwards -----------------------------------------------------------------------------

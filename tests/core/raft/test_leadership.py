@@ -44,7 +44,7 @@ def test_a_commit_travels_with_the_next_append() -> None:
 def test_many_entries_travel_in_one_append_up_to_its_bound() -> None:
     one = One(terms=[1] * 20)
     one.lead()
-    told = one.hear("n2", AppendReply(2, False, 20, 0, 0, 0, True))
+    told = one.hear("n2", AppendReply(2, False, 20, 0, 0, 0, True, 0))
     assert [len(x.entries) for x in of(Append, told, "n2")] == [20]
 
 
@@ -52,7 +52,7 @@ def test_whoever_is_far_behind_is_read_to_from_the_ledger() -> None:
     one = One(terms=[1] * 9, commit=9)
     one.raft.log.compact(6, 0)
     one.lead()
-    one.hear("n2", AppendReply(2, False, 9, 2, 1, 0, True))
+    one.hear("n2", AppendReply(2, False, 9, 2, 1, 0, True, 0))
     assert ReadEntries("n2", 2, 9, limits.PROBE_BYTES_MAX) in one.effects
     log = log_of([1] * 9)
     found = EntriesRead("n2", *place_of(log[1]), wire_of(log[2:5]))
@@ -78,7 +78,7 @@ def test_a_reading_that_got_lost_is_begun_anew() -> None:
     one = One(terms=[1] * 9, commit=9)
     one.raft.log.compact(6, 0)
     one.lead()
-    one.hear("n2", AppendReply(2, False, 9, 2, 1, 0, True))
+    one.hear("n2", AppendReply(2, False, 9, 2, 1, 0, True, 0))
     found = 0
     for _ in range(9):
         told = one.beat(50)
@@ -94,9 +94,9 @@ def test_learners_and_repairing_peers_are_fed_and_not_counted() -> None:
     one.lead()
     assert len(of(Append, one.propose(), "n4")) == 1
     one.acks("n4", 1)
-    one.hear("n3", AppendReply(1, True, 1, 0, 0, 0, False))
+    one.hear("n3", AppendReply(1, True, 1, 0, 0, 0, False, 1))
     assert one.log.commit == 0
-    one.hear("n3", AppendReply(1, True, 1, 0, 0, 0, True))
+    one.hear("n3", AppendReply(1, True, 1, 0, 0, 0, True, 1))
     assert one.log.commit == 1
 
 

@@ -20,7 +20,7 @@ ANY: list[m.PeerMessage] = [
     ask(9),
     yes(9),
     append(9, log_of([9]), 0),
-    m.AppendReply(9, True, 1, 0, 0, 1, True),
+    m.AppendReply(9, True, 1, 0, 0, 1, True, 1),
     heartbeat(9),
     m.HeartbeatReply(9, 1, True),
     m.Chunk(9, 4, 1, b"", b"c", 9, 0, b"", 3),

@@ -117,7 +117,7 @@ def test_figure_2_all_what_is_committed_is_applied_5_3() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [append(9, [], 0), heartbeat(9), ask(9), yes(9), AppendReply(9, False, 0, 0, 0, 0, True)],
+    [append(9, [], 0), heartbeat(9), ask(9), yes(9), AppendReply(9, False, 0, 0, 0, 0, True, 0)],
 )
 def test_figure_2_all_a_newer_term_makes_a_follower_5_1(
     message: Append | Heartbeat | VoteAsk | VoteReply | AppendReply,
@@ -204,7 +204,7 @@ def test_figure_2_leaders_send_from_next_index_and_move_it_on_success_5_3() -> N
 def test_figure_2_leaders_go_back_and_try_again_on_a_mismatch_5_3() -> None:
     one = One(terms=[1, 2, 2])
     one.lead()
-    told = one.hear("n2", AppendReply(3, False, 3, 1, 1, 0, True))
+    told = one.hear("n2", AppendReply(3, False, 3, 1, 1, 0, True, 0))
     again = only(Append, told, "n2")
     assert (again.prev_index, [x.term for x in again.entries]) == (1, [2, 2])
 
@@ -323,7 +323,7 @@ def test_7_whoever_lags_far_behind_gets_the_snapshot() -> None:
     one = One(terms=[1] * 5, commit=5)
     one.raft.log.compact(5, 0)
     one.lead()
-    one.hear("n2", AppendReply(2, False, 5, 0, 0, 0, True))
+    one.hear("n2", AppendReply(2, False, 5, 0, 0, 0, True, 0))
     assert ReadEntries("n2", 0, 5, limits.PROBE_BYTES_MAX) in one.effects
     one.cluster.checkpoint("n1")
     one.cluster.serve("n1")

@@ -14,7 +14,7 @@ BODY = bytes(range(256)) * 40
 APPEND = m.Append(
     2, 7, 1, bytes(16), 7, 8, 1000, True, 5, [m.WireEntry(1, crc32c.crc32c(BODY), BODY)]
 )
-HEARTBEAT = m.Heartbeat(2, 7, 8, 1000, True, 6, 7)
+HEARTBEAT = m.Heartbeat(2, 7, 8, 1000, True, 6, 7, 0)
 
 
 def cut(message: wire.Message, size: int = 1000) -> list[Piece]:

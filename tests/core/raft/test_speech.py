@@ -16,7 +16,7 @@ def speech() -> Speech:
 
 
 def test_a_heartbeat_has_what_the_peer_may_hear_and_the_tick() -> None:
-    assert speech().heartbeat(1, 2, 9, 300) == Heartbeat(5, 1, 3, 10, True, 9, 2)
+    assert speech().heartbeat(1, 7, 2, 9, 300) == Heartbeat(5, 1, 3, 10, True, 9, 2, 7)
 
 
 def test_an_append_has_the_place_before_it_and_the_commit() -> None:

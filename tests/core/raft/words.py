@@ -7,13 +7,13 @@ import cbor2
 from rmf.core.effects import (
     Effect,
     LinkPeers,
+    MarkWhole,
     Note,
     Persist,
     ReadChunk,
     ReadEntries,
     RecordDraft,
     Reload,
-    Repaired,
     Tell,
     WriteChunk,
 )
@@ -36,12 +36,16 @@ def _fields(message: m.PeerMessage) -> str:
             return f"{'pre ' if pre else ''}{'yes' if granted else 'no'}"
         case m.Append():
             return _append(message)
-        case m.AppendReply(_, accepted, index, hint, hint_term, _, whole):
+        case m.AppendReply(_, accepted, index, hint, hint_term, _, whole, compared):
             lost = "" if whole else ", repairing"
+            if accepted and compared < index:
+                return f"ok {compared}, committed to {index}{lost}"
             if accepted:
                 return f"ok {index}{lost}"
+            if compared == m.INDEX_MAX:
+                return f"never: {hint}@{hint_term} is committed here"
             return f"no {index}, perhaps {hint}@{hint_term}{lost}"
-        case m.Heartbeat(_, commit, _, _, _, number, _):
+        case m.Heartbeat(_, commit, _, _, _, number, _, _):
             return f"round {number} commit {commit}"
         case m.HeartbeatReply(_, number, whole):
             return f"round {number}{'' if whole else ', repairing'}"
@@ -107,8 +111,8 @@ def of_effect(effect: Effect) -> str:
             return f"reloads ({reason}): {why}"
         case Note(_, event, fields):
             return f"notes {event} {fields}"
-        case Repaired():
-            return "is repaired"
+        case MarkWhole(whole):
+            return "is repaired" if whole else "is to be repaired"
         case _:
             return repr(effect)
 

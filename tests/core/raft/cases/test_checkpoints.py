@@ -28,7 +28,7 @@ def installing() -> One:
     one = One(terms=[1] * 9, commit=9)
     one.raft.log.compact(9, 0)
     one.lead()
-    one.hear("n2", AppendReply(2, False, 9, 2, 1, 0, True))
+    one.hear("n2", AppendReply(2, False, 9, 2, 1, 0, True, 0))
     assert asked(one) == [ReadEntries("n2", 2, 9, limits.PROBE_BYTES_MAX)]
     nothing = EntriesRead("n2", 2, 0, b"", [])
     one.do(lambda raft: raft.entries_read(nothing, one.now_ns))

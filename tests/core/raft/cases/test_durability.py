@@ -1,15 +1,24 @@
 """Corner cases of durability in the core: 35 to 38, 44 and 45 of the list that R28 asks for."""
 
 from rmf import limits
-from rmf.core.effects import Repaired
+from rmf.core.effects import MarkWhole, Note
 from rmf.core.entry import Member
 from rmf.core.events import Persisted
-from rmf.core.raft.messages import AppendReply, Heartbeat, HeartbeatReply, VoteAsk, VoteReply
+from rmf.core.raft.following import Following
+from rmf.core.raft.log import Log
+from rmf.core.raft.messages import (
+    Append,
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    VoteAsk,
+    VoteReply,
+)
 from rmf.core.record import ENTRY, HARD
 from tests.core.raft.cases.test_elections import ask, heartbeat, yes
 from tests.core.raft.cluster_kit import Cluster
 from tests.core.raft.disk_kit import START
-from tests.core.raft.entries_kit import append, entry_after, log_of, member, members_body
+from tests.core.raft.entries_kit import CLUSTER, append, entry_after, log_of, member, members_body
 from tests.core.raft.one_kit import One, of, only
 
 
@@ -174,7 +183,7 @@ def test_case_45_until_it_has_all_that_the_leader_had_when_it_came_back() -> Non
     one.hear("n2", append(1, log, 2, 3))
     assert not one.raft.whole
     assert only(AppendReply, one.sync()).whole is False  # it was written before
-    assert [x for x in one.effects if isinstance(x, Repaired)]
+    assert [x.whole for x in one.effects if isinstance(x, MarkWhole)] == [True]
     assert one.hear("n3", ask(9, 9, 9)) == []  # it hears its leader
     one.cluster.now_ns += limits.SECOND
     one.slow = False
@@ -270,6 +279,97 @@ def test_case_45_votes_of_disks_that_were_replaced_meanwhile_elect_nobody() -> N
         cluster.wait(100, "n4")
     assert [x.granted for x in _votes(cluster, "n4")].count(True) >= 2
     assert cluster.core("n4").role == "candidate"
+
+
+def test_case_45_whoever_has_less_than_it_said_notices_and_catches_up_before_it_counts() -> None:
+    """A drive that lied about a flush, or a copy that was put in the ledger's place: what it has
+    is not thrown away, but it neither votes nor counts until it has all that it ever said."""
+    one = One(terms=[1, 1], term=1, commit=1)
+    one.hear("n2", heartbeat(1, last=4)._replace(held=3))
+    assert not one.raft.whole
+    assert one.cluster.nodes["n1"].disk.whole is False
+    assert [x.event for x in one.effects if isinstance(x, Note)] == ["entries_lost"]
+    one.cluster.now_ns += limits.SECOND
+    assert not only(VoteReply, one.hear("n3", ask(2, 9, 1))).granted
+    assert one.terms == [1], "Entry 2 is there still"
+    one.hear("n2", append(2, log_of([1, 1, 1, 1, 2]), 2))
+    assert one.raft.whole
+    assert one.cluster.nodes["n1"].disk.whole
+
+
+def test_case_45_the_disk_is_told_again_until_it_says_so() -> None:
+    following = Following(whole=True)
+    mine = Log(CLUSTER, START)
+    beat = heartbeat(1, last=4)._replace(held=3)
+    following.take("n2", beat, 1, mine)
+    assert (following.whole, following.marked) == (False, True)
+    one = One()
+    one.raft.following.marked = False
+    one.hear("n2", heartbeat(1))
+    assert [x.whole for x in one.effects if isinstance(x, MarkWhole)] == [True]
+    one.hear("n2", heartbeat(1))
+    assert [x for x in one.effects if isinstance(x, MarkWhole)] == []
+
+
+def test_case_45_a_mismatch_at_what_a_peer_said_to_have_proves_that_it_lost_it() -> None:
+    """It is told, said loudly, and does not count until it has as much again: no storm, and no
+    commit by it (H5)."""
+    one = One()
+    one.lead()
+    one.propose()
+    one.propose()
+    one.acks("n2", 2)
+    one.propose()
+    one.do(lambda raft: raft.peer_lost("n2", one.now_ns))
+    beat = only(Heartbeat, one.beat(50), "n2")
+    assert beat.held == 2
+    told = one.hear("n2", AppendReply(1, False, 2, 1, 1, beat.round, True, 0))
+    (note,) = [x for x in one.effects if isinstance(x, Note)]
+    assert (note.event, note.fields["peer"], note.fields["said"]) == ("peer_lost_entries", "n2", 2)
+    assert only(Append, told, "n2").prev_index == 3
+    assert one.leads.peers["n2"].match == 0
+    assert only(Heartbeat, one.beat(50), "n2").held == 2, "it shall know"
+    one.acks("n2", 2, round_=beat.round)
+    assert not one.leads.peers["n2"].counts
+    one.acks("n2", 3, round_=beat.round)
+    assert (one.leads.peers["n2"].counts, one.log.commit) == (True, 3)
+
+
+def test_case_45_what_was_sent_before_a_peer_said_it_proves_nothing() -> None:
+    one = One()
+    one.lead()
+    round_ = only(Heartbeat, one.beat(50), "n2").round
+    one.propose()
+    one.propose()
+    one.acks("n2", 2)
+    one.hear("n2", AppendReply(1, False, 1, 0, 0, round_, True, 0))
+    assert one.leads.peers["n2"].match == 2
+
+
+def test_case_45_a_lost_tail_comes_back_without_a_storm_and_the_cluster_goes_on() -> None:
+    cluster = Cluster("n1 n2 n3")
+    cluster.start()
+    cluster.elect("n1")
+    for number in range(4):
+        cluster.propose("n1", str(number))
+    cluster.wait(50)
+    cluster.laws.counts_disks = False
+    cluster.crash("n2")
+    disk = cluster.nodes["n2"].disk
+    del disk.records[-2:]
+    disk.reread()
+    cluster.laws.forgets("n2")
+    cluster.start("n2")
+    cluster.lose_link("n2")
+    before = len(cluster.history)
+    for _ in range(10):
+        cluster.wait(50)
+    assert len(cluster.history) - before < 200
+    assert (cluster.core("n2").whole, disk.whole) == (True, True)
+    cluster.crash("n3")
+    cluster.propose("n1", "needs both")
+    cluster.settle()
+    assert cluster.core("n1").log.commit == cluster.core("n1").log.last.index
 
 
 def _cut_off(cluster: Cluster, name: str) -> None:

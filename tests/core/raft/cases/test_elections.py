@@ -31,7 +31,7 @@ def transfer(term: int, index: int = 0, last_term: int = 0) -> VoteAsk:
 
 
 def heartbeat(term: int, *, commit: int = 0, last: int = 0, round_: int = 1) -> Heartbeat:
-    return Heartbeat(term, commit, last, 1, False, round_, commit)
+    return Heartbeat(term, commit, last, 1, False, round_, commit, 0)
 
 
 def yes(term: int, *, pre: bool = False) -> VoteReply:
@@ -145,7 +145,7 @@ def test_case_07_who_comes_back_from_a_partition_deposes_nobody_and_rejoins() ->
 @pytest.mark.parametrize(
     ("message", "reply"),
     [
-        (append(1, [], 0), AppendReply(5, False, 0, 0, 0, 0, True)),
+        (append(1, [], 0), AppendReply(5, False, 0, 0, 0, 0, True, 0)),
         (heartbeat(1), HeartbeatReply(5, 0, True)),
     ],
 )

@@ -296,7 +296,7 @@ def test_case_63_a_leader_names_the_voter_that_has_most() -> None:
     one.acks("n4", 2)
     one.acks("n3", 2)
     assert one.leads.successor() == "n3"
-    one.hear("n3", AppendReply(1, True, 2, 0, 0, 0, False))
+    one.hear("n3", AppendReply(1, True, 2, 0, 0, 0, False, 2))
     assert one.leads.successor() == "n2"
 
 

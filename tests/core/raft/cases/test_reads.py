@@ -59,7 +59,7 @@ def test_case_65_answers_to_another_reign_confirm_nothing() -> None:
     one = reigning()
     for _ in range(9):
         one.beat(10)
-    one.hear("n3", heartbeat(2))
+    one.hear("n3", heartbeat(2, last=1))
     one.cluster.now_ns += limits.SECOND
     one.lead()
     one.propose()
@@ -110,7 +110,7 @@ def test_case_66_appends_are_contact_too() -> None:
     one = reigning()
     round_ = only(Heartbeat, one.beat(50), "n2").round
     one.propose()
-    one.hear("n2", AppendReply(1, True, 2, 0, 0, round_, True))
+    one.hear("n2", AppendReply(1, True, 2, 0, 0, round_, True, 2))
     assert one.leads.peers["n2"].contact_ns == one.now_ns
 
 

@@ -7,14 +7,15 @@ import pytest
 from rmf import limits
 from rmf.core.effects import ReadEntries, Reload
 from rmf.core.entry import Accession, Entry, LineId, encode_entry
-from rmf.core.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply
+from rmf.core.raft.messages import INDEX_MAX, Append, AppendReply, Heartbeat, HeartbeatReply
+from tests.core.raft.cases.test_elections import ask, heartbeat
 from tests.core.raft.cluster_kit import Cluster
 from tests.core.raft.entries_kit import append, log_of
 from tests.core.raft.one_kit import One, of, only
 
 
 def rejects(term: int, index: int, hint: int, hint_term: int) -> AppendReply:
-    return AppendReply(term, False, index, hint, hint_term, 0, True)
+    return AppendReply(term, False, index, hint, hint_term, 0, True, 0)
 
 
 # --- What is committed ----------------------------------------------------------------------------
@@ -76,13 +77,72 @@ def test_case_23_an_append_that_matches_truncates_nothing(prev: int, through: in
     assert (one.terms, one.persists) == ([1, 1, 2], [])
 
 
-def test_case_24_what_is_committed_is_never_truncated_but_the_ledger_repaired() -> None:
+def test_case_24_what_is_committed_is_never_truncated_but_the_ledger_read_again() -> None:
     one = One(terms=[1, 1, 1], commit=2)
     told = one.hear("n2", append(2, log_of([1, 2]), 1))
     assert told == []
     (reload,) = [x for x in one.effects if isinstance(x, Reload)]
-    assert reload.reason == "repair"
-    assert "2" in reload.why
+    assert reload.reason == "doubt"
+    assert "Entry 2 of this ledger" in reload.why
+
+
+def test_case_24_whose_ledger_was_read_again_says_so_and_strikes_if_that_does_not_help() -> None:
+    """Only then the leader is doubted, too: it hears what is committed here."""
+    one = One(terms=[1, 1, 1], commit=2)
+    for told in ([], [AppendReply(2, False, 2, 2, 1, 1, True, INDEX_MAX)]):
+        assert [message for _, message in one.hear("n2", append(2, log_of([1, 2]), 1))] == told
+    one.hear("n2", append(2, log_of([1, 2]), 1))
+    assert one.raft.next_due_ns() is None
+    assert one.hear("n2", ask(3, 9, 2)) == []
+
+
+def test_case_24_a_leader_that_is_doubted_reads_its_ledger_again_once() -> None:
+    one = One()
+    one.lead()
+    doubt = AppendReply(1, False, 2, 2, 1, 1, True, INDEX_MAX)
+    one.hear("n2", doubt)
+    assert (one.raft.role, one.cluster.nodes["n1"].doubts) == ("follower", 1)
+    one.cluster.now_ns += limits.SECOND
+    one.lead()
+    one.hear("n2", doubt._replace(term=2))
+    assert (one.raft.role, one.cluster.nodes["n1"].doubts) == ("leader", 1)
+
+
+@pytest.mark.parametrize("what", ["heartbeat", "append"])
+def test_case_24_a_leader_that_lacks_what_is_committed_here_is_found_out_at_once(what: str) -> None:
+    """Its ledger is an older copy: it was elected by those who never had the rest (U3)."""
+    one = One(terms=[1, 1, 1], commit=3)
+    message = heartbeat(2, last=2) if what == "heartbeat" else append(2, log_of([1, 1]), 2)
+    one.hear("n2", message)
+    (reload,) = [x for x in one.effects if isinstance(x, Reload)]
+    assert reload.reason == "doubt"
+    assert "Entry 3 of this ledger" in reload.why
+
+
+def test_case_24_what_lies_before_the_memory_is_compared_too() -> None:
+    """By the chain of the Entries up to where memory begins; else it is asked for first."""
+    one = One(terms=[1, 1, 1, 1], commit=3)
+    log, other = log_of([1, 1, 1, 1]), log_of([2, 2, 1, 1, 1])
+    assert one.log.base.index == 3
+    reply = only(AppendReply, one.hear("n2", append(2, other, 1, 2)))
+    assert (reply.accepted, reply.index, reply.compared) == (True, 3, 0)
+    reply = only(AppendReply, one.hear("n2", append(2, log, 1, 4)))
+    assert (reply.accepted, reply.index, reply.compared) == (True, 4, 4)
+    one.restart()
+    one.hear("n2", append(2, other, 1, 4))
+    assert [x.reason for x in one.effects if isinstance(x, Reload)] == ["doubt"]
+
+
+def test_case_25_what_was_not_compared_does_not_count_and_is_asked_for_next() -> None:
+    one = One("n1 n2 n3", terms=[1] * 5, term=1)
+    one.lead()
+    asked = one.hear("n2", rejects(2, 5, 1, 1))
+    assert only(Append, asked, "n2").prev_index == 1
+    told = one.hear("n2", AppendReply(2, True, 4, 0, 0, 0, True, 0))
+    assert one.leads.peers["n2"].match == 0
+    assert only(Append, told, "n2").prev_index == 4
+    again = one.hear("n2", AppendReply(2, True, 4, 0, 0, 0, True, 0))
+    assert again == [], "once for each sign of life: it may never compare"
 
 
 def test_case_25_an_append_behind_commit_is_answered_with_the_commit_index() -> None:
@@ -170,7 +230,7 @@ def test_case_28_a_stale_rejection_never_moves_next_below_match() -> None:
 def test_case_29_answers_to_an_older_reign_are_discarded() -> None:
     one = One(terms=[1] * 5)
     one.lead()
-    one.hear("n2", AppendReply(1, True, 5, 0, 0, 0, True))
+    one.hear("n2", AppendReply(1, True, 5, 0, 0, 0, True, 5))
     assert one.leads.peers["n2"].match == 0
 
 
@@ -183,9 +243,9 @@ def test_case_29_all_that_a_peer_said_before_it_lost_its_ledger_is_void() -> Non
     assert one.log.commit == 1
     one.hear("n2", HeartbeatReply(1, 1, False))
     assert one.leads.peers["n2"].match == 0
-    one.hear("n2", AppendReply(1, True, 2, 0, 0, 1, False))
+    one.hear("n2", AppendReply(1, True, 2, 0, 0, 1, False, 2))
     assert (one.log.commit, one.leads.peers["n2"].match) == (1, 2)
-    one.hear("n2", AppendReply(1, True, 2, 0, 0, 1, True))
+    one.hear("n2", AppendReply(1, True, 2, 0, 0, 1, True, 2))
     assert one.log.commit == 2
 
 
@@ -195,9 +255,9 @@ def test_case_29_even_if_it_loses_it_twice_in_one_repair() -> None:
     one.lead()
     for _ in range(5):
         one.propose()
-    one.hear("n2", AppendReply(1, True, 4, 0, 0, 1, False))
-    told = one.hear("n2", AppendReply(1, False, 5, 0, 0, 1, False))
-    told += one.hear("n2", AppendReply(1, False, 5, 0, 0, 1, False))
+    one.hear("n2", AppendReply(1, True, 4, 0, 0, 1, False, 4))
+    told = one.hear("n2", AppendReply(1, False, 5, 0, 0, 1, False, 0))
+    told += one.hear("n2", AppendReply(1, False, 5, 0, 0, 1, False, 0))
     assert of(Append, told)[-1].prev_index == 0
 
 
