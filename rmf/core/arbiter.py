@@ -208,10 +208,7 @@ class Arbiter(Throne):
         message = event.message
         found = self.raft.receive(event.peer, message, now.boot_ns)
         for effect in found:
-            if isinstance(effect, Reload) and self.raft.doubts > 1:
-                # Both ledgers were read again, and still differ: that is for people to decide.
-                self._strike("state", f"{effect.why}; both were read again", effects)
-            elif isinstance(effect, Reload):
+            if isinstance(effect, Reload):
                 self._reload(effect, effects)
             else:
                 effects.append(effect)

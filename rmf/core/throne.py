@@ -183,6 +183,10 @@ class Throne(Office):
     def _reload(self, reload: Reload, effects: list[Effect]) -> None:
         """Ask for a core that is read from the disk: this one does nothing any more (R15). Clients
         stay, but for producers: only a WELCOME says what of theirs is committed."""
+        if reload.reason == "doubt" and self.raft.doubts > 1:
+            # Both ledgers were read again, and still differ: that is for people to decide.
+            self._strike("state", f"{reload.why}; both were read again", effects)
+            return
         self._strike("state", reload.why, effects, unlink=reload.reason != "doubt")
         effects += self.petitions.send_off(self._goaway("no_reign", reload.why))
         effects.append(reload)

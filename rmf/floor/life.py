@@ -74,7 +74,7 @@ class Life:
         self._writer: LedgerWriter | None = None
         self._limiter = trio.CapacityLimiter(1)
         self._clients = Clients()
-        self._doubts = 0  # how often this ledger was read again because another's contradicts it
+        self._doubts = 0  # see Outlook
 
     def serial(self) -> int:
         """Return the number of the last record that is durable here."""
@@ -242,9 +242,8 @@ class Life:
         to write nothing more. Raises DiskHangs, DiskFailed, OSError."""
         directory = self._ground.directory
         directory.fence.take()
-        if reload.reason == "doubt":
-            self._doubts += 1
-        elif reload.reason == "repair":
+        self._doubts += reload.reason == "doubt"
+        if reload.reason == "repair":
             self._set_aside(reload.why)
         elif reload.reason == "installed":
             exchange.take_place(directory.path, directory.cluster)

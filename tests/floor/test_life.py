@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,11 @@ async def living(alone: Bench, *, has_peers: bool = False) -> AsyncIterator[Livi
         nursery.start_soon(made.run)
         yield made
         nursery.cancel_scope.cancel()
+
+
+def is_another(living_one: Living, former: Arbiter) -> bool:
+    """Whether a core was loaded in the place of the former one."""
+    return living_one.core is not former
 
 
 def strange_append(core: Arbiter) -> ev.Heard:
@@ -403,11 +409,13 @@ async def test_a_ledger_that_verifies_is_not_thrown_away_on_another_nodes_word(
     with bench(tmp_path) as alone:
         async with living(alone, has_peers=True) as living_one:
             await living_one.produce("cell/a")
-            await living_one.produce("cell/b")  # from here on its ledger says that "a" is committed
+            await living_one.produce(
+                "cell/b", 2
+            )  # from here on its ledger says that "a" is committed
             for _ in range(2):
                 former = living_one.core
                 await living_one.doors.events.send(strange_append(former))
-                await until(lambda former=former: living_one.core is not former)
+                await until(partial(is_another, living_one, former))
                 assert (await living_one.status())["strike"]["kind"] == "no_reign"
             await living_one.doors.events.send(strange_append(living_one.core))
             status = await living_one.status()

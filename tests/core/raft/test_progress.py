@@ -238,10 +238,10 @@ def test_what_is_answered_by_nothing_is_taken_for_lost_after_longer_each_time() 
             now_ns += 100
         waits.append(now_ns - began_ns)
         peer.lost_link()
-        peer.accepted(peer.match, now_ns)  # the probe
+        peer.accepted(peer.match, 0, now_ns)  # the probe
     assert waits == [400, 800, 1600, 3200, 6400, 12_800]
     peer.sent(peer.next, 100, now_ns)
-    peer.accepted(peer.next - 1, now_ns)
+    peer.accepted(peer.next - 1, 0, now_ns)
     assert not peer.is_silent(now_ns + 10**9, 400)  # nothing is under way
     peer.sent(peer.next, 100, now_ns)
     assert peer.is_silent(now_ns + 400, 400)
@@ -256,14 +256,14 @@ def test_which_of_two_probes_was_answered_nobody_can_tell_so_nothing_is_measured
         if twice:
             peer.shows_life(limits.HEARTBEAT_NS)
             peer.sent(4, 0, limits.HEARTBEAT_NS)
-        peer.accepted(4, round_trip_ns)
+        peer.accepted(4, 0, round_trip_ns)
         peer.sent(peer.next, size // 2, 0)
-        peer.accepted(peer.next - 1, round_trip_ns)
+        peer.accepted(peer.next - 1, 0, round_trip_ns)
         for _ in range(6):
             found = 0
             while peer.may_send:
                 peer.sent(peer.next, size, 0)
                 found += 1
-            peer.accepted(peer.next - 1, round_trip_ns)
+            peer.accepted(peer.next - 1, 0, round_trip_ns)
         admitted.append(found)
     assert admitted[0] == admitted[1] > 3
