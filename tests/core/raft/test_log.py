@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rmf import limits
-from rmf.core.raft.log import Accepted, Diverged, Log, Mismatch
+from rmf.core.raft.log import Accepted, Diverged, Log, Mismatch, Uncompared
 from rmf.core.raft.messages import Append, WireEntry
 from rmf.core.raft.values import LogEntry, Place
 from rmf.core.raft.wire import encode
 from tests.core.raft.disk_kit import START
-from tests.core.raft.entries_kit import CLUSTER, body_of, log_of, place_of, wire_of
+from tests.core.raft.entries_kit import CLUSTER, body_of, entry_after, log_of, place_of, wire_of
 
 
 def log(*terms: int, commit: int = 0) -> Log:
@@ -55,6 +55,9 @@ class LogAgainstAList(RuleBasedStateMachine):
         if not matches and prev > self.log.base.index:
             assert isinstance(found, Mismatch)
             self._judge_hint(found, before)
+            return
+        if end < self.log.base.index:
+            assert isinstance(found, Uncompared)
             return
         assert isinstance(found, Accepted)
         assert found.matched == end
@@ -167,6 +170,24 @@ def test_so_is_another_term_at_a_compacted_base() -> None:
     result = found.accept(START, wire_of(log_of([1, 2, 2])))
     assert isinstance(result, Diverged)
     assert result.index == 2
+
+
+def test_what_lies_before_the_base_is_compared_by_its_chain() -> None:
+    """Another history may have the same terms; where it does not reach the base, nobody knows."""
+    found = log(1, 1, 1, commit=2)
+    found.compact(2, 0)
+    other = [entry_after(START, 1, body_of("another"))]
+    other.append(entry_after(place_of(other[0]), 1, body_of("history")))
+    assert isinstance(found.accept(START, wire_of(other)), Diverged)
+    assert isinstance(found.accept(START, wire_of(other[:1])), Uncompared)
+    assert isinstance(found.accept(START, wire_of(log_of([1, 1, 1]))), Accepted)
+
+
+def test_a_place_that_is_committed_here_differs_or_does_not() -> None:
+    found = log(1, 1, 1, commit=2)
+    assert not found.differs(place_of(log_of([1, 1])[1]))
+    assert found.differs(Place(2, 1, b"x" * 16))
+    assert not found.differs(Place(3, 1, b"x" * 16)), "that is not committed"
 
 
 def test_what_is_committed_is_not_truncated() -> None:
