@@ -14,6 +14,7 @@
     │   ├── LedgerDamaged     damage that is not a torn tail: exact place and repair command
     │   ├── CheckpointDamaged a Checkpoint that fails its digest
     │   ├── DiskFailed        a write or fsync failed: never retried (R17)
+    │   ├── NoDescriptor      the process has no file descriptor left: nothing was written
     │   ├── DiskHangs         a write is in the kernel and does not return: nobody may write (R23)
     │   └── PenTaken          a newer writer of this process has the ledger (R23)
     └── Diverged              a digest that differs from the ledger's (R26)
@@ -34,6 +35,7 @@ __all__ = [
     "ForeignDirectory",
     "LedgerDamaged",
     "LineError",
+    "NoDescriptor",
     "PenTaken",
     "ProtocolFault",
     "Refused",
@@ -116,6 +118,10 @@ class CheckpointDamaged(StorageError):
 
 class DiskFailed(StorageError):
     """A write or fsync failed. The node strikes; the call is never retried (R17)."""
+
+
+class NoDescriptor(StorageError):
+    """The process has no file descriptor left; nothing failed to be written."""
 
 
 class DiskHangs(StorageError):

@@ -14,7 +14,7 @@ import trio
 
 from rmf import limits
 from rmf.core.events import Disk
-from rmf.errors import DiskFailed
+from rmf.errors import StorageError
 from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.supervisor import Hands
@@ -98,7 +98,7 @@ async def _make_room(
         exchanging.acquire_nowait()
         try:
             await trio.to_thread.run_sync(_shed, directory, store, sent)
-        except DiskFailed as exc:
+        except StorageError as exc:
             log.note("error", "archive_not_shed", error=str(exc))
         finally:
             exchanging.release()

@@ -20,9 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rmf import limits
-from rmf.errors import DiskFailed
+from rmf.errors import DiskFailed, NoDescriptor
 
 __all__ = [
+    "NO_DESCRIPTOR",
     "TMP",
     "disk_failed",
     "failing_disk",
@@ -36,6 +37,7 @@ __all__ = [
     "write_zeros",
 ]
 
+NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 TMP = ".tmp"  # how the name of a file ends that is not whole yet: nobody reads it
 # What such files are called in the directories of a ledger: segments that are filled (see ledger,
 # directory, install, repair), and Checkpoints and segments that are written or moved.
@@ -53,10 +55,13 @@ def disk_failed(what: str, path: Path, exc: OSError) -> DiskFailed:
 
 @contextmanager
 def failing_disk(what: str, path: Path) -> Iterator[None]:
-    """Turn any OSError inside into DiskFailed."""
+    """Turn any OSError inside into DiskFailed; the want of descriptors is no disk that fails, and
+    becomes NoDescriptor: it ends when others let go of theirs."""
     try:
         yield
     except OSError as exc:
+        if exc.errno in NO_DESCRIPTOR:
+            raise NoDescriptor(f"{what} {path}: {exc.strerror}") from exc
         raise disk_failed(what, path, exc) from exc
 
 

@@ -15,7 +15,6 @@ What was read back at start may still be in memory only (the process died, the m
 opening fsyncs before it calls anything durable.
 """
 
-import errno
 import os
 import threading
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from rmf.core.record import ENTRY, HARD, SEAL, Record
 from rmf.errors import WAY_BACK, DiskFailed, LedgerDamaged
 from rmf.storage.fence import Fence, Pen
 from rmf.storage.files import (
+    NO_DESCRIPTOR,
     TMP,
     disk_failed,
     failing_disk,
@@ -45,7 +45,6 @@ from rmf.storage.segments import Base, fill_segment, place_segment, segment_path
 
 __all__ = ["LedgerWriter"]
 
-_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 _LOOK_BYTES = 64  # at a place before it is written
 
 
@@ -201,7 +200,7 @@ class LedgerWriter:
             fill_segment(tmp, self._segment_bytes)
             self._prepared = tmp
         except OSError as exc:
-            if exc.errno in _NO_DESCRIPTOR:
+            if exc.errno in NO_DESCRIPTOR:
                 self._declined = True
                 return False
             raise self._failed("preparing a segment in", self._path, exc) from exc
@@ -263,7 +262,7 @@ class LedgerWriter:
             tmp = self._prepared or self._filled_now()
             path, first_offset = place_segment(tmp, self._path, self._cluster, place, self._hard)
         except OSError as exc:
-            if exc.errno in _NO_DESCRIPTOR and not segment_path(self._path, place).exists():
+            if exc.errno in NO_DESCRIPTOR and not segment_path(self._path, place).exists():
                 return
             raise
         self._prepared = None

@@ -22,7 +22,7 @@ from rmf.storage import checkpoint
 from rmf.storage.sending import Sending
 from tests.floor.kit import BOOT_ID, Bench, bench, reign
 from tests.floor.wire import packet, until
-from tests.storage.ledger_kit import file_bytes_limit
+from tests.storage.ledger_kit import file_bytes_limit, no_descriptor_left
 
 
 def world_of(cells: int) -> World:
@@ -199,6 +199,20 @@ async def test_a_checkpoint_that_does_not_verify_is_told_with_its_reason(tmp_pat
             await trio.testing.wait_all_tasks_blocked()
         assert alone.doors.events_out.statistics().current_buffer_used == 0
         assert not pinned(wish.world)
+
+
+async def test_without_a_descriptor_there_is_no_checkpoint_and_no_strike(tmp_path: Path) -> None:
+    """Connections have them all: that ends, and nothing failed to be written."""
+    with bench(tmp_path) as alone:
+        async with keeping(alone):
+            with no_descriptor_left():
+                hand_in(alone, wanted(world_of(3)))
+                ended = await word(alone)
+            assert isinstance(ended, CheckpointEnded)
+            assert "Too many open files" in str(ended.why)
+            hand_in(alone, wanted(world_of(3), 8))
+            assert (await word(alone)).why is None
+        assert [checkpoint.index_of(path) for path in checkpoints(alone)] == [8]
 
 
 async def test_a_full_events_door_takes_no_checkpoint_away_for_good(tmp_path: Path) -> None:
