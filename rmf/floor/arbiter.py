@@ -207,7 +207,9 @@ class _Loop:
         self._turned_s = self._instruments.pulse.beat()
         queue = self._core.petitions.queue
         packets = queue.packets
-        while packets < queue.depth_packets_max and self._core.takes_in:
+        for _ in range(limits.INTAKE_A_STEP):
+            if packets >= queue.depth_packets_max or not self._core.takes_in:
+                break
             try:
                 item = self._doors.intake_out.receive_nowait()
             except trio.WouldBlock:

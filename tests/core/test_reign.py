@@ -446,3 +446,18 @@ def test_a_tick_closes_once_it_has_enough_so_that_a_step_stays_short() -> None:
             producer.send_rows([row_of(seq) for seq in range(1, part + 1)])
     frames = [len(books.frames) for _, books in play.ticks[before:]]
     assert frames == [4, 2]
+
+
+def test_a_tick_takes_so_many_frames_for_each_is_answered_by_itself() -> None:
+    """R45: a thousand producers with a packet each are answered in slices, too."""
+    play = Playbook()
+    people = []
+    for number in range(limits.TICK_FRAMES_GOAL + 10):
+        people.append(play.join(f"p{number}"))
+        play.boot_ns += limits.MS
+    before = len(play.ticks)
+    with play.together():
+        for producer in people:
+            producer.send(1)
+    assert [len(books.frames) for _, books in play.ticks[before:]] == [limits.TICK_FRAMES_GOAL, 10]
+    assert all(producer.told == {1: "applied"} for producer in people)
