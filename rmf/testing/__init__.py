@@ -9,7 +9,8 @@ without I/O, and around them a network, disks and people that misbehave by a see
 clock, so hours pass in a minute, and the same seed gives the same history. To read in order:
 
     agenda, dice, clock     what happens when; randomness, one stream a consumer; clocks that drift
-    options, knobs          what a seed decides, as text; bounds made small so that they are reached
+    options, lives, knobs   what a seed decides, as text; options by name; bounds made small so that
+                            they are reached
     network, wires, ports   messages that are lost, doubled, late, and who is let in; links that are
                             narrow; clients' lines
     disk, rebirth           records that are torn, rotten, lost; from a disk to a core

@@ -12,7 +12,7 @@ import attrs
 from rmf import limits
 from rmf.testing.dice import Dice
 
-__all__ = ["FAULTS", "Options", "derived", "options_of"]
+__all__ = ["FAULTS", "LATER", "Options", "derived", "options_of"]
 
 # Every class of fault that the nemesis knows, and how often it strikes beside the others.
 FAULTS: dict[str, float] = {

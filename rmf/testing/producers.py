@@ -163,7 +163,10 @@ class Producer:
     def _check(self, connection: int | None) -> None:
         """The node owes an answer: is it dead?"""
         self._checking = False
-        if connection != self._connection or not self.log.owed:
+        if connection != self._connection:
+            self._check_later()
+            return
+        if not self.log.owed:
             return
         left_ns = self._heard_ns + _SILENCE_NS - self._cluster.agenda.now_ns
         if left_ns <= 0:

@@ -3,7 +3,8 @@ time (findings of the second round, R46).
 
 They are about size, time and less than was promised: steps that cost the World, links that are
 slow, clocks that drift, drives that lie, names that are forgotten. Most need a life of their own to
-show at all (`LIVES`). `found.md` says how soon each is found, and what can't be met here.
+show at all (see rmf/testing/lives). `found.md` says how soon each is found, and what can't be met
+here.
 """
 
 from heapq import heappush
@@ -25,88 +26,30 @@ from rmf.core.shelf import Shelf
 from rmf.core.world import KeyIndex
 from rmf.errors import Refused
 from rmf.testing import rebirth, wires
+from rmf.testing.lives import LIVES
 from tests.simulation.planted import SPECIAL, Change, bug
 
-__all__ = ["LIVES"]
+__all__ = ["OF_THEIR_OWN"]
 
-_NEVER_MS = 1e12
-
-# A crowd of cells and producers: steps are metered.
-CROWDED = {"crowd": 1_000, "seconds": 60.0}
-CUT_OFF = CROWDED | {"crowd": 2_000, "faults": {"power_cut_all": 1.0, "kill": 1.0}}
-# Many ends of cells, each heard of by a slow line, while others send packets.
-ENDING = {
-    "crowd": 1_000,
-    "slice_cells": 8,
-    "line_ms": 250.0,
-    "seconds": 8.0,
-    "calm_seconds": 14.0,
-    "checkpoint_every_ms": _NEVER_MS,
+OF_THEIR_OWN: dict[str, dict[str, Any]] = {
+    "an_unknown_age_arms_every_cell": LIVES["age_unknown"],
+    "what_went_meanwhile_is_taken_out_at_once": LIVES["crowded"],
+    "a_checkpoint_is_begun_with_all_of_the_table": LIVES["crowded"],
+    "a_delta_is_made_in_one_piece": LIVES["crowded"],
+    "ends_of_cells_keep_packets_out": LIVES["ending"],
+    "a_shelf_keeps_what_is_gone": {"strict": True},
+    "a_cell_that_is_written_sooner_is_armed_twice": {"strict": True},
+    "as_much_is_in_flight_as_a_window_of_bytes_holds": LIVES["narrow"],
+    "heartbeats_wait_behind_entries": LIVES["narrow"],
+    "the_fastest_clock_is_right": LIVES["drifting"],
+    "who_removed_itself_does_not_stand": LIVES["two"],
+    "votes_and_acks_count_by_name": LIVES["five"],
+    "a_hand_over_does_not_wait_for_the_bench": LIVES["handing_over"],
+    "an_epoch_comes_back": LIVES["few_places"],
+    "who_was_forgotten_sends_again": LIVES["few_places"],
+    "a_name_that_is_kept_becomes_ephemeral": LIVES["few_places"],
 }
-# The laws of memory.
-STRICT = {"strict": True}
-# Narrow links, full; nothing else is wrong.
-NARROW = {
-    "bandwidth_kib": 80.0,
-    "freight_kib": 120.0,
-    "seconds": 20.0,
-    "calm_seconds": 10.0,
-    "fault_every_ms": 4_000.0,
-    "faults": {"kill": 1.0},
-    "loss": 0.0,
-    "straggling": 0.0,
-}
-# Crystals that differ by half a percent, and ten minutes in which nobody hands over.
-DRIFTING = {
-    "drift_ppm": 5_000,
-    "quiet_seconds": 600.0,
-    "seconds": 640.0,
-    "act_every_ms": _NEVER_MS,
-    "packets_a_second": 4.0,
-    "faults": {"kill_leader": 1.0, "isolate_leader": 1.0},
-}
-# Two voters, one of whom may go.
-TWO = {
-    "nodes": 2,
-    "spares": 0,
-    "act_every_ms": _NEVER_MS,
-    "faults": {"torn_change": 2.0, "kill": 1.0},
-}
-# Five, of whom one is behind while others lose their disks.
-FIVE = {
-    "nodes": 5,
-    "spares": 0,
-    "log_memory_bytes": 0,
-    "checkpoint_every_ms": 12_000.0,
-    "fault_every_ms": 4_000.0,
-    "act_every_ms": _NEVER_MS,
-    "faults": {"old_acquaintances": 1.0},
-}
-# A batch that ends just after the order to hand over.
-HANDING_OVER = {"seconds": 20.0, "calm_seconds": 3.0, "line_ms": 2.0}
-
-# Few places in the table of producers, and people who pass by.
-FEW_PLACES = {"places": 5}
-
-LIVES: dict[str, dict[str, Any]] = {
-    "an_unknown_age_arms_every_cell": CUT_OFF,
-    "what_went_meanwhile_is_taken_out_at_once": CROWDED,
-    "a_checkpoint_is_begun_with_all_of_the_table": CROWDED,
-    "a_delta_is_made_in_one_piece": CROWDED,
-    "ends_of_cells_keep_packets_out": ENDING,
-    "a_shelf_keeps_what_is_gone": STRICT,
-    "a_cell_that_is_written_sooner_is_armed_twice": STRICT,
-    "as_much_is_in_flight_as_a_window_of_bytes_holds": NARROW,
-    "heartbeats_wait_behind_entries": NARROW,
-    "the_fastest_clock_is_right": DRIFTING,
-    "who_removed_itself_does_not_stand": TWO,
-    "votes_and_acks_count_by_name": FIVE,
-    "a_hand_over_does_not_wait_for_the_bench": HANDING_OVER,
-    "an_epoch_comes_back": FEW_PLACES,
-    "who_was_forgotten_sends_again": FEW_PLACES,
-    "a_name_that_is_kept_becomes_ephemeral": FEW_PLACES,
-}
-SPECIAL.update(LIVES)
+SPECIAL.update(OF_THEIR_OWN)
 
 
 # --- Steps that cost the World ------------------------------------------

@@ -28,7 +28,6 @@ from rmf.core.raft import messages as pm
 from rmf.core.raft.durable import Durable
 from rmf.core.raft.election import Campaign
 from rmf.core.raft.following import Following
-from rmf.core.raft.handover import Handover
 from rmf.core.raft.leadership import Leadership
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
@@ -475,14 +474,6 @@ def a_removed_leader_counts_itself() -> list[Change]:
         return quorum_value(known, voters if mine in voters else (*voters, mine))
 
     return [(leadership, "quorum_value", buggy)]
-
-
-@bug
-def a_hand_over_does_not_wait_for_the_bench() -> list[Change]:
-    def ready(self: Handover) -> bool:
-        return self.target is not None and not self.told
-
-    return [(Handover, "ready", property(ready))]
 
 
 # --- Reads and displays ------------------------------------------
