@@ -162,9 +162,8 @@ def latch_packets(
                 held_up.add(item.producer)
             continue
         if latched.groups and (
-            latched.slots >= limits.TICK_PACKETS_GOAL
+            latched.slots + len(item.rows) > limits.TICK_PACKETS_GOAL
             or len(latched.frames) >= limits.TICK_FRAMES_GOAL
-            or latched.slots + len(item.rows) > limits.TICK_PACKETS_MAX
             or latched.bytes + len(item.frame) > limits.TICK_BYTES_MAX
         ):
             return
