@@ -95,22 +95,26 @@ class Feed:
 
     def publish(self, publication: Publish) -> None:
         """Take in a publication at once."""
-        for _ in self.take(publication):
+        for _ in self.take(publication, publication.world.index.pin()):
             pass
 
-    def take(self, publication: Publish) -> Generator[None, None, Collection[Selector] | None]:
+    def take(
+        self, publication: Publish, pin: int | None = None
+    ) -> Generator[None, None, Collection[Selector] | None]:
         """Take in a publication; it is the newest once this is done. Return whose selection has
-        changed, None: anybody's.
+        changed, None: anybody's. `pin` is on its World's index since it was committed, and is taken
+        over: a later one would not hold what was removed meanwhile. Without one, others come with
+        it, and what was held is held until the last of them.
 
         A core that was read anew may publish once more what was shown before: its pictures count
         from the newest one on (ticks only rise), and of the older ones just whether they are live.
         """
         newest = self.newest
         if newest is not None and publication.index <= newest.index:
-            return self._again(newest, publication)
+            return self._again(newest, publication, pin)
         follows = newest is not None and publication.index == newest.index + 1
         if not follows or self._fell_back:
-            self._begin_at(publication)
+            self._begin_at(publication, pin)
             return None
         change = TickChange(Mark.of(publication), publication.changed, publication.removed)
         matches = 0
@@ -122,34 +126,49 @@ class Feed:
         self._ring.append(change)
         self._keys += len(change.changed) + len(change.removed)
         yield from self._keep_for_loggers(change, publication.world)
-        self._show(publication)
+        self._show(publication, pin)
         self._trim()
         if self._matches > self._matches_max:
-            self._begin_at(publication)
+            self._begin_at(publication, None)
             return None
         return change.owners
 
-    def _again(self, newest: Publish, again: Publish) -> Collection[Selector] | None:
+    def _again(
+        self, newest: Publish, again: Publish, pin: int | None
+    ) -> Collection[Selector] | None:
         """Take in what is not newer than what was shown."""
         if again.index == newest.index and again.digest == newest.digest:
-            self._show(again)
+            self._show(again, pin)
         else:
             self._fell_back = True
+            if pin is not None:
+                again.world.index.unpin(pin)
             self.newest = attrs.evolve(newest, live=again.live, clock=again.clock)
         return None if again.live != newest.live else ()
 
-    def _show(self, publication: Publish) -> None:
+    def _show(self, publication: Publish, pin: int | None) -> None:
         """Make this the newest, and keep its keys in their index for as long as it is."""
-        index = publication.world.index
-        before, self._pin = self._pin, (index, index.pin())
         self.newest = publication
+        index, before = publication.world.index, self._pin
+        if pin is None and before is not None and before[0] is index:
+            return
+        self._pin = (index, index.pin() if pin is None else pin)
         if before is not None:
             before[0].unpin(before[1])
 
-    def _begin_at(self, publication: Publish) -> None:
+    def hold(self) -> tuple[Publish, int]:
+        """Return the newest publication and a pin that holds its keys in their index; whoever has
+        read it takes the pin off."""
+        assert self.newest is not None
+        assert self._pin is not None
+        index, pin = self._pin
+        index.share(pin)
+        return self.newest, pin
+
+    def _begin_at(self, publication: Publish, pin: int | None) -> None:
         """Begin anew: nobody gets a delta across this."""
         self._fell_back = False
-        self._show(publication)
+        self._show(publication, pin)
         self._base = Mark.of(publication)
         self._ring.clear()
         self._tail.clear()

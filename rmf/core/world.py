@@ -94,7 +94,7 @@ class KeyIndex:
     def __init__(self) -> None:
         self._keys: SortedList = SortedList()
         self._gone: OrderedDict[str, int] = OrderedDict()  # -> the newest pin at that time
-        self._pins: dict[int, None] = {}  # oldest first
+        self._pins: dict[int, int] = {}  # how often each is to be taken off; oldest first
         self._newest_pin = 0
         self._put_off: dict[str, None] | None = None
 
@@ -136,11 +136,19 @@ class KeyIndex:
     def pin(self) -> int:
         """Keep all keys until `unpin` is called with what is returned."""
         self._newest_pin += 1
-        self._pins[self._newest_pin] = None
+        self._pins[self._newest_pin] = 1
         return self._newest_pin
+
+    def share(self, pin: int) -> None:
+        """Keep what this pin keeps until it has been taken off once more: for whoever begins to
+        read a version that is held already. A new pin would not hold what went meanwhile."""
+        self._pins[pin] += 1
 
     def unpin(self, pin: int) -> None:
         """Let go. What was discarded meanwhile may be taken out, unless an older pin is left."""
+        self._pins[pin] -= 1
+        if self._pins[pin]:
+            return
         del self._pins[pin]
         self.tidy(limits.INDEX_SLICE_KEYS)
 

@@ -15,7 +15,7 @@ from rmf.core.selector import Mark, Selector
 from rmf.floor.history import History
 from rmf.floor.logging_feeder import LoggingFeeder
 from rmf.floor.picture import Picture, SharedDelta
-from rmf.floor.speech import Speech, held
+from rmf.floor.speech import Speech
 
 __all__ = ["Feeder"]
 
@@ -83,7 +83,7 @@ class _Newest:
         known = self._picture.feed.mark_at(from_tick) if from_tick is not None else None
         if known is None or from_tick is None:
             async with self._speech.turn(self._told):
-                with held(self._picture.newest) as at:
+                with self._picture.held() as at:
                     await self._tell_whole(at)
         else:
             self._told = known._replace(tick=from_tick)
@@ -121,7 +121,7 @@ class _Newest:
     async def _tell_changes(self, *, full: bool) -> None:
         self._looked_s = trio.current_time()
         async with self._speech.turn(self._told):
-            with held(self._picture.newest) as at:
+            with self._picture.held() as at:
                 shared = self._picture.delta(self._selector, self._told.tick)
                 if shared is not None:
                     await self._picture.desk.make(shared.gather())

@@ -16,7 +16,7 @@ from rmf.core.effects import Publish
 from rmf.core.selector import Mark, Own, Selector
 from rmf.floor.history import Gone, History, TurnCursor
 from rmf.floor.picture import Picture
-from rmf.floor.speech import Speech, held
+from rmf.floor.speech import Speech
 
 __all__ = ["LoggingFeeder"]
 
@@ -95,7 +95,7 @@ class LoggingFeeder:
     async def _tell_whole(self) -> None:
         """Tell the whole selection of the newest picture."""
         async with self._speech.turn(self.told):
-            with held(self._picture.newest) as at:
+            with self._picture.held() as at:
                 await self._tell_held(at)
 
     async def _tell_held(self, at: Publish) -> None:
@@ -118,7 +118,7 @@ class LoggingFeeder:
     async def _catch_up(self, cursor: TurnCursor) -> None:
         """Tell what is left but the newest Tick, and that one as a full picture: whatever a display
         builds on, from here on it is whole."""
-        with held(self._picture.newest) as at:
+        with self._picture.held() as at:
             while cursor.mark.entry_index < at.index - 1:
                 await self._read(cursor, at.index - 1)
             async with self._speech.turn(self.told):

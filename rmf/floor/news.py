@@ -15,8 +15,8 @@ __all__ = ["News", "Unwatch", "Watch"]
 
 @attrs.frozen
 class News:
-    """What the arbiter published, oldest first. No key of the last World leaves its index before
-    the receiver has taken `pin` off it."""
+    """What the arbiter published, oldest first. `pin` is on the last World's index: no key of it
+    leaves, and whoever shows that World takes the pin over."""
 
     publications: list[Publish]
     pin: int

@@ -5,6 +5,7 @@ It dates pictures (R36): whether they are live, and the factory's present tick.
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -104,15 +105,18 @@ class Picture:
 
     # --- Taking in --------------------------------------------------------------------------------
 
-    def take(self, publications: list[Publish]) -> Job[None]:
+    def take(self, publications: list[Publish], pin: int | None = None) -> Job[None]:
         """Take in what the arbiter published, and wake whose selection has changed; what there is
-        no time for is done at the desk, in turn."""
-        return self.desk.begin(self._take(publications))
+        no time for is done at the desk, in turn. `pin` is on the index of the last one's World."""
+        if pin is None:
+            pin = publications[-1].world.index.pin()
+        return self.desk.begin(self._take(publications, pin))
 
-    def _take(self, publications: list[Publish]) -> Generator[None]:
-        for publication in publications:
-            touched = yield from self.feed.take(publication)
-            self._wake(touched)
+    def _take(self, publications: list[Publish], pin: int) -> Generator[None]:
+        *before, last = publications
+        for publication in before:
+            self._wake((yield from self.feed.take(publication)))
+        self._wake((yield from self.feed.take(last, pin)))
 
     def _wake(self, touched: Collection[Selector] | None) -> None:
         self._newer.set()
@@ -130,6 +134,15 @@ class Picture:
     async def news(self, selector: Selector) -> None:
         """Wait until the selection changes, or what is said of all pictures does."""
         await self._waiting.setdefault(selector, trio.Event()).wait()
+
+    @contextmanager
+    def held(self) -> Iterator[Publish]:
+        """Give the newest publication, and keep its keys in their index while it is read."""
+        at, pin = self.feed.hold()
+        try:
+            yield at
+        finally:
+            at.world.index.unpin(pin)
 
     # --- Deltas -----------------------------------------------------------------------------------
 

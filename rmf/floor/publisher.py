@@ -60,8 +60,7 @@ async def _take_watches(doors: Doors, watches: "_Watches", feeders: trio.Nursery
 
 async def _take_publications(doors: Doors, picture: Picture) -> None:
     async for news in doors.publications_out:
-        await picture.take(news.publications).wait()
-        news.let_go()
+        await picture.take(news.publications, news.pin).wait()
 
 
 class _Watches:

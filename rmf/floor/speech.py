@@ -5,8 +5,8 @@ time makes pictures: nothing is made while nobody reads. Keepalives need no such
 subscription is not silent while another one is told a World.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -19,20 +19,9 @@ from rmf.core.selection import pages_of_selection
 from rmf.core.selector import Mark, Selector
 from rmf.floor.picture import Picture, SharedDelta
 
-__all__ = ["Speech", "held"]
+__all__ = ["Speech"]
 
 _NO_DIGEST = bytes(16)
-
-
-@contextmanager
-def held(at: Publish) -> Iterator[Publish]:
-    """Keep all keys of what is shown at present in the key index."""
-    index = at.world.index
-    pin = index.pin()
-    try:
-        yield at
-    finally:
-        index.unpin(pin)
 
 
 class Speech:

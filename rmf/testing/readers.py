@@ -104,7 +104,7 @@ class Display:
         """Take in a Snapshot."""
         if self._life != self._node.life:
             self._renew()
-        for _ in self._steps("a publication", self._feed.take(found)):
+        for _ in self._steps("a publication", self._feed.take(found, found.world.index.pin())):
             pass
 
     def _steps(self, what: str, generator: Iterator[_Step]) -> Iterator[_Step]:

@@ -270,6 +270,56 @@ def test_the_keys_of_what_is_shown_stay_in_their_index() -> None:
     assert len(index) == 0
 
 
+def test_a_removal_between_a_publication_and_its_showing_takes_no_key_from_it() -> None:
+    """The pin that came with a publication holds it, not one that is taken later: a Tick may be
+    committed while the one before it is on its way."""
+    play = Playbook()
+    probe = play.join("p")
+    feed = fed(play)
+    probe.send(1, topic="cell/a")
+    on_its_way, pin = play.published[-1], play.published[-1].world.index.pin()
+    probe.send(2, topic="remove", payload=["cell/a"])
+    for _ in feed.take(on_its_way, pin):
+        pass
+    found = [cell.key for step in selection(on_its_way.world, Selector(("#",))) for cell in step]
+    assert found == ["cell/a"]
+    feed.publish(play.published[-1])
+    assert len(on_its_way.world.index) == 0
+
+
+def test_whoever_begins_to_read_what_is_shown_keeps_its_keys_though_the_feed_goes_on() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, topic="cell/a")
+    feed = fed(play)
+    probe.send(2, topic="remove", payload=["cell/a"])  # committed, and on its way
+    at, pin = feed.hold()
+    feed.publish(play.published[-1])
+    found = [cell.key for step in selection(at.world, Selector(("#",))) for cell in step]
+    assert found == ["cell/a"]
+    at.world.index.unpin(pin)
+    assert len(at.world.index) == 0
+
+
+def test_what_comes_at_once_is_held_by_what_was_shown_before_until_the_last_of_it() -> None:
+    """The Ticks of one step were all committed before the first of them could be pinned."""
+    play = Playbook()
+    probe = play.join("p")
+    feed = fed(play)
+    known = len(play.published)
+    probe.send(1, topic="cell/a")
+    probe.send(2, topic="remove", payload=["cell/a"])
+    one, other = play.published[known:]
+    pin = other.world.index.pin()
+    for _ in feed.take(one):
+        pass
+    found = [cell.key for step in selection(one.world, Selector(("#",))) for cell in step]
+    assert found == ["cell/a"]
+    for _ in feed.take(other, pin):
+        pass
+    assert len(one.world.index) == 0
+
+
 # --- Who is told every Tick -----------------------------------------------------------------------
 
 

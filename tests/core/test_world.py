@@ -203,3 +203,18 @@ def test_a_walk_begins_at_a_key_or_after_it() -> None:
     assert list(index.walk("b")) == ["b", "c"]
     assert list(index.walk("b", after=True)) == ["c"]
     assert list(index.walk("bb")) == ["c"]
+
+
+def test_a_pin_that_is_shared_holds_until_all_who_share_it_have_let_go() -> None:
+    """A new one would not hold what went before it was made."""
+    index = KeyIndex()
+    index.add("a")
+    pin = index.pin()
+    index.discard("a")
+    index.share(pin)
+    later = index.pin()
+    index.unpin(pin)
+    assert "a" in index
+    index.unpin(pin)
+    assert "a" not in index
+    index.unpin(later)

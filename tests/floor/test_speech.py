@@ -10,7 +10,7 @@ from rmf.core.feed import Feed
 from rmf.core.selector import Mark
 from rmf.floor.doors import connection_doors
 from rmf.floor.picture import Picture
-from rmf.floor.speech import Speech, held
+from rmf.floor.speech import Speech
 from tests.floor.display import Display
 from tests.floor.kit import Pictures
 
@@ -65,13 +65,3 @@ async def in_turn(connection: Connection) -> None:
     selector = connection.picture.feed.selector(["#"])
     async with connection.one.turn(TOLD):
         await connection.one.say_whole(selector, connection.picture.newest)
-
-
-async def test_what_is_held_keeps_its_keys() -> None:
-    connection = Connection()
-    newest = connection.picture.newest
-    with held(newest) as at:
-        connection.picture.take([connection.pictures.next(removed={"a": "expired"})])
-        at.world.index.discard("a")
-        assert "a" in at.world.index
-    assert "a" not in at.world.index
