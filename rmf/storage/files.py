@@ -49,7 +49,7 @@ def disk_failed(what: str, path: Path, exc: OSError) -> DiskFailed:
     """Return the DiskFailed for a failed call: what was done, where, and what the system said."""
     return DiskFailed(
         f"{what} {path} failed: {exc.strerror or exc}. It is not tried again. Check the disk "
-        f"(space, quota, kernel log), then start the node anew: it verifies what it has."
+        f"(space, inodes, quota, kernel log), then start the node anew: it verifies what it has."
     )
 
 
