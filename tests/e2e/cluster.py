@@ -6,14 +6,21 @@ import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.e2e.factory import objects, run
-from tests.e2e.proxy import Proxies
 from tools.bench_cluster import BenchCluster, Status, free_ports
 from tools.bench_node import BenchNode
 
 LINE = "tests.e2e.lines:line"
+
+
+class Wires(Protocol):
+    """Proxies between nodes: see proxy, and tools/shaped_links."""
+
+    def between(self, name: str, peer: str, address: str) -> str:
+        """Return where `name` has to dial in order to reach `peer` at `address`."""
+        ...
 
 
 class Cluster(BenchCluster):
@@ -29,7 +36,7 @@ class Cluster(BenchCluster):
         line: str = LINE,
         options: Sequence[str] = (),
         patience_s: float = 20.0,
-        proxies: Proxies | None = None,
+        proxies: Wires | None = None,
         lists: dict[str, list[str]] | None = None,
         http: bool = False,
     ) -> None:

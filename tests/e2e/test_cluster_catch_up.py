@@ -9,6 +9,7 @@ import trio
 from tests.e2e.cluster import Cluster
 from tests.e2e.history import check_same, forget_history, move_on
 from tests.e2e.load import loaded
+from tools.shaped_links import ShapedLinks
 
 thread = trio.to_thread.run_sync
 
@@ -77,4 +78,28 @@ async def test_an_install_goes_on_with_another_leader(tmp_path: Path, seed: int)
             await thread(cluster.kill, victim)
             await thread(cluster.restart, victim)
         await thread(cluster.wait_caught_up, away)
+        await check_same(cluster, letters=10)
+
+
+@pytest.mark.long
+async def test_a_checkpoint_and_what_lies_behind_it_arrive_over_10_mbit(tmp_path: Path) -> None:
+    with (
+        ShapedLinks(1000, 20) as shaped,
+        Cluster(tmp_path, proxies=shaped, patience_s=90) as cluster,
+    ):
+        away = (await thread(cluster.followers))[0]
+        await thread(cluster.kill, away)
+        await move_on(cluster)
+        await forget_history(cluster)
+        leader = await thread(cluster.leader)
+        size = max(x.stat().st_size for x in (cluster.data(leader) / "checkpoints").iterdir())
+        shaped.set(away, 10)
+        carried = shaped.carried(away)
+        async with loaded(list(cluster.addresses.values())) as load:
+            await thread(cluster.restart, away)
+            await thread(cluster.wait_caught_up, away)
+            await load.until_acked(200)
+        assert "installed" in cluster.log(away)
+        assert shaped.carried(away) - carried <= 1.5 * size + 2_000_000
+        assert await thread(cluster.leader) == leader
         await check_same(cluster, letters=10)
