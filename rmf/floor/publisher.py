@@ -9,6 +9,7 @@ Shutdown: cancel it.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -24,7 +25,7 @@ from rmf.floor.news import Unwatch, Watch
 from rmf.floor.picture import Picture
 from rmf.floor.supervisor import Hands
 
-__all__ = ["run"]
+__all__ = ["run", "turn_away"]
 
 
 async def run(
@@ -48,6 +49,27 @@ async def run(
             feeders.cancel_scope.deadline = trio.current_time() + limits.GOODBYE_S_MAX
     if failure is not None:
         raise failure
+
+
+async def turn_away(doors: Doors, why: str) -> None:
+    """Take the place of a publisher that is given up, until cancelled: whoever subscribes is told
+    at once, and nobody waits at its doors (R15)."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_let_go_all, doors)
+        async for item in doors.watches_out:
+            if isinstance(item, Watch):
+                nursery.start_soon(_turn_away, item, why)
+
+
+async def _let_go_all(doors: Doors) -> None:
+    async for news in doors.publications_out:
+        news.let_go()
+
+
+async def _turn_away(item: Watch, why: str) -> None:
+    end = m.End(item.subscribe.number, "internal", f"this node shows nothing any more: {why}")
+    with item.pages, suppress(trio.BrokenResourceError):
+        await item.pages.send(codec.encode(end))
 
 
 async def _take_watches(doors: Doors, watches: "_Watches", feeders: trio.Nursery) -> None:

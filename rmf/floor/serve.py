@@ -291,6 +291,8 @@ class Node:
             await self._supervise(self._life.child_that_only_answers(why))
             return
         await self._doors.events.send(Struck("state", why))
+        if child.name == "publisher":
+            await publisher.turn_away(self._doors, why)
         if child.name == "dlq_keeper":
             await dlq_keeper.refuse_all(self._doors, self._backlog)
             self._stopped_storing.set()

@@ -186,6 +186,29 @@ async def test_a_display_that_does_not_read_holds_up_no_restart(
             assert trio.current_time() - began < 2 * limits.GOODBYE_S_MAX
 
 
+async def test_once_it_is_given_up_whoever_subscribes_is_told_and_nobody_waits(
+    tmp_path: Path, pictures: Pictures
+) -> None:
+    """F6: connections must be able to close, and a node on strike to be reached and stopped."""
+    with bench(tmp_path) as alone:
+        doors, display = alone.doors, Display(alone.doors)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(publisher.turn_away, doors, "it failed 11 times")
+            await display.watch(3)
+            end = await display.next()
+            assert isinstance(end, m.End)
+            assert (end.request, end.code) == (3, "internal")
+            assert "it failed 11 times" in (end.text or "")
+            news = pictures.next({"a": 1})
+            doors.publish_nowait([news])
+            with trio.fail_after(PATIENCE_S):
+                for _ in range(3 * limits.CONNECTIONS_MAX):
+                    await display.unwatch(None)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not news.world.index._pins
+            nursery.cancel_scope.cancel()
+
+
 async def test_cancelling_it_says_nothing(tmp_path: Path, pictures: Pictures) -> None:
     with bench(tmp_path) as alone:
         display = Display(alone.doors)
