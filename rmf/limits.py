@@ -123,7 +123,7 @@ CATCH_UP_THREADS_MAX = 4  # that read for peers; the others wait their turn
 CATCH_UP_RETRY_S = 1.0  # after a piece of a Checkpoint that came to nothing
 APPLY_LATER_NS = 5 * MS  # how long a follower may put off applying while it writes
 APPLIED_A_STEP_BYTES = 256 * KIB  # Entries applied before a node looks at its peers again (R45)
-APPLIED_A_STEP_CELLS = 2_000  # the same, in cells they write or end; one Entry may have more
+APPLIED_A_STEP_CELLS = 1_000  # the same, in cells they write or end; one Entry may have more
 
 # --- Audit on followers (R21) ---
 AUDITS_WAITING = 8  # Ticks to be run again; full: the sample is left out, and counted
