@@ -456,6 +456,13 @@ assert SEND_BATCH_PACKETS <= FRAME_PACKETS_MAX
 assert TABLE_RATE_HZ <= RATE_HZ_DEFAULT <= RATE_HZ_MAX
 assert 2 * DEMO_PERIOD_S * 1000 < DEMO_TTL_MS
 assert EVIDENCE_READS_MAX <= LOOKS_KEPT
+# What displays are shown: a step fits a slice, pages fit what is kept of them, and a client knows
+# of another history before it takes the node for dead.
+assert FEED_STEP_KEYS <= FEED_SORT_KEYS <= CHANGED_KEYS_KEPT <= FEED_MATCHES_KEPT
+assert SEND_PIECE_BYTES <= SNAPSHOT_CHUNK_BYTES <= DELTAS_CACHED_BYTES // 2
+assert HISTORY_READ_BYTES <= CURSOR_READ_BYTES_MAX
+assert LACKING_KEEPALIVES_MAX < KEEPALIVES_MISSED_MAX
+assert FEED_SLICE_S <= 0.005  # others have their turn several times in R45's 10 ms
 assert DECODER_TEXT_BYTES_MAX <= EVIDENCE_TEXT_BYTES_MAX
 assert 2 * GOODBYE_S_MAX < STOP_S_MAX
 assert LIVE_S_MAX > 2 * BEAT_S

@@ -11,5 +11,6 @@ To read in order:
     topics, world, shelf, producers, bag        the replicated state, piece by piece
     clock, entry, state                         a Tick, written down and applied
     events, effects, latch, arbiter, raft/      who decides, from what, with which outcome
-    subscriptions                               who gets to see it
+    feed, selector, filter_tree                 what changed, and whose filters that concerns
+    delta, selection, page                      who gets to see it: in pages, made in steps
 """

@@ -6,6 +6,9 @@
     arbiter         the loop around core/arbiter         ledger_keeper           its disk
     beats               what is due with nobody there
     publisher       Snapshots go out                     dlq_keeper              letters go in
+    feeder, logging_feeder   one subscription each: the newest, or every Tick, out of the
+    picture, history         feed or the ledger; made at the desk, in slices, and said by speech
+    clients         the connections' answers doors, which outlive a core
     checkpoint_keeper   Checkpoints and archive          disk_watch              watermarks
     recovery        from the disk to a state             serve                   all of it together
     life, ground    one core after the other, and what outlives them
