@@ -87,7 +87,10 @@ ENTRIES_IN_FLIGHT = 4  # proposed, not yet committed; reached: the Arbiter waits
 
 # --- Peers (R28) ---
 HEARTBEAT_NS = 50 * MS  # how often a leader speaks to each peer at least
-ELECTION_NS_MIN = 200 * MS  # of silence, until a follower stands for election: four heartbeats
+ELECTION_MS = (500, 1_000)  # of silence, until a follower stands for election; `rmf-admin set`
+ELECTION_MS_LEAST = 200  # what may be set for the lower bound: four heartbeats; below: refused
+ELECTION_MS_MOST = 60_000  # and for the upper one, which is above it by a quarter at least
+ELECTION_NS_MIN = 200 * MS  # the same where nothing was set: clusters founded before version 4
 ELECTION_NS_MAX = 400 * MS
 QUORUM_NS_MAX = SECOND  # without a majority; then a leader steps down, and says who was silent
 SUCCESSION_STEP_NS = 25 * MS  # a dead leader's followers stand up one after another, so far apart
@@ -434,6 +437,8 @@ assert STRANGER_BYTES_KEPT <= FRAME_BEFORE_HELLO_BYTES_MAX
 assert INGEST_DEPTH_PACKETS <= INGEST_DEPTH_PACKETS_MAX
 assert ENTRIES_IN_FLIGHT < VOID_ENTRIES_MAX
 assert 4 * HEARTBEAT_NS <= ELECTION_NS_MIN < ELECTION_NS_MAX
+assert 4 * HEARTBEAT_NS <= ELECTION_MS_LEAST * MS <= ELECTION_NS_MIN
+assert ELECTION_MS_LEAST <= ELECTION_MS[0] < ELECTION_MS[1] <= ELECTION_MS_MOST
 assert 10 * ROUND_GRAIN_NS <= HEARTBEAT_NS
 assert 4 * PEER_PATIENCE_NS <= ELECTION_NS_MIN
 assert PROBE_BYTES_MAX <= APPEND_BYTES_MAX <= PEER_WINDOW_BYTES_MIN <= PEER_WINDOW_BYTES

@@ -41,6 +41,7 @@ examples:
   rmf-admin transfer n1              hand leadership over, to the fittest node if none is named
   rmf-admin checkpoint n2            have a node write a Checkpoint now
   rmf-admin strike n2 --why "new disk"; rmf-admin strike n2 --end
+  rmf-admin set election 2s-4s       over slow links: wait longer before another leader is elected
   rmf-admin backup plant.tar         then: rmf serve --restore plant.tar --data EMPTY-DIR
   rmf-admin recover /var/lib/rmf/n1  says what would be given up; --i-accept-loss gives it up
 
@@ -80,7 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     strike.add_argument("node", metavar="NODE", nargs="?", help="default: the one of -c")
     strike.add_argument("--end", action="store_true", help="have it work again")
     strike.add_argument("--why", default="an operator's order", help="shown in its status")
-    for command in (add, remove, transfer, checkpoint, strike):
+    setting = commands.add_parser("set", help="set something for the whole factory")
+    setting.add_argument("setting", choices=("election",),
+                         help="how long nodes wait before they elect another leader")  # fmt: skip
+    setting.add_argument("value", metavar="MIN-MAX", type=argument(_span_ms),
+                         help="as 500ms-1s: a random time between the two")  # fmt: skip
+    setting.set_defaults(node=None)
+    for command in (add, remove, transfer, checkpoint, strike, setting):
         _add_common_options(command)
     backup = commands.add_parser("backup", help="write a running node's whole factory into a file")
     backup.add_argument("out", metavar="OUT.tar", type=Path)
@@ -117,6 +124,13 @@ def _peer_address(text: str) -> str:
 
 def _client_address(text: str) -> str:
     return address_text(parse_address(text))
+
+
+def _span_ms(text: str) -> tuple[int, int]:
+    low, dash, high = text.partition("-")
+    if not dash:
+        raise UsageError(f"{text!r}: expected two durations, as 500ms-1s")
+    return parse_duration_ms(low), parse_duration_ms(high)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -163,6 +177,9 @@ def _question_of(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         wanted["peer_address"] = args.peer_address
         if args.client_address is not None:
             wanted["client_address"] = args.client_address
+    if args.order == "set":
+        low_ms, high_ms = args.value
+        wanted = {"election_min_ms": low_ms, "election_max_ms": high_ms}
     if args.order == "strike":
         wanted = {"end": args.end, "why": "" if args.end else args.why}
     return f"admin.{args.order}", wanted
@@ -208,6 +225,7 @@ _ORDERS: dict[str, Callable[[argparse.Namespace, Orders], dict[str, Any]]] = {
     "transfer": _to_the_leader,
     "checkpoint": _to_the_node,
     "strike": _to_the_node,
+    "set": _to_the_leader,
 }
 
 

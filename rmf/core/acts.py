@@ -12,7 +12,7 @@ from rmf.core import admin
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.effects import Answer, Effect, Note
-from rmf.core.entry import Members
+from rmf.core.entry import Members, Settings
 from rmf.core.lines import laggards
 from rmf.core.petitions import Refusal
 from rmf.core.raft.node import Raft
@@ -21,6 +21,8 @@ from rmf.core.state import State
 from rmf.core.triage import Triage
 
 __all__ = ["Acts"]
+
+_Decree = Members | Triage | Settings
 
 
 class Acts:
@@ -59,13 +61,15 @@ class Acts:
                 return [_end(event, "busy", "too many orders wait; ask again")]
             self.held.append(event)
             return []
-        found: Members | Triage | admin.Denied | None
+        found: _Decree | admin.Denied | None
         if event.subject == "admin.add":
             found = admin.added(raft, event.args, self._callers(), now.boot_ns)
         elif event.subject == "admin.remove":
             found = admin.removed(raft, event.args, now.boot_ns)
         elif event.subject == "admin.triage":
             found = admin.triaged(raft, event.args, event.by, reign.state.version)
+        elif event.subject == "admin.set":
+            found = admin.settings(event.args, event.by, reign.state.version)
         else:
             return [_end(event, "unknown_query", f"no such act: {event.subject}")]
         if isinstance(found, admin.Denied):
@@ -74,8 +78,7 @@ class Acts:
             return [self._item(event)]
         index, effects = reign.decree(found, now)
         self._waiting[index] = event
-        name = "triage" if isinstance(found, Triage) else "members"
-        return [*effects, Note("info", name, _noted(found))]
+        return [*effects, Note("info", type(found).__name__.lower(), _noted(found))]
 
     def _transfer(
         self, event: ev.Asked, raft: Raft, avoid: Collection[str], now: ev.Now
@@ -118,7 +121,7 @@ class Acts:
     def committed(self, index: int) -> list[Effect]:
         """Answer whoever waited for this Entry."""
         event = self._waiting.pop(index, None)
-        if event is not None and event.subject == "admin.triage":
+        if event is not None and event.subject in {"admin.triage", "admin.set"}:
             item = m.Item(event.request, {"index": index})
             return [Answer(event.connection, [item, m.End(event.request, None, None)])]
         return [self._item(event)] if event is not None else []
@@ -168,10 +171,12 @@ class Acts:
         return [*effects, Note("info", "members", {"why": why})]
 
 
-def _noted(found: Members | Triage) -> dict[str, Any]:
+def _noted(found: _Decree) -> dict[str, Any]:
     """Return what the log says of an act: who did what, and why (R40)."""
     if isinstance(found, Members):
         return {"why": found.why}
+    if isinstance(found, Settings):
+        return {"election_ms": list(found.election_ms), "by": found.by}
     fields = {"act": found.act, "by": found.by, "why": found.why, "letters": len(found.letters)}
     return {**fields, "group": found.group, "before": found.before, "job": found.job}
 

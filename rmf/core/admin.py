@@ -11,12 +11,29 @@ from typing import Any, NamedTuple
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core.entry import CLUSTER_VERSION, TRIAGE_VERSION, Member, Members, Version
+from rmf.core.entry import (
+    CLUSTER_VERSION,
+    SETTINGS_VERSION,
+    TRIAGE_VERSION,
+    Member,
+    Members,
+    Settings,
+    Version,
+)
 from rmf.core.raft.node import Raft
 from rmf.core.raft.quorum import has_majority
 from rmf.core.triage import Triage, triage_of
 
-__all__ = ["Denied", "added", "chores", "has_chores", "removed", "successor", "triaged"]
+__all__ = [
+    "Denied",
+    "added",
+    "chores",
+    "has_chores",
+    "removed",
+    "settings",
+    "successor",
+    "triaged",
+]
 
 
 class Denied(NamedTuple):
@@ -104,6 +121,23 @@ def triaged(raft: Raft, args: Mapping[str, Any], by: str, version: int) -> Triag
         return Denied("not_ready", "leadership is being handed over; ask again")
     found = triage_of(args, by)
     return Denied("wrong_shape", f"admin.triage: {found}") if isinstance(found, str) else found
+
+
+def settings(args: Mapping[str, Any], by: str, version: int) -> Settings | Denied:
+    """Return what is written of the election time-outs that somebody wants (R28)."""
+    if version < SETTINGS_VERSION:
+        text = f"the cluster's version is {version}: every node needs this release of RMF first"
+        return Denied("not_ready", text)
+    low_ms, high_ms = args.get("election_min_ms"), args.get("election_max_ms")
+    if type(low_ms) is not int or type(high_ms) is not int:
+        text = "admin.set needs `election_min_ms` and `election_max_ms`, both integers"
+        return Denied("wrong_shape", text)
+    if not limits.ELECTION_MS_LEAST <= low_ms <= low_ms * 5 // 4 <= high_ms:
+        text = f"at least {limits.ELECTION_MS_LEAST} ms, and the second a quarter above the first"
+        return Denied("not_possible", f"election time-outs of {low_ms} to {high_ms} ms: {text}")
+    if high_ms > limits.ELECTION_MS_MOST:
+        return Denied("not_possible", f"election time-outs above {limits.ELECTION_MS_MOST} ms")
+    return Settings((low_ms, high_ms), by)
 
 
 def successor(raft: Raft, args: Mapping[str, Any], avoid: Collection[str] = ()) -> str | Denied:

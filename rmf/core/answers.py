@@ -156,6 +156,7 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
         "uptime_s": round((now.boot_ns - office.started_ns) / 1e9, 3),
         "cluster": state.cluster.hex(),
         "version": state.version,
+        "election_ms": list(state.election_ms),
         "whole": raft.whole,
     }
 

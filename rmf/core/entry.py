@@ -9,6 +9,7 @@ wall time, digest afterwards, then the fields of its kind. It knows neither file
     MEMBERS    members, why                           from here on these are the members (R28)
     VERSION    version, release                       from here on kinds up to this version (R30)
     TRIAGE     act, by, why, letters, group, before, job   what people decided of letters (R40)
+    SETTINGS   election_ms, by                   what people set for the whole cluster (R28)
 
 A kind or format that is not known raises ValueError: never a skip (R30). What a version of the
 cluster may hold is written in KINDS_OF_VERSION; a leader raises it once every member knows it.
@@ -32,6 +33,8 @@ __all__ = [
     "KINDS_OF_VERSION",
     "MEMBERS",
     "READS_VERSION",
+    "SETTINGS",
+    "SETTINGS_VERSION",
     "TABLE_SLICES_VERSION",
     "TICK",
     "TRIAGE",
@@ -47,6 +50,7 @@ __all__ = [
     "Member",
     "Members",
     "Register",
+    "Settings",
     "TickBooks",
     "Version",
     "decode_entry",
@@ -58,17 +62,18 @@ __all__ = [
 ]
 
 FORMAT = 1
-GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE = range(6)
+GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE, SETTINGS = range(7)
 
 # Which kinds a cluster of that version may hold (R30): VERSION itself announces all later ones.
 KINDS_OF_VERSION = {
     1: frozenset({GENESIS, ACCESSION, TICK}),
     2: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION}),
     3: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE}),
-    4: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE}),
+    4: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE, SETTINGS}),
 }
 TRIAGE_VERSION = 3
 READS_VERSION = 3  # from which on a bag says which cells its handler read
+SETTINGS_VERSION = 4  # a cluster that is founded with it waits longer before elections
 TABLE_SLICES_VERSION = 4  # from which on a Checkpoint has the producers' table in slices
 CLUSTER_VERSION = max(KINDS_OF_VERSION)  # the highest that this release knows
 
@@ -169,6 +174,15 @@ class Version:
 
 
 @attrs.frozen
+class Settings:
+    """What people set for the whole cluster, from this Entry on: the bounds of election time-outs
+    in ms (R28), and who did."""
+
+    election_ms: tuple[int, int]
+    by: str
+
+
+@attrs.frozen
 class TickBooks:
     """One Tick. `encoded` are the changes as CBOR, as they came from the glove box."""
 
@@ -192,7 +206,7 @@ class Entry:
     books: "Books"
 
 
-Books = Genesis | Accession | TickBooks | Members | Version | Triage
+Books = Genesis | Accession | TickBooks | Members | Version | Triage | Settings
 
 
 def kind_of(body: bytes) -> int:
@@ -235,6 +249,9 @@ def encode_entry(entry: Entry) -> bytes:
     elif isinstance(books, Triage):
         kind = TRIAGE
         fields = list(books)
+    elif isinstance(books, Settings):
+        kind = SETTINGS
+        fields = [books.election_ms, books.by]
     else:
         kind = GENESIS
         fields = [books.cluster, books.period_ns, books.members, books.version]
@@ -265,6 +282,9 @@ def decode_entry(body: bytes) -> Entry:
         books = Version(*fields)
     elif kind == TRIAGE:
         books = Triage(*fields)
+    elif kind == SETTINGS:
+        (low_ms, high_ms), by = fields
+        books = Settings((low_ms, high_ms), by)
     else:
         raise ValueError(f"an Entry of kind {kind}, which this version of RMF does not know")
     return Entry(tick, wall_ns, digest, books)

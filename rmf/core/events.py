@@ -108,7 +108,7 @@ class Asked:
     """Somebody wants a fact of this moment: "welcome", "ping", "status", "get" with a key, or
     "line.would" with `args` (see core/dry_run); or, with `args`, an act of an operator:
     "admin.add", "admin.remove", "admin.transfer", "admin.checkpoint", "admin.strike",
-    "admin.triage" (see core/admin); `by` says whose."""
+    "admin.set", "admin.triage" (see core/admin); `by` says whose."""
 
     connection: int
     request: int

@@ -67,6 +67,8 @@ class Office:
     ) -> None:
         self.identity = identity
         self.raft = raft
+        if state.index:
+            raft.obey(state.election_ms)
         self.settled = Settled(state, shelf)
         self.unapplied = Unapplied(identity.node, state.cluster, raft.log.base)
         self.petitions = Petitions(depth_packets_max)

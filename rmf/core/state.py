@@ -11,9 +11,11 @@ from typing import Any
 import attrs
 import xxhash
 
+from rmf import limits
 from rmf.core.clock import ticks_of_ms
 from rmf.core.entry import (
     CLUSTER_VERSION,
+    SETTINGS_VERSION,
     Accession,
     Entry,
     Expiry,
@@ -21,6 +23,7 @@ from rmf.core.entry import (
     LineId,
     Member,
     Members,
+    Settings,
     TickBooks,
     Version,
 )
@@ -46,6 +49,7 @@ __all__ = [
 _MASK = (1 << 128) - 1
 _NO_ROWS: list[Row] = []
 _BEYOND_SLOTS = 1 << 63
+_ELECTION_MS_BEFORE = (limits.ELECTION_NS_MIN // limits.MS, limits.ELECTION_NS_MAX // limits.MS)
 
 
 @attrs.frozen
@@ -53,7 +57,7 @@ class State:
     """Everything that is replicated, after the Entry `index` of `term`. `latched`, `applied` and
     `bagged` count packets since genesis: latched = applied + bagged (R34). Cells stamped before the
     tick `void_before` have no known age (R6). `version` is the cluster's (R30), `membership` the
-    index of the Entry that names the `members`."""
+    index of the Entry that names the `members`, `election_ms` the bounds of time-outs (R28)."""
 
     cluster: bytes
     period_ns: int
@@ -70,6 +74,7 @@ class State:
     bagged: int
     version: int = CLUSTER_VERSION
     membership: int = 0
+    election_ms: tuple[int, int] = _ELECTION_MS_BEFORE
 
     def digest(self) -> bytes:
         """Return the fingerprint of World and producers' table: 16 bytes (R26)."""
@@ -115,12 +120,16 @@ def apply(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> tu
         return attrs.evolve(state, members=tuple(books.members), membership=index), NOTHING
     if isinstance(books, Triage):
         return state, NOTHING  # it is about letters, and these are in the DLQ
+    if isinstance(books, Settings):
+        return attrs.evolve(state, election_ms=books.election_ms), NOTHING
     if isinstance(books, Version):
         check_version(books.version, books.release)
         return attrs.evolve(state, version=books.version), NOTHING
     check_version(books.version, "")
     members = tuple(books.members)
     state = attrs.evolve(state, period_ns=books.period_ns, members=members, membership=index)
+    if books.version >= SETTINGS_VERSION:
+        state = attrs.evolve(state, election_ms=limits.ELECTION_MS)
     return attrs.evolve(state, version=books.version), NOTHING
 
 
@@ -165,6 +174,7 @@ def _apply_tick(
         state.bagged + bagged,
         state.version,
         state.membership,
+        state.election_ms,
     )
     return after, Applied(frozenset(changed), removed, runs)
 
@@ -294,12 +304,15 @@ def head_of(state: State) -> dict[str, Any]:
         "bagged": state.bagged,
         "version": state.version,
         "membership": state.membership,
+        "election_ms": list(state.election_ms),
         "digest": state.digest(),
     }
 
 
 def state_of(head: dict[str, Any], producers: Table, cells: dict[str, Cell]) -> State:
-    """Return the state that a Checkpoint holds; the caller compares `head["digest"]`."""
+    """Return the state that a Checkpoint holds; the caller compares `head["digest"]`. Releases
+    before cluster version 4 wrote neither `membership` nor `election_ms`, 0.1 no `version`."""
+    low_ms, high_ms = head.get("election_ms", _ELECTION_MS_BEFORE)
     return State(
         cluster=head["cluster"],
         period_ns=head["period_ns"],
@@ -314,8 +327,7 @@ def state_of(head: dict[str, Any], producers: Table, cells: dict[str, Cell]) -> 
         latched=head["latched"],
         applied=head["applied"],
         bagged=head["bagged"],
-        version=head.get("version", 1),  # release 0.1 wrote none
-        membership=head.get(
-            "membership", head["index"]
-        ),  # nor did releases before cluster version 4
+        version=head.get("version", 1),
+        membership=head.get("membership", head["index"]),
+        election_ms=(low_ms, high_ms),
     )

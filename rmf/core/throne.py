@@ -10,7 +10,7 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.answers import picture_of
 from rmf.core.effects import Answer, Audit, Broadcast, Effect, LinkPeers, Note, Reload, Stopped
-from rmf.core.entry import Accession, Genesis, TickBooks
+from rmf.core.entry import Accession, Genesis, Settings, TickBooks
 from rmf.core.faults import FAULTS
 from rmf.core.in_flight import InFlight
 from rmf.core.lines import is_sampled, kinship_of, laggards, line_text
@@ -52,6 +52,8 @@ class Throne(Office):
         if self._reign is None:
             self.settled.tend_shelf(done)
         books = done.entry.books
+        if isinstance(books, Genesis | Settings):
+            self.raft.obey(done.state.election_ms)
         if isinstance(books, Accession):
             return self._judge_line()
         if (

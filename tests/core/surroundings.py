@@ -22,7 +22,7 @@ from rmf.core.entry import Entry, Member, decode_entry
 from rmf.core.intake import open_send
 from rmf.core.packet import Row
 from rmf.core.raft.node import Raft
-from rmf.core.raft.values import Place
+from rmf.core.raft.values import Place, Timing
 from rmf.core.record import ENTRY, GENESIS_CHAIN, Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
@@ -192,6 +192,7 @@ def raft_of(
         pace=Pace(clock),
         period_ns=state.period_ns if state.index else PERIOD_NS,
         dice=lambda: dice,
+        timing=Timing(),
     )
 
 

@@ -248,6 +248,40 @@ def test_a_king_removes_itself_and_another_follows(play: Cluster) -> None:
     assert not n1.core.reigns
 
 
+# --- Settings -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "code"),
+    [
+        (500, 1_000, None),
+        (200, 250, None),
+        (199, 1_000, "not_possible"),
+        (500, 624, "not_possible"),
+        (500, 60_001, "not_possible"),
+        (500, None, "wrong_shape"),
+        (0.5, 1, "wrong_shape"),
+    ],
+)
+def test_election_time_outs_are_set_within_bounds(
+    play: Cluster, low: Any, high: Any, code: str | None
+) -> None:
+    asking = play["n1"].ask("admin.set", election_min_ms=low, election_max_ms=high)
+    play.advance(100)
+    assert asking.code == code
+    wanted = (low, high) if code is None else limits.ELECTION_MS
+    for node in play.nodes.values():
+        assert node.core.committed.election_ms == wanted
+        assert node.status["election_ms"] == list(wanted)
+
+
+def test_they_are_not_set_before_every_member_knows_of_it() -> None:
+    play = Cluster(version=3, n3_knows=3)
+    assert play["n1"].ask("admin.set", election_min_ms=500, election_max_ms=900).code == "not_ready"
+    before = (limits.ELECTION_NS_MIN // limits.MS, limits.ELECTION_NS_MAX // limits.MS)
+    assert play["n1"].core.committed.election_ms == before, "and what held before holds on"
+
+
 def test_a_wiped_node_is_let_in_again_by_an_order_alone(play: Cluster) -> None:
     n1 = play["n1"]
     n1.join("probe").send(1, topic="keep/a")

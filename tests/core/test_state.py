@@ -8,6 +8,7 @@ import cbor2
 import pytest
 from hypothesis import given, settings
 
+from rmf import limits
 from rmf.core.entry import (
     CLUSTER_VERSION,
     Accession,
@@ -149,7 +150,9 @@ def test_a_state_knows_which_entry_names_its_members_and_a_checkpoint_keeps_it()
         named.append(state_of(head, Table.of({}), {}).membership)
     assert named == [1, 1, 3, 3]
     old = head_of(state)
-    del old["membership"]
+    assert state.election_ms == tuple(old["election_ms"]) == limits.ELECTION_MS
+    del old["membership"], old["election_ms"]
+    assert state_of(old, Table.of({}), {}).election_ms == (200, 400), "what they waited for"
     assert state_of(old, Table.of({}), {}).membership == 4, "what older releases took for it"
 
 

@@ -126,6 +126,17 @@ def test_leadership_goes_to_whom_it_is_said_or_to_the_fittest(
     assert asked == [("admin.transfer", {"node": "n2"}), ("admin.transfer", {})]
 
 
+def test_election_time_outs_are_set_for_all(capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+    with ScriptedNode(answering({"index": 42}, asked=asked)) as node:
+        assert main(["set", "election", "500ms-1s", "-c", node.text]) == 0
+    assert asked == [("admin.set", {"election_min_ms": 500, "election_max_ms": 1_000})]
+    assert found(capsys)["index"] == 42
+    with pytest.raises(SystemExit) as ended:
+        main(["set", "election", "500ms"])
+    assert ended.value.code == 2
+
+
 def test_a_node_is_struck_and_works_again(capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[tuple[str, dict[str, Any]]] = []
     strike = {"kind": "admin", "why": "new disk"}

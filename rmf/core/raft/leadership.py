@@ -49,7 +49,7 @@ class Leadership:
         self._log = log
         self._membership = membership
         self._speech = Speech(term, log, pace)
-        self._timing = timing
+        self.timing = timing
         self.majority = Majority()
         self._first_index = log.last.index + 1  # of this term
         self._rounds = Rounds()
@@ -89,7 +89,7 @@ class Leadership:
 
     def begin_round(self, now_ns: int) -> list[Effect]:
         """Begin a round of contact: a heartbeat to each peer (raft-cases 65)."""
-        self._beat_ns = now_ns + self._timing.heartbeat_ns
+        self._beat_ns = now_ns + self.timing.heartbeat_ns
         self.majority.asked(now_ns)
         round_ = self._rounds.begin(now_ns)
         effects: list[Effect] = []
@@ -112,7 +112,7 @@ class Leadership:
 
     def _ask_again(self, name: str, peer: Progress, now_ns: int) -> list[Effect]:
         """Repeat a step of reading or installing whose answer was lost."""
-        if not peer.is_overdue(now_ns, self._timing.election_max_ns):
+        if not peer.is_overdue(now_ns, self.timing.election_max_ns):
             return []
         peer.reading = False
         return [ReadChunk(name, peer.content, peer.offset)] if peer.state == "install" else []
@@ -120,12 +120,12 @@ class Leadership:
     @property
     def fresh_until_ns(self) -> int:
         """Until then nobody else can reign; -1: no majority was heard."""
-        fresh_ns = min(limits.LIVE_NS, self._timing.election_min_ns)
+        fresh_ns = min(limits.LIVE_NS, self.timing.election_min_ns)
         return self.majority.until_ns(fresh_ns)
 
     def has_quorum(self, now_ns: int) -> bool:
         """Whether a majority may still be there (raft-cases 10)."""
-        return not self.majority.is_silent(now_ns, self._timing.quorum_ns)
+        return not self.majority.is_silent(now_ns, self.timing.quorum_ns)
 
     def silence(self, now_ns: int) -> str:
         """Return for people who did not answer for how long."""
@@ -236,12 +236,12 @@ class Leadership:
         self._contact(peer, reply.round)
         self._judge_whole(peer, whole=reply.whole)
         peer.shows_life(now_ns)
-        if not peer.awaits or now_ns - peer.asked_ns < self._timing.heartbeat_ns:
+        if not peer.awaits or now_ns - peer.asked_ns < self.timing.heartbeat_ns:
             return []
         if self._log.holds(peer.next - 1):
             peer.asked_ns = now_ns
             return [self._append(name, peer, self._log.place(peer.next - 1), [], now_ns)]
-        if peer.is_silent(now_ns, self._timing.election_max_ns):
+        if peer.is_silent(now_ns, self.timing.election_max_ns):
             peer.lost_link()
         return []
 

@@ -45,6 +45,14 @@ class Raft(Outlook):
         self.leadership = None
         self.voting.forget_leader()
 
+    def obey(self, election_ms: tuple[int, int]) -> None:
+        """These bounds of election time-outs are committed: they hold from the next wait on."""
+        if not self._follows_settings:
+            return
+        self.timing = self.voting.timing = self.timing.with_elections(*election_ms)
+        if self.leadership is not None:
+            self.leadership.timing = self.timing
+
     def step_down(self, why: str, now_ns: int) -> None:
         """Lead no longer, in the same term; `why` is for people."""
         self.leadership = None

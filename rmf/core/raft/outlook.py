@@ -19,15 +19,14 @@ from rmf.core.raft.voting import Voting
 
 __all__ = ["Outlook"]
 
-_TIMING = Timing()
-
 
 class Outlook:
     """The parts of one node. `members` are those of the state at `standing.place`, `membership` is
     the index of the Entry that names them; `incarnation` is this node's own. `dice` gives numbers
     from 0 to 1: randomness is an argument (R12). `pace` is shared with the Arbiter; tickets of
-    writes go on from `ticket`. `doubts` is how often this process read its ledger again because it
-    contradicted another node's."""
+    writes go on from `ticket`. Without a `timing` of its own it follows the cluster's settings
+    (R28). `doubts` is how often this process read its ledger again because it contradicted another
+    node's."""
 
     def __init__(
         self,
@@ -41,7 +40,7 @@ class Outlook:
         pace: Pace,
         period_ns: int,
         dice: Callable[[], float],
-        timing: Timing = _TIMING,
+        timing: Timing | None = None,
         ticket: int = 0,
         doubts: int = 0,
     ) -> None:
@@ -54,10 +53,11 @@ class Outlook:
             self.membership.take(entry.index, entry.body)
         self.pace = pace
         self.period_ns = period_ns
-        self.timing = timing
+        self.timing = timing or Timing()
+        self._follows_settings = timing is None
         self.leadership: Leadership | None = None
         self.following = Following(whole=standing.whole)
-        self.voting = Voting(name, self.durable, self.log, self.membership, pace, timing, dice)
+        self.voting = Voting(name, self.durable, self.log, self.membership, pace, self.timing, dice)
         self.doubts = doubts
         self.why_over = ""  # for people: why the last leadership of this node ended
         self._retired = False

@@ -64,3 +64,10 @@ class Timing(NamedTuple):
     election_min_ns: int = limits.ELECTION_NS_MIN
     election_max_ns: int = limits.ELECTION_NS_MAX
     quorum_ns: int = limits.QUORUM_NS_MAX
+
+    def with_elections(self, low_ms: int, high_ms: int) -> "Timing":
+        """Return the same with other election time-outs. Who waits for them longer than for a
+        majority would step down for nothing."""
+        low_ns, high_ns = low_ms * limits.MS, high_ms * limits.MS
+        quorum_ns = max(limits.QUORUM_NS_MAX, high_ns)
+        return Timing(self.heartbeat_ns, low_ns, high_ns, quorum_ns)

@@ -50,7 +50,7 @@ class Voting:
         self._log = log
         self._membership = membership
         self._pace = pace
-        self._timing = timing
+        self.timing = timing
         self._dice = dice
 
     # --- The leader, as far as it is known ------------------------------------------------------
@@ -74,7 +74,7 @@ class Voting:
 
     def wait_anew(self, now_ns: int) -> None:
         """Draw a new election time-out (raft-cases 14, 15)."""
-        low, high = self._timing.election_min_ns, self._timing.election_max_ns
+        low, high = self.timing.election_min_ns, self.timing.election_max_ns
         self.due_ns = now_ns + low + int(self._dice() * (high - low))
         if self.yields:
             self._patient_until_ns = self.due_ns = self.due_ns + high
@@ -91,7 +91,7 @@ class Voting:
         """Who does not stand for election (it learns, repairs itself, its disk hangs) must notice
         all the same when it is no longer in touch (R36)."""
         if self.contact_ns is not None:
-            silent_ns = self.contact_ns + self._timing.election_max_ns
+            silent_ns = self.contact_ns + self.timing.election_max_ns
             if silent_ns > now_ns:
                 self.due_ns = min(self.due_ns, silent_ns)
 
@@ -104,7 +104,7 @@ class Voting:
         place = others.index(self._name) if self._name in others else len(others)
         wait_ns = place * step_ns + int(self._dice() * step_ns / 2)
         if self.yields:
-            wait_ns += self._timing.election_max_ns
+            wait_ns += self.timing.election_max_ns
             self._patient_until_ns = min(self._patient_until_ns, now_ns + wait_ns)
         self.due_ns = min(self.due_ns, now_ns + wait_ns)
 

@@ -1,7 +1,11 @@
 """What may be read of a node's part."""
 
 from rmf import limits
+from rmf.core.clock import Pace
+from rmf.core.raft.node import Raft
+from rmf.core.raft.values import HardState, Standing, Timing
 from tests.core.raft.cases.test_elections import ask, heartbeat
+from tests.core.raft.disk_kit import START
 from tests.core.raft.entries_kit import append, log_of
 from tests.core.raft.one_kit import One
 
@@ -68,3 +72,42 @@ def test_who_never_stands_for_election_is_due_when_its_leader_has_been_silent_fo
         one.beat((due_ns - one.now_ns) / limits.MS)
     assert due_ns == silent_ns
     assert not one.raft.in_touch(silent_ns)
+
+
+# --- Settings -------------------------------------------------------------------------------------
+
+
+def test_the_clusters_settings_hold_from_the_next_wait_on() -> None:
+    one = One()
+    one.raft.obey((2_000, 4_000))
+    one.hear("n2", heartbeat(1))
+    assert one.raft.voting.due_ns - one.now_ns == 3_000 * limits.MS
+    assert one.raft.in_touch(one.now_ns + 3_999 * limits.MS)
+    one.cluster.now_ns += 4 * limits.SECOND
+    one.lead()
+    one.raft.obey((500, 1_000))
+    assert one.leads.timing == one.raft.timing == Timing().with_elections(500, 1_000)
+
+
+def test_a_node_that_was_given_a_timing_of_its_own_keeps_it() -> None:
+    own = Timing(1, 2, 3)
+    standing = Standing(HardState(0, None), START, 0, (), ())
+    raft = Raft(
+        "n1",
+        b"c" * 16,
+        standing,
+        (),
+        incarnation=b"",
+        membership=0,
+        pace=Pace(None),
+        period_ns=1,
+        dice=lambda: 0.5,
+        timing=own,
+    )
+    raft.obey((500, 1_000))
+    assert raft.timing == own
+
+
+def test_who_waits_long_for_an_election_waits_as_long_for_a_majority() -> None:
+    assert Timing().with_elections(500, 900).quorum_ns == limits.QUORUM_NS_MAX
+    assert Timing().with_elections(5_000, 9_000).quorum_ns == 9_000 * limits.MS
