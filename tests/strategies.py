@@ -20,6 +20,7 @@ from rmf.core.entry import (
     Member,
     Members,
     Register,
+    Settings,
     TickBooks,
     Version,
 )
@@ -162,5 +163,6 @@ members = st.lists(st.builds(Member, names, digests, names, names, st.booleans()
 geneses = st.builds(Genesis, digests, st.integers(1, 10**10), members, st.integers(1, 9))
 changes_of_members = st.builds(Members, members, names)
 versions = st.builds(Version, st.integers(1, 9), names)
-decrees = accessions | geneses | changes_of_members | versions
+settings_books = st.builds(Settings, st.tuples(st.integers(1, 999), st.integers(1, 999)), names)
+decrees = accessions | geneses | changes_of_members | versions | settings_books
 entries = st.builds(Entry, ticks, harvested, digests, decrees | tick_books())
