@@ -54,7 +54,7 @@ def picture_of(office: "Office", state: State, applied: Applied) -> Publish:
         tick=state.tick,
         index=state.index,
         digest=state.digest(),
-        live=office.strike is None,
+        live=office.live.value,
         world=state.world,
         changed=applied.changed,
         removed=applied.removed,
@@ -69,8 +69,8 @@ def checkpoint_of(office: "Office", now: "Now") -> WriteCheckpoint:
     the Entry's own record in this node's ledger."""
     state, raft = office.committed, office.raft
     head = head_of(state)
-    bridged = raft.pace.bridged
-    head["clock"] = [raft.pace.tick_at(now.boot_ns), now.boot_ns] if bridged else None
+    clock = raft.pace.clock
+    head["clock"] = [clock.tick_at(now.boot_ns), now.boot_ns] if clock is not None else None
     head["chain"] = office.unapplied.place.chain
     head["serial"] = raft.durable.serials[state.index]
     return WriteCheckpoint(state.index, head, state.producers, state.world)
@@ -105,15 +105,16 @@ def nodes_of(office: "Office") -> list[str]:
 
 
 def value_of(office: "Office", asked: "Asked") -> m.Value:
-    """Return the answer to GET: what is committed here; a cell that is stale at its Tick is not
-    shown (R9). What makes it linearizable, core/current knows."""
+    """Return the answer to GET: what is committed here; a cell that is stale by the factory's clock
+    is not shown (R9). What makes it linearizable, core/current knows."""
     state = office.committed
     cell = state.world.get(asked.key)
     if cell is not None and cell.expires:
-        stale = cell.expires <= state.tick or cell.tick < state.void_before
+        tick = max(state.tick, office.raft.pace.tick_at(office.now_ns))
+        stale = cell.expires <= tick or cell.tick < state.void_before
         cell = None if stale else cell
     wire = wire_cell(asked.key, cell) if cell is not None else None
-    live = office.strike is None
+    live = office.live.value
     return m.Value(asked.request, state.term, state.tick, state.index, live, wire)
 
 
@@ -128,6 +129,8 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
         "node": identity.node,
         "role": raft.role,
         "strike": strike,
+        "live": office.live.value,
+        "live_why": None if office.live.value else _why_not_live(office),
         "term": raft.term,
         "tick": state.tick,
         "index": raft.log.last.index,
@@ -159,6 +162,13 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
         "election_ms": list(state.election_ms),
         "whole": raft.whole,
     }
+
+
+def _why_not_live(office: "Office") -> str:
+    """Return why what this node shows may be old."""
+    if office.strike is not None:
+        return office.strike[1]
+    return office.live.why_not(office.now_ns) or "it has not been judged yet"
 
 
 def _lines_of(own: LineId, ledger: LineId) -> dict[str, Any]:

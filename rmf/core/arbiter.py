@@ -19,7 +19,6 @@ from rmf.core import messages as m
 from rmf.core.answers import (
     acks_of,
     checkpoint_of,
-    picture_of,
     status_of,
     value_of,
     welcome_of,
@@ -50,10 +49,10 @@ class Arbiter(Throne):
         self.started_ns = self.now_ns = now.boot_ns
         if self._fault is not None:
             self.raft.retire()
-            return [picture_of(self, self.committed, NOTHING)]
+            return [self._show(self.committed, NOTHING)]
         effects = [*self._judge_line(), *self.raft.start(now.boot_ns)]
         if self.committed.index:
-            effects.append(picture_of(self, self.committed, NOTHING))
+            effects.append(self._show(self.committed, NOTHING))
         return effects
 
     def step(self, events: list[ev.Event], now: ev.Now) -> list[Effect]:
@@ -79,6 +78,7 @@ class Arbiter(Throne):
             self._hand_over_if_full(now, effects)
         if self._stopping and not self._stopped:
             self._go_on_stopping(now, effects)
+        self._show_again(effects)
         return effects
 
     @property
@@ -112,20 +112,11 @@ class Arbiter(Throne):
     def next_due_ns(self) -> int | None:
         """Return the boot time of the next Beat that is needed, or None while nothing is due."""
         dues = [self.raft.next_due_ns(), self._reads.next_due_ns(), self.unapplied.next_due_ns()]
+        if self.live.value:
+            dues.append(self.live.until_ns())
         if self._reign is not None and self._may_latch:
             dues.append(self._reign.next_due_ns())
         return min((due for due in dues if due is not None), default=None)
-
-    def meet(self, event: ev.PeerMet) -> None:
-        """Note who is there: what it says from now on counts for this incarnation alone. Whoever
-        only knocks takes no member's place by its name."""
-        known = self.met if event.linked else self.knocked
-        self.knocked.pop(event.peer, None)
-        known[event.peer] = event
-        while len(known) > 2 * limits.MEMBERS_MAX:
-            del known[next(name for name in known if name != event.peer)]
-        if event.linked:
-            self.raft.presence.met(event.peer, event.incarnation)
 
     # --- Events ---------------------------------------------------------------------------------
 
@@ -152,6 +143,7 @@ class Arbiter(Throne):
                 self._on_asked(event, now, effects)
             case ev.LettersStored():
                 self._letters_unstored = max(0, self._letters_unstored - event.letters)
+                self.live.letters_taken(self._letters_unstored, now.boot_ns)
                 self.dlq_facts = event.facts
             case ev.CheckpointEnded():
                 effects += self._checkpointing.ended(event)
@@ -316,7 +308,10 @@ class Arbiter(Throne):
         """Let out what waited for this Entry: acks, letters, the Snapshot (R2)."""
         effects += self._take(done)
         state = done.state
+        self.raft.freshness.applied(state.index)
+        self.raft.pace.reach(state.tick)
         self._in_touch = self._in_touch or self._knows_a_reign(now)
+        self._judge_live()
         if self.raft.period_ns != state.period_ns:
             self.raft.period_ns = state.period_ns
             if self._reign is None:
@@ -332,10 +327,11 @@ class Arbiter(Throne):
         acts = acts_of(done.entry, done.index)
         if letters or acts:
             self._letters_unstored += len(letters) + len(acts)
+            self.live.letters_wait(now.boot_ns)
             effects.append(StoreLetters(done.index, letters, acts))
         effects += self.petitions.tell(done.waiting)
         effects += self._acts.committed(done.index)
-        effects.append(picture_of(self, state, done.applied))
+        effects.append(self._show(state, done.applied))
         in_flight = self._reign.in_flight if self._reign is not None else ()
         self.settled.forget_keys(done.applied.removed, in_flight)
 

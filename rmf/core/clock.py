@@ -82,13 +82,33 @@ class Pace:
             return None
         return TickClock(self.clock.period_ns, self.tick_at(boot_ns), boot_ns)
 
-    def said_ns(self, tick: int) -> int | None:
-        """Return the boot time at which what carries this tick was said; None: nobody knows."""
-        return None if self.clock is None else self.clock.ns_of(tick)
+    def said_ns(self, tick: int, boot_ns: int) -> int:
+        """Return the boot time at which what comes now, with this tick, was said: the shortest way
+        takes no time, and where nobody knows the time, no way does."""
+        return boot_ns if self.clock is None else min(boot_ns, self.clock.ns_of(tick))
 
     def reach(self, tick: int) -> None:
         """Take note of a tick that was: it is not earlier than that."""
         self.least_tick = max(self.least_tick, tick)
+
+    def lead(self, period_ns: int, last_tick: int, boot_ns: int) -> TickClock:
+        """Return the clock of a reign whose ledger ends at `last_tick`: it goes on from what
+        anybody in the majority knows of the time, or begins behind that Tick if nobody does (R6).
+        """
+        clock, known = self.clock, max(self.tick_at(boot_ns), last_tick)
+        # A Tick may lead its clock; were that taken for time, each reign would be ahead by as much.
+        lead = limits.TICK_LEAD_NS_MAX // period_ns
+        if not clock or clock.period_ns != period_ns or known > clock.tick_at(boot_ns) + lead:
+            clock = TickClock(period_ns, known + 1, boot_ns)
+        self.clock = clock
+        return clock
+
+    def differs(self, shown: TickClock | None, boot_ns: int) -> bool:
+        """Whether a clock that was shown a while ago shows another time by now than this one."""
+        if shown is None or self.clock is None:
+            return shown is not self.clock
+        off = abs(shown.tick_at(boot_ns) - self.tick_at(boot_ns))
+        return off > 1 and off * shown.period_ns >= limits.CLOCK_SHOWN_NS
 
     def speak(self, boot_ns: int) -> int:
         """Return the present tick for a reign to tell: from now on it is what was heard of it."""

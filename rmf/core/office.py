@@ -8,14 +8,17 @@ from collections.abc import Callable
 
 import attrs
 
+from rmf import limits
 from rmf.core import events as ev
 from rmf.core.acts import Acts
 from rmf.core.answers import members_of
 from rmf.core.checkpointing import Checkpointing
 from rmf.core.current import CurrentReads
 from rmf.core.dry_run import DryRuns
+from rmf.core.effects import Publish
 from rmf.core.entry import LineId, Member
 from rmf.core.lines import Kinship
+from rmf.core.live import Live
 from rmf.core.petitions import Petitions, Refusal
 from rmf.core.raft.node import Raft
 from rmf.core.reign import Reign
@@ -82,7 +85,9 @@ class Office:
         self.kinship: Kinship = "same"
         self._unfounded: str | None = None  # what it waits for that belongs to no cluster
         self._fault: tuple[str, str] | None = None
+        self.live = Live(raft)
         self._in_touch = False
+        self._shown: Publish | None = None
         self._listens = listens
         self._audit_ppm = audit_ppm
         self._reign: Reign | None = None
@@ -149,6 +154,17 @@ class Office:
     def takes_in(self) -> bool:
         """Whether the floor should hand over more offers; if not, the edge waits (R16)."""
         return not self.petitions.queue.full
+
+    def meet(self, event: ev.PeerMet) -> None:
+        """Note who is there: what it says from now on counts for this incarnation alone. Whoever
+        only knocks takes no member's place by its name."""
+        known = self.met if event.linked else self.knocked
+        self.knocked.pop(event.peer, None)
+        known[event.peer] = event
+        while len(known) > 2 * limits.MEMBERS_MAX:
+            del known[next(name for name in known if name != event.peer)]
+        if event.linked:
+            self.raft.presence.met(event.peer, event.incarnation)
 
     def address_of(self, node: str | None) -> str | None:
         """Return where clients reach a member: as it said itself, else as the ledger says."""

@@ -12,7 +12,7 @@ import attrs
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core.clock import Pace, TickClock
+from rmf.core.clock import TickClock
 from rmf.core.effects import Answer, Batch, Effect, Execute, ExpiredCell, Note
 from rmf.core.entry import (
     READS_VERSION,
@@ -37,28 +37,16 @@ from rmf.core.latch import (
     latch_packets,
     producer_of,
 )
+from rmf.core.owed import owed_index
 from rmf.core.raft.log import Log
 from rmf.core.raft.node import Raft
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply
 
-__all__ = ["Reign", "clock_of"]
+__all__ = ["Reign"]
 
 _NO_CHANGES = b"\x80"  # an empty array
 _NO_CLOCK = TickClock(1, 0, 0)
-
-
-def clock_of(pace: Pace, state: State, period_ns: int, now: ev.Now) -> TickClock:
-    """Return the clock of a reign that builds on `state`: it goes on from what anybody in the
-    majority knows of the time, or begins behind the last Tick if nobody does (R6). `period_ns` is
-    that of a new cluster."""
-    period_ns = state.period_ns if state.index else period_ns
-    clock, known = pace.clock, max(pace.tick_at(now.boot_ns), state.tick)
-    # A Tick may lead its clock; were that taken for time, each reign would be ahead by as much.
-    lead = limits.TICK_LEAD_NS_MAX // period_ns
-    if clock and clock.period_ns == period_ns and known <= clock.tick_at(now.boot_ns) + lead:
-        return clock
-    return TickClock(period_ns, known + 1, now.boot_ns)
 
 
 class Reign:
@@ -153,6 +141,7 @@ class Reign:
         Unless `bridged`, nobody knows how long the cells lay: their ages are unknown (R6).
         """
         effects: list[Effect] = []
+        self._leadership.owed = self.owed
         self._forgetting.begin_reign(now.boot_ns)
         if genesis is not None:
             effects += self._propose(1, genesis, now, None)
@@ -161,6 +150,11 @@ class Reign:
         effects += self._propose(tick, Accession(node, self.line, unknown), now, None)
         fields = {"term": self._raft.term, "tick": tick, "age_unknown": unknown}
         return [*effects, Note("info", "reign", fields)]
+
+    def owed(self, now_ns: int) -> int:
+        """Return the index of the Entry without which what is shown is old by now (R36)."""
+        flights, latched = self._in_flight, self._executing
+        return owed_index(self.clock, self._shelf, self.state, latched, flights, now_ns)
 
     def decree(self, books: Books, now: ev.Now) -> tuple[int, list[Effect]]:
         """Write an Entry that is no Tick (members, version); return its index."""

@@ -9,15 +9,25 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.answers import picture_of
-from rmf.core.effects import Answer, Audit, Broadcast, Effect, LinkPeers, Note, Reload, Stopped
+from rmf.core.effects import (
+    Answer,
+    Audit,
+    Broadcast,
+    Effect,
+    LinkPeers,
+    Note,
+    Publish,
+    Reload,
+    Stopped,
+)
 from rmf.core.entry import Accession, Genesis, Settings, TickBooks
 from rmf.core.faults import FAULTS
 from rmf.core.in_flight import InFlight
 from rmf.core.lines import is_sampled, kinship_of, laggards, line_text
 from rmf.core.office import Office
 from rmf.core.petitions import Refusal
-from rmf.core.reign import Reign, clock_of
-from rmf.core.state import NOTHING
+from rmf.core.reign import Reign
+from rmf.core.state import NOTHING, Applied, State
 
 __all__ = ["Throne"]
 
@@ -73,13 +83,33 @@ class Throne(Office):
 
     def _follow_role(self, now: ev.Now, effects: list[Effect]) -> None:
         """Let go when this node is the leader no more, and note whether it knows of one."""
-        before = self._in_touch
         # First of all: whoever is refused below is told what is so now.
         self._in_touch = self._fault is None and self._knows_a_reign(now)
         if self.raft.leadership is None:
             self._end_reign(effects)
-        if self._in_touch != before and self.committed.index:
-            effects.append(picture_of(self, self.committed, NOTHING))
+        self._judge_live()
+
+    def _judge_live(self) -> None:
+        """Judge whether what is shown is what the factory shows by now (R36)."""
+        self.live.judge(self.now_ns, in_touch=self.strike is None)
+
+    def _show(self, state: State, applied: Applied) -> Publish:
+        """Return what subscribers may see of a state, and what changed with it."""
+        self._shown = picture_of(self, state, applied)
+        return self._shown
+
+    def _show_again(self, effects: list[Effect]) -> None:
+        """Show the same once more where it has become live, or is it no longer, or where the clock
+        that was shown with it is not right any more (R36)."""
+        self._judge_live()
+        shown = self._shown
+        if not self.committed.index or (
+            shown is not None
+            and shown.live == self.live.value
+            and not self.raft.pace.differs(shown.clock, self.now_ns)
+        ):
+            return
+        effects.append(self._show(self.committed, NOTHING))
 
     def _knows_a_reign(self, now: ev.Now) -> bool:
         """Whether this node knows of a reigning Arbiter. Its own reign counts from its first commit
@@ -118,8 +148,8 @@ class Throne(Office):
         if not reign.state.index:
             genesis = Genesis(state.cluster, identity.period_ns, [self._own_member()])
         bridged = raft.pace.bridged
-        reign.clock = clock_of(raft.pace, reign.state, identity.period_ns, now)
-        raft.pace.clock = reign.clock
+        period_ns = reign.state.period_ns if reign.state.index else identity.period_ns
+        reign.clock = raft.pace.lead(period_ns, reign.state.tick, now.boot_ns)
         self._reign = reign
         self._full_until_ns = now.boot_ns + int(limits.FULL_LEADER_S * limits.SECOND)
         effects += reign.accede(identity.node, genesis, now, bridged=bridged)
@@ -164,7 +194,8 @@ class Throne(Office):
         effects += self.petitions.refuse_all(why_refused, self.committed.producers)
         if unlink:
             effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
-        effects.append(picture_of(self, self.committed, NOTHING))
+        self._judge_live()
+        effects.append(self._show(self.committed, NOTHING))
 
     def _on_strike_order(self, event: ev.Asked, effects: list[Effect]) -> None:
         found = self.strike

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Looks"]
 
-# How old what a heartbeat names may be, for a node that calls itself live (R36).
-_FRESH_NS = 500 * limits.MS
+# A World larger than this is not looked through.
+_CELLS_LOOKED_AT = 100
+# The turn in which a node notices, on a clock that drifts.
+_TURN_NS = 20 * limits.MS
 # Of what a node has to keep for its cells, and for a handful of other things beside.
 _ENTRIES_A_CELL, _ENTRIES_BESIDE = 2, 32
 # Of Entries in memory beside those that are kept for peers: what is in flight, or hangs on a disk.
@@ -45,14 +47,14 @@ class Looks:
             raise Violation("one configuration", f"{node.name} has members its log does not name")
         if core.strike is None:
             self._check_contact(node, core)
-        if not self._cluster.options.strict:
-            return
-        _check_memory(node, core)
-        if core.strike is None:
+        if core.live.value:
             self._check_age(node, core)
+            self._check_ends(node, core)
+        if self._cluster.options.strict:
+            _check_memory(node, core)
 
     def _check_contact(self, node: "Node", core: Arbiter) -> None:
-        """Whoever says that it is live has heard of a reign, or is one that is heard."""
+        """Whoever says that it knows a reign has heard of one, or is one that is heard."""
         now_ns = self._cluster.agenda.now_ns
         seen, raft = self._cluster.invariants.seen[node.name], core.raft
         # Drift, and the turn in which it notices.
@@ -65,13 +67,15 @@ class Looks:
             others = majority(len(raft.membership.voters)) - raft.membership.is_voter(node.name)
             contact = near >= others or now_ns - seen.acceded_ns <= patience_ns
         if not contact:
-            raise Violation("no stale authority", f"{node.name} says it is live, and is not")
+            raise Violation(
+                "no stale authority", f"{node.name} knows a reign of which it heard nothing"
+            )
 
     def _check_age(self, node: "Node", core: Arbiter) -> None:
         """What a node shows as live is no older than a heartbeat that may still count, and than a
-        leader may be that does not know yet that it is none any more."""
+        leader may be that does not know yet that another one reigns (R36)."""
         network, books = self._cluster.network, self._cluster.books
-        old_ns = _FRESH_NS + 2 * self._timing.election_max_ns + network.latest_ns
+        old_ns = limits.LIVE_NS + self._timing.election_max_ns + network.latest_ns + _TURN_NS
         least = books.index_at(self._cluster.agenda.now_ns - old_ns)
         if core.committed.index < least:
             age_ns = self._cluster.agenda.now_ns - books.committed_ns[core.committed.index]
@@ -80,6 +84,22 @@ class Looks:
                 f"{node.name} says it is live at Entry {core.committed.index}; the next was"
                 f" committed {age_ns / limits.SECOND:.2f} s ago",
             )
+
+    def _check_ends(self, node: "Node", core: Arbiter) -> None:
+        """What a node shows as live did not end long ago by the clock of the reign (R9, R36)."""
+        world = core.committed.world
+        kings = [x for x in self._cluster.nodes.values() if x.core is not None and x.core.reigns]
+        if not kings or len(world) > _CELLS_LOOKED_AT:
+            return
+        king = max(kings, key=lambda x: x.core.raft.term if x.core is not None else 0)
+        clock = king.core.raft.pace.clock if king.core is not None else None
+        assert clock is not None
+        late_ns = limits.LIVE_NS + limits.OWED_LATE_NS + self._cluster.network.latest_ns + _TURN_NS
+        tick = clock.tick_at(king.now().boot_ns) - late_ns // clock.period_ns
+        for key, cell in world.scan():
+            if 0 < cell.expires < tick and cell.tick >= core.committed.void_before:
+                text = f"{node.name} shows {key} as live, which ended at {cell.expires}, at {tick}"
+                raise Violation("live is fresh", text)
 
 
 def _check_bounds(node: "Node", core: Arbiter) -> None:

@@ -23,6 +23,7 @@ from rmf.core import events as ev
 from rmf.core.effects import RecordDraft
 from rmf.core.entry import CLUSTER_VERSION, Genesis, decode_entry, encode_entry
 from rmf.core.founding import founding_records
+from rmf.core.raft.messages import PeerMessage
 from rmf.core.record import GENESIS_CHAIN, chain_of
 from rmf.line import Line
 from tests.core.cluster_node import Node, member
@@ -37,7 +38,8 @@ class Cluster:
 
     n1 is crowned at the start; the cluster was founded by a release that knew that `version`, and
     n3 says that it knows those up to `n3_knows`. The nodes in `cut_off` neither hear nor are heard
-    by the others. A node in `lines` starts with that line, the others with the shop."""
+    by the others; messages of the kinds that a node `loses` never reach it. A node in `lines`
+    starts with that line, the others with the shop."""
 
     def __init__(self, *, version: int = CLUSTER_VERSION, n3_knows: int = CLUSTER_VERSION) -> None:
         self.n3_knows = n3_knows
@@ -46,6 +48,7 @@ class Cluster:
         self.boot_ns = BOOT_NS
         self.nodes: dict[str, Node] = {}
         self.cut_off: set[str] = set()
+        self.loses: dict[str, tuple[type[PeerMessage], ...]] = {}
         self._post: deque[tuple[str, ev.Event]] = deque()
         for name in NAMES:
             drafts = _founded(version) if name == "n1" else []
@@ -176,8 +179,11 @@ class Cluster:
 
     def send(self, to: str, event: ev.Event, sender: str | None = None) -> None:
         """Bring an event on its way, a peer's if a `sender` is named."""
-        if to in self.nodes and (sender is None or self._linked(sender, to)):
-            self._post.append((to, event))
+        if to not in self.nodes or not (sender is None or self._linked(sender, to)):
+            return
+        if isinstance(event, ev.Heard) and isinstance(event.message, self.loses.get(to, ())):
+            return
+        self._post.append((to, event))
 
     def settle(self) -> None:
         """Let everything come of what happened that comes without time going by."""

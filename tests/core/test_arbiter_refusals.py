@@ -113,7 +113,7 @@ def test_letters_that_are_not_stored_stop_the_latch_and_no_packet_is_lost() -> N
     probe.send(*range(tick + 1, most + 1), topic="poison")
     probe.send(most + 1)
     assert len(probe.told) == most
-    assert play.core.next_due_ns() is None
+    assert play.core.next_due_ns() == BOOT_NS + limits.ELECTION_NS_MAX  # to be live no more
     play.happen(ev.LettersStored(most, play.published[-1].index, {"letters": most}))
     assert probe.told[most + 1] == "applied"
     assert play.facts["dlq"] == {"letters": most}

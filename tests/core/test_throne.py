@@ -7,11 +7,9 @@ import pytest
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.clock import Pace, TickClock
 from rmf.core.effects import LinkPeers, Note, Reload, Stopped
 from rmf.core.entry import Accession, TickBooks
 from rmf.core.raft.messages import Heartbeat, HeartbeatReply
-from rmf.core.reign import clock_of
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import Node
 from tests.core.kit import Playbook
@@ -293,14 +291,6 @@ def test_ticks_that_nobody_committed_are_not_used_twice(play: Cluster) -> None:
     play.kill("n1")
     n2 = play.crown("n2")
     assert accession_tick(n2) > highest
-
-
-def test_without_a_clock_a_reign_begins_above_the_highest_tick_it_heard_of(play: Cluster) -> None:
-    state, now = play["n1"].core.committed, play["n1"].now
-    assert clock_of(Pace(None, 90_000), state, state.period_ns, now).base_tick == 90_001
-    assert clock_of(Pace(None, 0), state, state.period_ns, now).base_tick == state.tick + 1
-    ahead = Pace(TickClock(state.period_ns, 70_000, now.boot_ns), 90_000)
-    assert clock_of(ahead, state, state.period_ns, now).base_tick == 90_001
 
 
 @pytest.mark.parametrize("failover_after_ms", [100, 800])

@@ -16,7 +16,7 @@ from rmf import limits
 from rmf.core import answers, arbiter, current, hellos, latch, throne
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter
-from rmf.core.clock import TickClock
+from rmf.core.clock import Pace, TickClock
 from rmf.core.comeback import Comeback
 from rmf.core.current import CurrentReads
 from rmf.core.effects import Tell
@@ -529,11 +529,11 @@ def a_key_is_forgotten_that_a_version_in_flight_has() -> list[Change]:
 
 @bug
 def a_reign_begins_its_clock_anew() -> list[Change]:
-    def buggy(_pace: Any, state: Any, period_ns: int, now: Any) -> TickClock:
-        period_ns = state.period_ns if state.index else period_ns
-        return TickClock(period_ns, state.tick + 1, now.boot_ns)
+    def buggy(self: Pace, period_ns: int, last_tick: int, boot_ns: int) -> TickClock:
+        self.clock = TickClock(period_ns, last_tick + 1, boot_ns)
+        return self.clock
 
-    return [(throne, "clock_of", buggy)]
+    return [(Pace, "lead", buggy)]
 
 
 @bug

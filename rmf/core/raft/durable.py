@@ -123,6 +123,11 @@ class Durable:
         while self.serials and next(iter(self.serials)) < below:
             self.serials.popitem(last=False)
 
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest write under way was begun, or None."""
+        return self._writes.oldest_ns()
+
     def hangs(self, now_ns: int, patience_ns: int) -> bool:
         """Whether the oldest write under way takes longer than that (R17)."""
         oldest_ns = self._writes.oldest_ns()

@@ -5,7 +5,7 @@ what is committed, whether a majority still listens, and which reads are confirm
 nothing: the leader's own disk is a voter like the others (`log.durable`).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from rmf import limits
 from rmf.core.clock import Pace
@@ -45,6 +45,7 @@ class Leadership:
         self.reads = Reads()
         self.handover = Handover(timing.election_max_ns)
         self.wants_checkpoint = False
+        self.owed: Callable[[int], int] = lambda _: 0  # see `Reign.owed`
         self._name = name
         self._log = log
         self._membership = membership
@@ -93,7 +94,7 @@ class Leadership:
         self.majority.asked(now_ns)
         round_ = self._rounds.begin(now_ns)
         effects: list[Effect] = []
-        acked = self._acked(now_ns)
+        acked = self.acked(now_ns)
         for name, peer in self.peers.items():
             commit = min(self._log.commit, peer.match)  # raft-cases 22
             peer.told_commit = max(peer.told_commit, commit)
@@ -102,13 +103,12 @@ class Leadership:
             effects += self._ask_again(name, peer, now_ns)
         return effects
 
-    def _acked(self, now_ns: int) -> int:
-        """Return the index that holds all that anybody was told by now (R36). Of an earlier reign
-        that is certain only behind the first Entry of this one; and who has been out of touch with
-        a majority for a while may have been followed by another."""
+    def acked(self, now_ns: int) -> int:
+        """Return the index behind which nothing is that anybody was told by now, nor what is `owed`
+        (R36). Out of touch with a majority, nobody knows: another reign may have followed."""
         if now_ns >= self.fresh_until_ns:
             return pm.INDEX_MAX
-        return max(self._log.commit, self._first_index)
+        return max(self._log.commit, self._first_index, self.owed(now_ns))
 
     def _ask_again(self, name: str, peer: Progress, now_ns: int) -> list[Effect]:
         """Repeat a step of reading or installing whose answer was lost."""

@@ -242,6 +242,8 @@ class Raft(Outlook):
         self.voting.heard(peer, now_ns)
         if not isinstance(message, pm.Chunk):
             self.pace.follow(message.tick, now_ns, self.period_ns, bridged=message.bridged)
+        if isinstance(message, pm.Heartbeat):
+            self.freshness.named(message.acked, self.pace.said_ns(message.tick, now_ns))
         taken = self.following.take(peer, message, self.term, self.log)
         if any(isinstance(effect, Reload) for effect in taken.effects):
             # Its own ledger is the first to be doubted; then the leader hears of it, too.

@@ -10,6 +10,7 @@ from rmf.core.clock import Pace
 from rmf.core.entry import Member
 from rmf.core.raft.durable import Durable
 from rmf.core.raft.following import Following
+from rmf.core.raft.freshness import Freshness
 from rmf.core.raft.leadership import Leadership
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
@@ -56,6 +57,7 @@ class Outlook:
         self.timing = timing or Timing()
         self._follows_settings = timing is None
         self.leadership: Leadership | None = None
+        self.freshness = Freshness(standing.place.index)
         self.following = Following(whole=standing.whole)
         self.voting = Voting(name, self.durable, self.log, self.membership, pace, self.timing, dice)
         self.doubts = doubts

@@ -1,0 +1,52 @@
+"""How fresh what a node has applied is: what the reign named, and when it was said (R36).
+
+A reign names an Entry from time to time: whoever has applied it shows all that was true when it was
+named. So what a node shows is as old as the last naming that it has caught up with, whatever it
+heard since: contact alone makes nothing fresh. It knows no clock and no peers.
+"""
+
+from collections import deque
+from typing import Final
+
+from rmf import limits
+from rmf.core.raft.messages import INDEX_MAX
+
+__all__ = ["Freshness"]
+
+_NEVER_NS: Final = -(2**62)
+
+
+class Freshness:
+    """`fresh_ns` is the boot time at which what is applied here, up to Entry `index`, was still all
+    that there was; `newest` is what was named last.
+
+    What was named and is not applied yet is remembered for LIVE_NS, one naming in each NAMING_NS.
+    """
+
+    def __init__(self, applied: int) -> None:
+        self.fresh_ns = _NEVER_NS
+        self.index = applied
+        self.newest = 0
+        self._named: deque[tuple[int, int]] = deque()
+
+    def named(self, index: int, said_ns: int) -> None:
+        """The reign named this Entry, at that time; INDEX_MAX: it cannot name any."""
+        named = self._named
+        while named and named[0][1] <= said_ns - limits.LIVE_NS:
+            named.popleft()  # catching up with that makes nothing live any more
+        if index < INDEX_MAX:
+            self.newest = index
+        if index <= self.index:
+            self.fresh_ns = max(self.fresh_ns, said_ns)
+        elif index < INDEX_MAX and (not named or said_ns - named[-1][1] >= limits.NAMING_NS):
+            named.append((index, said_ns))
+
+    def applied(self, index: int) -> None:
+        """All up to this Entry is applied."""
+        self.index = index
+        while self._named and self._named[0][0] <= index:
+            self.fresh_ns = max(self.fresh_ns, self._named.popleft()[1])
+
+    def is_fresh(self, now_ns: int) -> bool:
+        """Whether what is applied here may be called live, as far as that goes."""
+        return now_ns < self.fresh_ns + limits.LIVE_NS

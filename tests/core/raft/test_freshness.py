@@ -1,0 +1,58 @@
+"""What a node shows is as old as the last Entry named that it has applied (R36)."""
+
+from rmf import limits
+from rmf.core.raft.freshness import Freshness
+from rmf.core.raft.messages import INDEX_MAX
+
+T = 1000 * limits.SECOND
+
+
+def test_a_node_that_has_applied_what_was_named_is_as_fresh_as_the_naming() -> None:
+    fresh = Freshness(7)
+    assert not fresh.is_fresh(T)
+    fresh.named(7, T)
+    assert fresh.is_fresh(T + limits.LIVE_NS - 1)
+    assert not fresh.is_fresh(T + limits.LIVE_NS)
+
+
+def test_contact_alone_makes_nothing_fresh() -> None:
+    """C3: heartbeats come, and nothing is applied."""
+    fresh = Freshness(7)
+    for beat in range(100):
+        fresh.named(8 + beat, T + beat * limits.HEARTBEAT_NS)
+        assert not fresh.is_fresh(T + beat * limits.HEARTBEAT_NS)
+
+
+def test_who_catches_up_is_as_fresh_as_what_was_named_then() -> None:
+    fresh = Freshness(7)
+    fresh.named(9, T)
+    fresh.named(12, T + 60 * limits.MS)
+    fresh.applied(11)
+    assert fresh.fresh_ns == T
+    fresh.applied(12)
+    assert fresh.fresh_ns == T + 60 * limits.MS
+
+
+def test_what_is_remembered_of_namings_is_bounded() -> None:
+    """A read begins a round, and with it a naming: there may be thousands in a second."""
+    fresh = Freshness(7)
+    for beat in range(5000):
+        fresh.named(8 + beat, T + beat * limits.MS // 2)
+    assert len(fresh._named) <= limits.LIVE_NS // limits.NAMING_NS + 1
+
+
+def test_a_reign_that_can_name_nothing_makes_nothing_fresh() -> None:
+    fresh = Freshness(7)
+    fresh.named(INDEX_MAX, T)
+    fresh.applied(8)
+    assert not fresh.is_fresh(T)
+
+
+def test_what_a_reign_named_that_came_to_nothing_stands_in_nobodys_way() -> None:
+    """Its Entries were never committed; the next reign's have lower numbers."""
+    fresh = Freshness(7)
+    fresh.named(20, T)
+    fresh.named(8, T + 100 * limits.MS)
+    fresh.applied(8)
+    fresh.named(8, T + 150 * limits.MS)
+    assert fresh.fresh_ns == T + 150 * limits.MS
