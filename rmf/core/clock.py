@@ -125,7 +125,7 @@ class Pace:
             self.reach(tick)
             return
         clock, shown = self.clock, self.tick_at(boot_ns)
-        self.heard_tick = max(self.heard_tick, tick)
+        self.heard_tick = tick if self._anew else max(self.heard_tick, tick)
         if clock is not None and clock.period_ns == period_ns:
             leak = (boot_ns - clock.base_ns) // (limits.PACE_LEAK * period_ns)
             if tick < clock.tick_at(boot_ns) - leak and not self._anew:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rmf.core.clock import TickClock
     from rmf.core.in_flight import InFlight
     from rmf.core.latch import Latched
-    from rmf.core.shelf import Shelf
     from rmf.core.state import State
 
 __all__ = ["owed_index"]
@@ -25,16 +24,16 @@ __all__ = ["owed_index"]
 
 def owed_index(
     clock: "TickClock",
-    shelf: "Shelf",
+    due: int | None,
     state: "State",
     latched: "Latched | None",
     in_flight: "Reversible[InFlight]",
     now_ns: int,
 ) -> int:
     """Return the newest Entry in flight that is owed for too long by now; 0 if none is, INDEX_MAX
-    if one is that is not written yet. `state` is the newest, `latched` what is on the bench."""
+    if one is that is not written yet. From the tick `due` on cells wait to be taken off, `state`
+    is the newest, `latched` is on the bench."""
     late = clock.tick_at(now_ns) - limits.OWED_LATE_NS // clock.period_ns
-    due = shelf.next_tick()
     if due is not None and due <= late:
         return INDEX_MAX
     if (

@@ -154,7 +154,8 @@ class Reign:
     def owed(self, now_ns: int) -> int:
         """Return the index of the Entry without which what is shown is old by now (R36)."""
         flights, latched = self._in_flight, self._executing
-        return owed_index(self.clock, self._shelf, self.state, latched, flights, now_ns)
+        due = self._expiring.next_tick()
+        return owed_index(self.clock, due, self.state, latched, flights, now_ns)
 
     def decree(self, books: Books, now: ev.Now) -> tuple[int, list[Effect]]:
         """Write an Entry that is no Tick (members, version); return its index."""

@@ -22,12 +22,14 @@ from rmf.core.current import CurrentReads
 from rmf.core.effects import Tell
 from rmf.core.entry import Register
 from rmf.core.events import Persisted
+from rmf.core.live import Live
 from rmf.core.producers import Table
 from rmf.core.raft import leadership, voting
 from rmf.core.raft import messages as pm
 from rmf.core.raft.durable import Durable
 from rmf.core.raft.election import Campaign
 from rmf.core.raft.following import Following
+from rmf.core.raft.freshness import Freshness
 from rmf.core.raft.leadership import Leadership
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
@@ -505,7 +507,36 @@ def a_follower_answers_reads_by_itself() -> list[Change]:
 
 @bug
 def the_live_flag_sticks() -> list[Change]:
-    return [(Voting, "in_touch", lambda self, _now_ns, _patience_ns: self.leader is not None)]
+    return [
+        (Voting, "in_touch", lambda self, _now_ns, _patience_ns: self.leader is not None),
+        (Freshness, "is_fresh", lambda _self, _now_ns: True),
+        (Live, "until_ns", lambda _self: 2**62),
+    ]
+
+
+@bug
+def contact_alone_makes_a_picture_live() -> list[Change]:
+    def buggy(self: Freshness, _index: int, said_ns: int) -> None:
+        self.fresh_ns = said_ns
+
+    return [(Freshness, "named", buggy)]
+
+
+@bug
+def ends_that_are_late_cost_no_liveness() -> list[Change]:
+    return [(Reign, "owed", lambda _self, _now_ns: 0)]
+
+
+@bug
+def a_clock_that_follows_only_goes_forward() -> list[Change]:
+    def buggy(self: Pace, tick: int, boot_ns: int, period_ns: int, **_: Any) -> None:
+        if self.clock is None or tick > self.clock.tick_at(boot_ns):
+            self.clock = TickClock(period_ns, tick, boot_ns)
+
+    def compare(self: Pace, tick: int, _heard: int, *rest: int, **last: Any) -> None:
+        buggy(self, tick, *rest, **last)
+
+    return [(Pace, "follow", buggy), (Pace, "compare", compare)]
 
 
 # --- Reigns, ticks, producers, letters ------------------------------------------
@@ -634,6 +665,7 @@ HARSH: dict[str, Any] = {
 
 # What some of them need to show at all.
 SPECIAL: dict[str, dict[str, Any]] = {
+    "a_clock_that_follows_only_goes_forward": {"drift_ppm": 5_000},
     "a_hand_over_does_not_wait_for_the_bench": {"line_ms": 5.0, "act_every_ms": 1_000.0},
     "a_lost_reign_forgets_expiries": {
         "line_ms": 250.0,

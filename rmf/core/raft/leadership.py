@@ -45,7 +45,7 @@ class Leadership:
         self.reads = Reads()
         self.handover = Handover(timing.election_max_ns)
         self.wants_checkpoint = False
-        self.owed: Callable[[int], int] = lambda _: 0  # see `Reign.owed`
+        self.owed: Callable[[int], int] = lambda _: pm.INDEX_MAX  # `Reign.owed`, once it begins
         self._name = name
         self._log = log
         self._membership = membership
