@@ -108,7 +108,7 @@ def test_an_old_heartbeat_makes_nothing_fresh(play: Cluster) -> None:
     play.advance(60)
     n2 = play["n2"]
     raft = n2.core.raft
-    late = pm.Heartbeat(raft.term, 0, 0, raft.pace.tick_at(n2.now.boot_ns), True, 9, 0)
+    late = pm.Heartbeat(raft.term, 0, 0, raft.pace.tick_at(n2.now.boot_ns), True, 9, 0, 0)
     play.loses["n2"] = (pm.Heartbeat,)
     play.advance(300)
     n2.happen(ev.Heard("n1", late))
