@@ -420,6 +420,7 @@ def _deeply_too(depth: int) -> Any:
 
 
 CROWD = 1000  # packets whose evidence is more than a batch has room for
+ENDS = limits.TICK_EXPIRIES_MAX  # the same, of cells that end in one Tick
 
 
 @pytest.fixture(scope="module")
@@ -485,7 +486,7 @@ def test_expired_cells_behind_such_a_place_are_run_too(tmp_path: Path) -> None:
             assert lost.key not in world
             if lost.value == 0:
                 return {lost.key: Keep("first")}
-            return fail() if lost.value < CROWD - 10 else {"lost": world.get("lost", 0) + 1}
+            return fail() if lost.value < ENDS - 10 else {"lost": world.get("lost", 0) + 1}
 
         return hears
 
@@ -493,10 +494,10 @@ def test_expired_cells_behind_such_a_place_are_run_too(tmp_path: Path) -> None:
         return {"seen": Keep([world["lost"], *map(list, world.scan("count/"))])}
 
     with node_in(tmp_path / "n1", line_of(count, heard(plainly), see=seen)) as node:
-        node.send("probe", *[(f"count/{n:04}", n) for n in range(CROWD)], ttl_ms=20)
+        node.send("probe", *[(f"count/{n:04}", n) for n in range(ENDS)], ttl_ms=20)
         node.boot_ns += 100 * limits.MS
         node.send("probe", ("see", 0))
-        assert books_of(node)[-1].frames[0].first_slot == CROWD
+        assert books_of(node)[-1].frames[0].first_slot == ENDS
         replay, found = replayed(node, line_of(count, heard(deeply), see=seen))
     assert found is None
     cell_seen = replay.state.world.get("seen")
