@@ -17,7 +17,7 @@ import trio
 
 from rmf import limits
 from rmf.core.arbiter import Arbiter, Identity
-from rmf.core.clock import Pace
+from rmf.core.clock import Pace, TickClock
 from rmf.core.effects import Reload
 from rmf.core.entry import Member
 from rmf.core.founding import founding_records
@@ -147,11 +147,11 @@ class Life:
         state: State,
         shelf: Shelf,
         standing: Standing,
-        pace: Pace,
+        bridge: TickClock | None,
         cluster: bytes,
         around: Surroundings,
     ) -> Arbiter:
-        ground, identity = self._ground, self.identity
+        ground, identity, before = self._ground, self.identity, self.core
         self._note_newest()
         raft = Raft(
             identity.node,
@@ -160,7 +160,7 @@ class Life:
             state.members or self._first_members(standing),
             incarnation=identity.incarnation,
             membership=state.membership,
-            pace=pace,
+            pace=before.raft.pace if before and before.raft.pace.bridged else Pace(bridge),  # R6
             period_ns=state.period_ns if state.index else identity.period_ns,
             dice=random.random,
             ticket=now().boot_ns,
@@ -256,7 +256,7 @@ class Life:
             recovered.state,
             recovered.shelf,
             recovered.standing,
-            Pace(recovered.bridge),
+            recovered.bridge,
             ground.directory.cluster,
             self._around(recovered.behind_bytes, recovered.checkpoint_bytes),
         )
@@ -333,7 +333,7 @@ class Life:
     def _bare_core(self, state: State) -> Arbiter:
         place = Place(state.index, state.term, GENESIS_CHAIN)
         standing = Standing(HardState(state.term, None), place, 0, (), ())
-        return self._new_core(state, Shelf(), standing, Pace(None), state.cluster, self._around())
+        return self._new_core(state, Shelf(), standing, None, state.cluster, self._around())
 
     def child(self) -> Child:
         """Return the task of the Arbiter."""

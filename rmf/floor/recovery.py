@@ -88,7 +88,7 @@ def recover(
         comeback.state,
         comeback.shelf,
         standing,
-        reader.bridge(boot_id),
+        reader.bridge(boot_id, boot_ns()),
         writer,
         comeback.applied_bytes,
         reader.checkpoint_bytes,
@@ -223,8 +223,18 @@ class _Reader:
         path = self._restored.start.checkpoint
         return path.stat().st_size if path is not None else 0
 
-    def bridge(self, boot_id: bytes) -> TickClock | None:
-        """Return the clock that goes on from the last Tick, if this boot knows when it was (R6)."""
+    def bridge(self, boot_id: bytes, now_ns: int) -> TickClock | None:
+        """Return the clock that goes on from the last Tick, if this boot knows when it was (R6). A
+        boot clock that went back does not: a machine was put back to an earlier moment, and nobody
+        knows how long that took."""
+        clock = self._last_clock(boot_id)
+        if clock is None or clock.base_ns <= now_ns:
+            return clock
+        back_s = round((clock.base_ns - now_ns) / limits.SECOND, 3)
+        self.notes.append(("boot_clock_went_back", {"seconds": back_s, "ages": "unknown"}))
+        return None
+
+    def _last_clock(self, boot_id: bytes) -> TickClock | None:
         last = self.comeback.last_tick
         if last is not None:
             bridges = last.boot_id == boot_id

@@ -231,8 +231,8 @@ class Node:
         return children
 
     def _turns(self) -> bool:
-        """Whether the Arbiter's loop turned within an election time-out."""
-        return self._instruments.pulse.age_s() * limits.SECOND < limits.ELECTION_NS_MAX
+        """Whether the Arbiter's loop turned lately enough to know what is live (R36)."""
+        return self._instruments.pulse.age_s() * limits.SECOND < limits.LIVE_NS
 
     async def _join_cluster(self, nursery: trio.Nursery) -> None:
         """See to it that there is a cluster, then start the tasks that keep its data."""

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 import crc32c
 import pytest
 import trio
@@ -185,6 +186,24 @@ async def test_an_operator_ends_a_strike_and_the_disk_is_read_again(tmp_path: Pa
             run = await living_one.produce("cell/b", connection=2)
             assert (run.seq, run.outcome) == (2, m.APPLIED)
             assert [state.index > 0 for state in living_one.loaded] == [False, True]
+
+
+async def test_ticks_never_go_back_through_a_reload(tmp_path: Path) -> None:
+    """R6, R15: what the core before knew of the time, its disk need not: it followed a reign whose
+    clock was ahead, and wrote nothing meanwhile."""
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            await living_one.produce("cell/a")
+            former = living_one.core
+            clock = former.raft.pace.clock
+            assert clock is not None
+            ahead = attrs.evolve(clock, base_tick=clock.base_tick + 50_000)
+            former.raft.pace.clock = ahead
+            await living_one.ask("admin.strike", why="to look at it")
+            await living_one.ask("admin.strike", end=True)
+            core = await living_one.core_after(former)
+            await living_one.produce("cell/b", connection=2)
+            assert core.committed.tick >= ahead.base_tick
 
 
 async def test_the_end_of_a_strike_cuts_nobody_without_a_word(tmp_path: Path) -> None:

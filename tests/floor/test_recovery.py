@@ -8,6 +8,7 @@ import attrs
 import cbor2
 import pytest
 
+from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.clock import TickClock
 from rmf.core.entry import decode_entry, encode_entry
@@ -65,8 +66,8 @@ class Disk(WrittenNode):
             path.unlink()
         self.store = self.opened_store()
 
-    def recover(self, boot_id: bytes = BOOT_ID) -> Recovered:
-        found = recover(self.directory, self.store, boot_id=boot_id, boot_ns=lambda: BOOT_NS)
+    def recover(self, boot_id: bytes = BOOT_ID, boot_ns: int = BOOT_NS) -> Recovered:
+        found = recover(self.directory, self.store, boot_id=boot_id, boot_ns=lambda: boot_ns)
         found.writer.close()
         return found
 
@@ -153,6 +154,23 @@ def test_the_boot_that_wrote_is_bridged_and_another_is_not(disk: Disk) -> None:
     disk.write(disk.author.tick("b"), boot_id=OTHER_BOOT)  # what stands last decides
     assert disk.recover().bridge is None
     assert disk.recover(OTHER_BOOT).bridge == TickClock(PERIOD_NS, disk.author.state.tick, BOOT_NS)
+
+
+def test_a_boot_clock_that_went_back_bridges_nothing(disk: Disk) -> None:
+    """P5: the machine was put back to an earlier moment of the same boot. Nobody knows how old the
+    cells are: they would come back fresh, and live for so much longer."""
+    disk.live("a")
+    assert disk.recover(boot_ns=BOOT_NS + 1).bridge is not None
+    found = disk.recover(boot_ns=BOOT_NS - 3600 * limits.SECOND)
+    assert found.bridge is None
+    assert found.notes == [("boot_clock_went_back", {"seconds": 3600.0, "ages": "unknown"})]
+
+
+def test_the_checkpoints_clock_bridges_nothing_either_where_it_is_ahead(disk: Disk) -> None:
+    state = disk.live("a")
+    disk.checkpoint(clock=[state.tick, BOOT_NS + 1])
+    assert disk.recover().bridge is None
+    assert disk.recover(boot_ns=BOOT_NS + 1).bridge is not None
 
 
 def test_a_genesis_that_nobody_knows_to_be_committed_says_what_a_tick_takes(disk: Disk) -> None:
