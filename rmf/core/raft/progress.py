@@ -151,7 +151,10 @@ class Progress:
     def committed_to(self, index: int) -> None:
         """It has Entries that are committed up to `index`, and could not compare them: what it was
         sent is far behind, or nothing was since its process began. Look there next; and there again
-        with each sign of life."""
+        with each sign of life, but while what stands there is read, or a Checkpoint takes its
+        place, nothing else is begun: it says so with each heartbeat."""
+        if self.state == "install" or (self.reading and self.next > index):
+            return
         self.next = max(self.next, index + 1)
         self._become("probe")
         self.paused = self._looked_at == self.next

@@ -267,3 +267,16 @@ def test_which_of_two_probes_was_answered_nobody_can_tell_so_nothing_is_measured
             peer.accepted(peer.next - 1, 0, round_trip_ns)
         admitted.append(found)
     assert admitted[0] == admitted[1] > 3
+
+
+def test_who_cannot_compare_says_so_again_and_interrupts_neither_reading_nor_install() -> None:
+    peer = Progress(9, 0)
+    peer.committed_to(8)
+    peer.read(5)
+    peer.committed_to(8)
+    assert peer.reading
+    peer.committed_to(11)  # it has more by now: what is read is of no use
+    assert (peer.reading, peer.next) == (False, 12)
+    peer.installing(5)
+    peer.committed_to(11)
+    assert peer.state == "install"
