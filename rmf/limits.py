@@ -83,6 +83,7 @@ TICK_LETTERS_MAX = TICK_PACKETS_MAX + TICK_EXPIRIES_MAX  # each packet and each 
 ENTRY_BYTES_MAX = 8 * MIB
 BATCH_BYTES_MAX = ENTRY_BYTES_MAX // 2  # changes and evidence of one batch: the Entry has more
 OUTCOME_HEADS_BYTES_MAX = 64  # in a batch, of a bagged packet: slot, reason, stage, heads of texts
+EXPIRIES_IN_FLIGHT = 2  # Entries, at most, while cells end; reached: only packets are latched (R9)
 ENTRIES_IN_FLIGHT = 4  # proposed, not yet committed; reached: the Arbiter waits (R4)
 
 # --- Peers (R28) ---
@@ -438,7 +439,7 @@ assert SHELF_BUCKET_TICKS & (SHELF_BUCKET_TICKS - 1) == 0
 assert RECOVERY_LETTERS_A_TIME <= LETTERS_IN_FLIGHT_MAX
 assert STRANGER_BYTES_KEPT <= FRAME_BEFORE_HELLO_BYTES_MAX
 assert INGEST_DEPTH_PACKETS <= INGEST_DEPTH_PACKETS_MAX
-assert ENTRIES_IN_FLIGHT < VOID_ENTRIES_MAX
+assert EXPIRIES_IN_FLIGHT < ENTRIES_IN_FLIGHT < VOID_ENTRIES_MAX
 assert 4 * HEARTBEAT_NS <= ELECTION_NS_MIN < ELECTION_NS_MAX
 assert 4 * HEARTBEAT_NS <= ELECTION_MS_LEAST * MS <= ELECTION_NS_MIN
 assert ELECTION_MS_LEAST <= ELECTION_MS[0] < ELECTION_MS[1] <= ELECTION_MS_MOST

@@ -169,17 +169,21 @@ def order_checkpoint(address: blocking.Address) -> None:
 
 
 class Prober:
-    """Sends one packet after the other to whoever leads, from a thread of its own, and notes when
-    they are acked; use it as a context manager."""
+    """Sends one packet after the other to whoever leads, and notes when they are acked; use it as a
+    context manager. A thread for each node, of which only the leader's is let in: so nobody waits
+    for a node that does not answer."""
 
     def __init__(self, addresses: list[blocking.Address]) -> None:
         self.acks_s: list[float] = []
-        self._addresses = addresses
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="prober", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(address, f"probe-{number}"), daemon=True)
+            for number, address in enumerate(addresses)
+        ]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -189,7 +193,8 @@ class Prober:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join(limits.BENCH_PATIENCE_S)
+        for thread in self._threads:
+            thread.join(limits.BENCH_PATIENCE_S)
 
     def first_s(self, since_s: float) -> float | None:
         """Return when the first packet was acked after a moment (monotonic s)."""
@@ -210,25 +215,20 @@ class Prober:
         marks = [since_s, *(at for at in self.acks_s if since_s < at < until_s), until_s]
         return max(later - earlier for earlier, later in pairwise(marks))
 
-    def _run(self) -> None:
-        at = 0
+    def _run(self, address: blocking.Address, name: str) -> None:
         while not self._stop.is_set():
-            address = self._addresses[at % len(self._addresses)]
-            at += 1
             with suppress(RmfError, OSError, TimeoutError):
-                self._send_to(address)
+                self._send_to(address, name)
             self._stop.wait(_RETRY_S)
 
-    def _send_to(self, address: blocking.Address) -> None:
+    def _send_to(self, address: blocking.Address, name: str) -> None:
         """Send to one node as long as it acks. Raises whatever ends that."""
-        options = {"producer": "probe"}
+        options = {"producer": name}
         with blocking.connect([address], agent=AGENT, timeout_s=2, options=options) as link:
             seq = int(link.welcome["last_seq"])
             while not self._stop.is_set():
                 seq += 1
-                row = ["plant/probe", seq, time.time_ns(), DAY_MS, VALUE]
-                link.send(m.Send([row]))
-                message = link.receive(2)
-                if not isinstance(message, m.Ack):
+                link.send(m.Send([["plant/probe", seq, time.time_ns(), DAY_MS, VALUE]]))
+                if not isinstance(link.receive(2), m.Ack):
                     return
                 self.acks_s.append(time.monotonic())

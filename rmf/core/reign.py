@@ -104,12 +104,18 @@ class Reign:
         no Entry after which the next turn would come by itself."""
         return self._looks_on
 
+    @property
+    def _may_end_cells(self) -> bool:
+        """Whether a Tick may end cells: where many end at once, a packet is not to wait for as many
+        Entries as may be in flight (R9)."""
+        return len(self._in_flight) < limits.EXPIRIES_IN_FLIGHT
+
     def next_due_ns(self) -> int | None:
         """Return the boot time at which a Tick may be due, or None while one is under way."""
         if not self.may_write or not self._raft.may_propose:
             return None
         due = self._forgetting.due_ns
-        tick = self._expiring.next_tick()
+        tick = self._expiring.next_tick() if self._may_end_cells else None
         if tick is not None:
             due = min(due, self.clock.ns_of(tick))
         if len(self._queue):
@@ -198,7 +204,7 @@ class Reign:
         if latched.empty:
             self._hold_back(latched.waiting)
             next_due = self._expiring.next_tick()
-            self._looks_on = next_due is not None and next_due <= tick
+            self._looks_on = self._may_end_cells and next_due is not None and next_due <= tick
             return effects
         self._executing = latched
         self._leadership.handover.busy = True
@@ -210,9 +216,11 @@ class Reign:
     def _latch(self, tick: int, now: ev.Now) -> Latched:
         latched = Latched(tick, now.wall_ns)
         latched.lead_ticks = tick - self.clock.tick_at(now.boot_ns)
-        latched.expiries, packets_may_come = self._expiring.latch(
-            tick, self.state, packets_wait=self._queue.packets > 0
-        )
+        packets_may_come = True
+        if self._may_end_cells:
+            latched.expiries, packets_may_come = self._expiring.latch(
+                tick, self.state, packets_wait=self._queue.packets > 0
+            )
         latched.slots = sum(1 for expiry in latched.expiries if expiry.slot is not None)
         latch_hellos(self._queue, self.state, latched, self._forgetting, now.boot_ns)
         if packets_may_come:

@@ -30,9 +30,11 @@ class Crowd:
         while looks[0][0] < now_s - limits.CROWD_WINDOW_S:
             looks.popleft()
         cells, packets = looks[-1][1] - looks[0][1], looks[-1][2] - looks[0][2]
+        older = next(ended for at_s, ended, _ in looks if at_s >= now_s - limits.CROWD_WINDOW_S / 2)
+        lasting = 2 * min(older - looks[0][1], looks[-1][1] - older)  # many at once are no crowd
         part = 0.5 if self.here else 1.0  # it is over well below where it began: no flicker
         least = max(limits.CROWD_ENDS_PER_S * limits.CROWD_WINDOW_S, packets)
-        if (cells >= part * least) != self.here:
+        if (lasting >= part * least) != self.here:
             self.here = not self.here
             level, event = ("warning", "expiries_crowd") if self.here else ("info", "crowd_over")
             log.note(level, event, expiries=cells, packets=packets, seconds=limits.CROWD_WINDOW_S)

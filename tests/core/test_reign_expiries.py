@@ -127,6 +127,23 @@ def test_expiries_of_several_ticks_go_by_expiry_and_key() -> None:
     assert len(keys) == 2_300
 
 
+def test_cells_that_end_leave_room_for_packets_on_the_way_to_the_disk() -> None:
+    """R9: a packet waits for some Entries of ends, not for as many as may be in flight."""
+    play = Playbook()
+    fill(play, 2_300)
+    probe = play.join("p")
+    play.disk.hold()
+    play.boot_ns += 600 * limits.MS
+    play.happen()
+    assert len(play.disk.waiting) == limits.EXPIRIES_IN_FLIGHT
+    probe.send(1)
+    assert len(play.disk.waiting) == limits.EXPIRIES_IN_FLIGHT + 1
+    play.disk.held = False
+    play.sync()
+    assert probe.told == {1: "applied"}
+    assert play.facts["expiries"]["expired"] == 2_300
+
+
 def loud_cells(play: Playbook, count: int) -> Producer:
     """So many cells whose end the line hears of are stale by now, and on the bench, which nothing
     leaves any more. Returns somebody else who may send."""
