@@ -95,6 +95,7 @@ ELECTION_NS_MIN = 200 * MS  # the same where nothing was set: clusters founded b
 ELECTION_NS_MAX = 400 * MS
 QUORUM_NS_MAX = SECOND  # without a majority; then a leader steps down, and says who was silent
 SUCCESSION_STEP_NS = 25 * MS  # a dead leader's followers stand up one after another, so far apart
+SUCCESSION_AGAIN_NS = 100 * MS  # and ask again a while later, as long as others hear the leader
 NAMING_NS = 10 * MS  # between two Entries that are named, and remembered, for that
 OWED_LATE_NS = 100 * MS  # how late an end may be, or in flight an Entry, and not be named
 CLOCK_SHOWN_NS = 20 * MS  # a clock that was shown is shown again once it is off by so much

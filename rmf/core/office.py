@@ -131,9 +131,11 @@ class Office:
             return None
         if self._unfounded is not None:
             return ("no_reign", self._unfounded)
+        why = "no reigning Arbiter was heard of for an election time-out"
         if self.raft.role == "candidate" or not self.committed.index:
-            return ("no_reign", "the election is not over yet")
-        return ("no_reign", "no reigning Arbiter was heard of for an election time-out")
+            why = "the election is not over yet"
+        known = self.raft.membership.voters
+        return ("no_reign", f"{why}: {self.raft.presence.turnout}" if known else why)
 
     @property
     def reigns(self) -> bool:

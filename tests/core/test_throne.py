@@ -377,6 +377,8 @@ def test_a_lone_king_of_three_does_not_reign_on(play: Cluster) -> None:
     play.kill("n3")
     play.advance(1_100)
     assert not n1.core.reigns
+    n1.happen(ev.PeerLost("n2"), ev.PeerLost("n3"))
+    assert "1 of 3 voters are here, 2 needed" in str(n1.core.strike)
     (over,) = [x for x in n1.seen(Note) if x.event == "reign_over"]
     assert "no majority answered" in over.fields["why"]
     probe.send(1)

@@ -153,6 +153,7 @@ class Raft(Outlook):
     def peer_lost(self, peer: str, now_ns: int) -> None:
         """A link broke. If it was the leader's, this node need not wait for long: its pre-vote will
         find out whether the others still hear the leader."""
+        self.presence.parted(peer)
         if self.leadership is not None:
             self.leadership.lost_link(peer)
         elif peer == self.voting.leader and self._may_campaign:

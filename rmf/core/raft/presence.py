@@ -13,6 +13,7 @@ those who knew better, and a candidate counts by what it knows itself.
 
 from rmf import limits
 from rmf.core.raft.membership import Membership
+from rmf.core.raft.quorum import majority
 
 __all__ = ["Presence"]
 
@@ -26,21 +27,40 @@ class Presence:
         self._name = name
         self._incarnation = incarnation
         self._membership = membership
-        self._linked: dict[str, bytes] = {}
+        self._linked: dict[str, bytes] = {}  # by the newest link, whether it holds or not
+        self._here: set[str] = set()
 
     def met(self, peer: str, incarnation: bytes) -> None:
         """A link of this peer is up: what it says from now on, this incarnation says."""
         self._linked.pop(peer, None)
         self._linked[peer] = incarnation
+        self._here.add(peer)
         if len(self._linked) > _KEPT:  # strangers go first: a member's voice is not forgotten
             members = self._membership.others(self._name)
             strangers = [name for name in self._linked if name not in members and name != peer]
             del self._linked[strangers[0]]
+            self._here.discard(strangers[0])
+
+    def parted(self, peer: str) -> None:
+        """Its link broke."""
+        self._here.discard(peer)
 
     def counts(self, peer: str) -> bool:
         """Whether the newest configuration names whoever is linked under this name."""
         member = self._membership.member(peer)
         return member is not None and self._linked.get(peer) == member.incarnation
+
+    @property
+    def turnout(self) -> str:
+        """For people: how many voters this node can reach, itself one of them, and how many an
+        election needs."""
+        voters = self._membership.voters
+        mine = {self._name} if self.votes else set()
+        here = mine | {name for name in self._here if self.counts(name)}
+        away = ", ".join(name for name in voters if name not in here)
+        missing = f" (not here: {away})" if away else ""
+        there = len(here.intersection(voters))
+        return f"{there} of {len(voters)} voters are here, {majority(len(voters))} needed{missing}"
 
     @property
     def replaced(self) -> bool:

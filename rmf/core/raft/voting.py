@@ -45,6 +45,7 @@ class Voting:
         self.due_ns = 0
         self.yields = False
         self._patient_until_ns = 0
+        self._hurries_until_ns = 0  # the leader's link broke: the others will notice, too
         self._name = name
         self._durable = durable
         self._log = log
@@ -58,6 +59,7 @@ class Voting:
     def heard(self, leader: str, now_ns: int) -> None:
         """The leader of this term spoke: wait on, and yield if one stood for election oneself."""
         self.campaign = None
+        self._hurries_until_ns = 0
         self.leader, self.contact_ns = leader, now_ns
         self.wait_anew(now_ns)
 
@@ -101,6 +103,7 @@ class Voting:
         others = [name for name in self._membership.voters if name != lost]
         step_ns = limits.SUCCESSION_STEP_NS
         self.forget_leader()
+        self._hurries_until_ns = now_ns + self.timing.election_max_ns
         place = others.index(self._name) if self._name in others else len(others)
         wait_ns = place * step_ns + int(self._dice() * step_ns / 2)
         if self.yields:
@@ -116,6 +119,10 @@ class Voting:
         self.leader = self.contact_ns = None
         if at_once:
             return self._ask_for_votes(now_ns, transfer=transfer)
+        if now_ns < self._hurries_until_ns and not self.yields:
+            # Who has not noticed yet that the leader's link broke, says no once: ask again soon.
+            again_ns = limits.SUCCESSION_AGAIN_NS
+            self.due_ns = min(self.due_ns, now_ns + int((1 + self._dice()) * again_ns))
         voters = self._membership.voters
         self.campaign = Campaign(self._durable.term + 1, voters, pre=True, transfer=False)
         self.campaign.hear(self._name)
@@ -150,6 +157,7 @@ class Voting:
         campaign = self.campaign
         if campaign is None or not campaign.pre or not campaign.won:
             return []
+        self.wait_anew(now_ns)
         return self._ask_for_votes(now_ns, transfer=False)
 
     # --- Giving a vote --------------------------------------------------------------------------

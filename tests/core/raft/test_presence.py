@@ -17,6 +17,18 @@ def test_a_peer_counts_while_the_one_is_linked_whom_the_members_name() -> None:
     assert not presence.counts("n9")
 
 
+def test_people_hear_how_many_voters_are_here_and_how_many_are_needed() -> None:
+    presence = Presence("n1", b"n1", Membership(0, members_of("n1 n2 n3 n4?")))
+    assert presence.turnout == "1 of 3 voters are here, 2 needed (not here: n2, n3)"
+    presence.met("n3", b"n3 anew")
+    presence.met("n2", b"n2")
+    presence.met("n4", b"n4")
+    assert presence.turnout == "2 of 3 voters are here, 2 needed (not here: n3)"
+    presence.parted("n2")
+    assert presence.turnout == "1 of 3 voters are here, 2 needed (not here: n2, n3)"
+    assert presence.counts("n2"), "what it said on that link it said"
+
+
 def test_strangers_are_forgotten_and_members_are_not() -> None:
     presence = Presence("n1", b"n1", Membership(0, members_of("n1 n2")))
     presence.met("n2", b"n2")

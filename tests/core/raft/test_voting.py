@@ -59,6 +59,29 @@ def test_followers_of_a_lost_leader_stand_up_one_after_another(name: str, place:
     assert one.raft.leader is None
 
 
+def test_who_was_told_no_by_others_that_have_not_noticed_yet_asks_again_soon() -> None:
+    """Else a dead leader would be missed for a whole time-out."""
+    one = One()
+    one.hear("n2", heartbeat(1))
+    one.do(lambda raft: raft.peer_lost("n2", one.now_ns))
+    assert of(VoteAsk, one.beat(limits.SUCCESSION_STEP_NS / limits.MS))
+    one.hear("n3", no(1, pre=True))
+    again_ns = one.raft.voting.due_ns - one.now_ns
+    assert limits.SUCCESSION_AGAIN_NS <= again_ns <= 2 * limits.SUCCESSION_AGAIN_NS
+    asks = of(VoteAsk, one.beat(again_ns / limits.MS))
+    assert [(x.term, x.pre) for x in asks] == [(2, True)] * 2
+    one.hear("n3", yes(2, pre=True))
+    waits_ns = one.raft.voting.due_ns - one.now_ns
+    assert waits_ns >= limits.ELECTION_NS_MIN, "votes take their time"
+
+
+def test_whoever_lost_no_link_asks_again_after_a_whole_time_out() -> None:
+    one = One()
+    one.hear("n2", heartbeat(1))
+    one.beat(limits.ELECTION_NS_MAX / limits.MS)
+    assert one.raft.voting.due_ns - one.now_ns >= limits.ELECTION_NS_MIN
+
+
 def test_who_yields_stands_up_a_whole_timeout_later_than_anybody_else() -> None:
     one = One()
     one.raft.voting.yields = True
