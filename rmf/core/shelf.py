@@ -26,7 +26,7 @@ from rmf import limits
 from rmf.core.shards import Shards
 from rmf.core.world import Cell, World
 
-__all__ = ["Shelf", "due_tick"]
+__all__ = ["Shelf", "due_tick", "is_due"]
 
 _WIDTH = limits.SHELF_BUCKET_TICKS.bit_length() - 1
 
@@ -35,6 +35,11 @@ def due_tick(cell: Cell, void_before: int) -> int:
     """Return from which tick on a cell with a finite shelf life has to go: at its expiry, or at
     once if it was stamped before `void_before`, for then nobody knows its age (R6)."""
     return void_before if cell.tick < void_before else cell.expires
+
+
+def is_due(cell: Cell | None, tick: int, void_before: int) -> bool:
+    """Whether a cell is there and has to go at `tick`."""
+    return cell is not None and bool(cell.expires) and due_tick(cell, void_before) <= tick
 
 
 class Shelf:

@@ -25,7 +25,7 @@ from rmf.core.entry import Accession, Entry, Expiry, LineId, TickBooks
 from rmf.core.events import Change, Executed, Outcome
 from rmf.core.history import entry_of, follow
 from rmf.core.record import Record
-from rmf.core.shelf import Shelf
+from rmf.core.shelf import Shelf, is_due
 from rmf.core.state import State, expiries_of
 from rmf.core.world import Cell, World
 from rmf.line.apart import run_apart
@@ -88,6 +88,7 @@ class WhatIf:
             world = World.of(dict(before.world.cells))
             self._other = attrs.evolve(before, world=world, line=self._id)
             self._shelf = Shelf.of(world, before.void_before)
+            self._due: dict[str, None] = {}
 
     def run(self, records: Iterable[Record], until_tick: int | None = None) -> Divergence | None:
         """Take Entries, in order and up to `until_tick`; return a digest that is not the World's,
@@ -163,11 +164,32 @@ class WhatIf:
         if self._other is None:
             keys = [expiry.key for expiry in books.expiries]
         else:
-            keys = self._shelf.due(entry.tick, base.world, base.void_before)
+            keys = self._ends(base, entry, books)
         if not keys:
             return []
         listens = self.line.expired_handler_of
         return expiries_of(keys, base, lambda key: listens(key) is not None)
+
+    def _ends(self, base: State, entry: Entry, books: TickBooks) -> list[str]:
+        """Return what ends in a Tick of the alternative history: what the ledger ends here, and
+        what it has no need to end. A Tick takes only so many: what the ledger ends in a later one
+        ends in that one here, too."""
+        tick, shelf, ledger = entry.tick, self._shelf, self.replay.state
+        while (at := shelf.next_tick()) is not None and at <= tick:
+            self._due.update(dict.fromkeys(shelf.due(tick, base.world, base.void_before)))
+        here = {expiry.key for expiry in books.expiries}
+        ends: list[tuple[int, str]] = []
+        for key in list(self._due):
+            cell = base.world.get(key)
+            waits = key not in here and is_due(ledger.world.get(key), tick, ledger.void_before)
+            if waits and is_due(cell, tick, base.void_before):
+                continue
+            del self._due[key]
+            if cell is not None and is_due(cell, tick, base.void_before):
+                ends.append((cell.expires, key))
+            elif cell is not None and cell.expires:
+                shelf.arm(key, cell.expires)
+        return [key for _, key in sorted(ends)]
 
     def _execute(self, again: "Retry") -> list[Outcome]:
         """Run all slots, those of poison apart or not at all; return what was bagged."""

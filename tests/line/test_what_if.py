@@ -7,6 +7,7 @@ from typing import Any
 import cbor2
 import pytest
 
+from rmf import limits
 from rmf.core.entry import TickBooks
 from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
@@ -87,6 +88,20 @@ def test_a_whole_shop_with_its_own_line_is_the_same(tmp_path: Path, forward: boo
     assert what_if.differences.divergence is None
     assert what_if.poison_skipped == 2
     assert not list(what_if.end_differences())
+
+
+@both
+def test_what_ended_over_several_ticks_ends_in_the_same_ones(tmp_path: Path, forward: bool) -> None:
+    """A Tick ends so many cells at most: what waited for a later one waited for it here, too."""
+    with node_in(tmp_path / "n1", line_of()) as node:
+        many = 2 * limits.TICK_EXPIRIES_MAX + 100
+        packets = [(f"count/{i:05}", 1) for i in range(many)]
+        node.send("probe", *packets, ttl_ms=20)
+        node.wait(50)
+        node.send("probe", ("count/00001", 1))
+        what_if = ask(node, line_of(), forward=forward)
+    assert what_if.differences.divergence is None
+    assert what_if.end(5) == (0, [])
 
 
 def tenfold(world: Any, packet: Any) -> Any:
