@@ -13,7 +13,9 @@ from rmf import limits
 if TYPE_CHECKING:
     from rmf.testing.cluster import Cluster
 
-__all__ = ["Freight"]
+__all__ = ["FREIGHT", "Freight"]
+
+FREIGHT = "freight"  # the producer's name
 
 _PACKET_BYTES = 8 * limits.KIB
 _UNACKED_MAX = 8
@@ -32,7 +34,7 @@ class Freight:
     def begin(self) -> None:
         """Start to send, if there is anything."""
         if self._kib:
-            producer = self._cluster.employ("freight")
+            producer = self._cluster.employ(FREIGHT)
             producer.resting = True  # it makes no packets of its own
             producer.begin()
             self._cluster.agenda.after(0, self._send)
@@ -43,7 +45,7 @@ class Freight:
             return
         pause_ns = int(_PACKET_BYTES / limits.KIB / self._kib * limits.SECOND)
         cluster.agenda.after(pause_ns, self._send)
-        producer = cluster.producers["freight"]
+        producer = cluster.producers[FREIGHT]
         if producer.log.epoch and producer.log.unacked < _UNACKED_MAX:
             self._number += 1
             payload = cbor2.dumps(self._number.to_bytes(8, "big").ljust(_PACKET_BYTES, b"."))

@@ -271,8 +271,10 @@ class Invariants:
             )
         last = self._books.known[node.disk.last_written.chain]
         members = [last.members]
-        if last.members_index == last.index > commit:  # it was maybe written behind this commit
-            members.append(self._books.known[last.before].members)
+        now_ns = self._cluster.agenda.now_ns
+        while last.members_index > commit and last.written_ns == now_ns:
+            last = self._books.known[last.before]  # it was maybe written behind this commit
+        members.append(last.members)
         if not any(self._is_held(x, commit, chain) for x in members):
             raise Violation("commit rule", f"{node.name}: no majority has Entry {commit}")
 

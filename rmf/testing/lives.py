@@ -10,6 +10,8 @@ lost while somebody is behind, names that are forgotten. What is not said here, 
 
 from typing import Any
 
+from rmf import limits
+
 __all__ = ["LIVES"]
 
 _NEVER_MS = 1e12
@@ -56,6 +58,9 @@ LIVES: dict[str, dict[str, Any]] = {
     # Drives that lose an acked tail, and members that come back from an older copy.
     "lying": {
         "seconds": 60.0,
+        "log_memory_bytes": 32 * limits.MIB,  # so that no Checkpoint takes a ledger's place
+        "checkpoint_every_ms": 60_000.0,
+        "act_every_ms": _NEVER_MS,
         "fault_every_ms": 2_000.0,
         "faults": {"lost_tail": 1.0, "restored_copy": 1.0},
     },

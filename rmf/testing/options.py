@@ -12,7 +12,7 @@ import attrs
 from rmf import limits
 from rmf.testing.dice import Dice
 
-__all__ = ["FAULTS", "LATER", "Options", "derived", "options_of"]
+__all__ = ["FAULTS", "Options", "derived", "options_of"]
 
 # Every class of fault that the nemesis knows, and how often it strikes beside the others.
 FAULTS: dict[str, float] = {
@@ -42,15 +42,11 @@ FAULTS: dict[str, float] = {
     "drop_clients": 1.5,
     "slow_line": 1.0,
     "lag": 2.0,
+    "lost_tail": 0.8,
+    "restored_copy": 0.5,
     "stalled_letters": 1.0,
     "torn_change": 0.8,
     "old_acquaintances": 0.6,
-}
-
-# Those that what is to be mended does not survive yet: in play where they are named.
-LATER: dict[str, float] = {
-    "lost_tail": 1.0,
-    "restored_copy": 1.0,
 }
 
 
@@ -140,6 +136,9 @@ def derived(seed: int, **chosen: Any) -> Options:
         log_memory_bytes=dice.choice((0, 2 * limits.KIB, 32 * limits.MIB)),
         archive=dice.chance(0.2),
         lines=dice.choice((1, 1, 3)),
+        calm_seconds=dice.choice((0.0, 0.0, 0.0, 4.0)),
+        places=5 if dice.chance(0.08) else 0,
+        crowd=600 if dice.chance(0.05) else 0,
         faults=faults,
     )
     return attrs.evolve(options, **chosen)

@@ -58,6 +58,8 @@ _DISK = (
     "rot",
     "rotten_checkpoint",
     "wipe",
+    "lost_tail",
+    "restored_copy",
     "stalled_letters",
     "old_acquaintances",
 )
@@ -83,7 +85,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 # What two nodes are needed for, and what destroys a disk: then three others have to remember all.
 _BETWEEN_TWO = frozenset(_NETWORK) - {"drop_clients"}
-_DESTROYING = frozenset({"rot", "wipe", "old_acquaintances"})
+_DESTROYING = frozenset({"rot", "wipe", "lost_tail", "restored_copy", "old_acquaintances"})
 _FAULTS_MIN = 3  # fewer kinds may all find nothing to do
 
 # Acts of operators that change who belongs to the cluster, or who leads it.
@@ -142,6 +144,9 @@ def options_for(
         act_every_ms=_ACT_EVERY_MS if "members" in kinds else _NEVER_MS,
         drift_ppm=options.drift_ppm if "clock" in kinds else 0,
         archive=False,
+        crowd=0,
+        places=0,
+        calm_seconds=0.0,
         lines=options.lines if "members" in kinds else 1,
     )
 

@@ -22,6 +22,7 @@ from rmf.core.expiring import Expiring
 from rmf.core.raft.flow import Flow
 from rmf.core.raft.handover import Handover
 from rmf.core.raft.presence import Presence
+from rmf.core.raft.progress import Progress
 from rmf.core.shelf import Shelf
 from rmf.core.world import KeyIndex
 from rmf.errors import Refused
@@ -39,6 +40,7 @@ OF_THEIR_OWN: dict[str, dict[str, Any]] = {
     "ends_of_cells_keep_packets_out": LIVES["ending"],
     "a_shelf_keeps_what_is_gone": {"strict": True},
     "a_cell_that_is_written_sooner_is_armed_twice": {"strict": True},
+    "a_tail_that_was_lost_is_not_missed": LIVES["lying"],
     "as_much_is_in_flight_as_a_window_of_bytes_holds": LIVES["narrow"],
     "heartbeats_wait_behind_entries": LIVES["narrow"],
     "the_fastest_clock_is_right": LIVES["drifting"],
@@ -180,6 +182,17 @@ def the_fastest_clock_is_right() -> list[Change]:
         hear(self, tick, *args, bridged=bridged)
 
     return [(Pace, "follow", hear), (Pace, "compare", compare)]
+
+
+# --- Drives ------------------------------------------
+
+
+@bug
+def a_tail_that_was_lost_is_not_missed() -> list[Change]:
+    """H5, and U3 for as long as nobody else lost anything: what a peer said to have is believed for
+    ever, whatever it says it has."""
+    held = property(lambda _self: 0)
+    return [(Progress, "held", held), (Progress, "contradicts", lambda *_args: False)]
 
 
 # --- Members ------------------------------------------

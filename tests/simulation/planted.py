@@ -364,8 +364,8 @@ def learners_count_for_a_majority() -> list[Change]:
 def what_was_sent_counts_as_accepted() -> list[Change]:
     accepted = Progress.accepted
 
-    def buggy(self: Progress, index: int, now_ns: int) -> bool:
-        return accepted(self, max(index, self.next - 1), now_ns)
+    def buggy(self: Progress, index: int, round_: int, now_ns: int) -> bool:
+        return accepted(self, max(index, self.next - 1), round_, now_ns)
 
     return [(Progress, "accepted", buggy)]
 

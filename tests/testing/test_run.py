@@ -12,7 +12,7 @@ from rmf.testing.swarm import SOMETIMES, never, reports
 from rmf.testing.violation import Violation, demand
 from rmf.testing.workload import expected
 
-CALM = {"seconds": 8.0, "nodes": 3, "spares": 0}
+CALM = {"seconds": 8.0, "nodes": 3, "spares": 0, "crowd": 0, "places": 0}
 
 
 @pytest.mark.slow
