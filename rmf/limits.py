@@ -44,6 +44,7 @@ ANSWERS_MAX = 256  # lists of answers a client has not read: capacity of the ans
 GOODBYE_S_MAX = 1.0  # for the other side to read last words, or to close; then cut all the same
 LINGER_S = 0.1  # silence of a client that was told to go, after which nothing more is expected
 RECEIVE_BYTES = 64 * KIB  # one read from a socket
+PASS_LATE_NS = 5 * MS  # a pass of the scheduler that is later may have looked at no socket (R8)
 FRAMES_A_PASS = 16  # small frames of one read that are served before others run (R42)
 
 # --- Flow of packets ---
@@ -72,6 +73,7 @@ TICK_PERIOD_NS_MIN = 10_000
 TICK_PERIOD_NS_MAX = 10 * SECOND
 TICK_LEAD_NS_MAX = 50 * MS  # how far the counter may lead the clock (R6)
 PACE_LEAK = 50  # one part of so many, of the time since it was set, a follower's clock may go back
+PACE_BACK_NS = 3600 * SECOND  # how far a reign's clock reaches back behind its begin
 PACE_HOLD_NS = 500 * MS  # more than this too fast: it goes back; less: it stands still meanwhile
 PACE_GRAIN_NS = SECOND  # of clocks set at times no further apart than this the later is right
 TICK_PACKETS_MAX = 4096

@@ -100,6 +100,9 @@ class Pace:
         lead = limits.TICK_LEAD_NS_MAX // period_ns
         if not clock or clock.period_ns != period_ns or known > clock.tick_at(boot_ns) + lead:
             clock = TickClock(period_ns, known + 1, boot_ns)
+        else:  # what waits in a socket came before this clock was set, and has aged
+            back = min(clock.base_tick, limits.PACE_BACK_NS // period_ns)
+            clock = TickClock(period_ns, clock.base_tick - back, clock.base_ns - back * period_ns)
         self.clock = clock
         return clock
 

@@ -35,7 +35,7 @@ from rmf.floor.handshake import Guest, Strangers, guest_of
 from rmf.floor.intake_end import Intake
 from rmf.floor.news import Unwatch, Watch
 from rmf.floor.outbox import Outbox
-from rmf.floor.receiving import receive
+from rmf.floor.receiving import Inlet, Passes
 from rmf.floor.subscribing import subscribe_fault
 from rmf.floor.supervisor import Hands, Held, edge_letter
 
@@ -55,6 +55,7 @@ class Port:
     now: Callable[[], Now]
     strangers: Strangers
     inquire: Callable[[m.Query, Pages], Awaitable[None]]
+    passes: Passes = attrs.Factory(Passes)
 
 
 class Connection:
@@ -63,7 +64,8 @@ class Connection:
     def __init__(self, number: int, peer: str, stream: trio.abc.Stream, port: Port) -> None:
         self._number = number
         self._peer = peer
-        self._stream = stream
+        self._inlet = Inlet(stream, port.passes)
+        self._since_ns = 0  # nothing of the frame that is served was there before then (boot ns)
         self._port = port
         self._doors = port.doors
         self._intake = Intake(port.doors)
@@ -165,6 +167,7 @@ class Connection:
 
     async def _serve_frames(self, nursery: trio.Nursery, pages: Pages, hands: Hands) -> None:
         begun_s: float | None = None
+        self._since_ns = self._inlet.since_ns
         while True:
             for served, frame in enumerate(self._buffer.frames(), start=1):
                 begun_s = None
@@ -174,11 +177,14 @@ class Connection:
                 if await self._serve_frame(frame, nursery, pages):
                     return
                 hands.free()
+                self._since_ns = self._inlet.since_ns
             begun_s = self._set_deadline(begun_s)
             data = await self._receive()
             self._deadline.deadline = math.inf  # from here on it is us who take the time
             if not data:
                 return
+            if not len(self._buffer):  # else a frame was begun, and is as old as its beginning
+                self._since_ns = self._inlet.since_ns
             self._buffer.feed(data)
 
     def _set_deadline(self, begun_s: float | None) -> float | None:
@@ -197,7 +203,7 @@ class Connection:
 
     async def _receive(self) -> bytes:
         try:
-            return await receive(self._stream, limits.RECEIVE_BYTES)
+            return await self._inlet.receive(limits.RECEIVE_BYTES)
         except trio.BrokenResourceError:
             return b""
 
@@ -273,7 +279,7 @@ class Connection:
             connection=self._number,
             producer=self._guest.producer,
             epoch=self._out.epoch,
-            arrived_ns=self._port.now().boot_ns,
+            arrived_ns=self._since_ns,
         )
         for offered in intake.offers:
             await self._intake.offer(offered)

@@ -90,6 +90,13 @@ async def run(listening: Listening, port: Port, hands: Hands) -> None:
     """Accept and serve connections until cancelled. Raises UsageError if the port cannot be had."""
     hands.free()  # each connection has hands of its own
     listeners = await listening.listeners()
+    with port.passes.watched():
+        await _serve_all(listening, port, listeners)
+
+
+async def _serve_all(
+    listening: Listening, port: Port, listeners: list[trio.SocketListener]
+) -> None:
     async with trio.open_nursery() as nursery:
         door = _Door(listening, port, nursery)
         with listening.accepting():

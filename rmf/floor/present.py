@@ -9,12 +9,17 @@ from pathlib import Path
 
 from rmf.core.events import Now
 
-__all__ = ["boot_id", "now"]
+__all__ = ["boot_id", "boot_ns", "now"]
 
 
 def now() -> Now:
     """Return the present: CLOCK_BOOTTIME decides, the wall clock is shown (R6, R7)."""
-    return Now(time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns())
+    return Now(boot_ns(), time.time_ns())
+
+
+def boot_ns() -> int:
+    """Return CLOCK_BOOTTIME alone."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def boot_id() -> bytes:

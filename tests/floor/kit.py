@@ -38,7 +38,8 @@ from rmf.floor.connection import Connection, Port
 from rmf.floor.doors import Doors, EdgeLetter, Opened, connection_doors
 from rmf.floor.handshake import Strangers
 from rmf.floor.instruments import Instruments
-from rmf.floor.present import now
+from rmf.floor.present import boot_ns, now
+from rmf.floor.receiving import Passes
 from rmf.floor.recovery import Recovered, recover
 from rmf.floor.supervisor import Child, Hands, supervise
 from rmf.line.inline import Inline
@@ -349,12 +350,15 @@ async def served(
     *,
     streams: Streams = trio.testing.memory_stream_pair,
     inquire: Callable[[m.Query, trio.MemorySendChannel[bytes]], Awaitable[None]] = _nothing_to_say,
+    clock: Callable[[], int] = boot_ns,
 ) -> AsyncIterator[Served]:
-    """Serve one connection over streams in memory, with nobody behind the doors."""
+    """Serve one connection over streams in memory, with nobody behind the doors. What it receives
+    is dated by that clock."""
     ours, theirs = streams()
     serving = Served(alone, Wire(ours))
     strangers = serving.strangers
-    port = Port(alone.doors, "n1", lambda: alone.directory.cluster, now, strangers, inquire)
+    cluster, passes = alone.directory.cluster, Passes(clock)
+    port = Port(alone.doors, "n1", lambda: cluster, now, strangers, inquire, passes)
     connection = Connection(1, "tests", theirs, port)
 
     async def serve() -> None:

@@ -333,3 +333,19 @@ async def test_hands_hold_the_frame_that_is_served_and_nothing_else(alone: Bench
         serving.offered()
         await trio.testing.wait_all_tasks_blocked()
         assert serving.hands.held()[0].data == b""
+
+
+async def test_a_packet_is_as_old_as_the_beginning_of_its_frame(alone: Bench) -> None:
+    """R8: its age counts since the connection was known to be empty; a frame that was begun and
+    waited for its end is older than what comes behind it."""
+    at_ms = [10]
+    async with served(alone, clock=lambda: at_ms[0] * limits.MS) as serving:
+        await serving.welcome()
+        first, second = (codec.encode(m.Send([packet(seq)])) for seq in (1, 2))
+        await serving.wire.say_bytes(first[:9])
+        await trio.testing.wait_all_tasks_blocked()
+        at_ms[0] = 5000
+        await serving.wire.say_bytes(first[9:] + second)
+        await trio.testing.wait_all_tasks_blocked()
+        arrived = [x.arrived_ns // limits.MS for x in serving.offered() if isinstance(x, Offered)]
+        assert arrived == [10, 5000]

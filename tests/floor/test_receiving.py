@@ -7,7 +7,8 @@ import pytest
 import trio
 import trio.testing
 
-from rmf.floor.receiving import receive
+from rmf import limits
+from rmf.floor.receiving import Inlet, Passes, receive
 
 
 def streams() -> tuple[trio.SocketStream, socket.socket]:
@@ -86,3 +87,124 @@ async def test_other_streams_are_read_their_own_way() -> None:
     here, there = trio.testing.memory_stream_pair()
     await there.send_all(b"abc")
     assert await receive(here, 2) == b"ab"
+
+
+# --- Since when it can have been there (R8) -------------------------------------------------------
+
+WAIT_S = limits.BEAT_S
+
+
+class Watched:
+    """Passes of a scheduler, at times that the test says; in ms."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0.0
+        self.passes = Passes(lambda: int(self.now_ms * limits.MS))
+        self.look(0)
+
+    def look(self, at_ms: float, wait_s: float = WAIT_S) -> None:
+        """A pass looks at the sockets, and may wait so long for one."""
+        self.now_ms = at_ms
+        self.passes.after_io_wait(wait_s)
+
+    @property
+    def quiet_ms(self) -> float:
+        """Since when it was quiet, of what this pass found and the one before did not."""
+        return self.passes.quiet_ns / limits.MS
+
+
+def test_who_waits_for_sockets_is_woken_at_once() -> None:
+    """A lone packet on an idle node is no older than it is."""
+    seen = Watched()
+    seen.look(80)
+    seen.look(100)
+    assert seen.quiet_ms == 100
+
+
+def test_what_came_while_the_process_stood_still_has_aged() -> None:
+    """H10: it was paused for six seconds, in the midst of a wait."""
+    seen = Watched()
+    seen.look(6000)
+    assert seen.quiet_ms == WAIT_S * 1000
+
+
+def test_a_wait_that_was_interrupted_looked_at_no_socket() -> None:
+    """The end of a stop ends it; what is there is found in the pass behind it."""
+    seen = Watched()
+    seen.look(6000)
+    seen.look(6001)
+    assert seen.quiet_ms == WAIT_S * 1000
+    seen.look(6002)
+    assert seen.quiet_ms == 6002
+
+
+def test_what_came_while_tasks_held_the_loop_up_has_aged() -> None:
+    seen = Watched()
+    seen.look(300, wait_s=0)
+    assert seen.quiet_ms == 0
+
+
+async def test_a_read_that_was_not_full_drained_the_socket() -> None:
+    """What comes next was not there before, however long nobody reads (back-pressure)."""
+    stream, other = streams()
+    seen = Watched()
+    with other:
+        async with stream:
+            inlet = Inlet(stream, seen.passes)
+            other.sendall(b"a")
+            seen.now_ms = 10
+            assert (await inlet.receive(2), inlet.since_ns) == (b"a", 0)
+            other.sendall(b"b")
+            seen.now_ms = 5000
+            assert (await inlet.receive(2), inlet.since_ns) == (b"b", 10 * limits.MS)
+
+
+async def test_a_pass_that_found_nothing_says_that_a_socket_is_empty() -> None:
+    """A sensor that speaks every ten seconds: its packets are as new as they are."""
+    stream, other = streams()
+    seen = Watched()
+    with other:
+        async with stream, trio.open_nursery() as nursery:
+            inlet = Inlet(stream, seen.passes)
+            nursery.start_soon(inlet.receive, 2)
+            await trio.testing.wait_all_tasks_blocked()
+            for at_ms in range(100, 10_001, 100):
+                seen.look(at_ms)
+            other.sendall(b"a")
+        assert inlet.since_ns == 10_000 * limits.MS
+
+
+async def test_what_a_full_read_leaves_is_older_than_what_comes_behind_it() -> None:
+    """A socket that is never empty, because its client sends as fast as it can, ages nobody's
+    packets for as long as that lasts."""
+    stream, other = streams()
+    seen = Watched()
+    with other:
+        async with stream:
+            inlet = Inlet(stream, seen.passes)
+            since = []
+            other.sendall(bytes(8))
+            for at_ms in range(10, 100, 10):
+                seen.now_ms = at_ms
+                assert len(await inlet.receive(4)) == 4
+                since.append(inlet.since_ns // limits.MS)
+                other.sendall(bytes(4))
+        assert since == [0, 0, 10, 20, 30, 40, 50, 60, 70]
+
+
+async def test_where_nobody_watches_it_came_just_now() -> None:
+    here, there = trio.testing.memory_stream_pair()
+    seen = Watched()
+    inlet = Inlet(here, seen.passes)
+    await there.send_all(b"a")
+    seen.now_ms = 70
+    assert (await inlet.receive(2), inlet.since_ns) == (b"a", 70 * limits.MS)
+
+
+async def test_the_passes_are_watched_within_a_block() -> None:
+    passes = Passes()
+    with passes.watched():
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        assert passes.number >= 1
+    assert passes.number == 0
