@@ -34,7 +34,7 @@ from tools.bench_world import (
 
 __all__ = ["steps"]
 
-_KEYS_A_REMOVAL = 250
+_KEYS_A_REMOVAL = 100
 _ENDS_IN_S = 5.0  # the cells that are to end at once are all written by then
 _WRITTEN_PER_S = 4000  # at least, on a machine that has other things to do
 _ROUNDS = 10

@@ -6,6 +6,7 @@ import attrs
 import cbor2
 import pytest
 
+from rmf import limits
 from rmf.core.effects import RecordDraft
 from rmf.core.entry import Entry, Expiry, TickBooks, decode_entry
 from rmf.core.letters import letters_of
@@ -93,7 +94,7 @@ def test_letters_of_many_ends_cost_as_much_as_there_are() -> None:
             return super().__iter__()
 
     play = Playbook()
-    keys = [f"cell/cursed/{i:04}" for i in range(500)]
+    keys = [f"cell/cursed/{i:04}" for i in range(limits.TICK_EXPIRIES_MAX)]
     play.join("p").send_rows([row_of(i + 1, topic=key, ttl_ms=5) for i, key in enumerate(keys)])
     play.advance(6)
     record, entry, before = history(play)[-1]
