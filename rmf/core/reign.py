@@ -106,8 +106,9 @@ class Reign:
 
     @property
     def _may_end_cells(self) -> bool:
-        """Whether a Tick may end cells: where many end at once, a packet is not to wait for as many
-        Entries as may be in flight (R9)."""
+        """Whether a Tick may be begun for cells that end: where many end at once, a packet is not
+        to wait for as many Entries as may be in flight. A Tick that is begun all the same ends what
+        is due: nothing in it sees what is stale (R9)."""
         return len(self._in_flight) < limits.EXPIRIES_IN_FLIGHT
 
     def next_due_ns(self) -> int | None:
@@ -217,7 +218,7 @@ class Reign:
         latched = Latched(tick, now.wall_ns)
         latched.lead_ticks = tick - self.clock.tick_at(now.boot_ns)
         packets_may_come = True
-        if self._may_end_cells:
+        if len(self._queue) or self._may_end_cells:
             latched.expiries, packets_may_come = self._expiring.latch(
                 tick, self.state, packets_wait=self._queue.packets > 0
             )

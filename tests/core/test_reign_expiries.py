@@ -144,6 +144,24 @@ def test_cells_that_end_leave_room_for_packets_on_the_way_to_the_disk() -> None:
     assert play.facts["expiries"]["expired"] == 2_300
 
 
+def test_no_packet_sees_a_stale_cell_however_many_entries_are_on_their_way() -> None:
+    """R9: over a far link some always are, and cells would never end."""
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, topic="cell/a", ttl_ms=50)
+    play.disk.hold()
+    for seq in range(2, 2 + limits.EXPIRIES_IN_FLIGHT):
+        probe.send(seq, topic="keep/c")
+    assert len(play.disk.waiting) == limits.EXPIRIES_IN_FLIGHT
+    play.boot_ns += 60 * limits.MS
+    play.happen()
+    probe.send(seq + 1, topic="see", payload="cell/a")
+    play.disk.held = False
+    play.sync()
+    assert play.world["seen"] == "nothing"
+    assert "cell/a" not in play.world
+
+
 def loud_cells(play: Playbook, count: int) -> Producer:
     """So many cells whose end the line hears of are stale by now, and on the bench, which nothing
     leaves any more. Returns somebody else who may send."""
