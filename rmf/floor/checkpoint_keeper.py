@@ -45,6 +45,7 @@ async def run(
     limiter = trio.CapacityLimiter(1)
     async for wanted in doors.checkpoints_out:
         began = trio.current_time()
+        failure: BaseException | None = None
         try:
             wanted.head["boot_id"] = boot_id
             async with exchanging:
@@ -57,11 +58,13 @@ async def run(
             continue
         except trio.Cancelled:
             raise
-        except BaseException as exc:
-            await doors.events.send(CheckpointEnded(wanted.index, f"it failed: {exc!r}"))
-            raise
+        except BaseException as exc:  # noqa: BLE001, ASYNC103 it is raised below
+            failure = exc  # noqa: ASYNC104 as above
         finally:
             wanted.world.index.unpin(wanted.pin)
+        if failure is not None:
+            await doors.events.send(CheckpointEnded(wanted.index, f"it failed: {failure!r}"))
+            raise failure
         await doors.events.send(ended)
         seconds = round(trio.current_time() - began, 3)
         log.note(
