@@ -155,7 +155,8 @@ class Invariants:
     @staticmethod
     def _check_recency(voter: "Node", term: int, candidate: "Node") -> None:
         """Nobody gets the vote of who has more (paper §5.4.1)."""
-        if candidate.core is None or candidate.core.raft.term != term or candidate.core.reigns:
+        raft = candidate.core.raft if candidate.core is not None else None
+        if raft is None or raft.term != term or raft.voting.campaign is None:
             return  # it does not stand for election any more
         mine, theirs = voter.disk.last_written, candidate.disk.last_written
         if mine.term >= term:
