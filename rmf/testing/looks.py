@@ -50,7 +50,7 @@ class Looks:
         if core.live.value:
             self._check_age(node, core)
             self._check_ends(node, core)
-        if self._cluster.options.strict:
+        if not self._cluster.options.bandwidth_kib:  # else much is in flight for long
             _check_memory(node, core)
 
     def _check_contact(self, node: "Node", core: Arbiter) -> None:

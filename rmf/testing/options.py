@@ -60,8 +60,7 @@ class Options:
     the producers' table holds, with people who pass by (0: as in production, and nobody does);
     `bandwidth_kib`, what a link carries in a second (0: anything); `freight_kib`, what is sent in a
     second in large packets; `quiet_seconds`, for how long of `seconds` nothing goes wrong at first;
-    `calm_seconds`, for how long everybody works on once all is healed. `strict`: nodes are held to
-    the laws of memory and of age as well."""
+    `calm_seconds`, for how long everybody works on once all is healed."""
 
     seed: int
     seconds: float = 300.0
@@ -94,7 +93,6 @@ class Options:
     log_memory_bytes: int = 32 * limits.MIB
     archive: bool = False
     lines: int = 1
-    strict: bool = False
     faults: dict[str, float] = attrs.Factory(lambda: dict(FAULTS))
 
     def text(self) -> str:

@@ -38,8 +38,6 @@ OF_THEIR_OWN: dict[str, dict[str, Any]] = {
     "a_checkpoint_is_begun_with_all_of_the_table": LIVES["crowded"],
     "a_delta_is_made_in_one_piece": LIVES["crowded"],
     "ends_of_cells_keep_packets_out": LIVES["ending"],
-    "a_shelf_keeps_what_is_gone": {"strict": True},
-    "a_cell_that_is_written_sooner_is_armed_twice": {"strict": True},
     "a_tail_that_was_lost_is_not_missed": LIVES["lying"],
     "as_much_is_in_flight_as_a_window_of_bytes_holds": LIVES["narrow"],
     "heartbeats_wait_behind_entries": LIVES["narrow"],

@@ -10,7 +10,7 @@ from rmf.testing.violation import Violation
 
 
 def cluster() -> Cluster:
-    found = Cluster(Options(seed=3, spares=0, faults={}, strict=True))
+    found = Cluster(Options(seed=3, spares=0, faults={}))
     found.begin()
     found.agenda.run_until(3 * limits.SECOND)
     return found
