@@ -74,7 +74,7 @@ async def test_cells_go_on_ageing_while_the_node_is_down(tmp_path: Path) -> None
         probe = await node.producer("probe")
         await probe.send(packet(1, "cell/brief", ttl_ms=400), packet(2, "cell/long"))
         await probe.outcomes(2)
-        await probe.send(packet(3, "keep/it", ttl_ms=1))
+        await probe.send(packet(3, "keep/it", ttl_ms=200))
         await probe.outcomes(1)
         before = (await probe.status())["tick"]
         display = await node.display("cell/brief")

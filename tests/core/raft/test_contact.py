@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.core.raft.contact import Rounds, silence_text
+from rmf.core.raft.contact import Majority, Rounds, silence_text
 
 
 @given(st.lists(st.integers(0, 30 * limits.MS), max_size=300))
@@ -48,3 +48,25 @@ def test_people_are_told_who_was_silent_for_how_long_the_longest_first() -> None
     contacts = {"n2": 700 * limits.MS, "n3": 0, "n4": 0}
     told = silence_text(contacts, ("n1", "n2", "n3"), limits.SECOND)
     assert told == "n3 1000 ms, n2 300 ms"
+
+
+def test_a_majority_that_was_asked_in_vain_is_silent_from_the_first_round_on() -> None:
+    majority = Majority()
+    majority.answered(0)
+    for now_ns in (100, 200, 300):
+        majority.asked(now_ns)
+    assert not majority.is_silent(1100, 1000)
+    assert majority.is_silent(1101, 1000)
+    majority.answered(100)
+    assert not majority.is_silent(9000, 1000)
+
+
+def test_whoever_is_a_majority_by_itself_is_never_silent() -> None:
+    """A lone voter lost its reign each second while a learner of it was away."""
+    majority = Majority()
+    majority.answered(2**62)
+    majority.asked(100)
+    assert not majority.is_silent(2**61, 1000)
+    majority.answered(50)  # now another one votes, too
+    majority.asked(200)
+    assert majority.is_silent(1201, 1000)
