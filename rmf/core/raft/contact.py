@@ -56,7 +56,7 @@ class Majority:
 
     def asked(self, now_ns: int) -> None:
         """A round begins. Who is a majority by itself asks nobody whose silence would count."""
-        alone = self._heard_ns is not None and self._heard_ns >= now_ns
+        alone = self._heard_ns is not None and self._heard_ns > now_ns
         if self._unanswered_ns is None and not alone:
             self._unanswered_ns = now_ns
 
