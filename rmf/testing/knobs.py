@@ -53,7 +53,7 @@ def small_bounds(options: Options) -> Iterator[None]:
 
 
 @contextmanager
-def bounds(wanted: Mapping[str, int]) -> Iterator[None]:
+def bounds(wanted: Mapping[str, float]) -> Iterator[None]:
     """Have these bounds, by their names on the limits page, while the block runs."""
     before = {name: getattr(limits, name) for name in wanted}
     for name, value in wanted.items():

@@ -45,7 +45,6 @@ from rmf.floor.supervisor import Child, Hands, supervise
 from rmf.line.inline import Inline
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
-from rmf.storage.fence import Pen
 from tests.floor.factory import letters_in
 from tests.floor.lines import shop
 from tests.floor.wire import PATIENCE_S, Wire, until
@@ -261,39 +260,6 @@ async def reign(
 
 
 # --- A disk that hangs --------------------------------------------------------------------------
-
-
-@contextmanager
-def hanging(pen: Pen) -> Iterator[threading.Event]:
-    """A write with this pen is in the kernel, and returns when the event is set."""
-    begun, back = threading.Event(), threading.Event()
-
-    def write() -> None:
-        with pen:
-            begun.set()
-            back.wait()
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    begun.wait()
-    try:
-        yield back
-    finally:
-        back.set()
-        thread.join()
-
-
-@contextmanager
-def bounds(**wanted: float) -> Iterator[None]:
-    """Have these bounds of the limits page while the block runs."""
-    before = {name: getattr(limits, name) for name in wanted}
-    for name, value in wanted.items():
-        setattr(limits, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(limits, name, value)
 
 
 def ledger_threads() -> list[threading.Thread]:

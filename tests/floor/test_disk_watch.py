@@ -19,7 +19,8 @@ from rmf.floor.doors import EdgeLetter
 from rmf.storage.archive import archive_behind
 from rmf.storage.checkpoint import newest, prune
 from rmf.storage.sending import Sending
-from tests.floor.kit import Bench, bench, bounds
+from rmf.testing.knobs import bounds
+from tests.floor.kit import Bench, bench
 from tests.floor.wire import until
 from tests.storage.written_node import written_node
 
@@ -100,7 +101,10 @@ async def test_below_the_soft_mark_history_is_shed_whenever_some_has_come(tmp_pa
             node.commit()
             node.checkpoint()
         through = node.author.index
-    with bench(tmp_path) as alone, bounds(DISK_SOFT_FREE_BYTES=2**62, DISK_HARD_FREE_BYTES=0):
+    with (
+        bench(tmp_path) as alone,
+        bounds({"DISK_SOFT_FREE_BYTES": 2**62, "DISK_HARD_FREE_BYTES": 0}),
+    ):
         alone.store.put_line([], through, [])
         directory = alone.directory
         async with alone.supervised("disk_watch", watch(alone)):

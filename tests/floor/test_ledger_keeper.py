@@ -21,8 +21,10 @@ from rmf.storage.hard_state import HardStateCopy
 from rmf.storage.ledger import LedgerWriter
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS
-from tests.floor.kit import Bench, bench, bounds, hanging, ledger_threads
+from rmf.testing.knobs import bounds
+from tests.floor.kit import Bench, bench, ledger_threads
 from tests.floor.wire import until
+from tests.storage.hanging import hanging
 from tests.storage.ledger_kit import Drafts, file_bytes_limit
 
 
@@ -119,7 +121,7 @@ async def test_a_thread_that_the_disk_held_up_writes_nothing_once_its_pen_is_tak
     tmp_path: Path,
 ) -> None:
     """R23: what was acknowledged in its place meanwhile would be written over."""
-    with bench(tmp_path) as alone, bounds(STOP_S_MAX=0.01), ExitStack() as stack:
+    with bench(tmp_path) as alone, bounds({"STOP_S_MAX": 0.01}), ExitStack() as stack:
         drafts = Drafts(alone.directory.cluster)
         async with keeping(alone) as writer:
             await alone.doors.ledger.send(Persist(1, [drafts.entry(b"one")]))

@@ -32,10 +32,12 @@ from rmf.storage.install import Receiver
 from rmf.storage.repair import is_repairing
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS
+from rmf.testing.knobs import bounds
 from tests.floor.factory import segments
-from tests.floor.kit import BOOT_ID, Bench, Guest, bench, bounds, hanging, ledger_threads
+from tests.floor.kit import BOOT_ID, Bench, Guest, bench, ledger_threads
 from tests.floor.lines import shop
 from tests.floor.wire import PATIENCE_S, packet, until
+from tests.storage.hanging import hanging
 from tests.storage.ledger_kit import overwrite
 from tests.storage.written_node import CLUSTER, written_node
 
@@ -264,7 +266,7 @@ async def test_no_second_writer_is_opened_while_the_first_ones_write_hangs(
     tmp_path: Path,
 ) -> None:
     """R23: the node strikes with words; once the disk is back nothing that was acked is lost."""
-    with bench(tmp_path) as alone, bounds(STOP_S_MAX=0.01), ExitStack() as stack:
+    with bench(tmp_path) as alone, bounds({"STOP_S_MAX": 0.01}), ExitStack() as stack:
         async with living(alone) as living_one:
             await living_one.produce("cell/a")
             former, writer = living_one.core, living_one.life._writer

@@ -1,34 +1,13 @@
 """storage/fence: one writer at a time, and none beside one that hangs (R23)."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from rmf import limits
 from rmf.errors import DiskHangs, PenTaken
-from rmf.storage.fence import Fence, Pen
-
-
-@contextmanager
-def hanging_write(pen: Pen) -> Iterator[threading.Event]:
-    """Somebody writes with this pen until the event is set."""
-    begun, back = threading.Event(), threading.Event()
-
-    def write() -> None:
-        with pen:
-            begun.set()
-            back.wait()
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    begun.wait()
-    try:
-        yield back
-    finally:
-        back.set()
-        thread.join()
+from rmf.storage.fence import Fence
+from tests.storage.hanging import hanging
 
 
 def test_the_newest_pen_writes_and_no_older_one_ever_again() -> None:
@@ -48,7 +27,7 @@ def test_the_newest_pen_writes_and_no_older_one_ever_again() -> None:
 def test_nobody_takes_the_pen_from_a_write_that_hangs_but_it_is_that_ones_last() -> None:
     fence = Fence()
     old = fence.take()
-    with hanging_write(old) as back:
+    with hanging(old) as back:
         with pytest.raises(DiskHangs, match="start the node anew once it answers"):
             fence.take()
         back.set()
@@ -60,7 +39,7 @@ def test_nobody_takes_the_pen_from_a_write_that_hangs_but_it_is_that_ones_last()
 
 def test_a_write_that_returns_in_time_is_waited_for() -> None:
     fence = Fence()
-    with hanging_write(fence.take()) as back:
+    with hanging(fence.take()) as back:
         threading.Timer(limits.PEN_S_MAX / 10, back.set).start()
         with fence.take():
             pass
