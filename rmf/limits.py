@@ -55,6 +55,7 @@ INTAKE_A_STEP = 256  # frames that the Arbiter takes in before it does what is d
 INTAKE_FRAMES = 64  # capacity of the intake door, in frames
 BEAT_S = 0.1  # how late an idle Arbiter may notice that something became due
 BEAT_S_MIN = 0.005  # between two beats: what is due later than this is noticed in time
+STEP_MARK_S = 0.002  # a step of the Arbiter that is shorter counts as work from end to end
 LONG_STEP_S = 0.05  # a step of the Arbiter that is longer is told in the log (R45)
 LOOK_S = 0.05  # between two looks of the instruments at who reigns
 EVENTS_MAX = 4096  # capacity of the events door

@@ -54,7 +54,7 @@ def picture_of(office: "Office", state: State, applied: Applied) -> Publish:
         tick=state.tick,
         index=state.index,
         digest=state.digest(),
-        live=office.live.value,
+        live=office.is_live,
         world=state.world,
         changed=applied.changed,
         removed=applied.removed,
@@ -114,7 +114,7 @@ def value_of(office: "Office", asked: "Asked") -> m.Value:
         stale = cell.expires <= tick or cell.tick < state.void_before
         cell = None if stale else cell
     wire = wire_cell(asked.key, cell) if cell is not None else None
-    live = office.live.value
+    live = office.is_live
     return m.Value(asked.request, state.term, state.tick, state.index, live, wire)
 
 
@@ -129,8 +129,8 @@ def status_of(office: "Office", now: "Now") -> dict[str, Any]:
         "node": identity.node,
         "role": raft.role,
         "strike": strike,
-        "live": office.live.value,
-        "live_why": None if office.live.value else _why_not_live(office),
+        "live": office.is_live,
+        "live_why": None if office.is_live else _why_not_live(office),
         "term": raft.term,
         "tick": state.tick,
         "index": raft.log.last.index,

@@ -112,7 +112,7 @@ class Arbiter(Throne):
     def next_due_ns(self) -> int | None:
         """Return the boot time of the next Beat that is needed, or None while nothing is due."""
         dues = [self.raft.next_due_ns(), self._reads.next_due_ns(), self.unapplied.next_due_ns()]
-        if self.live.value:
+        if self.is_live:
             dues.append(self.live.until_ns())
         if self._reign is not None and self._may_latch:
             dues.append(self._reign.next_due_ns())
@@ -311,7 +311,7 @@ class Arbiter(Throne):
         self.raft.freshness.applied(state.index)
         self.raft.pace.reach(state.tick)
         self._in_touch = self._in_touch or self._knows_a_reign(now)
-        self._judge_live()
+        self._live_is_old = True
         if self.raft.period_ns != state.period_ns:
             self.raft.period_ns = state.period_ns
             if self._reign is None:

@@ -110,6 +110,11 @@ class Pace:
         """Whether a clock that was shown a while ago shows another time by now than this one."""
         if shown is None or self.clock is None:
             return shown is not self.clock
+        clock = self.clock
+        off_ns = (clock.base_tick - shown.base_tick) * clock.period_ns
+        off_ns += shown.base_ns - clock.base_ns
+        if self.least_tick <= shown.base_tick and abs(off_ns) < limits.CLOCK_SHOWN_NS:
+            return False  # as nearly always; asked at each step
         off = abs(shown.tick_at(boot_ns) - self.tick_at(boot_ns))
         return off > 1 and off * shown.period_ns >= limits.CLOCK_SHOWN_NS
 

@@ -12,7 +12,7 @@ __all__ = ["Live"]
 
 
 class Live:
-    """`value` is what was judged last. `judge` it at each step and before anything is told."""
+    """`value` is what was judged last. `judge` it before anything is told."""
 
     def __init__(self, raft: Raft) -> None:
         self.value = False
@@ -30,7 +30,7 @@ class Live:
         self._letters_ns = now_ns if letters else None
 
     def judge(self, now_ns: int, *, in_touch: bool) -> bool:
-        """Judge anew. A node that leads names to itself what it names to others."""
+        """Judge again. A node that leads names to itself what it names to others."""
         raft = self._raft
         leads = raft.leadership
         if leads is None:

@@ -86,6 +86,7 @@ class Office:
         self._unfounded: str | None = None  # what it waits for that belongs to no cluster
         self._fault: tuple[str, str] | None = None
         self.live = Live(raft)
+        self._live_is_old = True  # something happened since it was judged
         self._in_touch = False
         self._shown: Publish | None = None
         self._listens = listens
@@ -121,6 +122,14 @@ class Office:
     def present_tick(self) -> int:
         """The tick that it is now, as far as this node knows: not before the last one."""
         return max(self.committed.tick, self.raft.pace.tick_at(self.now_ns))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what is shown is what the factory shows by now (R36)."""
+        if not self._live_is_old:
+            return self.live.value
+        self._live_is_old = False
+        return self.live.judge(self.now_ns, in_touch=self.strike is None)
 
     @property
     def strike(self) -> tuple[str, str] | None:

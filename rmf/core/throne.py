@@ -87,11 +87,7 @@ class Throne(Office):
         self._in_touch = self._fault is None and self._knows_a_reign(now)
         if self.raft.leadership is None:
             self._end_reign(effects)
-        self._judge_live()
-
-    def _judge_live(self) -> None:
-        """Judge whether what is shown is what the factory shows by now (R36)."""
-        self.live.judge(self.now_ns, in_touch=self.strike is None)
+        self._live_is_old = True
 
     def _show(self, state: State, applied: Applied) -> Publish:
         """Return what subscribers may see of a state, and what changed with it."""
@@ -101,11 +97,11 @@ class Throne(Office):
     def _show_again(self, effects: list[Effect]) -> None:
         """Show the same once more where it has become live, or is it no longer, or where the clock
         that was shown with it is not right any more (R36)."""
-        self._judge_live()
+        self._live_is_old = True
         shown = self._shown
         if not self.committed.index or (
             shown is not None
-            and shown.live == self.live.value
+            and shown.live == self.is_live
             and not self.raft.pace.differs(shown.clock, self.now_ns)
         ):
             return
@@ -194,7 +190,7 @@ class Throne(Office):
         effects += self.petitions.refuse_all(why_refused, self.committed.producers)
         if unlink:
             effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
-        self._judge_live()
+        self._live_is_old = True
         effects.append(self._show(self.committed, NOTHING))
 
     def _on_strike_order(self, event: ev.Asked, effects: list[Effect]) -> None:

@@ -52,7 +52,7 @@ from rmf.floor.clients import Clients
 from rmf.floor.doors import CatchUpItem, Closed, Doors, EventItem, Knock, Opened
 from rmf.floor.in_hand import packets_among, packets_on
 from rmf.floor.instruments import Instruments
-from rmf.floor.steps import Step
+from rmf.floor.steps import StepWatch
 from rmf.floor.supervisor import Hands
 
 __all__ = ["Runner", "run", "turn_away"]
@@ -127,6 +127,7 @@ class _Loop:
         self._now = now
         self._unpublished: list[Publish] = []
         self._clients = clients
+        self._watch = StepWatch()
 
     @property
     def is_over(self) -> bool:
@@ -143,15 +144,16 @@ class _Loop:
         """Step the core with what happened, and do what it wants."""
         if self.is_over or not (events or self._core.has_more):
             return  # over by a turn at once, or a beat and nothing was due
-        step = Step()
+        self._watch.begin()
         self._hands.hold(partial(packets_among, events))
         effects = self._core.step(events, self._now())
-        step.decided()
+        self._watch.decided()
         self._perform_all(effects)
         self._hands.free()
         self._publish()
         self._look()
-        step.ended(self._instruments.steps, events, effects, len(self._core.committed.world))
+        if self._watch.end(self._instruments.steps):
+            self._watch.tell(events, effects, len(self._core.committed.world))
         if self._core.has_acceded:
             self._on_reign()
 

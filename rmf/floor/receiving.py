@@ -65,7 +65,9 @@ class Passes(trio.abc.Instrument):
         """Note that a pass begins: the sockets were looked at, for at most `timeout` s."""
         now_ns = self.clock()
         took_ns = now_ns - self._at_ns
-        late_ns = max(0, took_ns - int(min(timeout, limits.BEAT_S) * limits.SECOND))
+        waited_s = min(limits.BEAT_S, timeout)
+        late_ns = took_ns - int(waited_s * limits.SECOND)
+        late_ns = max(late_ns, 0)
         if self._late_ns > limits.PASS_LATE_NS and took_ns < 10 * limits.PASS_LATE_NS:
             self.quiet_ns = self._at_ns - self._late_ns
         else:

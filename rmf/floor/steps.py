@@ -13,13 +13,18 @@ from rmf import limits
 from rmf.floor import log
 from rmf.floor.instruments import Steps
 
-__all__ = ["Step"]
+__all__ = ["StepWatch"]
 
 
-class Step:
-    """One step, from now on. The clocks: of time, and of this thread's work."""
+class StepWatch:
+    """The watch of one loop, for one step after the other. The clocks: of time, and of this
+    thread's work, in seconds.
 
-    __slots__ = ("_began_s", "_clock", "_decided_s", "_work", "_work_s")
+    To read the clock of work costs as much as a small step. So it is read only now and then
+    (STEP_MARK_S), and behind a step that took longer than that: what it says of such a step may
+    include what the thread did since the reading before, at most so much. A shorter step counts
+    as work from end to end.
+    """
 
     def __init__(
         self,
@@ -27,31 +32,43 @@ class Step:
         work: Callable[[], float] = time.thread_time,
     ) -> None:
         self._clock, self._work = clock, work
-        self._began_s = self._decided_s = clock()
-        self._work_s = work()
+        self._marked_s = self._began_s = self._decided_s = clock()
+        self._mark_s = work()
+        self._took_s = self._work_s = 0.0
+
+    def begin(self) -> None:
+        """A step begins."""
+        self._began_s = self._clock()
+        if self._began_s - self._marked_s > limits.STEP_MARK_S:
+            self._marked_s, self._mark_s = self._began_s, self._work()
 
     def decided(self) -> None:
         """The core has decided; now its effects are performed."""
         self._decided_s = self._clock()
 
-    def ended(
-        self, steps: Steps, events: Sequence[object], effects: Sequence[object], cells: int
-    ) -> None:
-        """Count it; `cells` are those of the World, of which no step should know."""
-        took_s, work_s = self._clock() - self._began_s, self._work() - self._work_s
+    def end(self, steps: Steps) -> bool:
+        """Count it; return whether it was too long."""
+        took_s = work_s = self._clock() - self._began_s
+        if took_s > limits.STEP_MARK_S:
+            work_s = min(took_s, self._work() - self._mark_s)
         steps.time.observe(took_s)
         steps.work.observe(work_s)
-        if took_s > limits.LONG_STEP_S:
-            log.note(
-                "warning",
-                "long_step",
-                seconds=round(took_s, 3),
-                work=round(work_s, 3),
-                decided=round(self._decided_s - self._began_s, 3),
-                events=_kinds(events),
-                effects=_kinds(effects),
-                cells=cells,
-            )
+        self._took_s, self._work_s = took_s, work_s
+        return took_s > limits.LONG_STEP_S
+
+    def tell(self, events: Sequence[object], effects: Sequence[object], cells: int) -> None:
+        """Tell in the log what was in the last one; `cells` are those of the World, of which no
+        step should know."""
+        log.note(
+            "warning",
+            "long_step",
+            seconds=round(self._took_s, 3),
+            work=round(self._work_s, 3),
+            decided=round(self._decided_s - self._began_s, 3),
+            events=_kinds(events),
+            effects=_kinds(effects),
+            cells=cells,
+        )
 
 
 def _kinds(things: Sequence[object]) -> str:

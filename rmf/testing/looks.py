@@ -47,7 +47,7 @@ class Looks:
             raise Violation("one configuration", f"{node.name} has members its log does not name")
         if core.strike is None:
             self._check_contact(node, core)
-        if core.live.value:
+        if core.is_live:
             self._check_age(node, core)
             self._check_ends(node, core)
         if not self._cluster.options.bandwidth_kib:  # else much is in flight for long

@@ -139,7 +139,7 @@ class Promises:
         core, newest = node.core, self.newest.get(node.name)
         if core is None or newest is None or not node.idle:
             return
-        if newest.live != core.live.value:
+        if newest.live != core.is_live:
             raise Violation("no stale authority", f"{node.name} published live={newest.live}")
         if newest.index != core.committed.index:
             raise Violation("snapshot order", f"{node.name} keeps a Snapshot to itself")

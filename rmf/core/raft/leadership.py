@@ -76,7 +76,7 @@ class Leadership:
     def next_due_ns(self) -> int | None:
         """Return when `beat` has something to do; None: alone, never."""
         dues = [self._beat_ns if self.peers else None, self._notice_ns, self.handover.due_ns]
-        return min((due for due in dues if due is not None), default=None)
+        return min([due for due in dues if due is not None], default=None)
 
     def beat(self, now_ns: int) -> list[Effect]:
         """Speak to every peer if it is time to."""
@@ -172,7 +172,7 @@ class Leadership:
         """Send every peer what its window admits."""
         effects: list[Effect] = []
         for name, peer in self.peers.items():
-            while peer.may_send and (peer.next <= self._log.last.index or peer.state == "probe"):
+            while (peer.next <= self._log.last.index or peer.state == "probe") and peer.may_send:
                 sent = self._send(name, peer, now_ns)
                 effects += sent
                 if not sent or peer.state != "replicate":
