@@ -154,7 +154,7 @@ def successor(raft: Raft, args: Mapping[str, Any], avoid: Collection[str] = ()) 
 
 def has_chores(raft: Raft, version: int) -> bool:
     """Whether there may be anything that a leader should write by itself: asked at each step."""
-    return version < CLUSTER_VERSION or len(raft.membership.voters) < len(raft.members)
+    return version < CLUSTER_VERSION or raft.membership.has_learners
 
 
 def chores(

@@ -59,14 +59,14 @@ class Arbiter(Throne):
         """Take what happened; return what to do about it, in order."""
         effects: list[Effect] = []
         self.now_ns = now.boot_ns
-        self._follow_role(now, effects)  # first: a leader that slept is not in touch (R36)
+        self._follow_role(effects)  # first: a leader that slept is not in touch (R36)
         for event in events:
             self._on(event, now, effects)
         due_ns = self.raft.next_due_ns()
         if due_ns is not None and due_ns <= now.boot_ns:
             # Not before: what came while this node was busy says that others are there.
             effects += self.raft.beat(now.boot_ns)
-            self._follow_role(now, effects)
+            self._follow_role(effects)
         self._settle(now, effects)
         if self._reign is None and self.raft.leadership is not None:
             self._begin_reign(now, effects)
@@ -94,7 +94,8 @@ class Arbiter(Throne):
 
     @property
     def _is_behind(self) -> bool:
-        if self.settled.state.index >= self.raft.applicable or self._fault is not None:
+        index, log = self.settled.state.index, self.raft.log
+        if index >= log.commit or index >= log.durable or self._fault is not None:
             return False
         return self._letters_unstored < _LETTERS_ROOM
 
@@ -129,7 +130,7 @@ class Arbiter(Throne):
                 self._on_line(event, now, effects)
             case ev.Persisted():
                 effects += self.raft.persisted(event, now.boot_ns)
-                self._follow_role(now, effects)
+                self._follow_role(effects)
             case ev.Heard():
                 self._on_heard(event, now, effects)
             case ev.Joined():
@@ -179,7 +180,7 @@ class Arbiter(Throne):
                 self.meet(event)
             case ev.PeerLost():
                 self.raft.peer_lost(event.peer, now.boot_ns)
-                self._follow_role(now, effects)
+                self._follow_role(effects)
             case ev.EntriesRead():
                 self._on_entries_read(event, now, effects)
             case ev.ChunkRead():
@@ -204,7 +205,7 @@ class Arbiter(Throne):
                 self._reload(effect, effects)
             else:
                 effects.append(effect)
-        self._follow_role(now, effects)
+        self._follow_role(effects)
         if message.term != self.raft.term or self._fault is not None:
             return
         if isinstance(message, ReadAsk):
@@ -310,8 +311,7 @@ class Arbiter(Throne):
         state = done.state
         self.raft.freshness.applied(state.index)
         self.raft.pace.reach(state.tick)
-        self._in_touch = self._in_touch or self._knows_a_reign(now)
-        self._live_is_old = True
+        self._touch_is_old = self._live_is_old = True
         if self.raft.period_ns != state.period_ns:
             self.raft.period_ns = state.period_ns
             if self._reign is None:

@@ -52,8 +52,8 @@ class IngestQueue:
         self.parted: list[str] = []
         self._turns: OrderedDict[str, deque[Offered | Left]] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._turns) + len(self.joined)
+    def __bool__(self) -> bool:
+        return bool(self._turns or self.joined)
 
     @property
     def full(self) -> bool:

@@ -86,8 +86,8 @@ class Office:
         self._unfounded: str | None = None  # what it waits for that belongs to no cluster
         self._fault: tuple[str, str] | None = None
         self.live = Live(raft)
-        self._live_is_old = True  # something happened since it was judged
-        self._in_touch = False
+        self._knows_a_reign = False  # as it was looked at last
+        self._touch_is_old = self._live_is_old = True  # something happened since
         self._shown: Publish | None = None
         self._listens = listens
         self._audit_ppm = audit_ppm
@@ -126,17 +126,30 @@ class Office:
     @property
     def is_live(self) -> bool:
         """Whether what is shown is what the factory shows by now (R36)."""
-        if not self._live_is_old:
-            return self.live.value
-        self._live_is_old = False
-        return self.live.judge(self.now_ns, in_touch=self.strike is None)
+        if self._live_is_old:
+            self._live_is_old = False
+            self.live.judge(self.now_ns, in_touch=self.in_touch)
+        return self.live.value
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether this node is not on strike and knows of a reigning Arbiter. Its own reign counts
+        from its first commit on: before, a display may have seen newer pictures elsewhere (R36)."""
+        if self._touch_is_old:
+            self._touch_is_old, raft = False, self.raft
+            self._knows_a_reign = (
+                self._fault is None
+                and (raft.leadership is None or self.settled.state.term == raft.term)
+                and raft.in_touch(self.now_ns)
+            )
+        return self._knows_a_reign
 
     @property
     def strike(self) -> tuple[str, str] | None:
         """Kind and reason of the strike that this node is on, or None (R17)."""
         if self._fault is not None:
             return self._fault
-        if self._in_touch:
+        if self.in_touch:
             return None
         if self._unfounded is not None:
             return ("no_reign", self._unfounded)
@@ -197,7 +210,7 @@ class Office:
             return Refusal("strike", elsewhere, self._fault[1])
         if self._reign is not None:
             return None
-        if self._in_touch and leader is not None:
+        if self.in_touch and leader is not None:
             return Refusal("not_leader", elsewhere, f"node {leader} reigns, this one does not")
         assert self.strike is not None or leader == self.identity.node
         return Refusal("no_reign", None, "the election is not over yet")

@@ -119,7 +119,7 @@ class Reign:
         tick = self._expiring.next_tick() if self._may_end_cells else None
         if tick is not None:
             due = min(due, self.clock.ns_of(tick))
-        if len(self._queue):
+        if self._queue:
             due = 0
         return max(due, self.clock.may_latch_at(self.state.tick))
 
@@ -218,7 +218,7 @@ class Reign:
         latched = Latched(tick, now.wall_ns)
         latched.lead_ticks = tick - self.clock.tick_at(now.boot_ns)
         packets_may_come = True
-        if len(self._queue) or self._may_end_cells:
+        if self._queue or self._may_end_cells:
             latched.expiries, packets_may_come = self._expiring.latch(
                 tick, self.state, packets_wait=self._queue.packets > 0
             )

@@ -81,13 +81,12 @@ class Throne(Office):
 
     # --- Reign and strike -----------------------------------------------------------------------
 
-    def _follow_role(self, now: ev.Now, effects: list[Effect]) -> None:
-        """Let go when this node is the leader no more, and note whether it knows of one."""
-        # First of all: whoever is refused below is told what is so now.
-        self._in_touch = self._fault is None and self._knows_a_reign(now)
+    def _follow_role(self, effects: list[Effect]) -> None:
+        """Let go when this node is the leader no more. First of all: whoever is refused below is
+        told what is so now."""
+        self._touch_is_old = self._live_is_old = True
         if self.raft.leadership is None:
             self._end_reign(effects)
-        self._live_is_old = True
 
     def _show(self, state: State, applied: Applied) -> Publish:
         """Return what subscribers may see of a state, and what changed with it."""
@@ -97,7 +96,6 @@ class Throne(Office):
     def _show_again(self, effects: list[Effect]) -> None:
         """Show the same once more where it has become live, or is it no longer, or where the clock
         that was shown with it is not right any more (R36)."""
-        self._live_is_old = True
         shown = self._shown
         if not self.committed.index or (
             shown is not None
@@ -106,13 +104,6 @@ class Throne(Office):
         ):
             return
         effects.append(self._show(self.committed, NOTHING))
-
-    def _knows_a_reign(self, now: ev.Now) -> bool:
-        """Whether this node knows of a reigning Arbiter. Its own reign counts from its first commit
-        on: before, a display may have seen newer pictures elsewhere (R36)."""
-        if self.raft.leadership is not None and self.committed.term != self.raft.term:
-            return False
-        return self.raft.in_touch(now.boot_ns)
 
     def _begin_reign(self, now: ev.Now, effects: list[Effect]) -> None:
         """Accede (R3, R6): build on the last Entry of the log, committed or not; the clock goes on
@@ -179,7 +170,6 @@ class Throne(Office):
         if self._fault is not None:
             return
         self._fault = (kind, why)
-        self._in_touch = False
         self.raft.retire()
         effects.append(Note("error", "strike", {"kind": kind, "why": why}))
         self._end_reign(effects)
@@ -190,7 +180,7 @@ class Throne(Office):
         effects += self.petitions.refuse_all(why_refused, self.committed.producers)
         if unlink:
             effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
-        self._live_is_old = True
+        self._touch_is_old = self._live_is_old = True
         effects.append(self._show(self.committed, NOTHING))
 
     def _on_strike_order(self, event: ev.Asked, effects: list[Effect]) -> None:

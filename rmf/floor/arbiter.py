@@ -128,6 +128,7 @@ class _Loop:
         self._unpublished: list[Publish] = []
         self._clients = clients
         self._watch = StepWatch()
+        self._intake_left = True
 
     @property
     def is_over(self) -> bool:
@@ -177,9 +178,7 @@ class _Loop:
     @property
     def _has_more(self) -> bool:
         """Whether there is something to do without waiting for an event."""
-        if self._core.has_more:
-            return True
-        return self._core.takes_in and bool(self._doors.intake_out.statistics().current_buffer_used)
+        return self._core.has_more or (self._intake_left and self._core.takes_in)
 
     async def wait(self) -> list[ev.Event]:
         """Wait until something happens; return it, with all else that is there already. Empty
@@ -209,12 +208,14 @@ class _Loop:
         self._turned_s = self._instruments.pulse.beat()
         queue = self._core.petitions.queue
         packets = queue.packets
+        self._intake_left = True  # what comes to an empty door knocks (see intake_end)
         for _ in range(limits.INTAKE_A_STEP):
             if packets >= queue.depth_packets_max or not self._core.takes_in:
                 break
             try:
                 item = self._doors.intake_out.receive_nowait()
             except trio.WouldBlock:
+                self._intake_left = False
                 break
             events.append(item)
             packets += len(item.rows) if isinstance(item, ev.Offered) else 1

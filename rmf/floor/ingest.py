@@ -90,13 +90,6 @@ async def run(listening: Listening, port: Port, hands: Hands) -> None:
     """Accept and serve connections until cancelled. Raises UsageError if the port cannot be had."""
     hands.free()  # each connection has hands of its own
     listeners = await listening.listeners()
-    with port.passes.watched():
-        await _serve_all(listening, port, listeners)
-
-
-async def _serve_all(
-    listening: Listening, port: Port, listeners: list[trio.SocketListener]
-) -> None:
     async with trio.open_nursery() as nursery:
         door = _Door(listening, port, nursery)
         with listening.accepting():
@@ -131,8 +124,9 @@ class _Door:
                 await _turn_away(stream)
                 return
             number = next(listening.numbers)
-            connection = Connection(number, _peer_of(stream), stream, self._port)
-            exc = await caught(partial(connection.serve, hands, stranger.is_known))
+            with self._port.passes.watched():
+                connection = Connection(number, _peer_of(stream), stream, self._port)
+                exc = await caught(partial(connection.serve, hands, stranger.is_known))
             if exc is not None:
                 await self._explain(exc, hands, stream)
             await _linger(stream)

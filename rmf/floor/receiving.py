@@ -46,7 +46,7 @@ async def receive(stream: trio.abc.Stream, bytes_max: int) -> bytes:
 class Passes(trio.abc.Instrument):
     """The passes of the scheduler: each looks at all sockets that are waited for.
 
-    `number` counts them. What the last one found on a socket on which the one before found nothing
+    `number` counts them, from 1 on; 0: nobody watches them. What the last one found on a socket on which the one before found nothing
     came after the boot time `quiet_ns`: within the last pass and what its tasks took. While it
     waits for sockets it is woken at once, so that much of its wait is no age; but no more, for then
     the whole process stood still. A stop that ends before the wait would have (BEAT_S) is not seen.
@@ -60,6 +60,7 @@ class Passes(trio.abc.Instrument):
         self.number = 0
         self.quiet_ns = 0
         self._at_ns = self._late_ns = 0
+        self._watching = 0
 
     def after_io_wait(self, timeout: float) -> None:
         """Note that a pass begins: the sockets were looked at, for at most `timeout` s."""
@@ -77,14 +78,19 @@ class Passes(trio.abc.Instrument):
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Watch them while the block runs."""
-        self._at_ns, self._late_ns = self.clock(), 0
-        trio.lowlevel.add_instrument(self)
+        """Watch them while the block runs, or another one. Each pass costs for it, so that a node
+        without clients leaves it be."""
+        if not self._watching:
+            self._at_ns, self._late_ns, self.number = self.clock(), 0, 1
+            trio.lowlevel.add_instrument(self)
+        self._watching += 1
         try:
             yield
         finally:
-            trio.lowlevel.remove_instrument(self)
-            self.number = 0
+            self._watching -= 1
+            if not self._watching:
+                trio.lowlevel.remove_instrument(self)
+                self.number = 0
 
 
 class Inlet:

@@ -72,7 +72,7 @@ def test_the_queue_counts_packets_and_bytes() -> None:
     assert queue.full
     queue.push(Left(1, "a", 1))
     assert len(queue.drain()) == 3
-    assert (queue.packets, queue.bytes, len(queue)) == (0, 0, 0)
+    assert (queue.packets, queue.bytes, bool(queue)) == (0, 0, False)
 
 
 def test_the_queue_is_full_by_bytes_too() -> None:

@@ -44,6 +44,7 @@ class Membership:
         self.index, self.current = self._configs[-1]
         self.voters = tuple(sorted(x.name for x in self.current if x.voter))
         self._by_name = {x.name: x for x in self.current}
+        self.has_learners = len(self.voters) < len(self.current)
 
     def member(self, name: str) -> Member | None:
         """Return the member of this name, or None."""
