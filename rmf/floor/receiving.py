@@ -46,10 +46,11 @@ async def receive(stream: trio.abc.Stream, bytes_max: int) -> bytes:
 class Passes(trio.abc.Instrument):
     """The passes of the scheduler: each looks at all sockets that are waited for.
 
-    `number` counts them, from 1 on; 0: nobody watches them. What the last one found on a socket on which the one before found nothing
-    came after the boot time `quiet_ns`: within the last pass and what its tasks took. While it
-    waits for sockets it is woken at once, so that much of its wait is no age; but no more, for then
-    the whole process stood still. A stop that ends before the wait would have (BEAT_S) is not seen.
+    `number` counts them, from 1 on; 0: nobody watches them. What the last one found on a socket on
+    which the one before found nothing came after the boot time `quiet_ns`: within the last pass and
+    what its tasks took. While it waits for sockets it is woken at once, so that much of its wait is
+    no age; but no more, for then the whole process stood still. A stop that ends before the wait
+    would have (BEAT_S) is not seen.
 
     A wait that is interrupted by the end of a stop is over without a look at any socket: what is
     found right behind a pass that was late may have been there before.
