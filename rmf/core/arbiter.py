@@ -309,7 +309,7 @@ class Arbiter(Throne):
         """Let out what waited for this Entry: acks, letters, the Snapshot (R2)."""
         effects += self._take(done)
         state = done.state
-        self.raft.freshness.applied(state.index)
+        self.live.applied(done, now.boot_ns)
         self.raft.pace.reach(state.tick)
         self._touch_is_old = self._live_is_old = True
         if self.raft.period_ns != state.period_ns:

@@ -6,6 +6,8 @@ consensus and the DLQ keeper are known to have done; it takes nothing off, and t
 """
 
 from rmf import limits
+from rmf.core.in_flight import InFlight
+from rmf.core.owed import first_end_of
 from rmf.core.raft.node import Raft
 
 __all__ = ["Live"]
@@ -28,6 +30,15 @@ class Live:
     def letters_taken(self, letters: int, now_ns: int) -> None:
         """The DLQ keeper took some; so many wait still."""
         self._letters_ns = now_ns if letters else None
+
+    def applied(self, done: InFlight, now_ns: int) -> None:
+        """An Entry is applied, and about to be shown: what it wrote may be over already."""
+        pace, freshness = self._raft.pace, self._raft.freshness
+        ended_ns = None
+        if freshness.outlasts(pace.said_ns(done.state.tick, now_ns)):  # seldom: it is no small look
+            end = first_end_of(done.state.world, done.applied.changed)
+            ended_ns = None if end is None else pace.said_ns(end, now_ns)
+        freshness.applied(done.index, ended_ns)
 
     def judge(self, now_ns: int, *, in_touch: bool) -> bool:
         """Judge again. A node that leads names to itself what it names to others."""

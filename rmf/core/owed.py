@@ -6,7 +6,7 @@ OWED_LATE_NS nobody may call live what is shown without that Entry. Pure functio
 a reign; they change nothing.
 """
 
-from collections.abc import Reversible, Sequence
+from collections.abc import Iterable, Reversible, Sequence
 from typing import TYPE_CHECKING
 
 from rmf import limits
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from rmf.core.in_flight import InFlight
     from rmf.core.latch import Latched
     from rmf.core.state import State
+    from rmf.core.world import World
 
-__all__ = ["owed_index"]
+__all__ = ["first_end_of", "owed_index"]
 
 
 def owed_index(
@@ -50,6 +51,12 @@ def owed_index(
         if since <= late:
             return flight.index
     return 0
+
+
+def first_end_of(world: "World", keys: Iterable[str]) -> int | None:
+    """Return the tick at which the first of these cells ends, or ended; None: they all keep."""
+    cells = (world.get(key) for key in keys)
+    return min((x.expires for x in cells if x is not None and x.expires), default=None)
 
 
 def _first_end(state: "State", expiries: Sequence[Expiry]) -> int:

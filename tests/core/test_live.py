@@ -9,6 +9,7 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.clock import TickClock
 from rmf.core.raft import messages as pm
+from rmf.line import Inline
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import Node
 from tests.core.kit import Playbook
@@ -184,6 +185,39 @@ def test_an_end_that_its_handler_holds_up_is_late_everywhere(play: Cluster) -> N
     n1.run()
     play.advance(60)
     assert [node.live for node in play.nodes.values()] == [True] * 3
+
+
+def test_what_was_over_before_it_came_off_the_bench_is_live_nowhere_for_long(play: Cluster) -> None:
+    """All the while the Entry before it was named; and what takes it off is on the bench again."""
+    n1 = play["n1"]
+    n1.bench_held = True
+    n1.join("probe").send(1, topic="cell/loud/a", ttl_ms=5)
+    play.advance(400)
+    assert n1.bench is not None
+    n1.happen(Inline(n1.line).run(n1.bench))
+    play.advance(20)
+    shown = [(node.live, set(node.world)) for node in play.nodes.values()]
+    assert shown == [(True, {"cell/loud/a"})] * 3
+    play.advance(5 + limits.OWED_LATE_NS // limits.MS + LIVE_MS - 420 + 5)
+    shown = [(node.live, set(node.world)) for node in play.nodes.values()]
+    assert shown == [(False, {"cell/loud/a"})] * 3
+    n1.run()
+    play.advance(60)
+    assert [node.live for node in play.nodes.values()] == [True] * 3
+
+
+def test_a_slow_line_whose_cells_live_long_costs_nobody_liveness(play: Cluster) -> None:
+    """What is shown is what the factory shows: the rest is on the bench, and nobody was told."""
+    n1 = play["n1"]
+    n1.bench_held = True
+    n1.join("probe").send(1, ttl_ms=60_000)
+    play.advance(2_000)
+    before = [len(node.published) for node in play.nodes.values()]
+    n1.run()
+    play.advance(60)
+    for node, count in zip(play.nodes.values(), before, strict=True):
+        assert node.world == {"cell/a": 1}
+        assert {picture.live for picture in node.published[count:]} == {True}
 
 
 # --- Letters --------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import pytest
 
 from rmf import limits
+from rmf.core.owed import first_end_of
 from rmf.core.raft.messages import INDEX_MAX
 from tests.core.kit import Playbook
 
@@ -77,3 +78,16 @@ def test_before_it_begins_a_reign_can_name_nothing() -> None:
         play.boot_ns,
     )
     assert fresh.acked(play.boot_ns) == INDEX_MAX
+
+
+def test_the_first_end_of_cells_is_that_of_those_which_are_there_and_end() -> None:
+    play = Playbook()
+    probe = play.join("p")
+    probe.send(1, topic="cell/a", ttl_ms=3000)
+    probe.send(2, topic="cell/b", ttl_ms=2000)
+    probe.send(3, topic="keep", payload=1)
+    world = play.core.committed.world
+    first = world.cells["cell/b"].expires
+    assert first_end_of(world, ["cell/a", "cell/b", "keep", "never/there"]) == first
+    assert first_end_of(world, ["keep", "never/there"]) is None
+    assert first_end_of(world, []) is None

@@ -3,6 +3,11 @@
 A reign names an Entry from time to time: whoever has applied it shows all that was true when it was
 named. So what a node shows is as old as the last naming that it has caught up with, whatever it
 heard since: contact alone makes nothing fresh. It knows no clock and no peers.
+
+A naming answers for what stands up to the Entry that it names, and for nothing behind it. A Tick
+may be on the bench for long: what was before it is named all the while, and then it writes cells
+whose time, which counts from the Tick, was over long ago. Whoever shows them is no fresher than
+their end, until something is named that answers for them, too.
 """
 
 from collections import deque
@@ -36,14 +41,24 @@ class Freshness:
             named.popleft()  # catching up with that makes nothing live any more
         if index < INDEX_MAX:
             self.newest = index
-        if index <= self.index:
+        if index == self.index:
             self.fresh_ns = max(self.fresh_ns, said_ns)
+        elif index < self.index:
+            return  # it was late on its way, and answers for less than is shown here
         elif index < INDEX_MAX and (not named or said_ns - named[-1][1] >= limits.NAMING_NS):
             named.append((index, said_ns))
 
-    def applied(self, index: int) -> None:
-        """All up to this Entry is applied."""
+    def outlasts(self, tick_ns: int) -> bool:
+        """Whether something that a Tick of that time wrote may have been over, for longer than an
+        end may be late, when that was named which is fresh here."""
+        return tick_ns + limits.OWED_LATE_NS < self.fresh_ns
+
+    def applied(self, index: int, ended_ns: int | None = None) -> None:
+        """All up to this Entry is applied. `ended_ns`: when the first cell ended that it wrote; no
+        matter unless its Tick is outlasted."""
         self.index = index
+        if ended_ns is not None:
+            self.fresh_ns = min(self.fresh_ns, ended_ns + limits.OWED_LATE_NS)
         while self._named and self._named[0][0] <= index:
             self.fresh_ns = max(self.fresh_ns, self._named.popleft()[1])
 

@@ -56,3 +56,36 @@ def test_what_a_reign_named_that_came_to_nothing_stands_in_nobodys_way() -> None
     fresh.applied(8)
     fresh.named(8, T + 150 * limits.MS)
     assert fresh.fresh_ns == T + 150 * limits.MS
+
+
+def test_what_brings_a_cell_that_is_over_is_no_fresher_than_its_end() -> None:
+    """It was on the bench, while what was before it was named."""
+    fresh = Freshness(7)
+    fresh.named(7, T)
+    assert fresh.outlasts(T - limits.OWED_LATE_NS - 1)
+    assert not fresh.outlasts(T - limits.OWED_LATE_NS)
+    fresh.applied(8, T - 300 * limits.MS)
+    assert fresh.fresh_ns == T - 300 * limits.MS + limits.OWED_LATE_NS
+    fresh.named(8, T + 1)
+    assert fresh.fresh_ns == T + 1
+
+
+def test_a_cell_that_is_not_over_makes_nothing_fresher() -> None:
+    fresh = Freshness(7)
+    fresh.named(7, T)
+    fresh.applied(8, T + limits.SECOND)
+    assert fresh.fresh_ns == T
+
+
+def test_what_was_named_for_what_is_applied_answers_for_what_it_brought() -> None:
+    fresh = Freshness(7)
+    fresh.named(8, T)
+    fresh.applied(8, T - 300 * limits.MS)
+    assert fresh.fresh_ns == T
+
+
+def test_an_older_entry_that_is_named_late_answers_for_nothing_newer() -> None:
+    """The naming was overtaken on its way; what is shown by now it did not know."""
+    fresh = Freshness(8)
+    fresh.named(7, T)
+    assert not fresh.is_fresh(T)
