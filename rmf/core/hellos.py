@@ -4,6 +4,12 @@ A HELLO is latched like a packet: what is decided here, an Entry says. Of severa
 in a Tick the last one counts. So an epoch rises by at most one a Tick, and since a name that is new
 begins with the number of its Tick, no epoch is above the Tick that gave it: a name that was
 forgotten begins above every epoch it ever had. It changes nothing but the queue.
+
+Of a HELLO with an epoch that this table does not have, it is said that it was forgotten. Both that
+and a WELCOME are true only if they come from the reign that is in force: this node may be deposed
+and not know it yet, and whoever reigns has given that very epoch. So both wait for the commit of an
+Entry that is written after the HELLO came, an empty one if there is nothing else to write: what was
+in flight before may be known to be committed late.
 """
 
 from collections.abc import Set
@@ -45,6 +51,7 @@ def latch_hellos(
                 break  # all others say HELLO in this very Tick
         queue.joined.popleft()
         if lost:
+            latched.needs_proof = True
             latched.waiting.farewells.append((joined.connection, _forgotten(joined, row)))
         else:
             _register(joined, row, hellos, latched)

@@ -116,8 +116,9 @@ class Waiting:
 @attrs.define
 class Latched:
     """What a Tick takes in. `frames`, `groups`, `offers` run in parallel, one a run of packets.
-    `verdicts` are bags decided here; `refusals` go out at once. `lead_ticks` is how far this Tick
-    leads the clock: a lead is no age (R6, R8)."""
+    `verdicts` are bags decided here; `refusals` go out at once. `needs_proof`: what it says to
+    somebody is so only if no other node reigns by now. `lead_ticks` is how far this Tick leads the
+    clock: a lead is no age (R6, R8)."""
 
     tick: int
     wall_ns: int = 0
@@ -130,6 +131,7 @@ class Latched:
     verdicts: list[Outcome] = attrs.Factory(list)
     joined: list[Joined] = attrs.Factory(list)
     waiting: Waiting = attrs.Factory(Waiting)
+    needs_proof: bool = False
     refusals: list[tuple[int, m.Refuse]] = attrs.Factory(list)
     lead_ticks: int = 0
     slots: int = 0
@@ -137,8 +139,10 @@ class Latched:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to write: then there is no Tick."""
-        return not (self.registers or self.leavers or self.expiries or self.frames)
+        """Whether there is nothing to write: then there is no Tick. An Entry that says nothing is
+        something, too: its commit proves that no other node reigned when it was written."""
+        written = self.registers or self.leavers or self.expiries or self.frames
+        return not (written or self.needs_proof)
 
 
 def latch_packets(

@@ -63,8 +63,13 @@ class Petitions:
             self.queue.speakers[event.producer] += 1
             self.queue.joined.append(event)
             return []
+        return self._turn_away(event.connection, why)
+
+    def _turn_away(self, connection: int, why: Refusal) -> list[Effect]:
+        """Refuse a HELLO: whoever said it asks elsewhere."""
+        self._joining.discard(connection)
         refusal = m.Refuse(0, why.code, 0, why.leader, why.text)
-        return [Answer(event.connection, [refusal]), Close(event.connection)]
+        return [Answer(connection, [refusal]), Close(connection)]
 
     def lost(self, connection: int) -> None:
         """A connection is gone."""
@@ -97,10 +102,11 @@ class Petitions:
                 expected = min(first, row.last_seq + 1) if row is not None else first
                 refusal = m.Refuse(first, why.code, expected, why.leader, why.text)
                 effects.append(Answer(connection, [refusal]))
-            effects += [Close(connection) for connection, _ in item.farewells]
+            for connection, _ in item.farewells:
+                joins = connection in self._joining
+                effects += self._turn_away(connection, why) if joins else [Close(connection)]
         for joined in joining:
-            self._joining.discard(joined.connection)
-            effects += self.joined(joined, why)
+            effects += self._turn_away(joined.connection, why)
         return effects
 
     def refuse_all(self, why: Refusal, table: Table) -> list[Effect]:
@@ -110,8 +116,7 @@ class Petitions:
         effects: list[Effect] = [self.refuse(offer, why, table) for offer in offers]
         joining: deque[ev.Joined] = self.queue.joined
         while joining:
-            self._joining.discard(joining[0].connection)
-            effects += self.joined(joining.popleft(), why)
+            effects += self._turn_away(joining.popleft().connection, why)
         return effects
 
     def send_off(self, goaway: m.Goaway) -> list[Effect]:

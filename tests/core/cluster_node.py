@@ -182,12 +182,12 @@ class Node:
         self.bench_held = False
         self.happen(self._runner.run(self.bench))
 
-    def join(self, name: str, *, ephemeral: bool = False) -> Producer:
-        """A producer says HELLO on a new connection."""
+    def join(self, name: str, *, ephemeral: bool = False, epoch: int = 0) -> Producer:
+        """A producer says HELLO on a new connection; `epoch` as it remembers it."""
         connection = len(self._people) + 1
         producer = Producer(name, connection, self.happen, lambda: self.now.boot_ns)
         self._people[connection] = producer
-        self.happen(ev.Joined(connection, name, f"self-declared:{name}", ephemeral))
+        self.happen(ev.Joined(connection, name, f"self-declared:{name}", ephemeral, epoch))
         return producer
 
     def ask(self, subject: str, **args: Any) -> Asking:

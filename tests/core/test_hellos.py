@@ -10,6 +10,7 @@ from rmf.core import messages as m
 from rmf.core.effects import Note
 from rmf.core.entry import Leaver, TickBooks
 from rmf.testing.knobs import bounds
+from tests.core.cluster import Cluster
 from tests.core.kit import Playbook
 from tests.core.surroundings import Producer
 
@@ -147,6 +148,49 @@ def test_that_a_name_is_forgotten_is_said_once_it_is_committed() -> None:
     assert back.heard == []
     play.sync()
     assert back.errors == ["forgotten"]
+
+
+@pytest.mark.parametrize("name", ["a", "new"])
+def test_a_king_that_is_cut_off_says_of_nobody_that_it_is_forgotten(name: str) -> None:
+    """Another reigns, and has welcomed it since: the table of this one is only old."""
+    play = Cluster()
+    play["n1"].join("a").send(1)
+    play.advance(50)
+    play.cut("n1")
+    elsewhere = play.crown("n2").join(name)
+    assert play["n1"].core.reigns
+    back = play["n1"].join(name, epoch=epoch_of(elsewhere))
+    assert back.heard == []
+    play.advance(2_000)
+    assert (back.refusals, back.errors, back.closed) == ([(0, "no_reign", 0)], [], True)
+    assert play["n2"].join(name, epoch=epoch_of(elsewhere)).errors == []
+
+
+def test_that_a_name_is_forgotten_needs_the_commit_of_what_is_written_afterwards() -> None:
+    """What is in flight is no proof: a majority may have had it before another reigned."""
+    play = Playbook()
+    other = play.join("other")
+    play.disk.hold()
+    other.send(1)
+    back = play.join("a", epoch=1)
+    play.sync(1)
+    assert other.told == {1: "applied"}
+    assert back.heard == []
+    play.sync()
+    assert back.errors == ["forgotten"]
+
+
+def test_that_a_name_is_forgotten_is_said_by_an_idle_factory_too() -> None:
+    """There is a Tick that says nothing else, and the table is as it was."""
+    play = Playbook()
+    other = play.join("other")
+    digest = play.core.committed.digest()
+    back = play.join("a", epoch=1)
+    assert back.errors == ["forgotten"]
+    assert (books(play).registers, books(play).leavers, books(play).frames) == ([], [], [])
+    assert play.core.committed.digest() == digest
+    other.send(1)
+    assert other.told == {1: "applied"}
 
 
 # --- Leaving (R33) --------------------------------------------------------------------------------
