@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rmf import limits
 from rmf.core.arbiter import Arbiter
+from rmf.core.raft.log import Log
 from rmf.core.raft.quorum import majority
 from rmf.testing.invariants import NEVER_NS
 from rmf.testing.violation import Violation
@@ -25,7 +26,7 @@ _CELLS_LOOKED_AT = 100
 _TURN_NS = 20 * limits.MS
 # Of what a node has to keep for its cells, and for a handful of other things beside.
 _ENTRIES_A_CELL, _ENTRIES_BESIDE = 2, 32
-# Of Entries in memory beside those that are kept for peers: what is in flight, or hangs on a disk.
+# Of Entries in memory beside those that are kept for peers: what is settled and not applied yet.
 _LOG_BESIDE_BYTES = 64 * limits.KIB
 
 
@@ -114,7 +115,11 @@ def _check_bounds(node: "Node", core: Arbiter) -> None:
 
 
 def _check_memory(node: "Node", core: Arbiter) -> None:
-    """Hold a node to the laws of memory: so much a cell, and no more (R45)."""
+    """Hold a node to the laws of memory: so much a cell, and no more (R45).
+
+    Of Entries, too: but a node whose disk is slow keeps what it was sent until it is written. That
+    is bounded by whoever sends, who may always have a window of them on the way, and one append
+    beyond it (R28): whoever begins with an empty ledger gets that at once."""
     world, shelf = core.committed.world, core.settled.shelf
     cells_max = _ENTRIES_A_CELL * len(world) + _ENTRIES_BESIDE
     kept = {
@@ -126,6 +131,19 @@ def _check_memory(node: "Node", core: Arbiter) -> None:
     for what, count in kept.items():
         if count > cells_max:
             raise Violation("memory", f"{node.name}: {count} {what} for {len(world)} cells")
-    log_bytes = core.raft.log.bytes
-    if log_bytes > limits.LOG_MEMORY_BYTES + _LOG_BESIDE_BYTES:
-        raise Violation("memory", f"{node.name}: {log_bytes} bytes of Entries in memory")
+    log = core.raft.log
+    if log.bytes > limits.LOG_MEMORY_BYTES + _LOG_BESIDE_BYTES:
+        unsettled = _unsettled_bytes(log)
+        settled = log.bytes - unsettled
+        if (
+            settled > limits.LOG_MEMORY_BYTES + _LOG_BESIDE_BYTES
+            or unsettled > limits.PEER_WINDOW_BYTES_MIN + limits.APPEND_BYTES_MAX
+        ):
+            text = f"{settled} bytes of Entries in memory, and {unsettled} that are not settled"
+            raise Violation("memory", f"{node.name}: {text}")
+
+
+def _unsettled_bytes(log: Log) -> int:
+    """Return how much of a log cannot be let go: it is not committed, or not on the disk."""
+    settled = max(min(log.commit, log.durable), log.base.index)
+    return sum(len(log.entry(i).body) for i in range(settled + 1, log.last.index + 1))

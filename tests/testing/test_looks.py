@@ -4,6 +4,7 @@ import pytest
 
 from rmf import limits
 from rmf.testing.cluster import Cluster
+from rmf.testing.knobs import bounds
 from rmf.testing.looks import Looks
 from rmf.testing.options import Options
 from rmf.testing.violation import Violation
@@ -29,6 +30,34 @@ def test_a_node_that_keeps_more_keys_than_it_has_cells_breaks_the_law_of_memory(
     node.core.committed.world.index.add_all([f"gone/{i}" for i in range(100)])
     with pytest.raises(Violation, match="memory"):
         Looks(found).look(node)
+
+
+def test_entries_are_kept_while_a_slow_disk_writes_them_and_no_longer() -> None:
+    """Whoever begins with an empty ledger is sent a window of them at once (R28)."""
+    found = cluster()
+    node = found.nodes["n2"]
+    assert node.core is not None
+    log, term = node.core.raft.log, node.core.raft.term
+    with bounds({"LOG_MEMORY_BYTES": 2_048}):
+        log.compact(log.last.index, 0)
+        last = log.append(term, bytes(limits.PEER_WINDOW_BYTES_MIN))
+        Looks(found).look(node)
+        log.is_durable(last.index, term)
+        Looks(found).look(node)
+        log.commit_to(last.index)
+        with pytest.raises(Violation, match="memory"):
+            Looks(found).look(node)
+
+
+def test_nobody_has_more_entries_on_the_way_than_a_window() -> None:
+    found = cluster()
+    node = found.nodes["n2"]
+    assert node.core is not None
+    with bounds({"LOG_MEMORY_BYTES": 2_048}):
+        many = limits.PEER_WINDOW_BYTES_MIN + limits.APPEND_BYTES_MAX + 1
+        node.core.raft.log.append(node.core.raft.term, bytes(many))
+        with pytest.raises(Violation, match="memory"):
+            Looks(found).look(node)
 
 
 def test_a_node_that_lacks_what_was_committed_long_ago_is_not_live() -> None:
