@@ -61,7 +61,7 @@ class Acts:
                 return [_end(event, "busy", "too many orders wait; ask again")]
             self.held.append(event)
             return []
-        found: _Decree | admin.Denied | None
+        found: _Decree | admin.Denied
         if event.subject == "admin.add":
             found = admin.added(raft, event.args, self._callers(), now.boot_ns)
         elif event.subject == "admin.remove":
@@ -74,8 +74,6 @@ class Acts:
             return [_end(event, "unknown_query", f"no such act: {event.subject}")]
         if isinstance(found, admin.Denied):
             return [_end(event, *found)]
-        if found is None:
-            return [self._item(event)]
         index, effects = reign.decree(found, now)
         self._waiting[index] = event
         return [*effects, Note("info", type(found).__name__.lower(), _noted(found))]

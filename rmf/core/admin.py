@@ -51,9 +51,11 @@ def _denied_change(raft: Raft) -> Denied | None:
 
 def added(
     raft: Raft, args: Mapping[str, Any], met: Mapping[str, ev.PeerMet], now_ns: int
-) -> Members | Denied | None:
-    """Return the members with a node that learns (R28); None: it is one already. A wiped node comes
-    back in the same way, under its old name: only then may it learn, and later vote, again."""
+) -> Members | Denied:
+    """Return the members with a node that learns (R28). A wiped node comes back in the same way,
+    under its old name: only then may it learn, and later vote, again. Of one that is a member
+    already the same members are written again: a leader that was deposed and has not noticed would
+    else say `done` of what is so no more, or not yet."""
     name, peer, client = (args.get(key) for key in ("node", "peer_address", "client_address"))
     if type(name) is not str or type(peer) is not str:
         return Denied("wrong_shape", "admin.add needs `node` and `peer_address`, both text")
@@ -66,10 +68,10 @@ def added(
         )
     address = client if type(client) is str and client else who.client_address
     known = raft.membership.member(name)
-    if known is not None and known.incarnation == who.incarnation:
-        return None
     if (denied := _denied_change(raft)) is not None:
         return denied
+    if known is not None and known.incarnation == who.incarnation:
+        return Members(list(raft.members), f"{name} is a member already")
     if known is None and len(raft.members) >= limits.MEMBERS_MAX:
         return Denied("not_possible", f"a cluster has at most {limits.MEMBERS_MAX} members")
     learner = Member(name, who.incarnation, peer, address, voter=False)

@@ -50,7 +50,10 @@ def test_who_is_added_learns_first(play: Cluster) -> None:
 
 
 def test_who_is_there_already_is_not_added_twice(play: Cluster) -> None:
-    assert admin.added(play["n1"].core.raft, add("n2"), met("n2"), now_of(play)) is None
+    raft = play["n1"].core.raft
+    found = admin.added(raft, add("n2"), met("n2"), now_of(play))
+    assert isinstance(found, Members)
+    assert found.members == list(raft.members)
 
 
 def test_a_wiped_node_comes_back_as_a_learner_in_the_place_of_the_old_one(play: Cluster) -> None:
