@@ -163,6 +163,7 @@ SHELF_BUCKET_TICKS = 256  # ticks that cells to expire are kept together for; a 
 SHELF_EXACT_KEYS = 64  # of such a bucket, up to which it is known when the first of them is due
 INLINE_COLLECTOR_THRESHOLDS = (100_000, 50, 1_000)  # cells are many, cycles of handlers are few
 INDEX_SLICE_KEYS = 64  # that were discarded while pinned, taken out in one piece (R45)
+INDEX_LOOK_NS = SECOND  # after which a node at rest looks whether some of them are free by now
 CHANGES_PER_PACKET_BYTES_MAX = 1 * MIB  # beyond: bag, reason `result_invalid`
 HANDLER_CACHE_TOPICS = 65_536  # topic -> handler; full: forgotten and built again
 CHAIN_EXCEPTIONS_MAX = 1000  # of one chain or group, freed of their frames; beyond: left alone

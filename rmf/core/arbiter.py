@@ -16,13 +16,7 @@ from rmf import limits
 from rmf.core import admin
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.answers import (
-    acks_of,
-    checkpoint_of,
-    status_of,
-    value_of,
-    welcome_of,
-)
+from rmf.core.answers import acks_of, checkpoint_of, status_of, value_of, welcome_of
 from rmf.core.effects import Answer, Effect, Reload, StoreLetters
 from rmf.core.in_flight import InFlight, Room
 from rmf.core.letters import acts_of, letters_of
@@ -84,9 +78,12 @@ class Arbiter(Throne):
     @property
     def has_more(self) -> bool:
         """Whether there is work left that needs no event: Entries to be applied or taken over,
-        cells to be looked at. A follower whose disk or leader waits for it writes and replies
-        first; but it never falls behind by more than a leader may have in flight."""
-        if self._accession is not None or (self._reign is not None and self._reign.has_more):
+        cells to be looked at, keys to be forgotten. A follower whose disk or leader waits for it
+        writes and replies first; but it never falls behind by more than a leader may have in
+        flight."""
+        if self._accession is not None or self.settled.has_more:
+            return True
+        if self._reign is not None and self._reign.has_more:
             return True
         if not self._is_behind or self.unapplied.next(self.raft.log) is None:
             return False
@@ -113,6 +110,7 @@ class Arbiter(Throne):
     def next_due_ns(self) -> int | None:
         """Return the boot time of the next Beat that is needed, or None while nothing is due."""
         dues = [self.raft.next_due_ns(), self._reads.next_due_ns(), self.unapplied.next_due_ns()]
+        dues.append(self.settled.next_due_ns())
         if self.is_live:
             dues.append(self.live.until_ns())
         if self._reign is not None and self._may_latch:
@@ -258,6 +256,7 @@ class Arbiter(Throne):
             now.boot_ns, writes=bool(effects) or self.raft.durable.writes
         ):
             self._apply_committed(now, effects)
+        self.settled.tidy(now.boot_ns)
         if self._checkpointing.may_begin:
             self._maybe_checkpoint(now, effects)
         if self._reads.any_wait(self.raft):

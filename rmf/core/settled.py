@@ -1,7 +1,7 @@
 """What is committed and applied: the state that this node answers from (R2, R26).
 
 Decides whether an Entry fits: its digest must be what applying it gives. It holds the state and
-what is derived of it (shelf, key index), and knows nothing of who leads.
+what is derived of it (shelf, key index), keeps both tidy, and knows nothing of who leads.
 """
 
 from collections.abc import Collection
@@ -28,12 +28,14 @@ class Unfit(Exception):
 
 class Settled:
     """`state` and the `shelf` that belongs to it. `expiries` counts cells that ended, by reason,
-    since this core was loaded."""
+    since this core was loaded. `has_more`: `tidy` has work left that need not wait for anything."""
 
     def __init__(self, state: State, shelf: Shelf) -> None:
         self.state = state
         self.shelf = shelf
         self.expiries = {"expired": 0, "age_unknown": 0}
+        self.has_more = False
+        self._look_ns: int | None = None  # at the key index again
 
     def apply(self, found: LogEntry) -> InFlight:
         """Apply the next Entry, as a node that follows; `take` it afterwards. Raises Unfit."""
@@ -75,3 +77,16 @@ class Settled:
         for key in removed:
             if not any(key in later.applied.changed for later in in_flight):
                 index.discard(key)
+
+    def tidy(self, now_ns: int) -> None:
+        """Take a slice of what is gone, and not held any more, out of the key index (R45). Asked at
+        every step: whoever held keys lets go when he is done, and perhaps nothing is removed after
+        that for long, which would take them along."""
+        index = self.state.world.index
+        self.has_more = not index.is_tidy and index.tidy(limits.INDEX_SLICE_KEYS)
+        self._look_ns = None if index.is_tidy else now_ns + limits.INDEX_LOOK_NS
+
+    def next_due_ns(self) -> int | None:
+        """Return when `tidy` has to be asked at the latest, or None while the index is tidy: who
+        lets go of keys tells nobody."""
+        return self._look_ns

@@ -88,7 +88,8 @@ class KeyIndex:
     It holds every key that any version in use may have; readers check the version they read. What
     is discarded while it is pinned (a Checkpoint or a first Snapshot walks it, an audit scans it)
     stays until those pins are gone; pins that came later do not hold it. Then it is taken out a
-    slice at a time, by whatever is discarded next, and by `tidy`.
+    slice at a time: by whatever is discarded next, and by whoever calls `tidy` until nothing is
+    left, for perhaps nothing is discarded any more.
     """
 
     def __init__(self) -> None:
@@ -152,15 +153,25 @@ class KeyIndex:
         del self._pins[pin]
         self.tidy(limits.INDEX_SLICE_KEYS)
 
-    def tidy(self, most: int) -> None:
-        """Take out at most so many keys that were discarded, and are not held by a pin any more."""
+    @property
+    def is_tidy(self) -> bool:
+        """Whether nothing that was discarded is left in it."""
+        return not self._gone
+
+    def tidy(self, most: int) -> bool:
+        """Take out at most so many keys that were discarded, and are not held by a pin any more;
+        return whether there are more of them."""
         oldest = next(iter(self._pins), self._newest_pin + 1)
-        for _ in range(min(most, len(self._gone))):
+        while self._gone:
             key = next(iter(self._gone))
             if self._gone[key] >= oldest:
-                return
+                return False
+            if not most:
+                return True
+            most -= 1
             del self._gone[key]
             self._keys.discard(key)
+        return False
 
     def walk(self, start: str = "", *, after: bool = False) -> Iterator[str]:
         """Give the keys from `start` on (or only those after it); do not change it meanwhile."""

@@ -17,6 +17,7 @@ from rmf.core.effects import (
     WriteCheckpoint,
 )
 from rmf.core.state import state_of
+from rmf.core.world import KeyIndex
 from tests.core.kit import Playbook
 from tests.core.surroundings import BOOT_NS, Disk, row_of
 
@@ -263,3 +264,49 @@ def test_so_much_ledger_asks_for_a_checkpoint() -> None:
             asked.append(seq)
             core.step([ev.CheckpointEnded(wish.index, None)], play.now)
     assert asked == [enough]
+
+
+# --- Keys that are gone (R45) ---------------------------------------------------------------------
+
+
+def with_keys_held(count: int) -> tuple[Playbook, KeyIndex, int]:
+    """So many keys are removed that somebody still reads; the pin is returned."""
+    play = Playbook()
+    probe = play.join("p")
+    keys = [f"cell/{i}" for i in range(count)]
+    for seq, key in enumerate(keys, 1):
+        probe.send(seq, topic=key)
+    index = play.core.committed.world.index
+    pin = index.pin()
+    probe.send(count + 1, topic="remove", payload=keys)
+    probe.send(count + 2, topic="cell/left")
+    play.advance(3_000)
+    assert len(index) > count
+    assert not play.core.has_more  # what is held is nothing to work on
+    return play, index, pin
+
+
+def test_keys_that_a_checkpoint_held_are_forgotten_after_it_though_nothing_goes_any_more() -> None:
+    play, index, pin = with_keys_held(5 * limits.INDEX_SLICE_KEYS)
+    index.unpin(pin)
+    assert len(index) > 4 * limits.INDEX_SLICE_KEYS  # not in one piece
+    play.happen(ev.CheckpointEnded(1, None))
+    assert list(index.walk()) == ["cell/left"]
+
+
+def test_keys_that_anybody_held_are_forgotten_at_rest() -> None:
+    """A display that has read its picture tells the core nothing."""
+    play, index, pin = with_keys_held(5 * limits.INDEX_SLICE_KEYS)
+    index.unpin(pin)
+    play.advance(limits.INDEX_LOOK_NS / limits.MS)
+    assert list(index.walk()) == ["cell/left"]
+    assert play.core.settled.next_due_ns() is None  # nor does it look again
+
+
+def test_no_step_forgets_more_than_a_slice_of_keys() -> None:
+    play, index, pin = with_keys_held(5 * limits.INDEX_SLICE_KEYS)
+    index.unpin(pin)
+    before = len(index)
+    play.core.step([ev.Beat()], play.now)
+    assert len(index) == before - limits.INDEX_SLICE_KEYS
+    assert play.core.has_more

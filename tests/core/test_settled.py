@@ -8,6 +8,7 @@ import cbor2
 import pytest
 from crc32c import crc32c
 
+from rmf import limits
 from rmf.core import events as ev
 from rmf.core.effects import Reload
 from rmf.core.entry import CLUSTER_VERSION, Books, Entry, Version, encode_entry
@@ -65,6 +66,26 @@ def test_a_key_stays_in_the_index_as_long_as_a_version_on_its_way_has_it() -> No
     assert list(settled.state.world.index.walk("")) == ["cell/a"]
     settled.forget_keys(gone_again.applied.removed, [])
     assert list(settled.state.world.index.walk("")) == []
+
+
+def test_it_looks_at_the_index_again_until_nothing_that_went_is_left() -> None:
+    """R45: what is held by somebody has to wait, what is free goes a slice at a time."""
+    settled = Settled(genesis_state(CLUSTER), Shelf())
+    index = settled.state.world.index
+    gone = [f"{i:04}" for i in range(limits.INDEX_SLICE_KEYS * 3)]
+    index.add_all(gone)
+    settled.tidy(5)
+    assert (settled.has_more, settled.next_due_ns()) == (False, None)
+    pin = index.pin()
+    for key in gone:
+        index.discard(key)
+    settled.tidy(5)
+    assert (settled.has_more, settled.next_due_ns()) == (False, 5 + limits.INDEX_LOOK_NS)
+    index.unpin(pin)  # takes a slice itself
+    settled.tidy(6)
+    assert (settled.has_more, len(index)) == (True, limits.INDEX_SLICE_KEYS)
+    settled.tidy(7)
+    assert (settled.has_more, len(index), settled.next_due_ns()) == (False, 0, None)
 
 
 def test_another_digest_asks_for_a_repair() -> None:

@@ -181,11 +181,31 @@ def test_what_went_while_the_index_was_pinned_is_taken_out_in_slices() -> None:
     index.unpin(pin)
     assert len(index) == 2 * count - limits.INDEX_SLICE_KEYS
     index.add("00700")  # it is back, and is not taken out any more
-    index.tidy(100)
+    assert index.tidy(100)
     assert len(index) == 2 * count - limits.INDEX_SLICE_KEYS - 100
     for i in range(count, 2 * count):  # whatever goes now takes one of the others with it
         index.discard(f"{i:05}")
     assert list(index.walk()) == ["00700"]
+
+
+def test_an_index_says_whether_there_is_more_that_can_be_taken_out() -> None:
+    """Whoever tidies it goes on until then, and no longer: what is held has to wait."""
+    index = KeyIndex()
+    index.add_all(["a", "b", "c", "d"])
+    one = index.pin()
+    index.discard("a")
+    index.discard("b")
+    two = index.pin()
+    index.discard("c")
+    assert not index.tidy(9)
+    index.share(two)
+    index.unpin(one)  # takes a slice, which is all that is free
+    assert (index.tidy(9), index.is_tidy, list(index.walk())) == (False, False, ["c", "d"])
+    index.discard("d")
+    index.unpin(two)
+    assert not index.tidy(9)
+    index.unpin(two)
+    assert (index.tidy(9), index.is_tidy, len(index)) == (False, True, 0)
 
 
 def test_a_world_apart_tells_the_others_nothing_of_its_keys() -> None:
