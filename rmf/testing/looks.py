@@ -28,19 +28,23 @@ _TURN_NS = 20 * limits.MS
 _ENTRIES_A_CELL, _ENTRIES_BESIDE = 2, 32
 # Of Entries in memory beside those that are kept for peers: what is settled and not applied yet.
 _LOG_BESIDE_BYTES = 64 * limits.KIB
+# Within which it has forgotten keys that nothing holds any more: until it looks, and a while.
+_FORGOTTEN_NS = limits.INDEX_LOOK_NS + limits.SECOND
 
 
 class Looks:
-    """Reads nodes, the books, and what the invariants have seen; changes nothing."""
+    """Reads nodes, the books, and what the invariants have seen; changes nothing of them."""
 
     def __init__(self, cluster: "Cluster") -> None:
         self._cluster = cluster
         self._timing = cluster.timing
+        self._full: dict[str, tuple[int, int]] = {}  # core and since when, by node
 
     def look(self, node: "Node") -> None:
         """Look at one node. Raises Violation."""
         core = node.core
         if core is None or not node.idle:
+            self._full.pop(node.name, None)
             return
         _check_bounds(node, core)
         members = self._cluster.books.known[node.disk.last_written.chain].members
@@ -53,6 +57,26 @@ class Looks:
             self._check_ends(node, core)
         if not self._cluster.options.bandwidth_kib:  # else much is in flight for long
             _check_memory(node, core)
+            self._check_index(node, core)
+
+    def _check_index(self, node: "Node", core: Arbiter) -> None:
+        """A node has no keys in its index for long that it has no cells for (R45).
+
+        Not at every moment: a Checkpoint holds whatever goes while it is written, and a node that
+        catches up meanwhile applies hundreds of Entries in those milliseconds. What it held goes
+        afterwards, a slice a step, at rest as well.
+        """
+        keys, cells = len(core.committed.world.index), len(core.committed.world)
+        now_ns = self._cluster.agenda.now_ns
+        if node.performing.holds_keys or keys <= _kept_max(cells):
+            self._full.pop(node.name, None)
+            return
+        life, since_ns = self._full.get(node.name, (0, 0))
+        if life != node.core_life:
+            self._full[node.name] = (node.core_life, now_ns)
+        elif now_ns - since_ns > _FORGOTTEN_NS:
+            text = f"{node.name}: {keys} keys in the index for {cells} cells"
+            raise Violation("memory", text)
 
     def _check_contact(self, node: "Node", core: Arbiter) -> None:
         """Whoever says that it knows a reign has heard of one, or is one that is heard."""
@@ -103,6 +127,10 @@ class Looks:
                 raise Violation("live is fresh", text)
 
 
+def _kept_max(cells: int) -> int:
+    return _ENTRIES_A_CELL * cells + _ENTRIES_BESIDE
+
+
 def _check_bounds(node: "Node", core: Arbiter) -> None:
     writes = len(node.disk.waiting)
     if writes > limits.LEDGER_QUEUE_MAX:
@@ -121,15 +149,12 @@ def _check_memory(node: "Node", core: Arbiter) -> None:
     is bounded by whoever sends, who may always have a window of them on the way, and one append
     beyond it (R28): whoever begins with an empty ledger gets that at once."""
     world, shelf = core.committed.world, core.settled.shelf
-    cells_max = _ENTRIES_A_CELL * len(world) + _ENTRIES_BESIDE
     kept = {
         "keys on the shelf": len(shelf.armed),
         "entries of the shelf": shelf.entries,
     }
-    if not node.cluster.options.crowd:  # else a Checkpoint keeps many of them for long
-        kept["keys in the index"] = len(world.index)
     for what, count in kept.items():
-        if count > cells_max:
+        if count > _kept_max(len(world)):
             raise Violation("memory", f"{node.name}: {count} {what} for {len(world)} cells")
     log = core.raft.log
     if log.bytes > limits.LOG_MEMORY_BYTES + _LOG_BESIDE_BYTES:

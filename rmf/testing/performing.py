@@ -30,13 +30,14 @@ _STALLED_NS = 20 * limits.MS
 
 class Performing:
     """`fsync_ns` and `hangs_until_ns` are the disk's weather; `fails`: the next write fails.
-    `line_ns` is how long a batch is on the bench."""
+    `line_ns` is how long a batch is on the bench. `holds_keys`: a Checkpoint is being written,
+    which holds the keys of its World."""
 
     def __init__(self, node: "Node", dice: Stream) -> None:
         self.node = node
         self.fsync_ns = int(node.cluster.options.fsync_ms * limits.MS)
         self.hangs_until_ns = self.letters_wait_until_ns = 0
-        self.fails = False
+        self.fails = self.holds_keys = False
         self.line_ns = int(node.cluster.options.line_ms * limits.MS)
         self.catching_up = CatchingUp(node)
         self._dice = dice
@@ -193,6 +194,7 @@ class Performing:
         for letter in found.letters:
             node.letters[letter.id] = letter
         self._unstored.clear()
+        self.holds_keys = False
         node.missing_through = max(node.missing_through, found.missing_through)
         node.cursor = max(node.cursor, found.core.committed.index)
         if node.missing_through:
@@ -247,10 +249,12 @@ class Performing:
         span_ms = _LONG_CHECKPOINT_MS if self.node.cluster.options.crowd else _CHECKPOINT_MS
         index = effect.world.index
         wait_ns = self._dice.randint(*span_ms) * limits.MS
+        self.holds_keys = True
         self.later(wait_ns, self._checkpoint_written, found, index, index.pin())
 
     def _checkpoint_written(self, found: StoredCheckpoint, index: KeyIndex, pin: int) -> None:
         node = self.node
+        self.holds_keys = False
         node.cluster.laws.work(node, "the end of a Checkpoint", index.unpin, pin)
         if node.disk.broken:
             return
