@@ -40,8 +40,8 @@ Outcome = tuple[int, int, int, str | None]
 class Audit:
     """`outcomes` are those of each (producer, seq), `older` those of a name before it was
     forgotten, `forgotten` how often it was so by no wish of its own; `counters` what each counter
-    must hold. `state` is that of all that is committed. `late_ns`: how much later than it is due a
-    cell may go, where more of them are due at once than a Tick holds."""
+    must hold. `state` is that of all that is committed. `late_ns`: how much later than it is due,
+    and than its reign began, a cell may go, where more are due at once than a Tick holds."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Audit:
         self._rows: dict[str, tuple[int, int]] = {}  # epoch and last seq of each producer
         self._latched: dict[tuple[str, str], int] = {}  # how often a datum was, by producer
         self._epochs: dict[str, int] = {}  # the highest that each name ever had, forgotten or not
-        self._term = 0
+        self._term = self._acceded = 0  # of the reign: its term, and its first Tick
         self._bagged = 0
         self._expiries: list[tuple[int, str]] = []
         self._deadlines: list[tuple[int, str, tuple[int, int, int]]] = []
@@ -84,7 +84,8 @@ class Audit:
                 known,
                 f"tick {entry.tick} of term {known.term} after {before.tick} of {self._term}",
             )
-        self._term = known.term
+        if known.term > self._term:
+            self._term, self._acceded = known.term, entry.tick
         self._shelf = Shelf()  # nothing here is ever due by it
         self.state, _ = apply(before, entry, known.term, known.index, self._shelf)
         if self.state.digest() != entry.digest:
@@ -201,6 +202,8 @@ class Audit:
             if cell is not None and cell.expires:
                 heappush(heap, (cell.expires, key))
         due_tick = entry.tick - self._late_ns // self.state.period_ns
+        if self._acceded > due_tick and self._late_ns:
+            return  # while nobody reigns nothing goes, and then not all of it at once
         while heap and heap[0][0] <= due_tick:
             cell = get(heappop(heap)[1])
             if cell is not None and 0 < cell.expires <= due_tick:
