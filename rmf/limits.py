@@ -121,10 +121,11 @@ PEER_PATIENCE_NS = 50 * MS  # how much longer a peer's answer may take because o
 PEER_WINDOW_BYTES_MIN = 256 * KIB  # on the way to a peer, however slow that is; and at first
 PEER_WINDOW_BYTES = 2 * ENTRY_BYTES_MAX  # the same, however fast it is; reached: the stream pauses
 SERIALS_KEPT = 64  # numbers of records of Entries already applied; beyond: forgotten in one sweep
-LONE_LOG_MEMORY_BYTES = 256 * KIB  # the same where there are no peers: let go of in one sweep
 LOG_MEMORY_BYTES = 32 * MIB  # Entries kept for slow peers, and until they are applied; beyond:
 # they are read from the ledger, a piece at a time; what was not read is asked for again after
 REREAD_NS = 200 * MS
+LONE_LOG_MEMORY_BYTES = 256 * KIB  # the same where there are no peers
+LOG_SLICE_ENTRIES = 1_000  # let go of in one step, where there are more; the rest in the next (R45)
 WAITING_FOR_DISK_MAX = 4096  # messages that depend on a slow disk; beyond: as if lost (R16)
 READS_WAITING_MAX = 1024  # linearizable reads that wait, orders that wait; beyond: refused
 READ_NS_MAX = 5 * SECOND  # a confirmed read waits so long for its Entries to be applied; then: told
@@ -135,6 +136,7 @@ CATCH_UP_RETRY_S = 1.0  # after a piece of a Checkpoint that came to nothing
 APPLY_LATER_NS = 5 * MS  # how long a follower may put off applying while it writes
 APPLIED_A_STEP_BYTES = 256 * KIB  # Entries applied before a node looks at its peers again (R45)
 APPLIED_A_STEP_CELLS = 1_000  # the same, in cells they write or end; one Entry may have more
+APPLIED_A_STEP_ENTRIES = 64  # the same, in Entries: a small one takes 50 us
 
 # --- Audit on followers (R21) ---
 AUDITS_WAITING = 8  # Ticks to be run again; full: the sample is left out, and counted

@@ -77,13 +77,14 @@ class Arbiter(Throne):
 
     @property
     def has_more(self) -> bool:
-        """Whether there is work left that needs no event: Entries to be applied or taken over,
-        cells to be looked at, keys to be forgotten. A follower whose disk or leader waits for it
-        writes and replies first; but it never falls behind by more than a leader may have in
+        """Whether there is work left that needs no event: Entries to be applied, taken over or let
+        go, cells to be looked at, keys to be forgotten. A follower whose disk or leader waits for
+        it writes and replies first; but it never falls behind by more than a leader may have in
         flight."""
-        if self._accession is not None or self.settled.has_more:
+        reign = self._reign
+        if self._sheds or self._accession is not None or self.settled.has_more:
             return True
-        if self._reign is not None and self._reign.has_more:
+        if reign is not None and reign.has_more:
             return True
         if not self._is_behind or self.unapplied.next(self.raft.log) is None:
             return False
@@ -250,12 +251,14 @@ class Arbiter(Throne):
         every step, so what is at rest is passed over."""
         if not self._is_behind:
             self.unapplied.rest()
-            if self.raft.log.bytes > limits.LOG_MEMORY_BYTES:
-                shrink_log(self.raft, self.committed.index)
+            if self._sheds or self.raft.log.bytes > limits.LOG_MEMORY_BYTES:
+                self._sheds = shrink_log(self.raft, self.committed.index)
         elif not self._may_wait or not self.unapplied.puts_off(
             now.boot_ns, writes=bool(effects) or self.raft.durable.writes
         ):
             self._apply_committed(now, effects)
+        else:
+            self._sheds = False  # what hurries goes first
         self.settled.tidy(now.boot_ns)
         if self._checkpointing.may_begin:
             self._maybe_checkpoint(now, effects)
@@ -302,7 +305,7 @@ class Arbiter(Throne):
                 return
             self.unapplied.applied(found)
             self._checkpointing.applied(len(found.body))
-        shrink_log(self.raft, self.committed.index)
+        self._sheds = shrink_log(self.raft, self.committed.index)
 
     def _release(self, done: InFlight, now: ev.Now, effects: list[Effect]) -> None:
         """Let out what waited for this Entry: acks, letters, the Snapshot (R2)."""

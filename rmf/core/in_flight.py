@@ -19,16 +19,18 @@ class Room:
     def __init__(self) -> None:
         self._bytes = limits.APPLIED_A_STEP_BYTES
         self._cells = limits.APPLIED_A_STEP_CELLS
+        self._entries = limits.APPLIED_A_STEP_ENTRIES
 
     @property
     def left(self) -> bool:
         """Whether one more Entry may be applied."""
-        return self._bytes > 0 and self._cells > 0
+        return self._bytes > 0 and self._cells > 0 and self._entries > 0
 
     def take(self, body: bytes, entry: Entry) -> None:
         """An Entry was applied."""
         books = entry.books
         self._bytes -= len(body)
+        self._entries -= 1
         if isinstance(books, TickBooks):
             self._cells -= len(books.changes) + len(books.expiries)
 

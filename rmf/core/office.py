@@ -96,6 +96,7 @@ class Office:
         self._acts = Acts(lambda: members_of(self), lambda: {**self.met, **self.knocked})
         self._reads = CurrentReads()
         self._letters_unstored = around.letters_unstored
+        self._sheds = False  # more of the log in memory has to go
         self._dry_runs = DryRuns()
         self._checkpointing = Checkpointing(around.behind_bytes, around.checkpoint_bytes)
         self._stopping = False

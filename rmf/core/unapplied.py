@@ -20,15 +20,17 @@ from rmf.core.record import chain_of
 __all__ = ["Unapplied", "shrink_log"]
 
 
-def shrink_log(raft: Raft, applied_index: int) -> None:
-    """Keep the log in memory within its bound: what is applied and kept for slow peers goes first,
-    then what waits for a DLQ that stalls: it is in the ledger."""
+def shrink_log(raft: Raft, applied_index: int) -> bool:
+    """Bring the log in memory within its bound: what is applied and kept for slow peers goes first,
+    then what waits for a DLQ that stalls: it is in the ledger. Takes a slice; returns whether there
+    is more of it. A disk that hung may give back a window full of small Entries at once (R45)."""
     alone = len(raft.members) <= 1
     kept_bytes = limits.LONE_LOG_MEMORY_BYTES if alone else limits.LOG_MEMORY_BYTES
-    raft.compact(applied_index, kept_bytes)
-    if raft.leadership is None:
-        raft.compact(raft.applicable, limits.LOG_MEMORY_BYTES)
+    more = raft.compact(applied_index, kept_bytes)
+    if not more and raft.leadership is None:
+        more = raft.compact(raft.applicable, limits.LOG_MEMORY_BYTES)
     raft.forget_serials(applied_index)
+    return more
 
 
 class Unapplied:

@@ -31,6 +31,7 @@ _CROWDED = {
     "INDEX_SLICE_KEYS": 8,
     "FEED_STEP_KEYS": 16,
     "FEED_SORT_KEYS": 64,
+    "LOG_SLICE_ENTRIES": 16,
 }
 
 

@@ -12,7 +12,9 @@ from rmf.core.raft.messages import WireEntry
 from rmf.core.raft.values import LogEntry, Place
 from rmf.core.record import GENESIS_CHAIN
 from rmf.core.unapplied import Unapplied
+from rmf.testing.knobs import bounds
 from tests.core.cluster import Cluster
+from tests.core.cluster_node import Node
 
 CLUSTER = b"cluster-of-tests"
 GENESIS = Place(0, 0, GENESIS_CHAIN)
@@ -143,3 +145,60 @@ def test_a_stalled_dlq_costs_a_follower_no_more_memory_than_its_bound(small_memo
     king = play["n1"].core.committed
     assert (core.committed.index, core.committed.digest()) == (king.index, king.digest())
     assert core.strike is None
+
+
+# --- A follower whose disk goes on after a while --------------------------------------------------
+
+
+class Behind:
+    """A node that was told of a hundred small Entries in one message, and has written them; its
+    disk says of all of them at once that they are durable."""
+
+    def __init__(self) -> None:
+        play = Cluster()
+        self.node: Node = play["n2"]
+        probe = play["n1"].join("probe")
+        play.cut("n2")
+        for seq in range(1, 101):
+            probe.send(seq, topic="cell/a")
+            play.advance(0.2)
+        self.node.disk.hold()
+        play.heal("n2")
+        play.advance(200)  # it hears that all is committed
+        self.king = play["n1"].core.committed
+        core = self.node.core
+        assert core.raft.log.commit == self.king.index > core.committed.index + 90
+
+    def steps(self) -> Iterator[None]:
+        """The step in which it hears of its disk, and those that follow without an event."""
+        disk = self.node.disk
+        while disk.waiting:
+            said = disk.write_one(self.node.now.boot_ns)
+        self.node.step([said])
+        yield
+        while self.node.core.has_more:
+            self.node.step([])
+            yield
+
+
+def test_what_became_durable_at_once_is_applied_in_slices() -> None:
+    """Small Entries fill no bytes, and may change no cells: they are counted, too (R45)."""
+    behind = Behind()
+    core = behind.node.core
+    before = core.committed.index
+    with bounds({"APPLIED_A_STEP_ENTRIES": 20}):
+        for _ in behind.steps():
+            assert core.committed.index - before <= 20
+            before = core.committed.index
+    assert core.committed.digest() == behind.king.digest()
+
+
+def test_what_became_durable_at_once_is_let_go_in_slices() -> None:
+    behind = Behind()
+    log = behind.node.core.raft.log
+    base = log.base.index
+    with bounds({"LOG_MEMORY_BYTES": 1_000, "LOG_SLICE_ENTRIES": 20}):
+        for _ in behind.steps():
+            assert log.base.index - base <= 20
+            base = log.base.index
+        assert log.bytes <= 1_000

@@ -207,12 +207,17 @@ class Log:
         self.commit = index
         return True
 
-    def compact(self, through: int, bytes_max: int) -> None:
+    def compact(self, through: int, bytes_max: int) -> bool:
         """Let go of the oldest Entries while there are more than `bytes_max` bytes of them, but of
-        none above `through`, which somebody here still needs, nor of what is not settled."""
-        through = min(through, self.commit, self.durable)
-        entries = self._entries
-        while entries and self.bytes > bytes_max and entries[0].index <= through:
-            gone = entries.popleft()
+        none above `through`, which somebody here still needs, nor of what is not settled. Takes a
+        slice of them; returns whether more have to go (R45)."""
+        settled = min(through, self.commit, self.durable)
+        index, gone = self.base.index, None
+        end = min(settled, index + limits.LOG_SLICE_ENTRIES)
+        while index < end and self.bytes > bytes_max:
+            gone = self._entries.popleft()
             self.bytes -= len(gone.body)
+            index += 1
+        if gone is not None:
             self.base = Place(*gone[:3])
+        return index < settled and self.bytes > bytes_max

@@ -81,9 +81,10 @@ class Raft(Outlook):
             effects += self._link()
         return effects + self.leadership.replicate(now_ns) + written
 
-    def compact(self, through: int, bytes_max: int) -> None:
-        """Let go of what is not kept for slow peers, of nothing above `through`."""
-        self.log.compact(through, bytes_max)
+    def compact(self, through: int, bytes_max: int) -> bool:
+        """Let go of a slice of what is not kept for slow peers, of nothing above `through`; return
+        whether there is more of it."""
+        return self.log.compact(through, bytes_max)
 
     def forget_serials(self, applied_index: int) -> None:
         """Forget the numbers of records that no Checkpoint will name: of Entries before the one

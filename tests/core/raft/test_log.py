@@ -12,6 +12,7 @@ from rmf.core.raft.log import Accepted, Diverged, Log, Mismatch, Uncompared
 from rmf.core.raft.messages import Append, WireEntry
 from rmf.core.raft.values import LogEntry, Place
 from rmf.core.raft.wire import encode
+from rmf.testing.knobs import bounds
 from tests.core.raft.disk_kit import START
 from tests.core.raft.entries_kit import CLUSTER, body_of, entry_after, log_of, place_of, wire_of
 
@@ -141,6 +142,24 @@ def test_below_a_compacted_prefix_only_the_index_is_known() -> None:
     found.compact(2, 0)
     assert found.likely_match(1, 9) == (1, 0, b"")
     assert not found.holds(1)
+
+
+def test_what_has_to_go_goes_in_slices_of_which_none_is_the_whole() -> None:
+    """A log that is far over its bound comes within it a step at a time (R45)."""
+    found = log(*[1] * 25, commit=24)
+    with bounds({"LOG_SLICE_ENTRIES": 10}):
+        slices = [(found.compact(25, 0), found.base.index) for _ in range(4)]
+    assert slices == [(True, 10), (True, 20), (False, 24), (False, 24)]
+    assert found.bytes == len(found.entry(25).body)
+    assert not found.compact(24, 0)
+
+
+def test_nothing_has_to_go_from_a_log_within_its_bound() -> None:
+    found = log(*[1] * 25, commit=25)
+    last = sum(len(found.entry(i).body) for i in range(11, 26))
+    with bounds({"LOG_SLICE_ENTRIES": 10}):
+        assert not found.compact(25, last)
+    assert (found.base.index, found.bytes) == (10, last)
 
 
 def test_entries_of_one_index_and_term_that_differ_are_damage() -> None:
