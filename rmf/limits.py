@@ -120,7 +120,6 @@ PEER_APPENDS_IN_FLIGHT = 64  # unanswered by one peer; reached: the stream pause
 PEER_PATIENCE_NS = 50 * MS  # how much longer a peer's answer may take because of what goes before
 PEER_WINDOW_BYTES_MIN = 256 * KIB  # on the way to a peer, however slow that is; and at first
 PEER_WINDOW_BYTES = 2 * ENTRY_BYTES_MAX  # the same, however fast it is; reached: the stream pauses
-SERIALS_KEPT = 64  # numbers of records of Entries already applied; beyond: forgotten in one sweep
 LOG_MEMORY_BYTES = 32 * MIB  # Entries kept for slow peers, and until they are applied; beyond:
 # they are read from the ledger, a piece at a time; what was not read is asked for again after
 REREAD_NS = 200 * MS

@@ -72,7 +72,7 @@ def checkpoint_of(office: "Office", now: "Now") -> WriteCheckpoint:
     clock = raft.pace.clock
     head["clock"] = [clock.tick_at(now.boot_ns), now.boot_ns] if clock is not None else None
     head["chain"] = office.unapplied.place.chain
-    head["serial"] = raft.durable.serials[state.index]
+    head["serial"] = raft.durable.serials.of(state.index)
     return WriteCheckpoint(state.index, head, state.producers, state.world)
 
 

@@ -340,7 +340,7 @@ class Arbiter(Throne):
     def _maybe_checkpoint(self, now: ev.Now, effects: list[Effect]) -> None:
         """Ask for a Checkpoint of what is committed; one at a time, and no Tick waits (R25)."""
         index = self.committed.index
-        if self._fault is not None or not index or index not in self.raft.durable.serials:
+        if self._fault is not None or not index or self.raft.durable.serials.of(index) is None:
             return  # nothing is committed, or much is not applied yet: its record's number is gone
         self._checkpointing.begin(self.committed.index)
         # Every letter up to here is on its way: the DLQ's cursor may follow, and unpin the ledger.

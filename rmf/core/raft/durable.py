@@ -4,13 +4,12 @@ Decides what is written before what: the hard state before Entries of its term (
 either before any message that depends on them. It knows no roles and no peers.
 """
 
-from collections import OrderedDict
-
 import cbor2
 
 from rmf import limits
 from rmf.core.effects import Effect, RecordDraft
 from rmf.core.raft.log import Log
+from rmf.core.raft.serials import Run, Serials
 from rmf.core.raft.values import HardState, LogEntry, Place, Standing
 from rmf.core.raft.writes import Done, Writes
 from rmf.core.record import ENTRY, HARD
@@ -24,7 +23,7 @@ class OwnVote(int):
 
 class Durable:
     """The hard state and the log as the disk will have them. `serials` are the numbers of the
-    records of Entries that may still become the place of a Checkpoint, in the order of the Entries.
+    records of Entries that may still become the place of a Checkpoint.
 
     Tickets go on from `ticket`: a core that is loaded anew in the same process begins above those
     of the one before, whose last Persisted may still come.
@@ -34,9 +33,9 @@ class Durable:
 
     def __init__(self, standing: Standing, log: Log, ticket: int = 0) -> None:
         self.term, self.voted_for = standing.hard
-        self.serials = OrderedDict({standing.place.index: standing.serial})
+        self.serials = Serials([Run(standing.place.index, standing.serial, 1)])
         for entry, serial in zip(standing.tail, standing.tail_serials, strict=True):
-            self.serials[entry.index] = serial
+            self.serials.add(Run(entry.index, serial, 1))
         self._log = log
         self._writes: Writes[Effect | OwnVote] = Writes(ticket)
         self._dirty = False
@@ -113,15 +112,10 @@ class Durable:
         writes: list[Done]
         writes, released = self._writes.done(ticket, serial)
         for write in writes:
-            self.serials.update(write.serials)
-            if write.last is not None:
+            if write.last is not None and write.run is not None:
+                self.serials.add(write.run)
                 self._log.is_durable(*write.last)
         return released
-
-    def forget_serials(self, below: int) -> None:
-        """Forget the numbers of records before the Entry `below`."""
-        while self.serials and next(iter(self.serials)) < below:
-            self.serials.popitem(last=False)
 
     @property
     def oldest_ns(self) -> int | None:

@@ -2,7 +2,8 @@
 
 Decides the role, and which part each message concerns. It is the only one that knows all others:
 
-    log, writes, durable    what there is, what of it is on the disk, and what waits for that
+    log, durable, writes,   what there is, what of it is on the disk, and what waits for that
+    serials
     membership, quorum      who votes, and what a majority is
     voting, election        standing for election, giving a vote
     following               a leader's messages, taken in
@@ -14,7 +15,6 @@ The Arbiter above reads role, term, leader, log and members after each call, and
 whether it reigns.
 """
 
-from rmf import limits
 from rmf.core import events as ev
 from rmf.core.effects import Effect, LinkPeers, MarkWhole, Note, Reload, Tell
 from rmf.core.raft import messages as pm
@@ -89,8 +89,7 @@ class Raft(Outlook):
     def forget_serials(self, applied_index: int) -> None:
         """Forget the numbers of records that no Checkpoint will name: of Entries before the one
         applied last, and of those that are not applied and not in memory either."""
-        if len(self.durable.serials) > limits.SERIALS_KEPT:
-            self.durable.forget_serials(max(applied_index, self.log.base.index))
+        self.durable.serials.forget(max(applied_index, self.log.base.index))
 
     def persisted(self, event: ev.Persisted, now_ns: int) -> list[Effect]:
         """Take note of what the disk has, and let out what waited for it."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from rmf.core.effects import Persist, RecordDraft
+from rmf.core.raft.serials import Run
 from rmf.core.record import ENTRY
 
 __all__ = ["Done", "Writes"]
@@ -17,11 +18,12 @@ T = TypeVar("T")
 
 
 class Done(NamedTuple):
-    """A write that is durable: index and term of its last Entry (None: it held none that is still
-    the newest of its index on the way to the disk), and the serial of each such Entry's record."""
+    """A write that is durable: index and term of the last of its Entries that are still the newest
+    of their indices on the way to the disk, and the numbers of all their records. None: it held no
+    such Entry."""
 
     last: tuple[int, int] | None
-    serials: list[tuple[int, int]]
+    run: Run | None
 
 
 class _Write(NamedTuple):
@@ -29,6 +31,19 @@ class _Write(NamedTuple):
     begun_ns: int
     records: Sequence[RecordDraft]
     void_from: int | None = None  # Entries from here on were overwritten by a later write
+
+    def done(self, first_serial: int) -> Done:
+        """Return what is durable with it, its records numbered from there on. Its Entries follow
+        one another, and a hard state at most goes before them: so none is looked at by itself."""
+        heads = int(self.records[0].kind != ENTRY)
+        entries = len(self.records) - heads
+        first = self.records[heads].index if entries else 0
+        if self.void_from is not None:
+            entries = min(entries, self.void_from - first)
+        if entries <= 0:
+            return Done(None, None)
+        last = self.records[heads + entries - 1]
+        return Done((last.index, last.term), Run(first, first_serial + heads, entries))
 
 
 class Writes(Generic[T]):
@@ -83,16 +98,8 @@ class Writes(Generic[T]):
             writes.append(self._underway.popleft())
         done: list[Done] = []
         for write in reversed(writes):
-            first = serial - len(write.records) + 1
-            entries = [
-                (record.index, first + i, record.term)
-                for i, record in enumerate(write.records)
-                if record.kind == ENTRY
-                and (write.void_from is None or record.index < write.void_from)
-            ]
-            last = (entries[-1][0], entries[-1][2]) if entries else None
-            done.append(Done(last, [(index, number) for index, number, _ in entries]))
-            serial = first - 1
+            serial -= len(write.records)
+            done.append(write.done(serial + 1))
         done.reverse()
         released: list[T] = []
         while self._waiting and self._waiting[0][0] <= ticket:

@@ -12,6 +12,7 @@ from rmf.core.raft.log import Accepted, Log
 from rmf.core.raft.messages import CampaignNow
 from rmf.core.raft.values import HardState, LogEntry, Standing
 from rmf.core.record import ENTRY, HARD
+from rmf.testing.meter import Meter
 from tests.core.raft.disk_kit import START, Disk
 from tests.core.raft.entries_kit import CLUSTER, log_of, place_of, wire_of
 
@@ -109,13 +110,27 @@ def test_the_own_vote_comes_back_when_it_is_durable() -> None:
 
 def test_serials_of_entries_are_known_until_they_are_forgotten() -> None:
     kept, log = durable(1, 1)
-    assert kept.serials == {0: 10, 1: 11, 2: 12}
+    assert [kept.serials.of(i) for i in range(4)] == [10, 11, 12, None]
     kept.enter(4)
     kept.persist([log.append(4, b"x")], 0)
     kept.done(1, 14)
-    assert (log.durable, kept.serials[3]) == (3, 14)
-    kept.forget_serials(2)
-    assert kept.serials == {2: 12, 3: 14}
+    assert (log.durable, kept.serials.of(3)) == (3, 14)
+    kept.serials.forget(3)  # a hard state stands between
+    assert [kept.serials.of(i) for i in range(4)] == [None, None, None, 14]
+
+
+def test_what_a_disk_gives_back_at_once_costs_by_its_writes_and_not_by_its_entries() -> None:
+    """A disk that hung while a node caught up has a window full of small Entries (R45)."""
+    meter, costs = Meter(), list[list[int]]()
+    for entries in (1, 1_000):
+        kept, log = durable()
+        kept.persist([log.append(3, b"x") for _ in range(entries)], 0)
+        meter.run(kept.done, 1, 10 + entries)
+        costs.append([meter.calls])
+        meter.run(kept.serials.forget, entries)
+        costs[-1].append(meter.calls)
+        assert (log.durable, kept.serials.of(entries)) == (entries, 10 + entries)
+    assert costs[0] == costs[1]
 
 
 def test_a_write_hangs_after_its_time() -> None:
