@@ -1,6 +1,7 @@
 """The law of cost that holds on every node, whatever is in the World (R45, R46).
 
-A step may cost what it touches: events, Entries, packets, changes, letters; the World is not among
+A step may cost what it touches: events, Entries (that it appends, applies, or sends to a peer that
+is behind, which may be thousands of small ones), packets, changes, letters; the World is not among
 them. What it costs beyond that, it spent on the World, and a simulated World stands for one of a
 million cells: so it is charged virtual time at that scale, in which the node does nothing else. The
 law is that this never gets long; what becomes of a factory that breaks it can be seen, too, as
@@ -14,6 +15,7 @@ from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.entry import TickBooks, decode_entry
+from rmf.core.raft.messages import Append
 from rmf.testing.meter import Meter
 from rmf.testing.violation import Violation
 
@@ -31,6 +33,7 @@ _CALL_NS = 60  # what a call takes on a machine of these days
 _CALLS_FREE = 800
 _CALLS_A_UNIT = 150
 _CALLS_AN_ENTRY = 1_500
+_CALLS_AN_ENTRY_SENT = 20  # it is handed on as it is, hundreds in one message
 _FRAME_UNITS = 8  # that a letter costs: the frame it came in is taken apart
 _STEP_NS_MAX = 250 * limits.MS
 _HEAD_ITEMS_MAX = 300  # nine members, and some numbers
@@ -58,6 +61,7 @@ class Laws:
         entries = core.raft.log.last.index + core.committed.index - before
         units = sum(map(_weight, events)) + sum(map(_size, effects)) + _inherited(core)
         free = _CALLS_FREE + _CALLS_A_UNIT * units + _CALLS_AN_ENTRY * max(0, entries)
+        free += _CALLS_AN_ENTRY_SENT * sum(map(_sent, effects))
         return effects, self._price(node, "a step", free)
 
     def work(self, node: "Node", what: str, work: Callable[..., _T], *args: object) -> _T:
@@ -105,6 +109,13 @@ def _inherited(core: "Arbiter") -> int:
     books = [decode_entry(log.entry(i).body).books for i in range(first, log.last.index + 1)]
     ticks = [x for x in books if isinstance(x, TickBooks)]
     return sum(len(x.changes) + len(x.expiries) for x in ticks)
+
+
+def _sent(effect: ef.Effect) -> int:
+    """Return how many Entries an effect sends to a peer."""
+    if isinstance(effect, ef.Tell) and isinstance(effect.message, Append):
+        return len(effect.message.entries)
+    return 0
 
 
 def _items(value: object) -> int:

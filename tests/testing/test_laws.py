@@ -53,3 +53,22 @@ def test_without_a_crowd_nothing_is_metered() -> None:
     node = node_of(0)
     node.cluster.laws.work(node, "a walk", walk, 2_000)
     assert node.idle
+
+
+def test_entries_sent_to_a_node_that_was_away_are_touched() -> None:
+    """Hundreds of small ones go in one message, and what they cost is not the World's."""
+    faults: dict[str, float] = {}
+    busy = Options(
+        seed=1, nodes=3, spares=0, producers=2, packets_a_second=100.0, crowd=1_000, faults=faults
+    )
+    cluster = Cluster(busy)
+    cluster.begin()
+    cluster.agenda.run_until(2 * limits.SECOND)
+    away = next(x for x in cluster.nodes.values() if x.core is not None and not x.core.reigns)
+    away.pause()
+    cluster.agenda.run_until(12 * limits.SECOND)
+    assert away.core is not None
+    before = away.core.committed.index
+    away.resume()
+    cluster.agenda.run_until(14 * limits.SECOND)
+    assert away.core.committed.index > before + 400
