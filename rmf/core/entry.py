@@ -15,6 +15,7 @@ A kind or format that is not known raises ValueError: never a skip (R30). What a
 cluster may hold is written in KINDS_OF_VERSION; a leader raises it once every member knows it.
 """
 
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import attrs
@@ -324,6 +325,21 @@ def rows_of(data: bytes, skip: int, packets: int) -> list[Row]:
 
 
 def verbatim_packets(data: bytes) -> list[bytes]:
-    """Return each packet of a SEND frame as the bytes in which it came."""
-    _, (start, _) = profile.array_spans(data)
-    return [data[a:b] for a, b in profile.array_spans(data, start)]
+    """Return each packet of a SEND frame, which was found to be well-formed, as the bytes in which
+    it came. A letter may need one of 4,096: they are passed over by the decoder, a tenth of the
+    time that a walk over their items takes (R45)."""
+    count, code = profile.array_at(data, 0)
+    assert count == 2
+    source = BytesIO(data)
+    skip = cbor2.CBORDecoder(source, read_size=1).decode  # it reads no byte more than the item has
+    source.seek(code)
+    skip()
+    count, begin = profile.array_at(data, source.tell())
+    source.seek(begin)
+    packets = []
+    for _ in range(count):
+        skip()
+        end = source.tell()
+        packets.append(data[begin:end])
+        begin = end
+    return packets

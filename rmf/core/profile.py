@@ -16,7 +16,7 @@ import cbor2
 from rmf import limits
 from rmf.errors import ProtocolFault
 
-__all__ = ["NO_TAGS", "array_spans", "decode", "item_end", "scan"]
+__all__ = ["NO_TAGS", "array_at", "decode", "item_end", "scan"]
 
 
 class _NoTags(dict[Any, Any]):
@@ -84,17 +84,12 @@ def item_end(data: bytes, start: int = 0) -> int:
     return _walk(data, start)
 
 
-def array_spans(data: bytes, start: int = 0) -> list[tuple[int, int]]:
-    """Return (start, end) of each element of the array that starts at `start`."""
+def array_at(data: bytes, start: int) -> tuple[int, int]:
+    """Return the number of elements of the array that starts at `start`, and where the first is."""
     major, count, at = _head(data, start)
     if major != 4:
         raise ProtocolFault("wrong_shape", "expected an array")
-    spans = []
-    for _ in range(count):
-        end = _walk(data, at)
-        spans.append((at, end))
-        at = end
-    return spans
+    return count, at
 
 
 def _head(data: bytes, at: int) -> tuple[int, int, int]:

@@ -165,12 +165,13 @@ def test_equal_keys_of_different_kinds_are_different_keys() -> None:
     assert profile.decode(bytes.fromhex("a20100613100")) == {1: 0, "1": 0}
 
 
-def test_spans_part_an_array_into_its_elements() -> None:
+def test_an_array_says_how_many_elements_it_has_and_where_they_begin() -> None:
     elements = [cbor2.dumps(x) for x in (1, "text", [1, [2]], {"a": b"b"}, None)]
-    data = b"\x00" + head(4, len(elements), 0) + b"".join(elements)
-    assert [data[a:b] for a, b in profile.array_spans(data, 1)] == elements
+    opening = head(4, len(elements), 0)
+    data = b"\x00" + opening + b"".join(elements)
+    assert profile.array_at(data, 1) == (len(elements), 1 + len(opening))
     with pytest.raises(ProtocolFault, match="wrong_shape"):
-        profile.array_spans(data, 0)
+        profile.array_at(data, 0)
 
 
 class Counted(bytes):
