@@ -120,6 +120,13 @@ class Office:
         return self.settled.state
 
     @property
+    def newest(self) -> State:
+        """The state after the last Entry that was written or applied here, committed or not: shelf
+        and key index stand there, for all versions share them (R3)."""
+        reign = self._reign or self._accession
+        return self.committed if reign is None else reign.state
+
+    @property
     def present_tick(self) -> int:
         """The tick that it is now, as far as this node knows: not before the last one."""
         return max(self.committed.tick, self.raft.pace.tick_at(self.now_ns))

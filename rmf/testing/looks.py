@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from rmf import limits
 from rmf.core.arbiter import Arbiter
-from rmf.core.raft.log import Log
 from rmf.core.raft.quorum import majority
 from rmf.testing.invariants import NEVER_NS
 from rmf.testing.violation import Violation
@@ -24,10 +23,8 @@ __all__ = ["Looks"]
 _CELLS_LOOKED_AT = 100
 # The turn in which a node notices, on a clock that drifts.
 _TURN_NS = 20 * limits.MS
-# Of what a node has to keep for its cells, and for a handful of other things beside.
-_ENTRIES_A_CELL, _ENTRIES_BESIDE = 2, 32
-# Of Entries in memory beside those that are kept for peers: what is settled and not applied yet.
-_LOG_BESIDE_BYTES = 64 * limits.KIB
+# Of what a node has to keep for its cells, and for a handful of keys that went a moment ago.
+_KEYS_A_CELL, _KEYS_BESIDE = 2, 32
 # Within which it has forgotten keys that nothing holds any more: until it looks, and a while.
 _FORGOTTEN_NS = limits.INDEX_LOOK_NS + limits.SECOND
 
@@ -55,8 +52,9 @@ class Looks:
         if core.is_live:
             self._check_age(node, core)
             self._check_ends(node, core)
+        _check_shelf(node, core)
+        _check_log(node, core)
         if not self._cluster.options.bandwidth_kib:  # else much is in flight for long
-            _check_memory(node, core)
             self._check_index(node, core)
 
     def _check_index(self, node: "Node", core: Arbiter) -> None:
@@ -68,7 +66,7 @@ class Looks:
         """
         keys, cells = len(core.committed.world.index), len(core.committed.world)
         now_ns = self._cluster.agenda.now_ns
-        if node.performing.holds_keys or keys <= _kept_max(cells):
+        if node.performing.holds_keys or keys <= _KEYS_A_CELL * cells + _KEYS_BESIDE:
             self._full.pop(node.name, None)
             return
         life, since_ns = self._full.get(node.name, (0, 0))
@@ -127,10 +125,6 @@ class Looks:
                 raise Violation("live is fresh", text)
 
 
-def _kept_max(cells: int) -> int:
-    return _ENTRIES_A_CELL * cells + _ENTRIES_BESIDE
-
-
 def _check_bounds(node: "Node", core: Arbiter) -> None:
     writes = len(node.disk.waiting)
     if writes > limits.LEDGER_QUEUE_MAX:
@@ -142,33 +136,51 @@ def _check_bounds(node: "Node", core: Arbiter) -> None:
         raise Violation("bounded queues", f"{node.name} remembers {len(core.met)} peers")
 
 
-def _check_memory(node: "Node", core: Arbiter) -> None:
-    """Hold a node to the laws of memory: so much a cell, and no more (R45).
+def _check_shelf(node: "Node", core: Arbiter) -> None:
+    """Hold the shelf to its law: so much a cell, and no more (R45).
 
-    Of Entries, too: but a node whose disk is slow keeps what it was sent until it is written. That
-    is bounded by whoever sends, who may always have a window of them on the way, and one append
-    beyond it (R28): whoever begins with an empty ledger gets that at once."""
-    world, shelf = core.committed.world, core.settled.shelf
+    It is shared by all versions of the World, and stands where the newest does, which may be ahead
+    of the committed one by Entries in flight, each of a thousand cells and more (R3). No key is on
+    it without a cell there. Beside these keys there are only entries that are passed over, and go
+    when their time comes, a moment later: as many as there are cells in the larger of the two
+    versions, for many may end at once, and a few.
+    """
+    world, newest, shelf = core.committed.world, core.newest.world, core.settled.shelf
+    cells, armed = max(len(world), len(newest)), len(shelf.armed)
     kept = {
-        "keys on the shelf": len(shelf.armed),
-        "entries of the shelf": shelf.entries,
+        "keys on the shelf": (armed, len(newest)),
+        "entries of the shelf that are passed over": (shelf.entries - armed, cells + _KEYS_BESIDE),
     }
-    for what, count in kept.items():
-        if count > _kept_max(len(world)):
-            raise Violation("memory", f"{node.name}: {count} {what} for {len(world)} cells")
-    log = core.raft.log
-    if log.bytes > limits.LOG_MEMORY_BYTES + _LOG_BESIDE_BYTES:
-        unsettled = _unsettled_bytes(log)
-        settled = log.bytes - unsettled
-        if (
-            settled > limits.LOG_MEMORY_BYTES + _LOG_BESIDE_BYTES
-            or unsettled > limits.PEER_WINDOW_BYTES_MIN + limits.APPEND_BYTES_MAX
-        ):
-            text = f"{settled} bytes of Entries in memory, and {unsettled} that are not settled"
-            raise Violation("memory", f"{node.name}: {text}")
+    for what, (count, most) in kept.items():
+        if count > most:
+            text = f"{node.name}: {count} {what}, where {most} may be, for {len(world)} cells"
+            raise Violation("memory", f"{text}, {len(newest)} with what is in flight")
 
 
-def _unsettled_bytes(log: Log) -> int:
-    """Return how much of a log cannot be let go: it is not committed, or not on the disk."""
-    settled = max(min(log.commit, log.durable), log.base.index)
-    return sum(len(log.entry(i).body) for i in range(settled + 1, log.last.index + 1))
+def _check_log(node: "Node", core: Arbiter) -> None:
+    """Hold the log in memory to its bound (R28, R45).
+
+    Of what nobody here waits for, LOG_MEMORY_BYTES are kept for slow peers, and not a byte more:
+    of what is applied, and on a node that follows of all that is committed and on its disk, for
+    that is read again (R38), unless it is just the few Entries that are put off while it writes.
+
+    What is not settled yet has to be kept, and a disk that hangs makes that last; on one that
+    failed it stays until the node is started again. It is what a leader may have on its way to a
+    peer, and what it proposes itself.
+    """
+    raft, log, applied = core.raft, core.raft.log, core.committed.index
+    alone = min(len(raft.members), len(core.committed.members)) <= 1
+    most = max(limits.LOG_MEMORY_BYTES, limits.LONE_LOG_MEMORY_BYTES if alone else 0)
+    if log.bytes <= most:
+        return
+    follows = raft.leadership is None
+    puts_off = raft.applicable - applied <= limits.ENTRIES_IN_FLIGHT
+    through = raft.applicable if follows and not puts_off else applied
+    sizes = [len(log.entry(i).body) for i in range(log.base.index + 1, log.last.index + 1)]
+    kept_bytes = sum(sizes[: max(0, through - log.base.index)])
+    if kept_bytes > most:
+        raise Violation("memory", f"{node.name} keeps {kept_bytes} bytes of settled Entries")
+    on_the_way = limits.PEER_WINDOW_BYTES + limits.APPEND_BYTES_MAX
+    rest_bytes = log.bytes - kept_bytes
+    if rest_bytes > on_the_way + limits.ENTRIES_IN_FLIGHT * max(sizes):
+        raise Violation("memory", f"{node.name} keeps {rest_bytes} bytes of unsettled Entries")

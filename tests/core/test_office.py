@@ -76,6 +76,22 @@ def test_a_core_begins_with_what_the_one_before_knew_of_its_surroundings(play: C
     assert again.mark == "hard"
 
 
+def test_the_newest_state_is_what_shelf_and_key_index_belong_to(play: Cluster) -> None:
+    """R3: with an Entry in flight it is ahead of what is committed, and so are these two, which all
+    versions share. Where no reign is, it is the committed one."""
+    n1 = play["n1"]
+    core, probe = n1.core, n1.join("probe")
+    for name in ("n2", "n3"):
+        play[name].disk.hold()
+    probe.send(1, topic="cell/x", ttl_ms=60_000)
+    assert "cell/x" not in core.committed.world.cells
+    assert set(core.settled.shelf.armed) == {"cell/x"} == set(core.newest.world.cells)
+    n1.happen(ev.Struck("admin", "an operator says so"))
+    assert core.newest is core.committed
+    assert not set(core.settled.shelf.armed)
+    assert play["n2"].core.newest is play["n2"].core.committed
+
+
 def test_a_follower_names_the_king_and_refuses(play: Cluster) -> None:
     n2 = play["n2"]
     assert (n2.core.strike, n2.core.reigns, n2.core.has_acceded) == (None, False, False)

@@ -234,8 +234,14 @@ def test_what_nobody_committed_is_taken_over_a_slice_a_step(play: Cluster) -> No
     """A node that won the election speaks to its peers between two slices, whatever it has to
     apply before it reigns."""
     n1 = with_a_long_tail(play)
-    seen = watch(n1)
+    beyond: set[str] = set()
+
+    def look() -> None:
+        beyond.update(set(n1.core.settled.shelf.armed) - set(n1.core.newest.world.cells))
+
+    seen = watch(n1, look)
     assert play.crown("n1") is n1
+    assert not beyond, "the shelf stands where the newest state does, in the middle of it, too"
     assert seen.count((True, False)) >= limits.ENTRIES_IN_FLIGHT - 1
     assert {f"cell/{seq}" for seq in range(2, 2 + limits.ENTRIES_IN_FLIGHT)} < set(n1.world)
 

@@ -7,8 +7,11 @@ from rmf.core.world import KeyIndex
 from rmf.testing.cluster import Cluster
 from rmf.testing.knobs import bounds
 from rmf.testing.looks import Looks
+from rmf.testing.node import Node
 from rmf.testing.options import Options
 from rmf.testing.violation import Violation
+
+KEPT_BYTES = 2 * limits.KIB
 
 
 def cluster() -> Cluster:
@@ -22,6 +25,17 @@ def index_of(found: Cluster) -> KeyIndex:
     core = found.nodes["n2"].core
     assert core is not None
     return core.committed.world.index
+
+
+def follower_with(entries: int, each_bytes: int) -> tuple[Cluster, Node]:
+    """Return a node that follows, and has so many Entries more that its disk has not."""
+    found = cluster()
+    node = next(x for x in found.nodes.values() if x.core is not None and not x.core.reigns)
+    assert node.core is not None
+    log = node.core.raft.log
+    for _ in range(entries):
+        log.append(node.core.raft.term, bytes(each_bytes))
+    return found, node
 
 
 def test_a_node_that_is_well_passes() -> None:
@@ -54,31 +68,76 @@ def test_a_node_may_keep_keys_for_a_moment_after_they_were_held() -> None:
     assert gone[-1] not in index
 
 
-def test_entries_are_kept_while_a_slow_disk_writes_them_and_no_longer() -> None:
-    """Whoever begins with an empty ledger is sent a window of them at once (R28)."""
+def test_cells_of_an_entry_in_flight_may_be_on_the_shelf() -> None:
+    """Many cells come with one Entry, and for as long as no majority has it they are committed
+    nowhere; the shelf stands where the newest version does."""
+    found = Cluster(Options(seed=3, spares=0, faults={}, crowd=600))
+    found.begin()
+    ahead: list[Node] = []
+    while not ahead:
+        found.agenda.run_until(found.agenda.now_ns + limits.MS // 10)
+        assert found.agenda.now_ns < 5 * limits.SECOND
+        for node in found.nodes.values():
+            core = node.core
+            if core is not None and len(core.settled.shelf.armed) > len(core.committed.world) + 150:
+                ahead.append(node)
+    for node in ahead:
+        assert node.idle
+        Looks(found).look(node)
+
+
+def test_a_key_on_the_shelf_that_no_version_has_breaks_the_law_of_memory() -> None:
     found = cluster()
-    node = found.nodes["n2"]
-    assert node.core is not None
-    log, term = node.core.raft.log, node.core.raft.term
-    with bounds({"LOG_MEMORY_BYTES": 2_048}):
-        log.compact(log.last.index, 0)
-        last = log.append(term, bytes(limits.PEER_WINDOW_BYTES_MIN))
+    core = found.nodes["n2"].core
+    assert core is not None
+    shelf, cells = core.settled.shelf, len(core.newest.world)
+    for i in range(cells + 1 - len(shelf.armed)):
+        shelf.arm(f"gone/{i}", core.committed.tick + 10_000)
+    with pytest.raises(Violation, match="keys on the shelf"):
+        Looks(found).look(found.nodes["n2"])
+
+
+def test_entries_of_the_shelf_that_are_passed_over_are_no_more_than_cells_and_a_few() -> None:
+    found = cluster()
+    core = found.nodes["n2"].core
+    assert core is not None
+    shelf, world = core.settled.shelf, core.committed.world
+    far = core.committed.tick + 1_000_000
+    shelf.arm("gone", far)
+    shelf.tend(far, world, 0, 1_000)  # all that is armed up to there is near from now on
+    for i in range(len(world) + 50):
+        shelf.arm("hot", far - i)
+    shelf.disarm("hot")
+    with pytest.raises(Violation, match="passed over"):
+        Looks(found).look(found.nodes["n2"])
+
+
+def test_entries_that_the_disk_has_not_are_kept_for_as_long_as_it_takes() -> None:
+    """A follower that catches up gets many at once; if its disk fails then, it has them until it is
+    started again, and may let go of none."""
+    with bounds({"LOG_MEMORY_BYTES": KEPT_BYTES}):
+        found, node = follower_with(40, 3_000)
         Looks(found).look(node)
-        log.is_durable(last.index, term)
-        Looks(found).look(node)
-        log.commit_to(last.index)
-        with pytest.raises(Violation, match="memory"):
+
+
+def test_no_more_is_kept_that_is_not_settled_than_may_be_on_the_way() -> None:
+    small = {"PEER_WINDOW_BYTES": 16 * limits.KIB, "APPEND_BYTES_MAX": 4 * limits.KIB}
+    with bounds({"LOG_MEMORY_BYTES": KEPT_BYTES} | small):
+        found, node = follower_with(40, 1_000)
+        with pytest.raises(Violation, match="unsettled Entries"):
             Looks(found).look(node)
 
 
-def test_nobody_has_more_entries_on_the_way_than_a_window() -> None:
+def test_a_node_that_keeps_settled_entries_beyond_the_bound_breaks_the_law_of_memory() -> None:
     found = cluster()
-    node = found.nodes["n2"]
-    assert node.core is not None
-    with bounds({"LOG_MEMORY_BYTES": 2_048}):
-        many = limits.PEER_WINDOW_BYTES_MIN + limits.APPEND_BYTES_MAX + 1
-        node.core.raft.log.append(node.core.raft.term, bytes(many))
-        with pytest.raises(Violation, match="memory"):
+    for node in found.nodes.values():
+        core = node.core
+        assert core is not None
+        assert core.raft.log.bytes > KEPT_BYTES
+        with (
+            bounds({"LOG_MEMORY_BYTES": KEPT_BYTES}),
+            pytest.raises(Violation, match=" settled Entries"),
+        ):
             Looks(found).look(node)
 
 
