@@ -17,6 +17,7 @@ from rmf.core.packet import letter_id
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from rmf.testing.books import Books, Known
+from rmf.testing.outages import Outages
 from rmf.testing.violation import Violation
 from rmf.testing.workload import SIMULATED, Workload, datum_of
 
@@ -40,8 +41,9 @@ Outcome = tuple[int, int, int, str | None]
 class Audit:
     """`outcomes` are those of each (producer, seq), `older` those of a name before it was
     forgotten, `forgotten` how often it was so by no wish of its own; `counters` what each counter
-    must hold. `state` is that of all that is committed. `late_ns`: how much later than it is due,
-    and than its reign began, a cell may go, where more are due at once than a Tick holds."""
+    must hold. `state` is that of all that is committed. `late_ns`: how much later than it is due a
+    cell may go, where more of them are due at once than a Tick holds; of time in which somebody
+    reigns, for after an outage all that was due in it is due at once."""
 
     def __init__(
         self,
@@ -67,11 +69,12 @@ class Audit:
         self._rows: dict[str, tuple[int, int]] = {}  # epoch and last seq of each producer
         self._latched: dict[tuple[str, str], int] = {}  # how often a datum was, by producer
         self._epochs: dict[str, int] = {}  # the highest that each name ever had, forgotten or not
-        self._term = self._acceded = 0  # of the reign: its term, and its first Tick
+        self._term = 0
         self._bagged = 0
         self._expiries: list[tuple[int, str]] = []
         self._deadlines: list[tuple[int, str, tuple[int, int, int]]] = []
         self._written_ns = self._lost_ns = 0
+        self._outages_ns, self._outages = Outages(), Outages()  # by the true clock, and in ticks
         self._born: dict[str, tuple[int, int]] = {}  # when a cell was written; for how long, in ns
 
     def take(self, known: Known) -> None:
@@ -84,8 +87,7 @@ class Audit:
                 known,
                 f"tick {entry.tick} of term {known.term} after {before.tick} of {self._term}",
             )
-        if known.term > self._term:
-            self._term, self._acceded = known.term, entry.tick
+        self._term = known.term
         self._shelf = Shelf()  # nothing here is ever due by it
         self.state, _ = apply(before, entry, known.term, known.index, self._shelf)
         if self.state.digest() != entry.digest:
@@ -138,6 +140,9 @@ class Audit:
     def _take_time(self, known: Known, entry: Entry, before: State) -> None:
         """Where nobody of a majority knew how much time went by, what was lost may come back with a
         node that knows it (R6)."""
+        if isinstance(entry.books, Accession):
+            self._outages_ns.note(self._written_ns, known.written_ns)
+            self._outages.note(before.tick, entry.tick)
         if isinstance(entry.books, Accession) and entry.books.age_unknown:
             told_ns = (entry.tick - before.tick) * before.period_ns
             self._lost_ns += max(0, known.written_ns - self._written_ns - told_ns)
@@ -201,13 +206,17 @@ class Audit:
             cell = get(key) if value is not None else None
             if cell is not None and cell.expires:
                 heappush(heap, (cell.expires, key))
-        due_tick = entry.tick - self._late_ns // self.state.period_ns
-        if self._acceded > due_tick and self._late_ns:
-            return  # while nobody reigns nothing goes, and then not all of it at once
-        while heap and heap[0][0] <= due_tick:
-            cell = get(heappop(heap)[1])
-            if cell is not None and 0 < cell.expires <= due_tick:
+        late = self._late_ns // self.state.period_ns
+        while heap and self._late_by(heap[0][0], entry.tick, self._outages, late):
+            expires, key = heappop(heap)
+            cell = get(key)
+            if cell is not None and 0 < cell.expires <= expires:
                 self._fail("shelf life", known, f"a cell of {cell.expires} outlives it")
+
+    @staticmethod
+    def _late_by(due: int, now: int, outages: Outages, late: int) -> bool:
+        """Whether it was due so much ago, not counting outages."""
+        return due <= now and outages.reigned(due, now) >= late
 
     def _check_youth(self, known: Known, key: str, *, voided: bool) -> None:
         """Hold true time against what the ticks say: no cell goes that is fresh (R6)."""
@@ -227,10 +236,10 @@ class Audit:
             if cell is not None and cell.expires and cell.tick == entry.tick:
                 left_ns = (cell.expires - entry.tick) * state.period_ns
                 stamp = (cell.term, cell.tick, cell.slot)
-                due_ns = now_ns + left_ns + _AGE_SLACK_NS + self._late_ns
+                due_ns = now_ns + left_ns + _AGE_SLACK_NS
                 heappush(heap, (due_ns, key, stamp))
                 self._born[key] = (now_ns, left_ns)
-        while heap and heap[0][0] < now_ns:
+        while heap and self._late_by(heap[0][0], now_ns, self._outages_ns, self._late_ns):
             _, key, stamp = heappop(heap)
             cell = state.world.get(key)
             if cell is not None and cell[1:4] == stamp and cell.tick >= state.void_before:
