@@ -16,7 +16,9 @@ class Outages:
         self._spans: deque[tuple[int, int]] = deque(maxlen=_KEPT)
 
     def note(self, begun: int, ended: int) -> None:
-        """There was one. They are noted in their order."""
+        """There was one. They are noted in their order; what one has counted, the next does not."""
+        if self._spans:
+            begun = max(begun, self._spans[-1][1])
         self._spans.append((begun, ended))
 
     def reigned(self, since: int, until: int) -> int:

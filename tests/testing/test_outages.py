@@ -24,3 +24,7 @@ def test_an_outage_counts_as_far_as_it_lies_within() -> None:
 
 def test_a_clock_that_went_back_adds_nothing() -> None:
     assert outages((30, 20)).reigned(10, 50) == 40
+
+
+def test_no_time_is_counted_out_twice() -> None:
+    assert outages((10, 40), (20, 50)).reigned(0, 60) == 20
