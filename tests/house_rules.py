@@ -22,8 +22,9 @@ Exceptions = Mapping[str, str]  # path, or folder with its slash -> the reason
 _LANGUAGE = {"abc", "collections", "dataclasses", "enum", "functools", "itertools", "operator"}
 _TEXT_AND_NUMBERS = {"bisect", "hashlib", "heapq", "math", "re", "struct", "textwrap", "typing"}
 _EVIDENCE = {"traceback", "types"}  # reads exceptions, does nothing
+_MEMORY = {"io.BytesIO"}  # bytes with a place in them: what cbor2 reads from; no other part of io
 _VALUES = {"attrs", "cbor2", "crc32c", "immutables", "sortedcontainers", "xxhash"}
-_PURE = _LANGUAGE | _TEXT_AND_NUMBERS | _EVIDENCE | _VALUES
+_PURE = _LANGUAGE | _TEXT_AND_NUMBERS | _EVIDENCE | _MEMORY | _VALUES
 
 # Package -> (what of RMF it may import, why nothing else). `rmf` alone is the users' façade.
 DIRECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
