@@ -54,17 +54,17 @@ class Looks:
             self._check_ends(node, core)
         _check_shelf(node, core)
         _check_log(node, core)
-        if not self._cluster.options.bandwidth_kib:  # else much is in flight for long
-            self._check_index(node, core)
+        self._check_index(node, core)
 
     def _check_index(self, node: "Node", core: Arbiter) -> None:
-        """A node has no keys in its index for long that it has no cells for (R45).
+        """A node has no keys in its index for long that it has no cells for, committed or in
+        flight: all versions share it (R3, R45).
 
         Not at every moment: a Checkpoint holds whatever goes while it is written, and a node that
         catches up meanwhile applies hundreds of Entries in those milliseconds. What it held goes
         afterwards, a slice a step, at rest as well.
         """
-        keys, cells = len(core.committed.world.index), len(core.committed.world)
+        keys, cells = len(core.committed.world.index), _cells_of(core)
         now_ns = self._cluster.agenda.now_ns
         if node.performing.holds_keys or keys <= _KEYS_A_CELL * cells + _KEYS_BESIDE:
             self._full.pop(node.name, None)
@@ -125,6 +125,11 @@ class Looks:
                 raise Violation("live is fresh", text)
 
 
+def _cells_of(core: Arbiter) -> int:
+    """Return how many cells the larger of two versions has: the committed, and the newest."""
+    return max(len(core.committed.world), len(core.newest.world))
+
+
 def _check_bounds(node: "Node", core: Arbiter) -> None:
     writes = len(node.disk.waiting)
     if writes > limits.LEDGER_QUEUE_MAX:
@@ -145,16 +150,16 @@ def _check_shelf(node: "Node", core: Arbiter) -> None:
     when their time comes, a moment later: as many as there are cells in the larger of the two
     versions, for many may end at once, and a few.
     """
-    world, newest, shelf = core.committed.world, core.newest.world, core.settled.shelf
-    cells, armed = max(len(world), len(newest)), len(shelf.armed)
+    newest, shelf = len(core.newest.world), core.settled.shelf
+    armed, beside = len(shelf.armed), _cells_of(core) + _KEYS_BESIDE
     kept = {
-        "keys on the shelf": (armed, len(newest)),
-        "entries of the shelf that are passed over": (shelf.entries - armed, cells + _KEYS_BESIDE),
+        "keys on the shelf": (armed, newest),
+        "entries of the shelf that are passed over": (shelf.entries - armed, beside),
     }
     for what, (count, most) in kept.items():
         if count > most:
-            text = f"{node.name}: {count} {what}, where {most} may be, for {len(world)} cells"
-            raise Violation("memory", f"{text}, {len(newest)} with what is in flight")
+            cells = f"{len(core.committed.world)} cells, {newest} with what is in flight"
+            raise Violation("memory", f"{node.name}: {count} {what}, not {most}, for {cells}")
 
 
 def _check_log(node: "Node", core: Arbiter) -> None:
@@ -163,6 +168,7 @@ def _check_log(node: "Node", core: Arbiter) -> None:
     Of what nobody here waits for, LOG_MEMORY_BYTES are kept for slow peers, and not a byte more:
     of what is applied, and on a node that follows of all that is committed and on its disk, for
     that is read again (R38), unless it is just the few Entries that are put off while it writes.
+    It goes in slices: while the node has more to do, or has put that off, it is at it.
 
     What is not settled yet has to be kept, and a disk that hangs makes that last; on one that
     failed it stays until the node is started again. It is what a leader may have on its way to a
@@ -173,12 +179,12 @@ def _check_log(node: "Node", core: Arbiter) -> None:
     most = max(limits.LOG_MEMORY_BYTES, limits.LONE_LOG_MEMORY_BYTES if alone else 0)
     if log.bytes <= most:
         return
-    follows = raft.leadership is None
-    puts_off = raft.applicable - applied <= limits.ENTRIES_IN_FLIGHT
+    follows, behind = raft.leadership is None, raft.applicable - applied
+    puts_off = follows and 0 < behind <= limits.ENTRIES_IN_FLIGHT
     through = raft.applicable if follows and not puts_off else applied
     sizes = [len(log.entry(i).body) for i in range(log.base.index + 1, log.last.index + 1)]
     kept_bytes = sum(sizes[: max(0, through - log.base.index)])
-    if kept_bytes > most:
+    if kept_bytes > most and not (puts_off or core.has_more):
         raise Violation("memory", f"{node.name} keeps {kept_bytes} bytes of settled Entries")
     on_the_way = limits.PEER_WINDOW_BYTES + limits.APPEND_BYTES_MAX
     rest_bytes = log.bytes - kept_bytes

@@ -3,6 +3,7 @@
 import pytest
 
 from rmf import limits
+from rmf.core import events as ev
 from rmf.core.world import KeyIndex
 from rmf.testing.cluster import Cluster
 from rmf.testing.knobs import bounds
@@ -25,6 +26,19 @@ def index_of(found: Cluster) -> KeyIndex:
     core = found.nodes["n2"].core
     assert core is not None
     return core.committed.world.index
+
+
+def with_many_cells_in_flight() -> tuple[Cluster, Node]:
+    """Return a node that reigns, and has just proposed an Entry that writes 200 cells."""
+    found = Cluster(Options(seed=3, spares=0, faults={}, crowd=600, checkpoint_every_ms=1e12))
+    found.begin()
+    while True:
+        found.agenda.run_until(found.agenda.now_ns + limits.MS // 10)
+        assert found.agenda.now_ns < 5 * limits.SECOND
+        for node in found.nodes.values():
+            core = node.core
+            if core is not None and len(core.settled.shelf.armed) > len(core.committed.world) + 150:
+                return found, node
 
 
 def follower_with(entries: int, each_bytes: int) -> tuple[Cluster, Node]:
@@ -71,19 +85,9 @@ def test_a_node_may_keep_keys_for_a_moment_after_they_were_held() -> None:
 def test_cells_of_an_entry_in_flight_may_be_on_the_shelf() -> None:
     """Many cells come with one Entry, and for as long as no majority has it they are committed
     nowhere; the shelf stands where the newest version does."""
-    found = Cluster(Options(seed=3, spares=0, faults={}, crowd=600))
-    found.begin()
-    ahead: list[Node] = []
-    while not ahead:
-        found.agenda.run_until(found.agenda.now_ns + limits.MS // 10)
-        assert found.agenda.now_ns < 5 * limits.SECOND
-        for node in found.nodes.values():
-            core = node.core
-            if core is not None and len(core.settled.shelf.armed) > len(core.committed.world) + 150:
-                ahead.append(node)
-    for node in ahead:
-        assert node.idle
-        Looks(found).look(node)
+    found, king = with_many_cells_in_flight()
+    assert king.idle
+    Looks(found).look(king)
 
 
 def test_a_key_on_the_shelf_that_no_version_has_breaks_the_law_of_memory() -> None:
@@ -126,6 +130,38 @@ def test_no_more_is_kept_that_is_not_settled_than_may_be_on_the_way() -> None:
         found, node = follower_with(40, 1_000)
         with pytest.raises(Violation, match="unsettled Entries"):
             Looks(found).look(node)
+
+
+def test_entries_that_go_in_slices_are_no_more_than_a_node_is_at() -> None:
+    found = cluster()
+    node = next(x for x in found.nodes.values() if x.core is not None and not x.core.reigns)
+    core = node.core
+    assert core is not None
+    log = core.raft.log
+    before = log.last.index - log.base.index
+    assert log.bytes > KEPT_BYTES
+    with bounds({"LOG_MEMORY_BYTES": KEPT_BYTES, "LOG_SLICE_ENTRIES": 2}):
+        node.happen(ev.Beat())
+        assert 0 < before - (log.last.index - log.base.index) < before
+        assert node.idle
+        assert log.bytes > KEPT_BYTES
+        Looks(found).look(node)
+        found.agenda.run_until(found.agenda.now_ns + 100 * limits.MS)
+        assert log.bytes <= KEPT_BYTES + 1_000
+        Looks(found).look(node)
+
+
+def test_keys_of_an_entry_in_flight_may_be_in_the_index_for_as_long_as_disks_hang() -> None:
+    """The followers answer heartbeats, so that the reign goes on, and write nothing."""
+    found, king = with_many_cells_in_flight()
+    for node in found.nodes.values():
+        if node is not king:
+            node.performing.hangs_until_ns = found.agenda.now_ns + 6 * limits.SECOND
+    assert king.core is not None
+    world = king.core.committed.world
+    found.agenda.run_until(found.agenda.now_ns + 4 * limits.SECOND)
+    assert king.core.committed.world is world
+    assert len(world.index) > 2 * len(world) + 100
 
 
 def test_a_node_that_keeps_settled_entries_beyond_the_bound_breaks_the_law_of_memory() -> None:
