@@ -4,7 +4,8 @@
     package.module:NAME    a module, found like any import, the working directory included
     (nothing)              the built-in line `board`
 
-Loading runs the user's module. Whatever it raises becomes a LineError that names it.
+Loading compiles and runs the user's module as its file is now (`line/from_source`). Whatever it
+raises becomes a LineError that names it.
 """
 
 import importlib
@@ -18,6 +19,7 @@ from typing import Any
 from rmf.core.bag import evidence_of
 from rmf.errors import LineError
 from rmf.line.board import board
+from rmf.line.from_source import FromSource, compile_from, compile_named
 from rmf.line.line import Line
 from rmf.line.values import type_name
 
@@ -54,14 +56,14 @@ def _load_file(spec: str, path: Path) -> ModuleType:
     # Its own name, not the bare stem: a line in `queue.py` must not stand in for the module queue.
     # It is the same wherever the file lies, and found in sys.modules, as attrs needs it.
     name = f"rmf_line_{path.stem}"
-    described = importlib.util.spec_from_file_location(name, path)
-    if described is None or described.loader is None:
-        raise LineError(f"--line {spec}: {path} is no Python file")
+    loader = FromSource(name, str(path))
+    described = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert described is not None
     module = importlib.util.module_from_spec(described)
     before = sys.modules.get(name)
     sys.modules[name] = module
     try:
-        described.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException as exc:
         if before is None:
             del sys.modules[name]
@@ -73,6 +75,7 @@ def _load_file(spec: str, path: Path) -> ModuleType:
 
 def _load_module(spec: str, name: str) -> ModuleType:
     _make_importable(str(Path.cwd()))
+    compile_named(name)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:
@@ -89,6 +92,7 @@ def _load_module(spec: str, name: str) -> ModuleType:
 def _make_importable(directory: str) -> None:
     if directory not in sys.path:
         sys.path.insert(0, directory)
+    compile_from(directory)
 
 
 def _failed(spec: str, exc: BaseException) -> LineError:
