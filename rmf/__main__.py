@@ -185,8 +185,9 @@ def _show(config: "Config", output: str | None) -> int:
     else:
         cells = {key: _cell(value) for key, value in values.items()}
         width = max(map(len, cells.values()))
+        first = max(map(len, cells))
         for key, cell in cells.items():
-            _say(f"{key:<14}{cell:<{width + 2}}{config.origins[key]}")
+            _say(f"{key:<{first + 2}}{cell:<{width + 2}}{config.origins[key]}")
     return _say_notices(config)
 
 

@@ -41,6 +41,7 @@ def test_config_show_as_a_table_has_a_line_a_setting(capsys: pytest.CaptureFixtu
     assert ["data", "/d", "flag", "--data"] in [line.split() for line in lines]
     assert ["demo", "on", "flag", "--demo"] in [line.split() for line in lines]
     assert ["advertise", "-", "default"] in [line.split() for line in lines]
+    assert ["handler_memory", "512MiB", "default"] in [line.split() for line in lines]
 
 
 def test_config_check_says_so_and_leaves_notices_on_stderr(

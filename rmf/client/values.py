@@ -64,7 +64,7 @@ class Receipt(NamedTuple):
     seq: int
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class ClientCell:
     """A cell of the World. `expires` is the first tick at which it is stale, None for never;
     `encoded` the value as the line wrote it, in CBOR."""
@@ -76,6 +76,17 @@ class ClientCell:
     producer: str
     harvested_at: int
     expires: int | None
+
+    def __repr__(self) -> str:
+        stamp = f"term={self.term}, tick={self.tick}, slot={self.slot}"
+        rest = f"harvested_at={self.harvested_at}, expires={self.expires}"
+        return f"ClientCell({self._shown()}, {stamp}, producer={self.producer!r}, {rest})"
+
+    def _shown(self) -> str:
+        try:
+            return repr(self.value)
+        except ProtocolFault:
+            return f"encoded={self.encoded!r}"
 
     @property
     def value(self) -> Any:

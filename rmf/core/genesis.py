@@ -43,10 +43,11 @@ def decide(own: Own, answers: Answers) -> Step:
             return Step("adopt", f"{answer.node} names this node a member", answer.cluster)
     if clusters:
         named = ", ".join(sorted(name for name, x in there.items() if x.cluster is not None))
+        reached = own.peer_address or "HOST:PORT"  # where peers connect to it
         return Step(
             "wait_for_admin",
             f"{named}: of a cluster of which this data directory ({own.incarnation.hex()}) is no "
-            f"member. Let it in with: rmf-admin add {own.node}",
+            f"member. Let it in with: rmf-admin add {own.node} {reached}",
         )
     return _without_a_cluster(own, answers, there)
 

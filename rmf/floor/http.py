@@ -6,6 +6,7 @@ logged, and the port is opened again. A node never strikes because nobody can re
 Errors: none leave `run`. Shutdown: cancel it; an answer under way is cut.
 """
 
+from contextlib import suppress
 from types import ModuleType
 
 import trio
@@ -77,6 +78,7 @@ async def run(listening: Listening, sources: Sources, hands: Hands) -> None:
     hands.free()  # it holds no packets
     async with trio.open_nursery() as connections:
         door = _Door(listening, Answers(sources, listening.host, listening.also), connections)
+        connections.start_soon(door.load_ahead)
         while True:
             try:
                 listeners = await listening.listeners()
@@ -98,6 +100,16 @@ class _Door:
         self._connections = connections
         self._exchange: ModuleType | None = None
 
+    async def load_ahead(self) -> None:
+        """Have what speaks HTTP imported while the node gets to work: no start waits for its 50 ms,
+        and it is of the release that runs, even if the package is replaced before anybody asks."""
+        with suppress(Exception):  # said when it is needed, and tried once more
+            await self._load()
+
+    async def _load(self) -> ModuleType:
+        self._exchange = await trio.to_thread.run_sync(_load_exchange)
+        return self._exchange
+
     async def accept_all(self, listener: trio.SocketListener, scope: trio.CancelScope) -> None:
         """Accept until the listener fails, and then cancel the others of the port."""
         async with listener:
@@ -118,9 +130,8 @@ class _Door:
             if self._listening.open > limits.HTTP_CONNECTIONS_MAX:
                 await _turn_away(stream)
                 return
-            if self._exchange is None:
-                self._exchange = await trio.to_thread.run_sync(_load_exchange)
-            await self._exchange.Exchange(stream, self._answers).serve()
+            exchange = self._exchange if self._exchange is not None else await self._load()
+            await exchange.Exchange(stream, self._answers).serve()
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             pass  # the client is gone, or does not read
         except Exception as exc:  # noqa: BLE001 one connection never ends the others
@@ -132,8 +143,7 @@ class _Door:
 
 
 def _load_exchange() -> ModuleType:
-    """Import what speaks HTTP: 50 ms, of which the first client waits and no start does."""
-    from rmf.floor import http_exchange  # noqa: PLC0415 see above
+    from rmf.floor import http_exchange  # noqa: PLC0415 see load_ahead
 
     return http_exchange
 

@@ -100,6 +100,15 @@ def test_a_cells_value_is_decoded_afresh_each_time() -> None:
     assert cell.expires is None
 
 
+def test_a_cell_is_shown_with_its_value() -> None:
+    cell = ClientCell(cbor2.dumps(21.5), 1, 2, 3, "p", 4, None)
+    stamp = "term=1, tick=2, slot=3, producer='p', harvested_at=4, expires=None"
+    assert repr(cell) == f"ClientCell(21.5, {stamp})"
+    assert repr(ClientCell(b"\xff", 1, 2, 3, "p", 4, None)).startswith(
+        r"ClientCell(encoded=b'\xff'"
+    )
+
+
 @pytest.mark.parametrize("encoded", [b"", b"\xff", b"\xc1\x01", b"\x81" * 100])
 def test_a_value_that_is_no_cbor_is_a_fault_of_the_node(encoded: bytes) -> None:
     cell = ClientCell(encoded, 1, 2, 3, "p", 4, None)

@@ -92,8 +92,14 @@ def test_a_wiped_or_new_node_waits_for_an_operator() -> None:
     waiting = decide(wiped, round_of(wiped, others))
     assert waiting.do == "wait_for_admin"
     assert Y.hex() in waiting.why
-    assert "rmf-admin add n1" in waiting.why
+    assert waiting.why.endswith("rmf-admin add n1 n1:7510")
     assert decide(wiped, round_of(wiped, {"n2": founded("n2"), "n3": None})).do == "wait_for_admin"
+
+
+def test_a_node_that_no_peer_can_call_asks_for_its_address_to_be_filled_in() -> None:
+    unreachable = attrs.evolve(ALL["n1"], incarnation=Y, peer_address="")
+    waiting = decide(unreachable, round_of(unreachable, {"n2": founded("n2")}))
+    assert waiting.why.endswith("rmf-admin add n1 HOST:PORT")
 
 
 def test_peers_of_two_clusters_are_for_an_operator_to_part() -> None:

@@ -307,8 +307,31 @@ async def test_a_name_with_several_addresses_gets_one_port() -> None:
 
 
 @pytest.mark.slow
-def test_a_node_that_nobody_asks_loads_neither_http_nor_metrics() -> None:
+def test_a_start_waits_for_neither_http_nor_metrics() -> None:
     loaded = "'h11' in sys.modules, 'prometheus_client' in sys.modules"
     code = f"import sys, rmf.floor.http; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
+
+
+SERVES = """
+import sys, trio
+from tests.floor.http_kit import open_http
+from tests.floor.wire import until
+
+async def main():
+    async with open_http():
+        await until(lambda: "rmf.floor.http_exchange" in sys.modules)
+
+assert "rmf.floor.http_exchange" not in sys.modules
+trio.run(main)
+"""
+
+
+@pytest.mark.slow
+def test_what_speaks_http_is_loaded_before_anybody_asks() -> None:
+    """So that a package that is replaced under a running node breaks no answer of it."""
+    done = subprocess.run(
+        [sys.executable, "-c", SERVES], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
