@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from rmf.core.bag import group_of
+from rmf.line import load_line
+from rmf.testing import Bench
 from tools import rmf_sim
 
 ROOT = Path(__file__).parent.parent
@@ -63,15 +66,46 @@ def block_behind(mark: str) -> str:
     return textwrap.dedent(found[1]).strip() + "\n"
 
 
+def line_of_the_readme() -> str:
+    return block_behind("`greenhouse.py`:").split("\nrmf serve")[0]
+
+
 @pytest.mark.slow
 def test_the_tests_of_the_readme_pass_with_the_line_of_the_readme(tmp_path: Path) -> None:
-    line = block_behind("`greenhouse.py`:").split("\nrmf serve")[0]
-    (tmp_path / "greenhouse.py").write_text(line)
+    (tmp_path / "greenhouse.py").write_text(line_of_the_readme())
     (tmp_path / "test_greenhouse.py").write_text(block_behind("`test_greenhouse.py`;"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "4 passed" in done.stdout
+
+
+def test_no_two_sections_start_a_node_in_the_same_directory() -> None:
+    """Whoever follows them in order would meet the node, or the members, of the one before."""
+    calls = [
+        shlex.split(call, comments=True)
+        for call in re.findall(r"^    (?:.* && )?(rmf serve .*)$", README, re.MULTILINE)
+    ]
+    default = "(default)"
+    owned = [argv[argv.index("--data") + 1] if "--data" in argv else default for argv in calls]
+    assert len(owned) >= 5
+    assert len(set(owned)) == len(owned), owned
+
+
+def test_what_a_section_starts_and_sets_it_ends() -> None:
+    """RMF_CONNECT would have the next section's tools speak to this one's nodes."""
+    begun = README.index("export RMF_CONNECT")
+    ended = README.index("unset RMF_CONNECT")
+    assert begun < ended < README.index("--line greenhouse.py:line &")
+
+
+def test_the_group_that_the_readme_names_is_that_of_the_packet_it_sends(tmp_path: Path) -> None:
+    (tmp_path / "greenhouse.py").write_text(line_of_the_readme())
+    bench = Bench(load_line(f"{tmp_path / 'greenhouse.py'}:line"))
+    receipt = bench.send("greenhouse/3/temp", {"celsius": "warm"}, ttl_ms=5000)
+    named = set(re.findall(r"--group (2-[0-9a-f]+)", README))
+    letter = bench.letter(receipt)
+    assert named == {group_of(letter.reason, letter.stage, letter.error)}
 
 
 def test_the_readmes_calls_of_rmf_sim_are_understood(capsys: pytest.CaptureFixture[str]) -> None:

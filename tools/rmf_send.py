@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add("file", nargs="?", default="-", metavar="FILE", help="what to send (default: stdin, -)")
     add_connect_option(parser)
     add("--producer", metavar="NAME", help="who sends (default: an ephemeral name); with a name, "
-        "a rerun continues after its last seq")  # fmt: skip
+        "a rerun numbers on after its last seq, and sends all again but with --resume")  # fmt: skip
     add("--topic", type=argument(_topic), metavar="T", help="topic of lines that bring none")
     add("--ttl", type=argument(parse_duration_ms), default="5s", metavar="5s",
         help="shelf life of lines that bring none (default 5s)")  # fmt: skip
