@@ -1,4 +1,4 @@
-"""`rmf` = `python -m rmf`: the commands of the node itself, `serve` and `config`.
+"""`rmf` = `python -m rmf`: the commands of the node itself, `serve` and `config`, and `help`.
 
 It decides what may stand on the command line and which exit code an error gets: 0 done, 2 usage or
 configuration, 1 everything else. What a setting means is `rmf.config`'s matter, what a node does is
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+_NODE_COMMANDS = ("serve", "config")  # those that take the settings
 _READER_GONE = 128 + 13  # as a shell reports SIGPIPE
 
 _EXAMPLES = """\
@@ -30,6 +31,7 @@ examples:
   rmf serve --demo                   the same, fed with this computer's own telemetry
   rmf serve --line greenhouse.py:line --data /var/lib/greenhouse
   rmf config show                    every setting with the origin of its value
+  rmf help                           the manuals: what there is to read
 """
 _SERVE_EXAMPLES = """\
 examples:
@@ -47,6 +49,12 @@ examples:
   rmf config check --config rmf.toml && echo well
 
 A flag wins over RMF_* in the environment, that over the file, that over the default.
+"""
+_HELP_EXAMPLES = """\
+examples:
+  rmf help                           the topics
+  rmf help dlq                       one of them
+  rmf help dlq | less
 """
 
 
@@ -74,11 +82,29 @@ def _run(argv: Sequence[str]) -> int:
     if options.version:
         return _say_version(options.output)
     if options.command is None:
-        raise UsageError("no command: expected serve or config; rmf --help says more")
+        raise UsageError("no command: expected serve, config or help; rmf --help says more")
+    if options.command == "help":
+        return _help(options.topic)
     config = _load(options)
     if options.command == "config":
         return _show(config, options.output) if options.verb == "show" else _check(config)
     return _serve(config)
+
+
+def _help(topic: str | None) -> int:
+    """Write a manual, the help of a command of the node, or what there is to read."""
+    from rmf import manual
+
+    if topic in _NODE_COMMANDS:
+        return _run([topic, "--help"])
+    if topic is not None:
+        return _say(manual.text_of(topic).rstrip("\n"))
+    known = manual.topics()
+    width = max(map(len, known)) + 2
+    _say("rmf help TOPIC prints one of these:\n")
+    for name in known:
+        _say(f"  {name:<{width}}{manual.about(name)}")
+    return _say("\nEvery command has --help with examples.")
 
 
 def _serve(config: "Config") -> int:
@@ -116,13 +142,16 @@ def _parser() -> _Parser:
     parser.examples = _EXAMPLES
     parser.add_argument("--version", action="store_true", help="show the versions; -o json for all")
     parser.add_argument("-o", dest="output", choices=("table", "json"), help="form of the output")
-    commands = parser.add_subparsers(dest="command", metavar="serve|config")
+    commands = parser.add_subparsers(dest="command", metavar="serve|config|help")
     serve = _add_command(commands, "serve", "Run a node of the factory until SIGTERM or SIGINT.")
     serve.examples = _SERVE_EXAMPLES
     config = _add_command(commands, "config", "Show or check the settings that serve would take.")
     config.examples = _CONFIG_EXAMPLES
     config.add_argument("verb", choices=("show", "check"), help="what to do with the settings")
     config.add_argument("-o", dest="output", choices=("table", "json"), help="default: json piped")
+    manuals = _add_command(commands, "help", "Print a manual; without a topic, list them.")
+    manuals.examples = _HELP_EXAMPLES
+    manuals.add_argument("topic", nargs="?", metavar="TOPIC", help="what to read about")
     for command in (serve, config):
         _add_settings(command)
     return parser
@@ -154,7 +183,7 @@ def _unknown_text(argument: str, command: str | None) -> str:
     from rmf.config_file import nearest
 
     text = f"unknown argument {argument!r}"
-    if argument.startswith("--") and command is not None:
+    if argument.startswith("--") and command in _NODE_COMMANDS:
         keys = (CONFIG_KEY, *(setting.key for setting in SETTINGS))
         text += nearest(argument.partition("=")[0], [f"--{key.replace('_', '-')}" for key in keys])
     return text

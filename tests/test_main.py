@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rmf import manual
 from rmf.__main__ import main
 
 
@@ -76,7 +77,7 @@ def test_a_broken_file_ends_with_code_2_and_its_line(
 @pytest.mark.parametrize(
     ("argv", "complaint"),
     [
-        ([], "no command: expected serve or config"),
+        ([], "no command: expected serve, config or help"),
         (["serv"], "invalid choice: 'serv'"),
         (["config"], "the following arguments are required: verb"),
         (["config", "chek"], "invalid choice: 'chek'"),
@@ -85,6 +86,8 @@ def test_a_broken_file_ends_with_code_2_and_its_line(
         (["serve", "--ins"], "unknown argument '--ins'"),
         (["serve", "extra"], "unknown argument 'extra'"),
         (["serve", "--data"], "expected one argument"),
+        (["help", "dql"], "unknown topic 'dql'; did you mean dlq?"),
+        (["help", "dlq", "--node", "n1"], "unknown argument '--node'"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_code_2(
@@ -97,12 +100,25 @@ def test_a_wrong_command_line_is_one_line_and_code_2(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["serve", "--help"], ["config", "-h"]])
+HELPS = [["--help"], ["serve", "--help"], ["config", "-h"], ["help", "--help"], ["help", "serve"]]
+
+
+@pytest.mark.parametrize("argv", HELPS)
 def test_help_begins_with_examples(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(argv)
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("examples:\n  rmf ")
+
+
+def test_help_lists_the_manuals_and_prints_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help"]) == 0
+    listed = capsys.readouterr().out
+    for topic in manual.topics():
+        assert f"  {topic} " in listed
+        assert manual.about(topic) in listed
+    assert main(["help", "dlq"]) == 0
+    assert capsys.readouterr().out == manual.text_of("dlq")
 
 
 def test_version_is_a_line_and_as_json_what_a_report_needs(

@@ -1,22 +1,16 @@
 """The README's promises that can be checked by reading: six files in order, commands that exist."""
 
 import re
-import shlex
-import subprocess
-import sys
-import textwrap
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from rmf.core.bag import group_of
-from rmf.line import load_line
-from rmf.testing import Bench
-from tools import rmf_sim
+from tests.commands import assert_understood, commands_in
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+COMMANDS = commands_in(README)
 STEPS = re.findall(r"\| (\d) \| \[(rmf/[a-z_/]+\.py)\]", README)
 
 
@@ -58,61 +52,22 @@ def test_the_files_that_the_readme_points_to_are_there() -> None:
         assert (ROOT / target).exists(), target
 
 
-def block_behind(mark: str) -> str:
-    """The first indented block behind these words, as a file."""
-    behind = README[README.index(mark) :]
-    found = re.search(r"\n\n((?:    .*\n|\n)+)", behind)
-    assert found is not None
-    return textwrap.dedent(found[1]).strip() + "\n"
-
-
-def line_of_the_readme() -> str:
-    return block_behind("`greenhouse.py`:").split("\nrmf serve")[0]
-
-
-@pytest.mark.slow
-def test_the_tests_of_the_readme_pass_with_the_line_of_the_readme(tmp_path: Path) -> None:
-    (tmp_path / "greenhouse.py").write_text(line_of_the_readme())
-    (tmp_path / "test_greenhouse.py").write_text(block_behind("`test_greenhouse.py`;"))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=."]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout
-
-
 def test_no_two_sections_start_a_node_in_the_same_directory() -> None:
     """Whoever follows them in order would meet the node, or the members, of the one before."""
-    calls = [
-        shlex.split(call, comments=True)
-        for call in re.findall(r"^    (?:.* && )?(rmf serve .*)$", README, re.MULTILINE)
-    ]
+    calls = [command for command in COMMANDS if command[:2] == ["rmf", "serve"]]
     default = "(default)"
     owned = [argv[argv.index("--data") + 1] if "--data" in argv else default for argv in calls]
     assert len(owned) >= 5
     assert len(set(owned)) == len(owned), owned
 
 
-def test_what_a_section_starts_and_sets_it_ends() -> None:
+def test_what_a_section_sets_it_ends() -> None:
     """RMF_CONNECT would have the next section's tools speak to this one's nodes."""
     begun = README.index("export RMF_CONNECT")
     ended = README.index("unset RMF_CONNECT")
     assert begun < ended < README.index("--line greenhouse.py:line &")
 
 
-def test_the_group_that_the_readme_names_is_that_of_the_packet_it_sends(tmp_path: Path) -> None:
-    (tmp_path / "greenhouse.py").write_text(line_of_the_readme())
-    bench = Bench(load_line(f"{tmp_path / 'greenhouse.py'}:line"))
-    receipt = bench.send("greenhouse/3/temp", {"celsius": "warm"}, ttl_ms=5000)
-    named = set(re.findall(r"--group (2-[0-9a-f]+)", README))
-    letter = bench.letter(receipt)
-    assert named == {group_of(letter.reason, letter.stage, letter.error)}
-
-
-def test_the_readmes_calls_of_rmf_sim_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
-    calls = re.findall(r"^    (rmf-sim .*)$", README, re.MULTILINE)
-    assert calls
-    for call in calls:
-        # A file that is not there: beyond the arguments, this is all that can be wrong.
-        assert rmf_sim.main([*shlex.split(call)[1:], "--check", "seeds"]) in {1, 2}
-        said = capsys.readouterr().err
-        assert "there is no file" in said or "No such file" in said
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_of_the_readme_is_understood(command: list[str]) -> None:
+    assert_understood(command)

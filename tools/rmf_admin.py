@@ -45,6 +45,8 @@ examples:
   rmf-admin backup plant.tar         then: rmf serve --restore plant.tar --data EMPTY-DIR
   rmf-admin recover /var/lib/rmf/n1  says what would be given up; --i-accept-loss gives it up
 
+manual: rmf help cluster
+
 exit codes: 0 done, 1 it cannot be done, 2 usage, 4 cannot connect, 5 refused, 6 time-out,
 130 interrupted
 """

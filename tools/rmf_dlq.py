@@ -40,6 +40,8 @@ examples:
   rmf-dlq resolve --group 2-5f3c... --why "probe 3 was replaced"
   rmf-dlq purge --before 720h --why "a month is over" --yes
   rmf-dlq redrive --group 2-5f3c... --why "line 8 knows Kelvin" --yes
+
+manuals: rmf help dlq, rmf help debug
 """
 
 Body = dlq.Body

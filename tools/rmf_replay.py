@@ -56,6 +56,8 @@ examples:
   rmf-replay DIR --line new.py:line --forward    the same, its own changes carried on
   rmf-replay DIR --line new.py:line --fail-on new-letters -o json         a gate before a roll-out
   rmf-replay DIR --until 1841 --world            the World as it was after tick 1841
+
+manuals: rmf help history, rmf help rollout
 """
 
 

@@ -45,6 +45,8 @@ examples:
   rmf-sim greenhouse.py:line --faults network,process --nodes 5
   rmf-sim greenhouse.py:line --check determinism --packets day.jsonl    packets as for rmf-send
   rmf-sim greenhouse.py:line --packets ~/.local/state/rmf/n1            or those of a ledger
+
+manual: rmf help testing
 """
 
 

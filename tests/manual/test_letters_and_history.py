@@ -1,18 +1,18 @@
-"""The README's commands for letters and history, run as they stand there."""
+"""The manuals' commands for letters and history, run as they stand there."""
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from rmf import manual
 from rmf.line import load_line
 from tests import shop
 from tests.driven_node import node_in
-
-README = (Path(__file__).parents[2] / "README.md").read_text()
 
 FAILING = """
 from rmf import Line
@@ -32,11 +32,10 @@ MENDED = FAILING.replace("version=1", "version=2").replace(
 MODULES = {"rmf-dlq": "tools.rmf_dlq", "rmf-replay": "tools.rmf_replay"}
 
 
-def commands(heading: str) -> list[list[str]]:
-    """The commands of a section, without what stands beside them for people."""
-    section = README.partition(f"### {heading}\n")[2].partition("\n### ")[0]
-    lines = re.findall(r"^    (.*)$", section, re.MULTILINE)
-    return [re.split(r" {3,}", line)[0].split() for line in lines]
+def commands(topic: str) -> list[list[str]]:
+    """The commands of a manual, without what stands beside them for people."""
+    lines = re.findall(r"^    (.*)$", manual.text_of(topic), re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
 
 
 def run(command: list[str], place: Path) -> subprocess.CompletedProcess[str]:
@@ -67,8 +66,8 @@ def laptop(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_letter_is_debugged_as_the_readme_says(laptop: Path) -> None:
-    copy, *told = commands("Debug a letter on your laptop")
+def test_a_letter_is_debugged_as_the_manual_says(laptop: Path) -> None:
+    copy, *told = commands("debug")
     assert copy[0] == "cp"
     codes = []
     for command in told:
@@ -80,8 +79,6 @@ def test_a_letter_is_debugged_as_the_readme_says(laptop: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_line_is_tried_against_history_as_the_readme_says(laptop: Path) -> None:
-    codes = [
-        run(command, laptop).returncode for command in commands("Try a new line against history")
-    ]
+def test_a_line_is_tried_against_history_as_the_manual_says(laptop: Path) -> None:
+    codes = [run(command, laptop).returncode for command in commands("history")]
     assert codes == [3, 3, 0]
