@@ -28,6 +28,18 @@ def test_steps_that_are_well_end_with_code_0(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr().out.endswith("all clean\n")
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_steps_are_told_in_their_order_however_many_run_at_once(
+    at_once: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert check.run_steps([WELL, ILL, WELL], at_once) == 1
+    said = capfd.readouterr().out
+    assert [said.index("-- well"), said.rindex("-- well")] == sorted(
+        [said.index("-- well"), said.rindex("-- well")]
+    )
+    assert said.index("The Zen") < said.index("-- ill") < said.rindex("The Zen")
+
+
 def test_the_check_writes_nothing() -> None:
     writing = {"--fix", "--autofix", "--unsafe-fixes", "--install-types"}
     for name, arguments in check.steps():
@@ -40,12 +52,31 @@ def test_every_step_that_can_be_fixed_is_fixed() -> None:
     def commands(steps: Sequence[check.Step]) -> set[str]:
         return {name for name, _ in steps}
 
-    assert commands(fix.STEPS) == commands(check.steps()) - {"async", "types"}
+    unfixed = {"async, one half", "async, the other half", "types"}
+    assert commands(fix.STEPS) == commands(check.steps()) - unfixed
 
 
 def test_async_code_is_looked_at_everywhere() -> None:
-    files = dict(check.steps())["async"]
-    assert {"rmf/floor/log.py", "tools/check.py", "tests/conftest.py"} <= set(files)
+    halves = [set(files) for name, files in check.steps() if name.startswith("async")]
+    assert {"rmf/floor/serve.py", "tools/rmf_send.py", "tests/floor/kit.py"} <= set.union(*halves)
+    assert min(len(half) for half in halves) > 0.4 * len(set.union(*halves))
+    assert "rmf/core/packet.py" not in set.union(*halves)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("async def f(): pass", True),
+        ("import trio", True),
+        ("try: f()\nexcept BaseException: pass", True),
+        ("try: f()\nexcept: pass", True),
+        ("try: f()\nexcept* ValueError: pass", True),
+        ("with pytest.raises(ExceptionGroup): f()", True),
+        ("except_for = {}\ntry: f()\nexcept ValueError: pass", False),
+    ],
+)
+def test_what_has_no_word_of_async_is_left_out(code: str, *, expected: bool) -> None:
+    assert check.may_break_async_rules(code) is expected
 
 
 def test_ci_runs_the_check_and_then_exactly_the_tests_of_the_readme() -> None:
