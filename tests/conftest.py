@@ -1,7 +1,9 @@
-"""What all tests share: the switches, and signals that arrive."""
+"""What all tests share: the switches, how many run at once, and signals that arrive."""
 
 import gc
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,18 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
     parser.addoption("--rewrite", action="store_true", help="write the transcripts anew")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run two tests at once where there are two cores; no more, for many start nodes of their own.
+    0: within this process, which starts sooner and can be watched. That is for one file, for `-s`,
+    and for the long tests: they use both cores themselves, or measure what the machine can do."""
+    files = {argument.partition("::")[0] for argument in config.args}
+    is_one_file = len(files) == 1 and Path(*files).is_file()
+    if is_one_file or config.getoption("--long") or config.getoption("capture") == "no":
+        return 0
+    cores = len(os.sched_getaffinity(0))
+    return 2 if cores > 1 else 0
 
 
 def pytest_collection_finish() -> None:
