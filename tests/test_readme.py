@@ -3,10 +3,13 @@
 import re
 import tomllib
 from pathlib import Path
+from types import FrameType
+from typing import Self
 
 import pytest
 
 from tests.commands import assert_understood, commands_in
+from tests.floor.factory import factory
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,6 +44,38 @@ def test_each_of_the_six_names_its_step_and_its_neighbours() -> None:
             assert after == short(files[i + 1])
 
 
+class Way:
+    """Notes which files of the six are entered, in order, while the block runs."""
+
+    def __init__(self) -> None:
+        self._files = {str(ROOT / path): path for _, path in STEPS}
+        self.entered: list[str] = []
+
+    def _called(self, frame: FrameType, event: str, _argument: object) -> None:
+        path = self._files.get(frame.f_code.co_filename)
+        if event == "call" and path is not None:
+            self.entered.append(path)
+
+    def __enter__(self) -> Self:
+        sys.setprofile(self._called)
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        sys.setprofile(None)
+
+
+async def test_a_packet_goes_this_way(tmp_path: Path) -> None:
+    async with factory(tmp_path) as node:
+        probe, display = await node.producer("probe"), await node.display("#")
+        await display.hear()
+        with Way() as way:
+            await probe.produce("cell/a")
+            await display.hear()
+    entered = iter(way.entered)
+    # In this order, whatever else happens between: a Beat enters some of them at any time.
+    assert [path for _, path in STEPS if path in entered] == [path for _, path in STEPS]
+
+
 def test_every_command_in_the_table_is_installed() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     named = set(re.findall(r"^\| `(rmf[a-z-]*)", README, re.MULTILINE))
@@ -48,7 +83,9 @@ def test_every_command_in_the_table_is_installed() -> None:
 
 
 def test_the_files_that_the_readme_points_to_are_there() -> None:
-    for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
+    targets = re.findall(r"\]\(((?!http)[^)]+)\)", README)
+    assert len(targets) > 5
+    for target in targets:
         assert (ROOT / target).exists(), target
 
 
