@@ -161,14 +161,34 @@ async def seal(
     letters: trio.MemorySendChannel[Any],
     wall_ns: Callable[[], int],
 ) -> BaseException | None:
-    """Seal what a task raised with what it held; return what of it was cancellation, to raise."""
+    """Seal what a task raised with what it held; return what of it was cancellation, to raise.
+
+    A DLQ that takes nothing for `STOP_S_MAX` seconds holds nobody down: the log is told then, of
+    each thing that was held, whose it was and its first bytes. In silence nothing goes (R15).
+    """
     cancelled, failure = _part(exc)
     if failure is None:
         return cancelled
     evidence = evidence_of(failure)
     log.note("error", "task_failed", task=task, error=f"{evidence.type}: {evidence.message}")
+    unsealed = deque(hands.held())
     with trio.CancelScope(shield=True), trio.move_on_after(limits.STOP_S_MAX):
-        for held in hands.held():
-            letter = edge_letter("task_failed", "task", node, held, evidence, wall_ns())
+        while unsealed:
+            letter = edge_letter("task_failed", "task", node, unsealed[0], evidence, wall_ns())
             await letters.send(EdgeLetter(letter, None))
+            unsealed.popleft()
+    for held in unsealed:
+        _tell_of(task, held)
     return cancelled
+
+
+def _tell_of(task: str, held: Held) -> None:
+    log.note(
+        "error",
+        "letter_lost",
+        task=task,
+        producer=held.producer,
+        epoch=held.epoch,
+        bytes=len(held.data),
+        packet=held.data[: limits.LOG_TEXT_CHARACTERS_MAX // 2].hex(),
+    )

@@ -1,5 +1,7 @@
 """The supervisor: what a failing task leaves behind, when it is back, when it is given up."""
 
+import io
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,7 @@ import trio
 import trio.testing
 
 from rmf import limits
+from rmf.floor import log
 from rmf.floor.doors import Doors, EdgeLetter
 from rmf.floor.supervisor import Child, Hands, Held, ReignLost, seal, supervise
 from tests.floor.wire import until
@@ -248,16 +251,38 @@ async def test_beside_a_reign_that_was_lost_other_failures_are_told(
     assert "ReignLost" not in letter.error.message
 
 
-async def test_a_dlq_that_takes_nothing_does_not_hold_a_task_down_for_ever(
+async def test_a_dlq_that_takes_nothing_holds_no_task_down_for_ever_and_nothing_goes_in_silence(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    scene = Scene(ValueError("no"))
-    while scene.doors.letters.statistics().current_buffer_used < limits_of_letters(scene):
+    """R15: a letter that finds no room is in the log, with whose it was and what it held."""
+    held = [Held(bytes.fromhex("c0ffee"), "probe", 3, 7), Held(b"\xff" * 1000, "probe", 3, 7)]
+    scene = Scene(ValueError("no"), held=lambda: held)
+    while scene.doors.letters.statistics().current_buffer_used < limits_of_letters(scene) - 1:
         scene.doors.letters.send_nowait("taken")  # type: ignore[arg-type]
+    said = io.StringIO()
+    log.configure("json", said)
     began = trio.current_time()
     await run_until_it_waits(scene)
-    assert trio.current_time() - began < 2 * limits.STOP_S_MAX
+    log.configure("json", io.StringIO())
+    assert limits.STOP_S_MAX <= trio.current_time() - began < 2 * limits.STOP_S_MAX
     assert scene.runs == 2
+    # The first took the last place; the other one is told of, with as much as a line takes.
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    (lost,) = [line for line in lines if line["event"] == "letter_lost"]
+    assert (lost["task"], lost["producer"], lost["epoch"]) == ("tester", "probe", 3)
+    assert (lost["bytes"], lost["packet"]) == (1000, "ff" * (limits.LOG_TEXT_CHARACTERS_MAX // 2))
+
+
+async def test_what_the_dlq_takes_is_not_told_as_lost(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    said = io.StringIO()
+    log.configure("json", said)
+    scene = Scene(ValueError("no"))
+    await run_until_it_waits(scene)
+    log.configure("json", io.StringIO())
+    assert len(scene.letters()) == 1
+    assert "letter_lost" not in said.getvalue()
 
 
 def limits_of_letters(scene: Scene) -> float:
