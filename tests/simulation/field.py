@@ -41,7 +41,9 @@ OF_THEIR_OWN: dict[str, dict[str, Any]] = {
     "a_tail_that_was_lost_is_not_missed": LIVES["lying"],
     "as_much_is_in_flight_as_a_window_of_bytes_holds": LIVES["narrow"],
     "heartbeats_wait_behind_entries": LIVES["narrow"],
-    "the_fastest_clock_is_right": LIVES["drifting"],
+    # Twice the drift shows it in half the time, which is most of what this search costs.
+    "the_fastest_clock_is_right": LIVES["drifting"]
+    | {"drift_ppm": 10_000, "quiet_seconds": 300.0, "seconds": 330.0},
     "who_removed_itself_does_not_stand": LIVES["two"],
     "votes_and_acks_count_by_name": LIVES["five"],
     "a_hand_over_does_not_wait_for_the_bench": LIVES["handing_over"],
