@@ -193,7 +193,8 @@ class Node:
                 others = (peers.address if peers else None, web.address if web else None)
                 say_ready(config.node, here, *others, config.data)
                 if companion is not None:
-                    nursery.start_soon(companion, here)
+                    child = Child("companion", lambda _: companion(here), is_vital=False)
+                    nursery.start_soon(self._supervise, child)
                 await life.stopped.wait()
                 await self._wind_down(listening)
                 nursery.cancel_scope.cancel()

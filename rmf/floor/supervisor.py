@@ -64,12 +64,14 @@ class Hands:
 
 @attrs.frozen
 class Child:
-    """A task under supervision: at most `restarts_max` restarts within `period_s`."""
+    """A task under supervision: at most `restarts_max` restarts within `period_s`. One that is not
+    vital is then done without."""
 
     name: str
     run: Callable[[Hands], Awaitable[Any]]
     restarts_max: int = limits.EDGE_RESTARTS_MAX
     period_s: float = limits.EDGE_RESTARTS_PERIOD_S
+    is_vital: bool = True
 
 
 def edge_letter(
@@ -126,7 +128,11 @@ async def supervise(
         while failures and failures[0] < now - child.period_s:
             failures.popleft()
         if len(failures) > child.restarts_max:
-            await on_spent(f"task {child.name} failed {len(failures)} times: {why}")
+            why = f"task {child.name} failed {len(failures)} times: {why}"
+            if child.is_vital:
+                await on_spent(why)
+            else:
+                log.note("warning", "done_without", task=child.name, why=why)
             return
         await trio.sleep(limits.RESTART_DELAY_S)
 

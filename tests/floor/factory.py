@@ -27,7 +27,7 @@ from rmf.core.events import Event, Offered
 from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.line_front import LineFront
-from rmf.floor.serve import Node
+from rmf.floor.serve import Companion, Node
 from rmf.storage.dlq_reader import DlqReader
 from tests.floor.wire import PATIENCE_S, POLL_S, Wire, packet, until
 
@@ -37,12 +37,20 @@ LINE = "tests.floor.lines:shop"
 class Factory:
     """A node that listens."""
 
-    def __init__(self, node: Node, data: Path, said: io.StringIO, out: io.StringIO) -> None:
+    def __init__(
+        self,
+        node: Node,
+        data: Path,
+        said: io.StringIO,
+        out: io.StringIO,
+        companion: Companion | None,
+    ) -> None:
         self.node = node
         self.data = data
         self.exit_code: int | None = None
         self.address = ("", 0)
         self._said = said
+        self._companion = companion
         self._out = out
         self._wires: list[Wire] = []
         self._scope = trio.CancelScope()
@@ -53,8 +61,11 @@ class Factory:
 
         async def listens(address: str) -> None:
             host, port = address.rsplit(":", 1)
-            self.address = (host, int(port))
-            task_status.started()
+            if self.address == ("", 0):
+                self.address = (host, int(port))
+                task_status.started()
+            if self._companion is not None:
+                await self._companion(address)
 
         try:
             with self._scope:
@@ -171,7 +182,9 @@ class Factory:
 
 
 @asynccontextmanager
-async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIterator[Factory]:
+async def factory(
+    data: Path, *, line: str = LINE, companion: Companion | None = None, **settings: str
+) -> AsyncIterator[Factory]:
     """Run a node with its data there; `settings` as on the command line."""
     flags: dict[str, str | None] = {"data": str(data), "listen": "127.0.0.1:0", "line": line}
     flags |= {"http": "off", "glovebox": "inline"}
@@ -182,7 +195,7 @@ async def factory(data: Path, *, line: str = LINE, **settings: str) -> AsyncIter
     line_front = LineFront(settled)
     node = Node(settled, line_front)
     out = io.StringIO()
-    running = Factory(node, data, said, out)
+    running = Factory(node, data, said, out, companion)
     try:
         with redirect_stdout(out):
             async with trio.open_nursery() as nursery:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 
+from rmf import limits
 from rmf.core import messages as m
 from rmf.core.bag import Letter
 from rmf.core.effects import Persist, ReadChunk, ReadEntries, RecordDraft, WriteCheckpoint
@@ -21,6 +22,7 @@ from rmf.core.producers import Table
 from rmf.core.raft.messages import ReadAsk
 from rmf.core.record import ENTRY
 from rmf.core.world import World
+from rmf.errors import Refused
 from rmf.floor import beats, http, letter_fetch, peer_link
 from rmf.floor.arbiter_end import ArbiterEnd
 from rmf.floor.dialling import Peer
@@ -340,26 +342,70 @@ async def when_connection_fails(tmp_path: Path) -> None:
             assert "no answer to dlq.stats" in letter.error.message
 
 
+@task
+async def when_companion_fails(tmp_path: Path) -> None:
+    """The demo: somebody took its name. It is back; where it is taken again and again, the node
+    goes on without it."""
+    async with factory(tmp_path, companion=refused_at_once) as node:
+        probe = await node.producer("probe")
+        await node.letters_when(lambda found: len(found) == limits.EDGE_RESTARTS_MAX + 1)
+        assert all(is_evidence(letter, "superseded") for letter in node.letters())
+        assert (await probe.produce("cell/a"))[0].outcome == m.APPLIED
+        assert (await probe.status())["strike"] is None
+
+
+async def refused_at_once(_address: str) -> None:
+    raise Refused("superseded", "somebody else connected under this name")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 async def test_when_it_fails(name: str, tmp_path: Path) -> None:
     await TASKS[name](tmp_path)
 
 
-def supervised(task: trio.lowlevel.Task | None) -> Iterator[str]:
-    """The names of all children that a node supervises below a task."""
-    assert task is not None
+def below(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
+    """All tasks below a task."""
     for nursery in task.child_nurseries:
         for child in nursery.child_tasks:
-            coro: Any = child.coro
-            if child.name.endswith("Node._supervise"):
-                yield coro.cr_frame.f_locals["child"].name
-            yield from supervised(child)
+            yield child
+            yield from below(child)
+
+
+def all_tasks() -> list[trio.lowlevel.Task]:
+    root = trio.lowlevel.current_root_task()
+    assert root is not None
+    return list(below(root))
+
+
+def is_supervised(task: trio.lowlevel.Task) -> bool:
+    return task.name.endswith("Node._supervise")
+
+
+def name_of(task: trio.lowlevel.Task) -> str:
+    coro: Any = task.coro
+    return str(coro.cr_frame.f_locals["child"].name)
 
 
 async def test_each_task_of_a_node_has_its_test(tmp_path: Path) -> None:
     async with factory(tmp_path, http="127.0.0.1:0", peer_listen="127.0.0.1:0") as node:
         await node.producer("probe")
-        tasks = set(supervised(trio.lowlevel.current_root_task()))
+        tasks = {name_of(task) for task in all_tasks() if is_supervised(task)}
     assert {"arbiter", "peer_port", "http"} <= tasks
-    assert tasks | {"ledger_keeper", "connection", "peer_link", "letter_fetch"} == TASKS.keys()
+    tested_apart = {"ledger_keeper", "connection", "peer_link", "letter_fetch", "companion"}
+    assert tasks | tested_apart == TASKS.keys()
+
+
+async def test_whatever_a_node_starts_is_supervised(tmp_path: Path) -> None:
+    """R15. But for the two that hear signals and bound a stop: they must outlive what hangs."""
+
+    async def stays(_address: str) -> None:
+        await trio.sleep_forever()
+
+    ports = {"http": "127.0.0.1:0", "peer_listen": "127.0.0.1:0"}
+    async with factory(tmp_path, companion=stays, **ports) as node:
+        await node.producer("probe")
+        (main,) = (task for task in all_tasks() if task.name.endswith("Factory.run"))
+        (nursery,) = main.child_nurseries
+        bare = {task.name for task in nursery.child_tasks if not is_supervised(task)}
+    assert {name.rpartition(".")[2] for name in bare} == {"_obey", "_bound_the_stop"}

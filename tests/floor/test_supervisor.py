@@ -202,6 +202,12 @@ async def test_spent_restarts_are_told_once_and_the_task_stays_down(
     assert len(scene.letters()) == 3
 
 
+async def test_what_is_not_vital_is_done_without(autojump_clock: trio.testing.MockClock) -> None:
+    scene = Scene(*(ValueError(n) for n in range(10)))
+    await scene.supervise(restarts_max=3, is_vital=False)
+    assert (scene.spent, scene.runs) == ([], 4)
+
+
 async def test_failures_of_another_period_do_not_count(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
