@@ -1,8 +1,11 @@
-"""What all tests share: the switches, how many run at once, and signals that arrive."""
+"""What all tests share: the switches, how many run at once, signals that arrive, bytecode."""
 
 import gc
 import os
+import shutil
 import signal
+import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,10 +35,16 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Hear SIGINT. A shell that starts the tests in the background has it ignored, and every
-    command that a test starts would inherit that."""
+    command that a test starts would inherit that.
+
+    Where Python shall write no bytecode into the tree, keep it elsewhere while the tests run: each
+    of the hundreds of processes that they start would compile RMF anew, a fifth of their work."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        os.environ["PYTHONPYCACHEPREFIX"] = elsewhere = tempfile.mkdtemp(prefix="rmf-bytecode-")
+        config.add_cleanup(partial(shutil.rmtree, elsewhere, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
