@@ -6,6 +6,7 @@ tests of real clusters use it too.
 """
 
 import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -200,10 +201,18 @@ class BenchCluster:
         return sum(node.memory_mib() for node in self.nodes.values() if node.runs)
 
 
+# Below what a kernel gives to who asks for any port, or connects: while a node starts on one of
+# these, nobody else is given it.
+_PORTS = range(10_000, 32_000)
+
+
 def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nothing listens on; somebody else may take them meanwhile."""
+    """Return ports of loopback that nothing listens on, and that nobody gets by chance."""
+    found: list[int] = []
     with ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [int(sock.getsockname()[1]) for sock in sockets]
+        while len(found) < count:
+            port = secrets.choice(_PORTS)
+            with suppress(OSError):  # taken: another one
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+    return found

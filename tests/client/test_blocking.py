@@ -10,11 +10,12 @@ from rmf.core.codec import PREFACE
 from rmf.core.messages import End, Error, Goaway, Hello, Item, Ping, Pong, Query
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused
 from tests.scripted_node import Peer, ScriptedNode, facts
+from tools.bench_cluster import free_ports
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def _nobody() -> tuple[str, int]:
+    """An address at which nobody listens, nor will."""
+    return "127.0.0.1", free_ports(1)[0]
 
 
 def _welcoming(peer: Peer) -> None:
@@ -52,13 +53,13 @@ def test_the_handshake_gives_the_facts_of_welcome() -> None:
 
 def test_addresses_are_tried_in_turn() -> None:
     with ScriptedNode(_welcoming) as node:
-        addresses = [("127.0.0.1", _free_port()), node.address]
+        addresses = [_nobody(), node.address]
         with connect(addresses, agent="test/1", timeout_s=5) as connection:
             assert connection.address == node.text
 
 
 def test_a_failure_names_every_address() -> None:
-    addresses = [("127.0.0.1", _free_port()), ("127.0.0.1", _free_port())]
+    addresses = [_nobody(), _nobody()]
     with pytest.raises(ConnectionFailed) as caught:
         connect(addresses, agent="test/1", timeout_s=5)
     for host, port in addresses:
@@ -74,7 +75,7 @@ def test_a_refusal_that_may_pass_sends_us_to_the_next_node() -> None:
 
 def test_a_final_refusal_is_raised_at_once() -> None:
     with _refusing("wrong_cluster") as node, pytest.raises(Refused) as caught:
-        connect([node.address, ("127.0.0.1", _free_port())], agent="test/1", timeout_s=5)
+        connect([node.address, _nobody()], agent="test/1", timeout_s=5)
     assert (caught.value.code, caught.value.retry) == ("wrong_cluster", False)
 
 
