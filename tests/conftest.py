@@ -18,14 +18,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Run two tests at once where there are two cores; no more, for many start nodes of their own.
-    0: within this process, which starts sooner and can be watched. That is for one file, for `-s`,
-    and for the long tests: they use both cores themselves, or measure what the machine can do."""
-    files = {argument.partition("::")[0] for argument in config.args}
-    is_one_file = len(files) == 1 and Path(*files).is_file()
-    if is_one_file or config.getoption("--long") or config.getoption("capture") == "no":
+    0: within this process, which starts sooner and can be watched. That is for files by name, for
+    `-s`, and for the long tests: they use both cores themselves, or measure what there is."""
+    files = [argument.partition("::")[0] for argument in config.args]
+    if all(Path(file).is_file() for file in files):
         return 0
-    cores = len(os.sched_getaffinity(0))
-    return 2 if cores > 1 else 0
+    if config.getoption("--long") or config.getoption("capture") == "no":
+        return 0
+    return 2 if len(os.sched_getaffinity(0)) > 1 else 0
 
 
 def pytest_collection_finish() -> None:
