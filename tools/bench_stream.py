@@ -6,6 +6,7 @@ It uses the client library as a user's program would, and notes when what it sen
 
 import multiprocessing
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Event
@@ -60,13 +61,21 @@ class BenchStream:
         self._told.close()
 
     def stop(self, after_s: float = 0.0) -> Streamed:
-        """Have it stop, after so many seconds, and return what came of it. Raises RmfError."""
+        """Have it stop, so many seconds after it began, and return what came of it. Raises
+        RmfError."""
+        self._hear("begin")
         time.sleep(after_s)
         self._stop.set()
+        told = self._hear("stop")
+        assert told is not None
+        return told
+
+    def _hear(self, what: str) -> Streamed | None:
+        """Hear that it has begun (None), then what came of it."""
         try:
             if not self._told.poll(limits.BENCH_PATIENCE_S):
-                raise RmfError("the producer does not stop")
-            told: Streamed = self._told.recv()
+                raise RmfError(f"the producer does not {what}")
+            told: Streamed | None = self._told.recv()
         except EOFError:
             raise RmfError("the producer has ended; its words above say why") from None
         return told
@@ -75,14 +84,14 @@ class BenchStream:
 _What = tuple[list[Address], bytes, int, int, float]
 
 
-def _run(what: _What, stop: Event, telling: "Pipe[Streamed, None]") -> None:
+def _run(what: _What, stop: Event, telling: "Pipe[Streamed | None, None]") -> None:
     """Be the producer, until told to stop; then tell."""
     import trio
 
-    telling.send(trio.run(_produce, what, stop))
+    telling.send(trio.run(_produce, what, stop, lambda: telling.send(None)))
 
 
-async def _produce(what: _What, stop: Event) -> Streamed:
+async def _produce(what: _What, stop: Event, begins: Callable[[], None]) -> Streamed:
     import trio
 
     import rmf
@@ -93,7 +102,7 @@ async def _produce(what: _What, stop: Event) -> Streamed:
     parcels = [(f"room/{number}/temp", payload, _TTL_MS) for number in range(size)]
 
     async def one_after_the_other(factory: rmf.Factory) -> None:
-        while not stop.is_set():
+        while not (outcomes and stop.is_set()):
             if rate:
                 async with turns:
                     await trio.sleep(1 / rate)
@@ -104,8 +113,9 @@ async def _produce(what: _What, stop: Event) -> Streamed:
                 raise RmfError(f"expected packets to be applied, found {receipts[0]}")
             outcomes.append((now_s, now_s - sent_s))
 
-    began_s = time.monotonic()
     async with rmf.connect(addresses, producer="bench-links") as factory:
+        begins()
+        began_s = time.monotonic()
         async with trio.open_nursery() as nursery:
             for _ in range(window):
                 nursery.start_soon(one_after_the_other, factory)

@@ -183,7 +183,7 @@ class Factory:
 
 @asynccontextmanager
 async def factory(
-    data: Path, *, line: str = LINE, companion: Companion | None = None, **settings: str
+    data: Path, companion: Companion | None = None, /, *, line: str = LINE, **settings: str
 ) -> AsyncIterator[Factory]:
     """Run a node with its data there; `settings` as on the command line."""
     flags: dict[str, str | None] = {"data": str(data), "listen": "127.0.0.1:0", "line": line}

@@ -346,7 +346,7 @@ async def when_connection_fails(tmp_path: Path) -> None:
 async def when_companion_fails(tmp_path: Path) -> None:
     """The demo: somebody took its name. It is back; where it is taken again and again, the node
     goes on without it."""
-    async with factory(tmp_path, companion=refused_at_once) as node:
+    async with factory(tmp_path, refused_at_once) as node:
         probe = await node.producer("probe")
         await node.letters_when(lambda found: len(found) == limits.EDGE_RESTARTS_MAX + 1)
         assert all(is_evidence(letter, "superseded") for letter in node.letters())
@@ -403,7 +403,7 @@ async def test_whatever_a_node_starts_is_supervised(tmp_path: Path) -> None:
         await trio.sleep_forever()
 
     ports = {"http": "127.0.0.1:0", "peer_listen": "127.0.0.1:0"}
-    async with factory(tmp_path, companion=stays, **ports) as node:
+    async with factory(tmp_path, stays, **ports) as node:
         await node.producer("probe")
         (main,) = (task for task in all_tasks() if task.name.endswith("Factory.run"))
         (nursery,) = main.child_nurseries
