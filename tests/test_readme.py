@@ -1,6 +1,7 @@
 """The README's promises that can be checked by reading: six files in order, commands that exist."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 from types import FrameType
