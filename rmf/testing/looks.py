@@ -62,11 +62,16 @@ class Looks:
 
         Not at every moment: a Checkpoint holds whatever goes while it is written, and a node that
         catches up meanwhile applies hundreds of Entries in those milliseconds. What it held goes
-        afterwards, a slice a step, at rest as well.
+        afterwards, a slice a step, at rest as well. Nor while nobody reigns: keys that were in
+        flight with a reign that is over are held by the picture that is shown, until the next one.
         """
         keys, cells = len(core.committed.world.index), _cells_of(core)
         now_ns = self._cluster.agenda.now_ns
-        if node.performing.holds_keys or keys <= _KEYS_A_CELL * cells + _KEYS_BESIDE:
+        if (
+            node.performing.holds_keys
+            or core.strike is not None
+            or keys <= _KEYS_A_CELL * cells + _KEYS_BESIDE
+        ):
             self._full.pop(node.name, None)
             return
         life, since_ns = self._full.get(node.name, (0, 0))
