@@ -2,8 +2,7 @@
 
 The loop around the Arbiter core: wait for an event, drain what else is there, step the core,
 perform the effects in order. It decides nothing and never awaits a send; what `WouldBlock` means
-for each door says floor/doors. While it waits at the empty events door, whoever sends takes its
-turn at once (see arbiter_end): a lone packet passes through no scheduler.
+for each door says floor/doors.
 
 Errors: any exception ends the reign; the supervisor seals what was in hand, discards the core and
 has it loaded from the disk again (R15). Answers doors are closed on the way out, so that every
@@ -117,7 +116,6 @@ class _Loop:
     ) -> None:
         self.reload: Reload | None = None
         self._stopped = False
-        self._failure: BaseException | None = None
         self._on_reign, self._link = on_reign, link
         self._instruments = instruments
         self._turned_s = self._look_s = 0.0
@@ -158,21 +156,6 @@ class _Loop:
         if self._core.has_acceded:
             self._on_reign()
 
-    def _turn_at_once(self, item: EventItem) -> bool:
-        """Take a turn on the back of whoever sends this while the loop rests (see ArbiterEnd);
-        return whether it goes on resting. What fails here is raised by the arbiter's own task."""
-        try:
-            events: list[ev.Event] = []
-            if isinstance(item, Knock) and self._core.is_under_way:
-                return False  # more may come: what comes in one pass makes one Tick
-            self._take(item, events)
-            self._take_intake(events)
-            self.turn(events)
-        except BaseException as exc:  # noqa: BLE001, ASYNC103 not the sender's: wait raises it
-            self._failure = exc
-            return False  # noqa: ASYNC104 as above
-        return not (self.is_over or self._has_more)
-
     # --- Waiting ------------------------------------------------------------------------------
 
     @property
@@ -184,18 +167,10 @@ class _Loop:
         """Wait until something happens; return it, with all else that is there already. Empty
         after a Beat with nothing to do."""
         events: list[ev.Event] = []
-        if self._has_more or self._doors.events_out.statistics().current_buffer_used:
+        if self._has_more:
             await trio.lowlevel.checkpoint()
         else:
-            # The door is empty: so nobody who sends from now on overtakes what was sent before.
-            self._doors.events.rest(self._turn_at_once)
-            item = await self._doors.events_out.receive()
-            self._doors.events.rise()
-            self._take(item, events)
-            if self._failure is not None:
-                raise self._failure
-            if self.is_over:
-                return events  # what waits at the doors is for the next core
+            self._take(await self._doors.events_out.receive(), events)
         for _ in range(limits.EVENTS_MAX):
             try:
                 self._take(self._doors.events_out.receive_nowait(), events)
@@ -278,7 +253,7 @@ class _Loop:
                     with suppress(trio.WouldBlock):  # lost: Raft says again what still matters
                         end.send_nowait(effect.message)
             case Execute():
-                self._doors.put_on_bench(effect.batch)
+                self._doors.bench.put(effect.batch)
             case Audit() | DryRun():
                 self._lend(effect)
             case Answer():
@@ -337,7 +312,6 @@ class _Loop:
     def close(self) -> None:
         """Publish the rest. A core that is read anew finds the clients that this one kept; else all
         of them are gone: what they were promised is void."""
-        self._doors.events.rise()
         self._publish()
         if self.reload is None:
             self._clients.close_all(told=self._stopped)

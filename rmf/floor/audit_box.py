@@ -24,12 +24,9 @@ class AuditBox:
     def __init__(self, bench: Bench, facts: LineFacts) -> None:
         self._facts = facts
         self._number = 0
-        self._waiting: Batch | None = None
         self._executed: Executed | None = None
         self._told = trio.Event()
-        self._keeper = BoxKeeper(
-            bench, Durations(), tell=self._tell, waiting=self._take, lost=lambda _: None
-        )
+        self._keeper = BoxKeeper(bench, Durations(), tell=self._tell, lost=lambda _: None)
 
     async def serve(self, hands: Hands) -> None:
         """Keep the box, until cancelled. Raises NoBox."""
@@ -42,8 +39,7 @@ class AuditBox:
         # Each is of a World of its own: what the box knows of another one must not be believed.
         self._number += 1 << 32
         alone = attrs.evolve(batch, number=self._number)
-        if not self._keeper.take_now(alone):
-            self._waiting = alone
+        self._keeper.put(alone)
         await self._told.wait()
         assert self._executed is not None
         return attrs.evolve(self._executed, batch=batch.number)
@@ -56,7 +52,3 @@ class AuditBox:
         if executed.batch == self._number:  # else whoever asked is gone
             self._executed = executed
             self._told.set()
-
-    def _take(self) -> Batch | None:
-        batch, self._waiting = self._waiting, None
-        return batch

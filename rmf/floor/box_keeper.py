@@ -51,6 +51,7 @@ class Bench:
         self.budget_s = budget_s
         self.memory = Memory()
         self.trial: Trial | None = None
+        self.waiting: Batch | None = None  # the next one, once this one has ended
         self.restarts = 0
 
     def wait_ready(self) -> LineFacts:
@@ -79,9 +80,9 @@ class _Run:
 
 
 class BoxKeeper:
-    """The keeper and the box it speaks with. `tell` is called with what came of each batch, then
-    `waiting` for the next one that waits somewhere; `lost` after a death, with how many there were.
-    `execute` measures. `nursery` is there while it serves."""
+    """The keeper and the box it speaks with. `tell` is called with what came of each batch, `lost`
+    after a death, with how many there were. `execute` measures. `nursery` is there while it serves.
+    """
 
     nursery: trio.Nursery
 
@@ -91,14 +92,12 @@ class BoxKeeper:
         execute: Durations,
         *,
         tell: Callable[[Executed], None],
-        waiting: Callable[[], Batch | None],
         lost: Callable[[int], None],
     ) -> None:
         self._bench = bench
         self._spare = SpareBox(bench.settings, bench.line, ahead=bench.ahead)
         self._execute = execute
         self._tell_them = tell
-        self._waiting = waiting
         self._lost = lost
         self._box: BoxHandle | None = None
         self._run: _Run | None = None
@@ -110,8 +109,9 @@ class BoxKeeper:
         self._death: Death | None = None
         self._along = CellsAlong(bench.settings.memory_bytes)
 
-    async def serve(self) -> None:
-        """Serve until cancelled; its boxes are killed then. Raises NoBox."""
+    async def serve(self, batches: "trio.MemoryReceiveChannel[Batch] | None" = None) -> None:
+        """Serve until cancelled, what is `put` and what comes by `batches`; its boxes are killed
+        then. Raises NoBox."""
         first_after_s = limits.BOX_SPARE_S if self._bench.first is not None else 0.0
         try:
             async with trio.open_nursery() as nursery:
@@ -119,6 +119,8 @@ class BoxKeeper:
                 nursery.start_soon(self._spare.keep, first_after_s)
                 nursery.start_soon(self._write)
                 nursery.start_soon(self._watch)
+                if batches is not None:
+                    nursery.start_soon(self._fetch, batches)
                 await self._speak()
         except BaseExceptionGroup as group:
             missing, rest = group.split(NoBox)
@@ -131,15 +133,18 @@ class BoxKeeper:
                 self._box = None
             self._bench.close()
 
+    async def _fetch(self, batches: "trio.MemoryReceiveChannel[Batch]") -> None:
+        async for batch in batches:
+            self.put(batch)
+
     # --- Batches ----------------------------------------------------------------------------------
 
-    def take_now(self, batch: Batch) -> bool:
-        """Put a batch on the bench at once, if it is free; return whether it was."""
-        if self._box is None or self._bench.trial is not None:
-            self._work.set()
-            return False
-        self._begin(batch)
-        return True
+    def put(self, batch: Batch) -> None:
+        """Put a batch on the bench, once it is free; the newest takes the place of one that waits,
+        which is of an ended reign."""
+        self._bench.waiting = batch
+        self._work.set()
+        self._take_waiting()
 
     def _begin(self, batch: Batch) -> None:
         self._bench.trial = Trial(batch, self._bench.memory)
@@ -176,10 +181,9 @@ class BoxKeeper:
         self._take_waiting()
 
     def _take_waiting(self) -> None:
-        if self._box is not None and self._bench.trial is None:
-            batch = self._waiting()
-            if batch is not None:
-                self._begin(batch)
+        if self._box is not None and self._bench.trial is None and self._bench.waiting is not None:
+            batch, self._bench.waiting = self._bench.waiting, None
+            self._begin(batch)
 
     # --- The box ----------------------------------------------------------------------------------
 

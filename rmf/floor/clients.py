@@ -13,7 +13,6 @@ from rmf.core import messages as m
 from rmf.core.faults import FAULTS
 from rmf.core.messages import Message
 from rmf.floor import log
-from rmf.floor.answers_end import AnswersEnd
 
 __all__ = ["Clients"]
 
@@ -29,14 +28,12 @@ class Clients:
     """Connections by number."""
 
     def __init__(self) -> None:
-        self._doors: dict[int, AnswersEnd | trio.MemorySendChannel[list[Message]]] = {}
+        self._doors: dict[int, trio.MemorySendChannel[list[Message]]] = {}
 
     def __contains__(self, connection: int) -> bool:
         return connection in self._doors
 
-    def open(
-        self, connection: int, door: AnswersEnd | trio.MemorySendChannel[list[Message]]
-    ) -> None:
+    def open(self, connection: int, door: trio.MemorySendChannel[list[Message]]) -> None:
         """Note a connection that is there."""
         self._doors[connection] = door
 

@@ -22,7 +22,6 @@ from rmf.core.bag import Evidence
 from rmf.core.events import Asked, Joined, Left, Now
 from rmf.core.intake import open_send
 from rmf.errors import ProtocolFault
-from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.doors import (
     Closed,
     Doors,
@@ -90,8 +89,7 @@ class Connection:
             if self._guest is None:
                 answers.close()
                 return
-            end = AnswersEnd(answers, self._out)
-            await self._doors.events.send(Opened(self._number, end))
+            await self._doors.events.send(Opened(self._number, answers))
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._out.write_answers, answers_out, nursery.cancel_scope)

@@ -2,13 +2,9 @@
 
 Sends that can block form no cycle: all of them lead to the arbiter or to a keeper that only reports
 to the arbiter, and the arbiter itself never awaits a send. `DOORS` is the table; `Doors` are the
-channels themselves, opened once and kept while tasks come and go. Five doors have a shorter way
-while it is free, within the table's bounds, which spares an ack a turn of the scheduler each:
-`ArbiterEnd` into the resting arbiter, `ThreadEnd` into a thread, `put_on_bench` into a pipe, the
-other ends into a socket.
+channels themselves, opened once and kept while tasks come and go.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -34,11 +30,9 @@ from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message
 from rmf.core.triage import Triage
 from rmf.floor.alarm import Alarm
-from rmf.floor.answers_end import AnswersEnd
-from rmf.floor.arbiter_end import ArbiterEnd
+from rmf.floor.latest import Latest, open_latest
 from rmf.floor.news import News, Unwatch, Watch
 from rmf.floor.peer_end import Lane, PeerEnd
-from rmf.floor.thread_end import ThreadEnd
 
 __all__ = [
     "DOORS",
@@ -49,7 +43,6 @@ __all__ = [
     "EdgeTriage",
     "Knock",
     "Opened",
-    "ThreadEnd",
     "connection_doors",
     "peer_end",
 ]
@@ -202,7 +195,7 @@ class Opened:
     """A connection is there: its answers door travels beside the events, never inside one."""
 
     connection: int
-    answers: AnswersEnd | trio.MemorySendChannel[list[Message]]
+    answers: trio.MemorySendChannel[list[Message]]
 
 
 @attrs.frozen
@@ -246,24 +239,23 @@ class Doors:
     def __init__(self) -> None:
         self.intake: trio.MemorySendChannel[IntakeItem]
         self.intake_out: trio.MemoryReceiveChannel[IntakeItem]
-        self.events: ArbiterEnd[EventItem]
+        self.events: trio.MemorySendChannel[EventItem]
         self.events_out: trio.MemoryReceiveChannel[EventItem]
-        self.ledger: trio.MemorySendChannel[Persist] | ThreadEnd
+        self.ledger: trio.MemorySendChannel[Persist]
         self.ledger_out: trio.MemoryReceiveChannel[Persist]
-        self.bench: trio.MemorySendChannel[Batch]
+        self.bench: Latest[Batch]
         self.bench_out: trio.MemoryReceiveChannel[Batch]
-        self.bench_now: Callable[[Batch], bool] | None = None  # see `put_on_bench`
         self.audits: trio.MemorySendChannel[Audit]
         self.audits_out: trio.MemoryReceiveChannel[Audit]
         self.dry_runs: trio.MemorySendChannel[DryRun]
         self.dry_runs_out: trio.MemoryReceiveChannel[DryRun]
         self.letters: trio.MemorySendChannel[LettersItem]
         self.letters_out: trio.MemoryReceiveChannel[LettersItem]
-        self.publications: trio.MemorySendChannel[News]
+        self.publications: Latest[News]
         self.publications_out: trio.MemoryReceiveChannel[News]
         self.watches: trio.MemorySendChannel[Watch | Unwatch]
         self.watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
-        self.checkpoints: trio.MemorySendChannel[WriteCheckpoint]
+        self.checkpoints: Latest[WriteCheckpoint]
         self.checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
         self.lives = 0  # of cores, that are over
         self.wished: WriteCheckpoint | None = None  # by the core that is loaded, newest
@@ -272,35 +264,28 @@ class Doors:
         self.alarm = Alarm()  # for the beats: something became due sooner than they know
         self.peers: dict[str, PeerEnd] = {}  # by name, one for each link; see `peer_end`
         self.intake, self.intake_out = _open("intake")
-        events, self.events_out = _open("events")
-        self.events = ArbiterEnd(events, Knock())
+        self.events, self.events_out = _open("events")
         self.ledger, self.ledger_out = _open("ledger")
-        self.bench, self.bench_out = _open("bench")
+        self.bench, self.bench_out = open_latest()
         self.audits, self.audits_out = _open("audits")
         self.dry_runs, self.dry_runs_out = _open("dry_runs")
         self.letters, self.letters_out = _open("letters")
-        self.publications, self.publications_out = _open("publications")
+        self.publications, self.publications_out = open_latest()
         self.watches, self.watches_out = _open("watches")
-        self.checkpoints, self.checkpoints_out = _open("checkpoints")
+        self.checkpoints, self.checkpoints_out = open_latest()
         self.catch_up, self.catch_up_out = _open("catch_up")
 
     def renew_reign(self) -> None:
-        """Open the ledger door anew: what an ended reign wrote into it is void (R3)."""
-        self.ledger, self.ledger_out = _open("ledger")
-
-    def put_on_bench(self, batch: Batch) -> None:
-        """Hand a batch to the glove box: straight into its pipe while nothing waits there."""
-        if self.bench_now is not None and self.bench_now(batch):
-            return
+        """Empty the ledger door: what an ended reign wrote into it is void (R3)."""
         with suppress(trio.WouldBlock):
-            self.bench_out.receive_nowait()
-        self.bench.send_nowait(batch)
+            while True:
+                self.ledger_out.receive_nowait()
 
     def wish_for(self, effect: WriteCheckpoint) -> None:
         """Ask for a Checkpoint; the keeper begins when later Ticks are in: pinned until then."""
         self.void_wish()
         self.wished = attrs.evolve(effect, pin=effect.world.index.pin())
-        self.checkpoints.send_nowait(self.wished)
+        self.checkpoints.put(self.wished)
 
     def end_life(self) -> None:
         """The core ends, its ledger may go: what it wished for and was not begun is not done."""
@@ -313,16 +298,15 @@ class Doors:
     def void_wish(self) -> None:
         """A Checkpoint that was not begun is not written."""
         self.wished = None
-        with suppress(trio.WouldBlock):
-            waiting = self.checkpoints_out.receive_nowait()
+        waiting = self.checkpoints.take_back()
+        if waiting is not None:
             waiting.world.index.unpin(waiting.pin)
 
     def publish_nowait(self, publications: list[Publish]) -> None:
         """Hand Ticks to the publisher; what it has not taken yet is joined, newest last."""
         news = News.of(publications)
-        with suppress(trio.WouldBlock):
-            news = news.behind(self.publications_out.receive_nowait())
-        self.publications.send_nowait(news)
+        unheard = self.publications.take_back()
+        self.publications.put(news if unheard is None else news.behind(unheard))
 
 
 def connection_doors() -> tuple[

@@ -8,7 +8,6 @@ from contextlib import suppress
 
 import trio
 
-from rmf.core.effects import Batch
 from rmf.core.events import BoxLost, Executed
 from rmf.floor.box_keeper import Bench, BoxKeeper
 from rmf.floor.doors import Doors
@@ -28,19 +27,9 @@ async def run(doors: Doors, bench: Bench, execute: Durations, hands: Hands) -> N
         except trio.WouldBlock:  # the arbiter is far behind: it waits its turn
             keeper.nursery.start_soon(doors.events.send, executed)
 
-    def waiting() -> Batch | None:
-        try:
-            return doors.bench_out.receive_nowait()
-        except trio.WouldBlock:
-            return None
-
     def lost(restarts: int) -> None:
         with suppress(trio.WouldBlock):  # the next one tells it, too
             doors.events.send_nowait(BoxLost(restarts))
 
-    keeper = BoxKeeper(bench, execute, tell=tell, waiting=waiting, lost=lost)
-    doors.bench_now = keeper.take_now
-    try:
-        await keeper.serve()
-    finally:
-        doors.bench_now = None
+    keeper = BoxKeeper(bench, execute, tell=tell, lost=lost)
+    await keeper.serve(doors.bench_out)

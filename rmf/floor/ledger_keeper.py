@@ -16,7 +16,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
 import trio
 
@@ -24,7 +23,7 @@ from rmf import limits
 from rmf.core.effects import Persist
 from rmf.core.events import DiskFault, Persisted
 from rmf.errors import DiskFailed, PenTaken
-from rmf.floor.doors import Doors, ThreadEnd
+from rmf.floor.doors import Doors
 from rmf.floor.instruments import Durations
 from rmf.floor.supervisor import Hands, Held
 from rmf.storage.ledger import LedgerWriter
@@ -42,24 +41,33 @@ async def run(doors: Doors, writer: LedgerWriter, fsync: Durations, hands: Hands
     thread = threading.Thread(target=_write, args=args, name="rmf-ledger")
     thread.daemon = True  # a hung fsync cannot be joined; it must not keep the process
     thread.start()
-    before = doors.ledger
-    bench.take_all(doors.ledger_out)
-    doors.ledger = ThreadEnd(bench.work)
     try:
-        while True:
-            for item in await reports.take():
-                if isinstance(item, BaseException):
-                    raise item
-                try:
-                    doors.events.send_nowait(item)
-                except trio.WouldBlock:
-                    await doors.events.send(item)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_hand_over, doors, bench)
+            await _tell(doors, reports)
     finally:
-        doors.ledger = before
         bench.work.put(None)
         with trio.CancelScope(shield=True), trio.move_on_after(limits.STOP_S_MAX):
             await trio.to_thread.run_sync(thread.join, abandon_on_cancel=True)
         reports.close()
+
+
+async def _hand_over(doors: Doors, bench: "_Bench") -> None:
+    """Give the thread what comes through the door."""
+    async for persist in doors.ledger_out:
+        bench.work.put(persist)
+
+
+async def _tell(doors: Doors, reports: "_Reports") -> None:
+    """Tell the arbiter what the thread reports. Raises what it raised."""
+    while True:
+        for item in await reports.take():
+            if isinstance(item, BaseException):
+                raise item
+            try:
+                doors.events.send_nowait(item)
+            except trio.WouldBlock:
+                await doors.events.send(item)
 
 
 class _Reports:
@@ -97,12 +105,6 @@ class _Bench:
     def __init__(self) -> None:
         self.work: queue.SimpleQueue[Persist | None] = queue.SimpleQueue()
         self.writing: list[Persist] = []
-
-    def take_all(self, door: trio.MemoryReceiveChannel[Persist]) -> None:
-        """Take what waited at the door before the keeper was there."""
-        with suppress(trio.WouldBlock):
-            while True:
-                self.work.put(door.receive_nowait())
 
     def next_batch(self, *, wait_s: float | None) -> list[Persist] | None:
         """Return all that waits: at least one Persist, none when told to stop, None after

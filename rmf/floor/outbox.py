@@ -7,7 +7,6 @@ subscriptions ended.
 """
 
 import math
-import os
 from contextlib import suppress
 
 import trio
@@ -32,35 +31,11 @@ class Outbox:
         self._stream = stream
         self._writing = trio.Lock()
         self._said_preface = False
-        self.queued = 0
-        self._owed = b""
-
-    @property
-    def owes(self) -> bool:
-        """Whether a socket took an answer only in part: the rest goes before all else."""
-        return bool(self._owed)
 
     async def say_preface(self) -> None:
         """Say that RMF is spoken here."""
         self._said_preface = True
         await self.say(codec.PREFACE)
-
-    def say_now(self, messages: list[m.Message]) -> bool:
-        """Write answers at once if nobody writes and the socket has room; else False, and nothing
-        of them is written. What a socket takes only in part is owed, and goes before all else."""
-        stream = self._stream
-        if self._writing.locked() or self._owed or not isinstance(stream, trio.SocketStream):
-            return False
-        data = b"".join(map(codec.encode, messages))
-        if len(data) > limits.SAID_AT_ONCE_BYTES_MAX:
-            return False
-        try:
-            written = os.write(stream.socket.fileno(), data)
-        except OSError:
-            return False  # no room, or the client is gone: the writer finds out which
-        self._learn(messages)
-        self._owed = data[written:]
-        return True
 
     def _learn(self, messages: list[m.Message]) -> None:
         for message in messages:
@@ -74,15 +49,13 @@ class Outbox:
         is a client that does not read for SEND_S_MAX."""
         with trio.CancelScope() as patience:
             async for messages in door:
-                waiting, lists = list(messages), 1
+                waiting = list(messages)
                 with suppress(trio.WouldBlock, trio.EndOfChannel):
                     while True:
                         waiting += door.receive_nowait()
-                        lists += 1
                 self._learn(waiting)
                 if not await self.say(b"".join(map(codec.encode, waiting)), patience):
                     break
-                self.queued = max(0, self.queued - lists)
         scope.cancel()
 
     async def write_pages(
@@ -118,13 +91,12 @@ class Outbox:
             self._writing.acquire_nowait()  # mostly free: waiting would cost each ack a pass
         except trio.WouldBlock:
             await self._writing.acquire()
-        owed, self._owed = self._owed, b""
         if patience is not None:
             patience.deadline = trio.current_time() + limits.SEND_S_MAX
         try:
             if pieces:
-                return await self._send_in_pieces(owed + data)
-            await self._stream.send_all(owed + data)
+                return await self._send_in_pieces(data)
+            await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         finally:

@@ -24,7 +24,6 @@ from rmf.core.raft import wire
 from rmf.core.raft.pieces import BULK, Joining
 from rmf.errors import ProtocolFault, StorageError
 from rmf.floor import log
-from rmf.floor.arbiter_end import ArbiterEnd
 from rmf.floor.doors import EventItem
 from rmf.floor.receiving import receive
 
@@ -42,7 +41,7 @@ class PeerPort:
 
     def __init__(
         self,
-        events: ArbiterEnd[EventItem],
+        events: trio.MemorySendChannel[EventItem],
         own: Callable[[], g.Own],
         letters: Callable[[g.LettersAsk | g.ActsAsk], Awaitable[g.Letters | g.Acts]],
         *,

@@ -33,7 +33,6 @@ from rmf.core.packet import Row
 from rmf.core.raft.node import Raft
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor import arbiter
-from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.connection import Connection, Port
 from rmf.floor.doors import Doors, EdgeLetter, Opened, connection_doors
 from rmf.floor.handshake import Strangers
@@ -280,7 +279,7 @@ class Served:
         self.strangers = Strangers()
         self.known = trio.Event()
         self.ended = trio.Event()
-        self.answers: AnswersEnd | trio.MemorySendChannel[list[m.Message]]
+        self.answers: trio.MemorySendChannel[list[m.Message]]
 
     async def welcome(self, producer: str | None = "probe") -> None:
         """Shake hands on both sides."""

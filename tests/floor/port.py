@@ -11,7 +11,6 @@ import trio
 from rmf.core import messages as m
 from rmf.core.events import Asked
 from rmf.floor import ingest
-from rmf.floor.answers_end import AnswersEnd
 from rmf.floor.connection import Port
 from rmf.floor.doors import Closed, Opened
 from rmf.floor.handshake import Strangers
@@ -30,7 +29,7 @@ class OpenPort:
         self.alone = alone
         self.listening = listening
         self.strangers = strangers
-        self.guests: dict[int, AnswersEnd | trio.MemorySendChannel[list[m.Message]]] = {}
+        self.guests: dict[int, trio.MemorySendChannel[list[m.Message]]] = {}
         self._wires: list[Wire] = []
 
     async def connect(self) -> Wire:

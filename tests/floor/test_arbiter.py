@@ -57,7 +57,7 @@ async def test_no_ack_leaves_before_the_disk_has_it(tmp_path: Path) -> None:
             await guest.send(packet(1), packet(2, "raises"))
             await trio.testing.wait_all_tasks_blocked()
             assert not any(isinstance(x, m.Ack) for x in guest.heard)
-            for door in (alone.doors.publications, alone.doors.letters):
+            for door in (alone.doors.publications_out, alone.doors.letters_out):
                 assert door.statistics().current_buffer_used == 0
             ruling.writes = True
             await guest.hear(m.Ack)
@@ -75,68 +75,26 @@ async def test_what_came_meanwhile_is_taken_in_one_step(tmp_path: Path) -> None:
             assert len({run.tick for run in runs}) == 1  # one Tick of all that waited
 
 
-async def test_a_lone_packet_is_on_its_way_to_the_disk_before_its_sender_goes_on(
-    tmp_path: Path,
-) -> None:
-    with bench(tmp_path) as alone:
-        async with reign(alone) as ruling:
-            guest = await ruling.join()
-            await trio.testing.wait_all_tasks_blocked()
-            before = ruling.core.raft.log.last.index
-            ruling.writes = False
-            await Intake(alone.doors).offer(guest.offer(packet(1)))
-            assert ruling.core.raft.log.last.index == before + 1
-            assert ruling.hands.held()[0].data == b""
-            ruling.writes = True
-            await guest.hear(m.Ack)
-
-
-async def test_while_one_is_under_way_those_of_one_pass_make_one_tick(tmp_path: Path) -> None:
+async def test_what_comes_in_one_pass_makes_one_tick(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         async with reign(alone) as ruling:
             guests = [await ruling.join(f"probe-{i}", i) for i in range(1, 5)]
             await trio.testing.wait_all_tasks_blocked()
-            ruling.writes = False
             for guest in guests:
                 await Intake(alone.doors).offer(guest.offer(packet(1)))
-            ruling.writes = True
             ticks = [(await guest.hear(m.Ack)).runs[0].tick for guest in guests]
-            assert ticks[0] < ticks[1] == ticks[2] == ticks[3]
+            assert len(set(ticks)) == 1
 
 
-async def test_what_fails_on_a_senders_back_ends_the_arbiter_and_not_the_sender(
-    tmp_path: Path,
-) -> None:
+async def test_what_fails_ends_the_arbiter_and_not_the_sender(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
-        unhurt = False
         with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
             async with reign(alone, Broken(alone)) as ruling:
                 guest = await ruling.join()
                 await trio.testing.wait_all_tasks_blocked()
                 await Intake(alone.doors).offer(guest.offer(packet(1, "cell/held")))
-                assert not alone.doors.events.rests
-                answers, answers_out, *_ = connection_doors()
-                alone.doors.events.send_nowait(Opened(9, answers))  # too late for this core
-                unhurt = True
                 await trio.sleep_forever()
-        assert unhurt
         assert b"cell/held" in ruling.hands.held()[0].data
-        opened = alone.doors.events_out.receive_nowait()
-        assert isinstance(opened, Opened)  # it is the next one's
-        with pytest.raises(trio.WouldBlock):
-            answers_out.receive_nowait()
-
-
-async def test_a_core_that_stops_on_a_senders_back_takes_no_more(tmp_path: Path) -> None:
-    with bench(tmp_path) as alone:
-        async with reign(alone) as ruling:
-            await trio.testing.wait_all_tasks_blocked()
-            answers, *_ = connection_doors()
-            alone.doors.events.send_nowait(StopAsked())
-            alone.doors.events.send_nowait(Opened(9, answers))
-            with trio.fail_after(5):
-                await ruling.ended.wait()
-            assert isinstance(alone.doors.events_out.receive_nowait(), Opened)
 
 
 async def test_nobody_overtakes_what_waited_when_the_loop_began(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ async def test_no_tick_takes_a_key_from_what_waits_for_the_keeper(tmp_path: Path
         index = wish.world.index
         alone.doors.publications_out.receive_nowait().let_go()
         index.discard("cell/a")  # as a Tick does that removes the cell
-        alone.doors.checkpoints.send_nowait(wish)
+        alone.doors.checkpoints.put(wish)
         async with keeping(alone):
             while not isinstance(await word(alone), CheckpointEnded):
                 pass

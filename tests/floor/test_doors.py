@@ -1,6 +1,5 @@
 """The doors, each of them full: one test for each row of the table."""
 
-import queue
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -31,18 +30,17 @@ from rmf.core.raft import wire
 from rmf.core.raft.messages import Append, AppendReply, PeerMessage, ReadAsk
 from rmf.core.world import World
 from rmf.floor import beats
-from rmf.floor.arbiter_end import ArbiterEnd
 from rmf.floor.doors import (
     DOORS,
     Doors,
     EdgeLetter,
-    ThreadEnd,
     connection_doors,
     peer_end,
 )
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
 from rmf.floor.intake_end import Intake
+from rmf.floor.latest import Latest
 from rmf.floor.news import Unwatch, Watch
 from rmf.floor.peer_end import Lane
 from rmf.floor.picture import Picture
@@ -69,7 +67,7 @@ def an_edge_letter() -> EdgeLetter:
     return EdgeLetter(edge_letter("malformed", "edge", "n1", held, evidence, 0), None)
 
 
-SendEnd = trio.MemorySendChannel[Any] | ArbiterEnd[Any]
+SendEnd = trio.MemorySendChannel[Any]
 
 
 def waiting(door: SendEnd | trio.MemoryReceiveChannel[Any]) -> int:
@@ -128,15 +126,8 @@ async def when_bench_is_full_a_batch_of_an_ended_reign_gives_way(tmp_path: Path)
     doors = Doors()
     batches = [attrs.evolve(a_batch(), number=number) for number in (1, 2, 3)]
     for batch in batches:
-        doors.put_on_bench(batch)
+        doors.bench.put(batch)
     assert waiting(doors.bench_out) == 1
-    assert doors.bench_out.receive_nowait() is batches[-1]
-    # While the bench is free a batch does not pass the door; while it is taken it does.
-    taken: list[Batch] = []
-    doors.bench_now = lambda batch: not taken and not taken.append(batch)  # type: ignore[func-returns-value]
-    for batch in batches:
-        doors.put_on_bench(batch)
-    assert taken == batches[:1]
     assert doors.bench_out.receive_nowait() is batches[-1]
 
 
@@ -156,11 +147,10 @@ async def when_ledger_is_full_is_never_as_the_core_stops_latching(tmp_path: Path
             acked = 0
             while acked < 100:
                 acked += sum(run.packets for run in (await guest.hear(m.Ack)).runs)
-    for end in (Doors().ledger, ThreadEnd(queue.SimpleQueue())):
-        for _ in range(limits.LEDGER_QUEUE_MAX):
-            end.send_nowait(Persist(1, []))
-        with pytest.raises(trio.WouldBlock):  # the assert behind it: nobody waits here
-            end.send_nowait(Persist(1, []))
+    ledger = Doors().ledger
+    fill(ledger, Persist(1, []))
+    with pytest.raises(trio.WouldBlock):  # the assert behind it: nobody waits here
+        ledger.send_nowait(Persist(1, []))
 
 
 @row
@@ -268,17 +258,17 @@ async def when_checkpoints_is_full_the_wish_of_an_ended_core_gives_way(tmp_path:
                 await guest.hear(m.Ack)
             first = alone.doors.checkpoints_out.receive_nowait()
             assert isinstance(first, WriteCheckpoint)
-            assert waiting(alone.doors.checkpoints) == 0
+            assert waiting(alone.doors.checkpoints_out) == 0
             await ruling.doors.events.send(ev.CheckpointEnded(first.index, None))
             await guest.send(packet(4))
             await guest.hear(m.Ack)
-            await until(lambda: waiting(alone.doors.checkpoints) == 1)
+            await until(lambda: waiting(alone.doors.checkpoints_out) == 1)
             second = alone.doors.wished
             assert second is not None
             assert second.index > first.index
             ruling.doors.wish_for(first)  # as a core does that was read anew
             assert alone.doors.checkpoints_out.receive_nowait() is alone.doors.wished
-            assert waiting(alone.doors.checkpoints) == 0
+            assert waiting(alone.doors.checkpoints_out) == 0
 
 
 async def drops_what_a_full_door_does_not_take(lane: str, message: PeerMessage) -> None:
@@ -429,10 +419,11 @@ def test_the_table_is_true_of_the_channels() -> None:
     singles |= {"peers": peer.hurrying.waiting, "bulk": peer.bulk.waiting}
     for door in DOORS:
         channel: Any = {**vars(doors), **singles}[door.name]
+        if isinstance(channel, Latest):
+            channel = getattr(doors, f"{door.name}_out")
         assert channel.statistics().max_buffer_size == door.capacity
     found = {x for x in vars(doors) if not x.endswith("_out")} - {
         "alarm",
-        "bench_now",
         "lives",
         "wished",
     }  # these are no doors

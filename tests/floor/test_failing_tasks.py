@@ -24,7 +24,6 @@ from rmf.core.record import ENTRY
 from rmf.core.world import World
 from rmf.errors import Refused
 from rmf.floor import beats, http, letter_fetch, peer_link
-from rmf.floor.arbiter_end import ArbiterEnd
 from rmf.floor.dialling import Peer
 from rmf.floor.doors import EdgeLetter, peer_end
 from rmf.floor.letter_fetch import Through
@@ -141,7 +140,7 @@ async def when_publisher_fails(tmp_path: Path) -> None:
     async with factory(tmp_path) as node, bystander(node):
         display = await node.display("cell/#")
         await display.expect(m.Snapshot)
-        node.doors.publications.send_nowait(object())  # type: ignore[arg-type]
+        node.doors.publications.put(object())  # type: ignore[arg-type]
         end = await display.expect(m.End)
         assert (end.request, end.code) == (1, "internal")
         letter = await one_evidence(node, "AttributeError")
@@ -300,10 +299,10 @@ async def when_beats_fails(tmp_path: Path) -> None:
             assert await doors.events_out.receive() == Beat()
 
 
-def door_that_is_closed() -> ArbiterEnd[Any]:
+def door_that_is_closed() -> trio.MemorySendChannel[Any]:
     send, _ = trio.open_memory_channel[Any](1)
     send.close()
-    return ArbiterEnd(send, None)
+    return send
 
 
 @task

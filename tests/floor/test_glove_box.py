@@ -58,7 +58,7 @@ class Kept:
 
     def put(self, batch: Batch) -> None:
         """Do what the arbiter does with an Execute."""
-        self.doors.put_on_bench(batch)
+        self.doors.bench.put(batch)
 
     async def hear(self) -> Executed:
         """Return what comes next of a batch."""
@@ -111,13 +111,11 @@ async def kept(
         nursery.start_soon(run)
         yield keeping
         nursery.cancel_scope.cancel()
-    assert keeping.doors.bench_now is None
     assert open_fds() <= before + 4, "a box is left"  # trio keeps some of its own
 
 
 async def test_batch_after_batch_is_run_and_told_once() -> None:
     async with kept() as keeping:
-        await until(lambda: keeping.doors.bench_now is not None)
         for i in range(50):
             batch = keeping.batch([row("store/a", i), row("raises", seq=2)])
             keeping.put(batch)
@@ -248,9 +246,9 @@ def _box_pid() -> int:
 async def test_of_batches_that_wait_only_the_newest_is_run() -> None:
     """Those before it are of reigns that are over."""
     async with kept() as keeping:
-        await until(lambda: keeping.doors.bench_now is not None)
         first = keeping.batch([row("loops")])
         keeping.put(first)
+        await until(lambda: keeping.bench.trial is not None)
         keeping.number = 2 * TERM
         keeping.put(keeping.batch([row("store/a", 1)]))
         keeping.number = 3 * TERM
@@ -291,9 +289,8 @@ async def test_what_a_keeper_had_on_the_bench_the_next_one_goes_on_with() -> Non
     batch = keeping.batch([row("store/a", 1), row("counts", seq=2)])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
-        await until(lambda: keeping.doors.bench_now is not None)
         keeping.put(batch)
-        assert bench.trial is not None
+        await until(lambda: bench.trial is not None)
         nursery.cancel_scope.cancel()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)

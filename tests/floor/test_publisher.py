@@ -157,7 +157,7 @@ async def test_a_failure_ends_all_subscriptions_audibly_and_the_feed_outlives_it
             display = Display(alone.doors)
             await display.watch(1)
             await display.snapshot()
-            alone.doors.publications.send_nowait(object())  # type: ignore[arg-type]
+            alone.doors.publications.put(object())  # type: ignore[arg-type]
             end = await display.next()
             assert isinstance(end, m.End)
             assert (end.request, end.code) == (1, "internal")
@@ -179,7 +179,7 @@ async def test_a_display_that_does_not_read_holds_up_no_restart(
             await deaf.watch(1)
             await trio.testing.wait_all_tasks_blocked()
             began = trio.current_time()
-            alone.doors.publications.send_nowait(object())  # type: ignore[arg-type]
+            alone.doors.publications.put(object())  # type: ignore[arg-type]
             await other.watch(1)
             while isinstance(await other.next(), m.End):  # it came before the failure was met
                 await other.watch(1)

@@ -1,0 +1,42 @@
+"""The door of depth 1 that keeps the newest: for what is state between two tasks (R14, Codex 3).
+
+A queue says what happened; this one says how things stand. Whoever is slow misses what was true for
+a while, never what is true now. It knows nothing of what passes through it.
+"""
+
+from typing import Generic, TypeVar
+
+import trio
+
+__all__ = ["Latest", "open_latest"]
+
+T = TypeVar("T")
+
+
+class Latest(Generic[T]):
+    """The sending end. There is one sender, which may look at what it sent."""
+
+    def __init__(
+        self, send: "trio.MemorySendChannel[T]", waiting: "trio.MemoryReceiveChannel[T]"
+    ) -> None:
+        self._send = send
+        self._waiting = waiting
+
+    def put(self, item: T) -> T | None:
+        """Say what is so now; return what was said before, if nobody has heard it."""
+        unheard = self.take_back()
+        self._send.send_nowait(item)
+        return unheard
+
+    def take_back(self) -> T | None:
+        """Say nothing any more; return what was said, if nobody has heard it."""
+        try:
+            return self._waiting.receive_nowait()
+        except trio.WouldBlock:
+            return None
+
+
+def open_latest() -> tuple[Latest[T], "trio.MemoryReceiveChannel[T]"]:
+    """Open such a door: its two ends."""
+    send, receive = trio.open_memory_channel[T](1)
+    return Latest(send, receive.clone()), receive
