@@ -126,7 +126,7 @@ class _Loop:
         self._unpublished: list[Publish] = []
         self._clients = clients
         self._watch = StepWatch()
-        self._intake_left = True
+        self._intake_left = self._says_due = True
 
     @property
     def is_over(self) -> bool:
@@ -141,8 +141,9 @@ class _Loop:
 
     def turn(self, events: list[ev.Event]) -> None:
         """Step the core with what happened, and do what it wants."""
-        if self.is_over or not (events or self._core.has_more):
-            return  # over by a turn at once, or a beat and nothing was due
+        if not (events or self._core.has_more):
+            self._say_due()
+            return  # a beat, and nothing was due
         self._watch.begin()
         self._hands.hold(partial(packets_among, events))
         effects = self._core.step(events, self._now())
@@ -150,6 +151,7 @@ class _Loop:
         self._perform_all(effects)
         self._hands.free()
         self._publish()
+        self._say_due()
         self._look()
         if self._watch.end(self._instruments.steps):
             self._watch.tell(events, effects, len(self._core.committed.world))
@@ -202,6 +204,11 @@ class _Loop:
             self._doors.publish_nowait(self._unpublished)
             self._unpublished = []
 
+    def _say_due(self) -> None:
+        if self._says_due:
+            self._says_due = False
+            self._doors.due.put(self._core.next_due_ns())
+
     def _is_due(self) -> bool:
         return (due_ns := self._core.next_due_ns()) is not None and due_ns <= self._now().boot_ns
 
@@ -209,14 +216,16 @@ class _Loop:
         match item:
             case Knock():
                 return
-            case ev.Beat() if not self._is_due():
-                return
+            case ev.Beat():
+                self._says_due = True
+                if self._is_due():
+                    events.append(item)
             case ev.LettersStored():
                 self._instruments.owed.letters -= item.letters
                 events.append(item)
             case ev.PeerLost():
                 events.append(item)
-                self._doors.alarm.ring()  # an election may be due sooner than the beats know
+                self._says_due = True  # an election may be due sooner than the beats know
             case Opened():
                 self._clients.open(item.connection, item.answers)
             case Closed():

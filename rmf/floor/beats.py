@@ -1,13 +1,13 @@
 """The beats: a Beat for the Arbiter when something is due, so that it happens with nobody there.
 
 A timer of its own at each wait would cost every ack more than a pulse costs an idle node. So the
-beats look at what is due and sleep until then, BEAT_S at most; only what becomes due suddenly (a
-leader that is lost) rings the alarm.
+arbiter says what is due next when it has had a Beat, and the beats sleep until then, BEAT_S at
+most. What becomes due suddenly (a leader that is lost) it says at once.
 
 Errors: none. Shutdown: cancel it.
 """
 
-from collections.abc import Callable
+import trio
 
 from rmf import limits
 from rmf.core.events import Beat
@@ -18,15 +18,18 @@ from rmf.floor.supervisor import Hands
 __all__ = ["run"]
 
 
-async def run(doors: Doors, due_ns: Callable[[], int | None], hands: Hands) -> None:
-    """Send a Beat when it is due by boot time `due_ns()`, or after BEAT_S, unless the arbiter has
-    something else to do: a busy one needs none."""
+async def run(doors: Doors, hands: Hands) -> None:
+    """Send a Beat at the boot time that the `due` door says, or after BEAT_S, unless the arbiter
+    has something else to do: a busy one needs none."""
     hands.free()  # it holds no packets
-    beat = Beat()
+    beat, due_ns = Beat(), None
     while True:
-        await doors.alarm.wait(_pause_s(due_ns()))
-        if not doors.events.statistics().current_buffer_used:
-            doors.events.send_nowait(beat)
+        with trio.move_on_after(_pause_s(due_ns)) as pause:
+            due_ns = await doors.due_out.receive()
+        if pause.cancelled_caught:
+            due_ns = None  # until it is said anew
+            if not doors.events.statistics().current_buffer_used:
+                doors.events.send_nowait(beat)
 
 
 def _pause_s(due_ns: int | None) -> float:

@@ -29,7 +29,6 @@ from rmf.core.effects import (
 from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message
 from rmf.core.triage import Triage
-from rmf.floor.alarm import Alarm
 from rmf.floor.latest import Latest, open_latest
 from rmf.floor.news import News, Unwatch, Watch
 from rmf.floor.peer_end import Lane, PeerEnd
@@ -75,6 +74,14 @@ DOORS = (
         "arbiter",
         limits.EVENTS_MAX,
         "the sender waits; a Knock is dropped, since the arbiter is awake then",
+    ),
+    Door(
+        "due",
+        "boot ns of the next Beat that is needed; None: none",
+        "arbiter",
+        "beats",
+        1,
+        "the newest counts",
     ),
     Door(
         "bench",
@@ -259,9 +266,10 @@ class Doors:
         self.checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
         self.lives = 0  # of cores, that are over
         self.wished: WriteCheckpoint | None = None  # by the core that is loaded, newest
+        self.due: Latest[int | None]
+        self.due_out: trio.MemoryReceiveChannel[int | None]
         self.catch_up: trio.MemorySendChannel[CatchUpItem]
         self.catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
-        self.alarm = Alarm()  # for the beats: something became due sooner than they know
         self.peers: dict[str, PeerEnd] = {}  # by name, one for each link; see `peer_end`
         self.intake, self.intake_out = _open("intake")
         self.events, self.events_out = _open("events")
@@ -273,6 +281,7 @@ class Doors:
         self.publications, self.publications_out = open_latest()
         self.watches, self.watches_out = _open("watches")
         self.checkpoints, self.checkpoints_out = open_latest()
+        self.due, self.due_out = open_latest()
         self.catch_up, self.catch_up_out = _open("catch_up")
 
     def renew_reign(self) -> None:

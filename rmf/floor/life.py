@@ -80,10 +80,6 @@ class Life:
         """Return the number of the last record that is durable here."""
         return self._writer.durable_through if self._writer is not None else 0
 
-    def due_ns(self) -> int | None:
-        """Return the boot time at which the core has something to do, or None."""
-        return self.core.next_due_ns() if self.core is not None else None
-
     # --- From the disk ------------------------------------------------------------------------
 
     def load(self) -> Recovered:

@@ -218,7 +218,7 @@ class Node:
         children = [
             life.child(),
             Child("publisher", partial(publisher.run, doors, self._feed, history, self._turns)),
-            Child("beats", partial(beats.run, doors, life.due_ns)),
+            Child("beats", partial(beats.run, doors)),
         ]
         children += self._line.children(doors, self._instruments.execute)
         if self._peering.listening is not None:

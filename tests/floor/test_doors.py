@@ -122,6 +122,14 @@ async def when_events_is_full_the_sender_waits_and_a_knock_is_dropped(tmp_path: 
 
 
 @row
+async def when_due_is_full_the_newest_counts(tmp_path: Path) -> None:
+    doors = Doors()
+    doors.due.put(7)
+    doors.due.put(5)
+    assert doors.due_out.receive_nowait() == 5
+
+
+@row
 async def when_bench_is_full_a_batch_of_an_ended_reign_gives_way(tmp_path: Path) -> None:
     doors = Doors()
     batches = [attrs.evolve(a_batch(), number=number) for number in (1, 2, 3)]
@@ -325,7 +333,7 @@ async def when_catch_up_is_full_a_wish_is_dropped_and_asked_for_again(tmp_path: 
             assert waiting(doors.catch_up) == limits.CATCH_UP_WISHES
             while waiting(doors.catch_up):
                 assert doors.catch_up_out.receive_nowait() == MarkWhole(whole=True, why="")
-            async with alone.supervised("beats", partial(beats.run, doors, lambda: None)):
+            async with alone.supervised("beats", partial(beats.run, doors)):
                 with trio.fail_after(PATIENCE_S):
                     wish = await doors.catch_up_out.receive()
             assert isinstance(wish, ReadEntries)
@@ -423,7 +431,6 @@ def test_the_table_is_true_of_the_channels() -> None:
             channel = getattr(doors, f"{door.name}_out")
         assert channel.statistics().max_buffer_size == door.capacity
     found = {x for x in vars(doors) if not x.endswith("_out")} - {
-        "alarm",
         "lives",
         "wished",
     }  # these are no doors

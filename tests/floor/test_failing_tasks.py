@@ -291,7 +291,7 @@ async def when_beats_fails(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         doors = alone.doors
         door, doors.events = doors.events, door_that_is_closed()
-        async with alone.supervised("beats", partial(beats.run, doors, lambda: None)):
+        async with alone.supervised("beats", partial(beats.run, doors)):
             item = await doors.letters_out.receive()
             assert isinstance(item, EdgeLetter)
             assert item.letter.error.type == "ClosedResourceError"

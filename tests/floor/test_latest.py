@@ -3,11 +3,15 @@
 import trio
 import trio.testing
 
-from rmf.floor.latest import open_latest
+from rmf.floor.latest import Latest, open_latest
+
+
+def said() -> tuple[Latest[str], trio.MemoryReceiveChannel[str]]:
+    return open_latest()
 
 
 async def test_only_the_newest_is_heard() -> None:
-    door, out = open_latest()
+    door, out = said()
     assert door.put("a") is None
     assert door.put("b") == "a", "nobody had heard it"
     assert await out.receive() == "b"
@@ -15,7 +19,7 @@ async def test_only_the_newest_is_heard() -> None:
 
 
 async def test_who_waits_hears_it_at_once() -> None:
-    door, out = open_latest()
+    door, out = said()
     heard: list[str] = []
 
     async def hear() -> None:
@@ -29,7 +33,7 @@ async def test_who_waits_hears_it_at_once() -> None:
 
 
 async def test_what_was_said_can_be_taken_back_until_it_is_heard() -> None:
-    door, out = open_latest()
+    door, out = said()
     door.put("a")
     assert door.take_back() == "a"
     assert door.take_back() is None
