@@ -304,6 +304,7 @@ ARBITER_RESTARTS_PERIOD_S = 10.0
 RESTART_DELAY_S = 0.02
 ACCESSION_S_MAX = 1.0  # how long a start waits for the reign before it opens the port all the same
 STOP_S_MAX = 10.0  # grace of a graceful stop (R18); beyond: exit 1
+LAST_WORDS_S_MAX = 1.0  # for the log to say so; beyond: it exits without a word
 
 # --- Between nodes ---
 PEER_FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 64 * KIB  # an APPEND with the largest Entry (R43)

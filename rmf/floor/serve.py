@@ -9,10 +9,8 @@ keeper stores what is in its door, and everything else is cancelled. A second si
 nothing acked is lost either way, because an ack is a commit.
 """
 
-import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,7 +20,7 @@ import trio
 
 from rmf import __version__, limits
 from rmf.core.arbiter import Identity
-from rmf.core.events import StopAsked, Struck
+from rmf.core.events import Struck
 from rmf.core.feed import Feed
 from rmf.core.state import State
 from rmf.floor import (
@@ -40,6 +38,7 @@ from rmf.floor import (
     publisher,
     web_front,
 )
+from rmf.floor.companion import Companion, accompany
 from rmf.floor.connection import Port
 from rmf.floor.doors import Doors
 from rmf.floor.ground import Ground
@@ -53,6 +52,7 @@ from rmf.floor.peering import Peering
 from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
 from rmf.floor.restoring import leave, open_directory, take_over
+from rmf.floor.stopping import Stop
 from rmf.floor.supervisor import Child, Hands, supervise
 from rmf.line.glovebox.handle import BoxHandle
 from rmf.notation import address_text
@@ -63,8 +63,6 @@ if TYPE_CHECKING:
     from rmf.config import Config
 
 __all__ = ["run"]
-
-Companion = Callable[[str], Awaitable[None]]
 
 
 def run(
@@ -101,8 +99,7 @@ class Node:
         self._exchanging = trio.Lock()
         self._store_limiter = trio.CapacityLimiter(1)
         self._stopped_storing = trio.Event()
-        self._stopping = False
-        self._stop_asked = trio.Event()
+        self._stop = Stop()
         self._boot_id = boot_id()
         self._strangers = Strangers()
         facts = self._line.facts()
@@ -161,12 +158,13 @@ class Node:
         if self._store is not None:
             self._store.close()
         self._directory.close()
+        self._stop.close()
 
     # --- The tasks ------------------------------------------------------------------------------
 
     async def main(self, companion: Companion | None) -> int:
         """Run all tasks until a signal; return the exit code."""
-        config, life = self._config, self._life
+        config = self._config
         collector.tame(config.glovebox)
         listening = ingest.Listening(*config.listen)
         await listening.bind()
@@ -176,29 +174,41 @@ class Node:
         web = await web_front.bind(config)
         self._tell_addresses(listening)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                nursery.start_soon(self._obey, signals)
-                nursery.start_soon(self._bound_the_stop)
-                for child in self._first_children(listening, web):
-                    nursery.start_soon(self._supervise, child)
-                self._peering.open(nursery, self._supervise)
-                nursery.start_soon(self._join_cluster, nursery)
-                if not self._has_peers:
-                    with trio.move_on_after(limits.ACCESSION_S_MAX):
-                        await life.acceded.wait()
-                port = Child("ingest", partial(ingest.run, listening, self._port()))
-                nursery.start_soon(self._supervise, port)
-                here = address_text((listening.host, listening.port))
-                others = (peers.address if peers else None, web.address if web else None)
-                say_ready(config.node, here, *others, config.data)
-                if companion is not None:
-                    child = Child("companion", lambda _: companion(here), is_vital=False)
-                    nursery.start_soon(self._supervise, child)
-                await life.stopped.wait()
-                await self._wind_down(listening)
-                nursery.cancel_scope.cancel()
+            async with trio.open_nursery() as outside:
+                outside.start_soon(self._stop.obey, signals, self._doors.events)
+                await self._live(companion, listening, web)
+                outside.cancel_scope.cancel()
         return 0
+
+    async def _live(
+        self,
+        companion: Companion | None,
+        listening: ingest.Listening,
+        web: http.Listening | None,
+    ) -> None:
+        """Run all tasks until the node has stopped: each of them is a child."""
+        config, life, peers = self._config, self._life, self._peering.listening
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for child in self._first_children(listening, web):
+                nursery.start_soon(self._supervise, child)
+            self._peering.open(nursery, self._supervise)
+            founding = Child("founding", partial(self._join_cluster, nursery))
+            nursery.start_soon(self._supervise, founding)
+            if not self._has_peers:
+                with trio.move_on_after(limits.ACCESSION_S_MAX):
+                    await life.acceded.wait()
+            port = Child("ingest", partial(ingest.run, listening, self._port()))
+            nursery.start_soon(self._supervise, port)
+            here = address_text((listening.host, listening.port))
+            others = (peers.address if peers else None, web.address if web else None)
+            say_ready(config.node, here, *others, config.data)
+            if companion is not None:
+                run = partial(accompany, companion, here)
+                nursery.start_soon(self._supervise, Child("companion", run, is_vital=False))
+            await life.stopped.wait()
+            await self._wind_down(listening)
+            nursery.cancel_scope.cancel()
 
     def _tell_addresses(self, listening: ingest.Listening) -> None:
         """Port 0 has become a number: that is what others are told."""
@@ -235,8 +245,9 @@ class Node:
         """Whether the Arbiter's loop turned lately enough to know what is live (R36)."""
         return self._instruments.pulse.age_s() * limits.SECOND < limits.LIVE_NS
 
-    async def _join_cluster(self, nursery: trio.Nursery) -> None:
+    async def _join_cluster(self, nursery: trio.Nursery, hands: Hands) -> None:
         """See to it that there is a cluster, then start the tasks that keep its data."""
+        hands.free()  # it holds no packets
         if not self._directory.founded:
             await self._peering.found()
         store = await trio.to_thread.run_sync(self._open_store, limiter=self._store_limiter)
@@ -318,24 +329,6 @@ class Node:
         return state.period_ns, state.line.name
 
     # --- Start and stop -------------------------------------------------------------------------
-
-    async def _obey(self, signals: AsyncIterator[int]) -> None:
-        """The first signal stops the node in order; the second one at once (R18)."""
-        async for number in signals:
-            if self._stopping:
-                os._exit(128 + number)
-            self._stopping = True
-            log.note("info", "stopping", signal=signal.Signals(number).name)
-            await self._doors.events.send(StopAsked())
-            self._stop_asked.set()
-
-    async def _bound_the_stop(self) -> None:
-        """A stop that a hung disk holds up ends without it (R18): nothing acked is lost."""
-        await self._stop_asked.wait()
-        await trio.sleep(limits.STOP_S_MAX)
-        log.note("error", "stop_overdue", seconds=limits.STOP_S_MAX)
-        log.flush()
-        os._exit(1)
 
     async def _wind_down(self, listening: ingest.Listening) -> None:
         listening.shut()

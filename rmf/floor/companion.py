@@ -1,0 +1,24 @@
+"""What goes along with a node in its process, as a client of its port: the demo.
+
+It decides nothing about the node: a companion that ends, is refused or fails leaves it as it is.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from rmf.errors import RmfError
+from rmf.floor import log
+from rmf.floor.supervisor import Hands
+
+__all__ = ["Companion", "accompany"]
+
+Companion = Callable[[str], Awaitable[None]]
+
+
+async def accompany(companion: Companion, here: str, hands: Hands) -> None:
+    """Run a companion of the node that listens `here`. That it is refused, because somebody else
+    speaks for its name or because the node is on strike, is no failure of a task (R15)."""
+    hands.free()  # its packets are a client's
+    try:
+        await companion(here)
+    except RmfError as exc:
+        log.note("warning", "companion_ended", why=str(exc))

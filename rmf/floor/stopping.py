@@ -1,0 +1,60 @@
+"""The stop of a node, and what bounds it (R18): both outside of what they bound.
+
+The first signal stops the node in order, the second one at once. A disk that hangs may hold up
+whatever waits for it: shielded tasks, threads, the closing of files. So the bound is a thread of
+its own, which needs neither the loop nor the lock of any task. Nothing that was acked is lost,
+however a node ends.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator
+
+import trio
+
+from rmf import limits
+from rmf.core.events import StopAsked
+from rmf.floor import log
+from rmf.floor.doors import EventItem
+
+__all__ = ["Stop"]
+
+
+class Stop:
+    """The stop of one node. `close` it once the process has nothing more to lose."""
+
+    def __init__(self, bound_s: float = limits.STOP_S_MAX) -> None:
+        self._bound = threading.Timer(bound_s, _overdue, (bound_s,))
+        self._bound.daemon = True
+        self._asked = False
+
+    async def obey(
+        self, signals: AsyncIterator[int], events: trio.MemorySendChannel[EventItem]
+    ) -> None:
+        """Tell the arbiter of the first signal; exit at the second one."""
+        async with trio.open_nursery() as nursery:
+            async for number in signals:
+                if self._asked:
+                    os._exit(128 + number)
+                self._asked = True
+                log.note("info", "stopping", signal=signal.Signals(number).name)
+                self._bound.start()
+                # The door may be full, and the next signal is heard all the same.
+                nursery.start_soon(events.send, StopAsked())
+
+    def close(self) -> None:
+        """The node has ended in order."""
+        self._bound.cancel()
+
+
+def _overdue(seconds: float) -> None:
+    teller = threading.Thread(target=_tell, args=(seconds,), daemon=True)
+    teller.start()
+    teller.join(limits.LAST_WORDS_S_MAX)  # standard error may be a pipe that nobody reads
+    os._exit(1)
+
+
+def _tell(seconds: float) -> None:
+    log.note("error", "stop_overdue", seconds=seconds)
+    log.flush()
