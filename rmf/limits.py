@@ -315,8 +315,10 @@ PEER_PIECES_BYTES_MIN = 64 * KIB  # on the way, however slow that is; and at fir
 PEER_HELLO_BYTES_MAX = 16 * KIB  # nobody unknown makes a node buffer more
 PEER_TEXT_BYTES_MAX = 255  # of a name or an address in a HELLO; DNS allows no longer ones
 PEER_CONNECTIONS_MAX = 64  # from other nodes, with their letters and questions; beyond: refused
-PEER_QUEUE_FRAMES_MAX = 1024  # for one peer whose socket is full; beyond: dropped (R16)
-PEER_QUEUE_BYTES_MAX = 2 * PEER_FRAME_BYTES_MAX  # the same queue, in bytes
+PEER_QUEUE_FRAMES_MAX = (
+    1024  # messages that wait for one peer, for each of its doors; beyond: dropped
+)
+PEER_QUEUE_BYTES_MAX = 2 * PEER_FRAME_BYTES_MAX  # of bulk that waits there, in Entries and pieces
 PEER_RECEIVE_BYTES = 256 * KIB  # one read: an APPEND of a full Tick takes a few
 PEER_CONNECT_S_MAX = 1.0  # one attempt; beyond: the next
 PEER_HANDSHAKE_S_MAX = 2.0  # preface and HELLO, or WELCOME: absolute

@@ -238,7 +238,8 @@ class Tell:
 @attrs.frozen
 class LinkPeers:
     """From now on these are the members: keep a link to each other one, and to nobody else. Said
-    again when a change is committed: whoever it made no member is let in until then."""
+    again when a change is committed: whoever it made no member is let in until then; and when the
+    same members are named by another Entry."""
 
     members: tuple[Member, ...]
 

@@ -1,6 +1,6 @@
 """Everything that waits: trio tasks, one a file, joined by memory channels only (R14).
 
-    doors           every channel: what, from, to, how many, what happens when full
+    doors, items    every channel: what, from, to, how many, what happens when full
     supervisor      children, restarts, and the letter for what a failing task held (R15)
     ingest          the port: connections come in        connection, handshake   one of them
     arbiter         the loop around core/arbiter         ledger_keeper           its disk
@@ -8,7 +8,9 @@
     publisher       Snapshots go out                     dlq_keeper              letters go in
     feeder, logging_feeder   one subscription each: the newest, or every Tick, out of the
     picture, history         feed or the ledger; made at the desk, in slices, and said by speech
-    clients         the connections' answers doors, which outlive a core
+    clients, peers  the connections' answers doors, and the doors of links, which outlive a core
+    peering         the node among its peers             peer_port   their connections come in
+    peer_link, peer_writer   a link to one of them       peer_links  which there are
     checkpoint_keeper   Checkpoints and archive          disk_watch              watermarks
     recovery        from the disk to a state             serve                   all of it together
     life, ground    one core after the other, and what outlives them

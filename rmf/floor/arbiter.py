@@ -48,9 +48,10 @@ from rmf.core.effects import (
 from rmf.core.entry import Member
 from rmf.floor import log
 from rmf.floor.clients import Clients
-from rmf.floor.doors import CatchUpItem, Closed, Doors, EventItem, Knock, Opened
+from rmf.floor.doors import CatchUpItem, Closed, Doors, EventItem, Knock, Linked, Opened
 from rmf.floor.in_hand import packets_among, packets_on
 from rmf.floor.instruments import Instruments
+from rmf.floor.peers import Peers
 from rmf.floor.steps import StepWatch
 from rmf.floor.supervisor import Hands
 
@@ -75,13 +76,14 @@ async def run(
     link: Callable[[Sequence[Member]], None],
     instruments: Instruments,
     clients: Clients | None = None,
+    peers: Peers | None = None,
 ) -> Reload | None:
     """Drive the core until it has stopped (None) or has to be loaded anew. Without a `runner` the
     bench door leads to a glove box, whose Executed comes as an event. `on_reign` is called
     once it reigns over all that there was before, `link` whenever the members change. `clients`
-    are those that the core before left."""
-    clients = clients or Clients()
-    loop = _Loop(core, doors, runner, hands, now, on_reign, link, instruments, clients)
+    and `peers` are those that the core before left."""
+    clients, peers = clients or Clients(), peers or Peers()
+    loop = _Loop(core, doors, runner, hands, now, on_reign, link, instruments, clients, peers)
     try:
         loop.start()
         while not loop.is_over:
@@ -113,6 +115,7 @@ class _Loop:
         link: Callable[[Sequence[Member]], None],
         instruments: Instruments,
         clients: Clients,
+        peers: Peers,
     ) -> None:
         self.reload: Reload | None = None
         self._stopped = False
@@ -124,7 +127,7 @@ class _Loop:
         self._hands = hands
         self._now = now
         self._unpublished: list[Publish] = []
-        self._clients = clients
+        self._clients, self._peers = clients, peers
         self._watch = StepWatch()
         self._intake_left = self._says_due = True
 
@@ -228,6 +231,8 @@ class _Loop:
                 self._says_due = True  # an election may be due sooner than the beats know
             case Opened():
                 self._clients.open(item.connection, item.answers)
+            case Linked():
+                self._peers.link(item)
             case Closed():
                 self._clients.close(item.connection)
                 events.append(ev.Lost(item.connection))
@@ -257,10 +262,7 @@ class _Loop:
                 if self._core.reigns:
                     self._proposed.append((effect.records[-1].index, time.perf_counter()))
             case Tell():
-                end = self._doors.peers.get(effect.peer)
-                if end is not None:
-                    with suppress(trio.WouldBlock):  # lost: Raft says again what still matters
-                        end.send_nowait(effect.message)
+                self._peers.tell(effect.peer, effect.message)
             case Execute():
                 self._doors.bench.put(effect.batch)
             case Audit() | DryRun():

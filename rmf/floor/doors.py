@@ -12,38 +12,49 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.core.bag import Letter
 from rmf.core.effects import (
     Audit,
     Batch,
     DryRun,
-    MarkWhole,
     Persist,
     Publish,
-    ReadChunk,
-    ReadEntries,
-    StoreLetters,
     WriteCheckpoint,
-    WriteChunk,
 )
-from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message
-from rmf.core.triage import Triage
+from rmf.core.raft.greetings import Own
+from rmf.core.raft.messages import PeerMessage
+from rmf.floor.items import (
+    CatchUpItem,
+    Closed,
+    EdgeLetter,
+    EdgeTriage,
+    EventItem,
+    IntakeItem,
+    Knock,
+    LettersItem,
+    Linked,
+    Opened,
+)
 from rmf.floor.latest import Latest, open_latest
 from rmf.floor.news import News, Unwatch, Watch
-from rmf.floor.peer_end import Lane, PeerEnd
 
 __all__ = [
     "DOORS",
+    "CatchUpItem",
     "Closed",
     "Door",
     "Doors",
     "EdgeLetter",
     "EdgeTriage",
+    "EventItem",
+    "IntakeItem",
     "Knock",
+    "LettersItem",
+    "Linked",
     "Opened",
     "connection_doors",
-    "peer_end",
+    "dial_door",
+    "link_doors",
 ]
 
 
@@ -69,8 +80,8 @@ DOORS = (
     ),
     Door(
         "events",
-        "Event, Opened, Closed, Knock",
-        "connections, keepers, beats, peer_port, supervisor",
+        "Event, Opened, Closed, Linked, Knock",
+        "connections, keepers, beats, peer_port, peer_links, supervisor",
         "arbiter",
         limits.EVENTS_MAX,
         "the sender waits; a Knock is dropped, since the arbiter is awake then",
@@ -152,19 +163,27 @@ DOORS = (
     ),
     Door(
         "peers",
-        "bytes of frames that hurry",
+        "PeerMessage that hurries",
         "arbiter",
-        "one peer_link",
+        "one peer_link, while it is up",
         limits.PEER_QUEUE_FRAMES_MAX,
         "dropped, as while the link is down: Raft sends again what still matters",
     ),
     Door(
         "bulk",
-        "bytes of frames: APPEND, CHUNK",
+        "Append, Chunk",
         "arbiter",
-        "one peer_link",
+        "one peer_link, while it is up",
         limits.PEER_QUEUE_FRAMES_MAX,
-        "dropped likewise; what hurries overtakes it",
+        "dropped likewise, beyond PEER_QUEUE_BYTES_MAX too; what hurries overtakes it",
+    ),
+    Door(
+        "dials",
+        "Own",
+        "peering",
+        "one peer_link",
+        1,
+        "what this node is by now takes its place",
     ),
     Door(
         "catch_up",
@@ -193,55 +212,13 @@ DOORS = (
 )
 
 
-class Knock:
-    """Wakes the arbiter: something waits at the intake door."""
-
-
-@attrs.frozen
-class Opened:
-    """A connection is there: its answers door travels beside the events, never inside one."""
-
-    connection: int
-    answers: trio.MemorySendChannel[list[Message]]
-
-
-@attrs.frozen
-class Closed:
-    """A connection is gone."""
-
-    connection: int
-
-
-@attrs.frozen
-class EdgeLetter:
-    """A letter of an edge; its id is given by the keeper and sent to `reply`, once stored."""
-
-    letter: Letter
-    reply: trio.MemorySendChannel[str] | None
-
-
-@attrs.frozen
-class EdgeTriage:
-    """What was decided about letters of this node's edge; how many it met is sent to `reply`."""
-
-    triage: Triage
-    wall_ns: int
-    reply: trio.MemorySendChannel[int]
-
-
-IntakeItem = Offered | Joined | Left
-EventItem = Event | Opened | Closed | Knock
-LettersItem = StoreLetters | EdgeLetter | EdgeTriage
-CatchUpItem = ReadEntries | ReadChunk | WriteChunk | MarkWhole
-
-
 def _open(name: str) -> tuple[trio.MemorySendChannel[Any], trio.MemoryReceiveChannel[Any]]:
     capacity = next(door.capacity for door in DOORS if door.name == name)
     return trio.open_memory_channel[Any](capacity)
 
 
 class Doors:
-    """Both ends of every door but those of a single connection (see `connection_doors`)."""
+    """Both ends of every door but those of a single connection or link (see below)."""
 
     def __init__(self) -> None:
         self.intake: trio.MemorySendChannel[IntakeItem]
@@ -270,7 +247,6 @@ class Doors:
         self.due_out: trio.MemoryReceiveChannel[int | None]
         self.catch_up: trio.MemorySendChannel[CatchUpItem]
         self.catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
-        self.peers: dict[str, PeerEnd] = {}  # by name, one for each link; see `peer_end`
         self.intake, self.intake_out = _open("intake")
         self.events, self.events_out = _open("events")
         self.ledger, self.ledger_out = _open("ledger")
@@ -328,6 +304,16 @@ def connection_doors() -> tuple[
     return *_open("answers"), *_open("pages")
 
 
-def peer_end() -> PeerEnd:
-    """Open the doors of one peer: their sending end, which holds the other ones for the link."""
-    return PeerEnd(Lane(*_open("peers")), Lane(*_open("bulk")))
+def link_doors() -> tuple[
+    trio.MemorySendChannel[PeerMessage],
+    trio.MemoryReceiveChannel[PeerMessage],
+    trio.MemorySendChannel[PeerMessage],
+    trio.MemoryReceiveChannel[PeerMessage],
+]:
+    """Open the two doors of one connection to a peer: for what hurries, and for bulk."""
+    return *_open("peers"), *_open("bulk")
+
+
+def dial_door() -> tuple[Latest[Own], trio.MemoryReceiveChannel[Own]]:
+    """Open the door by which one link is told to dial, and what to say of this node."""
+    return open_latest()

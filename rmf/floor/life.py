@@ -32,6 +32,7 @@ from rmf.floor import arbiter, ledger_keeper, log
 from rmf.floor.clients import Clients
 from rmf.floor.ground import Ground
 from rmf.floor.peering import Peering
+from rmf.floor.peers import Peers
 from rmf.floor.present import now
 from rmf.floor.recovery import Recovered, recover
 from rmf.floor.supervisor import Child, Hands, ReignLost, caught, seal
@@ -73,7 +74,7 @@ class Life:
         self._recovered: Recovered | None = None
         self._writer: LedgerWriter | None = None
         self._limiter = trio.CapacityLimiter(1)
-        self._clients = Clients()
+        self._clients, self._peers = Clients(), Peers()
         self._doubts = 0  # see Outlook
 
     def serial(self) -> int:
@@ -115,11 +116,10 @@ class Life:
     def _recover(self) -> Recovered:
         ground = self._ground
         directory, store = ground.directory, ground.store()
-
-        def boot_ns() -> int:
-            return now().boot_ns
-
-        recovered = recover(directory, store, boot_id=ground.boot_id, boot_ns=boot_ns)
+        read = partial(
+            recover, directory, store, boot_id=ground.boot_id, boot_ns=lambda: now().boot_ns
+        )
+        recovered = read()
         standing = recovered.standing
         if standing.place.index or standing.tail or not standing.whole:
             return recovered
@@ -131,7 +131,7 @@ class Life:
         )
         recovered.writer.append(records)
         recovered.writer.close()
-        return recover(directory, store, boot_id=ground.boot_id, boot_ns=boot_ns)
+        return read()
 
     def _set_aside(self, why: str) -> None:
         directory = self._ground.directory
@@ -199,9 +199,8 @@ class Life:
         if read_draft(directory.path, directory.cluster) is not None:
             return ()
         identity = self.identity
-        return (
-            Member(identity.node, identity.incarnation, identity.peer_address, identity.address),
-        )
+        me = Member(identity.node, identity.incarnation, identity.peer_address, identity.address)
+        return (me,)
 
     # --- Driving ------------------------------------------------------------------------------
 
@@ -280,6 +279,7 @@ class Life:
             self._peering().link,
             ground.instruments,
             self._clients,
+            self._peers,
         )
 
     async def _keep_ledger(self, writer: LedgerWriter) -> None:

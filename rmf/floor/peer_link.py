@@ -1,8 +1,9 @@
 """The link to one peer: dials it for as long as it is a member, and carries messages there (R28).
 
 Messages go one way: what the peer has to say comes over the link that it dials (see peer_port).
-Only how much of what is long has come, is said here by the peer. A link that is down holds nothing
-back for later: Raft sends again what still matters, and old messages would only tell of a past.
+Only how much of what is long has come, is said here by the peer. Each connection has doors of its
+own, which the Arbiter gets to know once they lead somewhere: a link that is down holds nothing back
+for later. Raft sends again what still matters, and old messages would only tell of a past.
 
 Errors: whatever becomes of a connection, the next attempt follows, after a pause that grows with
 jitter. A failure of this task is our bug: it holds no packets, and the supervisor starts it again.
@@ -22,7 +23,8 @@ from rmf.core.raft.greetings import RAFT, Alive, Own, Taken, hello_of
 from rmf.errors import ProtocolFault, Refused
 from rmf.floor import log
 from rmf.floor.dialling import FAILURES, Dialled, Peer, dial
-from rmf.floor.peer_end import PeerEnd
+from rmf.floor.doors import EventItem, Linked, link_doors
+from rmf.floor.peer_writer import PeerWriter
 from rmf.floor.receiving import receive
 from rmf.floor.supervisor import Hands
 from rmf.notation import address_text
@@ -30,13 +32,22 @@ from rmf.notation import address_text
 __all__ = ["carry", "run"]
 
 
-async def run(peer: Peer, end: PeerEnd, own: Callable[[], Own], hands: Hands) -> None:
-    """Keep a link to `peer` until cancelled, and write what is sent by `end`."""
+async def run(
+    peer: Peer,
+    own: Own,
+    dials: trio.MemoryReceiveChannel[Own],
+    events: trio.MemorySendChannel[EventItem],
+    hands: Hands,
+) -> None:
+    """Keep a link to `peer` until cancelled. `own` is what this node says of itself, until `dials`
+    says another; with that, or if it is said again, it is time to dial."""
     hands.free()  # it holds no packets
     pause_s = limits.RECONNECT_PEER_S_MIN
     while True:
+        with suppress(trio.WouldBlock):
+            own = dials.receive_nowait()
         try:
-            dialled = await dial(peer.address, hello_of(own(), peer.name, peer.incarnation, RAFT))
+            dialled = await dial(peer.address, hello_of(own, peer.name, peer.incarnation, RAFT))
         except FAILURES as exc:
             level = "warning" if isinstance(exc, Refused) else "info"
             address = address_text(peer.address)
@@ -44,25 +55,31 @@ async def run(peer: Peer, end: PeerEnd, own: Callable[[], Own], hands: Hands) ->
         else:
             log.note("info", "peer_linked", peer=peer.name, address=address_text(peer.address))
             pause_s = limits.RECONNECT_PEER_S_MIN
-            await carry(dialled, end)
+            await carry(dialled, events)
             log.note("info", "peer_link_lost", peer=peer.name)
         with trio.move_on_after(pause_s * (0.5 + random.random() / 2)):  # noqa: S311 jitter
-            await end.hurry.wait()
+            own = await dials.receive()
         pause_s = min(2 * pause_s, limits.RECONNECT_PEER_S_MAX)
 
 
-async def carry(dialled: Dialled, end: PeerEnd) -> None:
-    """Write into a connection what is sent by `end`, until it is gone."""
-    stream = dialled.stream
-    end.open(stream, dialled.welcome.version)
+async def carry(dialled: Dialled, events: trio.MemorySendChannel[EventItem]) -> None:
+    """Write into a connection what the Arbiter sends, until it is gone."""
+    writer = PeerWriter(dialled.stream, dialled.welcome.version)
+    hurrying, hurrying_out, bulk, bulk_out = link_doors()
+    tasks: list[Callable[[], Awaitable[None]]] = [
+        partial(writer.write_hurrying, hurrying_out),
+        partial(writer.write_bulk, bulk_out),
+        partial(_hear, dialled, writer),
+        partial(_say_alive, writer),
+    ]
     try:
-        async with trio.open_nursery() as nursery:
-            for task in (end.write_hurrying, end.write_bulk, partial(_hear, dialled, end)):
-                nursery.start_soon(_until_it_ends, task, nursery.cancel_scope)
-            nursery.start_soon(_say_alive, end)
+        with hurrying_out, bulk_out:
+            async with trio.open_nursery() as nursery:
+                for task in tasks:
+                    nursery.start_soon(_until_it_ends, task, nursery.cancel_scope)
+                await events.send(Linked(dialled.welcome.node, hurrying, bulk))
     finally:
-        end.close()
-        await trio.aclose_forcefully(stream)
+        await trio.aclose_forcefully(dialled.stream)
 
 
 async def _until_it_ends(task: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
@@ -72,13 +89,13 @@ async def _until_it_ends(task: Callable[[], Awaitable[None]], scope: trio.Cancel
     scope.cancel()
 
 
-async def _hear(dialled: Dialled, end: PeerEnd) -> None:
+async def _hear(dialled: Dialled, writer: PeerWriter) -> None:
     """Take note of what the peer says it has taken; nothing else is ever said here."""
     frames = dialled.buffer
     try:
         while True:
             for frame in frames.frames():
-                end.taken(_taken(frame))
+                writer.taken(_taken(frame))
             data = await receive(dialled.stream, limits.RECEIVE_BYTES)
             if not data:
                 return
@@ -94,12 +111,11 @@ def _taken(frame: bytes) -> int:
     raise ProtocolFault("wrong_shape", "only TAKEN is said here")
 
 
-async def _say_alive(end: PeerEnd) -> None:
+async def _say_alive(writer: PeerWriter) -> None:
     """Say something now and then where nothing else is said: silence means death there."""
-    sent = end.sent
+    writes = writer.writes
     while True:
         await trio.sleep(limits.PEER_ALIVE_S)
-        if end.sent == sent:
-            with suppress(trio.WouldBlock):
-                end.send_nowait(Alive())
-        sent = end.sent
+        if writer.writes == writes:
+            await writer.say(Alive())
+        writes = writer.writes

@@ -6,43 +6,43 @@ node hears its answers. Where a peer is, `--peers` says first, then the ledger, 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 
+import attrs
 import trio
 
 from rmf.core.entry import Member
 from rmf.core.raft.greetings import Hello, Own
 from rmf.floor import log, peer_link
 from rmf.floor.dialling import Peer
-from rmf.floor.doors import peer_end
-from rmf.floor.peer_end import PeerEnd
-from rmf.floor.supervisor import Child
+from rmf.floor.doors import EventItem, dial_door
+from rmf.floor.latest import Latest
+from rmf.floor.supervisor import Child, Hands
 from rmf.notation import Address, parse_address
 
 __all__ = ["PeerLinks"]
 
 
 class PeerLinks:
-    """Keeps a supervised link task for each peer in `nursery`, and its end in `ends`, by name.
+    """Keeps a supervised link task for each peer in `nursery`; `events` leads to the Arbiter.
 
     `supervise` runs a child until it is cancelled. Nothing here waits: the arbiter may call."""
 
     def __init__(
         self,
-        ends: dict[str, PeerEnd],
+        events: trio.MemorySendChannel[EventItem],
         own: Callable[[], Own],
         hints: Mapping[str, Address],
         nursery: trio.Nursery,
         supervise: Callable[[Child], Awaitable[None]],
     ) -> None:
-        self._ends = ends
+        self._events = events
         self._own = own
         self._hints = hints
         self._nursery = nursery
         self._supervise = supervise
         self._members: dict[str, Peer] = {}
         self._met: dict[str, Peer] = {}
-        self._linked: dict[str, tuple[Peer, trio.CancelScope]] = {}
+        self._linked: dict[str, _Kept] = {}
 
     def set(self, members: Sequence[Member]) -> None:
         """From now on these are the members."""
@@ -57,7 +57,7 @@ class PeerLinks:
             return
         self._met[peer.name] = peer
         self._update()
-        self._ends[peer.name].hasten()
+        self._linked[peer.name].dials.put(self._own())
 
     def part(self, name: str) -> None:
         """This node is here no more; only a member's link stays."""
@@ -66,7 +66,7 @@ class PeerLinks:
 
     def peers(self) -> list[Peer]:
         """Return who is linked: whom else to ask for something."""
-        return [peer for peer, _ in self._linked.values()]
+        return [kept.peer for kept in self._linked.values()]
 
     def _peer(self, name: str, incarnation: bytes, address: str) -> Peer | None:
         if name == self._own().node:
@@ -82,18 +82,30 @@ class PeerLinks:
 
     def _update(self) -> None:
         wanted = self._members | self._met
-        for name, (peer, scope) in list(self._linked.items()):
-            if wanted.get(name) != peer:
-                scope.cancel()
-                del self._linked[name], self._ends[name]
+        for name, kept in list(self._linked.items()):
+            if wanted.get(name) != kept.peer:
+                kept.scope.cancel()
+                del self._linked[name]
+            else:
+                kept.dials.put(self._own())
         for name, peer in wanted.items():
             if name not in self._linked:
-                scope, end = trio.CancelScope(), peer_end()
-                self._linked[name] = (peer, scope)
-                self._ends[name] = end
-                self._nursery.start_soon(self._keep, peer, end, scope)
+                dials, dials_out = dial_door()
+                kept = self._linked[name] = _Kept(peer, dials, trio.CancelScope())
+                self._nursery.start_soon(self._keep, kept, dials_out)
 
-    async def _keep(self, peer: Peer, end: PeerEnd, scope: trio.CancelScope) -> None:
-        with scope:
-            run = partial(peer_link.run, peer, end, self._own)
-            await self._supervise(Child(f"peer_link.{peer.name}", run))
+    async def _keep(self, kept: "_Kept", dials: trio.MemoryReceiveChannel[Own]) -> None:
+        async def run(hands: Hands) -> None:  # what fails begins anew with what is so then
+            await peer_link.run(kept.peer, self._own(), dials, self._events, hands)
+
+        with kept.scope:
+            await self._supervise(Child(f"peer_link.{kept.peer.name}", run))
+
+
+@attrs.frozen
+class _Kept:
+    """A link, and how to reach it."""
+
+    peer: Peer
+    dials: Latest[Own]
+    scope: trio.CancelScope

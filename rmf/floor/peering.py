@@ -94,7 +94,7 @@ class Peering:
 
     def open(self, nursery: trio.Nursery, supervise: Callable[[Child], Awaitable[None]]) -> None:
         """Keep links in this nursery from now on."""
-        self._links = PeerLinks(self._doors.peers, self.own, self._hints, nursery, supervise)
+        self._links = PeerLinks(self._doors.events, self.own, self._hints, nursery, supervise)
         self._links.set(self._members)
         for attendee in self._port.attending.values():
             self._links.meet(attendee.hello)

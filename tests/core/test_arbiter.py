@@ -85,7 +85,8 @@ def test_the_vote_is_durable_before_anything_is_proposed() -> None:
     assert play.facts["role"] == "candidate"
     play.sync(1)
     assert play.facts["role"] == "leader"
-    assert kinds(play.effects) == ["LinkPeers", "Persist", "Persist", "Persist"]
+    kinds_then = ["LinkPeers", "Persist", "LinkPeers", "Persist", "Persist"]
+    assert kinds(play.effects) == kinds_then  # Genesis names the same members as an Entry does
     assert play.published == []
     play.sync()
     assert play.published[-1].live

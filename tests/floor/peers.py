@@ -3,6 +3,7 @@
 async with here(own_of("n1")) as node: ...     n1's port, with a test behind its events door
 """
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,10 +27,12 @@ from rmf.core.raft.greetings import (
     Welcome,
     hello_of,
 )
-from rmf.floor import peer_port
-from rmf.floor.doors import Doors, peer_end
+from rmf.core.raft.messages import PeerMessage
+from rmf.floor import peer_link, peer_port
+from rmf.floor.dialling import Dialled, Peer
+from rmf.floor.doors import Doors, EventItem, Linked, dial_door
 from rmf.floor.peer_connection import PeerPort
-from rmf.floor.peer_end import PeerEnd
+from rmf.floor.peers import Peers
 from rmf.floor.supervisor import Hands
 from rmf.notation import Address
 from tests.floor.wire import PATIENCE_S
@@ -124,12 +127,46 @@ class Caller:
             self.stream.socket.close()
 
 
-class Here:
+class Inbox:
+    """A node's doors, with a test in the place of the arbiter; it tells others by `peers`."""
+
+    def __init__(self, doors: Doors) -> None:
+        self.doors = doors
+        self.peers = Peers()
+        self._events: deque[Event] = deque()
+        self._linked: set[str] = set()
+
+    async def event(self) -> Event:
+        """Return the next event for the arbiter's core; that a link is up, its loop would note."""
+        while not self._events:
+            await self._take()
+        return self._events.popleft()
+
+    async def link_to(self, name: str) -> None:
+        """Return once there is a link to this node."""
+        while name not in self._linked:
+            await self._take()
+
+    async def _take(self) -> None:
+        item = await next_item(self.doors)
+        if isinstance(item, Linked):
+            self.peers.link(item)
+            self._linked.add(item.peer)
+        else:
+            assert isinstance(item, Event)
+            self._events.append(item)
+
+    def waiting(self) -> int:
+        """How many items wait."""
+        return len(self._events) + self.doors.events_out.statistics().current_buffer_used
+
+
+class Here(Inbox):
     """A node's port, listening, with a test in the place of the arbiter."""
 
     def __init__(self, own: Own, letters: Callable[[Any], Any] = no_letters) -> None:
         self.own = own
-        self.doors = Doors()
+        super().__init__(Doors())
         self.met: list[str] = []
         self.parted: list[str] = []
         self.claims: list[Hello] = []
@@ -161,17 +198,6 @@ class Here:
         answer = await caller.greet(hello_from(name, self.own.node, **fields))
         assert isinstance(answer, Welcome), answer
         return caller
-
-    async def event(self) -> Event:
-        """Return the next event for the arbiter."""
-        with trio.fail_after(PATIENCE_S):
-            item = await self.doors.events_out.receive()
-        assert isinstance(item, Event)
-        return item
-
-    def waiting(self) -> int:
-        """How many events wait."""
-        return self.doors.events_out.statistics().current_buffer_used
 
     async def serve(self) -> None:
         """Run the port."""
@@ -221,12 +247,70 @@ async def listener() -> AsyncIterator[Listener]:
         yield Listener(opened)
 
 
+class Link:
+    """A link to n2, with a test in the place of the arbiter and of whoever keeps the links."""
+
+    def __init__(self, doors: Doors) -> None:
+        self.peers = Peers()
+        self.dials, self.dials_out = dial_door()
+        self._doors = doors
+        self._linked: list[Linked] = []
+
+    async def comes_up(self) -> Linked:
+        """Return what the arbiter is told once it is up."""
+        item = await next_item(self._doors)
+        assert isinstance(item, Linked)
+        self.peers.link(item)
+        self._linked.append(item)
+        return item
+
+    @property
+    def is_up(self) -> bool:
+        """Whether what is sent leads anywhere."""
+        return is_up(self._linked[-1])
+
+    def tell(self, message: PeerMessage) -> bool:
+        """Send as the arbiter does; return whether it was taken."""
+        before = self.peers.dropped
+        self.peers.tell("n2", message)
+        return self.peers.dropped == before
+
+    @property
+    def bulk_waits(self) -> bool:
+        """Whether bulk waits at its door."""
+        return self._linked[-1].bulk.statistics().current_buffer_used > 0
+
+
+def is_up(linked: Linked) -> bool:
+    """Whether these doors lead anywhere."""
+    return linked.bulk.statistics().open_receive_channels > 0
+
+
+async def next_item(doors: Doors) -> EventItem:
+    """Return what the arbiter's loop takes next."""
+    with trio.fail_after(PATIENCE_S):
+        return await doors.events_out.receive()
+
+
 @asynccontextmanager
-async def running(run: Callable[..., Any], *args: Any) -> AsyncIterator[PeerEnd]:
-    """Run a link task with an end of its own, which is given; `args` stand around the end."""
-    end = peer_end()
-    peer, *rest = args
+async def linking(peer: Peer, own: Own) -> AsyncIterator[Link]:
+    """Run a link task."""
+    doors = Doors()
+    link = Link(doors)
+    run = partial(peer_link.run, peer, own, link.dials_out, doors.events, Hands())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(run, peer, end, *rest, Hands()))
-        yield end
+        nursery.start_soon(run)
+        yield link
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def carrying(dialled: Dialled) -> AsyncIterator[Link]:
+    """Have a link over this connection."""
+    doors = Doors()
+    link = Link(doors)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(peer_link.carry, dialled, doors.events)
+        await link.comes_up()
+        yield link
         nursery.cancel_scope.cancel()

@@ -26,7 +26,7 @@ from rmf.core.effects import (
 )
 from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.feed import Feed
-from rmf.core.raft import wire
+from rmf.core.raft.greetings import Own
 from rmf.core.raft.messages import Append, AppendReply, PeerMessage, ReadAsk
 from rmf.core.world import World
 from rmf.floor import beats
@@ -34,15 +34,17 @@ from rmf.floor.doors import (
     DOORS,
     Doors,
     EdgeLetter,
+    Linked,
     connection_doors,
-    peer_end,
+    dial_door,
+    link_doors,
 )
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
 from rmf.floor.intake_end import Intake
 from rmf.floor.latest import Latest
 from rmf.floor.news import Unwatch, Watch
-from rmf.floor.peer_end import Lane
+from rmf.floor.peers import Peers
 from rmf.floor.picture import Picture
 from rmf.floor.supervisor import Held, edge_letter
 from tests.driven_node import node_in
@@ -280,23 +282,18 @@ async def when_checkpoints_is_full_the_wish_of_an_ended_core_gives_way(tmp_path:
 
 
 async def drops_what_a_full_door_does_not_take(lane: str, message: PeerMessage) -> None:
-    end = peer_end()
-    with pytest.raises(trio.WouldBlock):
-        end.send_nowait(message)  # as while there is no link
-    ours, _theirs = trio.testing.memory_stream_pair()
-    end.open(ours, 2)
-    for _ in range(limits.PEER_QUEUE_FRAMES_MAX):
-        end.send_nowait(message)
-    with pytest.raises(trio.WouldBlock):
-        end.send_nowait(message)
-    assert (end.sent, end.dropped) == (limits.PEER_QUEUE_FRAMES_MAX, 2)
-    waits: Lane = getattr(end, lane)
-    assert [wire.decode(bytes(frame)[4:-4]) for frame in waits.take()] == [message] * end.sent
-    end.close()
-    end.open(ours, 2)
-    end.send_nowait(message)
-    end.close()
-    assert waiting(waits.waiting) == 0  # a new link begins with nothing of the past
+    peers = Peers()
+    peers.tell("n2", message)  # there is no link
+    hurrying, hurrying_out, bulk, bulk_out = link_doors()
+    out = {"hurrying": hurrying_out, "bulk": bulk_out}[lane]
+    peers.link(Linked("n2", hurrying, bulk))
+    for _ in range(limits.PEER_QUEUE_FRAMES_MAX + 1):
+        peers.tell("n2", message)
+    assert peers.dropped == 2
+    taken = [out.receive_nowait() for _ in range(waiting(out))]
+    assert taken == [message] * limits.PEER_QUEUE_FRAMES_MAX
+    peers.tell("n2", message)
+    assert out.receive_nowait() == message
 
 
 @row
@@ -308,6 +305,15 @@ async def when_peers_is_full_messages_are_dropped_and_what_waits_still_goes(tmp_
 async def when_bulk_is_full_messages_are_dropped_and_what_waits_still_goes(tmp_path: Path) -> None:
     append = Append(1, 0, 0, bytes(16), 0, 0, 0, False, 1, [])
     await drops_what_a_full_door_does_not_take("bulk", append)
+
+
+@row
+async def when_dials_is_full_what_this_node_is_by_now_takes_its_place(tmp_path: Path) -> None:
+    dials, dials_out = dial_door()
+    for membership in (1, 2):
+        dials.put(Own("n1", b"n1" * 8, membership=membership))
+    assert dials_out.receive_nowait().membership == 2
+    assert waiting(dials_out) == 0
 
 
 @row
@@ -422,9 +428,10 @@ def test_each_row_of_the_table_has_its_test() -> None:
 def test_the_table_is_true_of_the_channels() -> None:
     doors = Doors()
     answers, _, pages, _ = connection_doors()
-    peer = peer_end()
-    singles = {"answers": answers, "pages": pages}
-    singles |= {"peers": peer.hurrying.waiting, "bulk": peer.bulk.waiting}
+    hurrying, _, bulk, _ = link_doors()
+    _, dials = dial_door()
+    singles: dict[str, Any] = {"answers": answers, "pages": pages}
+    singles |= {"peers": hurrying, "bulk": bulk, "dials": dials}
     for door in DOORS:
         channel: Any = {**vars(doors), **singles}[door.name]
         if isinstance(channel, Latest):
@@ -434,7 +441,7 @@ def test_the_table_is_true_of_the_channels() -> None:
         "lives",
         "wished",
     }  # these are no doors
-    assert found == {x.name for x in DOORS} - {"answers", "pages", "bulk"}
+    assert found == {x.name for x in DOORS} - singles.keys()
 
 
 def test_a_new_reign_finds_an_empty_ledger_door() -> None:

@@ -25,7 +25,7 @@ from rmf.core.world import World
 from rmf.errors import Refused
 from rmf.floor import beats, http, letter_fetch, peer_link
 from rmf.floor.dialling import Peer
-from rmf.floor.doors import EdgeLetter, peer_end
+from rmf.floor.doors import EdgeLetter, Linked, dial_door
 from rmf.floor.letter_fetch import Through
 from tests.floor.factory import Factory, bystander, factory, impossible_offer
 from tests.floor.kit import bench
@@ -214,22 +214,26 @@ async def when_letter_fetch_fails(tmp_path: Path) -> None:
 
 @task
 async def when_peer_link_fails(tmp_path: Path) -> None:
-    """Something at its door that is no frame; the next connection carries what comes then."""
+    """Something at its door that is no message; the next connection carries what comes then."""
     with bench(tmp_path) as alone:
-        end = peer_end()
+        events = alone.doors.events
+        _, dials = dial_door()
         async with here(own_of("n2")) as other:
             peer = Peer("n2", other.own.incarnation, other.address)
-            run = partial(peer_link.run, peer, end, lambda: own_of("n1"))
+            run = partial(peer_link.run, peer, own_of("n1"), dials, events)
             async with alone.supervised("peer_link.n2", run):
                 assert isinstance(await other.event(), PeerMet)
-                end.hurrying.door.send_nowait(7)  # type: ignore[arg-type]
+                linked = await alone.doors.events_out.receive()
+                assert isinstance(linked, Linked)
+                linked.hurrying.send_nowait(7)  # type: ignore[arg-type]
                 item = await alone.doors.letters_out.receive()
                 assert isinstance(item, EdgeLetter)
                 assert (item.letter.reason, item.letter.packet) == ("task_failed", b"")
                 assert await other.event() == PeerLost("n1")
                 assert isinstance(await other.event(), PeerMet)
-                await until(lambda: end.is_up)
-                end.send_nowait(ReadAsk(1, 7))
+                linked = await alone.doors.events_out.receive()
+                assert isinstance(linked, Linked)
+                linked.hurrying.send_nowait(ReadAsk(1, 7))
                 assert await other.event() == Heard("n1", ReadAsk(1, 7))
 
 

@@ -6,12 +6,13 @@ import trio.testing
 from rmf.floor.latest import Latest, open_latest
 
 
-def said() -> tuple[Latest[str], trio.MemoryReceiveChannel[str]]:
+def opened() -> tuple[Latest[str], "trio.MemoryReceiveChannel[str]"]:
+    """A door for texts."""
     return open_latest()
 
 
 async def test_only_the_newest_is_heard() -> None:
-    door, out = said()
+    door, out = opened()
     assert door.put("a") is None
     assert door.put("b") == "a", "nobody had heard it"
     assert await out.receive() == "b"
@@ -19,7 +20,7 @@ async def test_only_the_newest_is_heard() -> None:
 
 
 async def test_who_waits_hears_it_at_once() -> None:
-    door, out = said()
+    door, out = opened()
     heard: list[str] = []
 
     async def hear() -> None:
@@ -33,7 +34,7 @@ async def test_who_waits_hears_it_at_once() -> None:
 
 
 async def test_what_was_said_can_be_taken_back_until_it_is_heard() -> None:
-    door, out = said()
+    door, out = opened()
     door.put("a")
     assert door.take_back() == "a"
     assert door.take_back() is None

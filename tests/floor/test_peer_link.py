@@ -1,10 +1,9 @@
 """The link to one peer: what is said when it comes up, and that nothing waits for a peer."""
 
-import os
 import socket
-from contextlib import suppress
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -16,10 +15,8 @@ from rmf.core.raft import messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.pieces import Joining
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused
-from rmf.floor import dialling, peer_link
-from rmf.floor.dialling import Peer, dial
-from rmf.floor.doors import peer_end
-from tests.floor.peers import Caller, Listener, hello_from, listener, own_of, running
+from rmf.floor.dialling import Dialled, Peer, dial
+from tests.floor.peers import Caller, Listener, carrying, hello_from, linking, listener, own_of
 from tests.floor.wire import until
 
 READ = m.ReadAsk(1, 7)
@@ -31,8 +28,7 @@ def n2_at(listening: Listener) -> Peer:
     return Peer("n2", N2, listening.address)
 
 
-def own() -> g.Own:
-    return own_of("n1")
+OWN = own_of("n1")
 
 
 async def welcomed(listening: Listener, welcome: g.Welcome = WELCOME) -> Caller:
@@ -44,40 +40,54 @@ async def welcomed(listening: Listener, welcome: g.Welcome = WELCOME) -> Caller:
 
 
 async def test_a_link_says_hello_and_then_what_is_sent() -> None:
-    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+    async with listener() as port, linking(n2_at(port), OWN) as link:
         caller = await welcomed(port)
         async with caller.stream:
-            await until(lambda: end.is_up)
-            end.send_nowait(READ)
-            end.send_nowait(m.CampaignNow(2))
+            await link.comes_up()
+            link.tell(READ)
+            link.tell(m.CampaignNow(2))
             assert [await caller.hear() for _ in range(2)] == [READ, m.CampaignNow(2)]
 
 
 async def test_what_was_sent_while_the_link_was_down_is_gone_and_a_new_link_comes_up() -> None:
-    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
-        with pytest.raises(trio.WouldBlock):
-            end.send_nowait(READ)
+    async with listener() as port, linking(n2_at(port), OWN) as link:
+        assert not link.tell(READ)
         for number in (1, 2):
             caller = await welcomed(port)
             async with caller.stream:
-                await until(lambda: end.is_up)
-                end.send_nowait(m.CampaignNow(number))
+                await link.comes_up()
+                assert link.tell(m.CampaignNow(number))
                 assert await caller.hear() == m.CampaignNow(number)
-            await until(lambda: not end.is_up)  # noticed though nothing is sent
-            with pytest.raises(trio.WouldBlock):
-                end.send_nowait(READ)
-        assert end.dropped == 3
+            await until(lambda: not link.is_up)  # noticed though nothing is sent
+            assert not link.tell(READ)
+        assert link.peers.dropped == 3
+
+
+async def test_what_this_node_says_of_itself_is_what_was_told_last() -> None:
+    newer = attrs.evolve(OWN, membership=7)
+    async with listener() as port, linking(n2_at(port), OWN) as link:
+        caller = await welcomed(port)
+        await link.comes_up()
+        link.dials.put(newer)
+        assert link.is_up
+        caller.hang_up()
+        again = await port.accept()
+        assert await again.hear() == g.hello_of(newer, "n2", N2, g.RAFT)
+        again.hang_up()
+        later = await port.accept()
+        assert await later.hear() == g.hello_of(newer, "n2", N2, g.RAFT)
+        later.hang_up()
 
 
 async def test_a_reset_connection_is_noticed_at_once() -> None:
-    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+    async with listener() as port, linking(n2_at(port), OWN) as link:
         caller = await welcomed(port)
-        await until(lambda: end.is_up)
+        await link.comes_up()
         assert isinstance(caller.stream, trio.SocketStream)
         linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # on, 0 s: close by a reset
         caller.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         caller.hang_up()
-        await until(lambda: not end.is_up)
+        await until(lambda: not link.is_up)
 
 
 def chunk(number: int, size: int) -> m.Chunk:
@@ -102,100 +112,75 @@ async def heard(caller: Caller, count: int) -> list[wire.Message]:
 
 
 async def test_more_than_a_socket_takes_arrives_whole_and_in_order() -> None:
-    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+    async with listener() as port, linking(n2_at(port), OWN) as link:
         caller = await welcomed(port)
         async with caller.stream:
-            await until(lambda: end.is_up)
+            await link.comes_up()
             chunks = [chunk(number, 3_000_000) for number in range(5)]
             for one in chunks:
-                end.send_nowait(one)
-            end.send_nowait(READ)
+                link.tell(one)
+            link.tell(READ)
             found = await heard(caller, 6)
             assert [x for x in found if isinstance(x, m.Chunk)] == chunks
             assert found.index(READ) == 0  # it hurries
-            await until(lambda: end.bulk.waiting.statistics().tasks_waiting_receive == 1)
-            end.send_nowait(READ)  # and then it is as at first
+            link.tell(READ)  # and then it is as at first
             assert await caller.hear() == READ
 
 
-async def test_nothing_gets_into_what_a_socket_left_over() -> None:
-    welcome = WELCOME._replace(version=1)  # whole frames: more than a socket takes
-    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+async def test_more_than_a_socket_takes_goes_whole_to_a_node_that_knows_no_pieces() -> None:
+    welcome = WELCOME._replace(version=1)
+    async with listener() as port, linking(n2_at(port), OWN) as link:
         caller = await welcomed(port, welcome)
         async with caller.stream:
-            assert isinstance(caller.stream, trio.SocketStream)
-            await until(lambda: end.is_up)
-            big = chunk(0, 12_000_000)
-            end.send_nowait(big)
-            frames = wire.Frames(limits.PEER_FRAME_BYTES_MAX * 2)
-            with suppress(BlockingIOError):  # the socket has room again, the writer has not run
-                while data := os.read(caller.stream.socket.fileno(), limits.PEER_RECEIVE_BYTES):
-                    frames.feed(data)
-            end.send_nowait(READ)
-            end.send_nowait(chunk(1, 10))
-            found: list[wire.Message] = []
-            while len(found) < 3:
-                frames.feed(await caller.hear_bytes())
-                found += map(wire.decode, frames.frames())
-            assert found[0] == big
-            assert found[1:] in ([READ, chunk(1, 10)], [chunk(1, 10), READ])
+            await link.comes_up()
+            big = chunk(0, 8_000_000)
+            for message in (big, READ, chunk(1, 10)):
+                link.tell(message)
+            found = [await caller.hear() for _ in range(3)]
+            assert [x for x in found if x != READ] == [big, chunk(1, 10)]
 
 
 async def test_beyond_the_bound_in_bytes_bulk_is_dropped_and_what_hurries_still_goes() -> None:
-    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+    async with listener() as port, linking(n2_at(port), OWN) as link:
         caller = await welcomed(port)
         async with caller.stream:
-            await until(lambda: end.is_up)
+            await link.comes_up()
             big = chunk(0, limits.ENTRY_BYTES_MAX)
             sent = 0
-            with suppress(trio.WouldBlock):
-                while True:
-                    end.send_nowait(big)
-                    sent += 1
+            while link.tell(big):
+                sent += 1
             assert 2 <= sent < 10
-            end.send_nowait(READ)
+            link.tell(READ)
             assert await heard(caller, sent + 1) == [READ, *[big] * sent]
 
 
 async def test_a_peer_of_an_older_release_hears_what_it_understands() -> None:
-    end = peer_end()
     ours, theirs = trio.testing.memory_stream_pair()
     caller = Caller(theirs)
-    welcome = WELCOME._replace(version=1)
-    async with trio.open_nursery() as nursery:
-        dialled = dialling.Dialled(ours, welcome, wire.Frames(0))
-        nursery.start_soon(peer_link.carry, dialled, end)
-        await trio.testing.wait_all_tasks_blocked()
+    async with carrying(Dialled(ours, WELCOME._replace(version=1), wire.Frames(0))) as link:
         heartbeat = m.Heartbeat(3, 7, 9, 70, True, 4, 8, 0)
-        end.send_nowait(heartbeat)
+        link.tell(heartbeat)
         assert await caller.hear_bytes() == wire.encode(heartbeat, version=1)
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_silent_link_says_that_it_is_alive(autojump_clock: trio.testing.MockClock) -> None:
-    end = peer_end()
     ours, theirs = trio.testing.memory_stream_pair()
     caller = Caller(theirs)
-    dialled = dialling.Dialled(ours, WELCOME, wire.Frames(0))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(peer_link.carry, dialled, end)
-        await theirs.send_all(b"")
+    async with carrying(Dialled(ours, WELCOME, wire.Frames(0))) as link:
         began = trio.current_time()
         await trio.testing.wait_all_tasks_blocked()
-        end.send_nowait(READ)
-        data = wire.PREFACE + await caller.hear_bytes()
-        assert data.endswith(wire.encode(READ))
+        link.tell(READ)
+        assert await caller.hear_bytes() == wire.encode(READ)
         assert await caller.hear_bytes() == wire.encode(g.Alive())
         assert await caller.hear_bytes() == wire.encode(g.Alive())
         assert trio.current_time() - began == pytest.approx(3 * limits.PEER_ALIVE_S)
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_link_that_waits_dials_at_once_when_its_peer_is_known_to_be_there(
     mock_clock: trio.testing.MockClock,
 ) -> None:
     """The clock stands still: by itself the link would never dial again."""
-    async with listener() as port, running(peer_link.run, n2_at(port), own) as end:
+    async with listener() as port, linking(n2_at(port), OWN) as link:
         accepted = 0
 
         async def turn_away() -> None:
@@ -209,7 +194,7 @@ async def test_a_link_that_waits_dials_at_once_when_its_peer_is_known_to_be_ther
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert accepted == 1
             while accepted < 5:
-                end.hasten()
+                link.dials.put(OWN)
                 await trio.testing.wait_all_tasks_blocked(0.001)
             nursery.cancel_scope.cancel()
 

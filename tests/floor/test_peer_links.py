@@ -13,11 +13,20 @@ from rmf.core.raft import greetings as g
 from rmf.core.raft import wire
 from rmf.core.raft.messages import ReadAsk, ReadReply
 from rmf.floor.dialling import Peer
-from rmf.floor.peer_end import PeerEnd
+from rmf.floor.doors import Doors, Linked
 from rmf.floor.peer_links import PeerLinks
 from rmf.floor.supervisor import Child, Hands
-from tests.floor.peers import Caller, Here, Listener, hello_from, here, listener, own_of
-from tests.floor.wire import until
+from tests.floor.peers import (
+    Caller,
+    Here,
+    Listener,
+    hello_from,
+    here,
+    is_up,
+    listener,
+    next_item,
+    own_of,
+)
 
 ASK, REPLY = ReadAsk(1, 7), ReadReply(1, 7, 5)
 NOWHERE = ("127.0.0.1", 1)
@@ -35,10 +44,10 @@ async def run(child: Child) -> None:
 @asynccontextmanager
 async def links_of_n1(
     **hints: tuple[str, int],
-) -> AsyncIterator[tuple[PeerLinks, dict[str, PeerEnd]]]:
-    ends: dict[str, PeerEnd] = {}
+) -> AsyncIterator[tuple[PeerLinks, Doors]]:
+    doors = Doors()
     async with trio.open_nursery() as nursery:
-        yield PeerLinks(ends, partial(own_of, "n1"), hints, nursery, run), ends
+        yield PeerLinks(doors.events, partial(own_of, "n1"), hints, nursery, run), doors
         nursery.cancel_scope.cancel()
 
 
@@ -51,23 +60,25 @@ async def welcomed(port: Listener, name: str) -> Caller:
     return caller
 
 
-def is_up(end: PeerEnd) -> bool:
-    return end.is_up
+def names(links: PeerLinks) -> list[str]:
+    return [peer.name for peer in links.peers()]
 
 
 async def test_there_is_a_link_to_each_other_member_and_none_to_a_former_one() -> None:
-    async with listener() as two, listener() as three, links_of_n1() as (links, ends):
+    async with listener() as two, listener() as three, links_of_n1() as (links, doors):
         links.set([member("n1"), member("n2", two), member("n3", three)])
-        assert set(ends) == {"n2", "n3"}
+        assert names(links) == ["n2", "n3"]
         for name, port in (("n2", two), ("n3", three)):
             caller = await welcomed(port, name)
-            await until(partial(is_up, ends[name]))
+            linked = await next_item(doors)
+            assert isinstance(linked, Linked)
+            assert (linked.peer, is_up(linked)) == (name, True)
             if name == "n3":
                 links.set([member("n1"), member("n2", two)])
                 assert await caller.hear() is None
+                assert not is_up(linked)
             caller.hang_up()
-        assert set(ends) == {"n2"}
-        assert [peer.name for peer in links.peers()] == ["n2"]
+        assert names(links) == ["n2"]
 
 
 async def test_a_hint_goes_before_the_address_in_the_ledger() -> None:
@@ -80,34 +91,51 @@ async def test_a_hint_goes_before_the_address_in_the_ledger() -> None:
 
 
 async def test_who_was_let_in_gets_a_link_back_while_it_is_here() -> None:
-    async with links_of_n1() as (links, ends):
+    async with listener() as port, links_of_n1() as (links, _):
         links.set([])
-        links.meet(hello_from("n2", peer_address="127.0.0.1:1"))
-        assert set(ends) == {"n2"}
+        here = f"127.0.0.1:{port.address[1]}"
+        links.meet(hello_from("n2", peer_address=here))
+        caller = await welcomed(port, "n2")
         links.part("n2")
-        assert set(ends) == set()
-        links.set([member("n2")])
-        before = ends["n2"]
-        links.meet(hello_from("n2", peer_address="127.0.0.1:1"))
+        assert names(links) == []
+        assert await caller.hear() is None
+        caller.hang_up()
+        links.set([member("n2", port)])
+        caller = await welcomed(port, "n2")
+        links.meet(hello_from("n2", peer_address=here))
         links.part("n2")
-        assert ends["n2"] is before  # a member's link stays as it is
+        await says_nothing(caller)  # a member's link stays as it is
+        caller.hang_up()
+
+
+async def says_nothing(caller: Caller) -> None:
+    """A connection that is there, and where nothing is said."""
+    with trio.move_on_after(0.05) as silence:
+        await caller.hear()
+    assert silence.cancelled_caught
 
 
 async def test_a_member_with_another_data_directory_or_address_gets_another_link() -> None:
-    async with links_of_n1() as (links, ends):
-        links.set([member("n2")])
-        before = ends["n2"]
-        links.set([member("n2")._replace(voter=False)])
-        assert ends["n2"] is before
-        links.set([member("n2")._replace(incarnation=b"x" * 16)])
-        assert ends["n2"] is not before
+    async with listener() as port, links_of_n1() as (links, _):
+        links.set([member("n2", port)])
+        caller = await welcomed(port, "n2")
+        links.set([member("n2", port)._replace(voter=False)])
+        await says_nothing(caller)
+        links.set([member("n2", port)._replace(incarnation=b"x" * 16)])
+        assert await caller.hear() is None
+        caller.hang_up()
+        other = await port.accept()
+        hello = await other.hear()
+        other.hang_up()
+        assert isinstance(hello, g.Hello)
+        assert hello.to_incarnation == b"x" * 16
 
 
 async def test_a_member_without_a_readable_address_has_no_link() -> None:
-    async with links_of_n1() as (links, ends):
+    async with links_of_n1() as (links, _):
         links.set([Member("n2", b"n2" * 8, "nonsense"), member("n3")])
         links.meet(hello_from("n2", peer_address=""))
-        assert set(ends) == {"n3"}
+        assert names(links) == ["n3"]
 
 
 async def test_two_nodes_of_which_one_knows_nobody_yet_hear_each_other() -> None:
@@ -119,24 +147,25 @@ async def test_two_nodes_of_which_one_knows_nobody_yet_hear_each_other() -> None
             address = f"{node.address[0]}:{node.address[1]}"
             node.own = attrs.evolve(node.own, peer_address=address)
             links[node.own.node] = PeerLinks(
-                node.doors.peers, partial(own_now, node), {}, nursery, run
+                node.doors.events, partial(own_now, node), {}, nursery, run
             )
             node.port.on_met = links[node.own.node].meet
             node.port.on_parted = links[node.own.node].part
         links["n1"].set([Member("n2", b"n2" * 8, two.own.peer_address)])
         assert isinstance(await two.event(), PeerMet)
         assert isinstance(await one.event(), PeerMet)
-        await until(lambda: one.doors.peers["n2"].is_up and two.doors.peers["n1"].is_up)
-        one.doors.peers["n2"].send_nowait(ASK)
+        for node, other in ((one, "n2"), (two, "n1")):
+            await node.link_to(other)
+        one.peers.tell("n2", ASK)
         assert await two.event() == Heard("n1", ASK)
-        two.doors.peers["n1"].send_nowait(REPLY)
+        two.peers.tell("n1", REPLY)
         assert await one.event() == Heard("n2", REPLY)
         one.own = attrs.evolve(one.own, members=(), membership=2)
         links["n1"].set([])  # it is a member no more
         one.port.judge_again()
         assert await one.event() == PeerLost("n2")
         assert await two.event() == PeerLost("n1")
-        assert one.doors.peers == two.doors.peers == {}
+        assert links["n1"].peers() == links["n2"].peers() == []
         nursery.cancel_scope.cancel()
 
 

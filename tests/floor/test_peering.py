@@ -19,18 +19,17 @@ from rmf.core.record import GENESIS_CHAIN
 from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
 from rmf.floor import peer_port
-from rmf.floor.doors import Doors, EventItem
+from rmf.floor.doors import Doors
 from rmf.floor.peering import Peering
 from rmf.floor.supervisor import Child, Hands
 from rmf.notation import Address
 from rmf.storage.directory import DataDirectory
-from tests.floor.peers import CLUSTER
-from tests.floor.wire import PATIENCE_S, until
+from tests.floor.peers import CLUSTER, Inbox
 
 NOWHERE = ("127.0.0.1", 1)
 
 
-class Home:
+class Home(Inbox):
     """A node's directory, doors and peering, with a test in the place of its Arbiter's loop."""
 
     def __init__(self, root: Path, name: str, hints: dict[str, Address], *, founded: bool) -> None:
@@ -41,7 +40,7 @@ class Home:
         )
         if founded:
             self.directory.found(CLUSTER)
-        self.doors = Doors()
+        super().__init__(Doors())
         self.core: Arbiter | None = None
         self.listening = peer_port.Listening(("127.0.0.1", 0))
         self.peering = Peering(self.doors, self.directory, hints, lambda: self.core, self.listening)
@@ -74,13 +73,6 @@ class Home:
             depth_packets_max=1,
         )
         self.peering.link(members)
-
-    async def word(self) -> EventItem:
-        with trio.fail_after(PATIENCE_S):
-            return await self.doors.events_out.receive()
-
-    def waiting(self) -> int:
-        return self.doors.events_out.statistics().current_buffer_used
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -118,6 +110,11 @@ async def places(root: Path, *names: str) -> AsyncIterator[Sequence[Home]]:
                 nursery.start_soon(one.run)
             yield made
             nursery.cancel_scope.cancel()
+
+
+def names(one: Home) -> list[str]:
+    """Who is linked, as it says to whoever wants to ask them."""
+    return [peer.name for peer in one.peering.peers()]
 
 
 # --- What it says of itself -----------------------------------------------------------------------
@@ -162,14 +159,14 @@ async def test_members_find_each_other_and_the_arbiters_hear_of_it(tmp_path: Pat
         members = (one.member, two.member)
         one.know(*members)
         two.know(*members)
-        met = await two.word()
+        met = await two.event()
         line = LineId("shop", 1, bytes(16))
         assert met == PeerMet("n1", one.directory.incarnation, "gate:1", CLUSTER_VERSION, line)
-        assert isinstance(await one.word(), PeerMet)
-        await until(lambda: "n2" in one.doors.peers and one.doors.peers["n2"].is_up)
-        one.doors.peers["n2"].send_nowait(ReadAsk(1, 7))
-        assert await two.word() == Heard("n1", ReadAsk(1, 7))
-        assert [peer.name for peer in one.peering.peers()] == ["n2"]
+        assert isinstance(await one.event(), PeerMet)
+        await one.link_to("n2")
+        one.peers.tell("n2", ReadAsk(1, 7))
+        assert await two.event() == Heard("n1", ReadAsk(1, 7))
+        assert names(one) == ["n2"]
 
 
 async def test_members_that_were_known_before_the_links_opened_are_linked_then(
@@ -177,10 +174,10 @@ async def test_members_that_were_known_before_the_links_opened_are_linked_then(
 ) -> None:
     with place(tmp_path, "n1") as one:
         one.know(Member("n1", one.directory.incarnation), Member("n2", b"2" * 16, "127.0.0.1:1"))
-        assert one.doors.peers == {}
+        assert names(one) == []
         async with trio.open_nursery() as nursery:
             one.peering.open(nursery, _run)
-            assert set(one.doors.peers) == {"n2"}
+            assert names(one) == ["n2"]
             nursery.cancel_scope.cancel()
 
 
@@ -188,7 +185,7 @@ async def test_a_core_that_is_loaded_anew_can_be_told_who_is_there(tmp_path: Pat
     async with places(tmp_path, "n1", "n2") as (one, two):
         one.know(one.member, two.member)
         two.know(one.member, two.member)
-        first = await one.word()
+        first = await one.event()
         assert one.peering.present() == [first]
 
 
@@ -196,11 +193,11 @@ async def test_who_left_the_members_is_parted_with(tmp_path: Path) -> None:
     async with places(tmp_path, "n1", "n2") as (one, two):
         one.know(one.member, two.member)
         two.know(one.member, two.member)
-        assert isinstance(await one.word(), PeerMet)
-        await until(lambda: bool(two.doors.peers))
+        assert isinstance(await one.event(), PeerMet)
+        await two.link_to("n1")
         one.know(one.member)
-        assert await one.word() == PeerLost("n2")
-        assert one.doors.peers == {}
+        assert await one.event() == PeerLost("n2")
+        assert names(one) == []
 
 
 async def test_a_stranger_is_told_to_the_arbiter_and_not_let_in(tmp_path: Path) -> None:
@@ -208,11 +205,10 @@ async def test_a_stranger_is_told_to_the_arbiter_and_not_let_in(tmp_path: Path) 
     async with places(tmp_path, "n1", "n4") as (one, stranger):
         one.know(one.member)
         stranger.know(one.member)
-        met = await one.word()
+        met = await one.event()
         line, incarnation = LineId("shop", 1, bytes(16)), stranger.directory.incarnation
         assert met == PeerMet("n4", incarnation, "", CLUSTER_VERSION, line, linked=False)
-        assert one.doors.peers == {}
-        assert one.peering.peers() == []
+        assert names(one) == []
 
 
 # --- A cluster ------------------------------------------------------------------------------------
@@ -224,7 +220,7 @@ async def test_what_a_node_without_a_cluster_waits_for_is_told_to_its_arbiter(
     with place(tmp_path, "n1", {"n1": NOWHERE, "n2": NOWHERE}, founded=False) as one:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one.peering.found)
-            told = await one.word()
+            told = await one.event()
             assert isinstance(told, Unfounded)
             assert "n2" in told.why
             nursery.cancel_scope.cancel()

@@ -321,7 +321,7 @@ class Raft(Outlook):
         return leads.replicate(now_ns) + leads.hand_over()
 
     def _link(self) -> list[Effect]:
-        found = (self.members, self.membership.admitted)
+        found = (self.members, self.membership.admitted, self.membership.index)
         if found == self._linked:
             return []
         self._linked = found

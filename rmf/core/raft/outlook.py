@@ -63,7 +63,7 @@ class Outlook:
         self.doubts = doubts
         self.why_over = ""  # for people: why the last leadership of this node ended
         self._retired = False
-        self._linked: tuple[tuple[Member, ...], tuple[Member, ...]] | None = None
+        self._linked: tuple[tuple[Member, ...], tuple[Member, ...], int] | None = None
 
     @property
     def term(self) -> int:

@@ -2,7 +2,7 @@
 
 So that what hurries, a heartbeat or a vote, need not wait until eight megabytes are through a slow
 link: between two pieces other messages go. PEER-23 and PEER-24 are the contract. Bytes and values
-only: how large pieces are and when they leave, the sending end decides (see floor/peer_end).
+only: how large pieces are and when they leave, the sending end decides (see floor/peer_writer).
 """
 
 from rmf import limits

@@ -1,8 +1,7 @@
-"""The end that the arbiter sends by: what hurries overtakes what is long, and waits for little."""
+"""What is written to a peer: what hurries overtakes what is long, and waits for little."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import crc32c
 import pytest
@@ -14,11 +13,8 @@ from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.pieces import BULK, Joining
-from rmf.floor import peer_link
 from rmf.floor.dialling import Dialled
-from rmf.floor.doors import peer_end
-from rmf.floor.peer_end import PeerEnd
-from tests.floor.peers import hello_from, own_of
+from tests.floor.peers import Link, carrying, hello_from, own_of
 from tests.floor.slow_link import slow_link
 
 WELCOME = g.welcome_of(own_of("n2"), hello_from("n1", "n2"))
@@ -72,26 +68,25 @@ class Peer:
 @asynccontextmanager
 async def linked(
     mbit: float, seconds: float, version: int = g.VERSION_MAX
-) -> AsyncIterator[tuple[PeerEnd, Peer]]:
-    """An end whose link is up, and the peer."""
-    end = peer_end()
+) -> AsyncIterator[tuple[Link, Peer]]:
+    """A link that is up, and the peer."""
     async with slow_link(mbit, seconds) as (ours, theirs), trio.open_nursery() as nursery:
         peer = Peer(theirs)
         welcome = WELCOME._replace(version=version)
         dialled = Dialled(ours, welcome, wire.Frames(limits.PEER_FRAME_BYTES_MAX))
-        nursery.start_soon(peer_link.carry, dialled, end)
         nursery.start_soon(peer.listen)
-        await trio.testing.wait_all_tasks_blocked()
-        yield end, peer
+        async with carrying(dialled) as link:
+            await trio.testing.wait_all_tasks_blocked()
+            yield link, peer
         nursery.cancel_scope.cancel()
 
 
-async def beat_while_bulk_goes(end: PeerEnd) -> dict[int, float]:
-    """Send heartbeats until no bulk waits; return when each left."""
+async def beat_while_bulk_goes(link: Link, peer: Peer) -> dict[int, float]:
+    """Send heartbeats until two Entries have come; return when each left."""
     left: dict[int, float] = {}
-    while end.bulk_bytes:
+    while len(peer.all_of(m.Append)) < 2:
         left[len(left)] = trio.current_time()
-        end.send_nowait(heartbeat(len(left) - 1))
+        link.tell(heartbeat(len(left) - 1))
         await trio.sleep(limits.HEARTBEAT_NS / limits.SECOND)
     return left
 
@@ -110,11 +105,11 @@ async def test_a_heartbeat_waits_for_little_behind_the_longest_entries(
     mbit: float, seconds: float, autojump_clock: trio.testing.MockClock
 ) -> None:
     size = limits.MIB * (8 if mbit > 50 else 1)
-    async with linked(mbit, seconds) as (end, peer):
+    async with linked(mbit, seconds) as (link, peer):
         began = trio.current_time()
         for index in (1, 2):
-            end.send_nowait(append(size, index))
-        left = await beat_while_bulk_goes(end)
+            link.tell(append(size, index))
+        left = await beat_while_bulk_goes(link, peer)
         await trio.sleep(3)
         entries = [at for at, x in peer.came if isinstance(x, m.Append)]
         late = [at - left[x.round] for at, x in peer.came if isinstance(x, m.Heartbeat)]
@@ -132,8 +127,8 @@ async def test_pieces_are_short_on_a_slow_link_and_longer_on_a_fast_one(
 ) -> None:
     longest = []
     for mbit in (10, 1000):
-        async with linked(mbit, 0.0001) as (end, peer):
-            end.send_nowait(append(limits.MIB))
+        async with linked(mbit, 0.0001) as (link, peer):
+            link.tell(append(limits.MIB))
             await trio.sleep(2)
             assert peer.all_of(m.Append) == [append(limits.MIB)]
             longest.append(max(peer.pieces))
@@ -145,10 +140,10 @@ async def test_pieces_are_short_on_a_slow_link_and_longer_on_a_fast_one(
 async def test_bulk_keeps_its_order_and_so_does_what_hurries(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with linked(100, 0.001) as (end, peer):
+    async with linked(100, 0.001) as (link, peer):
         for index in range(1, 10):
-            end.send_nowait(append(10 if index % 2 else 300_000, index))
-            end.send_nowait(heartbeat(index))
+            link.tell(append(10 if index % 2 else 300_000, index))
+            link.tell(heartbeat(index))
         await trio.sleep(2)
         assert [x.last_index for x in peer.all_of(m.Append)] == list(range(1, 10))  # type: ignore[union-attr]
         assert [x.round for x in peer.all_of(m.Heartbeat)] == list(range(1, 10))  # type: ignore[union-attr]
@@ -158,12 +153,12 @@ async def test_bulk_keeps_its_order_and_so_does_what_hurries(
 async def test_no_more_leaves_than_the_peer_says_it_takes(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with linked(1000, 0.0001) as (end, peer):
+    async with linked(1000, 0.0001) as (link, peer):
         peer.answers = False
-        end.send_nowait(append(limits.MIB))
+        link.tell(append(limits.MIB))
         await trio.sleep(4)
         assert sum(peer.pieces) == limits.PEER_PIECES_BYTES_MIN
-        end.send_nowait(heartbeat(1))
+        link.tell(heartbeat(1))
         await trio.sleep(0.1)
         assert peer.came[-1][1] == heartbeat(1)
 
@@ -171,10 +166,10 @@ async def test_no_more_leaves_than_the_peer_says_it_takes(
 async def test_to_a_node_of_version_1_messages_go_whole_and_hurry_between_them(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with linked(10, 0.0001, version=1) as (end, peer):
-        end.send_nowait(append(300_000, 1))
+    async with linked(10, 0.0001, version=1) as (link, peer):
+        link.tell(append(300_000, 1))
         await trio.testing.wait_all_tasks_blocked()
-        end.send_nowait(heartbeat(1))
+        link.tell(heartbeat(1))
         await trio.sleep(2)
         assert peer.pieces == []
         assert [type(x) for _, x in peer.came] == [m.Append, m.Heartbeat]
@@ -182,13 +177,10 @@ async def test_to_a_node_of_version_1_messages_go_whole_and_hurry_between_them(
 
 async def test_what_else_a_peer_says_ends_the_link(autojump_clock: trio.testing.MockClock) -> None:
     for said in (wire.encode(g.Alive()), b"\xff" * 9):
-        end = peer_end()
         ours, theirs = trio.testing.memory_stream_pair()
-        async with trio.open_nursery() as nursery:
-            dialled = Dialled(ours, WELCOME, wire.Frames(limits.PEER_FRAME_BYTES_MAX))
-            nursery.start_soon(partial(peer_link.carry, dialled, end))
-            await trio.testing.wait_all_tasks_blocked()
-            assert end.is_up
+        dialled = Dialled(ours, WELCOME, wire.Frames(limits.PEER_FRAME_BYTES_MAX))
+        async with carrying(dialled) as link:
+            assert link.is_up
             await theirs.send_all(said)
             await trio.testing.wait_all_tasks_blocked()
-        assert not end.is_up
+            assert not link.is_up
