@@ -9,8 +9,9 @@
     feeder, logging_feeder   one subscription each: the newest, or every Tick, out of the
     picture, history         feed or the ledger; made at the desk, in slices, and said by speech
     clients, peers  the connections' answers doors, and the doors of links, which outlive a core
-    peering         the node among its peers             peer_port   their connections come in
+    peering         the node among its peers             peer_port, peer_connection   they come in
     peer_link, peer_writer   a link to one of them       peer_links  which there are
+    founding        how it comes to a cluster            peer_front  all of it together
     checkpoint_keeper   Checkpoints and archive          disk_watch              watermarks
     recovery        from the disk to a state             serve                   all of it together
     life, ground    one core after the other, and what outlives them

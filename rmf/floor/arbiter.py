@@ -12,7 +12,7 @@ Shutdown: a StopAsked event; the loop returns after Stopped, or with the wish to
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -45,12 +45,12 @@ from rmf.core.effects import (
     WriteCheckpoint,
     WriteChunk,
 )
-from rmf.core.entry import Member
 from rmf.floor import log
 from rmf.floor.clients import Clients
 from rmf.floor.doors import CatchUpItem, Closed, Doors, EventItem, Knock, Linked, Opened
 from rmf.floor.in_hand import packets_among, packets_on
 from rmf.floor.instruments import Instruments
+from rmf.floor.items import Roster
 from rmf.floor.peers import Peers
 from rmf.floor.steps import StepWatch
 from rmf.floor.supervisor import Hands
@@ -73,17 +73,16 @@ async def run(
     hands: Hands,
     now: Callable[[], ev.Now],
     on_reign: Callable[[], None],
-    link: Callable[[Sequence[Member]], None],
     instruments: Instruments,
     clients: Clients | None = None,
     peers: Peers | None = None,
 ) -> Reload | None:
     """Drive the core until it has stopped (None) or has to be loaded anew. Without a `runner` the
     bench door leads to a glove box, whose Executed comes as an event. `on_reign` is called
-    once it reigns over all that there was before, `link` whenever the members change. `clients`
-    and `peers` are those that the core before left."""
+    once it reigns over all that there was before. `clients` and `peers` are those that the core
+    before left."""
     clients, peers = clients or Clients(), peers or Peers()
-    loop = _Loop(core, doors, runner, hands, now, on_reign, link, instruments, clients, peers)
+    loop = _Loop(core, doors, runner, hands, now, on_reign, instruments, clients, peers)
     try:
         loop.start()
         while not loop.is_over:
@@ -112,14 +111,13 @@ class _Loop:
         hands: Hands,
         now: Callable[[], ev.Now],
         on_reign: Callable[[], None],
-        link: Callable[[Sequence[Member]], None],
         instruments: Instruments,
         clients: Clients,
         peers: Peers,
     ) -> None:
         self.reload: Reload | None = None
         self._stopped = False
-        self._on_reign, self._link = on_reign, link
+        self._on_reign = on_reign
         self._instruments = instruments
         self._turned_s = self._look_s = 0.0
         self._proposed: deque[tuple[int, float]] = deque(maxlen=limits.VOID_ENTRIES_MAX)
@@ -226,7 +224,11 @@ class _Loop:
             case ev.LettersStored():
                 self._instruments.owed.letters -= item.letters
                 events.append(item)
+            case ev.PeerMet():
+                self._peers.meet(item)
+                events.append(item)
             case ev.PeerLost():
+                self._peers.part(item.peer)
                 events.append(item)
                 self._says_due = True  # an election may be due sooner than the beats know
             case Opened():
@@ -283,7 +285,8 @@ class _Loop:
             case ReadEntries() | ReadChunk() | WriteChunk() | MarkWhole():
                 self._wish(effect)
             case LinkPeers():
-                self._link(effect.members)
+                named = self._core.raft.membership
+                self._doors.membership.put(Roster(effect.members, named.admitted, named.index))
             case Reload():
                 self.reload = effect
             case WriteCheckpoint():

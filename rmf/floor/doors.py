@@ -12,14 +12,7 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.core.effects import (
-    Audit,
-    Batch,
-    DryRun,
-    Persist,
-    Publish,
-    WriteCheckpoint,
-)
+from rmf.core.effects import Audit, Batch, DryRun, Persist, Publish, WriteCheckpoint
 from rmf.core.messages import Message
 from rmf.core.raft.greetings import Own
 from rmf.core.raft.messages import PeerMessage
@@ -34,6 +27,9 @@ from rmf.floor.items import (
     LettersItem,
     Linked,
     Opened,
+    PeeringItem,
+    Roster,
+    Verdict,
 )
 from rmf.floor.latest import Latest, open_latest
 from rmf.floor.news import News, Unwatch, Watch
@@ -55,6 +51,7 @@ __all__ = [
     "connection_doors",
     "dial_door",
     "link_doors",
+    "verdict_door",
 ]
 
 
@@ -81,7 +78,7 @@ DOORS = (
     Door(
         "events",
         "Event, Opened, Closed, Linked, Knock",
-        "connections, keepers, beats, peer_port, peer_links, supervisor",
+        "connections, keepers, beats, peer_port, peering, peer_links, founding, supervisor",
         "arbiter",
         limits.EVENTS_MAX,
         "the sender waits; a Knock is dropped, since the arbiter is awake then",
@@ -177,6 +174,31 @@ DOORS = (
         limits.PEER_QUEUE_FRAMES_MAX,
         "dropped likewise, beyond PEER_QUEUE_BYTES_MAX too; what hurries overtakes it",
     ),
+    Door("membership", "Roster", "arbiter", "peering", 1, "who is a member by now takes its place"),
+    Door(
+        "peering",
+        "Greeting, Parted, Belongs, WhoIsKnown",
+        "peer_port, founding, letter_fetch",
+        "peering",
+        2 * limits.PEER_CONNECTIONS_MAX,
+        "the sender waits: peering awaits nothing else",
+    ),
+    Door(
+        "verdicts",
+        "Welcome, Refusal; its end: leave",
+        "peering",
+        "one peer connection",
+        1,
+        "cannot be: there is one verdict for each HELLO; an assert",
+    ),
+    Door(
+        "claims",
+        "the id of a cluster",
+        "peering",
+        "founding",
+        1,
+        "who claims this node for a member now takes the place: they are of one cluster",
+    ),
     Door(
         "dials",
         "Own",
@@ -247,6 +269,12 @@ class Doors:
         self.due_out: trio.MemoryReceiveChannel[int | None]
         self.catch_up: trio.MemorySendChannel[CatchUpItem]
         self.catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
+        self.membership: Latest[Roster]
+        self.membership_out: trio.MemoryReceiveChannel[Roster]
+        self.peering: trio.MemorySendChannel[PeeringItem]
+        self.peering_out: trio.MemoryReceiveChannel[PeeringItem]
+        self.claims: Latest[bytes]
+        self.claims_out: trio.MemoryReceiveChannel[bytes]
         self.intake, self.intake_out = _open("intake")
         self.events, self.events_out = _open("events")
         self.ledger, self.ledger_out = _open("ledger")
@@ -259,6 +287,9 @@ class Doors:
         self.checkpoints, self.checkpoints_out = open_latest()
         self.due, self.due_out = open_latest()
         self.catch_up, self.catch_up_out = _open("catch_up")
+        self.membership, self.membership_out = open_latest()
+        self.peering, self.peering_out = _open("peering")
+        self.claims, self.claims_out = open_latest()
 
     def renew_reign(self) -> None:
         """Empty the ledger door: what an ended reign wrote into it is void (R3)."""
@@ -317,3 +348,8 @@ def link_doors() -> tuple[
 def dial_door() -> tuple[Latest[Own], trio.MemoryReceiveChannel[Own]]:
     """Open the door by which one link is told to dial, and what to say of this node."""
     return open_latest()
+
+
+def verdict_door() -> tuple[trio.MemorySendChannel[Verdict], trio.MemoryReceiveChannel[Verdict]]:
+    """Open the door by which one connection of another node hears whether it is let in."""
+    return _open("verdicts")

@@ -10,7 +10,7 @@ Shutdown: cancel it.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 import attrs
@@ -18,16 +18,18 @@ import trio
 
 from rmf import limits
 from rmf.core.entry import Member
+from rmf.core.events import Unfounded
 from rmf.core.genesis import Step, decide
-from rmf.core.raft.greetings import GENESIS, Hello, Own, Welcome, hello_of
+from rmf.core.raft.greetings import GENESIS, Own, Welcome, hello_of
 from rmf.errors import DiskFailed
 from rmf.floor import log
 from rmf.floor.dialling import FAILURES, dial
+from rmf.floor.doors import EventItem
 from rmf.notation import Address
 from rmf.storage.directory import DataDirectory
 from rmf.storage.genesis_draft import read_draft, write_draft
 
-__all__ = ["Claims", "Founded", "found"]
+__all__ = ["Founded", "found"]
 
 _ID_BYTES = 16
 
@@ -41,40 +43,31 @@ class Founded:
     members: tuple[Member, ...] | None
 
 
-class Claims:
-    """What founded nodes say that call this one: they take it for a member of their cluster."""
-
-    def __init__(self) -> None:
-        self.cluster: bytes | None = None
-        self.made = trio.Event()
-
-    def take(self, hello: Hello) -> None:
-        """Take note of the HELLO of such a node (see peer_connection.PeerPort.on_claimed)."""
-        if hello.cluster is not None and self.cluster is None:
-            self.cluster = hello.cluster
-            self.made.set()
-
-
 async def found(
     directory: DataDirectory,
-    own: Callable[[], Own],
+    own: Own,
     peers: Mapping[str, Address],
-    claims: Claims,
-    tell: Callable[[str], None] = lambda _: None,
+    claims: trio.MemoryReceiveChannel[bytes],
+    events: trio.MemorySendChannel[EventItem],
 ) -> Founded:
     """Return once `directory` belongs to a cluster; at once if it does, or if `peers` names nobody
-    else. `own` is what this node says of itself in its questions; `tell` is told in words, once a
-    round, what it waits for."""
+    else. `own` is what this node says of itself in its questions. From `claims` comes the id of a
+    cluster whose nodes take this one for a member; `events` hears, once a round, what it waits
+    for."""
     if directory.founded:
         return Founded(directory.cluster, read_draft(directory.path, directory.cluster) or None)
-    others = {name: address for name, address in peers.items() if name != own().node}
+    others = {name: address for name, address in peers.items() if name != own.node}
+    claimed: bytes | None = None
     while True:
-        step = decide(own(), await _ask_all(own(), others))
-        if claims.cluster is not None and step.do != "adopt":
-            step = Step("adopt", "a founded node names this one a member", claims.cluster)
+        step = decide(own, await _ask_all(own, others))
+        with suppress(trio.WouldBlock):
+            claimed = claims.receive_nowait()
+        if claimed is not None and step.do != "adopt":
+            step = Step("adopt", "a founded node names this one a member", claimed)
         level = "warning" if step.do == "wait_for_admin" else "info"
         log.note(level, "founding", step=step.do, why=step.why)
-        tell(step.why)
+        with suppress(trio.WouldBlock):  # it is said again
+            events.send_nowait(Unfounded(step.why))
         match step.do:
             case "found":
                 cluster = os.urandom(_ID_BYTES)
@@ -83,7 +76,7 @@ async def found(
                 assert step.cluster is not None
                 return await _in_thread(directory, step.cluster, None)
         with trio.move_on_after(_pause_s(step)):
-            await claims.made.wait()
+            claimed = await claims.receive()
 
 
 def _pause_s(step: Step) -> float:

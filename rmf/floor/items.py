@@ -9,23 +9,36 @@ import trio
 
 from rmf.core.bag import Letter
 from rmf.core.effects import MarkWhole, ReadChunk, ReadEntries, StoreLetters, WriteChunk
+from rmf.core.entry import Member
 from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message
+from rmf.core.raft.greetings import Hello, Own, Refusal, Welcome
 from rmf.core.raft.messages import PeerMessage
 from rmf.core.triage import Triage
+from rmf.floor.dialling import Peer
 
 __all__ = [
+    "Belongs",
     "CatchUpItem",
     "Closed",
     "EdgeLetter",
     "EdgeTriage",
     "EventItem",
+    "Greeting",
     "IntakeItem",
     "Knock",
+    "Known",
     "LettersItem",
     "Linked",
     "Opened",
+    "Parted",
+    "PeeringItem",
+    "Roster",
+    "Verdict",
+    "WhoIsKnown",
 ]
+
+Verdict = Welcome | Refusal
 
 
 class Knock:
@@ -73,7 +86,58 @@ class EdgeTriage:
     reply: trio.MemorySendChannel[int]
 
 
+@attrs.frozen
+class Roster:
+    """The members by the ledger of the core that is loaded: who is linked, and who is let in; the
+    Entry `index` names them."""
+
+    linked: tuple[Member, ...]
+    admitted: tuple[Member, ...]
+    index: int
+
+
+@attrs.frozen(eq=False)
+class Greeting:
+    """A node said HELLO. What it is answered goes into `verdict`; with that door's end, the
+    connection of a node that was let in for Raft has to end."""
+
+    hello: Hello
+    verdict: trio.MemorySendChannel[Verdict]
+
+
+@attrs.frozen
+class Parted:
+    """The connection of this greeting is gone."""
+
+    greeting: Greeting
+
+
+@attrs.frozen
+class Belongs:
+    """The node belongs to a cluster from now on. `members` are its first ones, if this node made
+    it; what the ledger says of them takes their place."""
+
+    cluster: bytes
+    members: tuple[Member, ...] = ()
+
+
+@attrs.frozen
+class Known:
+    """What the node says of itself, and whom it links."""
+
+    own: Own
+    peers: tuple[Peer, ...]
+
+
+@attrs.frozen
+class WhoIsKnown:
+    """Somebody wants to call peers: what is known is sent to `reply`."""
+
+    reply: trio.MemorySendChannel[Known]
+
+
 IntakeItem = Offered | Joined | Left
 EventItem = Event | Opened | Closed | Linked | Knock
 LettersItem = StoreLetters | EdgeLetter | EdgeTriage
 CatchUpItem = ReadEntries | ReadChunk | WriteChunk | MarkWhole
+PeeringItem = Greeting | Parted | Belongs | WhoIsKnown

@@ -10,7 +10,6 @@ from where it had come to. A store that cannot be written is a DiskFault.
 Shutdown: cancel it; the next start finds the DLQ incomplete and goes on.
 """
 
-from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 
@@ -26,6 +25,7 @@ from rmf.errors import ConnectionFailed, DiskFailed, ProtocolFault
 from rmf.floor import log
 from rmf.floor.dialling import FAILURES, Dialled, Peer, dial
 from rmf.floor.doors import Doors
+from rmf.floor.items import Known, WhoIsKnown
 from rmf.floor.supervisor import Hands
 from rmf.storage.dlq_store import DlqStore
 
@@ -45,19 +45,17 @@ async def run(
     doors: Doors,
     store: DlqStore,
     limiter: trio.CapacityLimiter,
-    own: Callable[[], Own],
-    peers: Callable[[], list[Peer]],
     through: Through,
     hands: Hands,
 ) -> None:
     """Fetch letters until the DLQ is complete; return then, at once if it is. `limiter` admits one
-    thread at a time to the store, `peers` are asked."""
+    thread at a time to the store; whom to ask says peering."""
     hands.free()  # what it holds, its peers still have
-    fetch = _Fetch(store, limiter, own, through)
+    fetch = _Fetch(store, limiter, through)
     try:
         if await fetch.is_complete():
             return
-        while not await fetch.ask_all(peers()):  # noqa: ASYNC110 peers do not tell
+        while not await fetch.ask_all(await _known(doors)):  # noqa: ASYNC110 peers do not tell
             await trio.sleep(limits.LETTER_FETCH_S)
         await fetch.complete()
     except DiskFailed as exc:
@@ -68,6 +66,17 @@ async def run(
     log.note("info", "letters_complete", fetched=fetch.stored, letters=stats.letters)
 
 
+async def _known(doors: Doors) -> Known | None:
+    """Ask what this node says of itself and whom it links; None: nobody knows that any more."""
+    reply, reply_out = trio.open_memory_channel[Known](1)
+    with reply_out:
+        await doors.peering.send(WhoIsKnown(reply))
+        try:
+            return await reply_out.receive()
+        except trio.EndOfChannel:
+            return None
+
+
 class _Fetch:
     """How far it is, for each peer and its data directory."""
 
@@ -75,13 +84,11 @@ class _Fetch:
         self,
         store: DlqStore,
         limiter: trio.CapacityLimiter,
-        own: Callable[[], Own],
         through: Through,
     ) -> None:
         self.stored = 0
         self.in_thread = partial(trio.to_thread.run_sync, limiter=limiter)
         self._store = store
-        self._own = own
         self._through = through
         self._after: dict[tuple[str, bytes], int] = {}
 
@@ -93,25 +100,25 @@ class _Fetch:
         """Note that nothing is missing any more."""
         await self.in_thread(self._store.set_complete, True)
 
-    async def ask_all(self, peers: list[Peer]) -> bool:
-        """Ask each of them for what it has; return whether one of them had everything."""
-        for peer in peers:
+    async def ask_all(self, known: Known | None) -> bool:
+        """Ask each peer for what it has; return whether one of them had everything."""
+        if known is None:
+            return False
+        for peer in known.peers:
             try:
-                if await self._ask(peer):
+                if await self._ask(peer, known.own):
                     return True
             except FAILURES as exc:
                 log.note("info", "letters_not_fetched", peer=peer.name, error=str(exc))
         return False
 
-    async def _ask(self, peer: Peer) -> bool:
-        dialled = await dial(
-            peer.address, hello_of(self._own(), peer.name, peer.incarnation, LETTERS)
-        )
+    async def _ask(self, peer: Peer, own: Own) -> bool:
+        dialled = await dial(peer.address, hello_of(own, peer.name, peer.incarnation, LETTERS))
         async with aclosing(dialled.stream):
             place = (peer.name, dialled.welcome.incarnation)
             while True:
                 page = await self._page(dialled, self._after.get(place, 0))
-                mine = [letter._replace(node=self._own().node) for letter in page.letters]
+                mine = [letter._replace(node=own.node) for letter in page.letters]
                 self.stored += await self.in_thread(self._store.put_line, mine, 0)
                 self._after[place] = page.after
                 if not page.more:

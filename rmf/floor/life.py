@@ -31,7 +31,6 @@ from rmf.errors import CheckpointDamaged, DiskFailed, DiskHangs, Diverged, Ledge
 from rmf.floor import arbiter, ledger_keeper, log
 from rmf.floor.clients import Clients
 from rmf.floor.ground import Ground
-from rmf.floor.peering import Peering
 from rmf.floor.peers import Peers
 from rmf.floor.present import now
 from rmf.floor.recovery import Recovered, recover
@@ -59,7 +58,6 @@ class Life:
         self,
         ground: Ground,
         identity: Identity,
-        peering: Callable[[], Peering],
         on_loaded: Callable[[State], None],
     ) -> None:
         self.core: Arbiter | None = None
@@ -68,7 +66,6 @@ class Life:
         self.founded = trio.Event()
         self.stopped = trio.Event()
         self._ground = ground
-        self._peering = peering
         self._on_loaded = on_loaded
         self._newest = genesis_state(b"")
         self._recovered: Recovered | None = None
@@ -256,7 +253,7 @@ class Life:
             self._around(recovered.behind_bytes, recovered.checkpoint_bytes),
         )
         self._on_loaded(recovered.state)
-        for met in self._peering().present():
+        for met in self._peers.present():
             core.meet(met)
         try:
             async with trio.open_nursery() as nursery:
@@ -276,7 +273,6 @@ class Life:
             hands,
             now,
             self.acceded.set,
-            self._peering().link,
             ground.instruments,
             self._clients,
             self._peers,

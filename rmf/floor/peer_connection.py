@@ -1,8 +1,9 @@
 """One connection from another node: who it is, whether it is let in, and what it then says (R28).
 
-Nothing of a peer's older connection is delivered once a newer one said HELLO: so what the core
-hears comes from one life of the peer at a time. Deadlines are absolute: for the handshake, for each
-frame, for silence.
+Whether it is let in says peering, which is handed each HELLO, and is told when its connection is
+gone. Nothing of a peer's older connection is delivered once a newer one was let in: so what the
+core hears comes from one life of the peer at a time. Deadlines are absolute: for the handshake, for
+each frame, for silence.
 
 Errors: any fault in a frame, a body without its CRC32C included, ends the connection; the peer
 dials again. Anything else is our bug and goes to the supervisor.
@@ -10,78 +11,45 @@ dials again. Anything else is our bug and goes to the supervisor.
 
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from functools import partial
 from itertools import count
 
 import attrs
 import trio
 
 from rmf import limits
-from rmf.core.events import Heard, PeerLost, PeerMet
+from rmf.core.events import Heard, PeerMet
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.pieces import BULK, Joining
 from rmf.errors import ProtocolFault, StorageError
 from rmf.floor import log
-from rmf.floor.doors import EventItem
+from rmf.floor.doors import verdict_door
+from rmf.floor.items import EventItem, Greeting, Parted, PeeringItem, Verdict
 from rmf.floor.receiving import receive
 
 __all__ = ["PeerConnection", "PeerPort", "met_by"]
 
 
+@attrs.frozen
 class PeerPort:
-    """What all connections from other nodes share, and which peers are here.
+    """What all connections from other nodes share: the doors to the Arbiter and to peering, and
+    what answers LETTERS_ASK and ACTS_ASK."""
 
-    `own` tells what this node is at the moment. `on_met` and `on_parted` are told who was let in
-    for Raft and who is gone; `on_claimed` hears the HELLO of a node that takes this one, which
-    belongs to no cluster yet, for a member of its own; `on_stranger` that of a node which would
-    like to belong to this one's and does not. `letters` answers LETTERS_ASK and
-    ACTS_ASK."""
-
-    def __init__(
-        self,
-        events: trio.MemorySendChannel[EventItem],
-        own: Callable[[], g.Own],
-        letters: Callable[[g.LettersAsk | g.ActsAsk], Awaitable[g.Letters | g.Acts]],
-        *,
-        on_met: Callable[[g.Hello], None] = lambda _: None,
-        on_parted: Callable[[str], None] = lambda _: None,
-        on_claimed: Callable[[g.Hello], None] = lambda _: None,
-        on_stranger: Callable[[g.Hello], None] = lambda _: None,
-    ) -> None:
-        self.events = events
-        self.own = own
-        self.letters = letters
-        self.on_met = on_met
-        self.on_parted = on_parted
-        self.on_claimed = on_claimed
-        self.on_stranger = on_stranger
-        self.attending: dict[str, _Attending] = {}
-
-    def present(self) -> list[PeerMet]:
-        """Return who is here: what a core that was loaded anew has to be told."""
-        return [met_by(x.hello) for x in self.attending.values()]
-
-    def judge_again(self) -> None:
-        """The members are others than before: part with whoever would not be let in any more."""
-        for attending in self.attending.values():
-            if g.refusal_of(attending.hello, self.own()) is not None:
-                attending.scope.cancel()
+    events: trio.MemorySendChannel[EventItem]
+    peering: trio.MemorySendChannel[PeeringItem]
+    letters: Callable[[g.LettersAsk | g.ActsAsk], Awaitable[g.Letters | g.Acts]]
 
 
-@attrs.frozen(eq=False)
-class _Attending:
-    """A connection for Raft that was let in, and how to end it."""
-
-    hello: g.Hello
-    scope: trio.CancelScope
+VerdictEnd = trio.MemorySendChannel[Verdict]
+VerdictOut = trio.MemoryReceiveChannel[Verdict]
 
 
-def met_by(hello: g.Hello) -> PeerMet:
+def met_by(hello: g.Hello, *, linked: bool = True) -> PeerMet:
     """Return what the Arbiter is told of a node that said this."""
     said = (hello.client_address, hello.cluster_version, hello.line)
-    return PeerMet(hello.node, hello.incarnation, *said)
+    return PeerMet(hello.node, hello.incarnation, *said, linked)
 
 
 class PeerConnection:
@@ -94,19 +62,33 @@ class PeerConnection:
         self._port = port
         self._buffer = wire.Frames(limits.PEER_HELLO_BYTES_MAX)
         self._item_bytes = 0  # of the newest message
+        self._greeting: Greeting | None = None
 
     async def serve(self) -> None:
         """Serve until the other node leaves, is superseded, or breaks the protocol."""
+        verdict, verdict_out = verdict_door()
         try:
-            hello = await self._shake_hands()
-            if hello is None:
-                return
-            if hello.purpose == g.RAFT:
-                await self._attend(hello)
-            elif hello.purpose == g.LETTERS:
-                await self._answer_letters()
-            else:
-                await self._receive_within(limits.PEER_HANDSHAKE_S_MAX)  # until it closes
+            with verdict_out:
+                await self._noting_faults(partial(self._serve, verdict, verdict_out))
+        finally:
+            if self._greeting is not None:
+                with trio.CancelScope(shield=True), trio.move_on_after(limits.STOP_S_MAX):
+                    await self._port.peering.send(Parted(self._greeting))
+
+    async def _serve(self, verdict: VerdictEnd, verdict_out: VerdictOut) -> None:
+        hello = await self._shake_hands(verdict, verdict_out)
+        if hello is None:
+            return
+        if hello.purpose == g.RAFT:
+            await self._attend(hello, verdict_out)
+        elif hello.purpose == g.LETTERS:
+            await self._answer_letters()
+        else:
+            await self._receive_within(limits.PEER_HANDSHAKE_S_MAX)  # until it closes
+
+    async def _noting_faults(self, serve: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await serve()
         except ProtocolFault as fault:
             log.note("warning", "peer_fault", address=self._address, error=str(fault))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -114,7 +96,7 @@ class PeerConnection:
 
     # --- Handshake --------------------------------------------------------------------------------
 
-    async def _shake_hands(self) -> g.Hello | None:
+    async def _shake_hands(self, verdict: VerdictEnd, verdict_out: VerdictOut) -> g.Hello | None:
         """Return the HELLO of a node that was let in. Raises ProtocolFault."""
         with trio.move_on_after(limits.PEER_HANDSHAKE_S_MAX):
             if not await self._read_preface():
@@ -124,7 +106,9 @@ class PeerConnection:
                 return None
             if not isinstance(hello, g.Hello):
                 raise ProtocolFault("hello_expected", "the first message must be HELLO")
-            return hello if await self._judge(hello) else None
+            self._greeting = Greeting(hello, verdict)
+            await self._port.peering.send(self._greeting)
+            return hello if await self._hear_verdict(hello, verdict_out) else None
         raise ProtocolFault(
             "handshake_timeout", f"no HELLO within {limits.PEER_HANDSHAKE_S_MAX:g} s"
         )
@@ -143,25 +127,17 @@ class PeerConnection:
         self._buffer.feed(data[len(wire.PREFACE) :])
         return True
 
-    async def _judge(self, hello: g.Hello) -> bool:
-        own = self._port.own()
-        refusal = g.refusal_of(hello, own)
-        if refusal is None:
+    async def _hear_verdict(self, hello: g.Hello, verdict_out: VerdictOut) -> bool:
+        try:
+            answer = await verdict_out.receive()
+        except trio.EndOfChannel:
+            return False  # nobody is let in at present
+        if isinstance(answer, g.Welcome):
             self._buffer.frame_bytes_max = limits.PEER_FRAME_BYTES_MAX
-            welcome = g.welcome_of(own, hello)
-            answer: wire.Message = welcome
-            if hello.purpose == g.GENESIS and own.cluster is not None and not welcome.member:
-                self._port.on_stranger(hello)
-        else:
-            answer = refusal
-            if refusal.code == "unfounded" and hello.to_incarnation == own.incarnation:
-                self._port.on_claimed(hello)
-            else:
-                self._note_refused(hello, refusal)
-                if refusal.code in {"not_member", "wrong_incarnation"}:
-                    self._port.on_stranger(hello)
+        elif answer.code != "unfounded" or hello.to_incarnation is None:
+            self._note_refused(hello, answer)
         await self._stream.send_all(wire.PREFACE + wire.encode(answer))
-        return refusal is None
+        return isinstance(answer, g.Welcome)
 
     def _note_refused(self, hello: g.Hello, refusal: g.Refusal) -> None:
         log.note(
@@ -175,32 +151,29 @@ class PeerConnection:
 
     # --- Raft -------------------------------------------------------------------------------------
 
-    async def _attend(self, hello: g.Hello) -> None:
-        """Deliver what the peer says until its connection ends or a newer one is there."""
-        name, port = hello.node, self._port
-        if name in port.attending:
-            port.attending[name].scope.cancel()
-        mine = port.attending[name] = _Attending(hello, trio.CancelScope())
-        port.on_met(hello)
-        try:
-            with mine.scope:
-                await port.events.send(met_by(hello))
-                with trio.CancelScope() as self._patience:
-                    await self._deliver(hello, mine.scope)
-                if self._patience.cancelled_caught:
-                    raise ProtocolFault("idle_timeout", "nothing came for too long")
-        finally:
-            if port.attending.get(name) is mine:
-                del port.attending[name]
-                port.on_parted(name)
-                self._say_lost(name)
+    async def _attend(self, hello: g.Hello, verdict_out: VerdictOut) -> None:
+        """Deliver what the peer says until its connection ends, or it has to leave."""
 
-    def _say_lost(self, name: str) -> None:
-        # A hint may be lost: where this door is full, there is more to hear than a hint.
-        with suppress(trio.WouldBlock):
-            self._port.events.send_nowait(PeerLost(name))
+        async def leave() -> None:
+            async for _ in verdict_out:
+                pass
+            nursery.cancel_scope.cancel()
 
-    async def _deliver(self, hello: g.Hello, current: trio.CancelScope) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave)
+            await self._noting_faults(partial(self._listen, hello, verdict_out))
+            nursery.cancel_scope.cancel()
+
+    async def _listen(self, hello: g.Hello, verdict_out: VerdictOut) -> None:
+        if _is_over(verdict_out):
+            return
+        await self._port.events.send(met_by(hello))
+        with trio.CancelScope() as self._patience:
+            await self._deliver(hello, verdict_out)
+        if self._patience.cancelled_caught:
+            raise ProtocolFault("idle_timeout", "nothing came for too long")
+
+    async def _deliver(self, hello: g.Hello, verdict_out: VerdictOut) -> None:
         name, events = hello.node, self._port.events
         joining = Joining() if hello.versions[1] >= g.PIECES else None
         for number in count(1):
@@ -209,8 +182,8 @@ class PeerConnection:
             message = await self._next()
             if joining is not None and message is not None:
                 message = await self._whole(message, joining)
-            if message is None or current.cancel_called:
-                return  # a read that had succeeded is not undone by a cancellation
+            if message is None or _is_over(verdict_out):
+                return  # a newer connection may be heard already: nothing of this one comes then
             if isinstance(message, g.Alive):
                 continue
             if type(message) not in _OF_RAFT:
@@ -290,6 +263,11 @@ class PeerConnection:
 
     async def _receive(self) -> bytes:
         return await receive(self._stream, limits.PEER_RECEIVE_BYTES)
+
+
+def _is_over(verdict_out: VerdictOut) -> bool:
+    """Whether whoever was let in has to leave."""
+    return verdict_out.statistics().open_send_channels == 0
 
 
 _OF_RAFT = frozenset(m.CODES.values())

@@ -23,14 +23,13 @@ __all__ = ["PeerLinks"]
 
 
 class PeerLinks:
-    """Keeps a supervised link task for each peer in `nursery`; `events` leads to the Arbiter.
-
-    `supervise` runs a child until it is cancelled. Nothing here waits: the arbiter may call."""
+    """Keeps a supervised link task for each peer in `nursery`; `events` leads to the Arbiter, and
+    `own` is what links say of this node. `supervise` runs a child until it is cancelled."""
 
     def __init__(
         self,
         events: trio.MemorySendChannel[EventItem],
-        own: Callable[[], Own],
+        own: Own,
         hints: Mapping[str, Address],
         nursery: trio.Nursery,
         supervise: Callable[[Child], Awaitable[None]],
@@ -44,11 +43,15 @@ class PeerLinks:
         self._met: dict[str, Peer] = {}
         self._linked: dict[str, _Kept] = {}
 
-    def set(self, members: Sequence[Member]) -> None:
-        """From now on these are the members."""
+    def set(self, own: Own, members: Sequence[Member]) -> None:
+        """From now on this is to be said, and these are the members."""
         found = [self._peer(x.name, x.incarnation, x.peer_address) for x in members]
         self._members = {peer.name: peer for peer in found if peer is not None}
         self._update()
+        if own != self._own:
+            self._own = own
+            for kept in self._linked.values():
+                kept.dials.put(own)
 
     def meet(self, hello: Hello) -> None:
         """This node was let in: link back, at once."""
@@ -57,19 +60,19 @@ class PeerLinks:
             return
         self._met[peer.name] = peer
         self._update()
-        self._linked[peer.name].dials.put(self._own())
+        self._linked[peer.name].dials.put(self._own)
 
     def part(self, name: str) -> None:
         """This node is here no more; only a member's link stays."""
         self._met.pop(name, None)
         self._update()
 
-    def peers(self) -> list[Peer]:
+    def peers(self) -> tuple[Peer, ...]:
         """Return who is linked: whom else to ask for something."""
-        return [kept.peer for kept in self._linked.values()]
+        return tuple(kept.peer for kept in self._linked.values())
 
     def _peer(self, name: str, incarnation: bytes, address: str) -> Peer | None:
-        if name == self._own().node:
+        if name == self._own.node:
             return None
         hint = self._hints.get(name)
         if hint is not None:
@@ -86,8 +89,6 @@ class PeerLinks:
             if wanted.get(name) != kept.peer:
                 kept.scope.cancel()
                 del self._linked[name]
-            else:
-                kept.dials.put(self._own())
         for name, peer in wanted.items():
             if name not in self._linked:
                 dials, dials_out = dial_door()
@@ -95,8 +96,8 @@ class PeerLinks:
                 self._nursery.start_soon(self._keep, kept, dials_out)
 
     async def _keep(self, kept: "_Kept", dials: trio.MemoryReceiveChannel[Own]) -> None:
-        async def run(hands: Hands) -> None:  # what fails begins anew with what is so then
-            await peer_link.run(kept.peer, self._own(), dials, self._events, hands)
+        async def run(hands: Hands) -> None:  # whatever failed begins with what is so then
+            await peer_link.run(kept.peer, self._own, dials, self._events, hands)
 
         with kept.scope:
             await self._supervise(Child(f"peer_link.{kept.peer.name}", run))

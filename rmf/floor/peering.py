@@ -1,145 +1,159 @@
-"""The node among its peers: what it says of itself, who is linked, how it came to a cluster (R28).
+"""The node among its peers: what it says of itself, who is let in, and which links there are (R28).
 
-Puts together peer_port, peer_links and founding, and passes on what they learn to the Arbiter. It
-decides nothing; whom to let in says core/raft/greetings, who is a member the ledger.
+One task owns all of that, and is told and asked through doors alone: what the ledger says of the
+members comes from the Arbiter; each connection hands in the HELLO that it heard, and gets a
+verdict; links get what to say. It decides nothing: whom to let in says core/raft/greetings, who is
+a member the ledger. It awaits no send, so nobody waits for long.
+
+Nothing of a peer's older connection is delivered once a newer one was let in: the older one's
+verdict ends then, and it looks at that before it delivers anything (see peer_connection).
+
+Errors: a failure is our bug. All connections of peers end with it, and come again; what is known of
+the members and of this node is kept. Shutdown: cancel it; who was here is said to be lost, where
+anybody still listens.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from functools import partial
-from typing import Any
 
 import attrs
 import trio
 
-from rmf.core.arbiter import Arbiter
 from rmf.core.entry import Member
-from rmf.core.events import PeerMet, Unfounded
-from rmf.core.raft.greetings import Hello, Own
-from rmf.floor import founding, peer_port
+from rmf.core.events import PeerLost, PeerMet
+from rmf.core.raft.greetings import GENESIS, RAFT, Hello, Own, Refusal, refusal_of, welcome_of
 from rmf.floor.doors import Doors
-from rmf.floor.founding import Claims, Founded
-from rmf.floor.letterbox import Letterbox
-from rmf.floor.peer_connection import PeerPort, met_by
+from rmf.floor.items import Belongs, Greeting, Known, Parted, PeeringItem, WhoIsKnown
+from rmf.floor.peer_connection import met_by
 from rmf.floor.peer_links import PeerLinks
 from rmf.floor.supervisor import Child, Hands
-from rmf.notation import Address, address_text
-from rmf.storage.directory import DataDirectory
+from rmf.notation import Address
 
-__all__ = ["Peering"]
+__all__ = ["Peering", "turn_away"]
+
+
+async def turn_away(doors: Doors) -> None:
+    """Take the place of a task that is given up, until cancelled: nobody is let in or answered."""
+    async for item in doors.peering_out:
+        if isinstance(item, Greeting):
+            item.verdict.close()
+        elif isinstance(item, WhoIsKnown):
+            item.reply.close()
 
 
 class Peering:
-    """`listening` is None where no peers can come. `core` tells the Arbiter that is loaded."""
+    """`own` is what the node says of itself at first, `hints` where peers are, before the ledger
+    says it; `supervise` runs a child until it is cancelled."""
 
     def __init__(
         self,
         doors: Doors,
-        directory: DataDirectory,
+        own: Own,
         hints: Mapping[str, Address],
-        core: Callable[[], Arbiter | None],
-        listening: peer_port.Listening | None,
+        supervise: Callable[[Child], Awaitable[None]],
     ) -> None:
-        self.listening = listening
-        self.client_address = ""
         self._doors = doors
-        self._directory = directory
+        self._own = own
         self._hints = hints
-        self._core = core
-        self._claims = Claims()
-        self._links: PeerLinks | None = None
+        self._supervise = supervise
         self._members: tuple[Member, ...] = ()
-        self._port = PeerPort(
-            doors.events,
-            self.own,
-            Letterbox(directory.dlq_path),
-            on_met=self._on_met,
-            on_parted=self._on_parted,
-            on_claimed=self._claims.take,
-            on_stranger=self._on_stranger,
-        )
+        self._attending: dict[str, Greeting] = {}
 
-    @property
-    def peer_address(self) -> str:
-        """Where peers reach this node: as `--peers` says, else where it listens."""
-        hint = self._hints.get(self._directory.node)
-        if hint is not None:
-            return address_text(hint)
-        return self.listening.address if self.listening is not None else ""
+    async def run(self, hands: Hands) -> None:
+        """Keep links, and answer who comes, until cancelled."""
+        hands.free()  # it holds no packets
+        try:
+            async with trio.open_nursery() as nursery:
+                events = self._doors.events
+                links = PeerLinks(events, self._own, self._hints, nursery, self._supervise)
+                links.set(self._own, self._members)
+                nursery.start_soon(self._follow, links)
+                async for item in self._doors.peering_out:
+                    self._take(item, links)
+        finally:
+            for name, greeting in self._attending.items():
+                greeting.verdict.close()
+                self._say(PeerLost(name))
+            self._attending.clear()
 
-    def own(self) -> Own:
-        """Return what this node says of itself."""
-        directory, core = self._directory, self._core()
-        members: tuple[Member, ...] = ()
-        index = 0
-        if core is not None:
-            members, index = core.raft.membership.admitted, core.raft.membership.index
-        return Own(
-            node=directory.node,
-            incarnation=directory.incarnation,
-            cluster=directory.cluster if directory.founded else None,
-            members=members,
-            membership=index,
-            client_address=self.client_address,
-            peer_address=self.peer_address,
-            listed=tuple(sorted({*self._hints, directory.node})),
-            line=core.identity.line if core is not None else None,
-        )
+    # --- What this node is ------------------------------------------------------------------------
 
-    async def found(self) -> Founded:
-        """Return once the directory belongs to a cluster."""
-        return await founding.found(
-            self._directory, self.own, self._hints, self._claims, self._tell_unfounded
-        )
+    async def _follow(self, links: PeerLinks) -> None:
+        """Follow what the ledger says of the members: part with whoever would not be let in any
+        more."""
+        async for roster in self._doors.membership_out:
+            self._members = roster.linked
+            self._become(
+                attrs.evolve(self._own, members=roster.admitted, membership=roster.index), links
+            )
+            for greeting in self._attending.values():
+                if refusal_of(greeting.hello, self._own) is not None:
+                    greeting.verdict.close()
 
-    def open(self, nursery: trio.Nursery, supervise: Callable[[Child], Awaitable[None]]) -> None:
-        """Keep links in this nursery from now on."""
-        self._links = PeerLinks(self._doors.events, self.own, self._hints, nursery, supervise)
-        self._links.set(self._members)
-        for attendee in self._port.attending.values():
-            self._links.meet(attendee.hello)
+    def _become(self, own: Own, links: PeerLinks) -> None:
+        self._own = own
+        links.set(own, self._members)
 
-    def link(self, members: Sequence[Member]) -> None:
-        """From now on these are the members."""
-        self._members = tuple(members)
-        if self._links is not None:
-            self._links.set(members)
-        self._port.judge_again()
+    # --- Who comes --------------------------------------------------------------------------------
 
-    def peers(self) -> list[Any]:
-        """Return who is linked."""
-        return self._links.peers() if self._links is not None else []
+    def _take(self, item: PeeringItem, links: PeerLinks) -> None:
+        match item:
+            case Greeting():
+                self._judge(item, links)
+            case Parted():
+                self._part(item.greeting, links)
+            case Belongs():
+                members = self._own.members or item.members
+                self._become(attrs.evolve(self._own, cluster=item.cluster, members=members), links)
+            case _:
+                with item.reply, suppress(trio.BrokenResourceError):
+                    item.reply.send_nowait(Known(self._own, links.peers()))
 
-    def present(self) -> list[PeerMet]:
-        """Return who is linked: what a core that was loaded anew has to be told before anything."""
-        return self._port.present()
+    def _judge(self, greeting: Greeting, links: PeerLinks) -> None:
+        hello, own = greeting.hello, self._own
+        refusal = refusal_of(hello, own)
+        attends = refusal is None and hello.purpose == RAFT
+        if attends:
+            former = self._attending.get(hello.node)
+            if former is not None:
+                former.verdict.close()
+            self._attending[hello.node] = greeting
+            links.meet(hello)
+        elif self._is_claim(hello, refusal):
+            assert hello.cluster is not None
+            self._doors.claims.put(hello.cluster)
+        elif self._is_stranger(hello, refusal):
+            # So that an operator may add it (see core/admin).
+            self._say(met_by(hello, linked=False))
+        with suppress(trio.BrokenResourceError):
+            greeting.verdict.send_nowait(welcome_of(own, hello) if refusal is None else refusal)
+        if not attends:
+            greeting.verdict.close()
 
-    def child(self, node: str, wall_ns: Callable[[], int]) -> Child:
-        """Return the task of the port."""
-        assert self.listening is not None
-        run = partial(
-            self._run_port, self.listening, node=node, letters=self._doors.letters, wall_ns=wall_ns
-        )
-        return Child("peer_port", run)
+    def _is_claim(self, hello: Hello, refusal: Refusal | None) -> bool:
+        """Whether a founded node takes this one, which has no cluster yet, for a member of its."""
+        unfounded = refusal is not None and refusal.code == "unfounded"
+        mine = hello.to_incarnation == self._own.incarnation
+        return unfounded and mine and hello.cluster is not None
 
-    async def _run_port(self, listening: peer_port.Listening, hands: Hands, **others: Any) -> None:
-        await peer_port.run(listening, self._port, hands, **others)
+    def _is_stranger(self, hello: Hello, refusal: Refusal | None) -> bool:
+        """Whether a node would like to belong to this one's cluster, and does not."""
+        if refusal is not None:
+            return refusal.code in {"not_member", "wrong_incarnation"}
+        own = self._own
+        asks = hello.purpose == GENESIS and own.cluster is not None
+        return asks and not own.is_member(hello.node, hello.incarnation)
 
-    def _on_met(self, hello: Hello) -> None:
-        if self._links is not None:
-            self._links.meet(hello)
+    def _part(self, greeting: Greeting, links: PeerLinks) -> None:
+        name = greeting.hello.node
+        if self._attending.get(name) is not greeting:
+            return  # a newer one is there, or it was not let in
+        del self._attending[name]
+        greeting.verdict.close()
+        links.part(name)
+        self._say(PeerLost(name))
 
-    def _on_parted(self, name: str) -> None:
-        if self._links is not None:
-            self._links.part(name)
-
-    def _on_stranger(self, hello: Hello) -> None:
-        """Note who would like to come in: an operator may add it (see core/admin)."""
-        self._say(attrs.evolve(met_by(hello), linked=False))
-
-    def _tell_unfounded(self, why: str) -> None:
-        self._say(Unfounded(why))
-
-    def _say(self, met: PeerMet | Unfounded) -> None:
-        with suppress(trio.WouldBlock):  # it calls again
-            self._doors.events.send_nowait(met)
+    def _say(self, event: PeerMet | PeerLost) -> None:
+        # A hint may be lost: where this door is full, there is more to hear than a hint.
+        with suppress(trio.WouldBlock):
+            self._doors.events.send_nowait(event)

@@ -22,6 +22,7 @@ from rmf import __version__, limits
 from rmf.core.arbiter import Identity
 from rmf.core.events import Struck
 from rmf.core.feed import Feed
+from rmf.core.raft.greetings import Own
 from rmf.core.state import State
 from rmf.floor import (
     beats,
@@ -34,7 +35,7 @@ from rmf.floor import (
     ingest,
     letter_fetch,
     log,
-    peer_port,
+    peering,
     publisher,
     web_front,
 )
@@ -48,7 +49,7 @@ from rmf.floor.inquiry import Inquiry
 from rmf.floor.instruments import Instruments
 from rmf.floor.life import Life
 from rmf.floor.line_front import LineFront
-from rmf.floor.peering import Peering
+from rmf.floor.peer_front import PeerFront
 from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
 from rmf.floor.restoring import leave, open_directory, take_over
@@ -124,18 +125,10 @@ class Node:
             instruments=self._instruments,
             exchanging=self._exchanging,
         )
-        self._life = Life(ground, identity, lambda: self._peering, self._on_loaded)
+        self._life = Life(ground, identity, self._on_loaded)
+        self._peers = PeerFront(config, self._directory, self._doors, has_peers=self._has_peers)
         self._nursery: trio.Nursery | None = None
         self._fetching = trio.CancelScope()
-        wants_port = self._has_peers or config.origins["peer_listen"] != "default"
-        listening = peer_port.Listening(config.peer_listen) if wants_port else None
-        self._peering = Peering(
-            self._doors,
-            self._directory,
-            dict(config.peers),
-            lambda: self._life.core,
-            listening,
-        )
         if self._directory.founded:
             self._load_first()
 
@@ -168,15 +161,13 @@ class Node:
         collector.tame(config.glovebox)
         listening = ingest.Listening(*config.listen)
         await listening.bind()
-        peers = self._peering.listening
-        if peers is not None:
-            await peers.bind()
+        await self._peers.bind()
         web = await web_front.bind(config)
-        self._tell_addresses(listening)
+        own = self._own(listening)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as outside:
                 outside.start_soon(self._stop.obey, signals, self._doors.events)
-                await self._live(companion, listening, web)
+                await self._live(companion, listening, web, own)
                 outside.cancel_scope.cancel()
         return 0
 
@@ -185,15 +176,15 @@ class Node:
         companion: Companion | None,
         listening: ingest.Listening,
         web: http.Listening | None,
+        own: Own,
     ) -> None:
         """Run all tasks until the node has stopped: each of them is a child."""
-        config, life, peers = self._config, self._life, self._peering.listening
+        config, life = self._config, self._life
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for child in self._first_children(listening, web):
+            for child in self._first_children(listening, web, own):
                 nursery.start_soon(self._supervise, child)
-            self._peering.open(nursery, self._supervise)
-            founding = Child("founding", partial(self._join_cluster, nursery))
+            founding = Child("founding", partial(self._join_cluster, nursery, own))
             nursery.start_soon(self._supervise, founding)
             if not self._has_peers:
                 with trio.move_on_after(limits.ACCESSION_S_MAX):
@@ -201,7 +192,7 @@ class Node:
             port = Child("ingest", partial(ingest.run, listening, self._port()))
             nursery.start_soon(self._supervise, port)
             here = address_text((listening.host, listening.port))
-            others = (peers.address if peers else None, web.address if web else None)
+            others = (self._peers.address, web.address if web else None)
             say_ready(config.node, here, *others, config.data)
             if companion is not None:
                 run = partial(accompany, companion, here)
@@ -210,17 +201,17 @@ class Node:
             await self._wind_down(listening)
             nursery.cancel_scope.cancel()
 
-    def _tell_addresses(self, listening: ingest.Listening) -> None:
-        """Port 0 has become a number: that is what others are told."""
-        config, peering = self._config, self._peering
-        address = address_text(config.advertise or (listening.host, listening.port))
-        peering.client_address = address
-        self._life.identity = attrs.evolve(
-            self._life.identity, address=address, peer_address=peering.peer_address
-        )
+    def _own(self, listening: ingest.Listening) -> Own:
+        """Return what this node says of itself to others. Port 0 has become a number: they are told
+        that one."""
+        identity = self._life.identity
+        address = address_text(self._config.advertise or (listening.host, listening.port))
+        own = self._peers.own(address, identity.line)
+        self._life.identity = attrs.evolve(identity, address=address, peer_address=own.peer_address)
+        return own
 
     def _first_children(
-        self, listening: ingest.Listening, web: http.Listening | None
+        self, listening: ingest.Listening, web: http.Listening | None, own: Own
     ) -> list[Child]:
         """Return the tasks that a node needs before it belongs to a cluster."""
         doors, directory, life = self._doors, self._directory, self._life
@@ -231,8 +222,7 @@ class Node:
             Child("beats", partial(beats.run, doors)),
         ]
         children += self._line.children(doors, self._instruments.execute)
-        if self._peering.listening is not None:
-            children.append(self._peering.child(directory.node, lambda: now().wall_ns))
+        children += self._peers.children(own, self._supervise)
         if web is not None:
             sources = web_front.sources_of(
                 directory, doors, self._instruments, listening, lambda: life.core
@@ -245,11 +235,10 @@ class Node:
         """Whether the Arbiter's loop turned lately enough to know what is live (R36)."""
         return self._instruments.pulse.age_s() * limits.SECOND < limits.LIVE_NS
 
-    async def _join_cluster(self, nursery: trio.Nursery, hands: Hands) -> None:
+    async def _join_cluster(self, nursery: trio.Nursery, own: Own, hands: Hands) -> None:
         """See to it that there is a cluster, then start the tasks that keep its data."""
         hands.free()  # it holds no packets
-        if not self._directory.founded:
-            await self._peering.found()
+        await self._peers.found(own)
         store = await trio.to_thread.run_sync(self._open_store, limiter=self._store_limiter)
         self._life.founded.set()
         for child in self._keepers(store):
@@ -276,8 +265,6 @@ class Node:
             self._doors,
             self._open_store(),
             self._store_limiter,
-            self._peering.own,
-            self._peering.peers,
             letter_fetch.Through(state.index, state.term, state.tick),
         )
         self._fetching.cancel()  # what it was to fetch is less than this
@@ -303,6 +290,8 @@ class Node:
             await self._supervise(self._life.child_that_only_answers(why))
             return
         await self._doors.events.send(Struck("state", why))
+        if child.name == "peering":
+            await peering.turn_away(self._doors)
         if child.name == "publisher":
             await publisher.turn_away(self._doors, why)
         if child.name == "dlq_keeper":

@@ -9,7 +9,7 @@ doors. `served` runs one connection over streams in memory, and `Pictures` makes
 """
 
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -165,14 +165,13 @@ class Reign:
         self._instruments = alone.instruments
         self.writes = True
         self.acceded = trio.Event()
-        self.linked: list[Sequence[Member]] = []
         self.reload: Reload | None = None
         self.ended = trio.Event()
 
     async def rule(self, runner: arbiter.Runner) -> None:
         """Run the loop until it ends by itself."""
         loop = partial(arbiter.run, self.core, self.doors, runner, self.hands, now)
-        self.reload = await loop(self.acceded.set, self.linked.append, self._instruments)
+        self.reload = await loop(self.acceded.set, self._instruments)
         self.ended.set()
 
     async def keep(self) -> None:

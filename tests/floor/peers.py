@@ -31,9 +31,11 @@ from rmf.core.raft.messages import PeerMessage
 from rmf.floor import peer_link, peer_port
 from rmf.floor.dialling import Dialled, Peer
 from rmf.floor.doors import Doors, EventItem, Linked, dial_door
+from rmf.floor.items import Known, Roster, WhoIsKnown
 from rmf.floor.peer_connection import PeerPort
+from rmf.floor.peering import Peering
 from rmf.floor.peers import Peers
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import Child, Hands
 from rmf.notation import Address
 from tests.floor.wire import PATIENCE_S
 from tests.protocol.cddl_check import assert_peer_conforms
@@ -53,7 +55,7 @@ def own_of(name: str, **facts: Any) -> Own:
             members=MEMBERS,
             membership=1,
             client_address=f"{name}:7410",
-            peer_address="127.0.0.1:7510",
+            peer_address="127.0.0.1:1",
             listed=LISTED,
         ),
         **facts,
@@ -162,24 +164,35 @@ class Inbox:
 
 
 class Here(Inbox):
-    """A node's port, listening, with a test in the place of the arbiter."""
+    """A node's port and its peering, with a test in the place of the arbiter."""
 
-    def __init__(self, own: Own, letters: Callable[[Any], Any] = no_letters) -> None:
-        self.own = own
+    def __init__(
+        self,
+        own: Own,
+        letters: Callable[[Any], Any] = no_letters,
+        listening: peer_port.Listening | None = None,
+    ) -> None:
         super().__init__(Doors())
-        self.met: list[str] = []
-        self.parted: list[str] = []
-        self.claims: list[Hello] = []
+        self.own = own
         self.callers: list[Caller] = []
-        self.listening = peer_port.Listening(("127.0.0.1", 0))
-        self.port = PeerPort(
-            self.doors.events,
-            lambda: self.own,
-            letters,
-            on_met=lambda hello: self.met.append(hello.node),
-            on_parted=self.parted.append,
-            on_claimed=self.claims.append,
-        )
+        self.listening = listening or peer_port.Listening(("127.0.0.1", 0))
+        self.peering = Peering(self.doors, own, {}, run_child)
+        self.port = PeerPort(self.doors.events, self.doors.peering, letters)
+
+    def know(self, *members: Member, index: int = 1, linked: tuple[Member, ...] = ()) -> None:
+        """Have a ledger that names these members in that Entry."""
+        self.doors.membership.put(Roster(linked, members, index))
+
+    async def known(self) -> Known:
+        """Ask what it says of itself, and whom it links."""
+        reply, reply_out = trio.open_memory_channel[Known](1)
+        with trio.fail_after(PATIENCE_S):
+            await self.doors.peering.send(WhoIsKnown(reply))
+            return await reply_out.receive()
+
+    async def links(self) -> list[str]:
+        """Return who is linked."""
+        return [peer.name for peer in (await self.known()).peers]
 
     @property
     def address(self) -> Address:
@@ -199,9 +212,10 @@ class Here(Inbox):
         assert isinstance(answer, Welcome), answer
         return caller
 
-    async def serve(self) -> None:
-        """Run the port."""
-        await peer_port.run(
+    async def serve(self, *, keeps: bool = True) -> None:
+        """Run the port, and peering if it `keeps` that."""
+        run = partial(
+            peer_port.run,
             self.listening,
             self.port,
             Hands(),
@@ -209,16 +223,26 @@ class Here(Inbox):
             letters=self.doors.letters,
             wall_ns=lambda: 0,
         )
+        async with trio.open_nursery() as nursery:
+            if keeps:
+                nursery.start_soon(self.peering.run, Hands())
+            nursery.start_soon(run)
+
+
+async def run_child(child: Child) -> None:
+    """Run a child that does not fail."""
+    await child.run(Hands())
 
 
 @asynccontextmanager
-async def here(own: Own, **more: Any) -> AsyncIterator[Here]:
-    """Serve the port of a node."""
-    node = Here(own, **more)
-    await node.listening.bind()
+async def here(own: Own, *, keeps: bool = True, **more: Any) -> AsyncIterator[Here]:
+    """Serve the port of a node, and have it say where that is."""
+    listening = peer_port.Listening(("127.0.0.1", 0))
+    await listening.bind()
+    node = Here(attrs.evolve(own, peer_address=listening.address), listening=listening, **more)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(node.serve)  # noqa: ASYNC113 it was bound before
+            nursery.start_soon(partial(node.serve, keeps=keeps))  # noqa: ASYNC113 it was bound
             yield node
             nursery.cancel_scope.cancel()
     finally:

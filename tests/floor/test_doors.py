@@ -26,7 +26,8 @@ from rmf.core.effects import (
 )
 from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.feed import Feed
-from rmf.core.raft.greetings import Own
+from rmf.core.raft import wire
+from rmf.core.raft.greetings import Own, Welcome
 from rmf.core.raft.messages import Append, AppendReply, PeerMessage, ReadAsk
 from rmf.core.world import World
 from rmf.floor import beats
@@ -38,19 +39,22 @@ from rmf.floor.doors import (
     connection_doors,
     dial_door,
     link_doors,
+    verdict_door,
 )
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
 from rmf.floor.intake_end import Intake
+from rmf.floor.items import Belongs, Greeting, Roster
 from rmf.floor.latest import Latest
 from rmf.floor.news import Unwatch, Watch
 from rmf.floor.peers import Peers
 from rmf.floor.picture import Picture
-from rmf.floor.supervisor import Held, edge_letter
+from rmf.floor.supervisor import Hands, Held, edge_letter
 from tests.driven_node import node_in
 from tests.floor.followers import follower_of, ledger_of
 from tests.floor.kit import Pictures, Reign, bench, reign, served
 from tests.floor.lines import shop
+from tests.floor.peers import CLUSTER, hello_from, here, own_of
 from tests.floor.wire import PATIENCE_S, packet, snapshot_in, until
 from tests.line.bench import batch as a_batch
 
@@ -308,6 +312,53 @@ async def when_bulk_is_full_messages_are_dropped_and_what_waits_still_goes(tmp_p
 
 
 @row
+async def when_membership_is_full_who_is_a_member_by_now_takes_its_place(tmp_path: Path) -> None:
+    """Nobody follows it here: the Arbiter does not wait."""
+    with bench(tmp_path) as alone:
+        async with reign(alone) as ruling:
+            named = ruling.core.raft.membership
+            assert waiting(alone.doors.membership_out) == 1
+            roster = alone.doors.membership_out.receive_nowait()
+            assert roster == Roster(named.current, named.admitted, named.index)
+            assert roster.index == 1  # Genesis: before, the same members came from no Entry
+
+
+@row
+async def when_peering_is_full_the_sender_waits(tmp_path: Path) -> None:
+    async with here(own_of("n1"), keeps=False) as node:
+        fill(node.doors.peering, Belongs(CLUSTER))
+        caller = await node.call()
+        await caller.say_bytes(wire.PREFACE + wire.encode(hello_from("n2")))
+        await until(lambda: node.doors.peering.statistics().tasks_waiting_send == 1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.peering.run, Hands())
+            assert isinstance(await caller.hear(), Welcome)
+            nursery.cancel_scope.cancel()
+
+
+@row
+async def when_verdicts_is_full_is_never_as_there_is_one_for_each_hello(tmp_path: Path) -> None:
+    async with here(own_of("n1")) as node:
+        verdict, verdict_out = verdict_door()
+        await node.doors.peering.send(Greeting(hello_from("n2"), verdict))
+        with trio.fail_after(PATIENCE_S):
+            assert isinstance(await verdict_out.receive(), Welcome)
+        await node.attend("n2")
+        with trio.fail_after(PATIENCE_S), pytest.raises(trio.EndOfChannel):
+            await verdict_out.receive()  # a newer one is there
+
+
+@row
+async def when_claims_is_full_who_claims_this_node_now_takes_the_place(tmp_path: Path) -> None:
+    async with here(own_of("n1", cluster=None)) as node:
+        for cluster in (b"x" * 16, CLUSTER):
+            caller = await node.call()
+            await caller.greet(hello_from("n2", cluster=cluster))
+        assert waiting(node.doors.claims_out) == 1
+        assert node.doors.claims_out.receive_nowait() == CLUSTER
+
+
+@row
 async def when_dials_is_full_what_this_node_is_by_now_takes_its_place(tmp_path: Path) -> None:
     dials, dials_out = dial_door()
     for membership in (1, 2):
@@ -431,7 +482,8 @@ def test_the_table_is_true_of_the_channels() -> None:
     hurrying, _, bulk, _ = link_doors()
     _, dials = dial_door()
     singles: dict[str, Any] = {"answers": answers, "pages": pages}
-    singles |= {"peers": hurrying, "bulk": bulk, "dials": dials}
+    verdict, _ = verdict_door()
+    singles |= {"peers": hurrying, "bulk": bulk, "dials": dials, "verdicts": verdict}
     for door in DOORS:
         channel: Any = {**vars(doors), **singles}[door.name]
         if isinstance(channel, Latest):

@@ -25,7 +25,8 @@ from rmf.core.world import World
 from rmf.errors import Refused
 from rmf.floor import beats, http, letter_fetch, peer_link
 from rmf.floor.dialling import Peer
-from rmf.floor.doors import EdgeLetter, Linked, dial_door
+from rmf.floor.doors import Doors, EdgeLetter, Linked, dial_door
+from rmf.floor.items import Known, WhoIsKnown
 from rmf.floor.letter_fetch import Through
 from tests.floor.factory import Factory, bystander, factory, impossible_offer
 from tests.floor.kit import bench
@@ -192,24 +193,41 @@ async def when_letter_fetch_fails(tmp_path: Path) -> None:
     """A list of peers that is none; once it is one, the letters are complete."""
     with bench(tmp_path) as alone:
         alone.store.set_complete(False)
-        peers: list[Any] = [None]
-        run = partial(
-            letter_fetch.run,
-            alone.doors,
-            alone.store,
-            alone.store_limiter,
-            lambda: own_of("n1"),
-            lambda: peers,
-            Through(50, 3, 10),
-        )
+        through = Through(50, 3, 10)
+        run = partial(letter_fetch.run, alone.doors, alone.store, alone.store_limiter, through)
         async with here(own_of("n2")) as other, alone.supervised("letter_fetch", run):
+            wrong: Any = (None,)
+            await tell_peers(alone.doors, wrong)
             item = await alone.doors.letters_out.receive()
             assert isinstance(item, EdgeLetter)
             assert (item.letter.error.type, item.letter.packet) == ("AttributeError", b"")
-            peers[:] = [Peer("n2", other.own.incarnation, other.address)]
+            await tell_peers(alone.doors, (Peer("n2", other.own.incarnation, other.address),))
             event = await alone.doors.events_out.receive()
             assert isinstance(event, LettersStored)
             assert event.facts["complete"]
+
+
+async def tell_peers(doors: Doors, peers: tuple[Peer, ...]) -> None:
+    """Answer the next one who wants to know whom to ask."""
+    with trio.fail_after(PATIENCE_S):
+        item = await doors.peering_out.receive()
+    assert isinstance(item, WhoIsKnown)
+    with item.reply:
+        item.reply.send_nowait(Known(own_of("n1"), peers))
+
+
+@task
+async def when_peering_fails(tmp_path: Path) -> None:
+    """What is no question fails the task; the next one is answered."""
+    async with factory(tmp_path) as node, bystander(node):
+        node.doors.peering.send_nowait("no question")  # type: ignore[arg-type]
+        letter = await one_evidence(node, "AttributeError")
+        assert letter.packet == b""
+        reply, reply_out = trio.open_memory_channel[Known](1)
+        await node.doors.peering.send(WhoIsKnown(reply))
+        with trio.fail_after(PATIENCE_S):
+            known = await reply_out.receive()
+        assert [x.name for x in known.own.members] == ["n1"]
 
 
 @task
@@ -241,7 +259,7 @@ async def when_peer_link_fails(tmp_path: Path) -> None:
 async def when_peer_port_fails(tmp_path: Path) -> None:
     """It is opened again on the same number."""
     async with factory(tmp_path, peer_listen="127.0.0.1:0") as node, bystander(node):
-        address = node.node._peering.peer_address
+        address = node.ready["peer_listen"]
         with listening_socket(int(address.rpartition(":")[2])) as listener:
             listener.shutdown(socket.SHUT_RDWR)
         await one_evidence(node, "OSError")

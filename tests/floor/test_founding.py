@@ -1,18 +1,18 @@
 """Nodes that find each other: one cluster comes of it, also where they crash on the way."""
 
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
-import attrs
 import pytest
 import trio
 
 from rmf import limits
 from rmf.core.entry import Member
+from rmf.core.events import Unfounded
 from rmf.core.raft import greetings as g
 from rmf.errors import DiskFailed
-from rmf.floor.founding import Claims, Founded, found
+from rmf.floor.founding import Founded, found
+from rmf.floor.items import Belongs
 from rmf.notation import Address
 from rmf.storage.directory import DataDirectory
 from rmf.storage.genesis_draft import read_draft, write_draft
@@ -27,17 +27,12 @@ class Node:
         self.directory = DataDirectory.open(
             root / name, node=name, found=False, first_segment_bytes=4 * limits.KIB
         )
-        self.claims = Claims()
         self.founded: Founded | None = None
-        self.told: list[str] = []
-        self.asked = 0
-        self.port = Here(self.own(name, listed))
-        self.port.port.own = partial(self.own, name, listed)
-        self.port.port.on_claimed = self.claims.take
+        self.own = self._own(name, listed)
+        self.port = Here(self.own)
 
-    def own(self, name: str, listed: tuple[str, ...]) -> g.Own:
-        """What the node knows of itself."""
-        self.asked += 1
+    def _own(self, name: str, listed: tuple[str, ...]) -> g.Own:
+        """What the node knows of itself at first."""
         cluster = self.directory.cluster or None
         members = read_draft(self.directory.path, self.directory.cluster) if cluster else None
         return g.Own(
@@ -50,10 +45,16 @@ class Node:
         )
 
     async def run(self, peers: dict[str, Address]) -> None:
-        """Be founded."""
-        self.founded = await found(
-            self.directory, self.port.port.own, peers, self.claims, self.told.append
-        )
+        """Be founded, and say so."""
+        doors = self.port.doors
+        self.founded = await found(self.directory, self.own, peers, doors.claims_out, doors.events)
+        await doors.peering.send(Belongs(self.founded.cluster, self.founded.members or ()))
+
+    async def told(self) -> str:
+        """Return the next word on what it waits for."""
+        while not isinstance(told := await self.port.event(), Unfounded):
+            pass
+        return told.why
 
 
 class Nodes:
@@ -133,8 +134,8 @@ async def test_nobody_founds_while_one_is_missing(tmp_path: Path) -> None:
             for name in ("n1", "n2"):
                 nursery.start_soon(nodes.nodes[name].port.serve)
                 nursery.start_soon(nodes.nodes[name].run, nodes.peers)
-            asked = nodes.nodes["n2"].asked
-            await until(lambda: nodes.nodes["n2"].asked > asked + 8)  # a few rounds of both
+            for _ in range(4):  # a few rounds of both
+                assert "n3" in await nodes.nodes["n1"].told()
             assert nodes.clusters() == {b""}
             nursery.start_soon(nodes.nodes["n3"].port.serve)
             nursery.start_soon(nodes.nodes["n3"].run, nodes.peers)
@@ -182,17 +183,13 @@ async def test_a_wiped_node_waits_until_it_is_let_in(tmp_path: Path) -> None:
         await nodes.bind("n1")
         wiped = nodes.nodes["n1"]
         members = (Member("n1", b"other" + bytes(11)), Member("n2", b"n2" * 8))
-        asked: list[g.Own] = []
         async with here(own_of("n2", members=members)) as other:
-            other.port.own = lambda: asked.append(other.own) or other.own  # type: ignore[func-returns-value]
             nodes.peers["n2"] = other.address
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(wiped.run, nodes.peers)
-                await until(lambda: len(wiped.told) == 1)
+                assert "rmf-admin add n1" in await wiped.told()
                 assert not wiped.directory.founded
-                assert "rmf-admin add n1" in wiped.told[0]
-                let_in = (Member("n1", wiped.directory.incarnation), members[1])
-                other.own = attrs.evolve(other.own, members=let_in)
+                other.know(Member("n1", wiped.directory.incarnation), members[1])
                 await until(lambda: wiped.founded is not None)
             await wiped.port.listening.close()
             assert wiped.founded == Founded(other.own.cluster or b"", None)

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from rmf.core.triage import Act
 from rmf.floor import letter_fetch
 from rmf.floor.dialling import Peer
 from rmf.floor.doors import Doors
+from rmf.floor.items import Known, WhoIsKnown
 from rmf.floor.letter_fetch import Through
 from rmf.floor.letterbox import Letterbox, page
 from rmf.floor.supervisor import Hands
@@ -63,16 +63,19 @@ async def peer(tmp_path: Path, name: str) -> AsyncIterator[tuple[Here, Peer]]:
 async def fetched(store: DlqStore, *peers: Peer, through: Through = THROUGH) -> Doors:
     doors = Doors()
     with trio.fail_after(PATIENCE_S):
-        await letter_fetch.run(
-            doors,
-            store,
-            trio.CapacityLimiter(1),
-            partial(own_of, "n1"),
-            lambda: list(peers),
-            through,
-            Hands(),
-        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(know, doors, peers)
+            await letter_fetch.run(doors, store, trio.CapacityLimiter(1), through, Hands())
+            nursery.cancel_scope.cancel()
     return doors
+
+
+async def know(doors: Doors, peers: tuple[Peer, ...]) -> None:
+    """Answer whoever wants to know whom to ask."""
+    async for item in doors.peering_out:
+        assert isinstance(item, WhoIsKnown)
+        with item.reply:
+            item.reply.send_nowait(Known(own_of("n1"), peers))
 
 
 async def test_missing_letters_of_the_line_come_under_the_local_name_and_the_dlq_is_complete(
@@ -132,22 +135,21 @@ async def test_a_peer_whose_dlq_lags_is_asked_again(
     tmp_path: Path, stores: dict[str, DlqStore]
 ) -> None:
     stores["n2"].put_line([letter(1)], 49)
-    async with peer(tmp_path, "n2") as (node, n2), trio.open_nursery() as nursery:
-        asked = 0
-        answer = node.port.letters
+    asked = 0
+    answer = Letterbox(tmp_path / "n2.sqlite")
 
-        async def lagging(ask: g.LettersAsk | g.ActsAsk) -> g.Letters | g.Acts:
-            nonlocal asked
-            if isinstance(ask, g.ActsAsk):
-                return await answer(ask)
-            asked += 1
-            if asked == 2:
-                assert ask.after == 1  # from where it had come to
-                stores["n2"].put_line([letter(2)], 50)
+    async def lagging(ask: g.LettersAsk | g.ActsAsk) -> g.Letters | g.Acts:
+        nonlocal asked
+        if isinstance(ask, g.ActsAsk):
             return await answer(ask)
+        asked += 1
+        if asked == 2:
+            assert ask.after == 1  # from where it had come to
+            stores["n2"].put_line([letter(2)], 50)
+        return await answer(ask)
 
-        node.port.letters = lagging
-        nursery.start_soon(partial(fetched, stores["n1"], n2))
+    async with here(own_of("n2"), letters=lagging) as node:
+        await fetched(stores["n1"], Peer("n2", b"n2" * 8, node.address))
     assert asked == 2
     assert {x.id for x in letters_of(tmp_path, "n1")} == {"3.1.0", "3.2.0"}
     assert is_complete(stores["n1"])

@@ -16,15 +16,23 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.effects import StoreLetters
-from rmf.core.entry import Accession, Entry, Genesis, LineId, Member, decode_entry, encode_entry
-from rmf.core.raft.messages import Append, Chunk, WireEntry
+from rmf.core.entry import (
+    CLUSTER_VERSION,
+    Accession,
+    Entry,
+    Genesis,
+    LineId,
+    Member,
+    decode_entry,
+    encode_entry,
+)
+from rmf.core.raft.messages import Append, Chunk, ReadAsk, ReadReply, WireEntry
 from rmf.core.record import ENTRY
 from rmf.core.state import State
 from rmf.errors import LedgerDamaged
-from rmf.floor.doors import Opened, connection_doors
+from rmf.floor.doors import Linked, Opened, connection_doors, link_doors
 from rmf.floor.ground import Ground
 from rmf.floor.life import Life
-from rmf.floor.peering import Peering
 from rmf.floor.supervisor import Hands
 from rmf.storage.chunks import ChunkReader
 from rmf.storage.genesis_draft import write_draft
@@ -65,11 +73,9 @@ class Living:
             instruments=alone.instruments,
             exchanging=alone.exchanging,
         )
-        self.peering = Peering(alone.doors, alone.directory, {}, lambda: self.life.core, None)
         self.life = Life(
             ground,
             Identity("n1", incarnation, line, period_ns, "here:1", "rmf/test"),
-            lambda: self.peering,
             self.loaded.append,
         )
 
@@ -309,6 +315,42 @@ async def test_what_a_core_was_told_of_its_surroundings_the_next_one_knows(tmp_p
             assert status["disk"] == "hard"
             assert status["dlq"] == {"letters": 7}
             assert status["glovebox"] == {"restarts": 3}
+
+
+async def test_who_is_here_is_told_to_a_core_before_anything_they_say(tmp_path: Path) -> None:
+    """They were let in while another core was loaded; who left meanwhile is not here."""
+    met = ev.PeerMet("n2", b"j" * 16, "there:2", CLUSTER_VERSION)
+    gone = attrs.evolve(met, peer="n3")
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            await living_one.produce("cell/a")
+            former = living_one.core
+            for event in (met, gone, ev.PeerLost("n3")):
+                await living_one.doors.events.send(event)
+            await living_one.ask("admin.strike", why="to look at it")
+            await living_one.ask("admin.strike", end=True)
+            core = await living_one.core_after(former)
+            assert core.met == {"n2": met}
+
+
+async def test_a_link_outlives_a_core(tmp_path: Path) -> None:
+    """What the next core tells a peer goes by the doors that the one before was given."""
+    with bench(tmp_path) as alone:
+        async with living(alone) as living_one:
+            await living_one.produce("cell/a")
+            former = living_one.core
+            hurrying, hurrying_out, bulk, _ = link_doors()
+            await living_one.doors.events.send(Linked("n2", hurrying, bulk))
+            await living_one.doors.events.send(
+                ev.PeerMet("n2", b"2" * 16, "there:2", CLUSTER_VERSION)
+            )
+            await living_one.ask("admin.strike", why="to look at it")
+            await living_one.ask("admin.strike", end=True)
+            core = await living_one.core_after(former)
+            read = ReadAsk(core.raft.term, 7)
+            await living_one.doors.events.send(ev.Heard("n2", read))
+            with trio.fail_after(PATIENCE_S):
+                assert isinstance(await hurrying_out.receive(), ReadReply)
 
 
 async def test_letters_that_a_core_handed_over_are_waited_for_by_the_next_one(

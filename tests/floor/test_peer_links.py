@@ -2,33 +2,28 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import attrs
 import trio
 
 from rmf.core.entry import Member
-from rmf.core.events import Heard, PeerLost, PeerMet
 from rmf.core.raft import greetings as g
 from rmf.core.raft import wire
-from rmf.core.raft.messages import ReadAsk, ReadReply
 from rmf.floor.dialling import Peer
 from rmf.floor.doors import Doors, Linked
 from rmf.floor.peer_links import PeerLinks
-from rmf.floor.supervisor import Child, Hands
 from tests.floor.peers import (
     Caller,
-    Here,
     Listener,
     hello_from,
-    here,
     is_up,
     listener,
     next_item,
     own_of,
+    run_child,
 )
 
-ASK, REPLY = ReadAsk(1, 7), ReadReply(1, 7, 5)
+OWN = own_of("n1")
 NOWHERE = ("127.0.0.1", 1)
 
 
@@ -37,17 +32,13 @@ def member(name: str, port: Listener | None = None) -> Member:
     return Member(name, name.encode() * 8, address)
 
 
-async def run(child: Child) -> None:
-    await child.run(Hands())
-
-
 @asynccontextmanager
 async def links_of_n1(
     **hints: tuple[str, int],
 ) -> AsyncIterator[tuple[PeerLinks, Doors]]:
     doors = Doors()
     async with trio.open_nursery() as nursery:
-        yield PeerLinks(doors.events, partial(own_of, "n1"), hints, nursery, run), doors
+        yield PeerLinks(doors.events, OWN, hints, nursery, run_child), doors
         nursery.cancel_scope.cancel()
 
 
@@ -66,7 +57,7 @@ def names(links: PeerLinks) -> list[str]:
 
 async def test_there_is_a_link_to_each_other_member_and_none_to_a_former_one() -> None:
     async with listener() as two, listener() as three, links_of_n1() as (links, doors):
-        links.set([member("n1"), member("n2", two), member("n3", three)])
+        links.set(OWN, [member("n1"), member("n2", two), member("n3", three)])
         assert names(links) == ["n2", "n3"]
         for name, port in (("n2", two), ("n3", three)):
             caller = await welcomed(port, name)
@@ -74,7 +65,7 @@ async def test_there_is_a_link_to_each_other_member_and_none_to_a_former_one() -
             assert isinstance(linked, Linked)
             assert (linked.peer, is_up(linked)) == (name, True)
             if name == "n3":
-                links.set([member("n1"), member("n2", two)])
+                links.set(OWN, [member("n1"), member("n2", two)])
                 assert await caller.hear() is None
                 assert not is_up(linked)
             caller.hang_up()
@@ -83,16 +74,16 @@ async def test_there_is_a_link_to_each_other_member_and_none_to_a_former_one() -
 
 async def test_a_hint_goes_before_the_address_in_the_ledger() -> None:
     async with links_of_n1(n2=NOWHERE) as (links, _):
-        links.set([Member("n2", b"n2" * 8, "elsewhere:7"), Member("n3", b"n3" * 8, "there:7")])
-        assert links.peers() == [
+        links.set(OWN, [Member("n2", b"n2" * 8, "elsewhere:7"), Member("n3", b"n3" * 8, "there:7")])
+        assert links.peers() == (
             Peer("n2", b"n2" * 8, NOWHERE),
             Peer("n3", b"n3" * 8, ("there", 7)),
-        ]
+        )
 
 
 async def test_who_was_let_in_gets_a_link_back_while_it_is_here() -> None:
     async with listener() as port, links_of_n1() as (links, _):
-        links.set([])
+        links.set(OWN, [])
         here = f"127.0.0.1:{port.address[1]}"
         links.meet(hello_from("n2", peer_address=here))
         caller = await welcomed(port, "n2")
@@ -100,7 +91,7 @@ async def test_who_was_let_in_gets_a_link_back_while_it_is_here() -> None:
         assert names(links) == []
         assert await caller.hear() is None
         caller.hang_up()
-        links.set([member("n2", port)])
+        links.set(OWN, [member("n2", port)])
         caller = await welcomed(port, "n2")
         links.meet(hello_from("n2", peer_address=here))
         links.part("n2")
@@ -117,11 +108,11 @@ async def says_nothing(caller: Caller) -> None:
 
 async def test_a_member_with_another_data_directory_or_address_gets_another_link() -> None:
     async with listener() as port, links_of_n1() as (links, _):
-        links.set([member("n2", port)])
+        links.set(OWN, [member("n2", port)])
         caller = await welcomed(port, "n2")
-        links.set([member("n2", port)._replace(voter=False)])
+        links.set(OWN, [member("n2", port)._replace(voter=False)])
         await says_nothing(caller)
-        links.set([member("n2", port)._replace(incarnation=b"x" * 16)])
+        links.set(OWN, [member("n2", port)._replace(incarnation=b"x" * 16)])
         assert await caller.hear() is None
         caller.hang_up()
         other = await port.accept()
@@ -133,41 +124,19 @@ async def test_a_member_with_another_data_directory_or_address_gets_another_link
 
 async def test_a_member_without_a_readable_address_has_no_link() -> None:
     async with links_of_n1() as (links, _):
-        links.set([Member("n2", b"n2" * 8, "nonsense"), member("n3")])
+        links.set(OWN, [Member("n2", b"n2" * 8, "nonsense"), member("n3")])
         links.meet(hello_from("n2", peer_address=""))
         assert names(links) == ["n3"]
 
 
-async def test_two_nodes_of_which_one_knows_nobody_yet_hear_each_other() -> None:
-    """As after `rmf-admin add`: the new node has an empty ledger, and still its answers arrive."""
-    new = own_of("n2", members=(), membership=0)
-    async with here(own_of("n1")) as one, here(new) as two, trio.open_nursery() as nursery:
-        links: dict[str, PeerLinks] = {}
-        for node in (one, two):
-            address = f"{node.address[0]}:{node.address[1]}"
-            node.own = attrs.evolve(node.own, peer_address=address)
-            links[node.own.node] = PeerLinks(
-                node.doors.events, partial(own_now, node), {}, nursery, run
-            )
-            node.port.on_met = links[node.own.node].meet
-            node.port.on_parted = links[node.own.node].part
-        links["n1"].set([Member("n2", b"n2" * 8, two.own.peer_address)])
-        assert isinstance(await two.event(), PeerMet)
-        assert isinstance(await one.event(), PeerMet)
-        for node, other in ((one, "n2"), (two, "n1")):
-            await node.link_to(other)
-        one.peers.tell("n2", ASK)
-        assert await two.event() == Heard("n1", ASK)
-        two.peers.tell("n1", REPLY)
-        assert await one.event() == Heard("n2", REPLY)
-        one.own = attrs.evolve(one.own, members=(), membership=2)
-        links["n1"].set([])  # it is a member no more
-        one.port.judge_again()
-        assert await one.event() == PeerLost("n2")
-        assert await two.event() == PeerLost("n1")
-        assert links["n1"].peers() == links["n2"].peers() == []
-        nursery.cancel_scope.cancel()
-
-
-def own_now(node: Here) -> g.Own:
-    return node.own
+async def test_what_this_node_says_of_itself_changes_and_each_link_says_it() -> None:
+    newer = attrs.evolve(OWN, membership=7)
+    async with listener() as port, links_of_n1() as (links, _):
+        links.set(OWN, [member("n2", port)])
+        first = await port.accept()
+        assert await first.hear() == hello_from("n1", "n2")
+        links.set(newer, [member("n2", port)])
+        first.hang_up()
+        second = await port.accept()
+        assert await second.hear() == g.hello_of(newer, "n2", b"n2" * 8, g.RAFT)
+        second.hang_up()
