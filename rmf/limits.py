@@ -318,7 +318,9 @@ PEER_CONNECTIONS_MAX = 64  # from other nodes, with their letters and questions;
 PEER_QUEUE_FRAMES_MAX = (
     1024  # messages that wait for one peer, for each of its doors; beyond: dropped
 )
-PEER_QUEUE_BYTES_MAX = 2 * PEER_FRAME_BYTES_MAX  # of bulk that waits there, in Entries and pieces
+PEER_QUEUE_BYTES_MAX = (
+    2 * PEER_FRAME_BYTES_MAX
+)  # of bulk that waits, without heads; beyond: dropped
 PEER_RECEIVE_BYTES = 256 * KIB  # one read: an APPEND of a full Tick takes a few
 PEER_CONNECT_S_MAX = 1.0  # one attempt; beyond: the next
 PEER_HANDSHAKE_S_MAX = 2.0  # preface and HELLO, or WELCOME: absolute
