@@ -47,10 +47,11 @@ from rmf.core.effects import (
 )
 from rmf.floor import log
 from rmf.floor.clients import Clients
-from rmf.floor.doors import CatchUpItem, Closed, Doors, EventItem, Knock, Linked, Opened
+from rmf.floor.doors import Doors
 from rmf.floor.in_hand import packets_among, packets_on
 from rmf.floor.instruments import Instruments
-from rmf.floor.items import Roster
+from rmf.floor.items import CatchUpItem, Closed, EventItem, Knock, Linked, Opened, Roster
+from rmf.floor.news import News
 from rmf.floor.peers import Peers
 from rmf.floor.steps import StepWatch
 from rmf.floor.supervisor import Hands
@@ -202,7 +203,7 @@ class _Loop:
 
     def _publish(self) -> None:
         if self._unpublished:
-            self._doors.publish_nowait(self._unpublished)
+            News.of(self._unpublished).put_into(self._doors.publications)
             self._unpublished = []
 
     def _say_due(self) -> None:

@@ -23,8 +23,9 @@ from rmf.core.bag import Letter
 from rmf.core.effects import Audit, Batch
 from rmf.core.events import Executed
 from rmf.floor import log
-from rmf.floor.doors import Doors, EdgeLetter
+from rmf.floor.doors import Doors
 from rmf.floor.instruments import Audits
+from rmf.floor.items import EdgeLetter
 from rmf.floor.supervisor import Hands
 from rmf.line.findings import finding_of
 from rmf.line.inline import Inline

@@ -19,7 +19,8 @@ from rmf.core.effects import MarkWhole, ReadChunk, ReadEntries, WriteChunk
 from rmf.core.events import ChunkRead, DiskFault, EntriesRead, Event, WholeMarked
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
-from rmf.floor.doors import CatchUpItem, Doors
+from rmf.floor.doors import Doors
+from rmf.floor.items import CatchUpItem
 from rmf.floor.supervisor import Hands
 from rmf.storage import repair
 from rmf.storage.chunks import ChunkReader

@@ -22,16 +22,11 @@ from rmf.core.bag import Evidence
 from rmf.core.events import Asked, Joined, Left, Now
 from rmf.core.intake import open_send
 from rmf.errors import ProtocolFault
-from rmf.floor.doors import (
-    Closed,
-    Doors,
-    EdgeLetter,
-    Opened,
-    connection_doors,
-)
+from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.edge_triage import act_on_edge
 from rmf.floor.handshake import Guest, Strangers, guest_of
 from rmf.floor.intake_end import Intake
+from rmf.floor.items import Closed, EdgeLetter, Opened
 from rmf.floor.news import Unwatch, Watch
 from rmf.floor.outbox import Outbox
 from rmf.floor.receiving import Inlet, Passes

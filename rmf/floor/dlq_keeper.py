@@ -22,7 +22,8 @@ from rmf.core.effects import StoreLetters
 from rmf.core.events import DiskFault, LettersStored
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
-from rmf.floor.doors import Doors, EdgeLetter, EdgeTriage
+from rmf.floor.doors import Doors
+from rmf.floor.items import EdgeLetter, EdgeTriage
 from rmf.floor.supervisor import Hands, Held
 from rmf.storage.dlq_store import DlqStore
 

@@ -12,21 +12,15 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.core.effects import Audit, Batch, DryRun, Persist, Publish, WriteCheckpoint
+from rmf.core.effects import Audit, Batch, DryRun, Persist, WriteCheckpoint
 from rmf.core.messages import Message
 from rmf.core.raft.greetings import Own
 from rmf.core.raft.messages import PeerMessage
 from rmf.floor.items import (
     CatchUpItem,
-    Closed,
-    EdgeLetter,
-    EdgeTriage,
     EventItem,
     IntakeItem,
-    Knock,
     LettersItem,
-    Linked,
-    Opened,
     PeeringItem,
     Roster,
     Verdict,
@@ -36,18 +30,8 @@ from rmf.floor.news import News, Unwatch, Watch
 
 __all__ = [
     "DOORS",
-    "CatchUpItem",
-    "Closed",
     "Door",
     "Doors",
-    "EdgeLetter",
-    "EdgeTriage",
-    "EventItem",
-    "IntakeItem",
-    "Knock",
-    "LettersItem",
-    "Linked",
-    "Opened",
     "connection_doors",
     "dial_door",
     "link_doors",
@@ -64,6 +48,7 @@ class Door(NamedTuple):
     receiver: str
     capacity: int
     when_full: str
+    latest: bool = False  # what waits gives way to what comes (see latest)
 
 
 DOORS = (
@@ -90,6 +75,7 @@ DOORS = (
         "beats",
         1,
         "the newest counts",
+        latest=True,
     ),
     Door(
         "bench",
@@ -98,6 +84,7 @@ DOORS = (
         "glove_box",
         1,
         "only a batch of an ended reign can be there: the new one takes its place",
+        latest=True,
     ),
     Door(
         "ledger",
@@ -141,6 +128,7 @@ DOORS = (
         "publisher",
         1,
         "what waits is joined with what comes; beyond the ring the oldest Ticks are left out",
+        latest=True,
     ),
     Door(
         "watches",
@@ -157,6 +145,7 @@ DOORS = (
         "checkpoint_keeper",
         1,
         "only the wish of an ended core can be there: the new one takes its place",
+        latest=True,
     ),
     Door(
         "peers",
@@ -174,7 +163,15 @@ DOORS = (
         limits.PEER_QUEUE_FRAMES_MAX,
         "dropped likewise, beyond PEER_QUEUE_BYTES_MAX too; what hurries overtakes it",
     ),
-    Door("membership", "Roster", "arbiter", "peering", 1, "who is a member by now takes its place"),
+    Door(
+        "membership",
+        "Roster",
+        "arbiter",
+        "peering",
+        1,
+        "who is a member by now takes its place",
+        latest=True,
+    ),
     Door(
         "peering",
         "Greeting, Parted, Belongs, WhoIsKnown",
@@ -198,6 +195,7 @@ DOORS = (
         "founding",
         1,
         "who claims this node for a member now takes the place: they are of one cluster",
+        latest=True,
     ),
     Door(
         "dials",
@@ -206,6 +204,7 @@ DOORS = (
         "one peer_link",
         1,
         "what this node is by now takes its place",
+        latest=True,
     ),
     Door(
         "catch_up",
@@ -234,68 +233,63 @@ DOORS = (
 )
 
 
-def _open(name: str) -> tuple[trio.MemorySendChannel[Any], trio.MemoryReceiveChannel[Any]]:
-    capacity = next(door.capacity for door in DOORS if door.name == name)
-    return trio.open_memory_channel[Any](capacity)
+def _open(name: str) -> tuple[Any, trio.MemoryReceiveChannel[Any]]:
+    door = next(door for door in DOORS if door.name == name)
+    return open_latest() if door.latest else trio.open_memory_channel[Any](door.capacity)
+
+
+def _empty(door: trio.MemoryReceiveChannel[Any]) -> None:
+    with suppress(trio.WouldBlock):
+        while True:
+            door.receive_nowait()
 
 
 class Doors:
     """Both ends of every door but those of a single connection or link (see below)."""
 
+    intake: trio.MemorySendChannel[IntakeItem]
+    intake_out: trio.MemoryReceiveChannel[IntakeItem]
+    events: trio.MemorySendChannel[EventItem]
+    events_out: trio.MemoryReceiveChannel[EventItem]
+    ledger: trio.MemorySendChannel[Persist]
+    ledger_out: trio.MemoryReceiveChannel[Persist]
+    bench: Latest[Batch]
+    bench_out: trio.MemoryReceiveChannel[Batch]
+    audits: trio.MemorySendChannel[Audit]
+    audits_out: trio.MemoryReceiveChannel[Audit]
+    dry_runs: trio.MemorySendChannel[DryRun]
+    dry_runs_out: trio.MemoryReceiveChannel[DryRun]
+    letters: trio.MemorySendChannel[LettersItem]
+    letters_out: trio.MemoryReceiveChannel[LettersItem]
+    publications: Latest[News]
+    publications_out: trio.MemoryReceiveChannel[News]
+    watches: trio.MemorySendChannel[Watch | Unwatch]
+    watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
+    checkpoints: Latest[WriteCheckpoint]
+    checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
+    due: Latest[int | None]
+    due_out: trio.MemoryReceiveChannel[int | None]
+    catch_up: trio.MemorySendChannel[CatchUpItem]
+    catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
+    membership: Latest[Roster]
+    membership_out: trio.MemoryReceiveChannel[Roster]
+    peering: trio.MemorySendChannel[PeeringItem]
+    peering_out: trio.MemoryReceiveChannel[PeeringItem]
+    claims: Latest[bytes]
+    claims_out: trio.MemoryReceiveChannel[bytes]
+
     def __init__(self) -> None:
-        self.intake: trio.MemorySendChannel[IntakeItem]
-        self.intake_out: trio.MemoryReceiveChannel[IntakeItem]
-        self.events: trio.MemorySendChannel[EventItem]
-        self.events_out: trio.MemoryReceiveChannel[EventItem]
-        self.ledger: trio.MemorySendChannel[Persist]
-        self.ledger_out: trio.MemoryReceiveChannel[Persist]
-        self.bench: Latest[Batch]
-        self.bench_out: trio.MemoryReceiveChannel[Batch]
-        self.audits: trio.MemorySendChannel[Audit]
-        self.audits_out: trio.MemoryReceiveChannel[Audit]
-        self.dry_runs: trio.MemorySendChannel[DryRun]
-        self.dry_runs_out: trio.MemoryReceiveChannel[DryRun]
-        self.letters: trio.MemorySendChannel[LettersItem]
-        self.letters_out: trio.MemoryReceiveChannel[LettersItem]
-        self.publications: Latest[News]
-        self.publications_out: trio.MemoryReceiveChannel[News]
-        self.watches: trio.MemorySendChannel[Watch | Unwatch]
-        self.watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
-        self.checkpoints: Latest[WriteCheckpoint]
-        self.checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
         self.lives = 0  # of cores, that are over
         self.wished: WriteCheckpoint | None = None  # by the core that is loaded, newest
-        self.due: Latest[int | None]
-        self.due_out: trio.MemoryReceiveChannel[int | None]
-        self.catch_up: trio.MemorySendChannel[CatchUpItem]
-        self.catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
-        self.membership: Latest[Roster]
-        self.membership_out: trio.MemoryReceiveChannel[Roster]
-        self.peering: trio.MemorySendChannel[PeeringItem]
-        self.peering_out: trio.MemoryReceiveChannel[PeeringItem]
-        self.claims: Latest[bytes]
-        self.claims_out: trio.MemoryReceiveChannel[bytes]
-        self.intake, self.intake_out = _open("intake")
-        self.events, self.events_out = _open("events")
-        self.ledger, self.ledger_out = _open("ledger")
-        self.bench, self.bench_out = open_latest()
-        self.audits, self.audits_out = _open("audits")
-        self.dry_runs, self.dry_runs_out = _open("dry_runs")
-        self.letters, self.letters_out = _open("letters")
-        self.publications, self.publications_out = open_latest()
-        self.watches, self.watches_out = _open("watches")
-        self.checkpoints, self.checkpoints_out = open_latest()
-        self.due, self.due_out = open_latest()
-        self.catch_up, self.catch_up_out = _open("catch_up")
-        self.membership, self.membership_out = open_latest()
-        self.peering, self.peering_out = _open("peering")
-        self.claims, self.claims_out = open_latest()
+        for door in DOORS:
+            if door.name in Doors.__annotations__:
+                ends = _open(door.name)
+                for name, end in zip((door.name, f"{door.name}_out"), ends, strict=True):
+                    setattr(self, name, end)
 
     def renew_reign(self) -> None:
         """Empty the ledger door: what an ended reign wrote into it is void (R3)."""
-        with suppress(trio.WouldBlock):
-            while True:
-                self.ledger_out.receive_nowait()
+        _empty(self.ledger_out)
 
     def wish_for(self, effect: WriteCheckpoint) -> None:
         """Ask for a Checkpoint; the keeper begins when later Ticks are in: pinned until then."""
@@ -307,9 +301,7 @@ class Doors:
         """The core ends, its ledger may go: what it wished for and was not begun is not done."""
         self.lives += 1
         self.void_wish()
-        with suppress(trio.WouldBlock):
-            while True:
-                self.catch_up_out.receive_nowait()
+        _empty(self.catch_up_out)
 
     def void_wish(self) -> None:
         """A Checkpoint that was not begun is not written."""
@@ -317,12 +309,6 @@ class Doors:
         waiting = self.checkpoints.take_back()
         if waiting is not None:
             waiting.world.index.unpin(waiting.pin)
-
-    def publish_nowait(self, publications: list[Publish]) -> None:
-        """Hand Ticks to the publisher; what it has not taken yet is joined, newest last."""
-        news = News.of(publications)
-        unheard = self.publications.take_back()
-        self.publications.put(news if unheard is None else news.behind(unheard))
 
 
 def connection_doors() -> tuple[
@@ -347,7 +333,7 @@ def link_doors() -> tuple[
 
 def dial_door() -> tuple[Latest[Own], trio.MemoryReceiveChannel[Own]]:
     """Open the door by which one link is told to dial, and what to say of this node."""
-    return open_latest()
+    return _open("dials")
 
 
 def verdict_door() -> tuple[trio.MemorySendChannel[Verdict], trio.MemoryReceiveChannel[Verdict]]:

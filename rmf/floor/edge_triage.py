@@ -12,7 +12,8 @@ import trio
 from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.triage import Triage, triage_of
-from rmf.floor.doors import Doors, EdgeTriage
+from rmf.floor.doors import Doors
+from rmf.floor.items import EdgeTriage
 
 __all__ = ["act_on_edge"]
 

@@ -24,7 +24,7 @@ from rmf.core.raft.greetings import GENESIS, Own, Welcome, hello_of
 from rmf.errors import DiskFailed
 from rmf.floor import log
 from rmf.floor.dialling import FAILURES, dial
-from rmf.floor.doors import EventItem
+from rmf.floor.items import EventItem
 from rmf.notation import Address
 from rmf.storage.directory import DataDirectory
 from rmf.storage.genesis_draft import read_draft, write_draft

@@ -4,7 +4,8 @@ from contextlib import suppress
 
 import trio
 
-from rmf.floor.doors import Doors, IntakeItem, Knock
+from rmf.floor.doors import Doors
+from rmf.floor.items import IntakeItem, Knock
 
 __all__ = ["Intake"]
 

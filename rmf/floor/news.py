@@ -9,6 +9,7 @@ import trio
 from rmf import limits
 from rmf.core.effects import Publish
 from rmf.core.messages import Subscribe, Unsubscribe
+from rmf.floor.latest import Latest
 
 __all__ = ["News", "Unwatch", "Watch"]
 
@@ -32,6 +33,11 @@ class News:
         older.let_go()
         joined = older.publications + self.publications
         return News(joined[-limits.CHANGED_TICKS_KEPT :], self.pin)
+
+    def put_into(self, door: "Latest[News]") -> None:
+        """Hand it to the publisher, joined with what that has not taken yet."""
+        unheard = door.take_back()
+        door.put(self if unheard is None else self.behind(unheard))
 
     def let_go(self) -> None:
         """Take the pin off."""

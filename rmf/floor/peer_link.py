@@ -23,7 +23,8 @@ from rmf.core.raft.greetings import RAFT, Alive, Own, Taken, hello_of
 from rmf.errors import ProtocolFault, Refused
 from rmf.floor import log
 from rmf.floor.dialling import FAILURES, Dialled, Peer, dial
-from rmf.floor.doors import EventItem, Linked, link_doors
+from rmf.floor.doors import link_doors
+from rmf.floor.items import EventItem, Linked
 from rmf.floor.peer_writer import PeerWriter
 from rmf.floor.receiving import receive
 from rmf.floor.supervisor import Hands

@@ -14,7 +14,8 @@ from rmf.core.entry import Member
 from rmf.core.raft.greetings import Hello, Own
 from rmf.floor import log, peer_link
 from rmf.floor.dialling import Peer
-from rmf.floor.doors import EventItem, dial_door
+from rmf.floor.doors import dial_door
+from rmf.floor.items import EventItem
 from rmf.floor.latest import Latest
 from rmf.floor.supervisor import Child, Hands
 from rmf.notation import Address, parse_address

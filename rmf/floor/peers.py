@@ -16,7 +16,7 @@ from rmf import limits
 from rmf.core.events import PeerMet
 from rmf.core.raft.messages import Append, Chunk, PeerMessage
 from rmf.core.raft.pieces import BULK
-from rmf.floor.doors import Linked
+from rmf.floor.items import Linked
 
 __all__ = ["Peers"]
 

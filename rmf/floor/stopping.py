@@ -16,7 +16,7 @@ import trio
 from rmf import limits
 from rmf.core.events import StopAsked
 from rmf.floor import log
-from rmf.floor.doors import EventItem
+from rmf.floor.items import EventItem
 
 __all__ = ["Stop"]
 

@@ -19,7 +19,7 @@ from rmf import limits
 from rmf.core.bag import Evidence, Letter, evidence_of
 from rmf.errors import RmfError
 from rmf.floor import log
-from rmf.floor.doors import EdgeLetter
+from rmf.floor.items import EdgeLetter
 
 __all__ = ["Child", "Hands", "Held", "ReignLost", "caught", "edge_letter", "seal", "supervise"]
 

@@ -34,9 +34,10 @@ from rmf.core.raft.node import Raft
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor import arbiter
 from rmf.floor.connection import Connection, Port
-from rmf.floor.doors import Doors, EdgeLetter, Opened, connection_doors
+from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.handshake import Strangers
 from rmf.floor.instruments import Instruments
+from rmf.floor.items import EdgeLetter, Opened
 from rmf.floor.present import boot_ns, now
 from rmf.floor.receiving import Passes
 from rmf.floor.recovery import Recovered, recover

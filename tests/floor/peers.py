@@ -30,8 +30,8 @@ from rmf.core.raft.greetings import (
 from rmf.core.raft.messages import PeerMessage
 from rmf.floor import peer_link, peer_port
 from rmf.floor.dialling import Dialled, Peer
-from rmf.floor.doors import Doors, EventItem, Linked, dial_door
-from rmf.floor.items import Known, Roster, WhoIsKnown
+from rmf.floor.doors import Doors, dial_door
+from rmf.floor.items import EventItem, Known, Linked, Roster, WhoIsKnown
 from rmf.floor.peer_connection import PeerPort
 from rmf.floor.peering import Peering
 from rmf.floor.peers import Peers

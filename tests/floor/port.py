@@ -12,8 +12,8 @@ from rmf.core import messages as m
 from rmf.core.events import Asked
 from rmf.floor import ingest
 from rmf.floor.connection import Port
-from rmf.floor.doors import Closed, Opened
 from rmf.floor.handshake import Strangers
+from rmf.floor.items import Closed, Opened
 from rmf.floor.present import now
 from tests.floor.kit import Bench
 from tests.floor.wire import Wire

@@ -11,8 +11,9 @@ from rmf.core import messages as m
 from rmf.core.effects import Batch, StoreLetters
 from rmf.core.events import Asked, Executed, Joined, Offered, StopAsked, Struck
 from rmf.floor import arbiter
-from rmf.floor.doors import Closed, Doors, Opened, connection_doors
+from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.intake_end import Intake
+from rmf.floor.items import Closed, Opened
 from rmf.floor.supervisor import Hands
 from tests.floor.kit import Bench, Reign, bench, reign
 from tests.floor.wire import packet

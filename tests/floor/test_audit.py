@@ -18,8 +18,8 @@ from rmf.core.effects import Audit, Batch
 from rmf.core.events import Executed, Outcome
 from rmf.floor import audit
 from rmf.floor.audit import Auditor, Bound, InlineRunner
-from rmf.floor.doors import EdgeLetter
 from rmf.floor.instruments import Audits
+from rmf.floor.items import EdgeLetter
 from rmf.floor.supervisor import Hands
 from rmf.line import Inline, Keep, Line
 from tests.driven_node import DrivenNode, node_in

@@ -15,7 +15,8 @@ from rmf.core.events import ChunkRead, ChunkWritten, DiskFault, EntriesRead, Who
 from rmf.core.raft.messages import Chunk
 from rmf.core.record import GENESIS_CHAIN
 from rmf.floor import catch_up
-from rmf.floor.doors import CatchUpItem, Doors
+from rmf.floor.doors import Doors
+from rmf.floor.items import CatchUpItem
 from rmf.floor.supervisor import Hands
 from rmf.storage.exchange import READY
 from rmf.storage.repair import is_repairing, set_aside

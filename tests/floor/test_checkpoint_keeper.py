@@ -17,7 +17,7 @@ from rmf.core.events import CheckpointAsked, CheckpointEnded, DiskFault
 from rmf.core.producers import Table
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor import checkpoint_keeper
-from rmf.floor.doors import EdgeLetter
+from rmf.floor.items import EdgeLetter
 from rmf.storage import checkpoint
 from rmf.storage.sending import Sending
 from tests.floor.kit import BOOT_ID, Bench, bench, reign

@@ -16,7 +16,7 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.events import Asked, Joined, Left, Offered
 from rmf.floor import dlq_keeper
-from rmf.floor.doors import Closed, Opened
+from rmf.floor.items import Closed, Opened
 from rmf.floor.news import Unwatch, Watch
 from rmf.floor.supervisor import Hands
 from tests.floor.kit import Bench, Served, bench, served

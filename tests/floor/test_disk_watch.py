@@ -15,7 +15,7 @@ from rmf import limits
 from rmf.core.events import Disk
 from rmf.floor import disk_watch
 from rmf.floor.disk_watch import mark_of
-from rmf.floor.doors import EdgeLetter
+from rmf.floor.items import EdgeLetter
 from rmf.storage.archive import archive_behind
 from rmf.storage.checkpoint import newest, prune
 from rmf.storage.sending import Sending

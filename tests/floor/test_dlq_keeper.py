@@ -17,7 +17,7 @@ from rmf.core.effects import StoreLetters
 from rmf.core.events import DiskFault, LettersStored
 from rmf.core.triage import Act
 from rmf.floor import dlq_keeper, log
-from rmf.floor.doors import EdgeLetter
+from rmf.floor.items import EdgeLetter
 from rmf.floor.supervisor import Hands, Held, edge_letter
 from tests.floor.kit import Bench, bench
 from tests.floor.wire import until

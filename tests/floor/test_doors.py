@@ -31,22 +31,13 @@ from rmf.core.raft.greetings import Own, Welcome
 from rmf.core.raft.messages import Append, AppendReply, PeerMessage, ReadAsk
 from rmf.core.world import World
 from rmf.floor import beats
-from rmf.floor.doors import (
-    DOORS,
-    Doors,
-    EdgeLetter,
-    Linked,
-    connection_doors,
-    dial_door,
-    link_doors,
-    verdict_door,
-)
+from rmf.floor.doors import DOORS, Doors, connection_doors, dial_door, link_doors, verdict_door
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
 from rmf.floor.intake_end import Intake
-from rmf.floor.items import Belongs, Greeting, Roster
+from rmf.floor.items import Belongs, EdgeLetter, Greeting, Linked, Roster
 from rmf.floor.latest import Latest
-from rmf.floor.news import Unwatch, Watch
+from rmf.floor.news import News, Unwatch, Watch
 from rmf.floor.peers import Peers
 from rmf.floor.picture import Picture
 from rmf.floor.supervisor import Hands, Held, edge_letter
@@ -226,7 +217,7 @@ async def when_publications_is_full_what_waits_is_joined_with_what_comes(tmp_pat
     doors, pictures = Doors(), Pictures()
     made = [pictures.next({f"cell/{i}": i}) for i in range(3)]
     for publication in made:
-        doors.publish_nowait([publication])
+        News.of([publication]).put_into(doors.publications)
     news = doors.publications_out.receive_nowait()
     assert news.publications == made
     # The keys of the newest World are held until it is shown; of those before it nobody is in need.
@@ -236,7 +227,7 @@ async def when_publications_is_full_what_waits_is_joined_with_what_comes(tmp_pat
     feed = Feed()
     feed.publish(made[-1])
     for _ in range(limits.CHANGED_TICKS_KEPT + 2):
-        doors.publish_nowait([pictures.next()])
+        News.of([pictures.next()]).put_into(doors.publications)
     joined = doors.publications_out.receive_nowait().publications
     assert len(joined) == limits.CHANGED_TICKS_KEPT
     assert joined[-1].index == pictures.index

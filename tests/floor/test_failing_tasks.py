@@ -25,8 +25,8 @@ from rmf.core.world import World
 from rmf.errors import Refused
 from rmf.floor import beats, http, letter_fetch, peer_link
 from rmf.floor.dialling import Peer
-from rmf.floor.doors import Doors, EdgeLetter, Linked, dial_door
-from rmf.floor.items import Known, WhoIsKnown
+from rmf.floor.doors import Doors, dial_door
+from rmf.floor.items import EdgeLetter, Known, Linked, WhoIsKnown
 from rmf.floor.letter_fetch import Through
 from tests.floor.factory import Factory, bystander, factory, impossible_offer
 from tests.floor.kit import bench

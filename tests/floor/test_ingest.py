@@ -15,7 +15,7 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.errors import UsageError
 from rmf.floor import ingest, log
-from rmf.floor.doors import EdgeLetter
+from rmf.floor.items import EdgeLetter
 from tests.floor.kit import bench
 from tests.floor.port import listening_socket, open_port
 from tests.floor.wire import Wire, until

@@ -30,8 +30,9 @@ from rmf.core.raft.messages import Append, Chunk, ReadAsk, ReadReply, WireEntry
 from rmf.core.record import ENTRY
 from rmf.core.state import State
 from rmf.errors import LedgerDamaged
-from rmf.floor.doors import Linked, Opened, connection_doors, link_doors
+from rmf.floor.doors import connection_doors, link_doors
 from rmf.floor.ground import Ground
+from rmf.floor.items import Linked, Opened
 from rmf.floor.life import Life
 from rmf.floor.supervisor import Hands
 from rmf.storage.chunks import ChunkReader

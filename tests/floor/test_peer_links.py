@@ -10,7 +10,8 @@ from rmf.core.entry import Member
 from rmf.core.raft import greetings as g
 from rmf.core.raft import wire
 from rmf.floor.dialling import Peer
-from rmf.floor.doors import Doors, Linked
+from rmf.floor.doors import Doors
+from rmf.floor.items import Linked
 from rmf.floor.peer_links import PeerLinks
 from tests.floor.peers import (
     Caller,

@@ -13,7 +13,7 @@ from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.pieces import item_of
-from rmf.floor.doors import EdgeLetter
+from rmf.floor.items import EdgeLetter
 from tests.floor.peers import CLUSTER, MEMBERS, Caller, hello_from, here, own_of
 from tests.floor.wire import until
 

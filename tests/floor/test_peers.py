@@ -6,7 +6,8 @@ from rmf import limits
 from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.events import PeerMet
 from rmf.core.raft.messages import Chunk, ReadAsk
-from rmf.floor.doors import Linked, link_doors
+from rmf.floor.doors import link_doors
+from rmf.floor.items import Linked
 from rmf.floor.peers import Peers
 
 READ = ReadAsk(1, 7)

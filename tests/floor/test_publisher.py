@@ -13,9 +13,10 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.feed import Feed
 from rmf.floor import publisher
-from rmf.floor.doors import Doors, EdgeLetter, connection_doors
+from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.history import History
-from rmf.floor.news import Unwatch, Watch
+from rmf.floor.items import EdgeLetter
+from rmf.floor.news import News, Unwatch, Watch
 from rmf.floor.supervisor import Hands
 from tests.floor.kit import Bench, Pictures, bench
 from tests.floor.wire import PATIENCE_S, snapshot_in
@@ -65,20 +66,20 @@ async def test_pictures_reach_all_who_watch_each_its_own_selection(
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone)):
-            alone.doors.publish_nowait([pictures.next({"a": 1, "b": 1})])
+            News.of([pictures.next({"a": 1, "b": 1})]).put_into(alone.doors.publications)
             one, other = Display(alone.doors), Display(alone.doors, 2)
             await one.watch(1, "a", rate_hz=1000)
             await other.watch(1, "b", rate_hz=1000)
             assert [x.key for x in (await one.snapshot()).cells] == ["a"]
             assert [x.key for x in (await other.snapshot()).cells] == ["b"]
-            alone.doors.publish_nowait([pictures.next({"b": 2})])
+            News.of([pictures.next({"b": 2})]).put_into(alone.doors.publications)
             assert [x.key for x in (await other.snapshot()).cells] == ["b"]
 
 
 async def test_one_connection_may_watch_several_things(tmp_path: Path, pictures: Pictures) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone)):
-            alone.doors.publish_nowait([pictures.next({"a": 1, "b": 1})])
+            News.of([pictures.next({"a": 1, "b": 1})]).put_into(alone.doors.publications)
             display = Display(alone.doors)
             await display.watch(1, "a")
             await display.watch(7, "b")
@@ -92,7 +93,7 @@ async def test_unsubscribing_is_answered_by_end_and_nothing_follows(
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone)):
-            alone.doors.publish_nowait([pictures.next({"a": 1})])
+            News.of([pictures.next({"a": 1})]).put_into(alone.doors.publications)
             display = Display(alone.doors)
             await display.watch(1)
             await display.watch(2)
@@ -117,7 +118,7 @@ async def test_a_connection_that_is_gone_ends_all_its_subscriptions(
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone)):
-            alone.doors.publish_nowait([pictures.next({"a": 1})])
+            News.of([pictures.next({"a": 1})]).put_into(alone.doors.publications)
             display, other = Display(alone.doors), Display(alone.doors, 2)
             await display.watch(1)
             await display.watch(2)
@@ -125,7 +126,7 @@ async def test_a_connection_that_is_gone_ends_all_its_subscriptions(
             display.pages_out.close()
             await display.unwatch(None)
             assert (await other.snapshot()).kind == m.FULL
-            alone.doors.publish_nowait([pictures.next({"a": 2})])
+            News.of([pictures.next({"a": 2})]).put_into(alone.doors.publications)
             assert (await other.snapshot()).kind == m.DELTA
             await trio.testing.wait_all_tasks_blocked()
             assert display.pages.statistics().open_send_channels == 1  # the feeders' are closed
@@ -137,7 +138,7 @@ async def test_a_feeder_that_fails_ends_its_subscription_alone(
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone)):
-            alone.doors.publish_nowait([pictures.next({"a": 1})])
+            News.of([pictures.next({"a": 1})]).put_into(alone.doors.publications)
             broken, sound = Display(alone.doors), Display(alone.doors, 2)
             subscribe = m.Subscribe(1, [7], {})  # type: ignore[list-item]  # no filter at all
             await alone.doors.watches.send(Watch(1, subscribe, broken.pages.clone()))
@@ -153,7 +154,7 @@ async def test_a_failure_ends_all_subscriptions_audibly_and_the_feed_outlives_it
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone, Feed())):
-            alone.doors.publish_nowait([pictures.next({"a": 1})])
+            News.of([pictures.next({"a": 1})]).put_into(alone.doors.publications)
             display = Display(alone.doors)
             await display.watch(1)
             await display.snapshot()
@@ -174,7 +175,7 @@ async def test_a_display_that_does_not_read_holds_up_no_restart(
 ) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("publisher", task(alone, Feed())):
-            alone.doors.publish_nowait([pictures.next({"a": 1})])
+            News.of([pictures.next({"a": 1})]).put_into(alone.doors.publications)
             deaf, other = Display(alone.doors), Display(alone.doors, 2)
             await deaf.watch(1)
             await trio.testing.wait_all_tasks_blocked()
@@ -200,7 +201,7 @@ async def test_once_it_is_given_up_whoever_subscribes_is_told_and_nobody_waits(
             assert (end.request, end.code) == (3, "internal")
             assert "it failed 11 times" in (end.text or "")
             news = pictures.next({"a": 1})
-            doors.publish_nowait([news])
+            News.of([news]).put_into(doors.publications)
             with trio.fail_after(PATIENCE_S):
                 for _ in range(3 * limits.CONNECTIONS_MAX):
                     await display.unwatch(None)
@@ -214,7 +215,7 @@ async def test_cancelling_it_says_nothing(tmp_path: Path, pictures: Pictures) ->
         display = Display(alone.doors)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(task(alone), Hands())
-            alone.doors.publish_nowait([pictures.next({"a": 1})])
+            News.of([pictures.next({"a": 1})]).put_into(alone.doors.publications)
             await display.watch(1)
             await display.snapshot()
             nursery.cancel_scope.cancel()

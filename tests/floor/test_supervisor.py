@@ -13,7 +13,8 @@ import trio.testing
 
 from rmf import limits
 from rmf.floor import log
-from rmf.floor.doors import Doors, EdgeLetter
+from rmf.floor.doors import Doors
+from rmf.floor.items import EdgeLetter
 from rmf.floor.supervisor import Child, Hands, Held, ReignLost, seal, supervise
 from tests.floor.wire import until
 
