@@ -131,6 +131,42 @@ def sibling_tasks_never_import_each_other(modules: Sequence[Module]) -> list[str
     ]
 
 
+# What joins tasks past all doors: to be called back, or to hold what another one holds.
+_JOINTS = {"Callable", "Awaitable", "Lock", "CapacityLimiter", "Event", "Condition", "Semaphore"}
+
+
+def tasks_take_ends_and_values(modules: Sequence[Module], exceptions: Exceptions) -> list[str]:
+    """`exceptions`: a parameter of a task, as `path:name`, and what is still joined by it."""
+    return [
+        f"{module.path}:{parameter.lineno} `run` takes `{parameter.arg}`, a"
+        f" {joint}: a task gets channel ends and values, nothing else joins it to another (R14)"
+        for module in modules
+        if is_task(module)
+        for parameter in _parameters_of_run(module)
+        if (joint := _joint_of(parameter)) and f"{module.path}:{parameter.arg}" not in exceptions
+    ]
+
+
+def _parameters_of_run(module: Module) -> list[ast.arg]:
+    return [
+        parameter
+        for node in module.tree.body
+        if isinstance(node, ast.AsyncFunctionDef) and node.name == "run"
+        for parameter in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+    ]
+
+
+def _joint_of(parameter: ast.arg) -> str | None:
+    if parameter.annotation is None:
+        return None
+    names = {
+        part.attr if isinstance(part, ast.Attribute) else part.id
+        for part in ast.walk(parameter.annotation)
+        if isinstance(part, (ast.Name, ast.Attribute))
+    }
+    return min(names & _JOINTS, default=None)
+
+
 def is_task(module: Module) -> bool:
     return within(module.name, ["rmf.floor"]) and any(
         isinstance(node, ast.AsyncFunctionDef) and node.name == "run" for node in module.tree.body
