@@ -200,8 +200,8 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
     ),
     (
         tasks_take_ends_and_values,
-        [("rmf/floor/disk_watch.py", "async def run(*, exchanging: trio.Lock): ...\n")],
-        "rmf/floor/disk_watch.py:1 `run` takes `exchanging`, a Lock",
+        [("rmf/floor/beats.py", "async def run(*, turn: trio.Lock): ...\n")],
+        "rmf/floor/beats.py:1 `run` takes `turn`, a Lock",
         "R14",
     ),
     (
