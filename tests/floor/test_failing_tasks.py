@@ -365,14 +365,27 @@ async def when_connection_fails(tmp_path: Path) -> None:
 
 @task
 async def when_companion_fails(tmp_path: Path) -> None:
-    """The demo: somebody took its name. It is back; where it is taken again and again, the node
-    goes on without it."""
-    async with factory(tmp_path, refused_at_once) as node:
+    """The demo: where it fails again and again, the node goes on without it."""
+    async with factory(tmp_path, fails_at_once) as node:
         probe = await node.producer("probe")
         await node.letters_when(lambda found: len(found) == limits.EDGE_RESTARTS_MAX + 1)
-        assert all(is_evidence(letter, "superseded") for letter in node.letters())
+        assert all(is_evidence(letter, "of its own") for letter in node.letters())
         assert (await probe.produce("cell/a"))[0].outcome == m.APPLIED
         assert (await probe.status())["strike"] is None
+
+
+async def fails_at_once(_address: str) -> None:
+    raise LookupError("a bug of its own")
+
+
+@pytest.mark.slow
+async def test_a_companion_that_is_refused_is_no_task_that_fails(tmp_path: Path) -> None:
+    """Somebody took the name of the demo: that is no failure, and leaves no letter (F1)."""
+    async with factory(tmp_path, refused_at_once) as node:
+        probe = await node.producer("probe")
+        assert (await probe.produce("cell/a"))[0].outcome == m.APPLIED
+        assert (await probe.status())["strike"] is None
+        assert list(node.letters()) == []
 
 
 async def refused_at_once(_address: str) -> None:
@@ -418,7 +431,7 @@ async def test_each_task_of_a_node_has_its_test(tmp_path: Path) -> None:
 
 
 async def test_whatever_a_node_starts_is_supervised(tmp_path: Path) -> None:
-    """R15. But for the two that hear signals and bound a stop: they must outlive what hangs."""
+    """R15. But for the one that hears signals: it must outlive what hangs (R18)."""
 
     async def stays(_address: str) -> None:
         await trio.sleep_forever()
@@ -427,6 +440,6 @@ async def test_whatever_a_node_starts_is_supervised(tmp_path: Path) -> None:
     async with factory(tmp_path, stays, **ports) as node:
         await node.producer("probe")
         (main,) = (task for task in all_tasks() if task.name.endswith("Factory.run"))
-        (nursery,) = main.child_nurseries
-        bare = {task.name for task in nursery.child_tasks if not is_supervised(task)}
-    assert {name.rpartition(".")[2] for name in bare} == {"_obey", "_bound_the_stop"}
+        started = [task for nursery in main.child_nurseries for task in nursery.child_tasks]
+        bare = {task.name for task in started if not is_supervised(task)}
+    assert {name.rpartition(".")[2] for name in bare} == {"obey"}
