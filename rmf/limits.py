@@ -57,6 +57,7 @@ BEAT_S = 0.1  # how late an idle Arbiter may notice that something became due
 BEAT_S_MIN = 0.005  # between two beats: what is due later than this is noticed in time
 STEP_MARK_S = 0.005  # a step of the Arbiter that is shorter counts as work from end to end
 LONG_STEP_S = 0.05  # a step of the Arbiter that is longer is told in the log (R45)
+HTTP_FACTS_S_MAX = 1.0  # for the Arbiter to say how it stands; beyond: its ledger is being read
 LOOK_S = 0.05  # between two looks of the instruments at who reigns
 EVENTS_MAX = 4096  # capacity of the events door
 PRODUCER_FRAMES_IN_FLIGHT = 64  # announced; what is unacked beyond it may be answered `unknown`

@@ -21,6 +21,7 @@ import trio
 
 from rmf import limits
 from rmf.core import events as ev
+from rmf.core.answers import status_of
 from rmf.core.arbiter import Arbiter
 from rmf.core.effects import (
     Answer,
@@ -50,7 +51,16 @@ from rmf.floor.clients import Clients
 from rmf.floor.doors import Doors
 from rmf.floor.in_hand import packets_among, packets_on
 from rmf.floor.instruments import Instruments
-from rmf.floor.items import CatchUpItem, Closed, EventItem, Knock, Linked, Opened, Roster
+from rmf.floor.items import (
+    CatchUpItem,
+    Closed,
+    EventItem,
+    FactsAsked,
+    Knock,
+    Linked,
+    Opened,
+    Roster,
+)
 from rmf.floor.news import News
 from rmf.floor.peers import Peers
 from rmf.floor.steps import StepWatch
@@ -222,6 +232,9 @@ class _Loop:
                 self._says_due = True
                 if self._is_due():
                     events.append(item)
+            case FactsAsked():
+                with suppress(trio.BrokenResourceError):  # whoever asked waits no longer
+                    item.reply.send_nowait(status_of(self._core, self._now()))
             case ev.LettersStored():
                 self._instruments.owed.letters -= item.letters
                 events.append(item)

@@ -108,16 +108,14 @@ DOORS = (
         "arbiter",
         "dry_run",
         limits.DRY_RUNS_MAX,
-        "cannot be: the core says `busy` before; only those of an ended core may fill it, and then"
-        " the question is dropped with its core",
+        "cannot be: the core says `busy` before; those of an ended core go with it",
     ),
     Door(
         "letters",
         "StoreLetters, EdgeLetter, EdgeTriage",
         "arbiter, connections, supervisor, audit",
         "dlq_keeper",
-        # A batch of the core holds a letter or an act at least, and a connection waits for its
-        # letter's id: so there is room for all of them, and the arbiter's send never fails.
+        # Each batch holds a letter at least, a connection waits for its own: there is room.
         limits.LETTERS_IN_FLIGHT_MAX + 2 * limits.CONNECTIONS_MAX,
         "never dropped: edges wait; the core stops latching at LETTERS_IN_FLIGHT_MAX",
     ),

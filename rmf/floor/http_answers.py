@@ -107,6 +107,7 @@ class Answers:
         if request.method not in _METHODS:
             allowed = ", ".join(_METHODS)
             return plain(405, f"Only {allowed} are served here\n", ("Allow", allowed))
+        await self._sources.refresh()
         return await route(request, query)
 
     async def _live(self, _request: Request, _query: str) -> Response:

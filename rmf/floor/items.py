@@ -4,6 +4,8 @@ Each is a value; some carry the sending end of a door that belongs to one connec
 they come from and go to says the table of doors.
 """
 
+from typing import Any
+
 import attrs
 import trio
 
@@ -24,6 +26,7 @@ __all__ = [
     "EdgeLetter",
     "EdgeTriage",
     "EventItem",
+    "FactsAsked",
     "Greeting",
     "IntakeItem",
     "Knock",
@@ -67,6 +70,13 @@ class Closed:
     """A connection is gone."""
 
     connection: int
+
+
+@attrs.frozen
+class FactsAsked:
+    """HTTP asks how the Arbiter stands: what `rmf-status` shows is sent to `reply`."""
+
+    reply: trio.MemorySendChannel[dict[str, Any]]
 
 
 @attrs.frozen
@@ -137,7 +147,7 @@ class WhoIsKnown:
 
 
 IntakeItem = Offered | Joined | Left
-EventItem = Event | Opened | Closed | Linked | Knock
+EventItem = Event | Opened | Closed | Linked | Knock | FactsAsked
 LettersItem = StoreLetters | EdgeLetter | EdgeTriage
 CatchUpItem = ReadEntries | ReadChunk | WriteChunk | MarkWhole
 PeeringItem = Greeting | Parted | Belongs | WhoIsKnown

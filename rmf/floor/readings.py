@@ -5,7 +5,7 @@ look at a disk may hang with the disk: whoever calls `Sources.disk` does so in a
 HTTP_DISK_S_MAX.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,11 +53,13 @@ class DiskFacts:
 
 @attrs.frozen(kw_only=True)
 class Sources:
-    """Where HTTP reads. `facts` are those of `rmf-status` (INTERFACES), None while the ledger is
-    read and nothing can be said; `last_step_age_s` is how long ago the Arbiter's loop turned."""
+    """Where HTTP reads. `refresh` is awaited before anything is answered. `facts` are those of
+    `rmf-status` (INTERFACES), None while the ledger is read and nothing can be said;
+    `last_step_age_s` is how long ago the Arbiter's loop turned."""
 
     node: str
     version: str
+    refresh: Callable[[], Awaitable[None]]
     facts: Callable[[], dict[str, Any] | None]
     last_step_age_s: Callable[[], float]
     floor: Callable[[], FloorFacts]

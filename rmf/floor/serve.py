@@ -224,10 +224,8 @@ class Node:
         children += self._line.children(doors, self._instruments.execute)
         children += self._peers.children(own, self._supervise)
         if web is not None:
-            sources = web_front.sources_of(
-                directory, doors, self._instruments, listening, lambda: life.core
-            )
-            run = partial(http.run, web, sources)
+            front = web_front.WebFront(directory, doors, self._instruments, listening)
+            run = partial(http.run, web, front.sources)
             children.append(Child("http", run, restarts_max=sys.maxsize))
         return children
 

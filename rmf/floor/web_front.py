@@ -4,24 +4,23 @@ Puts together what http, health and metrics need of a node; decides only that a 
 for is no reason not to start.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rmf import __version__
-from rmf.core.answers import status_of
-from rmf.core.arbiter import Arbiter
+import trio
+
+from rmf import __version__, limits
 from rmf.floor import http, ingest
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Instruments
-from rmf.floor.present import now
+from rmf.floor.items import FactsAsked
 from rmf.floor.readings import FloorFacts, Sources, door_facts, read_disk
 from rmf.storage.directory import DataDirectory
 
 if TYPE_CHECKING:
     from rmf.config import Config
 
-__all__ = ["bind", "sources_of"]
+__all__ = ["WebFront", "bind"]
 
 
 async def bind(config: "Config") -> http.Listening | None:
@@ -35,28 +34,37 @@ async def bind(config: "Config") -> http.Listening | None:
     return listening if on else None
 
 
-def sources_of(
-    directory: DataDirectory,
-    doors: Doors,
-    instruments: Instruments,
-    port: ingest.Listening,
-    core: Callable[[], Arbiter | None],
-) -> Sources:
-    """Return where HTTP reads; `core` tells the Arbiter that is loaded, if any."""
+class WebFront:
+    """What HTTP shows: what the arbiter says of itself, and gauges of the floor."""
 
-    def facts() -> dict[str, Any] | None:
-        loaded = core()
-        return status_of(loaded, now()) if loaded is not None else None
+    def __init__(
+        self,
+        directory: DataDirectory,
+        doors: Doors,
+        instruments: Instruments,
+        port: ingest.Listening,
+    ) -> None:
+        self._facts: dict[str, Any] | None = None
+        self._events = doors.events
+        self.sources = Sources(
+            node=directory.node,
+            version=__version__,
+            refresh=self._ask,
+            facts=lambda: self._facts,
+            last_step_age_s=instruments.pulse.age_s,
+            floor=lambda: FloorFacts(
+                connections=port.open, strangers=port.strangers, doors=door_facts(doors)
+            ),
+            disk=partial(read_disk, directory),
+            instruments=instruments,
+        )
 
-    def floor() -> FloorFacts:
-        return FloorFacts(connections=port.open, strangers=port.strangers, doors=door_facts(doors))
-
-    return Sources(
-        node=directory.node,
-        version=__version__,
-        facts=facts,
-        last_step_age_s=instruments.pulse.age_s,
-        floor=floor,
-        disk=partial(read_disk, directory),
-        instruments=instruments,
-    )
+    async def _ask(self) -> None:
+        """Have the arbiter say how it stands; while a core is loaded there is nobody to say it."""
+        reply, answer = trio.open_memory_channel[dict[str, Any]](1)
+        with trio.move_on_after(limits.HTTP_FACTS_S_MAX) as patience:
+            with reply, answer:
+                await self._events.send(FactsAsked(reply))
+                self._facts = await answer.receive()
+        if patience.cancelled_caught:
+            self._facts = None

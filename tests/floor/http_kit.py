@@ -94,6 +94,7 @@ class Node:
         return Sources(
             node="n1",
             version="0.1.0",
+            refresh=trio.lowlevel.checkpoint,
             facts=self.say,
             last_step_age_s=lambda: self.last_step_age_s,
             floor=lambda: floor,

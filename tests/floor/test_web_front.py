@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
+from rmf import limits
 from rmf.config import Config, load
 from rmf.errors import UsageError
 from rmf.floor import ingest, web_front
 from rmf.floor.instruments import Instruments
-from tests.floor.kit import bench
+from tests.floor.kit import Bench, bench, reign
 
 
 def config(tmp_path: Path, **flags: str) -> Config:
@@ -45,13 +47,37 @@ async def test_a_taken_port_that_was_asked_for_is_an_error(tmp_path: Path) -> No
             await listener.aclose()
 
 
+def front_of(alone: Bench) -> web_front.WebFront:
+    port: Any = ingest.Listening("127.0.0.1", 0)
+    return web_front.WebFront(alone.directory, alone.doors, Instruments(), port)
+
+
 async def test_while_no_core_is_loaded_nothing_is_said(tmp_path: Path) -> None:
     with bench(tmp_path / "n1") as alone:
-        port: Any = ingest.Listening("127.0.0.1", 0)
-        sources = web_front.sources_of(
-            alone.directory, alone.doors, Instruments(), port, lambda: None
-        )
+        sources = front_of(alone).sources
         assert sources.facts() is None
         assert sources.floor().connections == 0
         assert sources.disk().free_bytes > 0
         assert sources.last_step_age_s() < 60
+
+
+async def test_the_arbiter_says_how_it_stands_when_it_is_asked(tmp_path: Path) -> None:
+    with bench(tmp_path / "n1") as alone:
+        front = front_of(alone)
+        async with reign(alone) as ruling:
+            await ruling.join()
+            await front.sources.refresh()
+            facts = front.sources.facts()
+            assert facts is not None
+            assert facts["role"] == "leader"
+
+
+async def test_while_a_core_is_loaded_nobody_says_anything(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    with bench(tmp_path / "n1") as alone:
+        front = front_of(alone)
+        began = trio.current_time()
+        await front.sources.refresh()
+        assert front.sources.facts() is None
+        assert trio.current_time() - began == limits.HTTP_FACTS_S_MAX
