@@ -41,6 +41,7 @@ SEND_S_MAX = 30.0  # one write to a client that does not read; beyond: the conne
 SEND_PIECE_BYTES = 16 * KIB  # of a long frame: a slow client has SEND_S_MAX for each of them
 SAID_AT_ONCE_BYTES_MAX = 16 * KIB  # answers written by the arbiter itself; more: by a task
 ANSWERS_MAX = 256  # lists of answers a client has not read: capacity of the answers door; cut
+LETTER_ID_S_MAX = 5.0  # for the DLQ to name a letter; beyond: its sender hears of none
 GOODBYE_S_MAX = 1.0  # for the other side to read last words, or to close; then cut all the same
 LINGER_S = 0.1  # silence of a client that was told to go, after which nothing more is expected
 RECEIVE_BYTES = 64 * KIB  # one read from a socket

@@ -47,6 +47,7 @@ from rmf.core.effects import (
     WriteChunk,
 )
 from rmf.floor import log
+from rmf.floor.asking import answer
 from rmf.floor.clients import Clients
 from rmf.floor.doors import Doors
 from rmf.floor.in_hand import packets_among, packets_on
@@ -233,8 +234,7 @@ class _Loop:
                 if self._is_due():
                     events.append(item)
             case FactsAsked():
-                with suppress(trio.BrokenResourceError):  # whoever asked waits no longer
-                    item.reply.send_nowait(status_of(self._core, self._now()))
+                answer(item.reply, status_of(self._core, self._now()))
             case ev.LettersStored():
                 self._instruments.owed.letters -= item.letters
                 events.append(item)

@@ -22,6 +22,7 @@ from rmf.core.bag import Evidence
 from rmf.core.events import Asked, Joined, Left, Now
 from rmf.core.intake import open_send
 from rmf.errors import ProtocolFault
+from rmf.floor.asking import ask
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.edge_triage import act_on_edge
 from rmf.floor.handshake import Guest, Strangers, guest_of
@@ -305,8 +306,10 @@ class Connection:
     async def _ask(self, subject: str, request: int) -> None:
         await self._doors.events.send(Asked(self._number, request, subject))
 
-    async def _bag(self, data: bytes, fault: ProtocolFault) -> str:
-        """Seal bytes without a readable seq as an edge letter; return its id once it is stored."""
+    async def _bag(self, data: bytes, fault: ProtocolFault) -> str | None:
+        """Seal bytes without a readable seq as an edge letter; return its id once it is stored,
+        None if that takes too long. A node without a cluster has no DLQ yet: it is stored once
+        there is one."""
         reason = "not_allowed" if fault.code == "no_producer" else "malformed"
         letter = edge_letter(
             reason,
@@ -316,10 +319,11 @@ class Connection:
             Evidence(fault.code, fault.text, ""),
             self._port.now().wall_ns,
         )
-        reply, reply_out = trio.open_memory_channel[str](1)
-        with reply, reply_out:
-            await self._doors.letters.send(EdgeLetter(letter, reply))
-            return await reply_out.receive()
+        with trio.move_on_after(limits.LETTER_ID_S_MAX):
+            if self._port.cluster():
+                return await ask(self._doors.letters, partial(EdgeLetter, letter))
+            await self._doors.letters.send(EdgeLetter(letter, None))
+        return None
 
 
 _HTTP_ANSWER = (

@@ -10,7 +10,6 @@ bytes in a letter of their own.
 Shutdown: cancel it; line letters that were not stored are found again by recovery.
 """
 
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from rmf.core.effects import StoreLetters
 from rmf.core.events import DiskFault, LettersStored
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
+from rmf.floor.asking import answer
 from rmf.floor.doors import Doors
 from rmf.floor.items import EdgeLetter, EdgeTriage
 from rmf.floor.supervisor import Hands, Held
@@ -144,11 +144,10 @@ def _store(store: DlqStore, items: list[Item]) -> Told:
 
 
 def _reply(told: Told) -> None:
-    for item, answer in told:
+    for item, what in told:
         reply: trio.MemorySendChannel[Any] | None = item.reply
         if reply is not None:
-            with suppress(trio.BrokenResourceError):  # it went away meanwhile; it is stored
-                reply.send_nowait(answer)
+            answer(reply, what)  # whoever is gone meanwhile: it is stored
 
 
 async def _report(

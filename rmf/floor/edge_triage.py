@@ -6,12 +6,14 @@ keeper does it and keeps it in the audit trail of its own file. It knows the doo
 
 import re
 from contextlib import suppress
+from functools import partial
 
 import trio
 
 from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.triage import Triage, triage_of
+from rmf.floor.asking import ask
 from rmf.floor.doors import Doors
 from rmf.floor.items import EdgeTriage
 
@@ -43,10 +45,4 @@ async def act_on_edge(
 
 async def _hand_over(doors: Doors, triage: Triage, wall_ns: int) -> int | None:
     """Return how many letters the act met once it is on the disk, or None if it will not be."""
-    reply, reply_out = trio.open_memory_channel[int](1)
-    with reply_out:
-        await doors.letters.send(EdgeTriage(triage, wall_ns, reply))
-        try:
-            return await reply_out.receive()
-        except trio.EndOfChannel:
-            return None
+    return await ask(doors.letters, partial(EdgeTriage, triage, wall_ns))

@@ -23,6 +23,7 @@ from rmf.core.raft import wire
 from rmf.core.raft.greetings import LETTERS, Acts, ActsAsk, Letters, LettersAsk, Own, hello_of
 from rmf.errors import ConnectionFailed, DiskFailed, ProtocolFault
 from rmf.floor import log
+from rmf.floor.asking import ask
 from rmf.floor.dialling import FAILURES, Dialled, Peer, dial
 from rmf.floor.doors import Doors
 from rmf.floor.items import Known, WhoIsKnown
@@ -68,13 +69,7 @@ async def run(
 
 async def _known(doors: Doors) -> Known | None:
     """Ask what this node says of itself and whom it links; None: nobody knows that any more."""
-    reply, reply_out = trio.open_memory_channel[Known](1)
-    with reply_out:
-        await doors.peering.send(WhoIsKnown(reply))
-        try:
-            return await reply_out.receive()
-        except trio.EndOfChannel:
-            return None
+    return await ask(doors.peering, WhoIsKnown)
 
 
 class _Fetch:

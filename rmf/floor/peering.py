@@ -22,6 +22,7 @@ import trio
 from rmf.core.entry import Member
 from rmf.core.events import PeerLost, PeerMet
 from rmf.core.raft.greetings import GENESIS, RAFT, Hello, Own, Refusal, refusal_of, welcome_of
+from rmf.floor.asking import answer
 from rmf.floor.doors import Doors
 from rmf.floor.items import Belongs, Greeting, Known, Parted, PeeringItem, WhoIsKnown
 from rmf.floor.peer_connection import met_by
@@ -106,8 +107,7 @@ class Peering:
                 members = self._own.members or item.members
                 self._become(attrs.evolve(self._own, cluster=item.cluster, members=members), links)
             case _:
-                with item.reply, suppress(trio.BrokenResourceError):
-                    item.reply.send_nowait(Known(self._own, links.peers()))
+                answer(item.reply, Known(self._own, links.peers()))
 
     def _judge(self, greeting: Greeting, links: PeerLinks) -> None:
         hello, own = greeting.hello, self._own

@@ -11,6 +11,7 @@ import trio
 
 from rmf import __version__, limits
 from rmf.floor import http, ingest
+from rmf.floor.asking import ask
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Instruments
 from rmf.floor.items import FactsAsked
@@ -61,10 +62,7 @@ class WebFront:
 
     async def _ask(self) -> None:
         """Have the arbiter say how it stands; while a core is loaded there is nobody to say it."""
-        reply, answer = trio.open_memory_channel[dict[str, Any]](1)
-        with trio.move_on_after(limits.HTTP_FACTS_S_MAX) as patience:
-            with reply, answer:
-                await self._events.send(FactsAsked(reply))
-                self._facts = await answer.receive()
-        if patience.cancelled_caught:
-            self._facts = None
+        facts = None
+        with trio.move_on_after(limits.HTTP_FACTS_S_MAX):
+            facts = await ask(self._events, FactsAsked)
+        self._facts = facts
