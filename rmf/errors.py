@@ -22,7 +22,10 @@
 Each message says what was found, what was expected, and what to do.
 """
 
+import os
+
 __all__ = [
+    "NO_CONNECTION",
     "WAY_BACK",
     "CheckpointDamaged",
     "ConfigError",
@@ -42,6 +45,7 @@ __all__ = [
     "RmfError",
     "StorageError",
     "UsageError",
+    "why_no_connection",
 ]
 
 # What is left to do for who cannot go on with the data of a node. Never: to put a copy of a member
@@ -134,3 +138,22 @@ class PenTaken(StorageError):
 
 class Diverged(RmfError):
     """A computed digest or change differs from what the ledger states (R26, R27)."""
+
+
+# What connecting and listening raise: a name that cannot even be looked up is no OSError.
+NO_CONNECTION = (OSError, UnicodeError)
+
+
+def why_no_connection(exc: OSError | UnicodeError) -> str:
+    """Return in words what one of these says; trio wraps the causes of several attempts in a
+    group."""
+    if isinstance(exc, UnicodeError):
+        return "no host can have that name: a part of it is empty or too long"
+    cause = exc.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    if isinstance(cause, OSError):
+        exc = cause
+    if exc.errno is not None and exc.errno > 0:
+        return os.strerror(exc.errno)
+    return exc.strerror or str(exc)

@@ -30,7 +30,13 @@ from rmf.core.messages import (
     Value,
     WireCell,
 )
-from rmf.errors import ConnectionFailed, ProtocolFault, Refused
+from rmf.errors import (
+    NO_CONNECTION,
+    ConnectionFailed,
+    ProtocolFault,
+    Refused,
+    why_no_connection,
+)
 
 __all__ = ["Address", "BlockingConnection", "connect"]
 
@@ -78,8 +84,8 @@ def _open(address: Address, options: dict[str, Any], timeout_s: float) -> "Block
     deadline = time.monotonic() + timeout_s
     try:
         sock = socket.create_connection(address, timeout=max(timeout_s, 0.001))
-    except OSError as exc:
-        raise ConnectionFailed(f"{name}: {exc.strerror or exc}") from exc
+    except NO_CONNECTION as exc:
+        raise ConnectionFailed(f"{name}: {why_no_connection(exc)}") from exc
     connection = BlockingConnection(sock, Connection(options), name)
     try:
         connection.shake_hands(max(deadline - time.monotonic(), 0.001))

@@ -10,7 +10,6 @@ answer has OWED_SILENCE_S_MAX: it may be paused, or cut off, and another one lea
 Speaker takes messages nothing is read: TCP makes the node wait, and the silence does not count.
 """
 
-import os
 import random
 from collections.abc import Callable
 
@@ -22,7 +21,13 @@ from rmf.client.route import Address, Route, address_text
 from rmf.client.speaker import Speaker, clock_ns
 from rmf.core import faults
 from rmf.core import messages as m
-from rmf.errors import ConnectionFailed, ProtocolFault, RmfError
+from rmf.errors import (
+    NO_CONNECTION,
+    ConnectionFailed,
+    ProtocolFault,
+    RmfError,
+    why_no_connection,
+)
 
 __all__ = ["Link"]
 
@@ -152,8 +157,8 @@ class Link:
         with trio.move_on_after(attempt_s):
             try:
                 stream = await trio.open_tcp_stream(*address)
-            except OSError as exc:
-                raise _Lost(_words(exc)) from exc
+            except NO_CONNECTION as exc:
+                raise _Lost(why_no_connection(exc)) from exc
             try:
                 connection = Connection(self._speaker.hello())
                 return stream, connection, await self._greet(stream, connection)
@@ -316,15 +321,3 @@ class Link:
 def _closes(code: str) -> bool:
     fault = faults.FAULTS.get(code)
     return fault is not None and fault.closes
-
-
-def _words(exc: OSError) -> str:
-    """Return an OSError in words; trio wraps the causes of several attempts in a group."""
-    cause = exc.__cause__
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    if isinstance(cause, OSError):
-        exc = cause
-    if exc.errno is not None and exc.errno > 0:
-        return os.strerror(exc.errno)
-    return exc.strerror or str(exc)

@@ -14,7 +14,7 @@ import trio
 from rmf import limits
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import GENESIS, Hello, Refusal, Welcome
-from rmf.errors import ConnectionFailed, ProtocolFault, Refused
+from rmf.errors import NO_CONNECTION, ConnectionFailed, ProtocolFault, Refused, why_no_connection
 from rmf.notation import Address, address_text
 
 __all__ = ["FAILURES", "Dialled", "Peer", "dial"]
@@ -77,8 +77,8 @@ async def _connect(address: Address) -> trio.SocketStream:
     with trio.move_on_after(limits.PEER_CONNECT_S_MAX):
         try:
             stream = await trio.open_tcp_stream(*address)
-        except OSError as exc:
-            raise ConnectionFailed(f"{where}: {_words(exc)}") from exc
+        except NO_CONNECTION as exc:
+            raise ConnectionFailed(f"{where}: {why_no_connection(exc)}") from exc
         # A peer that vanished takes nothing and says nothing; without this the system would go on
         # trying for a quarter of an hour.
         with suppress(OSError):
@@ -86,13 +86,6 @@ async def _connect(address: Address) -> trio.SocketStream:
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         return stream
     raise ConnectionFailed(f"{where}: no connection within {limits.PEER_CONNECT_S_MAX:g} s")
-
-
-def _words(exc: OSError) -> str:
-    """Return why an attempt failed: of one address, or of the first of several."""
-    cause = exc.__cause__
-    first = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
-    return (first.strerror if isinstance(first, OSError) else exc.strerror) or str(exc)
 
 
 async def _say(stream: trio.abc.Stream, data: bytes) -> None:

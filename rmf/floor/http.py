@@ -12,7 +12,7 @@ from types import ModuleType
 import trio
 
 from rmf import limits
-from rmf.errors import UsageError
+from rmf.errors import NO_CONNECTION, UsageError, why_no_connection
 from rmf.floor import log
 from rmf.floor.accepting import accept, open_listeners
 from rmf.floor.http_answers import Answers
@@ -48,8 +48,8 @@ class Listening:
         had is no reason not to start: that is logged, and False returned. Raises UsageError."""
         try:
             await self._open()
-        except OSError as exc:
-            what = f"cannot listen on {self.address}: {exc.strerror or exc}"
+        except NO_CONNECTION as exc:
+            what = f"cannot listen on {self.address}: {why_no_connection(exc)}"
             if not asked_for:
                 log.note("warning", "http_off", text=f"{what}; --http says where else, or off")
                 return False

@@ -17,7 +17,7 @@ import trio
 from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
-from rmf.errors import UsageError
+from rmf.errors import NO_CONNECTION, UsageError, why_no_connection
 from rmf.floor.accepting import accept
 from rmf.floor.connection import Connection, Port
 from rmf.floor.supervisor import Hands, caught, seal
@@ -43,9 +43,9 @@ class Listening:
         """Have the port, before anything is served. Raises UsageError if it cannot be had."""
         try:
             self._bound = await trio.open_tcp_listeners(self.port, host=self.host)
-        except OSError as exc:
+        except NO_CONNECTION as exc:
             raise UsageError(
-                f"cannot listen on {self.host}:{self.port}: {exc.strerror or exc}. Stop what "
+                f"cannot listen on {self.host}:{self.port}: {why_no_connection(exc)}. Stop what "
                 f"listens there, or choose another address with --listen (port 0: a free one)."
             ) from exc
         self.port = self._bound[0].socket.getsockname()[1]

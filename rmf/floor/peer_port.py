@@ -16,7 +16,7 @@ import trio
 from rmf import limits
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import Refusal
-from rmf.errors import UsageError
+from rmf.errors import NO_CONNECTION, UsageError, why_no_connection
 from rmf.floor.accepting import accept, open_listeners
 from rmf.floor.peer_connection import PeerConnection, PeerPort
 from rmf.floor.supervisor import Hands, caught, seal
@@ -42,9 +42,9 @@ class Listening:
         """Have the port, before anything is served. Raises UsageError if it cannot be had."""
         try:
             self._bound = await open_listeners(self.host, self.port)
-        except OSError as exc:
+        except NO_CONNECTION as exc:
             raise UsageError(
-                f"cannot listen on {self.address}: {exc.strerror or exc}. Stop what listens there, "
+                f"cannot listen on {self.address}: {why_no_connection(exc)}. Stop what listens there, "
                 f"or choose another address with --peer-listen (port 0: a free one)."
             ) from exc
         if self.port == 0:
