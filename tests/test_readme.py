@@ -1,80 +1,145 @@
-"""The README's promises that can be checked by reading: six files in order, commands that exist."""
+"""The README's promises that can be checked: one packet's way, commands and files that exist."""
 
 import re
 import sys
+import threading
 import tomllib
 from pathlib import Path
 from types import FrameType
 from typing import Self
 
 import pytest
+import trio
 
+from rmf.core import messages as m
+from rmf.core.events import Beat, Disk, LettersStored
+from rmf.floor.items import Knock
 from tests.commands import assert_understood, commands_in
 from tests.floor.factory import factory
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = commands_in(README)
-STEPS = re.findall(r"\| (\d) \| \[(rmf/[a-z_/]+\.py)\]", README)
+STATIONS = re.findall(
+    r"^\| \d+ \| \[(rmf/[a-z_/]+\.py)\]\(\1\) \| `(\w+)` \|", README, re.MULTILINE
+)
 
+# --- One packet's way ---------------------------------------------------------------------------
 
-def header(path: str) -> tuple[str, str, str]:
-    """The step, the file before and the file after, as the file's first line says."""
-    first = (ROOT / path).read_text().splitlines()[0]
-    found = re.fullmatch(r'"""Step (\d) of 6 · before: (.*?) \(.*?\) · next: (.*?) \(.*\)\.', first)
-    assert found is not None, f"{path} opens with {first!r}"
-    return found[1], found[2], found[3]
+NOT_PASSED = {  # in the node's own process, by where the line runs
+    "inline": ("rmf/floor/box_keeper.py", "rmf/floor/glove_box.py"),
+    "process": ("rmf/line/inline.py",),
+}
+ACK = "rmf/floor/outbox.py"
+SNAPSHOT = ("rmf/floor/publisher.py", "rmf/floor/speech.py")
 
-
-def short(path: str) -> str:
-    return path.removeprefix("rmf/").removesuffix(".py")
-
-
-def test_one_packets_way_is_six_files_in_order() -> None:
-    assert [number for number, _ in STEPS] == list("123456")
-
-
-def test_each_of_the_six_names_its_step_and_its_neighbours() -> None:
-    files = [path for _, path in STEPS]
-    for i, path in enumerate(files):
-        number, before, after = header(path)
-        assert number == str(i + 1)
-        if i > 0:
-            assert before == short(files[i - 1])
-        if i < 5:
-            assert after == short(files[i + 1])
+CHANNELS = trio.MemorySendChannel.statistics.__code__.co_filename
+DOOR_ITSELF = ("rmf/floor/latest.py", "rmf/floor/news.py")  # it joins what waits with what comes
+CLOCKWORK = (Knock, Beat, Disk, LettersStored, int, type(None))  # crosses without any packet
 
 
 class Way:
-    """Notes which files of the six are entered, in order, while the block runs."""
+    """Notes between `begin` and `end`, in this thread and in those that began inside of the block:
+    functions of rmf in order of entry, and which files handed what through a channel."""
 
     def __init__(self) -> None:
-        self._files = {str(ROOT / path): path for _, path in STEPS}
-        self.entered: list[str] = []
+        self.entered: list[tuple[str, str]] = []
+        self.at_doors: dict[str, list[str]] = {}  # by file: the types of what it sent or took
+        self._notes = False
 
-    def _called(self, frame: FrameType, event: str, _argument: object) -> None:
-        path = self._files.get(frame.f_code.co_filename)
-        if event == "call" and path is not None:
-            self.entered.append(path)
+    def begin(self) -> None:
+        """Note from now on."""
+        self._notes = True
+
+    def end(self) -> None:
+        """Note no more."""
+        self._notes = False
+
+    def _called(self, frame: FrameType, event: str, argument: object) -> None:
+        if not self._notes or event not in ("call", "return"):
+            return
+        code = frame.f_code
+        if event == "call" and (path := _path_of(frame)) is not None:
+            self.entered.append((path, code.co_name))
+        elif code.co_filename == CHANNELS:
+            if event == "call" and code.co_name in ("send", "send_nowait"):
+                self._crossed(frame, frame.f_locals["value"])
+            elif event == "return" and code.co_name in ("receive", "receive_nowait"):
+                self._crossed(frame, argument)
+
+    def _crossed(self, frame: FrameType, item: object) -> None:
+        """Something went through a channel. A receiver that waits returns too, with a trio trap."""
+        if isinstance(item, CLOCKWORK) or type(item).__module__.startswith("trio."):
+            return
+        caller: FrameType | None = frame
+        while caller is not None:
+            path = _path_of(caller)
+            if path is not None and path not in DOOR_ITSELF:
+                self.at_doors.setdefault(path, []).append(type(item).__name__)
+                return
+            caller = caller.f_back
 
     def __enter__(self) -> Self:
+        threading.setprofile(self._called)
         sys.setprofile(self._called)
         return self
 
     def __exit__(self, *_raised: object) -> None:
+        self.end()
         sys.setprofile(None)
+        threading.setprofile(None)
 
 
-async def test_a_packet_goes_this_way(tmp_path: Path) -> None:
-    async with factory(tmp_path) as node:
-        probe, display = await node.producer("probe"), await node.display("#")
-        await display.hear()
-        with Way() as way:
-            await probe.produce("cell/a")
+def _path_of(frame: FrameType) -> str | None:
+    """The file of a frame as the README names it, if it is one of rmf."""
+    path = frame.f_code.co_filename.removeprefix(f"{ROOT}/")
+    return path if path.startswith("rmf/") else None
+
+
+def test_the_stations_are_numbered_and_each_is_a_file_of_its_own() -> None:
+    section = README[README.index("## One packet's way\n") :].split("\n\n")[1]
+    assert re.findall(r"^\| (\d+) ", section, re.MULTILINE) == [
+        str(number + 1) for number in range(len(STATIONS))
+    ]
+    assert len({path for path, _ in STATIONS}) == len(STATIONS) >= 12
+
+
+async def way_of_a_packet(data: Path, glovebox: str) -> Way:
+    """Send one to a node that one display watches, until both have heard of it."""
+    with Way() as way:
+        async with factory(data, glovebox=glovebox) as node:
+            probe, display = await node.producer("probe"), await node.display("#")
             await display.hear()
-    entered = iter(way.entered)
-    # In this order, whatever else happens between: a Beat enters some of them at any time.
-    assert [path for _, path in STEPS if path in entered] == [path for _, path in STEPS]
+            way.begin()
+            assert (await probe.produce("cell/a"))[0].outcome == m.APPLIED
+            await display.expect_where(m.Snapshot, lambda snapshot: snapshot.cells)
+            way.end()
+    return way
+
+
+@pytest.mark.parametrize("glovebox", ["inline", "process"])
+async def test_a_packet_passes_the_stations_in_this_order(tmp_path: Path, glovebox: str) -> None:
+    way = await way_of_a_packet(tmp_path, glovebox)
+    passed = [station for station in STATIONS if station[0] not in NOT_PASSED[glovebox]]
+    # Ack and Snapshot leave by tasks of their own, and either may be the first.
+    for other in ((ACK,), SNAPSHOT):
+        branch = [station for station in passed if station[0] not in other]
+        entered = iter(way.entered)
+        assert [station for station in branch if station in entered] == branch
+
+
+@pytest.mark.parametrize("glovebox", ["inline", "process"])
+async def test_whoever_hands_the_packet_through_a_door_is_a_station(
+    tmp_path: Path, glovebox: str
+) -> None:
+    way = await way_of_a_packet(tmp_path, glovebox)
+    crossed = {kind for kinds in way.at_doors.values() for kind in kinds}
+    assert {"Offered", "Persist", "Persisted", "list", "News", "bytes"} <= crossed
+    unnamed = way.at_doors.keys() - {path for path, _ in STATIONS}
+    assert not unnamed, {path: way.at_doors[path] for path in unnamed}
+
+
+# --- Commands and files -------------------------------------------------------------------------
 
 
 def test_every_command_in_the_table_is_installed() -> None:

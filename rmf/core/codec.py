@@ -1,8 +1,8 @@
-"""Step 2 of 6 · before: floor/ingest (bytes leave the socket) · next: floor/arbiter (the loop).
+"""Bytes to messages and back (R41).
 
-Bytes to messages and back: the preface, the framing (u32 big-endian length, one CBOR item), and
-the shape of every message (R41). It may know the wire, not what a message leads to. A fault is a
-ProtocolFault with a code of the error table; whether the connection survives it, the table says.
+The preface, the framing (u32 big-endian length, one CBOR item), and the shape of every message. It
+may know the wire, not what a message leads to. A fault is a ProtocolFault with a code of the error
+table; whether the connection survives it, the table says.
 """
 
 from collections.abc import Callable, Iterator

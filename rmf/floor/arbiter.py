@@ -1,8 +1,7 @@
-"""Step 3 of 6 · before: core/codec (a frame is decoded) · next: core/arbiter (the decision).
+"""The loop around the Arbiter core: events in, effects performed (R13, R14).
 
-The loop around the Arbiter core: wait for an event, drain what else is there, step the core,
-perform the effects in order. It decides nothing and never awaits a send; what `WouldBlock` means
-for each door says floor/doors.
+It waits for an event, drains what else is there, steps the core, performs the effects in order. It
+decides nothing and never awaits a send; what `WouldBlock` means for each door says floor/doors.
 
 Errors: any exception ends the reign; the supervisor seals what was in hand, discards the core and
 has it loaded from the disk again (R15). Answers doors are closed on the way out, so that every

@@ -1,8 +1,7 @@
-"""Step 1 of 6 · before: the producer (rmf-send, a client) · next: core/codec (a frame is decoded).
+"""The port: connections come in, each is served by a task of its own (floor/connection).
 
-The port: connections come in, each is served by a task of its own (floor/connection). Connections
-are bounded; one that fails is our bug: what it held becomes a letter, its client hears `internal`,
-and nobody else notices.
+Connections are bounded; one that fails is our bug: what it held becomes a letter, its client hears
+`internal`, and nobody else notices.
 
 Errors: when the port itself fails it is opened again by the supervisor, on the same number.
 Shutdown: cancel it; clients are told by a GOAWAY before (see serve).

@@ -1,7 +1,7 @@
-"""Step 6 of 6 · before: line/inline (the handler) · next: the subscriber (rmf-cat, a client).
+"""The publisher: Snapshots to subscribers (R35, R36).
 
-Snapshots to subscribers (R35, R36): the publisher keeps the feed (core/feed) up to date and runs
-one feeder (floor/feeder) for each subscription, which waits for nobody but its own display.
+It keeps the feed (core/feed) up to date and runs one feeder (floor/feeder) for each subscription,
+which waits for nobody but its own display.
 
 Errors: a failing feeder ends its subscription with END `internal`; the others go on. A failure of
 the publisher itself ends all subscriptions; connections tell their displays, which come back.

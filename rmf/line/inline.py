@@ -1,9 +1,9 @@
-"""Step 5 of 6 · before: core/arbiter (latched and stamped) · next: floor/publisher (the Snapshot).
+"""The line at work: a Batch in, Executed out.
 
-The line at work: a Batch in, Executed out; in the glove box (R19), or in the node's own process,
-in a replay or in a test. Order: expired cells first, then the packets, slot by slot; each
-sees what the ones before it changed (R11). A slot that fails is rolled back alone: nothing of it is
-applied before all of it is checked, and its Outcome says why (R20, R22):
+In the glove box (R19), or in the node's own process, in a replay or in a test. Order: expired cells
+first, then the packets, slot by slot; each sees what the ones before it changed (R11). A slot that
+fails is rolled back alone: nothing of it is applied before all of it is checked, and its Outcome
+says why (R20, R22):
 
     no_handler         no filter of the line matches the topic
     payload_invalid    no CBOR, or not the class that the handler declared
