@@ -17,7 +17,15 @@ from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.clock import Pace
 from rmf.core.codec import encode
-from rmf.core.effects import Batch, Effect, Execute, Persist, StoreLetters, WriteCheckpoint
+from rmf.core.effects import (
+    Batch,
+    DryRun,
+    Effect,
+    Execute,
+    Persist,
+    StoreLetters,
+    WriteCheckpoint,
+)
 from rmf.core.entry import Entry, LineId, Member, decode_entry
 from rmf.core.intake import open_send
 from rmf.core.raft.node import Raft
@@ -165,6 +173,10 @@ class DrivenNode:
             rows.append([topic, seq, WALL_NS + seq, ttl_ms, raw])
         return encode(m.Send(rows))[4:], rows
 
+    def happen(self, event: ev.Event) -> None:
+        """Let this happen to the core, and everything that comes of it at once."""
+        self._step(event)
+
     def wait(self, ms: int) -> None:
         """Let time go on, and look whether something is due."""
         self.boot_ns += ms * limits.MS
@@ -215,7 +227,12 @@ class DrivenNode:
             serial = self.writer.append(effect.records)
             yield ev.Persisted(effect.ticket, serial)
         elif isinstance(effect, StoreLetters):
-            yield ev.LettersStored(len(effect.letters), effect.index, {})
+            yield ev.LettersStored(len(effect.letters) + len(effect.acts), effect.index, {})
+        elif isinstance(effect, DryRun):
+            assert self._runner is not None
+            effect.world.index.unpin(effect.pin)
+            executed = self._runner.run(effect.batch)
+            yield ev.DryRunDone(effect.connection, effect.request, effect.world, executed)
         elif isinstance(effect, WriteCheckpoint):
             effect.head["boot_id"] = bytes(16)
             writer = CheckpointWriter(

@@ -1,7 +1,24 @@
 """Every Effect the Arbiter core wants done, on one page (R13); they are performed in order.
 
-Whatever depends on durability (acks, letters, Snapshots) is only returned by the step that took the
-matching Persisted: a performer never has to wait for anything.
+The duties of whoever performs them (tests/core/test_duties holds all who do to D2 and D4…D9):
+D1  In order, without waiting: what depends on durability (acks, letters, Snapshots) is only
+    returned by the step that took the matching Persisted.
+D2  Persist: by one writer, in order. A Persisted speaks for every ticket up to its own, each of
+    which is spoken for once. After a DiskFault nothing is written, nor said to be.
+D3  Tell, Answer: lost at most with the link or the connection; in order on it, but that what
+    hurries overtakes bulk (Append, Chunk). ReadEntries, ReadChunk, WriteChunk, MarkWhole may be
+    left out, a Publish joined with the next: the newest counts.
+D4  Execute: one Executed for each batch; none is owed to a reign that ended. BoxLost is no answer.
+D5  DryRun: one DryRunDone, also where nothing came of it.
+D6  StoreLetters: in order, none is dropped. LettersStored counts each letter and each act once, and
+    may speak for several; its index never falls.
+D7  WriteCheckpoint: one CheckpointEnded; where there is no Checkpoint, it says why.
+D8  A pin (Audit, DryRun, WriteCheckpoint) is taken off once, whether it was done or left out.
+D9  Reload, Stopped: the rest of that step is done, and this core is stepped no more. Nothing is
+    owed to it; what the next core is still told of it, that one lets pass: batches have the term
+    in their numbers, and whoever replaces a core in one process has its tickets begin higher.
+D10 Reload: no writer begins before the one of this core has ended. The next core is told who is
+    here (PeerMet) and how things stand (core/surroundings).
 """
 
 from typing import TYPE_CHECKING, Any, Literal

@@ -1,8 +1,9 @@
 """A factory of one node in memory, whose time goes on when it is told to: what `bench` drives.
 
 The real core and the real runner of a line; around them a disk that is a list (see disk), and
-nobody else. Whatever a step leads to is done before the call returns. It knows neither producers
-nor users: who is spoken to is a connection's number.
+nobody else. Whatever a step leads to is done before the call returns. A core that asks to be loaded
+anew, or has stopped, gives way to one that is read from the disk. It knows neither producers nor
+users: who is spoken to is a connection's number.
 """
 
 from collections.abc import Iterator
@@ -132,6 +133,9 @@ class LoneNode:
     def _perform(self, effects: list[ef.Effect]) -> None:
         while effects:
             events = [event for effect in effects for event in self._done(effect)]
+            if any(isinstance(effect, ef.Reload | ef.Stopped) for effect in effects):
+                self.core = self._begin()  # the core before does nothing any more
+                return
             if not events and not self.core.has_more:
                 return
             effects = self.core.step(events, self._now())
@@ -153,8 +157,12 @@ class LoneNode:
             case ef.StoreLetters():
                 for letter in effect.letters:  # idempotent, as the store is (R39)
                     self.letters.setdefault(letter.id, letter)
-                yield ev.LettersStored(len(effect.letters), effect.index, {})
+                yield ev.LettersStored(len(effect.letters) + len(effect.acts), effect.index, {})
             case ef.WriteCheckpoint():
                 yield ev.CheckpointEnded(effect.index, None)
+            case ef.DryRun():
+                effect.world.index.unpin(effect.pin)
+                executed = self._runner.run(effect.batch)
+                yield ev.DryRunDone(effect.connection, effect.request, effect.world, executed)
             case _:
                 pass

@@ -47,6 +47,7 @@ class Performing:
         self._arms: dict[type[Any], Callable[[Any], None]] = {
             ef.Persist: self._persist,
             ef.Execute: self._execute,
+            ef.DryRun: self._dry_run,
             ef.Tell: self._tell,
             ef.Answer: self._answer,
             ef.Broadcast: self._broadcast,
@@ -138,6 +139,15 @@ class Performing:
     def _execute(self, effect: ef.Execute) -> None:
         executed = self.node.cluster.runner.run(effect.batch)
         self.later(self.line_ns, self.node.happen, executed)
+
+    def _dry_run(self, effect: ef.DryRun) -> None:
+        self.later(self.line_ns, self._dry_run_done, effect)
+
+    def _dry_run_done(self, effect: ef.DryRun) -> None:
+        executed = self.node.cluster.runner.run(effect.batch)
+        effect.world.index.unpin(effect.pin)
+        done = ev.DryRunDone(effect.connection, effect.request, effect.world, executed)
+        self.node.happen(done)
 
     def _tell(self, effect: ef.Tell) -> None:
         node = self.node
@@ -257,6 +267,7 @@ class Performing:
         self.holds_keys = False
         node.cluster.laws.work(node, "the end of a Checkpoint", index.unpin, pin)
         if node.disk.broken:
+            node.happen(ev.CheckpointEnded(found.base.place.index, "the simulated disk fails"))
             return
         through = -1 if node.cluster.options.archive else node.cursor
         node.disk.keep_checkpoint(found, through_index=through)

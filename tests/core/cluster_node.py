@@ -262,7 +262,7 @@ class Node:
             case ef.Broadcast(message):
                 for somebody in self._people.values():
                     self._answer(somebody, [message])
-            case ef.Close(connection):
+            case ef.Close(connection) if connection in self._people:
                 somebody = self._people[connection]
                 assert isinstance(somebody, Producer)
                 somebody.closed = True
@@ -276,6 +276,11 @@ class Node:
                     self.store_letters()
             case ef.WriteCheckpoint():
                 self._play.send(self.name, ev.CheckpointEnded(effect.index, None))
+            case ef.DryRun(connection, request, batch, pin):
+                batch.world.index.unpin(pin)
+                executed = self._runner.run(batch)
+                done = ev.DryRunDone(connection, request, batch.world, executed)
+                self._play.send(self.name, done)
             case ef.ReadEntries():
                 self._play.send(self.name, entries_read(self.disk, effect))
             case ef.Reload() | ef.Stopped():

@@ -229,17 +229,17 @@ class Playbook:
                 self._answer(self._people[connection], messages)
             case Broadcast(message):
                 self._answer_all(message)
-            case Close(connection):
+            case Close(connection) if connection in self._people:
                 self._people[connection].closed = True
             case Publish():
                 assert effect.tick in self._durable_ticks or not effect.index
                 self.published.append(effect)
-            case StoreLetters(index, letters):
+            case StoreLetters(index, letters, acts):
                 assert {letter.tick for letter in letters} <= self._durable_ticks
                 self.letters += letters
                 if not self.letters_held:
-                    self._pending.append(ev.LettersStored(len(letters), index, {}))
-            case Answer() | Note() | WriteCheckpoint() | LinkPeers() | Stopped():
+                    self._pending.append(ev.LettersStored(len(letters) + len(acts), index, {}))
+            case Answer() | Close() | Note() | WriteCheckpoint() | LinkPeers() | Stopped():
                 pass
 
     def _answer(self, producer: Producer, messages: list[m.Message]) -> None:
