@@ -53,7 +53,11 @@ class Pace:
     errs. A queue in front of a slow link thus makes no old message look new. All that holds within
     one reign: the first word of a leader sets the clock whatever it showed (`begin`). For a reign
     whose majority knew no time begins behind its last Tick, and nobody may bring the time of before
-    back.
+    back. A leader that was silent and is heard again is no other one: a node that stood still has a
+    clock that ran, and finds in its sockets what was said long ago.
+
+    The first word may have been long on its way, too. The next one that was quicker shows by how
+    much: whoever hears it has to hold all that was heard before for that much older.
 
     Where nobody reigns, everybody's clock runs alone; of two, that one is right which a reign set
     later (`compare`), so that a node which was cut off for a month drags nobody along.
@@ -64,6 +68,7 @@ class Pace:
         self.least_tick = least_tick
         self.heard_tick = clock.base_tick if clock is not None else 0
         self._anew = True
+        self._term = 0  # whose leader was heard last
 
     @property
     def bridged(self) -> bool:
@@ -123,25 +128,30 @@ class Pace:
         self.heard_tick = self.tick_at(boot_ns)
         return self.heard_tick
 
-    def begin(self) -> None:
-        """Another leader is heard from now on: its time counts, not what this clock shows."""
-        self._anew = True
+    def begin(self, term: int) -> None:
+        """The leader of this term is heard. If it is another one than before, its time counts from
+        now on, not what this clock shows."""
+        if term != self._term:
+            self._term, self._anew = term, True
 
-    def follow(self, tick: int, boot_ns: int, period_ns: int, *, bridged: bool) -> None:
-        """Take note of what the reign says."""
+    def follow(self, tick: int, boot_ns: int, period_ns: int, *, bridged: bool) -> int:
+        """Take note of what the reign says. Return for how many nanoseconds, beyond a period, this
+        clock was late, and all that it dated: it was set by what had been longer on its way."""
         if not bridged:
             self.reach(tick)
-            return
-        clock, shown = self.clock, self.tick_at(boot_ns)
+            return 0
+        clock, shown, late_ns = self.clock, self.tick_at(boot_ns), 0
         self.heard_tick = tick if self._anew else max(self.heard_tick, tick)
         if clock is not None and clock.period_ns == period_ns:
             leak = (boot_ns - clock.base_ns) // (limits.PACE_LEAK * period_ns)
             if tick < clock.tick_at(boot_ns) - leak and not self._anew:
-                return  # it was long on its way
+                return 0  # it was long on its way
+            late_ns = max(0, clock.ns_of(tick) - boot_ns - period_ns)
             if 0 < (shown - tick) * period_ns <= limits.PACE_HOLD_NS:
                 self.reach(shown)  # stand still for a moment rather than go back
         self.clock = TickClock(period_ns, tick, boot_ns)
         self._anew = False
+        return late_ns
 
     def compare(
         self, tick: int, heard: int, boot_ns: int, period_ns: int, *, bridged: bool
@@ -159,6 +169,7 @@ class Pace:
         ):
             self.clock = TickClock(period_ns, tick, boot_ns)
             self.heard_tick = max(self.heard_tick, heard)
+            self._anew = True  # it may be the time of another reign than the one that is heard
 
 
 def ticks_of_ms(ms: int, period_ns: int) -> int:

@@ -162,9 +162,43 @@ def test_a_reign_that_lost_time_takes_it_from_all_who_follow() -> None:
     now_ns, reign = 10 * limits.SECOND, 20_000
     assert pace.tick_at(now_ns) > reign + 8 * limits.SECOND // PERIOD_NS
     pace.follow(pace.tick_at(now_ns), now_ns, PERIOD_NS, bridged=True)
-    pace.begin()
+    pace.begin(2)
     pace.follow(reign, now_ns, PERIOD_NS, bridged=True)
     assert pace.tick_at(now_ns) == reign
+
+
+def test_a_leader_that_is_heard_again_brings_no_time_of_before_back() -> None:
+    """The node stood still for four seconds: its clock ran, and what its sockets hold is old."""
+    pace = Pace(None)
+    pace.begin(2)
+    pace.follow(50_000, 0, PERIOD_NS, bridged=True)
+    now_ns = 4 * limits.SECOND
+    shown = pace.tick_at(now_ns)
+    pace.begin(2)
+    assert pace.follow(51_000, now_ns, PERIOD_NS, bridged=True) == 0
+    assert pace.tick_at(now_ns) == shown
+    pace.begin(3)
+    pace.follow(51_000, now_ns, PERIOD_NS, bridged=True)
+    assert pace.tick_at(now_ns) == 51_000
+
+
+def test_who_took_the_time_of_a_voter_takes_that_of_its_leader_again() -> None:
+    """The voter was not there when a reign lost time, and must not bring it back within it."""
+    pace = Pace(None)
+    pace.begin(2)
+    pace.follow(1_000, 0, PERIOD_NS, bridged=True)
+    now_ns = limits.SECOND
+    pace.compare(900_000, 900_000, now_ns, PERIOD_NS, bridged=True)
+    pace.begin(2)
+    pace.follow(11_000, now_ns, PERIOD_NS, bridged=True)
+    assert pace.tick_at(now_ns) == 11_000
+
+
+def test_a_quicker_word_shows_how_late_the_clock_was() -> None:
+    pace = Pace(None)
+    assert pace.follow(1_000, 0, PERIOD_NS, bridged=True) == 0
+    assert pace.follow(6_000, PERIOD_NS, PERIOD_NS, bridged=True) == 4_998 * PERIOD_NS
+    assert pace.follow(6_001, 2 * PERIOD_NS, PERIOD_NS, bridged=True) == 0
 
 
 def test_a_node_is_never_behind_a_tick_that_was_committed() -> None:

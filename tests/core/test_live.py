@@ -117,6 +117,46 @@ def test_an_old_heartbeat_makes_nothing_fresh(play: Cluster) -> None:
     assert not n2.live
 
 
+def woken(node: Node) -> None:
+    """It stood still, and goes on: it looks at the clock, then hears one by one what waited."""
+    node.paused = False
+    mail = list(node.mail)
+    node.mail.clear()
+    for event in [ev.Beat(), *mail]:
+        node.happen(event)
+
+
+def test_what_waited_for_a_node_that_stood_still_makes_nothing_fresh(play: Cluster) -> None:
+    """It gave its leader up, and then hears it again, as it spoke three seconds ago."""
+    play["n1"].join("probe").send(1, ttl_ms=1_000)
+    play.advance(60)
+    n2 = play["n2"]
+    play.pause("n2")
+    play.advance(300)
+    for name in ("n1", "n3"):
+        play.pause(name)
+    play.advance(3_000)
+    woken(n2)
+    assert (n2.core.raft.voting.leader, n2.live) == ("n1", False)
+    assert plain_get(n2, "cell/a").cell is None
+
+
+def test_what_a_reign_said_at_last_shows_how_old_its_first_word_was(play: Cluster) -> None:
+    """n2 heard nothing of that reign before: its first word sets the clock, three seconds late.
+    What was behind it in the socket was said when no majority answered any more."""
+    play["n1"].join("probe").send(1)
+    play.advance(60)
+    n2 = play["n2"]
+    play.cut("n2")
+    play.advance(3_000)
+    raft, index = n2.core.raft, n2.core.committed.index
+    term, tick = raft.term + 1, raft.pace.tick_at(n2.now.boot_ns - 3 * limits.SECOND)
+    n2.happen(ev.Heard("n3", pm.Heartbeat(term, index, index, tick, True, 1, index, 0)))
+    tick += limits.SECOND // PERIOD_NS
+    n2.happen(ev.Heard("n3", pm.Heartbeat(term, index, index, tick, True, 2, pm.INDEX_MAX, 0)))
+    assert (raft.voting.leader, n2.live) == ("n3", False)
+
+
 # --- A node that leads ----------------------------------------------------------------------------
 
 

@@ -48,6 +48,14 @@ class Freshness:
         elif index < INDEX_MAX and (not named or said_ns - named[-1][1] >= limits.NAMING_NS):
             named.append((index, said_ns))
 
+    def aged(self, late_ns: int) -> None:
+        """The clock by which all namings were dated turns out to have been late by so much: they
+        were said earlier. A node that stood still finds old ones in its sockets, oldest first; the
+        first sets its clock, and what comes behind it shows how old that was."""
+        if late_ns:
+            self.fresh_ns -= late_ns
+            self._named = deque((index, said_ns - late_ns) for index, said_ns in self._named)
+
     def outlasts(self, tick_ns: int) -> bool:
         """Whether something that a Tick of that time wrote may have been over, for longer than an
         end may be late, when that was named which is fresh here."""

@@ -238,11 +238,11 @@ class Raft(Outlook):
     ) -> list[Effect]:
         """Take what the leader of this very term says; a candidate yields to it (raft-cases 13)."""
         assert self.leadership is None, "two leaders in one term"
-        if self.voting.leader is None:
-            self.pace.begin()
+        self.pace.begin(self.term)
         self.voting.heard(peer, now_ns)
         if not isinstance(message, pm.Chunk):
-            self.pace.follow(message.tick, now_ns, self.period_ns, bridged=message.bridged)
+            tick, bridged = message.tick, message.bridged
+            self.freshness.aged(self.pace.follow(tick, now_ns, self.period_ns, bridged=bridged))
         if isinstance(message, pm.Heartbeat):
             self.freshness.named(message.acked, self.pace.said_ns(message.tick, now_ns))
         taken = self.following.take(peer, message, self.term, self.log)

@@ -89,3 +89,14 @@ def test_an_older_entry_that_is_named_late_answers_for_nothing_newer() -> None:
     fresh = Freshness(8)
     fresh.named(7, T)
     assert not fresh.is_fresh(T)
+
+
+def test_a_clock_that_was_late_made_old_namings_look_new() -> None:
+    """All that it dated is older: what is applied, and what is not yet."""
+    fresh = Freshness(7)
+    fresh.named(7, T)
+    fresh.named(8, T + 20 * limits.MS)
+    fresh.aged(300 * limits.MS)
+    assert fresh.fresh_ns == T - 300 * limits.MS
+    fresh.applied(8)
+    assert fresh.fresh_ns == T - 280 * limits.MS
