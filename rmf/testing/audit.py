@@ -30,8 +30,9 @@ __all__ = ["Audit", "Outcome"]
 # with a reign change some of it is lost; an outage is not (R6).
 _AGE_SLACK_NS = 8 * limits.SECOND
 
-# How much sooner than its time it may go: the counter leads the clock, two nodes' clocks differ by
-# what they drift between two heartbeats, and an Entry was written a moment after its tick.
+# How much sooner than its time it may go, beside what clocks drift (see `_check_youth`): the
+# counter leads the clock by up to 50 ms, and a clock that follows is behind by the way that news
+# takes, which the next reign's may not be.
 _EARLY_SLACK_NS = 400 * limits.MS
 
 # (term, tick, slot, reason or None) of a packet.
@@ -43,7 +44,8 @@ class Audit:
     forgotten, `forgotten` how often it was so by no wish of its own; `counters` what each counter
     must hold. `state` is that of all that is committed. `late_ns`: how much later than it is due a
     cell may go, where more of them are due at once than a Tick holds; of time in which somebody
-    reigns, for after an outage all that was due in it is due at once."""
+    reigns, for after an outage all that was due in it is due at once. `drift_ppm`: by how much any
+    node's clock may gain on true time, or lose."""
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Audit:
         producers: "dict[str, Producer]",
         workload: Workload = SIMULATED,
         late_ns: int = 0,
+        drift_ppm: int = 0,
     ) -> None:
         self.state: State = genesis_state(cluster)
         self.outcomes: dict[tuple[str, int], Outcome] = {}
@@ -62,7 +65,7 @@ class Audit:
         self.packets = 0
         self._books = books
         self._producers = producers
-        self._late_ns = late_ns
+        self._late_ns, self._drift_ppm = late_ns, drift_ppm
         self._counters = frozenset(workload.counters)
         self._expected = workload.expected
         self._shelf = Shelf()
@@ -73,9 +76,9 @@ class Audit:
         self._bagged = 0
         self._expiries: list[tuple[int, str]] = []
         self._deadlines: list[tuple[int, str, tuple[int, int, int]]] = []
-        self._written_ns = self._lost_ns = 0
+        self._now_ns = self._lost_ns = 0  # when the newest was latched, by the true clock
         self._outages_ns, self._outages = Outages(), Outages()  # by the true clock, and in ticks
-        self._born: dict[str, tuple[int, int]] = {}  # when a cell was written; for how long, in ns
+        self._born: dict[str, tuple[int, int]] = {}  # when a cell was latched; for how long, in ns
 
     def take(self, known: Known) -> None:
         """Judge the next Entry of history."""
@@ -139,14 +142,18 @@ class Audit:
 
     def _take_time(self, known: Known, entry: Entry, before: State) -> None:
         """Where nobody of a majority knew how much time went by, what was lost may come back with a
-        node that knows it (R6)."""
+        node that knows it (R6).
+
+        True time is that of the latch: from its Tick on a cell ages (R8), while the Entry is
+        written only when the line is done, which may be later than the cell's whole life."""
+        now_ns = self._books.latched_ns.pop((known.term, entry.tick), known.written_ns)
         if isinstance(entry.books, Accession):
-            self._outages_ns.note(self._written_ns, known.written_ns)
+            self._outages_ns.note(self._now_ns, now_ns)
             self._outages.note(before.tick, entry.tick)
         if isinstance(entry.books, Accession) and entry.books.age_unknown:
             told_ns = (entry.tick - before.tick) * before.period_ns
-            self._lost_ns += max(0, known.written_ns - self._written_ns - told_ns)
-        self._written_ns = known.written_ns
+            self._lost_ns += max(0, now_ns - self._now_ns - told_ns)
+        self._now_ns = now_ns
 
     def _forget(self, leaver: Leaver) -> None:
         """A name leaves; what it was told before may still be on its way to it."""
@@ -219,18 +226,21 @@ class Audit:
         return due <= now and outages.reigned(due, now) >= late
 
     def _check_youth(self, known: Known, key: str, *, voided: bool) -> None:
-        """Hold true time against what the ticks say: no cell goes that is fresh (R6)."""
+        """Hold true time against what the ticks say: no cell goes that is fresh (R6).
+
+        The factory's time is the leader's clock, and nobody in it has a better one: a clock that
+        gains d on true time shows a life of L after L / (1 + d), which is early by less than
+        L * d."""
         born_ns, life_ns = self._born.pop(key, (0, 0))
-        early_ns = born_ns + life_ns - known.written_ns
-        # Where a Tick is long on the bench its Entry is written long after its tick, too.
-        slack_ns = _EARLY_SLACK_NS + self._late_ns // 10
+        early_ns = born_ns + life_ns - self._now_ns
+        slack_ns = _EARLY_SLACK_NS + life_ns * self._drift_ppm // 1_000_000
         if not voided and early_ns > slack_ns + self._lost_ns:
             text = f"{key} goes {early_ns / limits.SECOND:.2f} s before its time"
             self._fail("factory's time", known, text)
 
     def _check_ages(self, known: Known, entry: Entry, books: TickBooks) -> None:
         """Hold true time against what the ticks say: no cell comes back fresh that is old."""
-        state, heap, now_ns = self.state, self._deadlines, known.written_ns
+        state, heap, now_ns = self.state, self._deadlines, self._now_ns
         for _, key, value, _ in books.changes:
             cell = state.world.get(key) if value is not None else None
             if cell is not None and cell.expires and cell.tick == entry.tick:

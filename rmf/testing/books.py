@@ -38,13 +38,16 @@ class Books:
     """`history` are the committed Entries, index 1 first; `committed_ns` says when each became
     known, `digests` are the World's after each.
 
-    `letters` names every letter of the line, with the index of its Entry."""
+    `letters` names every letter of the line, with the index of its Entry. `latched_ns` says when
+    the Tick of a (term, tick) went on the bench, until it is judged; any other is written as it is
+    latched."""
 
     def __init__(self) -> None:
         self.history: list[Known] = []
         self.committed_ns: list[int] = []
         self.digests: list[bytes] = [bytes(16)]
         self.letters: dict[str, int] = {}
+        self.latched_ns: dict[tuple[int, int], int] = {}
         self.known: dict[bytes, Known] = {
             GENESIS_CHAIN: Known(0, 0, GENESIS_CHAIN, b"", b"", (), 0, 0)
         }

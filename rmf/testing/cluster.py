@@ -66,7 +66,9 @@ class Cluster:
         self.books = Books()
         self.producers: dict[str, Producer] = {}
         late_ns = _LATE_NS if options.crowd else 0
-        self.audit = Audit(self.books, _CLUSTER, self.producers, workload, late_ns)
+        self.audit = Audit(
+            self.books, _CLUSTER, self.producers, workload, late_ns, options.drift_ppm
+        )
         self.network = Network(self.agenda, self.dice.stream("network"), options)
         self.ports = Ports(self.agenda, self.dice.stream("ports"))
         self.nodes: dict[str, Node] = self.network.nodes

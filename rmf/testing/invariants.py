@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
-from rmf.core.effects import Persist, Tell
+from rmf.core.effects import Effect, Execute, Persist, Tell
 from rmf.core.entry import MEMBERS, Member, kind_of
 from rmf.core.raft import messages as pm
 from rmf.core.raft.quorum import majority
@@ -95,6 +95,13 @@ class Invariants:
         self.votes = {x: who for x, who in self.votes.items() if x[0] != incarnation}
 
     # --- Writing and telling --------------------------------------------------------------------
+
+    def latches(self, effects: list[Effect]) -> None:
+        """Note when a Tick goes on the bench: its Entry is written when the line is done."""
+        for effect in effects:
+            if type(effect) is Execute:
+                batch = effect.batch
+                self._books.latched_ns[batch.term, batch.tick] = self._cluster.agenda.now_ns
 
     def persists(self, node: "Node", effect: Persist) -> None:
         """Note what goes to a disk."""

@@ -98,6 +98,7 @@ class Loop:
         core = self._node.core
         assert core is not None
         effects, late_ns = self._laws.step(self._node, core, events)
+        self._node.cluster.watch.latches(effects)
         if late_ns:
             self.hold(late_ns, self._stepped, core, events, effects)
         else:

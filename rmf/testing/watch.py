@@ -27,6 +27,7 @@ class Watch:
         self._invariants = cluster.invariants
         self._promises = cluster.promises
         self._looks = Looks(cluster)
+        self.latches = cluster.invariants.latches
         self.tells = cluster.invariants.tells
         self.persists = cluster.invariants.persists
         self.answers = cluster.promises.answers

@@ -1,9 +1,11 @@
 """History is judged Entry by Entry, by what one Tick may hold and how long nobody reigned."""
 
+import attrs
 import pytest
 
 from rmf import limits
 from rmf.core.shelf import Shelf
+from rmf.testing.clock import BootClock
 from rmf.testing.cluster import Cluster
 from rmf.testing.knobs import small_bounds
 from rmf.testing.options import Options
@@ -42,3 +44,34 @@ def test_what_is_due_and_does_not_go_while_somebody_reigns_outlives_its_shelf_li
             shelf.disarm(key)
         with pytest.raises(Violation, match="outlives it"):
             cluster.agenda.run_until(60 * limits.SECOND)
+
+
+def run_of(options: Options, line_ns: int = 0, *, drift_ppm: int = 0) -> Cluster:
+    """A run of one node: so long on the bench, on a clock that gains so much."""
+    cluster = Cluster(options)
+    node = cluster.nodes["n1"]
+    cluster.begin()
+    cluster.agenda.run_until(5 * limits.SECOND)
+    now_ns = cluster.agenda.now_ns
+    node.clock = BootClock(now_ns, node.clock.shows(now_ns), drift_ppm)
+    node.performing.line_ns = line_ns
+    cluster.agenda.run_until(int(options.seconds * limits.SECOND))
+    return cluster
+
+
+def test_a_cell_ages_from_its_latch_on_however_long_its_tick_is_on_the_bench() -> None:
+    # A cell of 0.7 s is old when its Entry is written, and goes with the next.
+    options = Options(seed=1, nodes=1, spares=0, faults={}, drift_ppm=0, seconds=40)
+    with small_bounds(options):
+        cluster = run_of(options, 3 * limits.SECOND)
+    assert cluster.audit.packets > 20
+
+
+def test_a_cell_goes_no_sooner_than_a_clock_as_fast_as_any_says() -> None:
+    # Few packets: a cell of 120 s is not written again, and goes 0.6 s early by true time.
+    options = Options(seed=2, nodes=1, spares=0, faults={}, drift_ppm=5_000)
+    options = attrs.evolve(options, seconds=300, packets_a_second=0.5)
+    with small_bounds(options):
+        run_of(options, drift_ppm=5_000)
+        with pytest.raises(Violation, match="before its time"):
+            run_of(options, drift_ppm=50_000)
