@@ -44,8 +44,8 @@ class Listening:
             self._bound = await open_listeners(self.host, self.port)
         except NO_CONNECTION as exc:
             raise UsageError(
-                f"cannot listen on {self.address}: {why_no_connection(exc)}. Stop what listens there, "
-                f"or choose another address with --peer-listen (port 0: a free one)."
+                f"cannot listen on {self.address}: {why_no_connection(exc)}. Stop what listens "
+                f"there, or choose another address with --peer-listen (port 0: a free one)."
             ) from exc
         if self.port == 0:
             self.port = self._bound[0].socket.getsockname()[1]

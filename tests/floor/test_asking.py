@@ -1,4 +1,4 @@
-"""Questions through a door: whoever asks may go, whoever answers may, and neither fails the other."""
+"""Questions through a door: who asks may go, who answers may, and neither fails the other."""
 
 import trio
 import trio.testing
