@@ -113,6 +113,10 @@ class Feed:
         if newest is not None and publication.index <= newest.index:
             return self._again(newest, publication, pin)
         follows = newest is not None and publication.index == newest.index + 1
+        if newest is not None and not (publication.changed or publication.removed):
+            # A core that was read anew does not know what its last Entry changed: if that was
+            # something, it does not follow, though its index is the next one.
+            follows = follows and publication.world.total == newest.world.total
         if not follows or self._fell_back:
             self._begin_at(publication, pin)
             return None

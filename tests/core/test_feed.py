@@ -135,6 +135,17 @@ def test_no_delta_reaches_across_ticks_that_are_missing() -> None:
     assert feed.changes(selector, 80) == Changes([], [["d", "expired"]], 1)
 
 
+def test_a_core_that_was_read_anew_does_not_know_what_its_last_entry_changed() -> None:
+    """It may be the next one, of which the Feed never saw the changes: no delta reaches across."""
+    feed = Feed()
+    feed.publish(publication(5, "a"))
+    selector = feed.selector(("#",))
+    feed.publish(publication(6, world=World.of({"a": Cell(b"\x01", 1, 60, 0, "probe", 0, 0, 7)})))
+    assert feed.changes(selector, 50) is None
+    feed.publish(publication(7, world=World.of({"a": Cell(b"\x01", 1, 60, 0, "probe", 0, 0, 7)})))
+    assert feed.changes(selector, 60) == Changes([], [], 0), "an Entry that changed nothing"
+
+
 def test_the_same_entry_again_only_says_whether_it_is_live() -> None:
     """R36: a strike shows the last Snapshot once more, marked stale."""
     feed = Feed()
