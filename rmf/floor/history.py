@@ -121,7 +121,10 @@ class TurnCursor:
         until_s = time.monotonic() + limits.HISTORY_READ_S
         told: list[ToldTick] = []
         size = 0
-        while size < limits.SNAPSHOT_CHUNK_BYTES and time.monotonic() < until_s:
+        most = limits.EVERY_TICK_BATCH_ENTRIES  # however fast they are read
+        while size < limits.SNAPSHOT_CHUNK_BYTES and len(told) < most:
+            if time.monotonic() >= until_s:
+                break
             record = self._next(through_index)
             if record is None:
                 self._find_bookmark()
