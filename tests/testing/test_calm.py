@@ -32,13 +32,24 @@ def test_a_reign_that_ends_by_itself_is_a_violation() -> None:
         live_calmly(found, term_of(found) - 1)
 
 
+def slow_line(found: Cluster, waited_s: int) -> None:
+    """Let a packet wait on the bench for `waited_s` by now, and for seconds more."""
+    for node in found.nodes.values():
+        node.performing.line_ns = 12 * limits.SECOND
+    found.producers["producer-1"].work()
+    found.agenda.run_until(found.agenda.now_ns + waited_s * limits.SECOND)
+
+
 def test_a_packet_that_waits_for_long_is_a_violation() -> None:
     found = cluster()
     before = term_of(found)
-    for node in found.nodes.values():
-        node.performing.line_ns = 10 * limits.SECOND
-    producer = found.producers["producer-1"]
-    producer.work()
-    found.agenda.run_until(found.agenda.now_ns + 6 * limits.SECOND)
+    slow_line(found, 8)
     with pytest.raises(Violation, match="waits for"):
         live_calmly(found, before)
+
+
+def test_a_packet_of_before_the_calm_may_have_waited_for_a_silent_node() -> None:
+    found = cluster()
+    slow_line(found, 6)
+    with pytest.raises(Violation, match="was to lead"):  # the line is busy: no hand-over
+        live_calmly(found, term_of(found))
