@@ -11,7 +11,8 @@ import attrs
 
 from rmf.core.bag import Evidence
 from rmf.core.effects import Batch
-from rmf.core.events import Executed, Outcome
+from rmf.core.events import Executed
+from rmf.core.outcome import Outcome
 from rmf.core.packet import Verdict
 from rmf.line import Inline, Line, load_line
 from tests.driven_node import DrivenNode, node_in

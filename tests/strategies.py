@@ -24,7 +24,7 @@ from rmf.core.entry import (
     TickBooks,
     Version,
 )
-from rmf.core.events import Change, Outcome
+from rmf.core.outcome import Change, Outcome
 from rmf.core.producers import OutcomeRun
 from rmf.core.world import Cell, mark_of
 

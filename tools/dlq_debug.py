@@ -23,7 +23,7 @@ from rmf.client import letters
 from rmf.client.command import EXIT_BAGGED, EXIT_DONE, notice
 from rmf.client.render import json_block, json_line
 from rmf.core.bag import Evidence, evidence_of
-from rmf.core.events import Outcome
+from rmf.core.outcome import Outcome
 from rmf.errors import UsageError
 from rmf.line.apart import Ran, run_apart
 from rmf.line.differences import is_alike

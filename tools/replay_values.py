@@ -14,7 +14,7 @@ from typing import Any
 
 from rmf.client.render import to_json
 from rmf.core import profile
-from rmf.core.events import Change
+from rmf.core.outcome import Change
 from rmf.errors import ProtocolFault
 from rmf.line.rerun import Divergence
 

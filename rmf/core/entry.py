@@ -23,7 +23,7 @@ import cbor2
 
 from rmf.core import profile
 from rmf.core.bag import Evidence
-from rmf.core.events import Change, Outcome
+from rmf.core.outcome import Change, Outcome
 from rmf.core.packet import Row
 from rmf.core.triage import Triage
 

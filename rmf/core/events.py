@@ -3,23 +3,20 @@
 Each step of the core takes a list of these and the present `Now`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
-from rmf.core.bag import Evidence
+from rmf.core.entry import LineId
+from rmf.core.outcome import Change, Outcome
 from rmf.core.packet import Row, Verdict
 from rmf.core.raft.messages import ChunkReply, PeerMessage, WireEntry
 from rmf.core.world import World
-
-if TYPE_CHECKING:
-    from rmf.core.entry import LineId
 
 __all__ = [
     "Asked",
     "Beat",
     "BoxLost",
-    "Change",
     "CheckpointAsked",
     "CheckpointEnded",
     "ChunkRead",
@@ -37,7 +34,6 @@ __all__ = [
     "Lost",
     "Now",
     "Offered",
-    "Outcome",
     "PeerLost",
     "PeerMet",
     "Persisted",
@@ -117,21 +113,6 @@ class Asked:
     linearizable: bool = False
     args: dict[str, Any] = attrs.Factory(dict)
     by: str = ""
-
-
-# One change of the World: (slot, key, value or None to remove, shelf). `shelf` is -1 to inherit the
-# packet's shelf life, 0 to keep for ever, else a shelf life of its own in ms (R9).
-Change = tuple[int, str, bytes | None, int]
-
-
-@attrs.frozen
-class Outcome:
-    """A slot that did not go well: why, where, and the evidence."""
-
-    slot: int
-    reason: str
-    stage: str
-    error: Evidence
 
 
 @attrs.frozen
@@ -255,7 +236,7 @@ class PeerMet:
     incarnation: bytes
     client_address: str
     version: int
-    line: "LineId | None" = None
+    line: LineId | None = None
     linked: bool = True
 
 

@@ -17,7 +17,8 @@ from rmf.core.bag import Evidence
 from rmf.core.clock import TickClock, ticks_of_ms
 from rmf.core.effects import Group
 from rmf.core.entry import Expiry, Frame, Leaver, Register
-from rmf.core.events import Joined, Left, Offered, Outcome
+from rmf.core.events import Joined, Left, Offered
+from rmf.core.outcome import Outcome
 from rmf.core.packet import FENCE, TTL_MS, Row, Verdict
 from rmf.core.producers import ProducerRow
 from rmf.core.state import State

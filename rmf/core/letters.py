@@ -9,7 +9,7 @@ from bisect import bisect_right
 from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.entry import Entry, Frame, TickBooks, verbatim_packets
-from rmf.core.events import Outcome
+from rmf.core.outcome import Outcome
 from rmf.core.packet import HARVESTED_AT, SEQ, TOPIC, TTL_MS, Row, letter_id
 from rmf.core.state import State
 from rmf.core.triage import Act, Triage, act_of

@@ -28,7 +28,7 @@ import cbor2
 from rmf import limits
 from rmf.core.bag import Evidence, clip
 from rmf.core.effects import Batch
-from rmf.core.events import Change, Outcome
+from rmf.core.outcome import Change, Outcome
 from rmf.line.inline import Inline
 from rmf.line.line import Line
 from rmf.line.witness import Witness

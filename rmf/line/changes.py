@@ -15,7 +15,7 @@ from typing import Any
 from sortedcontainers import SortedSet
 
 from rmf import limits
-from rmf.core.events import Change
+from rmf.core.outcome import Change
 from rmf.line.values import (
     Fresh,
     Keep,

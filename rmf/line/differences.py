@@ -12,7 +12,7 @@ import attrs
 
 from rmf import limits
 from rmf.core.bag import Evidence, group_of
-from rmf.core.events import Change, Outcome
+from rmf.core.outcome import Change, Outcome
 from rmf.core.packet import Stamp
 from rmf.line.rerun import Divergence, Origin
 

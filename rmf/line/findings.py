@@ -15,8 +15,8 @@ import cbor2
 from rmf import limits
 from rmf.core.bag import Evidence, Letter, clip
 from rmf.core.entry import Entry, TickBooks
-from rmf.core.events import Change, Outcome
 from rmf.core.letters import letters_of
+from rmf.core.outcome import Change, Outcome
 from rmf.core.state import State
 from rmf.line.rerun import Divergence
 

@@ -26,7 +26,8 @@ from typing import Any, Final, TextIO, cast
 from rmf import limits
 from rmf.core.bag import Evidence, clip, evidence_of
 from rmf.core.effects import Batch, ExpiredCell, Group
-from rmf.core.events import Executed, Outcome
+from rmf.core.events import Executed
+from rmf.core.outcome import Outcome
 from rmf.core.packet import PAYLOAD, Row
 from rmf.line.changes import INHERIT, KEEP, Changes, KnownKeys
 from rmf.line.glovebox.marker import BATCH, NOBODY, OVERTIME, SLOT, Mark, Overtime, fresh_mark

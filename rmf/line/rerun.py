@@ -25,7 +25,8 @@ import attrs
 from rmf.core.bag import Evidence
 from rmf.core.effects import Batch, ExpiredCell, Group
 from rmf.core.entry import Entry, TickBooks
-from rmf.core.events import Change, Executed, Outcome
+from rmf.core.events import Executed
+from rmf.core.outcome import Change, Outcome
 from rmf.core.packet import SEQ, TOPIC, Verdict
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply

@@ -13,7 +13,7 @@ import attrs
 
 from rmf.core.effects import Batch, ExpiredCell, Group
 from rmf.core.entry import Entry, Expiry, TickBooks
-from rmf.core.events import Change, Outcome
+from rmf.core.outcome import Change, Outcome
 from rmf.core.packet import SEQ, TOPIC, Stamp, Verdict
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply

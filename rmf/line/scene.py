@@ -11,7 +11,7 @@ import attrs
 
 from rmf.core.effects import Batch, ExpiredCell, Group
 from rmf.core.entry import Entry, Frame, LineId, TickBooks, verbatim_packets
-from rmf.core.events import Outcome
+from rmf.core.outcome import Outcome
 from rmf.core.packet import SEQ, TOPIC, Stamp
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply

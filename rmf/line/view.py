@@ -22,7 +22,7 @@ from rmf import limits
 from rmf.core.bag import MORE_READS, SCANNED, Read, clip
 from rmf.core.clock import ticks_of_ms
 from rmf.core.effects import Batch, ExpiredCell, Group
-from rmf.core.events import Change
+from rmf.core.outcome import Change
 from rmf.core.packet import HARVESTED_AT, SEQ, TTL_MS, Row, Stamp
 from rmf.line.changes import Changes
 from rmf.line.values import type_name

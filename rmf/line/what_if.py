@@ -22,8 +22,9 @@ import attrs
 from rmf import limits
 from rmf.core.effects import Batch
 from rmf.core.entry import Accession, Entry, Expiry, LineId, TickBooks
-from rmf.core.events import Change, Executed, Outcome
+from rmf.core.events import Executed
 from rmf.core.history import entry_of, follow
+from rmf.core.outcome import Change, Outcome
 from rmf.core.record import Record
 from rmf.core.shelf import Shelf, is_due
 from rmf.core.state import State, expiries_of

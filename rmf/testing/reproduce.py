@@ -20,7 +20,7 @@ import cbor2
 
 from rmf import limits
 from rmf.core.effects import Batch, ExpiredCell, Group
-from rmf.core.events import Outcome
+from rmf.core.outcome import Outcome
 from rmf.core.world import Cell, mark_of
 from rmf.errors import RmfError
 from rmf.line.apart import run_apart

@@ -25,7 +25,7 @@ from rmf.core.entry import (
     TickBooks,
     encode_entry,
 )
-from rmf.core.events import Change, Outcome
+from rmf.core.outcome import Change, Outcome
 from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, Record, chain_of
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state

@@ -10,6 +10,7 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.bag import Evidence
 from rmf.core.effects import Answer, DryRun, Effect
+from rmf.core.outcome import Change, Outcome
 from tests.core.kit import Playbook
 
 PACKET = cbor2.dumps(["cell/a", 1, 7, 5000, cbor2.dumps(1)])
@@ -36,8 +37,8 @@ def end(effects: list[Effect]) -> m.End:
     return last
 
 
-def done(play: Playbook, asked: DryRun, *changes: ev.Change, bag: str | None = None) -> Any:
-    outcomes = [ev.Outcome(0, bag, "line", Evidence("", "why", ""))] if bag else []
+def done(play: Playbook, asked: DryRun, *changes: Change, bag: str | None = None) -> Any:
+    outcomes = [Outcome(0, bag, "line", Evidence("", "why", ""))] if bag else []
     executed = ev.Executed(asked.batch.number, 1, list(changes), b"", outcomes)
     event = ev.DryRunDone(asked.connection, asked.request, asked.world, executed)
     return answers(play.core.step([event], play.now))

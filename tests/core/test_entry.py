@@ -19,7 +19,7 @@ from rmf.core.entry import (
     rows_of,
     verbatim_packets,
 )
-from rmf.core.events import Outcome
+from rmf.core.outcome import Outcome
 from tests import strategies as own
 
 ACCESSION = Entry(7, 8, bytes(16), Accession("n1", LineId("board", 1, b"d"), age_unknown=True))

@@ -15,7 +15,8 @@ import trio.testing
 from rmf import limits
 from rmf.core.bag import Evidence
 from rmf.core.effects import Audit, Batch
-from rmf.core.events import Executed, Outcome
+from rmf.core.events import Executed
+from rmf.core.outcome import Outcome
 from rmf.floor import audit
 from rmf.floor.audit import Auditor, Bound, InlineRunner
 from rmf.floor.instruments import Audits

@@ -15,7 +15,8 @@ import trio
 
 from rmf import limits
 from rmf.core.effects import Batch, Group
-from rmf.core.events import BoxLost, Executed, Outcome
+from rmf.core.events import BoxLost, Executed
+from rmf.core.outcome import Outcome
 from rmf.core.packet import Row
 from rmf.core.world import World
 from rmf.floor import glove_box

@@ -3,7 +3,7 @@
 import pytest
 
 from rmf.core.bag import Evidence
-from rmf.core.events import Outcome
+from rmf.core.outcome import Outcome
 from rmf.core.packet import Stamp
 from rmf.line.differences import Differences, is_alike
 from rmf.line.rerun import Origin

@@ -10,7 +10,8 @@ import pytest
 from rmf.core.bag import Evidence
 from rmf.core.effects import Batch
 from rmf.core.entry import TickBooks
-from rmf.core.events import Executed, Outcome
+from rmf.core.events import Executed
+from rmf.core.outcome import Outcome
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from rmf.line import REMOVE, Inline, Keep, Line

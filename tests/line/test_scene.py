@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rmf.core.events import Outcome
+from rmf.core.outcome import Outcome
 from rmf.core.packet import Stamp
 from rmf.errors import RmfError
 from rmf.line import REMOVE, Fresh, Inline, Keep, Line, load_line

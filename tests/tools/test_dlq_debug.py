@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rmf.core.bag import Evidence
-from rmf.core.events import Outcome
+from rmf.core.outcome import Outcome
 from tests import shop
 from tests.driven_node import DrivenNode
 from tests.storage.dlq_letters import edge_letter

@@ -14,7 +14,7 @@ from typing import Any, Final
 from rmf import limits
 from rmf.core.clock import ticks_of_ms
 from rmf.core.effects import Batch, Group
-from rmf.core.events import Change
+from rmf.core.outcome import Change
 from rmf.core.packet import HARVESTED_AT, TOPIC, TTL_MS
 from rmf.core.world import Cell
 from rmf.line.changes import Changes

@@ -27,7 +27,8 @@ from rmf import limits
 from rmf.core import topics
 from rmf.core.bag import MORE_READS, Evidence
 from rmf.core.effects import Batch, ExpiredCell, Group
-from rmf.core.events import Executed, Outcome
+from rmf.core.events import Executed
+from rmf.core.outcome import Outcome
 from rmf.core.packet import Row, Verdict
 from rmf.core.profile import NO_TAGS
 from rmf.core.world import Cell

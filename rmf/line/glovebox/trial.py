@@ -24,7 +24,8 @@ import attrs
 from rmf import limits
 from rmf.core.bag import Evidence, clip
 from rmf.core.effects import Batch, Group
-from rmf.core.events import Executed, Outcome
+from rmf.core.events import Executed
+from rmf.core.outcome import Outcome
 from rmf.core.packet import SEQ
 
 __all__ = [

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rmf import limits
 from rmf.core.bag import Evidence
 from rmf.core.effects import Batch, ExpiredCell, Group
-from rmf.core.events import Executed, Outcome
+from rmf.core.events import Executed
+from rmf.core.outcome import Outcome
 from rmf.core.packet import Verdict
 from rmf.core.world import World
 from rmf.line import Inline, board

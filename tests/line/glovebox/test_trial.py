@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rmf import limits
 from rmf.core.bag import Evidence
 from rmf.core.effects import Batch, ExpiredCell, Group
-from rmf.core.events import Executed, Outcome
+from rmf.core.events import Executed
+from rmf.core.outcome import Outcome
 from rmf.core.packet import SEQ, Verdict
 from rmf.core.world import World
 from rmf.line.glovebox.trial import Death, Memory, Order, Overdue, Trial, cut
