@@ -304,6 +304,7 @@ BOX_TASK_RESTARTS_PERIOD_S = 60.0
 ARBITER_RESTARTS_MAX = 3
 ARBITER_RESTARTS_PERIOD_S = 10.0
 RESTART_DELAY_S = 0.02
+STAND_IN_DELAY_S = 1.0  # between two runs of what stands in for a task that was given up
 ACCESSION_S_MAX = 1.0  # how long a start waits for the reign before it opens the port all the same
 STOP_S_MAX = 10.0  # grace of a graceful stop (R18); beyond: exit 1
 LAST_WORDS_S_MAX = 1.0  # for the log to say so; beyond: it exits without a word

@@ -33,7 +33,6 @@ JOINED: rules.Exceptions = {
     "rmf/floor/dlq_keeper.py:limiter": "one connection to the DLQ's file, for two tasks",
     "rmf/floor/letter_fetch.py:limiter": "the same",
     "rmf/floor/peer_port.py:wall_ns": "a clock",
-    "rmf/floor/publisher.py:turns": "whether the arbiter's loop turned lately, a gauge",
 }
 
 Rule = Callable[[Sequence[Module]], list[str]]

@@ -1,7 +1,9 @@
 """Everything that waits: trio tasks, one a file, joined by memory channels only (R14).
 
     doors, items    every channel: what, from, to, how many, what happens when full
-    supervisor      children, restarts, and the letter for what a failing task held (R15)
+    supervisor      restarts, and the letter for what a failing task held (R15)
+    children        every task, its policy, and what stands in for it once it is given up
+    stand_ins       what serves the doors of such a task
     ingest          the port: connections come in        connection, handshake   one of them
     arbiter         the loop around core/arbiter         ledger_keeper           its disk
     beats               what is due with nobody there
@@ -13,6 +15,7 @@
     peer_link, peer_writer   a link to one of them       peer_links  which there are
     founding        how it comes to a cluster            peer_front  all of it together
     checkpoint_keeper   Checkpoints and archive          disk_watch              watermarks
+    catch_up, letter_fetch   what peers lack, and what this node does   data_front  all of it
     recovery        from the disk to a state             serve                   all of it together
     life, ground    one core after the other, and what outlives them
 

@@ -66,7 +66,7 @@ from rmf.floor.peers import Peers
 from rmf.floor.steps import StepWatch
 from rmf.floor.supervisor import Hands
 
-__all__ = ["Runner", "run", "turn_away"]
+__all__ = ["Runner", "run"]
 
 
 class Runner(Protocol):
@@ -101,14 +101,6 @@ async def run(
         return loop.reload
     finally:
         loop.close()
-
-
-async def turn_away(doors: Doors) -> None:
-    """Take the place of a core that has stopped, until cancelled: whoever comes now is not left
-    without an answer, but without a connection."""
-    async for item in doors.events_out:
-        if isinstance(item, Opened):
-            item.answers.close()
 
 
 class _Loop:

@@ -23,19 +23,18 @@ from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
 from rmf.floor.asking import answer
 from rmf.floor.doors import Doors
-from rmf.floor.items import EdgeLetter, EdgeTriage
+from rmf.floor.items import EdgeLetter, EdgeTriage, LettersItem
+from rmf.floor.stand_ins import let_letter_go, refuse_letters
 from rmf.floor.supervisor import Hands, Held
 from rmf.storage.dlq_store import DlqStore
 
-__all__ = ["refuse_all", "run"]
-
-Item = StoreLetters | EdgeLetter | EdgeTriage
+__all__ = ["give_up", "run"]
 
 
 async def run(
     doors: Doors,
     store: DlqStore,
-    backlog: list[Item],
+    backlog: list[LettersItem],
     limiter: trio.CapacityLimiter,
     hands: Hands,
 ) -> None:
@@ -58,7 +57,7 @@ async def run(
         except DiskFailed as exc:
             log.note("error", "dlq_disk", error=str(exc))
             await doors.events.send(DiskFault(f"the DLQ cannot be written: {exc}"))
-            return await refuse_all(doors, backlog)
+            return await give_up(doors, backlog)
         except StorageError:
             hands.free()  # no letter is to blame: all of them stay in the backlog
             raise
@@ -66,7 +65,7 @@ async def run(
             if len(batch) > 1:  # find the one that cannot be stored
                 one_by_one = len(batch)
                 continue
-            _let_go(backlog.pop(0))
+            let_letter_go(backlog.pop(0))
             with trio.CancelScope(shield=True):  # the core must not go on counting these
                 await _report(doors, store, limiter, _line_letters(batch))
             raise
@@ -78,31 +77,24 @@ async def run(
         await _report(doors, store, limiter, _line_letters(batch))
 
 
-def _held(items: list[Item]) -> list[Held]:
+def _held(items: list[LettersItem]) -> list[Held]:
     return [Held(letter.packet) for letter in _letters(items)]
 
 
-async def refuse_all(doors: Doors, backlog: list[Item]) -> None:
-    """Serve the letters door, until it is closed, of a node on strike that writes nothing more:
-    edges must not wait for ids."""
+async def give_up(doors: Doors, backlog: list[LettersItem], why: str = "") -> None:
+    """Let go of what waits, and refuse what comes, until the door is closed: edges must not wait
+    for ids of a node on strike that writes nothing more."""
     for item in backlog:
-        _let_go(item)
-    async for item in doors.letters_out:
-        _let_go(item)
+        let_letter_go(item)
+    await refuse_letters(doors, why)
 
 
-def _let_go(item: Item) -> None:
-    """Part with an item that cannot be stored; whoever waits for its id must not wait for ever."""
-    if not isinstance(item, StoreLetters) and item.reply is not None:
-        item.reply.close()
-
-
-def _line_letters(items: list[Item]) -> int:
+def _line_letters(items: list[LettersItem]) -> int:
     line = [item for item in items if isinstance(item, StoreLetters)]
     return sum(len(item.letters) + len(item.acts) for item in line)
 
 
-def _drain(door: trio.MemoryReceiveChannel[Item], backlog: list[Item]) -> None:
+def _drain(door: trio.MemoryReceiveChannel[LettersItem], backlog: list[LettersItem]) -> None:
     while len(backlog) < limits.LETTERS_DOOR:
         try:
             backlog.append(door.receive_nowait())
@@ -110,7 +102,7 @@ def _drain(door: trio.MemoryReceiveChannel[Item], backlog: list[Item]) -> None:
             return
 
 
-def _letters(items: list[Item]) -> list[Letter]:
+def _letters(items: list[LettersItem]) -> list[Letter]:
     letters: list[Letter] = []
     for item in items:
         if isinstance(item, StoreLetters):
@@ -123,7 +115,7 @@ def _letters(items: list[Item]) -> list[Letter]:
 Told = list[tuple[EdgeLetter | EdgeTriage, str | int]]
 
 
-def _store(store: DlqStore, items: list[Item]) -> Told:
+def _store(store: DlqStore, items: list[LettersItem]) -> Told:
     """Write all items durably; return what those are told who wait for it: the id of an edge
     letter, or how many letters an act met."""
     line = [item for item in items if isinstance(item, StoreLetters)]

@@ -23,6 +23,7 @@ from rmf.floor.items import (
     LettersItem,
     PeeringItem,
     Roster,
+    Through,
     Verdict,
 )
 from rmf.floor.latest import Latest, open_latest
@@ -51,6 +52,10 @@ class Door(NamedTuple):
     latest: bool = False  # what waits gives way to what comes (see latest)
 
 
+def _newest(name: str, payload: str, sender: str, receiver: str, when_full: str) -> Door:
+    return Door(name, payload, sender, receiver, 1, when_full, latest=True)
+
+
 DOORS = (
     Door(
         "intake",
@@ -68,23 +73,19 @@ DOORS = (
         limits.EVENTS_MAX,
         "the sender waits; a Knock is dropped, since the arbiter is awake then",
     ),
-    Door(
+    _newest(
         "due",
         "boot ns of the next Beat that is needed; None: none",
         "arbiter",
         "beats",
-        1,
         "the newest counts",
-        latest=True,
     ),
-    Door(
+    _newest(
         "bench",
         "Batch",
         "arbiter",
         "glove_box",
-        1,
         "only a batch of an ended reign can be there: the new one takes its place",
-        latest=True,
     ),
     Door(
         "ledger",
@@ -119,14 +120,19 @@ DOORS = (
         limits.LETTERS_IN_FLIGHT_MAX + 2 * limits.CONNECTIONS_MAX,
         "never dropped: edges wait; the core stops latching at LETTERS_IN_FLIGHT_MAX",
     ),
-    Door(
+    _newest(
+        "restored",
+        "Through",
+        "arbiter",
+        "letter_fetch",
+        "the core that was read now takes its place: it is further on",
+    ),
+    _newest(
         "publications",
         "News",
         "arbiter",
         "publisher",
-        1,
         "what waits is joined with what comes; beyond the ring the oldest Ticks are left out",
-        latest=True,
     ),
     Door(
         "watches",
@@ -136,14 +142,12 @@ DOORS = (
         limits.CONNECTIONS_MAX,
         "the edge waits",
     ),
-    Door(
+    _newest(
         "checkpoints",
         "WriteCheckpoint",
         "arbiter",
         "checkpoint_keeper",
-        1,
         "only the wish of an ended core can be there: the new one takes its place",
-        latest=True,
     ),
     Door(
         "peers",
@@ -161,14 +165,12 @@ DOORS = (
         limits.PEER_QUEUE_FRAMES_MAX,
         "dropped likewise, beyond PEER_QUEUE_BYTES_MAX too; what hurries overtakes it",
     ),
-    Door(
+    _newest(
         "membership",
         "Roster",
         "arbiter",
         "peering",
-        1,
         "who is a member by now takes its place",
-        latest=True,
     ),
     Door(
         "peering",
@@ -186,23 +188,19 @@ DOORS = (
         1,
         "cannot be: there is one verdict for each HELLO; an assert",
     ),
-    Door(
+    _newest(
         "claims",
         "the id of a cluster",
         "peering",
         "founding",
-        1,
         "who claims this node for a member now takes the place: they are of one cluster",
-        latest=True,
     ),
-    Door(
+    _newest(
         "dials",
         "Own",
         "peering",
         "one peer_link",
-        1,
         "what this node is by now takes its place",
-        latest=True,
     ),
     Door(
         "catch_up",
@@ -259,6 +257,8 @@ class Doors:
     dry_runs_out: trio.MemoryReceiveChannel[DryRun]
     letters: trio.MemorySendChannel[LettersItem]
     letters_out: trio.MemoryReceiveChannel[LettersItem]
+    restored: Latest[Through]
+    restored_out: trio.MemoryReceiveChannel[Through]
     publications: Latest[News]
     publications_out: trio.MemoryReceiveChannel[News]
     watches: trio.MemorySendChannel[Watch | Unwatch]

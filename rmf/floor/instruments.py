@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from rmf import limits
 from rmf.floor.crowd import Crowd
 from rmf.floor.storm import Storm
 
@@ -136,6 +137,10 @@ class Pulse:
     def age_s(self) -> float:
         """Return how long ago that was."""
         return time.monotonic() - self._at_s
+
+    def is_fresh(self) -> bool:
+        """Whether the loop turned lately enough to know what is live (R36)."""
+        return self.age_s() < limits.LIVE_NS / limits.SECOND
 
 
 class Steps:

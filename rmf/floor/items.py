@@ -37,6 +37,7 @@ __all__ = [
     "Parted",
     "PeeringItem",
     "Roster",
+    "Through",
     "Verdict",
     "WhoIsKnown",
 ]
@@ -144,6 +145,15 @@ class WhoIsKnown:
     """Somebody wants to call peers: what is known is sent to `reply`."""
 
     reply: trio.MemorySendChannel[Known]
+
+
+@attrs.frozen
+class Through:
+    """The last Entry whose letters may be missing here: its index, and its term and tick."""
+
+    index: int
+    term: int
+    tick: int
 
 
 IntakeItem = Offered | Joined | Left

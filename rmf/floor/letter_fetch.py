@@ -13,7 +13,6 @@ Shutdown: cancel it; the next start finds the DLQ incomplete and goes on.
 from contextlib import aclosing
 from functools import partial
 
-import attrs
 import trio
 
 from rmf import limits
@@ -26,33 +25,37 @@ from rmf.floor import log
 from rmf.floor.asking import ask
 from rmf.floor.dialling import FAILURES, Dialled, Peer, dial
 from rmf.floor.doors import Doors
-from rmf.floor.items import Known, WhoIsKnown
+from rmf.floor.items import Known, Through, WhoIsKnown
 from rmf.floor.supervisor import Hands
 from rmf.storage.dlq_store import DlqStore
 
-__all__ = ["Through", "run"]
+__all__ = ["Fetch", "LetterFetch", "complete"]
 
 
-@attrs.frozen
-class Through:
-    """The last Entry whose letters may be missing here: its index, and its term and tick."""
+class LetterFetch:
+    """The task. What it is to fetch, and how far it is, outlives a failure of it. `limiter` admits
+    one thread at a time to the store; whom to ask says peering."""
 
-    index: int
-    term: int
-    tick: int
+    def __init__(self, doors: Doors, store: DlqStore, limiter: trio.CapacityLimiter) -> None:
+        self._doors = doors
+        self._store = store
+        self._limiter = limiter
+        self._fetch: Fetch | None = None
+
+    async def run(self, hands: Hands) -> None:
+        """Fetch what each core that was read may lack, until cancelled."""
+        hands.free()  # what it holds, its peers still have
+        while True:
+            async with trio.open_nursery() as nursery:
+                if self._fetch is not None:
+                    nursery.start_soon(complete, self._doors, self._store, self._fetch)
+                through = await self._doors.restored_out.receive()
+                self._fetch = Fetch(self._store, self._limiter, through)
+                nursery.cancel_scope.cancel()  # what it was to fetch is less than this
 
 
-async def run(
-    doors: Doors,
-    store: DlqStore,
-    limiter: trio.CapacityLimiter,
-    through: Through,
-    hands: Hands,
-) -> None:
-    """Fetch letters until the DLQ is complete; return then, at once if it is. `limiter` admits one
-    thread at a time to the store; whom to ask says peering."""
-    hands.free()  # what it holds, its peers still have
-    fetch = _Fetch(store, limiter, through)
+async def complete(doors: Doors, store: DlqStore, fetch: "Fetch") -> None:
+    """Fetch letters until the DLQ is complete; return then, at once if it is."""
     try:
         if await fetch.is_complete():
             return
@@ -72,7 +75,7 @@ async def _known(doors: Doors) -> Known | None:
     return await ask(doors.peering, WhoIsKnown)
 
 
-class _Fetch:
+class Fetch:
     """How far it is, for each peer and its data directory."""
 
     def __init__(

@@ -7,15 +7,11 @@ up, are driven by a core that only answers.
 """
 
 import random
-import sys
-from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 import attrs
 import trio
 
-from rmf import limits
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.clock import Pace, TickClock
 from rmf.core.effects import Reload
@@ -29,11 +25,14 @@ from rmf.core.state import State, genesis_state
 from rmf.core.surroundings import NOTHING_HEARD, Surroundings
 from rmf.errors import CheckpointDamaged, DiskFailed, DiskHangs, Diverged, LedgerDamaged
 from rmf.floor import arbiter, ledger_keeper, log
+from rmf.floor.children import child_of
 from rmf.floor.clients import Clients
 from rmf.floor.ground import Ground
+from rmf.floor.items import Through
 from rmf.floor.peers import Peers
 from rmf.floor.present import now
 from rmf.floor.recovery import Recovered, recover
+from rmf.floor.stand_ins import refuse_connections
 from rmf.floor.supervisor import Child, Hands, ReignLost, caught, seal
 from rmf.storage import exchange, repair
 from rmf.storage.genesis_draft import read_draft
@@ -58,7 +57,6 @@ class Life:
         self,
         ground: Ground,
         identity: Identity,
-        on_loaded: Callable[[State], None],
     ) -> None:
         self.core: Arbiter | None = None
         self.identity = identity
@@ -66,7 +64,6 @@ class Life:
         self.founded = trio.Event()
         self.stopped = trio.Event()
         self._ground = ground
-        self._on_loaded = on_loaded
         self._newest = genesis_state(b"")
         self._recovered: Recovered | None = None
         self._writer: LedgerWriter | None = None
@@ -205,7 +202,7 @@ class Life:
         """Load the core and drive it, again and again, until one of them has stopped. A disk that
         hangs or fails on the way is a strike: nobody can read what it will hold (R17)."""
         if not self._ground.directory.founded and not await self._wait_for_cluster(hands):
-            await arbiter.turn_away(self._ground.doors)
+            await refuse_connections(self._ground.doors, "it has stopped")
             return
         try:
             await self._live_on(hands)
@@ -220,7 +217,7 @@ class Life:
             reload = await self._live(recovered, hands)
             if reload is None:
                 self.stopped.set()
-                await arbiter.turn_away(self._ground.doors)
+                await refuse_connections(self._ground.doors, "it has stopped")
                 return
             log.note("warning", "core_reloaded", reason=reload.reason, why=reload.why)
             if reload.reason == "repair" and not self._ground.has_peers:
@@ -252,7 +249,7 @@ class Life:
             ground.directory.cluster,
             self._around(recovered.behind_bytes, recovered.checkpoint_bytes),
         )
-        self._on_loaded(recovered.state)
+        self._say_restored(recovered.state)
         for met in self._peers.present():
             core.meet(met)
         try:
@@ -263,6 +260,12 @@ class Life:
         finally:
             ground.doors.end_life()
         return reload
+
+    def _say_restored(self, state: State) -> None:
+        """A core begins behind what the disk holds: letters of what came before may be missing
+        here, where a Checkpoint of a peer took the ledger's place (R39)."""
+        if self._ground.has_peers and state.index:
+            self._ground.doors.restored.put(Through(state.index, state.term, state.tick))
 
     async def _drive(self, core: Arbiter, hands: Hands) -> Reload | None:
         ground = self._ground
@@ -305,12 +308,11 @@ class Life:
             await self.founded.wait()
             nursery.cancel_scope.cancel()
 
-        with suppress(trio.Cancelled):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(until_founded)
-                await self._drive(core, hands)
-                self.stopped.set()
-                nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(until_founded)
+            await self._drive(core, hands)
+            self.stopped.set()
+            nursery.cancel_scope.cancel()
         return not self.stopped.is_set()
 
     async def only_answer(self, why: str, hands: Hands, kind: str = "state") -> None:
@@ -320,7 +322,7 @@ class Life:
         core.strike_for(kind, why)
         await self._drive(core, hands)
         self.stopped.set()
-        await arbiter.turn_away(self._ground.doors)
+        await refuse_connections(self._ground.doors, "it has stopped")
 
     def _bare_core(self, state: State) -> Arbiter:
         place = Place(state.index, state.term, GENESIS_CHAIN)
@@ -329,14 +331,4 @@ class Life:
 
     def child(self) -> Child:
         """Return the task of the Arbiter."""
-        return Child(
-            "arbiter",
-            self.run,
-            limits.ARBITER_RESTARTS_MAX,
-            limits.ARBITER_RESTARTS_PERIOD_S,
-        )
-
-    def child_that_only_answers(self, why: str) -> Child:
-        """Return the task that takes its place once its restarts are spent."""
-        answer = partial(self.only_answer, why)
-        return Child("arbiter", answer, restarts_max=sys.maxsize)
+        return child_of("arbiter", self.run, self._ground.doors, stand_in=self.only_answer)

@@ -4,7 +4,6 @@ It has the line loaded, tells who it is, and gives the tasks that keep the glove
 again what other nodes executed (R21). With a glove box the node itself never loads the user's code.
 """
 
-import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from rmf import limits
 from rmf.floor import audit, dry_run, glove_box
 from rmf.floor.audit_box import AuditBox
 from rmf.floor.box_keeper import Bench
+from rmf.floor.children import child_of
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Audits, Durations
 from rmf.floor.present import now
@@ -63,20 +63,11 @@ class LineFront:
         """Return the task that keeps the glove box, if there is one; `execute` measures."""
         if self._bench is None:
             return []
-        # A leader without a box commits nothing: it is better to strike, and let another one lead.
-        return [
-            Child(
-                "glove_box",
-                partial(glove_box.run, doors, self._bench, execute),
-                limits.BOX_TASK_RESTARTS_MAX,
-                limits.BOX_TASK_RESTARTS_PERIOD_S,
-            )
-        ]
+        return [child_of("glove_box", partial(glove_box.run, doors, self._bench, execute), doors)]
 
     def apart(self, doors: Doors, counts: Audits) -> list[Child]:
         """Return the tasks that run the line beside the bench: dry runs, and audits if anything is
-        audited here. A node works without them: they are never given up, never a reason to
-        strike."""
+        audited here. A node works without them."""
         return [self._dry_runs(doors), *self._auditors(doors, counts)]
 
     def _dry_runs(self, doors: Doors) -> Child:
@@ -90,7 +81,7 @@ class LineFront:
             nursery.start_soon(box.serve, Hands())
             return box
 
-        return Child("dry_run", dry_run.DryRuns(doors, open_runner).run, sys.maxsize)
+        return child_of("dry_run", dry_run.DryRuns(doors, open_runner).run, doors)
 
     def _bench_apart(self, bench: Bench) -> Bench:
         """Return a bench of its own, at low priority: whoever serves comes first."""
@@ -107,9 +98,9 @@ class LineFront:
             runner = audit.InlineRunner(_inline(self.inline.line))
         else:
             runner = box = AuditBox(self._bench_apart(self._bench), facts)
-            children.append(Child("audit_box", partial(audit.keep, box.serve), sys.maxsize))
+            children.append(child_of("audit_box", partial(audit.keep, box.serve), doors))
         auditor = audit.Auditor(self._node, runner, facts.listener(), lambda: now().wall_ns, counts)
-        return [*children, Child("audit", partial(audit.run, doors, auditor), sys.maxsize)]
+        return [*children, child_of("audit", partial(audit.run, doors, auditor), doors)]
 
     def close(self) -> None:
         """Let go of a box that no task has taken over."""

@@ -4,20 +4,20 @@ what is known of them (R28, R29).
 It decides only where this node is for them: as `--peers` says, else where the port listens.
 """
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rmf.core.entry import LineId
 from rmf.core.raft.greetings import Own
 from rmf.floor import founding, peer_port
+from rmf.floor.children import child_of
 from rmf.floor.doors import Doors
 from rmf.floor.items import Belongs
 from rmf.floor.letterbox import Letterbox
 from rmf.floor.peer_connection import PeerPort
 from rmf.floor.peering import Peering
 from rmf.floor.present import now
-from rmf.floor.supervisor import Child, Hands
+from rmf.floor.supervisor import Child, Hands, Supervisor
 from rmf.notation import address_text
 from rmf.storage.directory import DataDirectory
 
@@ -63,12 +63,13 @@ class PeerFront:
             line=line,
         )
 
-    def children(self, own: Own, supervise: Callable[[Child], Awaitable[None]]) -> list[Child]:
-        """Return the tasks; links to peers are run by `supervise`."""
-        keeper = Peering(self._doors, own, self._hints, supervise)
-        children = [Child("peering", keeper.run)]
+    def children(self, own: Own, supervisor: Supervisor) -> list[Child]:
+        """Return the tasks; links to peers are kept by `supervisor`."""
+        keeper = Peering(self._doors, own, self._hints, supervisor)
+        children = [child_of("peering", keeper.run, self._doors)]
         if self._listening is not None:
-            children.append(Child("peer_port", partial(self._run_port, self._listening)))
+            run = partial(self._run_port, self._listening)
+            children.append(child_of("peer_port", run, self._doors))
         return children
 
     async def _run_port(self, listening: peer_port.Listening, hands: Hands) -> None:

@@ -5,7 +5,7 @@ all; so whoever was let in gets a link back for as long as it is here: a leader 
 node hears its answers. Where a peer is, `--peers` says first, then the ledger, then the peer.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import trio
@@ -13,33 +13,33 @@ import trio
 from rmf.core.entry import Member
 from rmf.core.raft.greetings import Hello, Own
 from rmf.floor import log, peer_link
+from rmf.floor.children import child_of
 from rmf.floor.dialling import Peer
-from rmf.floor.doors import dial_door
-from rmf.floor.items import EventItem
+from rmf.floor.doors import Doors, dial_door
 from rmf.floor.latest import Latest
-from rmf.floor.supervisor import Child, Hands
+from rmf.floor.supervisor import Hands, Supervisor
 from rmf.notation import Address, parse_address
 
 __all__ = ["PeerLinks"]
 
 
 class PeerLinks:
-    """Keeps a supervised link task for each peer in `nursery`; `events` leads to the Arbiter, and
-    `own` is what links say of this node. `supervise` runs a child until it is cancelled."""
+    """Keeps a link task for each peer in `nursery`, under `supervisor`; `own` is what links say of
+    this node."""
 
     def __init__(
         self,
-        events: trio.MemorySendChannel[EventItem],
+        doors: Doors,
         own: Own,
         hints: Mapping[str, Address],
         nursery: trio.Nursery,
-        supervise: Callable[[Child], Awaitable[None]],
+        supervisor: Supervisor,
     ) -> None:
-        self._events = events
+        self._doors = doors
         self._own = own
         self._hints = hints
         self._nursery = nursery
-        self._supervise = supervise
+        self._supervisor = supervisor
         self._members: dict[str, Peer] = {}
         self._met: dict[str, Peer] = {}
         self._linked: dict[str, _Kept] = {}
@@ -98,10 +98,10 @@ class PeerLinks:
 
     async def _keep(self, kept: "_Kept", dials: trio.MemoryReceiveChannel[Own]) -> None:
         async def run(hands: Hands) -> None:  # whatever failed begins with what is so then
-            await peer_link.run(kept.peer, self._own, dials, self._events, hands)
+            await peer_link.run(kept.peer, self._own, dials, self._doors.events, hands)
 
         with kept.scope:
-            await self._supervise(Child(f"peer_link.{kept.peer.name}", run))
+            await self._supervisor.keep(child_of(f"peer_link.{kept.peer.name}", run, self._doors))
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ the members and of this node is kept. Shutdown: cancel it; who was here is said 
 anybody still listens.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 import attrs
@@ -24,39 +24,30 @@ from rmf.core.events import PeerLost, PeerMet
 from rmf.core.raft.greetings import GENESIS, RAFT, Hello, Own, Refusal, refusal_of, welcome_of
 from rmf.floor.asking import answer
 from rmf.floor.doors import Doors
-from rmf.floor.items import Belongs, Greeting, Known, Parted, PeeringItem, WhoIsKnown
+from rmf.floor.items import Belongs, Greeting, Known, Parted, PeeringItem
 from rmf.floor.peer_connection import met_by
 from rmf.floor.peer_links import PeerLinks
-from rmf.floor.supervisor import Child, Hands
+from rmf.floor.supervisor import Hands, Supervisor
 from rmf.notation import Address
 
-__all__ = ["Peering", "turn_away"]
-
-
-async def turn_away(doors: Doors) -> None:
-    """Take the place of a task that is given up, until cancelled: nobody is let in or answered."""
-    async for item in doors.peering_out:
-        if isinstance(item, Greeting):
-            item.verdict.close()
-        elif isinstance(item, WhoIsKnown):
-            item.reply.close()
+__all__ = ["Peering"]
 
 
 class Peering:
     """`own` is what the node says of itself at first, `hints` where peers are, before the ledger
-    says it; `supervise` runs a child until it is cancelled."""
+    says it; `supervisor` keeps its links."""
 
     def __init__(
         self,
         doors: Doors,
         own: Own,
         hints: Mapping[str, Address],
-        supervise: Callable[[Child], Awaitable[None]],
+        supervisor: Supervisor,
     ) -> None:
         self._doors = doors
         self._own = own
         self._hints = hints
-        self._supervise = supervise
+        self._supervisor = supervisor
         self._members: tuple[Member, ...] = ()
         self._attending: dict[str, Greeting] = {}
 
@@ -65,8 +56,7 @@ class Peering:
         hands.free()  # it holds no packets
         try:
             async with trio.open_nursery() as nursery:
-                events = self._doors.events
-                links = PeerLinks(events, self._own, self._hints, nursery, self._supervise)
+                links = PeerLinks(self._doors, self._own, self._hints, nursery, self._supervisor)
                 links.set(self._own, self._members)
                 nursery.start_soon(self._follow, links)
                 async for item in self._doors.peering_out:

@@ -8,9 +8,6 @@ the publisher itself ends all subscriptions; connections tell their displays, wh
 Shutdown: cancel it.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-
 import trio
 
 from rmf import limits
@@ -21,21 +18,20 @@ from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
+from rmf.floor.instruments import Pulse
 from rmf.floor.news import Unwatch, Watch
 from rmf.floor.picture import Picture
 from rmf.floor.supervisor import Hands
 
-__all__ = ["run", "turn_away"]
+__all__ = ["run"]
 
 
-async def run(
-    doors: Doors, feed: Feed, history: History, turns: Callable[[], bool], hands: Hands
-) -> None:
+async def run(doors: Doors, feed: Feed, history: History, pulse: Pulse, hands: Hands) -> None:
     """Serve the publications and watches doors until cancelled. The feed outlives this task, so
-    that subscribers find the last picture when it is back. `turns` says whether the Arbiter's loop
-    does: if not, no picture is live."""
+    that subscribers find the last picture when it is back. By `pulse` it sees that the Arbiter's
+    loop turns: if it does not, no picture is live."""
     hands.free()  # it holds no packets: what it publishes is in the World
-    watches = _Watches(Picture(feed, turns), history)
+    watches = _Watches(Picture(feed, pulse.is_fresh), history)
     failure: Exception | None = None
     async with trio.open_nursery() as feeders:
         try:
@@ -49,27 +45,6 @@ async def run(
             feeders.cancel_scope.deadline = trio.current_time() + limits.GOODBYE_S_MAX
     if failure is not None:
         raise failure
-
-
-async def turn_away(doors: Doors, why: str) -> None:
-    """Take the place of a publisher that is given up, until cancelled: whoever subscribes is told
-    at once, and nobody waits at its doors (R15)."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_let_go_all, doors)
-        async for item in doors.watches_out:
-            if isinstance(item, Watch):
-                nursery.start_soon(_turn_away, item, why)
-
-
-async def _let_go_all(doors: Doors) -> None:
-    async for news in doors.publications_out:
-        news.let_go()
-
-
-async def _turn_away(item: Watch, why: str) -> None:
-    end = m.End(item.subscribe.number, "internal", f"this node shows nothing any more: {why}")
-    with item.pages, suppress(trio.BrokenResourceError):
-        await item.pages.send(codec.encode(end))
 
 
 async def _take_watches(doors: Doors, watches: "_Watches", feeders: trio.Nursery) -> None:

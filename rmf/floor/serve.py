@@ -11,36 +11,23 @@ nothing acked is lost either way, because an ack is a commit.
 
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
 from rmf import __version__, limits
 from rmf.core.arbiter import Identity
-from rmf.core.events import Struck
 from rmf.core.feed import Feed
 from rmf.core.raft.greetings import Own
-from rmf.core.state import State
-from rmf.floor import (
-    beats,
-    catch_up,
-    checkpoint_keeper,
-    collector,
-    disk_watch,
-    dlq_keeper,
-    http,
-    ingest,
-    letter_fetch,
-    log,
-    peering,
-    publisher,
-    web_front,
-)
+from rmf.floor import beats, collector, http, ingest, log, publisher, web_front
+from rmf.floor.children import child_of
 from rmf.floor.companion import Companion, accompany
 from rmf.floor.connection import Port
+from rmf.floor.data_front import DataFront
 from rmf.floor.doors import Doors
 from rmf.floor.ground import Ground
 from rmf.floor.handshake import Strangers
@@ -54,16 +41,17 @@ from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
 from rmf.floor.restoring import leave, open_directory, take_over
 from rmf.floor.stopping import Stop
-from rmf.floor.supervisor import Child, Hands, supervise
+from rmf.floor.supervisor import Child, Hands, Supervisor
 from rmf.line.glovebox.handle import BoxHandle
 from rmf.notation import address_text
-from rmf.storage.dlq_store import DlqStore
-from rmf.storage.sending import Sending
+from rmf.storage.directory import DataDirectory
 
 if TYPE_CHECKING:
     from rmf.config import Config
 
 __all__ = ["run"]
+
+Run = Callable[[Hands], Awaitable[Any]]
 
 
 def run(
@@ -84,90 +72,84 @@ def run(
         log.flush()
 
 
+def _has_peers(config: "Config") -> bool:
+    return any(name != config.node for name, _ in config.peers)
+
+
+def _ground_of(
+    config: "Config", line: LineFront, data: DataFront, doors: Doors, directory: DataDirectory
+) -> Ground:
+    return Ground(
+        directory=directory,
+        store=data.store,
+        doors=doors,
+        runner=line.inline,
+        listens=line.facts().listener(),
+        boot_id=boot_id(),
+        ingest_depth=config.ingest_depth,
+        audit_ppm=line.audit_ppm,
+        has_peers=_has_peers(config),
+        instruments=Instruments(),
+        exchanging=data.exchanging,
+    )
+
+
+def _identity_of(config: "Config", line: LineFront, directory: DataDirectory) -> Identity:
+    return Identity(
+        node=config.node,
+        incarnation=directory.incarnation,
+        line=line.facts().identity,
+        period_ns=config.tick_period_ns,
+        address=address_text(config.advertise or config.listen),
+        agent=f"rmf {__version__}",
+    )
+
+
 class Node:
-    """Everything that outlives a core: directory, DLQ, line, doors, feed, ports."""
+    """Everything that outlives a core. `ground` has directory, doors and gauges."""
 
     def __init__(self, config: "Config", line: LineFront) -> None:
-        self._line = line
+        has_peers = _has_peers(config)
+        directory = open_directory(config, has_peers=has_peers)
+        doors = Doors()
         self._config = config
-        self._has_peers = any(name != config.node for name, _ in config.peers)
-        self._directory = open_directory(config, has_peers=self._has_peers)
-        self._store: DlqStore | None = None
-        self._feed = Feed()
-        self._backlog: list[dlq_keeper.Item] = []
-        self._doors = Doors()
-        self._instruments = Instruments()
-        self._exchanging = trio.Lock()
-        self._store_limiter = trio.CapacityLimiter(1)
-        self._stopped_storing = trio.Event()
+        self._line = line
+        self._data = DataFront(directory, doors)
+        self.ground = _ground_of(config, line, self._data, doors, directory)
+        self._life = Life(self.ground, _identity_of(config, line, directory))
+        self._peers = PeerFront(config, directory, doors, has_peers=has_peers)
+        self._supervisor = Supervisor(config.node, doors.letters, doors.events)
         self._stop = Stop()
-        self._boot_id = boot_id()
-        self._strangers = Strangers()
-        facts = self._line.facts()
-        identity = Identity(
-            node=config.node,
-            incarnation=self._directory.incarnation,
-            line=facts.identity,
-            period_ns=config.tick_period_ns,
-            address=address_text(config.advertise or config.listen),
-            agent=f"rmf {__version__}",
-        )
-        ground = Ground(
-            directory=self._directory,
-            store=self._open_store,
-            doors=self._doors,
-            runner=self._line.inline,
-            listens=facts.listener(),
-            boot_id=self._boot_id,
-            ingest_depth=config.ingest_depth,
-            audit_ppm=self._line.audit_ppm,
-            has_peers=self._has_peers,
-            instruments=self._instruments,
-            exchanging=self._exchanging,
-        )
-        self._life = Life(ground, identity, self._on_loaded)
-        self._peers = PeerFront(config, self._directory, self._doors, has_peers=self._has_peers)
-        self._nursery: trio.Nursery | None = None
-        self._fetching = trio.CancelScope()
-        if self._directory.founded:
+        if directory.founded:
             self._load_first()
 
     def _load_first(self) -> None:
         """Read the disk before anything listens, so that what is wrong with it is said at once."""
         state = self._life.load().state
-        take_over(self._directory, self._config, len(state.members))
+        take_over(self.ground.directory, self._config, len(state.members))
         if state.index and state.period_ns != self._config.tick_period_ns:
             text = f"the cluster's tick is {state.period_ns} ns since genesis; --tick is ignored"
             log.note("warning", "notice", text=text)
 
-    def _open_store(self) -> DlqStore:
-        if self._store is None:
-            path, cluster = self._directory.dlq_path, self._directory.cluster
-            self._store = DlqStore.open(path, cluster=cluster, node=self._directory.node)
-        return self._store
-
     def close(self) -> None:
         """Let go of the directory."""
-        if self._store is not None:
-            self._store.close()
-        self._directory.close()
+        self._data.close()
+        self.ground.directory.close()
         self._stop.close()
 
     # --- The tasks ------------------------------------------------------------------------------
 
     async def main(self, companion: Companion | None) -> int:
         """Run all tasks until a signal; return the exit code."""
-        config = self._config
-        collector.tame(config.glovebox)
-        listening = ingest.Listening(*config.listen)
+        collector.tame(self._config.glovebox)
+        listening = ingest.Listening(*self._config.listen)
         await listening.bind()
         await self._peers.bind()
-        web = await web_front.bind(config)
-        own = self._own(listening)
+        web = await web_front.bind(self._config)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as outside:
-                outside.start_soon(self._stop.obey, signals, self._doors.events)
-                await self._live(companion, listening, web, own)
+                outside.start_soon(self._stop.obey, signals, self.ground.doors.events)
+                await self._live(companion, listening, web)
                 outside.cancel_scope.cancel()
         return 0
 
@@ -176,30 +158,33 @@ class Node:
         companion: Companion | None,
         listening: ingest.Listening,
         web: http.Listening | None,
-        own: Own,
     ) -> None:
         """Run all tasks until the node has stopped: each of them is a child."""
-        config, life = self._config, self._life
+        life = self._life
+        own = self._own(listening)
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            for child in self._first_children(listening, web, own):
-                nursery.start_soon(self._supervise, child)
-            founding = Child("founding", partial(self._join_cluster, nursery, own))
-            nursery.start_soon(self._supervise, founding)
-            if not self._has_peers:
+
+            def start(child: Child) -> None:
+                nursery.start_soon(self._supervisor.keep, child)
+
+            for child in (*self._first_children(own), *self._web(web, listening)):
+                start(child)
+            start(self._child("founding", partial(self._join_cluster, nursery, own)))
+            if not self.ground.has_peers:
                 with trio.move_on_after(limits.ACCESSION_S_MAX):
                     await life.acceded.wait()
-            port = Child("ingest", partial(ingest.run, listening, self._port()))
-            nursery.start_soon(self._supervise, port)
+            start(self._child("ingest", partial(ingest.run, listening, self._port())))
             here = address_text((listening.host, listening.port))
             others = (self._peers.address, web.address if web else None)
-            say_ready(config.node, here, *others, config.data)
+            say_ready(self._config.node, here, *others, self._config.data)
             if companion is not None:
-                run = partial(accompany, companion, here)
-                nursery.start_soon(self._supervise, Child("companion", run, is_vital=False))
+                start(self._child("companion", partial(accompany, companion, here)))
             await life.stopped.wait()
             await self._wind_down(listening)
             nursery.cancel_scope.cancel()
+
+    def _child(self, name: str, run: Run) -> Child:
+        return child_of(name, run, self.ground.doors)
 
     def _own(self, listening: ingest.Listening) -> Own:
         """Return what this node says of itself to others. Port 0 has become a number: they are told
@@ -210,104 +195,50 @@ class Node:
         self._life.identity = attrs.evolve(identity, address=address, peer_address=own.peer_address)
         return own
 
-    def _first_children(
-        self, listening: ingest.Listening, web: http.Listening | None, own: Own
-    ) -> list[Child]:
+    def _first_children(self, own: Own) -> list[Child]:
         """Return the tasks that a node needs before it belongs to a cluster."""
-        doors, directory, life = self._doors, self._directory, self._life
+        ground, gauges = self.ground, self.ground.instruments
+        doors, directory = ground.doors, ground.directory
         history = History(directory.ledgers, lambda: directory.cluster, self._history_facts)
-        children = [
-            life.child(),
-            Child("publisher", partial(publisher.run, doors, self._feed, history, self._turns)),
-            Child("beats", partial(beats.run, doors)),
+        publish = partial(publisher.run, doors, Feed(), history, gauges.pulse)
+        return [
+            self._life.child(),
+            self._child("publisher", publish),
+            self._child("beats", partial(beats.run, doors)),
+            *self._line.children(doors, gauges.execute),
+            *self._peers.children(own, self._supervisor),
         ]
-        children += self._line.children(doors, self._instruments.execute)
-        children += self._peers.children(own, self._supervise)
-        if web is not None:
-            front = web_front.WebFront(directory, doors, self._instruments, listening)
-            run = partial(http.run, web, front.sources)
-            children.append(Child("http", run, restarts_max=sys.maxsize))
-        return children
 
-    def _turns(self) -> bool:
-        """Whether the Arbiter's loop turned lately enough to know what is live (R36)."""
-        return self._instruments.pulse.age_s() * limits.SECOND < limits.LIVE_NS
+    def _web(self, web: http.Listening | None, port: ingest.Listening) -> list[Child]:
+        if web is None:
+            return []
+        ground = self.ground
+        front = web_front.WebFront(ground.directory, ground.doors, ground.instruments, port)
+        return [self._child("http", partial(http.run, web, front.sources))]
 
     async def _join_cluster(self, nursery: trio.Nursery, own: Own, hands: Hands) -> None:
         """See to it that there is a cluster, then start the tasks that keep its data."""
         hands.free()  # it holds no packets
         await self._peers.found(own)
-        store = await trio.to_thread.run_sync(self._open_store, limiter=self._store_limiter)
-        self._life.founded.set()
-        for child in self._keepers(store):
-            nursery.start_soon(self._supervise, child)
-
-    def _keepers(self, store: DlqStore) -> list[Child]:
-        doors, directory, shared = self._doors, self._directory, (self._exchanging, Sending())
-        checkpoints = partial(checkpoint_keeper.run, doors, directory, store, self._boot_id)
-        return [
-            Child("dlq_keeper", partial(self._keep_letters, store)),
-            Child("checkpoint_keeper", partial(checkpoints, *shared)),
-            Child("disk_watch", partial(disk_watch.run, doors, directory, store, *shared)),
-            Child("catch_up", partial(catch_up.run, doors, directory, self._life.serial, *shared)),
-            *self._line.apart(doors, self._instruments.audits),
-        ]
-
-    def _on_loaded(self, state: State) -> None:
-        """A core begins behind what the disk holds: letters of what came before may be missing
-        here, where a Checkpoint of a peer took the ledger's place (R39)."""
-        if not self._has_peers or self._nursery is None or not state.index:
-            return
-        run = partial(
-            letter_fetch.run,
-            self._doors,
-            self._open_store(),
-            self._store_limiter,
-            letter_fetch.Through(state.index, state.term, state.tick),
-        )
-        self._fetching.cancel()  # what it was to fetch is less than this
-        self._fetching = trio.CancelScope()
-        self._nursery.start_soon(self._fetch, self._fetching, Child("letter_fetch", run))
-
-    async def _fetch(self, scope: trio.CancelScope, child: Child) -> None:
-        with scope:
-            await self._supervise(child)
-
-    async def _supervise(self, child: Child) -> None:
-        await supervise(
-            child,
-            node=self._config.node,
-            letters=self._doors.letters,
-            wall_ns=lambda: now().wall_ns,
-            on_spent=partial(self._on_spent, child),
-        )
-
-    async def _on_spent(self, child: Child, why: str) -> None:
-        """Strike (R17): a task tells the Arbiter, which goes on as a core that only answers."""
-        if child.name == "arbiter":
-            await self._supervise(self._life.child_that_only_answers(why))
-            return
-        await self._doors.events.send(Struck("state", why))
-        if child.name == "peering":
-            await peering.turn_away(self._doors)
-        if child.name == "publisher":
-            await publisher.turn_away(self._doors, why)
-        if child.name == "dlq_keeper":
-            await dlq_keeper.refuse_all(self._doors, self._backlog)
-            self._stopped_storing.set()
-
-    async def _keep_letters(self, store: DlqStore, hands: Hands) -> None:
-        await dlq_keeper.run(self._doors, store, self._backlog, self._store_limiter, hands)
-        self._stopped_storing.set()
+        await self._data.open()
+        ground, life = self.ground, self._life
+        life.founded.set()
+        for child in (
+            self._data.letter_keeper(),
+            *self._data.children(ground.boot_id, life.serial),
+            *self._line.apart(ground.doors, ground.instruments.audits),
+        ):
+            nursery.start_soon(self._supervisor.keep, child)
 
     def _port(self) -> Port:
+        directory = self.ground.directory
         return Port(
-            doors=self._doors,
+            doors=self.ground.doors,
             node=self._config.node,
-            cluster=lambda: self._directory.cluster,
+            cluster=lambda: directory.cluster,
             now=now,
-            strangers=self._strangers,
-            inquire=Inquiry(self._directory.dlq_path, self._directory),
+            strangers=Strangers(),
+            inquire=Inquiry(directory.dlq_path, directory),
         )
 
     def _history_facts(self) -> tuple[int, str]:
@@ -315,16 +246,16 @@ class Node:
         state = self._life.core.committed
         return state.period_ns, state.line.name
 
-    # --- Start and stop -------------------------------------------------------------------------
+    # --- Stop -------------------------------------------------------------------------------------
 
     async def _wind_down(self, listening: ingest.Listening) -> None:
         listening.shut()
         with trio.move_on_after(limits.GOODBYE_S_MAX):
             while listening.open:
                 await listening.quiet.wait()
-        self._doors.letters.close()
+        self.ground.doors.letters.close()
         if not self._life.founded.is_set():
             return  # without a cluster nothing is kept
         with trio.move_on_after(limits.STOP_S_MAX):
-            await self._stopped_storing.wait()
-        await leave(self._directory)
+            await self._data.stored.wait()
+        await leave(self.ground.directory)

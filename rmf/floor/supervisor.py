@@ -3,8 +3,9 @@
 A child is a coroutine that takes `Hands`: whatever it is working on, it holds there. When it fails,
 whatever it raised (BaseException that is not a cancellation, groups included), the supervisor
 seals the exception together with what it held into the letters door and starts it again, after a
-short delay. The nursery lives on. A child that fails too often within its period is given up, and
-`on_spent` is told; what that means (strike) is the caller's decision.
+short delay. The nursery lives on. A child that fails too often within its period is given up: the
+node strikes if the child is vital (R17), and its stand-in serves in its place from then on. Which
+children there are, and what stands in for each, is the table in children.
 """
 
 from collections import deque
@@ -17,11 +18,28 @@ import trio
 
 from rmf import limits
 from rmf.core.bag import Evidence, Letter, evidence_of
+from rmf.core.events import Struck
 from rmf.errors import RmfError
 from rmf.floor import log
-from rmf.floor.items import EdgeLetter
+from rmf.floor.items import EdgeLetter, EventItem, LettersItem
+from rmf.floor.present import now
 
-__all__ = ["Child", "Hands", "Held", "ReignLost", "caught", "edge_letter", "seal", "supervise"]
+__all__ = [
+    "Child",
+    "Hands",
+    "Held",
+    "ReignLost",
+    "StandIn",
+    "Supervisor",
+    "caught",
+    "edge_letter",
+    "seal",
+    "supervise",
+]
+
+
+class ChildEnded(RmfError):
+    """A child returned that is to run as long as the node does."""
 
 
 class ReignLost(RmfError):
@@ -52,6 +70,11 @@ class Hands:
         """Lay down what was held."""
         self._held = None
 
+    @property
+    def are_free(self) -> bool:
+        """Whether nothing is held."""
+        return self._held is None
+
     def held(self) -> list[Held]:
         """Return what is held; one empty thing if nothing is, or if it cannot be told."""
         try:
@@ -62,16 +85,78 @@ class Hands:
         return found or [Held(b"")]
 
 
+StandIn = Callable[[str, Hands], Awaitable[None]]  # takes why the child was given up
+
+
 @attrs.frozen
 class Child:
-    """A task under supervision: at most `restarts_max` restarts within `period_s`. One that is not
-    vital is then done without."""
+    """A task under supervision: at most `restarts_max` restarts within `period_s`. One that
+    `is_permanent` fails by returning, too. Given up, a vital one makes the node strike; in its
+    place runs `stand_in`."""
 
     name: str
     run: Callable[[Hands], Awaitable[Any]]
     restarts_max: int = limits.EDGE_RESTARTS_MAX
     period_s: float = limits.EDGE_RESTARTS_PERIOD_S
     is_vital: bool = True
+    is_permanent: bool = False
+    stand_in: StandIn | None = None
+
+
+def _wall_ns() -> int:
+    return now().wall_ns
+
+
+@attrs.frozen
+class Supervisor:
+    """What it takes to supervise, by value: any task may have one for children of its own."""
+
+    node: str
+    letters: trio.MemorySendChannel[LettersItem]
+    events: trio.MemorySendChannel[EventItem]
+    wall_ns: Callable[[], int] = _wall_ns
+
+    async def keep(self, child: Child) -> None:
+        """Run a child until it has done its work; once it is given up, its stand-in, until that
+        has.
+
+        Errors: none but cancellation leaves this function. Shutdown: cancel it.
+        """
+        await supervise(
+            child,
+            node=self.node,
+            letters=self.letters,
+            wall_ns=self.wall_ns,
+            on_spent=partial(self._give_up, child),
+        )
+
+    async def _give_up(self, child: Child, why: str) -> None:
+        """Strike if the node needs the child, and let its stand-in serve at once: the arbiter may
+        hear of the strike only by that."""
+        log.note("error" if child.is_vital else "warning", "given_up", task=child.name, why=why)
+        async with trio.open_nursery() as nursery:
+            if child.is_vital:
+                nursery.start_soon(self.events.send, Struck("state", why))
+            if child.stand_in is not None:
+                await self._stand_in(f"{child.name}'s stand-in", partial(child.stand_in, why))
+
+    async def _stand_in(self, name: str, run: Callable[[Hands], Awaitable[None]]) -> None:
+        """Run a stand-in again and again until it ends by itself. It must not fill the DLQ: where
+        it held nothing, the log alone says that it failed."""
+        while True:
+            hands = Hands()
+            exc = await caught(partial(run, hands))
+            if exc is None:
+                return
+            if hands.are_free:
+                cancelled, _ = _explained(name, exc)
+            else:
+                cancelled = await seal(
+                    name, exc, hands, node=self.node, letters=self.letters, wall_ns=self.wall_ns
+                )
+            if cancelled is not None:
+                raise cancelled
+            await trio.sleep(limits.STAND_IN_DELAY_S)
 
 
 def edge_letter(
@@ -108,7 +193,7 @@ async def supervise(
     wall_ns: Callable[[], int],
     on_spent: Callable[[str], Awaitable[None]],
 ) -> None:
-    """Run a child until it returns by itself or its restarts are spent.
+    """Run a child until it returns by itself or its restarts are spent; then `on_spent`.
 
     Errors: none but cancellation leaves this function. Shutdown: cancel it, or let the child end.
     """
@@ -117,22 +202,20 @@ async def supervise(
         hands = Hands()
         exc = await caught(partial(child.run, hands))
         if exc is None:
-            return
+            if not child.is_permanent:
+                return
+            exc = ChildEnded("it returned, and is to run as long as the node does")
         cancelled = await seal(child.name, exc, hands, node=node, letters=letters, wall_ns=wall_ns)
         if cancelled is not None:
             raise cancelled
         # Our own errors say in words what to do; a foreign text may be anything.
         why = str(exc) if isinstance(exc, RmfError) else type(exc).__name__
-        now = trio.current_time()
-        failures.append(now)
-        while failures and failures[0] < now - child.period_s:
+        failed_s = trio.current_time()
+        failures.append(failed_s)
+        while failures and failures[0] < failed_s - child.period_s:
             failures.popleft()
         if len(failures) > child.restarts_max:
-            why = f"task {child.name} failed {len(failures)} times: {why}"
-            if child.is_vital:
-                await on_spent(why)
-            else:
-                log.note("warning", "done_without", task=child.name, why=why)
+            await on_spent(f"task {child.name} failed {len(failures)} times: {why}")
             return
         await trio.sleep(limits.RESTART_DELAY_S)
 
@@ -158,6 +241,16 @@ def _part(exc: BaseException) -> tuple[BaseException | None, BaseException | Non
     return None, None if isinstance(exc, ReignLost) else exc
 
 
+def _explained(task: str, exc: BaseException) -> tuple[BaseException | None, Evidence | None]:
+    """Part what was raised into cancellation and evidence of a failure, which the log is told."""
+    cancelled, failure = _part(exc)
+    if failure is None:
+        return cancelled, None
+    evidence = evidence_of(failure)
+    log.note("error", "task_failed", task=task, error=f"{evidence.type}: {evidence.message}")
+    return cancelled, evidence
+
+
 async def seal(
     task: str,
     exc: BaseException,
@@ -172,11 +265,9 @@ async def seal(
     A DLQ that takes nothing for `STOP_S_MAX` seconds holds nobody down: the log is told then, of
     each thing that was held, whose it was and its first bytes. In silence nothing goes (R15).
     """
-    cancelled, failure = _part(exc)
-    if failure is None:
+    cancelled, evidence = _explained(task, exc)
+    if evidence is None:
         return cancelled
-    evidence = evidence_of(failure)
-    log.note("error", "task_failed", task=task, error=f"{evidence.type}: {evidence.message}")
     unsealed = deque(hands.held())
     with trio.CancelScope(shield=True), trio.move_on_after(limits.STOP_S_MAX):
         while unsealed:

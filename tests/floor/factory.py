@@ -83,7 +83,7 @@ class Factory:
     @property
     def doors(self) -> Doors:
         """The doors, to hand things in that no connection would."""
-        return self.node._doors
+        return self.node.ground.doors
 
     async def happen(self, event: Event) -> None:
         """Let the Arbiter know of something."""

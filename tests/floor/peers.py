@@ -35,7 +35,7 @@ from rmf.floor.items import EventItem, Known, Linked, Roster, WhoIsKnown
 from rmf.floor.peer_connection import PeerPort
 from rmf.floor.peering import Peering
 from rmf.floor.peers import Peers
-from rmf.floor.supervisor import Child, Hands
+from rmf.floor.supervisor import Hands, Supervisor
 from rmf.notation import Address
 from tests.floor.wire import PATIENCE_S
 from tests.protocol.cddl_check import assert_peer_conforms
@@ -176,7 +176,8 @@ class Here(Inbox):
         self.own = own
         self.callers: list[Caller] = []
         self.listening = listening or peer_port.Listening(("127.0.0.1", 0))
-        self.peering = Peering(self.doors, own, {}, run_child)
+        self.supervisor = Supervisor(own.node, self.doors.letters, self.doors.events)
+        self.peering = Peering(self.doors, own, {}, self.supervisor)
         self.port = PeerPort(self.doors.events, self.doors.peering, letters)
 
     def know(self, *members: Member, index: int = 1, linked: tuple[Member, ...] = ()) -> None:
@@ -227,11 +228,6 @@ class Here(Inbox):
             if keeps:
                 nursery.start_soon(self.peering.run, Hands())
             nursery.start_soon(run)
-
-
-async def run_child(child: Child) -> None:
-    """Run a child that does not fail."""
-    await child.run(Hands())
 
 
 @asynccontextmanager

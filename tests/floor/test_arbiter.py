@@ -10,10 +10,10 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.effects import Batch, StoreLetters
 from rmf.core.events import Asked, Executed, Joined, Offered, StopAsked, Struck
-from rmf.floor import arbiter
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.intake_end import Intake
 from rmf.floor.items import Closed, Opened
+from rmf.floor.stand_ins import refuse_connections
 from rmf.floor.supervisor import Hands
 from tests.floor.kit import Bench, Reign, bench, reign
 from tests.floor.wire import packet
@@ -268,7 +268,7 @@ async def test_the_loop_holds_nothing_while_it_waits(tmp_path: Path) -> None:
 async def test_after_a_core_whoever_comes_is_turned_away_and_not_left_waiting() -> None:
     doors = Doors()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(arbiter.turn_away, doors)
+        nursery.start_soon(refuse_connections, doors, "it has stopped")
         for number in (1, 2):
             answers, answers_out, *_ = connection_doors()
             await doors.events.send(Opened(number, answers))

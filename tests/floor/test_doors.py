@@ -35,7 +35,7 @@ from rmf.floor.doors import DOORS, Doors, connection_doors, dial_door, link_door
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
 from rmf.floor.intake_end import Intake
-from rmf.floor.items import Belongs, EdgeLetter, Greeting, Linked, Roster
+from rmf.floor.items import Belongs, EdgeLetter, Greeting, Linked, Roster, Through
 from rmf.floor.latest import Latest
 from rmf.floor.news import News, Unwatch, Watch
 from rmf.floor.peers import Peers
@@ -312,6 +312,16 @@ async def when_membership_is_full_who_is_a_member_by_now_takes_its_place(tmp_pat
             roster = alone.doors.membership_out.receive_nowait()
             assert roster == Roster(named.current, named.admitted, named.index)
             assert roster.index == 1  # Genesis: before, the same members came from no Entry
+
+
+@row
+async def when_restored_is_full_the_core_that_was_read_now_takes_its_place(tmp_path: Path) -> None:
+    """Letters of before are looked for through the place that is furthest on."""
+    doors = Doors()
+    for index in (5, 9):
+        doors.restored.put(Through(index, 1, index))
+    assert doors.restored_out.receive_nowait() == Through(9, 1, 9)
+    assert waiting(doors.restored_out) == 0
 
 
 @row

@@ -15,10 +15,8 @@ from rmf.core.triage import Act
 from rmf.floor import letter_fetch
 from rmf.floor.dialling import Peer
 from rmf.floor.doors import Doors
-from rmf.floor.items import Known, WhoIsKnown
-from rmf.floor.letter_fetch import Through
+from rmf.floor.items import Known, Through, WhoIsKnown
 from rmf.floor.letterbox import Letterbox, page
-from rmf.floor.supervisor import Hands
 from rmf.storage.dlq_reader import DlqReader
 from rmf.storage.dlq_store import DlqStore
 from tests.floor.peers import CLUSTER, Here, here, own_of
@@ -65,7 +63,8 @@ async def fetched(store: DlqStore, *peers: Peer, through: Through = THROUGH) -> 
     with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(know, doors, peers)
-            await letter_fetch.run(doors, store, trio.CapacityLimiter(1), through, Hands())
+            fetch = letter_fetch.Fetch(store, trio.CapacityLimiter(1), through)
+            await letter_fetch.complete(doors, store, fetch)
             nursery.cancel_scope.cancel()
     return doors
 

@@ -28,11 +28,10 @@ from rmf.core.entry import (
 )
 from rmf.core.raft.messages import Append, Chunk, ReadAsk, ReadReply, WireEntry
 from rmf.core.record import ENTRY
-from rmf.core.state import State
 from rmf.errors import LedgerDamaged
 from rmf.floor.doors import connection_doors, link_doors
 from rmf.floor.ground import Ground
-from rmf.floor.items import Linked, Opened
+from rmf.floor.items import Linked, Opened, Through
 from rmf.floor.life import Life
 from rmf.floor.supervisor import Hands
 from rmf.storage.chunks import ChunkReader
@@ -58,7 +57,6 @@ class Living:
         self.alone = alone
         self.doors = alone.doors
         self.hands = Hands()
-        self.loaded: list[State] = []
         incarnation = alone.directory.incarnation
         line = LineId(shop.name, shop.version, shop.digest)
         period_ns = limits.TICK_PERIOD_NS
@@ -77,7 +75,6 @@ class Living:
         self.life = Life(
             ground,
             Identity("n1", incarnation, line, period_ns, "here:1", "rmf/test"),
-            self.loaded.append,
         )
 
     @property
@@ -194,7 +191,7 @@ async def test_an_operator_ends_a_strike_and_the_disk_is_read_again(tmp_path: Pa
             assert core.raft.term > former.raft.term
             run = await living_one.produce("cell/b", connection=2)
             assert (run.seq, run.outcome) == (2, m.APPLIED)
-            assert [state.index > 0 for state in living_one.loaded] == [False, True]
+            assert living_one.doors.lives == 1
 
 
 async def test_ticks_never_go_back_through_a_reload(tmp_path: Path) -> None:
@@ -503,7 +500,7 @@ async def test_an_installed_checkpoint_is_what_the_next_core_begins_with(tmp_pat
         write_draft(data, CLUSTER, ())
         async with living(alone, has_peers=True) as living_one:
             living_one.life.founded.set()
-            await until(lambda: bool(living_one.loaded))
+            await until(lambda: living_one.life.core is not None)
             former = living_one.core
             place = (found.index, found.entry_term, found.chain, found.content)
             chunk = whole_chunk(place, found.data)
@@ -514,7 +511,9 @@ async def test_an_installed_checkpoint_is_what_the_next_core_begins_with(tmp_pat
             state = living_one.core.committed
             assert state.digest() == leader.author.state.digest()
             assert state.index == found.index
-            assert [x.index for x in living_one.loaded] == [0, found.index]
+            # Where a Checkpoint brought the state, letters of before are looked for (R39).
+            through = living_one.doors.restored_out.receive_nowait()
+            assert through == Through(state.index, state.term, state.tick)
 
 
 def whole_chunk(place: tuple[int, int, bytes, bytes], data: bytes) -> Any:
@@ -530,7 +529,7 @@ async def test_before_it_belongs_to_a_cluster_it_answers_and_no_more(tmp_path: P
         async with living(alone, has_peers=True) as living_one:
             status = await living_one.status()
             assert (status["strike"]["kind"], status["index"]) == ("no_reign", 0)
-            assert living_one.loaded == []
+            assert living_one.doors.restored_out.statistics().current_buffer_used == 0
             await living_one.doors.events.send(ev.StopAsked())
             with trio.fail_after(PATIENCE_S):
                 await living_one.life.stopped.wait()
@@ -546,7 +545,7 @@ async def test_the_founder_writes_genesis_once_and_only_into_an_empty_ledger(
         for _ in range(2):
             async with living(alone, has_peers=True) as living_one:
                 living_one.life.founded.set()
-                await until(lambda: bool(living_one.loaded))
+                await until(lambda: living_one.life.core is not None)
                 assert living_one.core.raft.members == members
                 assert not living_one.core.has_acceded  # there is no majority
         records = LedgerScan(alone.directory.ledgers, CLUSTER, GENESIS)
@@ -560,7 +559,7 @@ async def test_who_joined_a_cluster_never_takes_itself_for_alone(tmp_path: Path)
         write_draft(tmp_path, CLUSTER, ())
         async with living(alone, has_peers=True) as living_one:
             living_one.life.founded.set()
-            await until(lambda: bool(living_one.loaded))
+            await until(lambda: living_one.life.core is not None)
             assert living_one.core.raft.members == ()
             await trio.sleep(2 * limits.ELECTION_NS_MAX / limits.SECOND)
             assert (living_one.core.raft.term, living_one.core.reigns) == (0, False)

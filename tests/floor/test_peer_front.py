@@ -13,9 +13,10 @@ from rmf.core.raft.greetings import GENESIS, Welcome
 from rmf.floor.doors import Doors
 from rmf.floor.items import Belongs
 from rmf.floor.peer_front import PeerFront
+from rmf.floor.supervisor import Supervisor
 from rmf.storage.directory import DataDirectory
 from tests.floor.factory import LINE as LINE_PATH
-from tests.floor.peers import CLUSTER, Caller, hello_from, next_item, run_child
+from tests.floor.peers import CLUSTER, Caller, hello_from, next_item
 
 LINE = LineId("shop", 1, bytes(16))
 
@@ -36,6 +37,7 @@ class Home:
         if port:
             flags["peer_listen"] = "127.0.0.1:0"
         settled = config.load(flags, {})
+        self.supervisor = Supervisor(name, self.doors.letters, self.doors.events)
         self.front = PeerFront(settled, self.directory, self.doors, has_peers=bool(peers))
 
 
@@ -67,11 +69,11 @@ async def test_peers_are_told_where_the_port_listens(tmp_path: Path) -> None:
         assert (own.cluster, own.listed) == (CLUSTER, ("n1",))
         assert own.peer_address == one.front.address
         assert not own.peer_address.endswith(":0")
-        children = one.front.children(own, run_child)
+        children = one.front.children(own, one.supervisor)
         assert [child.name for child in children] == ["peering", "peer_port"]
         async with trio.open_nursery() as nursery:
             for child in children:
-                nursery.start_soon(run_child, child)
+                nursery.start_soon(one.supervisor.keep, child)
             host, _, port = own.peer_address.rpartition(":")
             caller = Caller(await trio.open_tcp_stream(host, int(port)))
             async with caller.stream:
@@ -86,7 +88,7 @@ async def test_without_a_port_nobody_is_told_where_to_come(tmp_path: Path) -> No
         await one.front.bind()
         assert one.front.address is None
         assert one.front.own("", LINE).peer_address == ""
-        children = one.front.children(one.front.own("", LINE), run_child)
+        children = one.front.children(one.front.own("", LINE), one.supervisor)
         assert [child.name for child in children] == ["peering"]
 
 

@@ -13,6 +13,7 @@ from rmf.floor.dialling import Peer
 from rmf.floor.doors import Doors
 from rmf.floor.items import Linked
 from rmf.floor.peer_links import PeerLinks
+from rmf.floor.supervisor import Supervisor
 from tests.floor.peers import (
     Caller,
     Listener,
@@ -21,7 +22,6 @@ from tests.floor.peers import (
     listener,
     next_item,
     own_of,
-    run_child,
 )
 
 OWN = own_of("n1")
@@ -39,7 +39,8 @@ async def links_of_n1(
 ) -> AsyncIterator[tuple[PeerLinks, Doors]]:
     doors = Doors()
     async with trio.open_nursery() as nursery:
-        yield PeerLinks(doors.events, OWN, hints, nursery, run_child), doors
+        supervisor = Supervisor("n1", doors.letters, doors.events)
+        yield PeerLinks(doors, OWN, hints, nursery, supervisor), doors
         nursery.cancel_scope.cancel()
 
 

@@ -12,12 +12,12 @@ from rmf.core.entry import CLUSTER_VERSION, LineId, Member
 from rmf.core.events import Heard, PeerLost, PeerMet, Unfounded
 from rmf.core.raft import greetings as g
 from rmf.core.raft.messages import ReadAsk, ReadReply
-from rmf.floor import peering
 from rmf.floor.doors import Doors, verdict_door
 from rmf.floor.items import Belongs, Greeting, Known, Parted, WhoIsKnown
 from rmf.floor.peering import Peering
+from rmf.floor.stand_ins import refuse_peers
 from rmf.floor.supervisor import Hands
-from tests.floor.peers import CLUSTER, Here, hello_from, here, own_of, run_child
+from tests.floor.peers import CLUSTER, Here, hello_from, here, own_of
 from tests.floor.wire import PATIENCE_S
 
 ASK, REPLY = ReadAsk(1, 7), ReadReply(1, 7, 5)
@@ -145,7 +145,7 @@ async def test_at_a_full_door_nobody_waits_for_the_arbiter() -> None:
 
 async def test_after_a_failure_it_knows_what_it_knew_and_peers_come_again() -> None:
     one = Here(own_of("n1"))
-    kept = Peering(one.doors, one.own, {}, run_child)
+    kept = Peering(one.doors, one.own, {}, one.supervisor)
     one.know(*one.own.members, index=5, linked=(Member("n2", b"n2" * 8, "127.0.0.1:1"),))
     greeting, verdict = greeted(hello_from("n2"))
     async with trio.open_nursery() as nursery:
@@ -180,7 +180,7 @@ async def test_where_it_is_given_up_nobody_is_let_in_and_nobody_waits() -> None:
     greeting, verdict = greeted(hello_from("n2"))
     reply, reply_out = trio.open_memory_channel[Known](1)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(peering.turn_away, doors)
+        nursery.start_soon(refuse_peers, doors, "it failed 11 times")
         for item in (greeting, Parted(greeting), Belongs(CLUSTER), WhoIsKnown(reply)):
             await doors.peering.send(item)
         for door in (verdict, reply_out):

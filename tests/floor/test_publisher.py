@@ -15,8 +15,10 @@ from rmf.core.feed import Feed
 from rmf.floor import publisher
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.history import History
+from rmf.floor.instruments import Pulse
 from rmf.floor.items import EdgeLetter
 from rmf.floor.news import News, Unwatch, Watch
+from rmf.floor.stand_ins import refuse_watches
 from rmf.floor.supervisor import Hands
 from tests.floor.kit import Bench, Pictures, bench
 from tests.floor.wire import PATIENCE_S, snapshot_in
@@ -52,7 +54,7 @@ def task(alone: Bench, feed: Feed | None = None) -> Any:
     facts = (limits.TICK_PERIOD_NS, "shop")
     history = History(alone.directory.ledgers, lambda: alone.directory.cluster, lambda: facts)
     return partial(
-        publisher.run, alone.doors, feed if feed is not None else Feed(), history, lambda: True
+        publisher.run, alone.doors, feed if feed is not None else Feed(), history, Pulse()
     )
 
 
@@ -194,7 +196,7 @@ async def test_once_it_is_given_up_whoever_subscribes_is_told_and_nobody_waits(
     with bench(tmp_path) as alone:
         doors, display = alone.doors, Display(alone.doors)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(publisher.turn_away, doors, "it failed 11 times")
+            nursery.start_soon(refuse_watches, doors, "it failed 11 times")
             await display.watch(3)
             end = await display.next()
             assert isinstance(end, m.End)

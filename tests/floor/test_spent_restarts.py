@@ -71,7 +71,7 @@ async def test_a_keeper_without_its_store_strikes_the_node(tmp_path: Path) -> No
     async with factory(tmp_path) as node:
         probe = await node.producer("probe")
         await probe.produce("cell/a")
-        node.node._open_store().close()
+        node.node.ground.store().close()
         await probe.produce("raises")  # acked: the letter is in the ledger
         status = await node.status_when(lambda found: found["strike"] is not None)
         assert status["strike"]["kind"] == "state"

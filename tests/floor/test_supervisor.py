@@ -12,10 +12,11 @@ import trio
 import trio.testing
 
 from rmf import limits
+from rmf.core.events import Beat, Struck
 from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.items import EdgeLetter
-from rmf.floor.supervisor import Child, Hands, Held, ReignLost, seal, supervise
+from rmf.floor.supervisor import Child, Hands, Held, ReignLost, Supervisor, seal, supervise
 from tests.floor.wire import until
 
 WALL_NS = 1_764_000_000_000_000_000
@@ -203,10 +204,102 @@ async def test_spent_restarts_are_told_once_and_the_task_stays_down(
     assert len(scene.letters()) == 3
 
 
-async def test_what_is_not_vital_is_done_without(autojump_clock: trio.testing.MockClock) -> None:
-    scene = Scene(*(ValueError(n) for n in range(10)))
-    await scene.supervise(restarts_max=3, is_vital=False)
-    assert (scene.spent, scene.runs) == ([], 4)
+async def test_a_permanent_task_that_returns_has_failed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    doors, runs = Doors(), 0
+
+    async def returns_once(hands: Hands) -> None:
+        nonlocal runs
+        runs += 1
+        if runs > 1:
+            await trio.sleep_forever()
+
+    supervisor = Supervisor("n1", doors.letters, doors.events)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.keep, Child("x", returns_once, is_permanent=True))
+        letter = (await doors.letters_out.receive()).letter  # type: ignore[union-attr]
+        assert (letter.error.type, letter.packet) == ("ChildEnded", b"")
+        await trio.sleep(2 * limits.RESTART_DELAY_S)
+        nursery.cancel_scope.cancel()
+    assert runs == 2
+
+
+# --- Given up -------------------------------------------------------------------------------------
+
+
+async def kept(scene: Scene, **policy: Any) -> None:
+    supervisor = Supervisor("n1", scene.doors.letters, scene.doors.events)
+    await supervisor.keep(Child("tester", scene.child, restarts_max=1, **policy))
+
+
+def failing() -> Scene:
+    return Scene(*(ValueError(n) for n in range(9)))
+
+
+@pytest.mark.parametrize("is_vital", [True, False])
+async def test_the_node_strikes_for_what_is_vital_and_does_without_the_rest(
+    is_vital: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    scene = failing()
+    await kept(scene, is_vital=is_vital)
+    assert scene.runs == 2
+    assert scene.doors.events.statistics().current_buffer_used == is_vital
+    if is_vital:
+        struck = scene.doors.events_out.receive_nowait()
+        assert struck == Struck("state", "task tester failed 2 times: ValueError")
+
+
+async def test_a_stand_in_serves_at_once_though_nobody_hears_of_the_strike(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The arbiter may be what was given up: then its events door is full, and stays so."""
+    scene, reasons = failing(), []
+    while True:
+        try:
+            scene.doors.events.send_nowait(Beat())
+        except trio.WouldBlock:
+            break
+
+    async def stand_in(why: str, _hands: Hands) -> None:
+        reasons.append(why)
+        while isinstance(await scene.doors.events_out.receive(), Beat):
+            pass
+
+    await kept(scene, stand_in=stand_in)
+    assert reasons == ["task tester failed 2 times: ValueError"]
+
+
+async def test_a_stand_in_that_fails_is_back_and_fills_no_dlq(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What it held is sealed all the same."""
+    scene, runs = failing(), 0
+    began = trio.current_time()
+
+    async def stand_in(_why: str, hands: Hands) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 3:
+            hands.hold(lambda: [Held(b"in hand")])
+        if runs < 5:
+            raise LookupError
+
+    await kept(scene, stand_in=stand_in)
+    assert runs == 5
+    assert trio.current_time() - began >= 4 * limits.STAND_IN_DELAY_S
+    assert [x.packet for x in scene.letters()] == [b"", b"", b"in hand"]
+
+
+async def test_a_stand_in_can_be_cancelled(autojump_clock: trio.testing.MockClock) -> None:
+    scene = failing()
+
+    async def stand_in(_why: str, _hands: Hands) -> None:
+        await trio.sleep_forever()
+
+    with trio.move_on_after(100) as scope:
+        await kept(scene, stand_in=stand_in)
+    assert scope.cancelled_caught
 
 
 async def test_failures_of_another_period_do_not_count(

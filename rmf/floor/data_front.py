@@ -1,0 +1,82 @@
+"""What keeps a node's data beside the ledger: its DLQ, Checkpoints, archive and disk, put together.
+
+It opens the DLQ once, and gives the tasks that a node has from the moment on that it belongs to a
+cluster. It decides nothing.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from rmf.floor import catch_up, checkpoint_keeper, disk_watch, dlq_keeper
+from rmf.floor.children import child_of
+from rmf.floor.doors import Doors
+from rmf.floor.items import LettersItem
+from rmf.floor.letter_fetch import LetterFetch
+from rmf.floor.supervisor import Child, Hands
+from rmf.storage.directory import DataDirectory
+from rmf.storage.dlq_store import DlqStore
+from rmf.storage.sending import Sending
+
+__all__ = ["DataFront"]
+
+
+class DataFront:
+    """`exchanging` is held by whoever moves files of the ledger about. `stored` is set once the
+    letters door is closed, and what came through it is stored or refused."""
+
+    def __init__(self, directory: DataDirectory, doors: Doors) -> None:
+        self.exchanging = trio.Lock()
+        self.stored = trio.Event()
+        self._directory = directory
+        self._doors = doors
+        self._store: DlqStore | None = None
+        self._store_limiter = trio.CapacityLimiter(1)
+        self._backlog: list[LettersItem] = []
+
+    def store(self) -> DlqStore:
+        """Return the DLQ, which is opened at first; blocking. Raises StorageError."""
+        if self._store is None:
+            directory = self._directory
+            path, cluster = directory.dlq_path, directory.cluster
+            self._store = DlqStore.open(path, cluster=cluster, node=directory.node)
+        return self._store
+
+    async def open(self) -> DlqStore:
+        """Open the DLQ in a thread. Raises StorageError."""
+        return await trio.to_thread.run_sync(self.store, limiter=self._store_limiter)
+
+    def close(self) -> None:
+        """Let go of the DLQ."""
+        if self._store is not None:
+            self._store.close()
+
+    def letter_keeper(self) -> Child:
+        """Return the task that stores letters; what it has not stored outlives its failures."""
+        doors, backlog, store = self._doors, self._backlog, self.store()
+
+        async def keep(hands: Hands) -> None:
+            await dlq_keeper.run(doors, store, backlog, self._store_limiter, hands)
+            self.stored.set()
+
+        async def refuse(why: str, _hands: Hands) -> None:
+            await dlq_keeper.give_up(doors, backlog, why)
+            self.stored.set()
+
+        return child_of("dlq_keeper", keep, doors, stand_in=refuse)
+
+    def children(self, boot_id: bytes, serial: Callable[[], int]) -> list[Child]:
+        """Return the other tasks. `serial` tells the number of the last record."""
+        doors, directory, store = self._doors, self._directory, self.store()
+        shared = (self.exchanging, Sending())
+        checkpoints = partial(checkpoint_keeper.run, doors, directory, store, boot_id, *shared)
+        fetch = LetterFetch(doors, store, self._store_limiter)
+        return [
+            child_of("checkpoint_keeper", checkpoints, doors),
+            child_of(
+                "disk_watch", partial(disk_watch.run, doors, directory, store, *shared), doors
+            ),
+            child_of("catch_up", partial(catch_up.run, doors, directory, serial, *shared), doors),
+            child_of("letter_fetch", fetch.run, doors),
+        ]
