@@ -10,8 +10,10 @@ and `config` answer before trio would be loaded.
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from rmf.errors import RmfError, UsageError
@@ -61,17 +63,43 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are lines on stderr."""
     try:
-        code = _run(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        return _run(sys.argv[1:] if argv is None else argv)
     except RmfError as exc:
         for line in str(exc).splitlines():
-            sys.stderr.write(f"rmf: error: {line}\n")
+            _complain(f"error: {line}")
         return EXIT_USAGE if isinstance(exc, UsageError) else EXIT_FAILED
     except BrokenPipeError:
-        # Python would try to flush stdout once more at exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return _READER_GONE
-    return code
+    except KeyboardInterrupt:
+        _die_of(signal.SIGINT)
+
+
+def _complain(text: str) -> None:
+    """Say it on stderr, if there is one."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"rmf: {text}\n")
+
+
+def _drop_stdout() -> None:
+    """Python would try to flush stdout once more at exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _die_of(number: int, _frame: FrameType | None = None) -> NoReturn:
+    """End as a process does that does not know the signal: a shell's loop ends with it. The first
+    process of a container is not sent what it does not handle, so that it exits by itself."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def _die_until_it_listens() -> None:
+    """From now on, until the node hears signals itself, each ends it at once: without a traceback,
+    and in a container, too. It has nothing to lose yet."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _die_of)
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -79,6 +107,23 @@ def _run(argv: Sequence[str]) -> int:
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         raise UsageError(_unknown_text(unknown[0], options.command))
+    if options.command == "serve" and not options.version:
+        return _serve(_load(options))
+    try:
+        code = _answer(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        _drop_stdout()
+        raise RmfError(f"standard output: {exc.strerror}") from exc
+    return code
+
+
+def _answer(options: argparse.Namespace) -> int:
+    """Do what is done once it was said on stdout."""
+    if sys.stdout is None:
+        raise RmfError("standard output is closed")
     if options.version:
         return _say_version(options.output)
     if options.command is None:
@@ -86,9 +131,7 @@ def _run(argv: Sequence[str]) -> int:
     if options.command == "help":
         return _help(options.topic)
     config = _load(options)
-    if options.command == "config":
-        return _show(config, options.output) if options.verb == "show" else _check(config)
-    return _serve(config)
+    return _show(config, options.output) if options.verb == "show" else _check(config)
 
 
 def _help(topic: str | None) -> int:
@@ -110,6 +153,7 @@ def _help(topic: str | None) -> int:
 def _serve(config: "Config") -> int:
     """Run the node; only now trio and the floor are loaded, and psutil only for a demo. The glove
     box is started before that: it loads the line meanwhile, on the other core."""
+    _die_until_it_listens()
     from rmf.line.glovebox.handle import BoxHandle, BoxSettings
 
     box = None
@@ -233,7 +277,7 @@ def _check(config: "Config") -> int:
 
 def _say_notices(config: "Config") -> int:
     for notice in config.notices:
-        sys.stderr.write(f"rmf: {notice}\n")
+        _complain(notice)
     return EXIT_DONE
 
 

@@ -157,3 +157,20 @@ def test_a_reader_that_went_away_ends_the_command_in_silence() -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("words", [["config", "show"], ["--version"], ["help"]])
+@pytest.mark.parametrize(
+    ("redirected", "why"),
+    [(">/dev/full", "No space left on device"), (">&-", "standard output is closed")],
+)
+def test_what_cannot_be_said_is_one_line_on_stderr(
+    words: list[str], redirected: str, why: str
+) -> None:
+    rmf = [sys.executable, "-m", "rmf", *words]
+    shell = ["sh", "-c", f'exec "$@" {redirected}', "sh", *rmf]
+    done = subprocess.run(shell, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("rmf: error: ")
+    assert done.stderr.endswith(f"{why}\n")
+    assert done.stderr.count("\n") == 1

@@ -21,7 +21,7 @@ from typing import Literal, TextIO
 
 from rmf import limits
 
-__all__ = ["Format", "Level", "Log", "configure", "flush", "note"]
+__all__ = ["Format", "Level", "LineWriter", "Log", "configure", "flush", "note"]
 
 LOG_LINE_BYTES_MAX = select.PIPE_BUF  # what a writable pipe takes without making anybody wait
 
@@ -49,7 +49,7 @@ class Log:
         node: str | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._door = _Door(stream)
+        self._out = LineWriter(stream)
         self._json = form == "json" or (form == "auto" and not _is_terminal(stream))
         self._rank = _RANKS[level]
         self._node = node
@@ -110,19 +110,19 @@ class Log:
         line |= dict(fields)
         if repeated:
             line["repeated"] = repeated
-        if self._door.lines_lost:
-            line["lines_lost"] = self._door.lines_lost
+        if self._out.lines_lost:
+            line["lines_lost"] = self._out.lines_lost
         text = self._rendered(line)
         if len(text.encode("utf-8", "backslashreplace")) >= LOG_LINE_BYTES_MAX:
             brief = {name: line[name] for name in line if name in _RESERVED}
             text = self._rendered({**brief, "cut": f"{len(text)} characters"})
-        self._door.write(text)
+        self._out.write(text)
 
     def _rendered(self, line: dict[str, _Shown]) -> str:
         return json.dumps(line) if self._json else _text(line)
 
 
-class _Door:
+class LineWriter:
     """The way out: writes a line whole, or loses it and counts; it never waits, never raises."""
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -137,13 +137,15 @@ class _Door:
         except (OSError, ValueError):
             self._fd = None  # no file underneath: nothing that could make us wait
 
-    def write(self, line: str) -> None:
-        """Write one line of at most LOG_LINE_BYTES_MAX, or count it as lost."""
+    def write(self, line: str) -> bool:
+        """Write one line of at most LOG_LINE_BYTES_MAX, or count it as lost; return whether it was
+        written."""
         try:
             written = self._write(line + "\n")
         except (OSError, ValueError):  # a disk that is full, a pipe or a stream that is closed
             written = False
         self.lines_lost = 0 if written else self.lines_lost + 1
+        return written
 
     def _write(self, line: str) -> bool:
         if self._fd is None:

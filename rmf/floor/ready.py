@@ -1,8 +1,13 @@
-"""What a node says on stdout once it listens: a line for scripts, or two for people."""
+"""What a node says on stdout once it listens: a line for scripts, or two for people.
+
+A node serves all the same where stdout is closed, full, or has lost its reader: its log says so.
+"""
 
 import json
 import sys
 from pathlib import Path
+
+from rmf.floor import log
 
 __all__ = ["say_ready"]
 
@@ -10,11 +15,10 @@ __all__ = ["say_ready"]
 def say_ready(
     node: str, listen: str, peer_listen: str | None, http: str | None, data: Path
 ) -> None:
-    """Say it: as JSON unless stdout is a terminal."""
-    if sys.stdout.isatty():
-        sys.stdout.write(
-            f"RMF node {node} serves on {listen}, data in {data}\nWatch it:  rmf-cat -c {listen}\n"
-        )
+    """Say it, if somebody can hear it: as JSON unless stdout is a terminal."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        text = f"RMF node {node} serves on {listen}, data in {data}\n"
+        text += f"Watch it:  rmf-cat -c {listen}"
     else:
         facts = {
             "event": "ready",
@@ -24,5 +28,6 @@ def say_ready(
             "http": http,
             "data": str(data),
         }
-        sys.stdout.write(json.dumps(facts) + "\n")
-    sys.stdout.flush()
+        text = json.dumps(facts)
+    if sys.stdout is None or not log.LineWriter(sys.stdout).write(text):
+        log.note("warning", "stdout_lost", text=text)

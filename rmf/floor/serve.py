@@ -9,7 +9,6 @@ keeper stores what is in its door, and everything else is cancelled. A second si
 nothing acked is lost either way, because an ack is a commit.
 """
 
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -40,7 +39,7 @@ from rmf.floor.peer_front import PeerFront
 from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
 from rmf.floor.restoring import leave, open_directory, take_over
-from rmf.floor.stopping import Stop
+from rmf.floor.stopping import Stop, heard
 from rmf.floor.supervisor import Child, Hands, Supervisor
 from rmf.line.glovebox.handle import BoxHandle
 from rmf.notation import address_text
@@ -146,7 +145,7 @@ class Node:
         await listening.bind()
         await self._peers.bind()
         web = await web_front.bind(self._config)
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with trio.open_signal_receiver(*heard()) as signals:
             async with trio.open_nursery() as outside:
                 outside.start_soon(self._stop.obey, signals, self.ground.doors.events)
                 await self._live(companion, listening, web)

@@ -4,6 +4,10 @@ The first signal stops the node in order, the second one at once. A disk that ha
 whatever waits for it: shielded tasks, threads, the closing of files. So the bound is a thread of
 its own, which needs neither the loop nor the lock of any task. Nothing that was acked is lost,
 however a node ends.
+
+SIGHUP stops in order, too, unless whoever started the node ignores it (nohup); it never counts as
+the second signal, as some send it along with SIGTERM. SIGUSR1 and SIGUSR2 mean nothing to a node,
+and must not end it.
 """
 
 import os
@@ -18,7 +22,15 @@ from rmf.core.events import StopAsked
 from rmf.floor import log
 from rmf.floor.items import EventItem
 
-__all__ = ["Stop"]
+__all__ = ["Stop", "heard"]
+
+_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_MEANINGLESS = (signal.SIGUSR1, signal.SIGUSR2)
+
+
+def heard() -> tuple[signal.Signals, ...]:
+    """Return the signals that a node hears: those that nobody has it ignore."""
+    return tuple(x for x in (*_STOP, *_MEANINGLESS) if signal.getsignal(x) != signal.SIG_IGN)
 
 
 class Stop:
@@ -35,6 +47,12 @@ class Stop:
         """Tell the arbiter of the first signal; exit at the second one."""
         async with trio.open_nursery() as nursery:
             async for number in signals:
+                if number in _MEANINGLESS:
+                    name = signal.Signals(number).name
+                    log.note("info", "signal_without_meaning", signal=name)
+                    continue
+                if self._asked and number == signal.SIGHUP:
+                    continue
                 if self._asked:
                     os._exit(128 + number)
                 self._asked = True
