@@ -14,8 +14,10 @@ clock, so hours pass in a minute, and the same seed gives the same history. To r
     network, wires, ports   messages that are lost, doubled, late, and who is let in; links that are
                             narrow; clients' lines
     disk, rebirth           records that are torn, rotten, lost; from a disk to a core
-    node, loop, performing, a process: its clock, its core, its lives; its one thread; its effects,
-    catching_up             done; Entries and Checkpoints for peers that are far behind
+    node, loop              a process: its clock, its core, its lives; its one thread
+    performer               its effects, done by parts: the line, the DLQ;
+    disk_driver,            the disk; Entries and Checkpoints for peers that are far behind;
+    catching_up, performing all of these, for a simulated node
     workload, producers,    a line, and who uses it; many cells and names beside the usual few
     readers, operators,     and large packets
     crowd, passers, freight

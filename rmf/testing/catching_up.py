@@ -6,7 +6,8 @@ pieces that came outlive the process, but for the last one.
 """
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 import crc32c
 
@@ -16,11 +17,9 @@ from rmf.core import events as ev
 from rmf.core.raft.messages import Chunk, ChunkReply, WireEntry
 from rmf.core.raft.values import Place
 from rmf.core.record import ENTRY, GENESIS_CHAIN
-from rmf.testing.disk import Base, StoredCheckpoint
+from rmf.testing.disk import Base, Disk, StoredCheckpoint
+from rmf.testing.performer import Arms, Happen, Later, at_once
 from rmf.testing.rebirth import packed, unpacked
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
 
 __all__ = ["CatchingUp"]
 
@@ -29,15 +28,50 @@ _ENTRIES_AT_ONCE = 64
 _CHUNK_BYTES = 2 * limits.KIB
 
 
-class CatchingUp:
-    """One node's readings for peers, and what it receives itself."""
+class _Holder(Protocol):
+    """Who has a disk, which may be replaced."""
 
-    def __init__(self, node: "Node") -> None:
-        self._node = node
+    @property
+    def disk(self) -> Disk: ...
+
+
+def _uncounted(_what: str) -> None:
+    pass
+
+
+class CatchingUp:
+    """One node's readings for peers, and what it receives itself; to keep a piece takes
+    `fsync_wait_ns`."""
+
+    def __init__(
+        self,
+        holder: _Holder,
+        happen: Happen,
+        later: Later = at_once,
+        fsync_wait_ns: Callable[[], int] = int,
+        count: Callable[[str], None] = _uncounted,
+    ) -> None:
+        self._holder = holder
+        self._happen = happen
+        self._later = later
+        self._fsync_wait_ns = fsync_wait_ns
+        self._count = count
+        self.replaced()
+
+    def replaced(self) -> None:
+        """Another disk took the place of the one that was lost."""
         self._packed: dict[Base, tuple[StoredCheckpoint, bytes, bytes]] = {}
         self._key = (b"", -1)
         self._received = b""
         self._complete = False
+
+    def arms(self) -> Arms:
+        """What this part does."""
+        return {
+            ef.ReadEntries: self._read_entries,
+            ef.ReadChunk: self._read_chunk,
+            ef.WriteChunk: self._write_chunk,
+        }
 
     def crash(self) -> None:
         """The process dies; the last piece may not have got to the disk whole."""
@@ -46,13 +80,12 @@ class CatchingUp:
 
     # --- For peers ------------------------------------------------------------------------------
 
-    def read_entries(self, effect: ef.ReadEntries) -> None:
-        """Read Entries of the ledger."""
-        self._node.cluster.count("entries_read")
-        self._node.performing.later(_READ_NS, self._entries_read, effect)
+    def _read_entries(self, effect: ef.ReadEntries) -> None:
+        self._count("entries_read")
+        self._later(_READ_NS, self._entries_read, effect)
 
     def _entries_read(self, effect: ef.ReadEntries) -> None:
-        disk, after = self._node.disk, effect.after_index
+        disk, after = self._holder.disk, effect.after_index
         before = self._place(after)
         entries: list[WireEntry] = []
         if before is not None:
@@ -66,10 +99,10 @@ class CatchingUp:
                 record = by_index[index]
                 entries.append(WireEntry(record.term, crc32c.crc32c(record.body), record.body))
         _, term, chain = before if before is not None else (0, 0, b"")
-        self._node.happen(ev.EntriesRead(effect.peer, after, term, chain, entries))
+        self._happen(ev.EntriesRead(effect.peer, after, term, chain, entries))
 
     def _place(self, index: int) -> Place | None:
-        disk = self._node.disk
+        disk = self._holder.disk
         if index == disk.base.place.index:
             return disk.base.place
         if index == 0 and not disk.base.serial:
@@ -77,9 +110,8 @@ class CatchingUp:
         record = disk.entry(index)
         return Place(index, record.term, record.chain) if record is not None else None
 
-    def read_chunk(self, effect: ef.ReadChunk) -> None:
-        """Read a piece of a Checkpoint."""
-        self._node.performing.later(_READ_NS, self._chunk_read, effect)
+    def _read_chunk(self, effect: ef.ReadChunk) -> None:
+        self._later(_READ_NS, self._chunk_read, effect)
 
     def _chunk_read(self, effect: ef.ReadChunk) -> None:
         for found, content, data in self._all_packed():
@@ -87,14 +119,14 @@ class CatchingUp:
                 piece = data[effect.offset : effect.offset + _CHUNK_BYTES]
                 place = found.base.place
                 event = ev.ChunkRead(effect.peer, *place, content, len(data), effect.offset, piece)
-                self._node.cluster.count("chunk_read")
-                self._node.happen(event)
+                self._count("chunk_read")
+                self._happen(event)
                 return
-        self._node.happen(ev.ChunkRead(effect.peer, 0, 0, b"", b"", 0, 0, b""))
+        self._happen(ev.ChunkRead(effect.peer, 0, 0, b"", b"", 0, 0, b""))
 
     def _all_packed(self) -> list[tuple[StoredCheckpoint, bytes, bytes]]:
         """Return the Checkpoints that verify, newest first, with the name of their content."""
-        living = [x for x in self._node.disk.checkpoints if not x.rotten]
+        living = [x for x in self._holder.disk.checkpoints if not x.rotten]
         known: dict[Base, tuple[StoredCheckpoint, bytes, bytes]] = {}
         for found in living:
             if found.base not in self._packed:
@@ -107,13 +139,11 @@ class CatchingUp:
 
     # --- For oneself ----------------------------------------------------------------------------
 
-    def write_chunk(self, effect: ef.WriteChunk) -> None:
-        """Keep a piece of a Checkpoint."""
-        performing = self._node.performing
-        performing.later(performing.fsync_wait_ns(), self._write_chunk, effect)
-
     def _write_chunk(self, effect: ef.WriteChunk) -> None:
-        chunk, disk = effect.chunk, self._node.disk
+        self._later(self._fsync_wait_ns(), self._chunk_written, effect)
+
+    def _chunk_written(self, effect: ef.WriteChunk) -> None:
+        chunk, disk = effect.chunk, self._holder.disk
         if disk.broken:
             return
         if (chunk.content, chunk.index) != self._key or len(self._received) > chunk.total:
@@ -126,10 +156,10 @@ class CatchingUp:
             self._complete = self._made_ready(chunk)
         place = (chunk.term, chunk.index, chunk.content)
         reply = ChunkReply(*place, len(self._received), True, chunk.round)
-        self._node.happen(ev.ChunkWritten(effect.peer, reply, self._complete and whole))
+        self._happen(ev.ChunkWritten(effect.peer, reply, self._complete and whole))
 
     def _made_ready(self, chunk: Chunk) -> bool:
-        disk = self._node.disk
+        disk = self._holder.disk
         base = Base(disk.serial, Place(chunk.index, chunk.entry_term, chunk.chain))
         try:
             disk.ready = unpacked(self._received, base)

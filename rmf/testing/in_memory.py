@@ -213,7 +213,7 @@ class Cluster:
 
     def slow_disk(self, node: str, fsync_ms: float) -> None:
         """From now on each fsync of this node takes about so long."""
-        self._node(node).performing.fsync_ns = int(fsync_ms * limits.MS)
+        self._node(node).performing.drive.fsync_ns = int(fsync_ms * limits.MS)
 
     def weather(self, *, loss: float = 0.0, doubling: float = 0.0, latency_ms: float = 0.6) -> None:
         """From now on so much of what nodes say to each other is lost, or comes twice."""
@@ -233,8 +233,8 @@ class Cluster:
         self.weather(latency_ms=cluster.options.latency_ms)
         cluster.network.cut.clear()
         for name, node in cluster.nodes.items():
-            node.performing.fsync_ns = int(cluster.options.fsync_ms * limits.MS)
-            node.performing.hangs_until_ns = 0
+            node.performing.drive.fsync_ns = int(cluster.options.fsync_ms * limits.MS)
+            node.performing.drive.hangs_until_ns = 0
             if node.paused:
                 node.resume()
             self.start(name)
@@ -254,7 +254,7 @@ class Cluster:
             return different
         letters = self._cluster.books.letters.keys()
         for name, node in self._cluster.nodes.items():
-            if node.letters.keys() != letters:
+            if node.performing.dlq.letters.keys() != letters:
                 return f"{name} has other letters"
         return None
 
@@ -288,7 +288,7 @@ class Cluster:
 
     def letters(self, node: str | None = None) -> list[Letter]:
         """The Letters in a node's DLQ, in the order in which they were bagged."""
-        found = self._node(node or self._someone()).letters.values()
+        found = self._node(node or self._someone()).performing.dlq.letters.values()
         return [letter_of(x) for x in sorted(found, key=_born)]
 
     def digests(self) -> dict[str, bytes]:

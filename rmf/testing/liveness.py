@@ -132,7 +132,7 @@ def unequal(cluster: "Cluster") -> str | None:
             return f"{member.name} is at {core.committed.index} of {books.index}"
         if core.committed.digest() != books.digests[-1]:
             return f"{member.name} has another World"
-        if node.missing_through:
+        if node.performing.dlq.missing_through:
             return f"{member.name} lacks letters"
     return None
 
@@ -149,12 +149,12 @@ def _check_letters(cluster: "Cluster") -> None:
     expected = cluster.books.letters.keys()
     end_ns = cluster.agenda.now_ns + _QUIET_NS
     names = [x.name for x in cluster.books.members]
-    while any(cluster.nodes[x].letters.keys() != expected for x in names):
+    while any(cluster.nodes[x].performing.dlq.letters.keys() != expected for x in names):
         if cluster.agenda.now_ns >= end_ns:
             break
         cluster.agenda.run_until(cluster.agenda.now_ns + _STORE_ROUND_NS)
     for member in cluster.books.members:
-        letters = cluster.nodes[member.name].letters.keys()
+        letters = cluster.nodes[member.name].performing.dlq.letters.keys()
         if letters != expected:
             some = sorted(letters ^ expected)[:5]
             raise Violation("letters once", f"{member.name} differs by {some}")

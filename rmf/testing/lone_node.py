@@ -6,8 +6,6 @@ anew, or has stopped, gives way to one that is read from the disk. It knows neit
 users: who is spoken to is a connection's number.
 """
 
-from collections.abc import Iterator
-
 from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
@@ -20,7 +18,10 @@ from rmf.core.raft.values import Timing
 from rmf.core.record import ENTRY, Record
 from rmf.line.inline import Inline
 from rmf.line.line import Line
+from rmf.testing.dice import Dice
 from rmf.testing.disk import Disk
+from rmf.testing.disk_driver import DiskDriver
+from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer
 from rmf.testing.rebirth import reborn
 
 __all__ = ["WALL_NS", "LoneNode"]
@@ -29,34 +30,47 @@ WALL_NS = 1_764_000_000 * limits.SECOND  # on the wall when the node's clock sho
 _CLUSTER = b"factory-in-tests"
 _INCARNATION = b"the-only-node..."
 _NAME = "n1"
+_PEERS_AND_LOG = (
+    *(ef.Broadcast, ef.Close, ef.Note, ef.Audit, ef.Tell, ef.LinkPeers),
+    *(ef.ReadEntries, ef.ReadChunk, ef.WriteChunk),
+)
 _TIMING = Timing(50 * limits.MS, 200 * limits.MS, 400 * limits.MS)
 
 
 class LoneNode:
     """`now_ns` is the node's clock, `core` its Arbiter; `heard` what was said on each connection
-    and nobody took yet; `letters`, by id, and `published`, one for each Entry, are all there ever
-    were, in order."""
+    and nobody took yet; `published`, one for each Entry, are all there ever were, in order."""
 
     def __init__(self, line: Line) -> None:
         self.now_ns = limits.SECOND
         self.heard: dict[int, list[Message]] = {}
-        self.letters: dict[str, Letter] = {}
         self.published: list[ef.Publish] = []
         self._line = line
-        self._runner = Inline(line)
+        self._events: list[ev.Event] = []  # what came of the Effects of a step
+        self._over = False
+        happen = self._events.append
+        self._dlq = LetterStore(happen)
+        self._performer = Performer(
+            LineRunner(Inline(line), happen),
+            DiskDriver(self, happen, Dice(0).stream("disk")),
+            self._dlq,
+            self,
+            leaves_out=_PEERS_AND_LOG,
+        )
         self._boots = 0
-        self._disk = Disk(_CLUSTER, _INCARNATION)
+        self.boot_id = b""
+        self.disk = Disk(_CLUSTER, _INCARNATION)
         member = Member(_NAME, _INCARNATION, _NAME, _NAME)
         drafts = founding_records(_NAME, _CLUSTER, limits.TICK_PERIOD_NS, [member], WALL_NS)
         self._boot()
-        self._disk.write_now(drafts, self._boot_id, self.now_ns)
+        self.disk.write_now(drafts, self.boot_id, self.now_ns)
         self.core = self._begin()
 
     # --- Lives ----------------------------------------------------------------------------------
 
     def _boot(self) -> None:
         self._boots += 1
-        self._boot_id = f"boot-{self._boots}".encode().ljust(16, b".")
+        self.boot_id = f"boot-{self._boots}".encode().ljust(16, b".")
 
     def begin_anew(self, *, power_cut: bool) -> None:
         """Let the process die and begin again from its disk; after a power cut nobody knows how
@@ -78,28 +92,39 @@ class LoneNode:
             _NAME,
         )
         found = reborn(
-            self._disk,
+            self.disk,
             identity,
-            self._disk.last_durable.index,  # every letter of what is on this disk was kept
-            boot_id=self._boot_id,
+            self.disk.last_durable.index,  # every letter of what is on this disk was kept
+            boot_id=self.boot_id,
             dice=lambda: 0.5,
             timing=_TIMING,
             listens=lambda key: line.expired_handler_of(key) is not None,
         )
         self.core = found.core
-        self._perform(self.core.start(self._now()))
+        self._perform(self.core.start(self.now()))
         while not self.core.reigns:
             self._to_the_next_due(self.now_ns + limits.SECOND)
         return self.core
 
     @property
+    def true_ns(self) -> int:
+        """The time; no clock shows another."""
+        return self.now_ns
+
+    @property
+    def letters(self) -> dict[str, Letter]:
+        """Every letter there ever was, by id, in order."""
+        return self._dlq.letters
+
+    @property
     def entries(self) -> list[Record]:
         """The Entries on the disk, in order."""
-        return [record for record in self._disk.records if record.kind == ENTRY]
+        return [record for record in self.disk.records if record.kind == ENTRY]
 
     # --- Time -----------------------------------------------------------------------------------
 
-    def _now(self) -> ev.Now:
+    def now(self) -> ev.Now:
+        """The time as a step is told it."""
         return ev.Now(self.now_ns, WALL_NS + self.now_ns)
 
     def wait(self, wait_ns: int) -> None:
@@ -128,41 +153,36 @@ class LoneNode:
 
     def happen(self, *events: ev.Event) -> None:
         """Let this happen, and everything that comes of it at once."""
-        self._perform(self.core.step(list(events), self._now()))
+        self._perform(self.core.step(list(events), self.now()))
 
     def _perform(self, effects: list[ef.Effect]) -> None:
         while effects:
-            events = [event for effect in effects for event in self._done(effect)]
-            if any(isinstance(effect, ef.Reload | ef.Stopped) for effect in effects):
-                self.core = self._begin()  # the core before does nothing any more
+            self._performer.perform(effects)
+            events, self._events[:] = list(self._events), []
+            if self._over:
+                self._over = False
+                self.core = self._begin()  # the core before does nothing any more (D9)
                 return
             if not events and not self.core.has_more:
                 return
-            effects = self.core.step(events, self._now())
+            effects = self.core.step(events, self.now())
 
-    def _done(self, effect: ef.Effect) -> Iterator[ev.Event]:
-        match effect:
-            case ef.Execute():
-                yield self._runner.run(effect.batch)
-            case ef.Persist():
-                self._disk.take(effect)
-                self._disk.begin(self.now_ns, self._boot_id, self.now_ns)
-                yield ev.Persisted(*self._disk.finish(self.now_ns))
-            case ef.Answer():
-                self.heard.setdefault(effect.connection, []).extend(effect.messages)
-            case ef.Publish():
-                # What a new life applies once more was told before; so was who is live.
-                if not self.published or effect.index > self.published[-1].index:
-                    self.published.append(effect)
-            case ef.StoreLetters():
-                for letter in effect.letters:  # idempotent, as the store is (R39)
-                    self.letters.setdefault(letter.id, letter)
-                yield ev.LettersStored(len(effect.letters) + len(effect.acts), effect.index, {})
-            case ef.WriteCheckpoint():
-                yield ev.CheckpointEnded(effect.index, None)
-            case ef.DryRun():
-                effect.world.index.unpin(effect.pin)
-                executed = self._runner.run(effect.batch)
-                yield ev.DryRunDone(effect.connection, effect.request, effect.world, executed)
-            case _:
-                pass
+    def arms(self) -> Arms:
+        """What the node does itself."""
+        return {
+            ef.Answer: self._answer,
+            ef.Publish: self._publish,
+            ef.Reload: self._end,
+            ef.Stopped: self._end,
+        }
+
+    def _answer(self, effect: ef.Answer) -> None:
+        self.heard.setdefault(effect.connection, []).extend(effect.messages)
+
+    def _publish(self, effect: ef.Publish) -> None:
+        # What a new life applies once more was told before; so was who is live.
+        if not self.published or effect.index > self.published[-1].index:
+            self.published.append(effect)
+
+    def _end(self, _effect: ef.Reload | ef.Stopped) -> None:
+        self._over = True

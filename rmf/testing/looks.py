@@ -68,7 +68,7 @@ class Looks:
         keys, cells = len(core.committed.world.index), _cells_of(core)
         now_ns = self._cluster.agenda.now_ns
         if (
-            node.performing.holds_keys
+            node.performing.drive.holds_keys
             or core.strike is not None
             or keys <= _KEYS_A_CELL * cells + _KEYS_BESIDE
         ):

@@ -72,6 +72,20 @@ class Loop:
         self._deferred.append((call, args))
         return True
 
+    def later(self, wait_ns: int, call: Callable[..., None], /, *args: object) -> None:
+        """Call this later, unless the core is another one by then."""
+        self._agenda.after(wait_ns, self._if_still, self._node.core_life, call, args)
+
+    def _if_still(
+        self, core_life: int, call: Callable[..., None], args: tuple[object, ...]
+    ) -> None:
+        if core_life != self._node.core_life:
+            return
+        if self.paused or self.busy:
+            self._deferred.append((self._if_still, (core_life, call, args)))
+        else:
+            call(*args)
+
     def _catch_up(self, otherwise: list[ev.Event]) -> None:
         deferred, self._deferred = self._deferred, []
         for call, args in deferred:

@@ -23,14 +23,16 @@ class Copy:
 
     def __init__(self, node: "Node") -> None:
         self.disk = node.disk.copied()
-        self._letters = dict(node.letters)
-        self._cursor, self._missing_through = node.cursor, node.missing_through
+        dlq = node.performing.dlq
+        self._letters = dict(dlq.letters)
+        self._cursor, self._missing_through = dlq.cursor, dlq.missing_through
 
     def put_back(self, node: "Node") -> None:
         """Put it in the place of what the node has now; its process is down."""
         node.disk = self.disk
-        node.letters = self._letters
-        node.cursor, node.missing_through = self._cursor, self._missing_through
+        dlq = node.performing.dlq
+        dlq.letters = self._letters
+        dlq.cursor, dlq.missing_through = self._cursor, self._missing_through
         node.performing.disk_replaced()
 
 
@@ -57,7 +59,7 @@ class Mishaps:
         if node is None:
             return False
         until_ns = self._cluster.agenda.now_ns + self._nemesis.while_ns(300, 5_000)
-        node.performing.hangs_until_ns = until_ns
+        node.performing.drive.hangs_until_ns = until_ns
         return True
 
     def stalled_letters(self) -> bool:
@@ -74,7 +76,7 @@ class Mishaps:
         node = self._nemesis.any_node()
         if node is None or node.disk.broken:
             return False
-        node.performing.fails = True
+        node.performing.drive.fails = True
         return True
 
     def _victim(self) -> "Node | None":

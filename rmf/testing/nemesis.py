@@ -274,9 +274,9 @@ class Nemesis:
         node = self.any_node()
         if node is None:
             return False
-        setattr(node.performing, what, self.while_ns(*slow_ms))
-        wait_ns = self.while_ns(*for_ms)
-        self._cluster.agenda.after(wait_ns, setattr, node.performing, what, normal_ns)
+        part = node.performing.drive if what == "fsync_ns" else node.performing.line
+        setattr(part, what, self.while_ns(*slow_ms))
+        self._cluster.agenda.after(self.while_ns(*for_ms), setattr, part, what, normal_ns)
         return True
 
     def _slow_line(self) -> bool:
@@ -302,10 +302,10 @@ class Nemesis:
         network.lag_ns.clear()
         for name, node in sorted(self._cluster.nodes.items()):
             performing = node.performing
-            performing.fsync_ns = int(self._cluster.options.fsync_ms * _MS)
-            performing.hangs_until_ns, performing.line_ns = 0, self._line_ns
+            performing.drive.fsync_ns = int(self._cluster.options.fsync_ms * _MS)
+            performing.drive.hangs_until_ns, performing.line.line_ns = 0, self._line_ns
             performing.letters_wait_until_ns = 0
-            performing.fails = False
+            performing.drive.fails = False
             if name == left_out:
                 node.end(power=True)
                 node.barred = True

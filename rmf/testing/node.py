@@ -13,8 +13,7 @@ import cbor2
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter, Identity
-from rmf.core.bag import Letter
-from rmf.core.effects import RecordDraft, Reload
+from rmf.core.effects import LinkPeers, RecordDraft, Reload, Stopped
 from rmf.core.entry import Member
 from rmf.core.raft.greetings import Hello, Own
 from rmf.core.raft.values import HardState
@@ -22,6 +21,7 @@ from rmf.core.record import HARD
 from rmf.testing.clock import BootClock
 from rmf.testing.disk import Disk
 from rmf.testing.loop import Loop
+from rmf.testing.performer import Arms
 from rmf.testing.performing import Performing
 from rmf.testing.rebirth import reborn
 
@@ -37,8 +37,7 @@ _BOOT_IDS = 16
 
 class Node:
     """`life` counts processes, `core_life` cores. `core` is None while there is none: the process
-    is down, reads its disk, or belongs to no cluster (`founded`). `letters` is the DLQ by letter
-    id, which holds what stands at or before the Entry `cursor`, unless letters are missing."""
+    is down, reads its disk, or belongs to no cluster (`founded`)."""
 
     def __init__(self, name: str, cluster: "Cluster", disk: Disk, *, founded: bool) -> None:
         self.name = name
@@ -49,16 +48,13 @@ class Node:
         self.up = self.barred = False
         self.life = self.core_life = self.wall_off_ns = self._doubts = 0
         self.boot_id = b""
-        self.letters: dict[str, Letter] = {}
-        self.cursor = 0
-        self.missing_through = 0
         self.members: tuple[Member, ...] = ()
         self.met: dict[str, bytes] = {}
         self.dice = cluster.dice.stream(f"node/{name}")
-        self.performing = Performing(self, cluster.dice.stream(f"disk/{name}"))
         self._election_dice = cluster.dice.stream(f"elections/{name}")
         self.clock = BootClock(0, 0, 0)
         self.loop = Loop(self)
+        self.performing = Performing(self, cluster.dice.stream(f"disk/{name}"))
         self._boots = 0
 
     # --- What can be asked ----------------------------------------------------------------------
@@ -82,6 +78,11 @@ class Node:
     def whole(self) -> bool:
         """Whether the disk remembers all that this node ever promised, and takes part."""
         return self.founded and not self.disk.repairing and not self.disk.broken
+
+    @property
+    def true_ns(self) -> int:
+        """The time, as no clock shows it."""
+        return self.cluster.agenda.now_ns
 
     def now(self) -> ev.Now:
         """Return the time as a step is told it."""
@@ -169,7 +170,7 @@ class Node:
         self.cluster.ghosts.append(self.disk)
         self.disk = Disk(self.disk.cluster, incarnation)
         self.founded = False
-        self.letters, self.cursor, self.missing_through = {}, 0, 0
+        self.performing.dlq.replaced()
         self.performing.disk_replaced()
 
     def load(self) -> None:
@@ -189,7 +190,7 @@ class Node:
         found = reborn(
             self.disk,
             identity,
-            self.cursor,
+            self.performing.dlq.cursor,
             boot_id=self.boot_id,
             dice=self._election_random,
             timing=cluster.timing,
@@ -221,12 +222,30 @@ class Node:
             draft = RecordDraft(HARD, at.index, hard.term, at.chain, body, commit)
             disk.write_now([draft], self.boot_id, self.now().boot_ns)
 
-    def reload(self, wish: Reload) -> None:
+    def arms(self) -> Arms:
+        """Which effects are done to the node itself."""
+        return {LinkPeers: self._link, Reload: self._reload, Stopped: self._stopped}
+
+    def _link(self, effect: LinkPeers) -> None:
+        self.members = effect.members
+        if not effect.members:
+            self.met.clear()
+        self.cluster.network.tend(self)
+
+    def _stopped(self, _effect: Stopped) -> None:
+        self.cluster.count("stopped")
+        self.cluster.agenda.after(0, self._exit, self.life)
+
+    def _exit(self, life: int) -> None:
+        if life == self.life:
+            self.end(power=False)
+
+    def _reload(self, wish: Reload) -> None:
         """Replace the core by one that is read from the disk."""
         self.core = None
         self.core_life += 1
         self.loop.core_gone()
-        self.performing.finish_writes()
+        self.performing.drive.finish_writes()
         self.cluster.ports.close_all(self.name, told=True)
         self.cluster.count(f"reload_{wish.reason}")
         self.cluster.agenda.after(_RELOAD_NS, self._reloaded, wish, self.life, self.core_life)

@@ -42,9 +42,9 @@ from rmf.core.raft.voting import Voting
 from rmf.core.reign import Reign
 from rmf.core.settled import Settled
 from rmf.testing.disk import Disk
+from rmf.testing.disk_driver import DiskDriver
 from rmf.testing.node import Node
 from rmf.testing.options import FAULTS, Options, derived
-from rmf.testing.performing import Performing
 from rmf.testing.run import run
 
 __all__ = ["HARSH", "PLANTED", "SPECIAL", "Change", "bug", "life", "planted", "seeds_needed"]
@@ -99,15 +99,15 @@ def replies_leave_before_the_fsync() -> list[Change]:
 
 @bug
 def the_keeper_tells_before_the_fsync() -> list[Change]:
-    begin = Performing._begin
+    begin = DiskDriver._begin
 
-    def buggy(self: Performing) -> None:
-        disk = self.node.disk
+    def buggy(self: DiskDriver) -> None:
+        disk = self._machine.disk
         begin(self)
         serial = disk.writing[-1].serial
-        self.later(0, self.node.happen, Persisted(disk.ticket, serial))
+        self._later(0, self._happen, Persisted(disk.ticket, serial))
 
-    return [(Performing, "_begin", buggy)]
+    return [(DiskDriver, "_begin", buggy)]
 
 
 @bug

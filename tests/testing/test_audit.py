@@ -54,7 +54,7 @@ def run_of(options: Options, line_ns: int = 0, *, drift_ppm: int = 0) -> Cluster
     cluster.agenda.run_until(5 * limits.SECOND)
     now_ns = cluster.agenda.now_ns
     node.clock = BootClock(now_ns, node.clock.shows(now_ns), drift_ppm)
-    node.performing.line_ns = line_ns
+    node.performing.line.line_ns = line_ns
     cluster.agenda.run_until(int(options.seconds * limits.SECOND))
     return cluster
 

@@ -35,7 +35,7 @@ def test_a_reign_that_ends_by_itself_is_a_violation() -> None:
 def slow_line(found: Cluster, waited_s: int) -> None:
     """Let a packet wait on the bench for `waited_s` by now, and for seconds more."""
     for node in found.nodes.values():
-        node.performing.line_ns = 12 * limits.SECOND
+        node.performing.line.line_ns = 12 * limits.SECOND
     found.producers["producer-1"].work()
     found.agenda.run_until(found.agenda.now_ns + waited_s * limits.SECOND)
 

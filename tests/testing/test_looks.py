@@ -156,7 +156,7 @@ def test_keys_of_an_entry_in_flight_may_be_in_the_index_for_as_long_as_disks_han
     found, king = with_many_cells_in_flight()
     for node in found.nodes.values():
         if node is not king:
-            node.performing.hangs_until_ns = found.agenda.now_ns + 6 * limits.SECOND
+            node.performing.drive.hangs_until_ns = found.agenda.now_ns + 6 * limits.SECOND
     assert king.core is not None
     world = king.core.committed.world
     found.agenda.run_until(found.agenda.now_ns + 4 * limits.SECOND)

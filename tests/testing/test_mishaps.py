@@ -56,8 +56,10 @@ def test_letters_wait_for_as_long_as_a_dlq_is_stalled() -> None:
     found = cluster()
     for node in found.nodes.values():
         node.performing.letters_wait_until_ns = 8 * limits.SECOND
-    before = {name: len(node.letters) for name, node in found.nodes.items()}
+    before = {name: len(node.performing.dlq.letters) for name, node in found.nodes.items()}
     found.agenda.run_until(8 * limits.SECOND)
-    assert {name: len(node.letters) for name, node in found.nodes.items()} == before
+    assert {name: len(node.performing.dlq.letters) for name, node in found.nodes.items()} == before
     found.agenda.run_until(9 * limits.SECOND)
-    assert all(len(node.letters) > before[name] for name, node in found.nodes.items())
+    assert all(
+        len(node.performing.dlq.letters) > before[name] for name, node in found.nodes.items()
+    )

@@ -20,7 +20,7 @@ def test_a_checkpoint_ends_though_the_disk_fails_meanwhile() -> None:
     core = Overheard(node.core)
     node.core = core.as_core
     node.happen(ev.CheckpointAsked())
-    node.performing.fails = True
+    node.performing.drive.fails = True
     node.happen(ev.Joined(900, "probe", "self-declared:probe", ephemeral=False))
     agenda.run_until(agenda.now_ns + limits.SECOND)
     (ended,) = core.notes.of(ev.CheckpointEnded)

@@ -1,0 +1,42 @@
+"""What a disk in memory gives to a peer that is far behind."""
+
+from rmf.core import effects as ef
+from rmf.core import events as ev
+from rmf.core.effects import RecordDraft
+from rmf.core.record import ENTRY, GENESIS_CHAIN
+from rmf.testing.catching_up import CatchingUp
+from rmf.testing.disk import Disk
+
+
+class Holder:
+    """Three Entries on a disk; what the catch-up says."""
+
+    def __init__(self) -> None:
+        self.disk = Disk(b"cluster", b"incarnation")
+        self.said: list[ev.Event] = []
+        drafts = [RecordDraft(ENTRY, i, 1, b"%d" % i, b"body %d" % i, 0) for i in (1, 2, 3)]
+        self.disk.write_now(drafts, b"boot", 0)
+        self.arms = CatchingUp(self, self.said.append).arms()
+
+
+def test_entries_come_with_the_place_behind_which_they_stand() -> None:
+    holder = Holder()
+    holder.arms[ef.ReadEntries](ef.ReadEntries("n2", 1, 3))
+    (read,) = holder.said
+    assert isinstance(read, ev.EntriesRead)
+    assert (read.after_index, read.after_term, read.after_chain) == (1, 1, b"1")
+    assert [x.body for x in read.entries] == [b"body 2", b"body 3"]
+
+
+def test_from_the_beginning_they_stand_behind_nothing() -> None:
+    holder = Holder()
+    holder.arms[ef.ReadEntries](ef.ReadEntries("n2", 0, 1))
+    (read,) = holder.said
+    assert isinstance(read, ev.EntriesRead)
+    assert (read.after_term, read.after_chain, len(read.entries)) == (0, GENESIS_CHAIN, 1)
+
+
+def test_where_there_is_no_checkpoint_a_chunk_is_none() -> None:
+    holder = Holder()
+    holder.arms[ef.ReadChunk](ef.ReadChunk("n2", None, 0))
+    assert holder.said == [ev.ChunkRead("n2", 0, 0, b"", b"", 0, 0, b"")]
