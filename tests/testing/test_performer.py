@@ -7,6 +7,7 @@ import pytest
 from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.bag import Letter
+from rmf.core.state import genesis_state
 from rmf.core.world import World
 from rmf.line import Inline
 from rmf.testing.performer import LetterStore, LineRunner, Performer
@@ -29,7 +30,8 @@ def test_an_effect_that_no_part_does_must_be_named() -> None:
 
 
 def test_two_parts_cannot_do_the_same_effect() -> None:
-    line = LineRunner(Inline(shop()), [].append)
+    said: list[ev.Event] = []
+    line = LineRunner(Inline(shop()), said.append)
     with pytest.raises(AssertionError, match="two parts"):
         Performer(line, line, leaves_out=ALL)
 
@@ -46,15 +48,13 @@ def test_effects_are_done_in_order() -> None:
 
 def test_the_pin_of_an_audit_that_is_left_out_is_taken_off() -> None:
     """D8 of core/effects."""
-    pin = WORLD.index.pin()
-    audit: Any = ef.Audit(1, 1, *[None] * 2, before=_Before(), pin=pin)  # type: ignore[arg-type]
-    Performer(leaves_out=ALL).perform([audit])
+    before = genesis_state(b"cluster-of-tests")
+    index = before.world.index
+    nothing: Any = None
+    pin = index.pin()
+    Performer(leaves_out=ALL).perform([ef.Audit(1, 1, nothing, nothing, before, pin)])
     with pytest.raises(KeyError):
-        WORLD.index.share(pin)
-
-
-class _Before:
-    world = WORLD
+        index.share(pin)
 
 
 def test_a_batch_that_is_held_waits_for_whoever_takes_it() -> None:
@@ -82,7 +82,8 @@ def test_letters_that_are_held_are_stored_in_order_once_they_are_released() -> N
 
 def test_a_letter_that_comes_again_stays_what_it_was() -> None:
     """R39: a core that was read anew gives its letters once more."""
-    dlq = LetterStore([].append)
+    said: list[ev.Event] = []
+    dlq = LetterStore(said.append)
     first = letter("a")
     dlq.store(ef.StoreLetters(7, [first]))
     dlq.store(ef.StoreLetters(7, [letter("a")._replace(topic="another")]))
