@@ -173,6 +173,88 @@ def is_task(module: Module) -> bool:
     )
 
 
+# --- Circles and cuts ---------------------------------------------------------------------
+
+# Where no file may lead back to itself.
+WITHOUT_CIRCLES = ("rmf.core", "rmf.floor", "rmf.line", "rmf.storage", "rmf.client", "tools")
+
+
+def modules_never_import_in_a_circle(modules: Sequence[Module]) -> list[str]:
+    """One complaint per circle, at its first module by name."""
+    lines = {
+        module.name: {
+            _the_module(name, modules): line for line, name in reversed([*imports(module)])
+        }
+        for module in modules
+        if within(module.name, WITHOUT_CIRCLES)
+    }
+    found, told = [], set[str]()
+    for module in sorted(modules):
+        way = _way_back(module.name, lines)
+        if way and told.isdisjoint(way):
+            told.update(way)
+            found.append(
+                f"{module.path}:{lines[module.name][way[0]]} imports {way[0]}, which leads back by"
+                f" {', '.join(way[1:])}: files in a circle are one file that is cut, none of them"
+                " can be read or changed alone; what both need goes below both"
+            )
+    return found
+
+
+def _way_back(start: str, graph: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return the shortest way of imports from a module to itself; empty if there is none."""
+    ways = {name: [name] for name in graph.get(start, {}) if name != start}
+    queue = list(ways)
+    for at in queue:
+        for name in graph.get(at, {}):
+            if name == start:
+                return [*ways[at], start]
+            if name not in ways:
+                ways[name] = [*ways[at], name]
+                queue.append(name)
+    return []
+
+
+def classes_of_the_core_are_whole(modules: Sequence[Module], exceptions: Exceptions) -> list[str]:
+    """`exceptions`: a class, as `path:name`, and why it may stand on another file's."""
+    cores = [module for module in modules if within(module.name, ["rmf.core"])]
+    stateful = {
+        f"{module.name}.{node.name}"
+        for module in cores
+        for node in module.tree.body
+        if isinstance(node, ast.ClassDef) and _holds_state(node)
+    }
+    return [
+        f"{module.path}:{node.lineno} {node.name} inherits the state of {base}: a class that is cut"
+        " into files by inheritance is still one object that all of them change; make it of parts"
+        " that own theirs"
+        for module in cores
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ClassDef) and f"{module.path}:{node.name}" not in exceptions
+        for base in _bases_elsewhere(node, module)
+        if base in stateful
+    ]
+
+
+def _holds_state(node: ast.ClassDef) -> bool:
+    """Whether its objects change, or may: it sets attributes of `self`, or attrs makes them."""
+    makers = {dotted(x.func if isinstance(x, ast.Call) else x) for x in node.decorator_list}
+    return bool(makers & {"attrs.define", "attrs.frozen", "attrs.mutable"}) or any(
+        isinstance(part, ast.Attribute)
+        and isinstance(part.ctx, ast.Store)
+        and dotted(part.value) == "self"
+        for part in ast.walk(node)
+    )
+
+
+def _bases_elsewhere(node: ast.ClassDef, module: Module) -> list[str]:
+    """Return the full names of a class's bases that are imported; in one file nothing is cut."""
+    known = {name.rpartition(".")[2]: name for _, name in imports(module)}
+    names = [dotted(x.value if isinstance(x, ast.Subscript) else x) for x in node.bases]
+    heads = [(known.get(name.partition(".")[0]), name.partition(".")[2]) for name in names]
+    return [f"{head}.{rest}" if rest else head for head, rest in heads if head is not None]
+
+
 # --- Bounds -------------------------------------------------------------------------------
 
 

@@ -35,6 +35,12 @@ JOINED: rules.Exceptions = {
     "rmf/floor/peer_port.py:wall_ns": "a clock",
 }
 
+# What stands on a class of another file of the core, and holds state all the same.
+SUBCLASSES: rules.Exceptions = {
+    "rmf/core/raft/node.py:Raft": "cut in two, to be made of parts",
+    "rmf/core/raft/wire.py:Frames": "the same frames, with a CRC; both kinds are used",
+}
+
 Rule = Callable[[Sequence[Module]], list[str]]
 
 
@@ -54,6 +60,10 @@ def tasks_take_ends_and_values(modules: Sequence[Module]) -> list[str]:
     return rules.tasks_take_ends_and_values(modules, JOINED)
 
 
+def classes_of_the_core_are_whole(modules: Sequence[Module]) -> list[str]:
+    return rules.classes_of_the_core_are_whole(modules, SUBCLASSES)
+
+
 CODE_RULES: list[Rule] = [
     rules.packages_import_only_in_their_direction,
     rules.tools_and_testing_never_import_the_floor,
@@ -61,6 +71,8 @@ CODE_RULES: list[Rule] = [
     rules.core_neither_waits_nor_speaks,
     rules.sibling_tasks_never_import_each_other,
     tasks_take_ends_and_values,
+    rules.modules_never_import_in_a_circle,
+    classes_of_the_core_are_whole,
     rules.channels_take_their_capacity_from_the_limits_page,
     rules.every_module_says_what_it_decides,
     rules.public_names_are_sorted_and_exist,
@@ -204,6 +216,26 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
         "R14",
     ),
     (
+        rules.modules_never_import_in_a_circle,
+        [
+            ("rmf/core/entry.py", "from rmf.core.events import Change\n"),
+            ("rmf/core/events.py", "import attrs\nfrom rmf.core import lines\n"),
+            ("rmf/core/lines.py", "if TYPE_CHECKING:\n    from rmf.core.entry import LineId\n"),
+            ("rmf/core/shelf.py", "from rmf.core.entry import Expiry\n"),
+        ],
+        "rmf/core/entry.py:1 imports rmf.core.events, which leads back by rmf.core.lines, rmf.core",
+        "below both",
+    ),
+    (
+        classes_of_the_core_are_whole,
+        [
+            ("rmf/core/office.py", "class Office:\n    def __init__(self): self.mark = 'ok'\n"),
+            ("rmf/core/arbiter.py", "from rmf.core import office\nclass A(office.Office): ...\n"),
+        ],
+        "rmf/core/arbiter.py:2 A inherits the state of rmf.core.office.Office",
+        "parts that own theirs",
+    ),
+    (
         rules.channels_take_their_capacity_from_the_limits_page,
         [("rmf/floor/doors.py", "import math, trio\ntrio.open_memory_channel[int](math.inf)\n")],
         "rmf/floor/doors.py:2 opens a channel",
@@ -293,6 +325,23 @@ def test_every_rule_is_shown_a_planted_violation() -> None:
 
 
 INNOCENT: list[tuple[Rule, list[tuple[str, str]]]] = [
+    (
+        rules.modules_never_import_in_a_circle,
+        [
+            ("rmf/core/raft/__init__.py", ""),
+            ("rmf/core/raft/node.py", "from rmf.core.raft import log\nfrom rmf import limits\n"),
+            ("rmf/core/raft/log.py", "import rmf.limits\n"),
+            ("rmf/limits.py", "from rmf import limits\n"),
+        ],
+    ),
+    (
+        classes_of_the_core_are_whole,
+        [
+            ("rmf/core/values.py", "class Place(NamedTuple):\n    index: int\n"),
+            ("rmf/core/log.py", "from rmf.core.values import Place\nclass Mismatch(Place): ...\n"),
+            ("rmf/core/world.py", "class A:\n  def f(self): self.x = 1\nclass B(A): ...\n"),
+        ],
+    ),
     (
         rules.packages_import_only_in_their_direction,
         [

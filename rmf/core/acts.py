@@ -4,13 +4,14 @@ Decides who hears of what when; whether an act is possible, `admin` decides. Als
 its chores: one Entry at a time, only when nothing else of that kind is under way.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from rmf import limits
 from rmf.core import admin
 from rmf.core import events as ev
 from rmf.core import messages as m
+from rmf.core.address_book import AddressBook
 from rmf.core.effects import Answer, Effect, Note
 from rmf.core.entry import Members, Settings
 from rmf.core.lines import laggards
@@ -26,50 +27,40 @@ _Decree = Members | Triage | Settings
 
 
 class Acts:
-    """Orders that wait: for the commit of an Entry, by its index, or for another leader; `held`
-    wait until an Entry may be written. `members` tells what an operator is shown of the members,
-    `callers` who was here lately, let in or not."""
+    """Orders that wait: for the commit of an Entry, by its index; `transfers` for another leader;
+    `held` until an Entry may be written."""
 
-    def __init__(
-        self,
-        members: Callable[[], list[dict[str, Any]]],
-        callers: Callable[[], Mapping[str, ev.PeerMet]],
-    ) -> None:
-        self._members = members
-        self._callers = callers
+    def __init__(self, raft: Raft, book: AddressBook) -> None:
+        self._raft = raft
+        self._book = book
         self._waiting: dict[int, ev.Asked] = {}
         self.held: list[ev.Asked] = []  # a Tick on the bench has its number; in flight is no room
-        self._transfers: list[tuple[str, ev.Asked, int]] = []  # until when (boot ns)
+        self.transfers: list[tuple[str, ev.Asked, int]] = []  # until when (boot ns)
 
     def ask(
-        self,
-        event: ev.Asked,
-        reign: Reign | None,
-        raft: Raft,
-        met: Mapping[str, ev.PeerMet],
-        refusal: Refusal | None,
-        now: ev.Now,
+        self, event: ev.Asked, reign: Reign | None, refusal: Refusal | None, now: ev.Now
     ) -> list[Effect]:
         """Do what is asked for, or say why not."""
         if reign is None or refusal is not None:
             code, _, text = refusal or Refusal("no_reign", None, "the election is not over yet")
             return [_end(event, code, text)]
         if event.subject == "admin.transfer":
-            return self._transfer(event, raft, laggards(met, reign.line), now)
+            return self._transfer(event, laggards(self._book.met, reign.line), now)
         if not reign.may_write:
             if len(self.held) >= limits.READS_WAITING_MAX:
                 return [_end(event, "busy", "too many orders wait; ask again")]
             self.held.append(event)
             return []
+        raft, version = self._raft, reign.state.version
         found: _Decree | admin.Denied
         if event.subject == "admin.add":
-            found = admin.added(raft, event.args, self._callers(), now.boot_ns)
+            found = admin.added(raft, event.args, self._book.callers, now.boot_ns)
         elif event.subject == "admin.remove":
             found = admin.removed(raft, event.args, now.boot_ns)
         elif event.subject == "admin.triage":
-            found = admin.triaged(raft, event.args, event.by, reign.state.version)
+            found = admin.triaged(raft, event.args, event.by, version)
         elif event.subject == "admin.set":
-            found = admin.settings(event.args, event.by, reign.state.version)
+            found = admin.settings(event.args, event.by, version)
         else:
             return [_end(event, "unknown_query", f"no such act: {event.subject}")]
         if isinstance(found, admin.Denied):
@@ -78,36 +69,31 @@ class Acts:
         self._waiting[index] = event
         return [*effects, Note("info", type(found).__name__.lower(), _noted(found))]
 
-    def _transfer(
-        self, event: ev.Asked, raft: Raft, avoid: Collection[str], now: ev.Now
-    ) -> list[Effect]:
+    def _transfer(self, event: ev.Asked, avoid: Collection[str], now: ev.Now) -> list[Effect]:
+        raft = self._raft
         found = admin.successor(raft, event.args, avoid)
         if isinstance(found, admin.Denied):
             return [_end(event, *found)]
         leads = raft.leadership
         assert leads is not None
-        if len(self._transfers) >= limits.READS_WAITING_MAX:
+        if len(self.transfers) >= limits.READS_WAITING_MAX:
             return [_end(event, "busy", "too many orders wait; ask again")]
         if found != raft.name:
             leads.transfer(found, now.boot_ns)
-        self._transfers.append((found, event, now.boot_ns + limits.TRANSFER_NS_MAX))
+        self.transfers.append((found, event, now.boot_ns + limits.TRANSFER_NS_MAX))
         return leads.hand_over()
 
-    @property
-    def any_wait(self) -> bool:
-        """Whether anybody waits for another leader."""
-        return bool(self._transfers)
-
-    def settle(self, raft: Raft, now_ns: int) -> list[Effect]:
+    def settle(self, now_ns: int) -> list[Effect]:
         """Answer those who wait for a leader that is there by now, or will not be."""
+        raft = self._raft
         effects: list[Effect] = []
-        for waiting in list(self._transfers):
+        for waiting in list(self.transfers):
             target, event, until_ns = waiting
             handing_over = raft.leadership is not None and raft.leadership.transfer_to == target
             undecided = raft.leader is None or (handing_over and raft.name != target)
             if undecided and now_ns < until_ns:
                 continue
-            self._transfers.remove(waiting)
+            self.transfers.remove(waiting)
             if raft.leader == target:
                 item = m.Item(event.request, {"leader": target})
                 effects.append(Answer(event.connection, [item, m.End(event.request, None, None)]))
@@ -125,7 +111,7 @@ class Acts:
         return [self._item(event)] if event is not None else []
 
     def _item(self, event: ev.Asked) -> Answer:
-        item = m.Item(event.request, {"members": self._members()})
+        item = m.Item(event.request, {"members": self._book.members()})
         return Answer(event.connection, [item, m.End(event.request, None, None)])
 
     def drop(self, through: int) -> list[Effect]:
@@ -139,29 +125,22 @@ class Acts:
 
     def give_up(self, why: str) -> list[Effect]:
         """Answer whoever waits for another leader: this node is on strike, and hears of none."""
-        transfers, self._transfers = self._transfers, []
+        transfers, self.transfers = self.transfers, []
         text = f"this node is on strike ({why}): look who leads, and ask again"
         return [_end(event, "strike", text) for _, event, _ in transfers]
 
-    def chores(
-        self,
-        reign: Reign,
-        raft: Raft,
-        committed: State,
-        met: Mapping[str, ev.PeerMet],
-        release: str,
-        now: ev.Now,
-    ) -> list[Effect]:
+    def chores(self, reign: Reign, committed: State, now: ev.Now) -> list[Effect]:
         """Do what waited for the bench; else write what a leader writes by itself: promotions, the
         cluster's version."""
         if not reign.may_write:
             return []
         if self.held:
             held, self.held = self.held, []
-            return [x for event in held for x in self.ask(event, reign, raft, met, None, now)]
+            return [x for event in held for x in self.ask(event, reign, None, now)]
         if reign.state.version != committed.version:
             return []
-        wanted = admin.chores(raft, committed.version, met, release)
+        book = self._book
+        wanted = admin.chores(self._raft, committed.version, book.met, book.identity.agent)
         if wanted is None:
             return []
         _, effects = reign.decree(wanted, now)

@@ -1,34 +1,29 @@
-"""What the Arbiter tells of what is committed: acks, pictures, WELCOME, VALUE, the status.
+"""What a node tells of what is committed: acks, WELCOME, VALUE, the status; also a Checkpoint.
 
-Pure functions over the fields of an Office; they change nothing. A Checkpoint is told here, too.
+Pure functions: each takes the values or the parts that it tells of, and changes nothing.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rmf.core import messages as m
+from rmf.core.address_book import AddressBook
+from rmf.core.clock import TickClock
 from rmf.core.codec import announced_limits
-from rmf.core.effects import Answer, Publish, WriteCheckpoint
-from rmf.core.entry import LineId, Member
+from rmf.core.effects import Answer, WriteCheckpoint
+from rmf.core.entry import LineId
+from rmf.core.events import Asked
+from rmf.core.latch import Latched
+from rmf.core.lines import Kinship
+from rmf.core.node_health import NodeHealth
+from rmf.core.petitions import Petitions
 from rmf.core.producers import ProducerRow, wire_runs
+from rmf.core.raft.node import Raft
+from rmf.core.settled import Settled
 from rmf.core.state import Applied, State, head_of
+from rmf.core.surroundings import Reported
 from rmf.core.world import Cell
 
-if TYPE_CHECKING:
-    from rmf.core.events import Asked, Now
-    from rmf.core.latch import Latched
-    from rmf.core.office import Office
-
-__all__ = [
-    "acks_of",
-    "checkpoint_of",
-    "members_of",
-    "nodes_of",
-    "picture_of",
-    "status_of",
-    "value_of",
-    "welcome_of",
-    "wire_cell",
-]
+__all__ = ["acks_of", "checkpoint_of", "status_of", "value_of", "welcome_of", "wire_cell"]
 
 
 def wire_cell(key: str, cell: Cell) -> m.WireCell:
@@ -37,7 +32,7 @@ def wire_cell(key: str, cell: Cell) -> m.WireCell:
     return m.WireCell(key, value, term, tick, slot, producer, harvested_at, expires or None)
 
 
-def acks_of(latched: "Latched", applied: Applied) -> list[Answer]:
+def acks_of(latched: Latched, applied: Applied) -> list[Answer]:
     """Return the acks of a Tick, one for each connection that it took packets from."""
     runs: dict[int, list[m.Run]] = {}
     for offer, run in zip(latched.offers, applied.runs, strict=True):
@@ -47,50 +42,40 @@ def acks_of(latched: "Latched", applied: Applied) -> list[Answer]:
     return [Answer(connection, [m.Ack(mine)]) for connection, mine in runs.items()]
 
 
-def picture_of(office: "Office", state: State, applied: Applied) -> Publish:
-    """Return what subscribers may see of a state, and what changed with it (R36)."""
-    return Publish(
-        term=state.term,
-        tick=state.tick,
-        index=state.index,
-        digest=state.digest(),
-        live=office.is_live,
-        world=state.world,
-        changed=applied.changed,
-        removed=applied.removed,
-        clock=office.raft.pace.clock_at(office.now_ns),
-    )
-
-
-def checkpoint_of(office: "Office", now: "Now") -> WriteCheckpoint:
-    """Return the wish for a Checkpoint of what is committed: its head, and what comes in slices:
-    the versions of producers and cells, which never change (R25, R45). `clock`
-    relates a tick to boot time; null where this node does not know it. `serial` is the number of
-    the Entry's own record in this node's ledger."""
-    state, raft = office.committed, office.raft
+def checkpoint_of(
+    state: State, chain: bytes, serial: int, clock: TickClock | None, boot_ns: int
+) -> WriteCheckpoint:
+    """Return the wish for a Checkpoint of a state: its head, and what comes in slices: the versions
+    of producers and cells, which never change (R25, R45). `chain` is that of its Entry, and
+    `serial` the number of that Entry's own record in this node's ledger; `clock` relates a tick to
+    `boot_ns`, where it is known."""
     head = head_of(state)
-    clock = raft.pace.clock
-    head["clock"] = [clock.tick_at(now.boot_ns), now.boot_ns] if clock is not None else None
-    head["chain"] = office.unapplied.place.chain
-    head["serial"] = raft.durable.serials.of(state.index)
+    head["clock"] = [clock.tick_at(boot_ns), boot_ns] if clock is not None else None
+    head["chain"] = chain
+    head["serial"] = serial
     return WriteCheckpoint(state.index, head, state.producers, state.world)
 
 
 def welcome_of(
-    office: "Office", *, epoch: int | None = None, row: ProducerRow | None = None
+    book: AddressBook,
+    state: State,
+    raft: Raft,
+    health: NodeHealth,
+    *,
+    epoch: int | None = None,
+    row: ProducerRow | None = None,
 ) -> m.Welcome:
     """Return the answer to a HELLO; epoch and row are those of a producer."""
-    identity, state = office.identity, office.committed
     facts: dict[str, Any] = {
         "version": m.VERSION_MAX,
-        "node": identity.node,
+        "node": book.identity.node,
         "cluster": state.cluster,
-        "agent": identity.agent,
-        "term": office.raft.term,
-        "tick": office.present_tick,
+        "agent": book.identity.agent,
+        "term": raft.term,
+        "tick": health.tick,
         "period_ns": state.period_ns,
-        "leader": office.address_of(office.raft.leader) if office.strike is None else None,
-        "nodes": nodes_of(office),
+        "leader": book.address_of(raft.leader) if health.strike is None else None,
+        "nodes": book.addresses,
         "limits": announced_limits(),
     }
     if row is not None:
@@ -98,77 +83,67 @@ def welcome_of(
     return m.Welcome(facts)
 
 
-def nodes_of(office: "Office") -> list[str]:
-    """Return where clients reach the members, as far as it is known."""
-    known = [office.address_of(member.name) for member in office.raft.members]
-    return [address for address in known if address]
-
-
-def value_of(office: "Office", asked: "Asked") -> m.Value:
+def value_of(asked: Asked, state: State, health: NodeHealth) -> m.Value:
     """Return the answer to GET: what is committed here; a cell that is stale by the factory's clock
     is not shown (R9). What makes it linearizable, core/current knows."""
-    state = office.committed
     cell = state.world.get(asked.key)
     if cell is not None and cell.expires:
-        tick = max(state.tick, office.raft.pace.tick_at(office.now_ns))
-        stale = cell.expires <= tick or cell.tick < state.void_before
+        stale = cell.expires <= health.tick or cell.tick < state.void_before
         cell = None if stale else cell
     wire = wire_cell(asked.key, cell) if cell is not None else None
-    live = office.is_live
-    return m.Value(asked.request, state.term, state.tick, state.index, live, wire)
+    return m.Value(asked.request, state.term, state.tick, state.index, health.is_live, wire)
 
 
-def status_of(office: "Office", now: "Now") -> dict[str, Any]:
+def status_of(
+    book: AddressBook,
+    settled: Settled,
+    raft: Raft,
+    health: NodeHealth,
+    petitions: Petitions,
+    reported: Reported,
+    kinship: Kinship,
+    uptime_ns: int,
+) -> dict[str, Any]:
     """Return what `rmf-status` shows (INTERFACES)."""
-    identity, state, raft = office.identity, office.committed, office.raft
-    queue = office.petitions.queue
-    strike = None
-    if office.strike is not None:
-        strike = {"kind": office.strike[0], "why": office.strike[1]}
+    identity, state, queue = book.identity, settled.state, petitions.queue
+    strike = health.strike
     return {
         "node": identity.node,
         "role": raft.role,
-        "strike": strike,
-        "live": office.is_live,
-        "live_why": None if office.is_live else _why_not_live(office),
+        "strike": {"kind": strike[0], "why": strike[1]} if strike is not None else None,
+        "live": health.is_live,
+        "live_why": health.why_not_live(),
         "term": raft.term,
         "tick": state.tick,
         "index": raft.log.last.index,
         "commit": raft.log.commit,
         "applied": state.index,
         "leader": raft.leader,
-        "members": members_of(office),
+        "members": book.members(),
         "ingest": {"depth": queue.packets, "capacity": queue.depth_packets_max},
         "packets": {
             "latched": state.latched,
             "applied": state.applied,
             "bagged": state.bagged,
-            "duplicate": office.petitions.duplicates,
+            "duplicate": petitions.duplicates,
         },
-        "expiries": dict(office.settled.expiries),
-        "dlq": office.dlq_facts,
+        "expiries": dict(settled.expiries),
+        "dlq": reported.dlq_facts,
         "world": {"cells": len(state.world)},
         "digest": state.digest(),
         "line": _lines_of(identity.line, state.line),
-        "line_behind": office.kinship == "behind",
-        "line_mismatch": office.kinship == "other",
-        "glovebox": {"restarts": office.box_restarts},
-        "disk": office.mark,
+        "line_behind": kinship == "behind",
+        "line_mismatch": kinship == "other",
+        "glovebox": {"restarts": reported.box_restarts},
+        "disk": reported.mark,
         "producers": len(state.producers.rows),
-        "producers_left": dict(office.petitions.departures.counts),
-        "uptime_s": round((now.boot_ns - office.started_ns) / 1e9, 3),
+        "producers_left": dict(petitions.departures.counts),
+        "uptime_s": round(uptime_ns / 1e9, 3),
         "cluster": state.cluster.hex(),
         "version": state.version,
         "election_ms": list(state.election_ms),
         "whole": raft.whole,
     }
-
-
-def _why_not_live(office: "Office") -> str:
-    """Return why what this node shows may be old."""
-    if office.strike is not None:
-        return office.strike[1]
-    return office.live.why_not(office.now_ns) or "it has not been judged yet"
 
 
 def _lines_of(own: LineId, ledger: LineId) -> dict[str, Any]:
@@ -178,29 +153,3 @@ def _lines_of(own: LineId, ledger: LineId) -> dict[str, Any]:
         for line in (own, ledger)
     ]
     return {**told[0], "ledger": told[1] if ledger.version else None}
-
-
-def members_of(office: "Office") -> list[dict[str, Any]]:
-    """Return what is known here of the members."""
-    return [_member_of(office, member) for member in office.raft.members]
-
-
-def _member_of(office: "Office", member: Member) -> dict[str, Any]:
-    """Return what is known here of one member; `match` only the leader knows."""
-    raft, name = office.raft, member.name
-    role = "follower" if member.voter else "learner"
-    match = None
-    if name == office.identity.node:
-        role, match = raft.role, raft.log.durable
-    elif name == raft.leader:
-        role = "leader"
-    elif raft.leadership is not None:
-        match = raft.leadership.peers[name].match
-    return {
-        "node": name,
-        "address": office.address_of(name),
-        "peer_address": member.peer_address or None,
-        "role": role,
-        "match": match,
-        "voter": member.voter,
-    }

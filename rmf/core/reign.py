@@ -78,6 +78,7 @@ class Reign:
         self._looks_on = False
         self._executing: Latched | None = None
         self._batch = raft.term << 32  # so that no late answer of another reign fits
+        self._base = state.index  # of the Entry that the batch on the bench was latched upon
         self._in_flight: deque[InFlight] = deque()
         self._unbound: list[Waiting] = []
         self._forgetting = Forgetting(queue)
@@ -165,7 +166,9 @@ class Reign:
         return owed_index(self.clock, due, self.state, latched, flights, now_ns)
 
     def decree(self, books: Books, now: ev.Now) -> tuple[int, list[Effect]]:
-        """Write an Entry that is no Tick (members, version); return its index."""
+        """Write an Entry that is no Tick (members, version); return its index. Only while it
+        `may_write`."""
+        assert self.may_write
         tick = max(self.state.tick + 1, self.clock.tick_at(now.boot_ns))
         effects = self._propose(tick, books, now, None)
         return self.state.index, effects
@@ -183,6 +186,7 @@ class Reign:
         body = encode_entry(entry)
         assert len(body) <= limits.ENTRY_BYTES_MAX
         effects = self._raft.propose(body, now.boot_ns)
+        assert self._raft.log.last.index == index, "the log's last Entry is not the reign's"
         waiting = latched.waiting if latched is not None else Waiting()
         self._in_flight.append(
             InFlight(index, entry, before, self.state, applied, latched, waiting)
@@ -207,7 +211,7 @@ class Reign:
             next_due = self._expiring.next_tick()
             self._looks_on = self._may_end_cells and next_due is not None and next_due <= tick
             return effects
-        self._executing = latched
+        self._executing, self._base = latched, self.state.index
         self._leadership.handover.busy = True
         self._batch += 1
         if latched.slots:
@@ -267,6 +271,8 @@ class Reign:
         latched = self._executing
         if latched is None or event.batch != self._batch:
             return []  # a batch of a reign that is over
+        assert self.state.index == self._base, "an Entry was written while a Tick was on the bench"
+        assert 0 <= event.done <= latched.slots
         self._executing = None
         self._leadership.handover.rest(now.boot_ns)
         last = producer_of(latched, event.done - 1)

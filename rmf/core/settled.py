@@ -83,7 +83,10 @@ class Settled:
         every step: whoever held keys lets go when he is done, and perhaps nothing is removed after
         that for long, which would take them along."""
         index = self.state.world.index
-        self.has_more = not index.is_tidy and index.tidy(limits.INDEX_SLICE_KEYS)
+        if index.is_tidy:  # as nearly always
+            self.has_more, self._look_ns = False, None
+            return
+        self.has_more = index.tidy(limits.INDEX_SLICE_KEYS)
         self._look_ns = None if index.is_tidy else now_ns + limits.INDEX_LOOK_NS
 
     def next_due_ns(self) -> int | None:

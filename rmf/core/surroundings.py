@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["NOTHING_HEARD", "Surroundings"]
+__all__ = ["NOTHING_HEARD", "Reported", "Surroundings"]
 
 
 def _no_letters() -> dict[str, Any]:
@@ -32,3 +32,12 @@ class Surroundings:
 
 
 NOTHING_HEARD = Surroundings()
+
+
+@attrs.define(eq=False)
+class Reported:
+    """What the floor told last of the disk, of the DLQ and of the glove box."""
+
+    mark: str
+    dlq_facts: dict[str, Any]
+    box_restarts: int

@@ -20,7 +20,6 @@ import trio
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core.answers import status_of
 from rmf.core.arbiter import Arbiter
 from rmf.core.effects import (
     Answer,
@@ -225,7 +224,7 @@ class _Loop:
                 if self._is_due():
                     events.append(item)
             case FactsAsked():
-                answer(item.reply, status_of(self._core, self._now()))
+                answer(item.reply, self._core.status(self._now()))
             case ev.LettersStored():
                 self._instruments.owed.letters -= item.letters
                 events.append(item)

@@ -17,7 +17,7 @@ from rmf.floor.crowd import Crowd
 from rmf.floor.storm import Storm
 
 if TYPE_CHECKING:
-    from rmf.core.office import Office
+    from rmf.core.arbiter import Arbiter
 
 __all__ = [
     "BOUNDS_S",
@@ -167,7 +167,7 @@ class Instruments:
     storm: Storm = attrs.Factory(Storm)
     crowd: Crowd = attrs.Factory(Crowd)
 
-    def look(self, core: "Office", now_s: float) -> None:
+    def look(self, core: "Arbiter", now_s: float) -> None:
         """See who reigns and how the books stand; a few times a second are enough."""
         strike, raft, books = core.strike, core.raft, core.committed
         self.changes.see(strike and strike[0], raft.term, raft.leader)

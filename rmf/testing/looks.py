@@ -142,8 +142,8 @@ def _check_bounds(node: "Node", core: Arbiter) -> None:
     queue = core.petitions.queue
     if queue.packets > queue.depth_packets_max + limits.FRAME_PACKETS_MAX:
         raise Violation("bounded queues", f"{node.name}: {queue.packets} packets wait")
-    if len(core.met) > 2 * limits.MEMBERS_MAX:
-        raise Violation("bounded queues", f"{node.name} remembers {len(core.met)} peers")
+    if len(core.book.met) > 2 * limits.MEMBERS_MAX:
+        raise Violation("bounded queues", f"{node.name} remembers {len(core.book.met)} peers")
 
 
 def _check_shelf(node: "Node", core: Arbiter) -> None:

@@ -1,8 +1,6 @@
 """Acts of operators on their way: each is answered once, when what it asked for is so, or cannot be
 (R28)."""
 
-from typing import Any
-
 import pytest
 
 from rmf import limits
@@ -73,12 +71,11 @@ def test_who_waits_when_the_reign_ends_is_told_to_look_again(play: Cluster) -> N
 
 
 def test_without_a_reign_an_order_is_refused_by_name(play: Cluster) -> None:
-    acts, node = Acts(list, dict), play["n2"]
+    node = play["n2"]
+    acts = Acts(node.core.raft, node.core.book)
     why = Refusal("not_leader", "n1:7410", "node n1 reigns, this one does not")
-    args: tuple[Any, ...] = (None, node.core.raft, {}, why, node.now)
-    assert ends(acts.ask(remove(), *args)) == [(1, "not_leader")]
-    args = (None, node.core.raft, {}, None, node.now)
-    assert ends(acts.ask(remove(), *args)) == [(1, "no_reign")]
+    assert ends(acts.ask(remove(), None, why, node.now)) == [(1, "not_leader")]
+    assert ends(acts.ask(remove(), None, None, node.now)) == [(1, "no_reign")]
 
 
 def test_while_a_tick_is_on_the_bench_orders_wait_for_it_within_a_bound(play: Cluster) -> None:
@@ -135,8 +132,8 @@ def asked(play: Cluster) -> tuple[Acts, int]:
     n1 = play["n1"]
     play["n2"].disk.hold()
     play["n3"].disk.hold()
-    acts, reign = Acts(lambda: [{"node": "n1"}], dict), n1.core._reign
-    acts.ask(remove(), reign, n1.core.raft, {}, None, n1.now)
+    acts, reign = Acts(n1.core.raft, n1.core.book), n1.core.lifecycle.reign
+    acts.ask(remove(), reign, None, n1.now)
     return acts, n1.core.raft.log.last.index
 
 

@@ -14,7 +14,7 @@ import attrs
 
 from rmf import limits
 from rmf.client.producer import ProducerLog
-from rmf.core import arbiter, hellos, reign, settled
+from rmf.core import commit, hellos, reign, settled
 from rmf.core.clock import Pace, TickClock
 from rmf.core.delta import Delta
 from rmf.core.entry import Accession
@@ -114,15 +114,15 @@ def ends_of_cells_keep_packets_out() -> list[Change]:
 @bug
 def a_checkpoint_is_begun_with_all_of_the_table() -> list[Change]:
     """H2."""
-    checkpoint_of = arbiter.checkpoint_of  # type: ignore[attr-defined]
+    checkpoint_of = commit.checkpoint_of  # type: ignore[attr-defined]
 
-    def buggy(office: Any, now: Any) -> Any:
-        effect = checkpoint_of(office, now)
-        rows = sorted(office.committed.producers.rows.items())
+    def buggy(*args: Any) -> Any:
+        effect = checkpoint_of(*args)
+        rows = sorted(effect.producers.rows.items())
         table = [[name, *row[:5], [list(run) for run in row.runs]] for name, row in rows]
         return attrs.evolve(effect, head=effect.head | {"table": table})
 
-    return [(arbiter, "checkpoint_of", buggy)]
+    return [(commit, "checkpoint_of", buggy)]
 
 
 # --- Memory ------------------------------------------

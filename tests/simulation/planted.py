@@ -13,15 +13,15 @@ from typing import Any
 import attrs
 
 from rmf import limits
-from rmf.core import answers, arbiter, current, hellos, latch, throne
+from rmf.core import answers, commit, current, hellos, latch
 from rmf.core import messages as m
-from rmf.core.arbiter import Arbiter
 from rmf.core.clock import Pace, TickClock
 from rmf.core.comeback import Comeback
 from rmf.core.current import CurrentReads
 from rmf.core.effects import Tell
 from rmf.core.entry import Register
 from rmf.core.events import Persisted
+from rmf.core.leadership_lifecycle import LeadershipLifecycle
 from rmf.core.live import Live
 from rmf.core.producers import Table
 from rmf.core.raft import leadership, voting
@@ -146,13 +146,13 @@ def entries_are_applied_before_they_are_durable_here() -> list[Change]:
 
 @bug
 def a_failed_write_is_no_reason_to_strike() -> list[Change]:
-    strike = throne.Throne._strike
+    strike = LeadershipLifecycle.strike
 
-    def buggy(self: Arbiter, kind: str, why: str, effects: list[Any]) -> None:
+    def buggy(self: LeadershipLifecycle, kind: str, *args: Any, **more: Any) -> None:
         if kind != "disk":
-            strike(self, kind, why, effects)
+            strike(self, kind, *args, **more)
 
-    return [(throne.Throne, "_strike", buggy)]
+    return [(LeadershipLifecycle, "strike", buggy)]
 
 
 @bug
@@ -250,7 +250,7 @@ def a_checkpoint_names_another_record() -> list[Change]:
         effect = checkpoint_of(*args)
         return attrs.evolve(effect, head=effect.head | {"serial": effect.head["serial"] - 1})
 
-    return [(arbiter, "checkpoint_of", buggy)]
+    return [(commit, "checkpoint_of", buggy)]
 
 
 @bug
@@ -260,7 +260,7 @@ def a_checkpoint_lacks_the_producers_table() -> list[Change]:
     def buggy(*args: Any) -> Any:
         return attrs.evolve(checkpoint_of(*args), producers=Table.of({}))
 
-    return [(arbiter, "checkpoint_of", buggy)]
+    return [(commit, "checkpoint_of", buggy)]
 
 
 # --- Elections ------------------------------------------
@@ -608,22 +608,22 @@ def a_fence_holds_nobody_back() -> list[Change]:
 
 @bug
 def letters_come_twice() -> list[Change]:
-    letters_of = arbiter.letters_of  # type: ignore[attr-defined]
+    letters_of = commit.letters_of  # type: ignore[attr-defined]
 
     def buggy(*args: Any) -> Any:
         return letters_of(*args) * 2
 
-    return [(arbiter, "letters_of", buggy)]
+    return [(commit, "letters_of", buggy)]
 
 
 @bug
 def followers_keep_no_letters() -> list[Change]:
-    letters_of = arbiter.letters_of  # type: ignore[attr-defined]
+    letters_of = commit.letters_of  # type: ignore[attr-defined]
 
     def buggy(entry: Any, before: Any, term: int, node: str) -> Any:
         return letters_of(entry, before, term, node) if node == "n1" else []
 
-    return [(arbiter, "letters_of", buggy)]
+    return [(commit, "letters_of", buggy)]
 
 
 @bug
