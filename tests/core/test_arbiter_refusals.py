@@ -6,11 +6,9 @@ from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.effects import (
     Answer,
-    Broadcast,
     Effect,
     Note,
     Publish,
-    Stopped,
 )
 from rmf.core.entry import LineId
 from tests.core.kit import Playbook
@@ -210,57 +208,3 @@ def test_a_node_that_starts_on_strike_shows_what_it_has() -> None:
     assert kinds(effects) == ["Publish"]
     assert isinstance(effects[0], Publish)
     assert not effects[0].live
-
-
-# --- Stop (R18) --------------------------------------------------------------------------------
-
-
-def test_a_stop_refuses_new_intake_finishes_the_tick_and_says_goodbye() -> None:
-    play = Playbook()
-    probe = play.join("p")
-    play.disk.hold()
-    probe.send(1)
-    play.bench_held = True
-    probe.send(2)
-    probe.send(3)
-    play.happen(ev.StopAsked())
-    (goaway,) = play.seen(Broadcast)
-    assert (goaway.message.code, goaway.message.hold_off_ms) == ("stopping", 200)
-    assert probe.refusals == [(3, "stopping", 1)]
-    assert play.seen(Stopped) == []
-    play.run()
-    play.sync(1)
-    assert play.seen(Stopped) == []
-    play.sync()
-    assert probe.told == {1: "applied", 2: "applied"}
-    assert len(play.seen(Stopped)) == 1
-
-
-def test_an_idle_node_stops_at_once_and_once() -> None:
-    play = Playbook()
-    play.happen(ev.StopAsked())
-    play.happen(ev.Beat())
-    assert len(play.seen(Stopped)) == 1
-
-
-def test_a_stopping_node_takes_nobody_in() -> None:
-    play = Playbook()
-    probe = play.join("p")
-    play.disk.hold()
-    probe.send(1)
-    play.happen(ev.StopAsked())
-    late = play.join("late")
-    assert (late.refusals, late.closed) == ([(0, "stopping", 0)], True)
-    probe.send(2)
-    assert probe.refusals == [(2, "stopping", 1)]
-
-
-def test_a_disk_that_fails_while_stopping_stops_it_all_the_same() -> None:
-    play = Playbook()
-    probe = play.join("p")
-    play.disk.hold()
-    probe.send(1)
-    play.happen(ev.StopAsked())
-    play.happen(ev.DiskFault("no space"))
-    assert len(play.seen(Stopped)) == 1
-    assert probe.told == {}

@@ -3,10 +3,11 @@
 from typing import Any
 
 import cbor2
+import pytest
 
 from rmf import limits
 from rmf.core.effects import Execute, ExpiredCell, Persist
-from rmf.core.entry import Accession, Genesis
+from rmf.core.entry import Accession, Genesis, Members
 from rmf.core.events import Beat, Executed
 from tests.core.kit import Playbook
 from tests.core.surroundings import BOOT_NS, CLUSTER, MEMBERS, PERIOD_NS, replay, row_of
@@ -413,6 +414,29 @@ def test_a_batch_of_another_time_is_ignored() -> None:
     play.run()
     play.happen(wrong)
     assert probe.told == {1: "applied"}
+
+
+def test_no_batch_comes_back_with_more_than_it_had() -> None:
+    """What the bench answers and what was put on it are held against each other."""
+    play = Playbook()
+    probe = play.join("p")
+    play.bench_held = True
+    probe.send(1)
+    assert play.bench is not None
+    with pytest.raises(AssertionError):
+        play.core.step([Executed(play.bench.number, 2, [], b"\x80", [])], play.now)
+
+
+def test_nothing_is_decreed_while_a_tick_is_on_the_bench() -> None:
+    """The Tick has its number and its place already."""
+    play = Playbook()
+    probe = play.join("p")
+    play.bench_held = True
+    probe.send(1)
+    reign = play.core.lifecycle.reign
+    assert reign is not None
+    with pytest.raises(AssertionError):
+        reign.decree(Members([], "a test"), play.now)
 
 
 def test_a_tick_without_slots_needs_no_line() -> None:

@@ -328,7 +328,7 @@ async def test_who_is_here_is_told_to_a_core_before_anything_they_say(tmp_path: 
             await living_one.ask("admin.strike", why="to look at it")
             await living_one.ask("admin.strike", end=True)
             core = await living_one.core_after(former)
-            assert core.met == {"n2": met}
+            assert core.book.met == {"n2": met}
 
 
 async def test_a_link_outlives_a_core(tmp_path: Path) -> None:

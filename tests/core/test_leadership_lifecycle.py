@@ -7,12 +7,11 @@ import pytest
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.effects import LinkPeers, Note, Reload, Stopped
+from rmf.core.effects import LinkPeers, Reload
 from rmf.core.entry import Accession, TickBooks
-from rmf.core.raft.messages import Heartbeat, HeartbeatReply
+from rmf.core.raft.messages import Heartbeat
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import Node
-from tests.core.kit import Playbook
 
 
 @pytest.fixture
@@ -343,116 +342,6 @@ def test_when_all_lost_their_power_nothing_comes_back_fresh(play: Cluster) -> No
         assert {"cell/a": "age_unknown"} in [x.removed for x in node.published]
 
 
-# --- In touch, or not -----------------------------------------------------------------------------
-
-
-def test_a_picture_is_live_where_a_king_is_known(play: Cluster) -> None:
-    n1, n2, n3 = play["n1"], play["n2"], play["n3"]
-    n1.join("probe").send(1)
-    play.advance(50)
-    assert [node.live for node in (n1, n2, n3)] == [True, True, True]
-    play.cut("n1")
-    play.crown("n2")
-    play.advance(100)
-    assert (n1.live, n2.live, n3.live) == (False, True, True)
-    assert n1.status["strike"]["kind"] == "no_reign"
-    assert n1.world == {"cell/a": 1}  # stale, and said to be
-    play.heal("n1")
-    play.advance(400)
-    assert n1.live
-    assert (n1.status["strike"], n1.status["leader"]) == (None, "n2")
-
-
-def test_a_follower_that_is_cut_off_says_so_and_harms_nobody(play: Cluster) -> None:
-    n1, n3 = play["n1"], play["n3"]
-    n1.join("probe").send(1)
-    term = n1.core.raft.term
-    play.cut("n3")
-    play.advance(5_000)
-    assert (n3.live, n3.status["strike"]["kind"]) == (False, "no_reign")
-    play.heal("n3")
-    play.advance(1_000)
-    assert (n3.live, n1.core.reigns) == (True, True)
-    assert {x.core.raft.term for x in play.nodes.values()} == {term}  # nobody deposed anybody
-
-
-def test_a_lone_king_of_three_does_not_reign_on(play: Cluster) -> None:
-    n1 = play["n1"]
-    probe = n1.join("probe")
-    play.kill("n2")
-    play.kill("n3")
-    play.advance(1_100)
-    assert not n1.core.reigns
-    n1.happen(ev.PeerLost("n2"), ev.PeerLost("n3"))
-    assert "1 of 3 voters are here, 2 needed" in str(n1.core.strike)
-    (over,) = [x for x in n1.seen(Note) if x.event == "reign_over"]
-    assert "no majority answered" in over.fields["why"]
-    probe.send(1)
-    assert probe.refusals == [(1, "no_reign", 1)]
-    newcomer = n1.join("newcomer")
-    assert (newcomer.refusals, newcomer.closed) == ([(0, "no_reign", 0)], True)
-
-
-def test_what_came_while_a_king_was_busy_counts_before_it_gives_up(play: Cluster) -> None:
-    """A step of its own took long; the answers lie in its hand, and they are read first."""
-    n1 = play["n1"]
-    term, leads = n1.core.raft.term, n1.core.raft.leadership
-    assert leads is not None
-    play.pause("n2")
-    play.pause("n3")
-    play.advance(950)
-    play.boot_ns += 200 * limits.MS
-    answer = HeartbeatReply(term, leads._rounds.newest, whole=True)
-    n1.happen(ev.Heard("n2", answer))
-    assert n1.core.reigns
-    play.advance(1_300)
-    assert not n1.core.reigns
-
-
-# --- The way out ----------------------------------------------------------------------------------
-
-
-def test_a_king_that_stops_finishes_hands_over_and_says_where_to_go(play: Cluster) -> None:
-    n1 = play["n1"]
-    probe = n1.join("probe")
-    play["n2"].disk.hold()
-    play["n3"].disk.hold()
-    probe.send(1)
-    n1.happen(ev.StopAsked())
-    probe.send(2)
-    assert probe.refusals == [(2, "stopping", 1)]
-    assert not n1.seen(Stopped)  # packet 1 is not committed
-    began_ns = play.boot_ns
-    play.sync("n2", "n3")
-    assert probe.told == {1: "applied"}
-    assert n1.seen(Stopped)
-    (king,) = play.reigning()
-    assert play.boot_ns == began_ns  # no election had to time out
-    (goaway,) = [x for x in probe.heard if isinstance(x, m.Goaway)]
-    assert goaway.code == "stopping"
-    assert goaway.alternatives[0] == f"{king.name}:7410"
-    assert set(goaway.alternatives) == {"n2:7410", "n3:7410"}
-    again = king.join("probe")
-    assert again.last_seq == 1
-
-
-def test_a_king_whose_successor_does_not_come_stops_all_the_same(play: Cluster) -> None:
-    n1 = play["n1"]
-    play.pause("n2")
-    play.pause("n3")
-    n1.happen(ev.StopAsked())
-    play.advance(2_000)
-    assert n1.seen(Stopped)
-
-
-def test_a_follower_that_stops_says_goaway_and_is_gone(play: Cluster) -> None:
-    n2 = play["n2"]
-    n2.happen(ev.StopAsked())
-    assert n2.seen(Stopped)
-    play.advance(1_000)
-    assert play["n1"].core.reigns
-
-
 # --- Strike ---------------------------------------------------------------------------------------
 
 
@@ -510,32 +399,20 @@ def test_an_operator_strikes_a_node_and_ends_it_again(play: Cluster) -> None:
     assert play["n2"].live
 
 
-# --- A leader without room ------------------------------------------------------------------------
+# --- What stands where the newest state does ------------------------------------------------------
 
 
-def test_a_leader_whose_disk_is_full_lets_another_one_lead(play: Cluster) -> None:
-    """R38: it would say `busy` to packets for ever, while others have room."""
+def test_the_newest_state_is_what_shelf_and_key_index_belong_to(play: Cluster) -> None:
+    """R3: with an Entry in flight it is ahead of what is committed, and so are these two, which all
+    versions share. Where no reign is, it is the committed one."""
     n1 = play["n1"]
-    play.advance(1_100)
-    n1.happen(ev.Disk("hard", 0))
-    play.advance(100)
-    assert not n1.core.reigns
-    (leader,) = play.reigning()
-    leader.join("probe").send(1)
-    play.advance(50)
-    assert n1.core.committed.applied == 1  # it takes part: votes and acks have room
-
-
-def test_full_nodes_do_not_pass_leadership_round_and_round(play: Cluster) -> None:
-    for node in play.nodes.values():
-        node.happen(ev.Disk("hard", 0))
-    term = play.reigning()[0].core.raft.term
-    play.advance(3_000)
-    assert play.reigning()[0].core.raft.term - term <= 3
-
-
-def test_a_full_node_that_is_alone_goes_on_leading() -> None:
-    play = Playbook()
-    play.join("p")
-    play.core.step([ev.Disk("hard", 0)], play.now)
-    assert play.core.reigns
+    core, probe = n1.core, n1.join("probe")
+    for name in ("n2", "n3"):
+        play[name].disk.hold()
+    probe.send(1, topic="cell/x", ttl_ms=60_000)
+    assert "cell/x" not in core.committed.world.cells
+    assert set(core.settled.shelf.armed) == {"cell/x"} == set(core.newest.world.cells)
+    n1.happen(ev.Struck("admin", "an operator says so"))
+    assert core.newest is core.committed
+    assert not set(core.settled.shelf.armed)
+    assert play["n2"].core.newest is play["n2"].core.committed
