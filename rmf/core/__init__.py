@@ -10,7 +10,10 @@ To read in order:
     packet, faults, profile, messages, codec    what is on the wire and what it means
     topics, world, shelf, producers, bag        the replicated state, piece by piece
     clock, entry, state                         a Tick, written down and applied
-    events, effects, latch, arbiter, raft/      who decides, from what, with which outcome
+    events, effects, arbiter, raft/             who decides, from what, with which outcome
+    petitions, latch, reign, commit             a packet's way through the Arbiter
+    leadership_lifecycle, shutdown, transfer    who reigns, from when to when
+    requests, admission, answers, publishing    what is asked, refused, answered and shown
     feed, selector, filter_tree                 what changed, and whose filters that concerns
     delta, selection, page                      who gets to see it: in pages, made in steps
 """
