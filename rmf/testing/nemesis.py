@@ -263,8 +263,12 @@ class Nemesis:
             return False
         self.splits_votes = True
         self._cluster.agenda.after(self.while_ns(2_000, 6_000), self._unsplit)
-        self._cluster.agenda.after(limits.SECOND, self._kill_leader)
+        self._cluster.agenda.after(limits.SECOND, self._open_the_vote)
         return True
+
+    def _open_the_vote(self) -> None:
+        if self.active:  # not healed meanwhile
+            self._kill_leader()
 
     def _unsplit(self) -> None:
         self.splits_votes = False
