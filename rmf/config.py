@@ -1,10 +1,10 @@
 """The settings of a node: what there is, where each value came from, what is refused and why.
 
 Precedence, for each setting by itself: flag > `RMF_*` environment > `--config FILE` (TOML) >
-default. The origin of each value is kept and shown, so that nobody has to guess which one won.
+default. The origin of each value is kept and shown, so that it is clear which one won.
 Nothing is passed over in silence: an unknown key, a value of the wrong type, and a setting that
 this version cannot honour are errors that name the key, what was found, what was expected and the
-origin; all of them are told at once.
+origin; all of them are reported at once.
 
 The page knows text, the environment it is handed and one TOML file; it opens no socket, makes no
 directory and loads no line. One table, SETTINGS, feeds the flags, the environment, the file, the
@@ -27,11 +27,11 @@ __all__ = ["CONFIG_KEY", "SETTINGS", "Config", "Setting", "as_written", "load"]
 CONFIG_KEY = "config"  # the file itself: a flag or an environment variable, never in the file
 _NEEDS_TLS = (
     "any other needs TLS, which is not available in this version, or --insecure, which lets"
-    " anybody who reaches it send and read, in clear text"
+    " any client that reaches it send and read, in clear text"
 )
 _NOT_OURS = frozenset({"RMF_CONNECT"})  # read by the tools
 _OWN = "this node's own address in peers"  # an origin of `peer_listen`
-# Where a node listens -> what anybody may do who reaches it, beyond loopback and without TLS.
+# Where a node listens -> what any client that reaches it may do, beyond loopback and without TLS.
 _LISTENS = {
     "listen": "read and send, under any producer's name, in clear text",
     "http": "read this node's health and metrics, in clear text",
@@ -210,7 +210,7 @@ def _notices(values: dict[str, Any], origins: dict[str, str]) -> list[str]:
     alone = not any(name != values["node"] for name, _ in values["peers"])
     idle = {"peer_listen"} if alone else set()
     notices = [
-        f"insecure: anybody who reaches {notation.address_text(values[key])} can {power}"
+        f"insecure: any client that reaches {notation.address_text(values[key])} can {power}"
         for key, power in _LISTENS.items()
         if key not in idle and not _is_private(values[key])
     ]

@@ -1,6 +1,6 @@
 """The configuration file: TOML in, what was found for each key out, with its origin.
 
-It decides which faults a file can have and how they are told (file, line, nearest known key); what
+It decides which faults a file can have and how they are reported (file, line, nearest key); what
 a value means is `rmf.config`'s matter. It reads one file that the user named, whole and bounded,
 and knows nothing else. tomllib is imported only when there is a file.
 """

@@ -15,7 +15,7 @@
     │   ├── CheckpointDamaged a Checkpoint that fails its digest
     │   ├── DiskFailed        a write or fsync failed: never retried (R17)
     │   ├── NoDescriptor      the process has no file descriptor left: nothing was written
-    │   ├── DiskHangs         a write is in the kernel and does not return: nobody may write (R23)
+    │   ├── DiskHangs         a write is in the kernel and does not return: no other may write (R23)
     │   └── PenTaken          a newer writer of this process has the ledger (R23)
     └── Diverged              a digest that differs from the ledger's (R26)
 
@@ -129,7 +129,7 @@ class NoDescriptor(StorageError):
 
 
 class DiskHangs(StorageError):
-    """A write of an earlier writer is in the kernel and does not return: nobody may write (R23)."""
+    """An earlier write is in the kernel and does not return: no other may write (R23)."""
 
 
 class PenTaken(StorageError):

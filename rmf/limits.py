@@ -22,7 +22,7 @@ HARVESTED_AT_MAX = 2**63 - 1  # ns since 1970: the year 2262
 
 # --- Frames of the client protocol (beyond: error `frame_too_long`, the connection closes) ---
 FRAME_BYTES_MAX = 1 * MIB  # client to node; NATS has the same default
-FRAME_BEFORE_HELLO_BYTES_MAX = 4 * KIB  # nobody unknown makes a node buffer more
+FRAME_BEFORE_HELLO_BYTES_MAX = 4 * KIB  # an unknown client makes a node buffer no more
 SERVER_FRAME_BYTES_MAX = 2 * MIB  # node to client: a letter holds a whole client frame
 FRAME_PACKETS_MAX = 4096  # a frame is latched whole, so at most a Tick's worth
 FRAME_ITEMS_MAX = 40_000  # CBOR items in a frame: FRAME_PACKETS_MAX packets with fences, and more
@@ -43,27 +43,27 @@ SAID_AT_ONCE_BYTES_MAX = 16 * KIB  # answers written by the arbiter itself; more
 ANSWERS_MAX = 256  # lists of answers a client has not read: capacity of the answers door; cut
 LETTER_ID_S_MAX = 5.0  # for the DLQ to name a letter; beyond: its sender hears of none
 GOODBYE_S_MAX = 1.0  # for the other side to read last words, or to close; then cut all the same
-LINGER_S = 0.1  # silence of a client that was told to go, after which nothing more is expected
+LINGER_S = 0.1  # silence of a client that was sent off, after which nothing more is expected
 RECEIVE_BYTES = 64 * KIB  # one read from a socket
 PASS_LATE_NS = 5 * MS  # a pass of the scheduler that is later may have looked at no socket (R8)
 FRAMES_A_PASS = 16  # small frames of one read that are served before others run (R42)
 
 # --- Flow of packets ---
 INGEST_DEPTH_PACKETS = 65_536  # `--ingest-depth`: the ingest queue; full: the edge waits (R16)
-INGEST_DEPTH_PACKETS_MAX = 16_777_216  # 1 GiB at 64 bytes a packet; beyond: ConfigError
+INGEST_DEPTH_PACKETS_MAX = 16_777_216  # 1 GiB at 64 bytes per packet; beyond: ConfigError
 INGEST_QUEUE_BYTES_MAX = 32 * MIB  # the same queue, in bytes of frames
 INTAKE_A_STEP = 256  # frames that the Arbiter takes in before it does what is due (R45)
 INTAKE_FRAMES = 64  # capacity of the intake door, in frames
 BEAT_S = 0.1  # how late an idle Arbiter may notice that something became due
 BEAT_S_MIN = 0.005  # between two beats: what is due later than this is noticed in time
 STEP_MARK_S = 0.005  # a step of the Arbiter that is shorter counts as work from end to end
-LONG_STEP_S = 0.05  # a step of the Arbiter that is longer is told in the log (R45)
+LONG_STEP_S = 0.05  # a step of the Arbiter that is longer is logged (R45)
 HTTP_FACTS_S_MAX = 1.0  # for the Arbiter to say how it stands; beyond: its ledger is being read
 LOOK_S = 0.05  # between two looks of the instruments at who reigns
 EVENTS_MAX = 4096  # capacity of the events door
 PRODUCER_FRAMES_IN_FLIGHT = 64  # announced; what is unacked beyond it may be answered `unknown`
 OUTCOME_RUNS_KEPT = 256  # per producer in the table: in-flight frames, each cut into 4 Ticks
-PRODUCERS_MAX = 10_000  # in the table; beyond: one leaves by an Entry, who is told (R33)
+PRODUCERS_MAX = 10_000  # in the table; beyond: one leaves by an Entry, and learns it (R33)
 REGISTERS_A_TICK_MAX = 256  # HELLOs latched, and as many names that leave; beyond: the next Tick
 CROWDED_SAID_S = 1.0  # between two lines of the log about names that were crowded out
 CROWDED_NAMES_SAID = 8  # in such a line; the others are counted
@@ -126,7 +126,7 @@ LOG_MEMORY_BYTES = 32 * MIB  # Entries kept for slow peers, and until they are a
 # they are read from the ledger, a piece at a time; what was not read is asked for again after
 REREAD_NS = 200 * MS
 LONE_LOG_MEMORY_BYTES = 256 * KIB  # the same where there are no peers
-LOG_SLICE_ENTRIES = 1_000  # let go of in one step, where there are more; the rest in the next (R45)
+LOG_SLICE_ENTRIES = 1_000  # dropped in one step, where there are more; the rest in the next (R45)
 WAITING_FOR_DISK_MAX = 4096  # messages that depend on a slow disk; beyond: as if lost (R16)
 READS_WAITING_MAX = 1024  # linearizable reads that wait, orders that wait; beyond: refused
 READ_NS_MAX = 5 * SECOND  # a confirmed read waits so long for its Entries to be applied; then: told
@@ -148,12 +148,12 @@ AUDIT_LETTERS_PER_S = 1  # that may be written again
 AUDIT_FAILURES_MAX = 1024  # handlers of which that is remembered; beyond: all are forgotten
 AUDIT_VALUE_BYTES_MAX = 1 * KIB  # of a value in a letter's text; its middle is left out
 AUDIT_REST = 1.0  # with `glovebox = "inline"`: rest after a batch, in times of what it took
-AUDIT_S_MAX = 60.0  # for one sample; beyond: it failed, and what it pins is let go
+AUDIT_S_MAX = 60.0  # for one sample; beyond: it failed, and what it pins is released
 AUDIT_RETRY_S = 1.0  # after a sample that failed
 DRY_RUNS_MAX = 8  # questions what the line would do that wait for a box; beyond: `busy`
 DRY_RUN_CELLS_MAX = 1024  # named in an answer; beyond: it says that there are more
 DRY_RUN_S_MAX = 60.0  # for an answer, a box that has to be started included; beyond: said
-DRY_RUN_IDLE_S = 10.0  # after the last question; then its box is let go
+DRY_RUN_IDLE_S = 10.0  # after the last question; then its box is closed
 AUDIT_BOX_RETRY_S = 10.0  # after no glove box could be had for audits
 
 # --- The World ---
@@ -189,21 +189,21 @@ BOX_CELL_BYTES = 512  # what a known cell takes beside its value (measured: 450)
 BOX_CELLS_ALONG = 64  # packets of a batch up to which the cells of its topics are sent along
 BOX_FILL_CELLS = 128  # sent with a batch to a box that begins to know the World
 BOX_PAGE_CELLS = 500  # of a scan, in one answer
-BOX_PAGE_BYTES = 256 * KIB  # the same, in values; of any cells that are told at once
+BOX_PAGE_BYTES = 256 * KIB  # the same, in values; of any cells that are sent at once
 BOX_SPARE_S = 1.0  # after a node's start, until its spare is started, unless it is wanted
 BOX_STACK_S = 0.005  # for a box about to be killed to write its stack down
-BOX_STUCK_S_MAX = 10.0  # in nobody's slot: it is the box that hangs, and it is killed
+BOX_STUCK_S_MAX = 10.0  # outside any slot: it is the box that hangs, and it is killed
 BOX_FINALIZER_S = 0.05  # one finalizer of what handlers left in circles; beyond: interrupted
 BOX_COLLECT_S_MAX = 0.5  # all of them together; beyond: the box ends, with nothing on its bench
-BOX_AUDIT_NICE = 10  # of boxes that audit: whoever serves comes first
+BOX_AUDIT_NICE = 10  # of boxes that audit: boxes that serve come first
 BOX_START_S_MAX = 30.0  # for a line to load; beyond: killed, and tried again
 BOX_STARTS_MAX = 3  # boxes in a row that die before they are ready; then there is none
 BOX_RETRY_S = 5.0  # until a spare is tried again where none could be had
 BOX_RESTART_S = 0.1  # between two such starts
-BOX_DEATHS_MAX = 2  # on one batch, in nobody's slot; then its slots are run one by one
+BOX_DEATHS_MAX = 2  # on one batch, outside any slot; then its slots are run one by one
 BOX_REMEMBERED_MAX = 16  # suspects, and as many guilty ones; beyond: the oldest is forgotten
 BOX_HANG_UP_S = 0.1  # for a box whose pipe is closed to be dead; beyond: killed
-BOX_REAP_S = 1.0  # for the end of a process to be told by the system, once its pipe is closed
+BOX_REAP_S = 1.0  # for the system to report the end of a process, once its pipe is closed
 BOX_TRACE_BYTES_MAX = 32 * KIB  # of what a dying box says of its stack
 BOX_TEXT_BYTES_MAX = 1 * MIB  # of what a line says of itself, or why it cannot be loaded
 
@@ -223,7 +223,7 @@ FEED_KEYS_KNOWN = 65_536  # keys whose filters are remembered, for all of them; 
 FEED_STEP_KEYS = 32  # looked at in one step of whatever a display needs: some 0.1 ms
 FEED_SORT_KEYS = 2000  # put in order in one step: some 0.5 ms
 FEED_SLICE_S = 0.002  # of work for all displays together before others run (R45)
-FEED_TAIL_BYTES = 16 * MIB  # cells that all who are told every Tick share; further back: the ledger
+FEED_TAIL_BYTES = 16 * MIB  # cells that all every-tick subscribers share; further back: the ledger
 DELTAS_CACHED = 64  # that displays share; beyond: the one used least recently is made again
 DELTAS_CACHED_BYTES = 16 * MIB  # the same, in encoded pages
 EVERY_TICK_BATCH_ENTRIES = 256  # read from the ledger for one every-tick subscriber at a time
@@ -250,11 +250,11 @@ CHECKPOINT_SYNC_BYTES = 1 * MIB  # written before the disk has to take it: no fl
 CHECKPOINTS_KEPT = 2  # the newest, and the one before it should that one be damaged
 ARCHIVE_BYTES_MAX = 1024 * MIB  # replayable history kept behind the Checkpoint; then deleted
 ARCHIVE_SENDING_BYTES_MAX = 4096 * MIB  # the same while a peer is being sent some of it; beyond,
-# or at the hard mark of the disk: logged, deleted, and the peer begins anew
+# or at the hard mark of the disk: logged, deleted, and the peer starts over
 SENDING_S_MAX = 300.0  # nothing was sent to a peer: it needs no history any more
 FILE_READ_BYTES = 1 * MIB  # one read from a file that is read as a whole; a longer frame by itself
 INSTALL_CHUNK_BYTES = 1 * MIB  # of a Checkpoint on its way to a peer: one write, one fsync there
-DAMAGED_LEDGERS_KEPT = 2  # set aside in a repair, for people; beyond: the oldest is deleted (R24)
+DAMAGED_LEDGERS_KEPT = 2  # set aside in a repair; beyond: the oldest is deleted (R24)
 CURSOR_FILE_READ_BYTES = 64 * KIB  # small, for most reads of a cursor are at the live end
 CURSOR_READ_BYTES_MAX = 8 * MIB  # of Entries given out at once; a single one may be longer
 
@@ -284,7 +284,7 @@ STORM_RATIO = 0.2  # bagged of what was latched: a storm; it ends below half
 STRANGERS_RING = 256  # faults of peers that never said HELLO: counted, last ones kept (R39)
 STRANGER_BYTES_KEPT = 64  # of what each of them sent; the rest is forgotten
 TRIAGE_LETTERS_MAX = 10_000  # named by one act, a redrive's whole selection; beyond: refused
-TRIAGE_WHY_CHARACTERS_MAX = 1000  # of a reason, for people; beyond: refused
+TRIAGE_WHY_CHARACTERS_MAX = 1000  # of a reason; beyond: refused
 DLQ_PAGE_ACTS = 8  # the same, in acts: each may name TRIAGE_LETTERS_MAX letters
 DLQ_PAGE_LETTERS = 256  # read from the store at a time
 DLQ_LOCK_WAIT_S_MAX = 5.0  # a person's shell may hold the file's lock; beyond: StorageError
@@ -315,7 +315,7 @@ PEER_PIECE_BYTES_MAX = 256 * KIB  # of a message that is cut; what hurries waits
 PEER_PIECE_BYTES_MIN = 16 * KIB  # on a slow link
 PEER_COUNTED_BYTES_MIN = 64 * KIB  # shorter messages are not counted, and never cut
 PEER_PIECES_BYTES_MIN = 64 * KIB  # on the way, however slow that is; and at first
-PEER_HELLO_BYTES_MAX = 16 * KIB  # nobody unknown makes a node buffer more
+PEER_HELLO_BYTES_MAX = 16 * KIB  # an unknown peer makes a node buffer no more
 PEER_TEXT_BYTES_MAX = 255  # of a name or an address in a HELLO; DNS allows no longer ones
 PEER_CONNECTIONS_MAX = 64  # from other nodes, with their letters and questions; beyond: refused
 PEER_QUEUE_FRAMES_MAX = (
@@ -335,7 +335,7 @@ RECONNECT_PEER_S_MIN = 0.02  # doubled with jitter at each attempt
 RECONNECT_PEER_S_MAX = 1.0
 GENESIS_ROUND_S = 0.1  # between two rounds of questions to the listed peers
 PEER_LETTERS_BYTES = 256 * KIB  # closes a page of letters: it goes beside what hurries
-LETTER_FETCH_S = 0.5  # until missing letters are asked for again where nobody had them all
+LETTER_FETCH_S = 0.5  # until missing letters are asked for again where no peer had them all
 
 # --- Clients ---
 CONNECT_S_MAX = 5.0  # one attempt; beyond: the next address
@@ -343,7 +343,7 @@ ATTEMPT_S_MIN = 1.0  # one attempt while others are untried, doubled a round: a 
 RECONNECT_S_MIN = 0.02  # after a round of attempts, with jitter of half: an election takes 0.2 s
 RECONNECT_GROWTH = 1.125  # of it with each round: an eighth of the time that has passed
 RECONNECT_S_MAX = 2.0
-SETTLED_S = 1.0  # a connection that lasted so long was good: its loss begins the back-off anew
+SETTLED_S = 1.0  # a connection that lasted so long was good: its loss begins the back-off again
 ADDRESSES_MAX = 64  # named by nodes; beyond: the one tried least recently is forgotten
 GET_S_MAX = 10.0  # for an answer
 SILENCE_S_MAX = PING_S + GET_S_MAX  # then the node is taken for dead: the connection is cut
@@ -397,7 +397,7 @@ NODE_NAME_BYTES_MAX = 63  # as a label of DNS: it stands in paths, letter ids an
 
 # --- The log, and what is shown (beyond: cut, and the text says so) ---
 LOG_REPEAT_S = 10.0  # identical facts within this time are counted, not written
-LOG_DISTINCT_MAX = 256  # facts being counted; beyond: the oldest count is told and ends
+LOG_DISTINCT_MAX = 256  # facts being counted; beyond: the oldest count is logged and ends
 LOG_TEXT_CHARACTERS_MAX = 500  # of one value
 TEXT_CHARACTERS_SHOWN_MAX = 64  # of a key or another foreign text, in an error message
 FILTERS_SHOWN_MAX = 8  # of a line, where none matches
@@ -406,7 +406,7 @@ DECODER_TEXT_BYTES_MAX = 512  # of what cbor2 says of a payload
 EXPORT_TESTS = 20  # letters that `export --as pytest` turns into tests without --limit
 EXPORT_CELLS_MAX = 2_000  # in one test; beyond: it names who scans so many
 WHAT_IF_SHOWN = 20  # keys and groups of letters that a what-if shows without --limit
-WHAT_IF_KEYS_MAX = 1_000_000  # different keys that are told apart; beyond: counted no more
+WHAT_IF_KEYS_MAX = 1_000_000  # different keys that are distinguished; beyond: counted no more
 WHAT_IF_GROUPS_MAX = 10_000  # groups of letters, the same
 HEX_BYTES_SHOWN_MAX = 256  # of bytes in a letter that cannot be opened; JSON has them all
 TABLE_VALUE_CHARACTERS_MAX = 80  # of a value in a table; the other formats have all of it
@@ -470,7 +470,7 @@ assert BACKUP_PIECE_BYTES + 4 * KIB <= SERVER_FRAME_BYTES_MAX
 assert KEEPALIVE_S * KEEPALIVES_MISSED_MAX <= SILENCE_S_MAX < IDLE_S_MAX
 assert FRAMES_AT_ONCE <= PRODUCER_FRAMES_IN_FLIGHT
 assert RESEND_PACKETS_FIRST < PRODUCER_FRAMES_IN_FLIGHT * FRAME_PACKETS_MAX
-# Who is connected is not forgotten: there is always somebody else.
+# Who is connected is not forgotten: there is always another.
 assert PRODUCERS_MAX > CONNECTIONS_MAX
 assert FRAME_BYTES_MAX <= UNACKED_BYTES_MAX
 # JSON may need six bytes for one of CBOR: an escaped control character.

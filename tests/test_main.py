@@ -51,7 +51,7 @@ def test_config_check_says_so_and_leaves_notices_on_stderr(
     assert main(["config", "check", "--listen", "0.0.0.0:0", "--insecure"]) == 0
     said = capsys.readouterr()
     assert said.out == "the settings are well\n"
-    assert said.err.startswith("rmf: insecure: anybody who reaches 0.0.0.0:0")
+    assert said.err.startswith("rmf: insecure: any client that reaches 0.0.0.0:0")
 
 
 @pytest.mark.parametrize("command", [["config", "check"], ["config", "show"], ["serve"]])

@@ -96,7 +96,7 @@ METRICS: Final = (
     _gauge("rmf_dlq_letters", "Letters in this node's DLQ."),
     _gauge("rmf_dlq_groups", "Groups of Letters."),
     _gauge("rmf_dlq_bytes", "Size of the DLQ."),
-    _gauge("rmf_dlq_open", "Letters that nobody has dealt with."),
+    _gauge("rmf_dlq_open", "Letters that are not dealt with yet."),
     _gauge("rmf_dlq_reopened", "Groups that came back after they had been resolved."),
     _gauge("rmf_dlq_storm", "1 while letters come so fast that it can be no accident."),
     _counter("rmf_dlq_storms_total", "Storms of letters since the start of this process."),

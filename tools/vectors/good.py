@@ -305,7 +305,7 @@ def _questions() -> list[dict[str, Any]]:
         good(
             "end-get",
             "RMF-36",
-            "A linearizable GET that cannot be answered while nobody reigns",
+            "A linearizable GET that cannot be answered while no node reigns",
             m.End(5, "no_reign", "no reigning Arbiter is known"),
         ),
         *order_entries(),

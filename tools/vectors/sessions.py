@@ -74,7 +74,7 @@ def _handshakes() -> list[dict[str, Any]]:
         session(
             "http",
             "RMF-1",
-            "A browser on the wrong port is told so in its own words",
+            "A browser on the wrong port receives an answer in its own words",
             [
                 raw("client", b"GET / HTTP/1.1\r\n\r\n", "HTTP"),
                 {**raw("node", b"HTTP/1.1 400 ", "HTTP, and a sentence"), "type": "prefix"},
@@ -308,7 +308,7 @@ def _questions() -> list[dict[str, Any]]:
         session(
             "questions",
             "RMF-37",
-            "A cell that is not there, the status, and a question nobody understands",
+            "A cell that is not there, the status, and a question that no node understands",
             [
                 *hello(),
                 node(welcome(), facts__version=1),

@@ -75,7 +75,7 @@ def node(message: m.Message, *, on: str = "a", **match: Any) -> Step:
 
 
 def prefaces(on: str = "a") -> list[Step]:
-    """Return the first steps of a connection. After a close they open it anew."""
+    """Return the first steps of a connection. After a close they open it again."""
     preface = PREFACE.hex()
     return [
         {"from": side, "connection": on, "hex": preface, "diag": "preface"}

@@ -54,11 +54,11 @@ REASON_WORDS = {
     "malformed": "edge: bytes in which no packet with a readable seq was found | the sender's code",
     "label_invalid": "latch: a field of the label is missing, too many, or out of its range"
     " | the sender's code",
-    "not_allowed": "edge, latch: nobody said who sends (`no_producer`), or they may not send this"
+    "not_allowed": "edge, latch: no HELLO named a producer (`no_producer`), or it may not send this"
     " | HELLO, rights, or the topic",
     "expired": "latch: its shelf life was over when it was latched | send earlier, or a longer ttl",
     "stale_term": "latch: its fence names another term than the one that reigns"
-    " | decide anew, then send a new packet",
+    " | decide again, then send a new packet",
     "payload_invalid": "latch, line: too long, not CBOR, or not what the handler declares"
     " | the sender's code",
     "handler_error": "line: the handler raised | the line",
