@@ -37,6 +37,7 @@ __all__ = [
     "Diverged",
     "ForeignDirectory",
     "LedgerDamaged",
+    "LetterDamaged",
     "LineError",
     "NoDescriptor",
     "PenTaken",
@@ -118,6 +119,10 @@ class LedgerDamaged(StorageError):
 
 class CheckpointDamaged(StorageError):
     """A Checkpoint does not have the digest it states (R25)."""
+
+
+class LetterDamaged(StorageError):
+    """A letter of the DLQ cannot be read: its row is damaged. The others are as they were (R39)."""
 
 
 class DiskFailed(StorageError):

@@ -98,8 +98,9 @@ class Inquiry:
     ) -> None:
         in_thread = partial(trio.to_thread.run_sync, limiter=limiter)
         source, bodies = await in_thread(opened, query)
+        slices = _Slices(bodies)
         try:
-            while slice_ := await in_thread(_take, bodies):
+            while slice_ := await in_thread(slices.take):
                 for body in slice_:
                     await pages.send(codec.encode(m.Item(query.request, body)))
         finally:
@@ -107,6 +108,24 @@ class Inquiry:
                 await in_thread(source.close)
 
 
-def _take(bodies: Bodies) -> list[dict[str, Any]]:
-    """Return the next few bodies: each may be as large as a frame, so memory stays bounded."""
-    return list(islice(bodies, limits.QUERY_BODIES_A_SLICE))
+class _Slices:
+    """Bodies, a few at a time: each may be as large as a frame, so memory stays bounded. What fails
+    behind some of them is raised once these are taken."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self._fault: RmfError | None = None
+
+    def take(self) -> list[dict[str, Any]]:
+        """Return the next few; none: that was all. Raises what reading raises."""
+        if self._fault is not None:
+            raise self._fault
+        taken: list[dict[str, Any]] = []
+        try:
+            for body in islice(self._bodies, limits.QUERY_BODIES_A_SLICE):
+                taken.append(body)  # noqa: PERF402 those before a fault are shown
+        except RmfError as exc:
+            self._fault = exc
+        if self._fault is not None and not taken:
+            raise self._fault
+        return taken

@@ -20,7 +20,7 @@ from rmf import limits
 from rmf.core import topics
 from rmf.core.bag import Evidence, Letter, Read
 from rmf.core.triage import Act
-from rmf.errors import StorageError
+from rmf.errors import LetterDamaged, StorageError
 from rmf.storage.dlq_schema import LETTER_COLUMNS, failures, fetch, meta_of, open_reading
 from rmf.storage.dlq_triage import ACT_COLUMNS, act_in
 
@@ -147,7 +147,8 @@ class DlqReader:
         """Give up to `limit` letters in order of their rows (see `_CONDITIONS` for the filters).
 
         Only the rows' numbers are read at once: letters may be big, so they are fetched one by one,
-        and no read holds up the writer's log.
+        and no read holds up the writer's log. Behind the last of them LetterDamaged is raised, if a
+        row between them cannot be read.
         """
         where, values = _where(filters)
         order = "DESC" if newest_first else "ASC"
@@ -210,15 +211,29 @@ class DlqReader:
         self._db.close()
 
     def _fetch(self, rows: Iterable[int]) -> Iterator[StoredLetter]:
+        damaged: LetterDamaged | None = None
         for row in rows:
-            found = self._one("letters.row = ?", row)
+            try:
+                found = self._one("letters.row = ?", row)
+            except LetterDamaged as exc:
+                damaged = damaged or exc
+                continue
             if found is not None:
                 yield found
+        if damaged is not None:
+            raise damaged
 
     def _one(self, where: str, value: str | int) -> StoredLetter | None:
-        with failures(self._path):
-            found = fetch(self._db, f"{_SELECT} WHERE {where}", (value,))
-        return _stored(found[0]) if found else None
+        try:
+            with failures(self._path):
+                found = fetch(self._db, f"{_SELECT} WHERE {where}", (value,))
+            return _stored(found[0]) if found else None
+        except (ValueError, TypeError, RecursionError) as exc:
+            which = where.removeprefix("letters.").replace("?", str(value))
+            raise LetterDamaged(
+                f"{self._path}: the letter {which} cannot be read"
+                f" ({type(exc).__name__}): its row was damaged, or changed by hand"
+            ) from exc
 
 
 def _refuse_empty(path: Path, meta: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 import trio
 import trio.testing
@@ -51,6 +52,21 @@ async def test_letters_come_in_order_and_one_end(alone: Bench) -> None:
     assert end == m.End(5, None, None)
     assert [item.body["letter"] for item in items if isinstance(item, m.Item)] == ids
     assert len(items) == 30
+
+
+async def test_a_damaged_row_costs_one_letter_and_is_named(alone: Bench) -> None:
+    """S19: it is no failure of the connection that asks."""
+    ids = fill(alone, 3)
+    with closing(apsw.Connection(str(alone.directory.dlq_path))) as db:
+        for row, reads in ((1, "{"), (2, "[" * 100_000)):
+            db.execute("UPDATE letters SET reads = ? WHERE row = ?", (reads, row))
+    *items, end = await answer(alone, "dlq.list")
+    assert [item.body["letter"] for item in items if isinstance(item, m.Item)] == ids[2:]
+    assert isinstance(end, m.End)
+    assert (end.code, "row = 1 cannot be read" in (end.text or "")) == ("internal", True)
+    (end,) = await answer(alone, "dlq.show", letter=ids[1])
+    assert isinstance(end, m.End)
+    assert (end.code, f"{ids[1]} cannot be read" in (end.text or "")) == ("internal", True)
 
 
 async def test_what_is_not_asked_well_is_named(alone: Bench) -> None:
