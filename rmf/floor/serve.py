@@ -105,9 +105,17 @@ def _identity_of(config: "Config", line: LineFront, directory: DataDirectory) ->
 
 
 class Node:
-    """Everything that outlives a core. `ground` has directory, doors and gauges."""
+    """Everything that outlives a core. `ground` has directory, doors and gauges. All tasks are kept
+    by a `supervisor`, and `stop` bounds the end."""
 
-    def __init__(self, config: "Config", line: LineFront) -> None:
+    def __init__(
+        self,
+        config: "Config",
+        line: LineFront,
+        *,
+        supervisor: type[Supervisor] = Supervisor,
+        stop: Stop | None = None,
+    ) -> None:
         has_peers = _has_peers(config)
         directory = open_directory(config, has_peers=has_peers)
         doors = Doors()
@@ -117,8 +125,8 @@ class Node:
         self.ground = _ground_of(config, line, self._data, doors, directory)
         self._life = Life(self.ground, _identity_of(config, line, directory))
         self._peers = PeerFront(config, directory, doors, has_peers=has_peers)
-        self._supervisor = Supervisor(config.node, doors.letters, doors.events)
-        self._stop = Stop()
+        self._supervisor = supervisor(config.node, doors.letters, doors.events)
+        self._stop = stop or Stop()
         if directory.founded:
             self._load_first()
 

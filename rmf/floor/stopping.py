@@ -13,7 +13,7 @@ and must not end it.
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import trio
 
@@ -34,10 +34,14 @@ def heard() -> tuple[signal.Signals, ...]:
 
 
 class Stop:
-    """The stop of one node. `close` it once the process has nothing more to lose."""
+    """The stop of one node. `close` it once the process has nothing more to lose. `end` ends the
+    process, with an exit code, from whatever thread."""
 
-    def __init__(self, bound_s: float = limits.STOP_S_MAX) -> None:
-        self._bound = threading.Timer(bound_s, _overdue, (bound_s,))
+    def __init__(
+        self, bound_s: float = limits.STOP_S_MAX, end: Callable[[int], object] = os._exit
+    ) -> None:
+        self._end = end
+        self._bound = threading.Timer(bound_s, _overdue, (bound_s, end))
         self._bound.daemon = True
         self._asked = False
 
@@ -54,7 +58,7 @@ class Stop:
                 if self._asked and number == signal.SIGHUP:
                     continue
                 if self._asked:
-                    os._exit(128 + number)
+                    self._end(128 + number)
                 self._asked = True
                 log.note("info", "stopping", signal=signal.Signals(number).name)
                 self._bound.start()
@@ -66,11 +70,11 @@ class Stop:
         self._bound.cancel()
 
 
-def _overdue(seconds: float) -> None:
+def _overdue(seconds: float, end: Callable[[int], object]) -> None:
     teller = threading.Thread(target=_tell, args=(seconds,), daemon=True)
     teller.start()
     teller.join(limits.LAST_WORDS_S_MAX)  # standard error may be a pipe that nobody reads
-    os._exit(1)
+    end(1)
 
 
 def _tell(seconds: float) -> None:

@@ -10,6 +10,7 @@ children there are, and what stands in for each, is the table in children.
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -262,14 +263,16 @@ async def seal(
 ) -> BaseException | None:
     """Seal what a task raised with what it held; return what of it was cancellation, to raise.
 
-    A DLQ that takes nothing for `STOP_S_MAX` seconds holds nobody down: the log is told then, of
-    each thing that was held, whose it was and its first bytes. In silence nothing goes (R15).
+    A DLQ that takes nothing for `STOP_S_MAX` seconds, or nothing any more because the node stops,
+    holds nobody down: the log is told then, of each thing that was held, whose it was and its first
+    bytes. In silence nothing goes (R15).
     """
     cancelled, evidence = _explained(task, exc)
     if evidence is None:
         return cancelled
     unsealed = deque(hands.held())
-    with trio.CancelScope(shield=True), trio.move_on_after(limits.STOP_S_MAX):
+    in_time = trio.move_on_after(limits.STOP_S_MAX)
+    with trio.CancelScope(shield=True), in_time, suppress(trio.ClosedResourceError):
         while unsealed:
             letter = edge_letter("task_failed", "task", node, unsealed[0], evidence, wall_ns())
             await letters.send(EdgeLetter(letter, None))

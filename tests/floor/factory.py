@@ -29,6 +29,8 @@ from rmf.floor.companion import Companion
 from rmf.floor.doors import Doors
 from rmf.floor.line_front import LineFront
 from rmf.floor.serve import Node
+from rmf.floor.stopping import Stop
+from rmf.floor.supervisor import Supervisor
 from rmf.storage.dlq_reader import DlqReader
 from tests.floor.wire import PATIENCE_S, POLL_S, Wire, packet, until
 
@@ -184,9 +186,17 @@ class Factory:
 
 @asynccontextmanager
 async def factory(
-    data: Path, companion: Companion | None = None, /, *, line: str = LINE, **settings: str
+    data: Path,
+    companion: Companion | None = None,
+    /,
+    *,
+    line: str = LINE,
+    supervisor: Any = Supervisor,
+    stop: Stop | None = None,
+    **settings: str,
 ) -> AsyncIterator[Factory]:
-    """Run a node with its data there; `settings` as on the command line."""
+    """Run a node with its data there; `settings` as on the command line. A test may bring what
+    supervises the tasks, and what bounds the stop."""
     flags: dict[str, str | None] = {"data": str(data), "listen": "127.0.0.1:0", "line": line}
     flags |= {"http": "off", "glovebox": "inline"}
     said = io.StringIO()
@@ -194,7 +204,7 @@ async def factory(
     thresholds, collects = gc.get_threshold(), gc.isenabled()
     settled = config.load({**flags, **settings}, {})
     line_front = LineFront(settled)
-    node = Node(settled, line_front)
+    node = Node(settled, line_front, supervisor=supervisor, stop=stop)
     out = io.StringIO()
     running = Factory(node, data, said, out, companion)
     try:

@@ -5,7 +5,7 @@ Nothing is patched: a task is handed what no other task would hand it.
 """
 
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -398,50 +398,3 @@ async def refused_at_once(_address: str) -> None:
 @pytest.mark.parametrize("name", TASKS)
 async def test_when_it_fails(name: str, tmp_path: Path) -> None:
     await TASKS[name](tmp_path)
-
-
-def below(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
-    """All tasks below a task."""
-    for nursery in task.child_nurseries:
-        for child in nursery.child_tasks:
-            yield child
-            yield from below(child)
-
-
-def all_tasks() -> list[trio.lowlevel.Task]:
-    root = trio.lowlevel.current_root_task()
-    assert root is not None
-    return list(below(root))
-
-
-def is_supervised(task: trio.lowlevel.Task) -> bool:
-    return task.name.endswith("Supervisor.keep")
-
-
-def name_of(task: trio.lowlevel.Task) -> str:
-    coro: Any = task.coro
-    return str(coro.cr_frame.f_locals["child"].name)
-
-
-async def test_each_task_of_a_node_has_its_test(tmp_path: Path) -> None:
-    async with factory(tmp_path, http="127.0.0.1:0", peer_listen="127.0.0.1:0") as node:
-        await node.producer("probe")
-        tasks = {name_of(task) for task in all_tasks() if is_supervised(task)}
-    assert {"arbiter", "peer_port", "http"} <= tasks
-    tested_apart = {"ledger_keeper", "connection", "peer_link", "letter_fetch", "companion"}
-    assert tasks | tested_apart == TASKS.keys()
-
-
-async def test_whatever_a_node_starts_is_supervised(tmp_path: Path) -> None:
-    """R15. But for the one that hears signals: it must outlive what hangs (R18)."""
-
-    async def stays(_address: str) -> None:
-        await trio.sleep_forever()
-
-    ports = {"http": "127.0.0.1:0", "peer_listen": "127.0.0.1:0"}
-    async with factory(tmp_path, stays, **ports) as node:
-        await node.producer("probe")
-        (main,) = (task for task in all_tasks() if task.name.endswith("Factory.run"))
-        started = [task for nursery in main.child_nurseries for task in nursery.child_tasks]
-        bare = {task.name for task in started if not is_supervised(task)}
-    assert {name.rpartition(".")[2] for name in bare} == {"obey"}

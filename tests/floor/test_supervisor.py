@@ -373,6 +373,20 @@ async def test_a_dlq_that_takes_nothing_holds_no_task_down_for_ever_and_nothing_
     assert (lost["bytes"], lost["packet"]) == (1000, "ff" * (limits.LOG_TEXT_CHARACTERS_MAX // 2))
 
 
+async def test_a_task_that_fails_while_the_node_stops_takes_nothing_down(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The letters door is closed by then: what it held is in the log."""
+    scene = Scene(ValueError("no"), held=lambda: [Held(bytes.fromhex("c0ffee"))])
+    scene.doors.letters.close()
+    said = io.StringIO()
+    log.configure("json", said)
+    await run_until_it_waits(scene)
+    log.configure("json", io.StringIO())
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    assert [x["packet"] for x in lines if x["event"] == "letter_lost"] == ["c0ffee"]
+
+
 async def test_what_the_dlq_takes_is_not_told_as_lost(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
