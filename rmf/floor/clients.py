@@ -1,8 +1,8 @@
 """The answers doors of all connections: who is there, and outlives a core (R15, R17).
 
 The arbiter answers through them and closes them. A core that is read anew finds them open: whoever
-watches or asks notices nothing; a producer was sent off by the core before (core/leadership_lifecycle). Where a
-core ends without a word of its own, the clients are told here.
+watches or asks notices nothing; a producer was sent off by the core before (see
+core/leadership_lifecycle). Where a core ends without a word of its own, the clients are told here.
 """
 
 from contextlib import suppress

@@ -29,7 +29,6 @@ from rmf.floor.companion import Companion
 from rmf.floor.doors import Doors
 from rmf.floor.line_front import LineFront
 from rmf.floor.serve import Node
-from rmf.floor.stopping import Stop
 from rmf.floor.supervisor import Supervisor
 from rmf.storage.dlq_reader import DlqReader
 from tests.floor.wire import PATIENCE_S, POLL_S, Wire, packet, until
@@ -192,7 +191,7 @@ async def factory(
     *,
     line: str = LINE,
     supervisor: Any = Supervisor,
-    stop: Stop | None = None,
+    stop: Any = None,
     **settings: str,
 ) -> AsyncIterator[Factory]:
     """Run a node with its data there; `settings` as on the command line. A test may bring what
