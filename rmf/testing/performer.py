@@ -80,12 +80,13 @@ def _leave_out(effect: Any) -> None:
 
 class LineRunner:
     """Runs batches and questions (D4, D5); each takes `line_ns`. While it is `held`, a batch waits
-    in `batch`, until a test runs it."""
+    in `batch`, until a test runs it; unless it `answers`, so do questions, with the test itself."""
 
     def __init__(self, runner: Runner, happen: Happen, later: Later = at_once) -> None:
         self.runner = runner
         self.line_ns = 0
         self.held = False
+        self.answers = True
         self.batch: ef.Batch | None = None
         self._happen = happen
         self._later = later
@@ -107,7 +108,8 @@ class LineRunner:
             self._later(self.line_ns, self._happen, self.runner.run(effect.batch))
 
     def _dry_run(self, effect: ef.DryRun) -> None:
-        self._later(self.line_ns, self._dry_run_done, effect)
+        if self.answers:
+            self._later(self.line_ns, self._dry_run_done, effect)
 
     def _dry_run_done(self, effect: ef.DryRun) -> None:
         executed = self.runner.run(effect.batch)

@@ -16,6 +16,7 @@ from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.bag import Letter
 from rmf.core.clock import Pace, TickClock
 from rmf.core.comeback import Comeback, higher_of
+from rmf.core.entry import Member
 from rmf.core.raft.node import Raft
 from rmf.core.raft.values import Place, Timing
 from rmf.core.record import GENESIS_CHAIN
@@ -25,7 +26,7 @@ from rmf.core.table_slices import slices_of, table_in
 from rmf.core.world import Cell, mark_of
 from rmf.testing.disk import Base, Disk, StoredCheckpoint
 
-__all__ = ["Reborn", "opened", "packed", "reborn", "unpacked"]
+__all__ = ["Reborn", "come_back", "opened", "packed", "reborn", "unpacked"]
 
 DEPTH_PACKETS = 256
 
@@ -56,24 +57,21 @@ def reborn(
     timing: Timing,
     listens: Callable[[str], bool],
     doubts: int = 0,
+    members: tuple[Member, ...] = (),
+    depth_packets_max: int = DEPTH_PACKETS,
+    audit_ppm: int = 0,
 ) -> Reborn:
-    """Return the core that a disk gives. Raises ValueError or Diverged for a disk that no node can
-    have written."""
+    """Return the core that a disk gives; `members` are those before any Entry. Raises ValueError or
+    Diverged for a disk that no node can have written."""
     start = _start_of(disk, cursor)
-    comeback = Comeback(
-        identity.node, start.state, start.shelf, start.base.place, start.base.serial, cursor
-    )
-    for record in disk.records:
-        if record.serial > start.base.serial:
-            comeback.take(record)
-    comeback.remember(higher_of(disk.hard, disk.hard_copy))
+    comeback = _come_back(disk, start, identity.node, cursor)
     standing = comeback.standing(whole=not disk.repairing)
     state = comeback.state
     raft = Raft(
         identity.node,
         disk.cluster,
         standing,
-        state.members,
+        state.members or members,
         incarnation=identity.incarnation,
         membership=state.membership,
         pace=Pace(_bridge(comeback, start, boot_id, tail=bool(standing.tail))),
@@ -83,10 +81,30 @@ def reborn(
         doubts=doubts,
     )
     core = Arbiter(
-        identity, state, comeback.shelf, raft, listens=listens, depth_packets_max=DEPTH_PACKETS
+        identity,
+        state,
+        comeback.shelf,
+        raft,
+        listens=listens,
+        depth_packets_max=depth_packets_max,
+        audit_ppm=audit_ppm,
     )
     missing = start.base.place.index if start.base.place.index > cursor else 0
     return Reborn(core, comeback.take_letters(), missing)
+
+
+def come_back(disk: Disk, node: str, cursor: int) -> Comeback:
+    """Read a disk as a node does when it starts; its DLQ has all up to `cursor`."""
+    return _come_back(disk, _start_of(disk, cursor), node, cursor)
+
+
+def _come_back(disk: Disk, start: _Start, node: str, cursor: int) -> Comeback:
+    comeback = Comeback(node, start.state, start.shelf, start.base.place, start.base.serial, cursor)
+    for record in disk.records:
+        if record.serial > start.base.serial:
+            comeback.take(record)
+    comeback.remember(higher_of(disk.hard, disk.hard_copy))
+    return comeback
 
 
 def _start_of(disk: Disk, cursor: int) -> _Start:

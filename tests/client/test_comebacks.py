@@ -11,8 +11,6 @@ disk, crashes, and copies of the disk that are put back. Every datum is another 
 - nobody is forgotten but by a crowd, or by such a copy.
 """
 
-from typing import Any
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -67,7 +65,7 @@ class Comebacks(RuleBasedStateMachine):
         self.play = Playbook()
         self.people = {who: Person(who) for who in NAMES}
         self.made = self.newcomers = 0
-        self.copy: list[Any] = []
+        self.copy = Disk()
 
     # --- People -------------------------------------------------------------------------------
 
@@ -211,11 +209,11 @@ class Comebacks(RuleBasedStateMachine):
 
     @rule()
     def copy_the_disk(self) -> None:
-        self.copy = list(self.play.disk.durable)
+        self.copy = self.play.disk.copied()
 
     @rule()
     def put_the_copy_back(self) -> None:
-        self.start_from(Disk(self.copy))
+        self.start_from(self.copy.copied())
         history = self.history()
         for person in self.people.values():
             person.forgotten = True

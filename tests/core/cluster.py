@@ -51,8 +51,8 @@ class Cluster:
         self.loses: dict[str, tuple[type[PeerMessage], ...]] = {}
         self._post: deque[tuple[str, ev.Event]] = deque()
         for name in NAMES:
-            drafts = _founded(version) if name == "n1" else []
-            self.nodes[name] = Node(self, name, Disk((draft, BOOT_NS) for draft in drafts))
+            disk = Disk().write_now(_founded(version) if name == "n1" else [])
+            self.nodes[name] = Node(self, name, disk)
         for name in NAMES:
             self.start(name, bridged=False)
         self.crown("n1")
@@ -87,8 +87,7 @@ class Cluster:
         node = self.nodes[name]
         node.alive = node.paused = False
         node.mail.clear()
-        kept = Disk(node.disk.durable)
-        self.nodes[name] = Node(self, name, kept, node.incarnation)
+        self.nodes[name] = Node(self, name, node.disk.copied(), node.incarnation)
         self._post = deque(x for x in self._post if x[0] != name)
 
     def restart(self, name: str, *, bridged: bool = True) -> Node:

@@ -5,7 +5,6 @@ from typing import Any, Protocol
 
 import attrs
 import cbor2
-from crc32c import crc32c
 
 from rmf import limits
 from rmf.core import codec
@@ -14,21 +13,21 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.bag import Letter
-from rmf.core.effects import RecordDraft
 from rmf.core.entry import LineId, Member
 from rmf.core.raft import wire
-from rmf.core.raft.messages import WireEntry
-from rmf.core.record import GENESIS_CHAIN
 from rmf.line import Inline, Line
+from rmf.testing.catching_up import CatchingUp
+from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer
 from tests.core.surroundings import (
     BOOT_NS,
     PERIOD_NS,
     WALL_NS,
     Disk,
     Producer,
-    come_back,
-    raft_of,
+    core_of,
 )
+
+LEFT_OUT = (ef.LinkPeers, ef.MarkWhole, ef.Note)  # a test looks at them, if at all
 
 
 class Play(Protocol):
@@ -58,25 +57,6 @@ def member(name: str, incarnation: int = 1, *, voter: bool = True) -> Member:
     """A node as the ledger names it."""
     data = f"{name}/{incarnation}".encode().ljust(16, b".")
     return Member(name, data, f"{name}:7510", f"{name}:7410", voter)
-
-
-def standing(disk: Disk) -> dict[int, RecordDraft]:
-    """The Entries of a ledger that hold, by index: a later record voids those from its index on."""
-    found: dict[int, RecordDraft] = {}
-    for draft, _ in disk.entries:
-        for index in [index for index in found if index >= draft.index]:
-            del found[index]
-        found[draft.index] = draft
-    return found
-
-
-def entries_read(disk: Disk, wish: ef.ReadEntries) -> ev.EntriesRead:
-    """What the catch-up answers."""
-    found, after = standing(disk), wish.after_index
-    place = (found[after].term, found[after].chain) if after else (0, GENESIS_CHAIN)
-    drafts = [found[index] for index in range(after + 1, wish.through_index + 1)]
-    entries = [WireEntry(x.term, crc32c(x.body), x.body) for x in drafts]
-    return ev.EntriesRead(wish.peer, after, *place, entries)
 
 
 @attrs.define(eq=False)
@@ -118,17 +98,15 @@ class Node:
         self.alive = False
         self.paused = False
         self.published: list[ef.Publish] = []
-        self.letters: list[Letter] = []
         self.effects: list[ef.Effect] = []
         self.mail: deque[ev.Event] = deque()
-        self.bench_held = False
-        self.dlq_stalls = False
-        self._unstored: list[ev.LettersStored] = []
-        self.bench: ef.Batch | None = None
         self._play = play
         self._people: dict[int, Producer | Asking] = {}
         self.line = play.line_of(name)
-        self._runner = Inline(self.line)
+        self.runner = LineRunner(Inline(self.line), self._told)
+        self.dlq = LetterStore(self._told)
+        parts = (self.runner, self.dlq, disk, CatchingUp(disk, self._told), self)
+        self._performer = Performer(*parts, leaves_out=LEFT_OUT)
 
     @property
     def now(self) -> ev.Now:
@@ -145,8 +123,7 @@ class Node:
 
     def begin(self, *, bridged: bool) -> None:
         """Read the disk and take part. `bridged`: this boot wrote it."""
-        found = come_back(self.disk, self.name)
-        line, own = self.line, member(self.name, self.incarnation)
+        own = member(self.name, self.incarnation)
         identity = Identity(
             self.name,
             own.incarnation,
@@ -157,16 +134,9 @@ class Node:
             own.peer_address,
         )
         dice = int(self.name[1:]) / 10  # who is named first stands for election first
-        who = (self.name, own.incarnation)
-        raft = raft_of(found, *who, bridged=bridged, members=(), dice=dice)
-        self.core = Arbiter(
-            identity,
-            found.state,
-            found.shelf,
-            raft,
-            listens=lambda key: line.expired_handler_of(key) is not None,
-            depth_packets_max=limits.INGEST_DEPTH_PACKETS,
-            audit_ppm=self._play.audit_ppm,
+        audit_ppm = self._play.audit_ppm
+        self.core = core_of(
+            self.disk, identity, self.line, bridged=bridged, dice=dice, audit_ppm=audit_ppm
         )
         self.alive = True
         self.perform(self.core.start(self.now))
@@ -178,9 +148,8 @@ class Node:
 
     def run(self) -> None:
         """Run what the bench holds back, and hold back nothing more."""
-        assert self.bench is not None
-        self.bench_held = False
-        self.happen(self._runner.run(self.bench))
+        self.runner.held = False
+        self.happen(self.runner.runner.run(self.runner.take()))
 
     def join(self, name: str, *, ephemeral: bool = False, epoch: int = 0) -> Producer:
         """A producer says HELLO on a new connection; `epoch` as it remembers it."""
@@ -216,6 +185,16 @@ class Node:
         return {key: cbor2.loads(cell.value) for key, cell in self.published[-1].world.scan()}
 
     @property
+    def batch(self) -> ef.Batch | None:
+        """The batch that waits while the line is held."""
+        return self.runner.batch
+
+    @property
+    def letters(self) -> list[Letter]:
+        """The letters in the DLQ."""
+        return list(self.dlq.letters.values())
+
+    @property
     def live(self) -> bool:
         """Whether the last picture says that a reigning Arbiter is known."""
         return self.published[-1].live
@@ -240,67 +219,58 @@ class Node:
 
     def perform(self, effects: list[ef.Effect]) -> None:
         """Do what the core wants done."""
-        for effect in effects:
-            self.effects.append(effect)
-            self._do(effect)
+        self.effects += effects
+        self._performer.perform(effects)
 
-    def _do(self, effect: ef.Effect) -> None:
-        match effect:
-            case ef.Persist():
-                self.disk.take(effect)
-            case ef.Execute() if self.bench_held:
-                self.bench = effect.batch
-            case ef.Execute():
-                self._play.send(self.name, self._runner.run(effect.batch))
-            case ef.Tell(peer, message):
-                frames = wire.Frames(limits.PEER_FRAME_BYTES_MAX)
-                frames.feed(wire.encode(message))
-                assert [wire.decode(frame) for frame in frames.frames()] == [message]
-                self._play.send(peer, ev.Heard(self.name, message), sender=self.name)
-            case ef.Answer(connection, messages) if connection in self._people:
-                self._answer(self._people[connection], messages)
-            case ef.Broadcast(message):
-                for somebody in self._people.values():
-                    self._answer(somebody, [message])
-            case ef.Close(connection) if connection in self._people:
-                somebody = self._people[connection]
-                assert isinstance(somebody, Producer)
-                somebody.closed = True
-            case ef.Publish():
-                self._play.is_safe(self, effect.term, effect.tick)
-                self.published.append(effect)
-            case ef.StoreLetters(index, letters, acts):
-                self.letters += letters
-                self._unstored.append(ev.LettersStored(len(letters) + len(acts), index, {}))
-                if not self.dlq_stalls:
-                    self.store_letters()
-            case ef.WriteCheckpoint():
-                self._play.send(self.name, ev.CheckpointEnded(effect.index, None))
-            case ef.DryRun(connection, request, batch, pin):
-                batch.world.index.unpin(pin)
-                executed = self._runner.run(batch)
-                done = ev.DryRunDone(connection, request, batch.world, executed)
-                self._play.send(self.name, done)
-            case ef.ReadEntries():
-                self._play.send(self.name, entries_read(self.disk, effect))
-            case ef.Reload() | ef.Stopped():
-                self.alive = False
+    def arms(self) -> Arms:
+        """What reaches peers, people and displays, and what ends the node."""
+        return {
+            ef.Tell: self._tell,
+            ef.Answer: lambda effect: self._answer(effect.connection, effect.messages),
+            ef.Broadcast: self._broadcast,
+            ef.Close: self._close,
+            ef.Publish: self._publish,
+            ef.Audit: lambda _: None,  # a test does it, and takes off the pin
+            ef.WriteCheckpoint: lambda x: self._told(ev.CheckpointEnded(x.index, None)),
+            ef.Reload: self._end,
+            ef.Stopped: self._end,
+        }
 
-    def store_letters(self) -> None:
-        """The DLQ stores what waits for it."""
-        self.dlq_stalls = False
-        for stored in self._unstored:
-            self._play.send(self.name, stored)
-        self._unstored.clear()
+    def _told(self, event: ev.Event) -> None:
+        self._play.send(self.name, event)
 
-    def _answer(self, somebody: Producer | Asking, messages: list[m.Message]) -> None:
-        for message in messages:
+    def _tell(self, effect: ef.Tell) -> None:
+        frames = wire.Frames(limits.PEER_FRAME_BYTES_MAX)
+        frames.feed(wire.encode(effect.message))
+        assert [wire.decode(frame) for frame in frames.frames()] == [effect.message]
+        self._play.send(effect.peer, ev.Heard(self.name, effect.message), sender=self.name)
+
+    def _broadcast(self, effect: ef.Broadcast) -> None:
+        for connection in self._people:
+            self._answer(connection, [effect.message])
+
+    def _close(self, effect: ef.Close) -> None:
+        somebody = self._people.get(effect.connection)
+        assert not isinstance(somebody, Asking)
+        if somebody is not None:
+            somebody.closed = True
+
+    def _publish(self, effect: ef.Publish) -> None:
+        self._play.is_safe(self, effect.term, effect.tick)
+        self.published.append(effect)
+
+    def _end(self, _effect: ef.Reload | ef.Stopped) -> None:
+        self.alive = False
+
+    def _answer(self, connection: int, messages: list[m.Message]) -> None:
+        somebody = self._people.get(connection)
+        for message in messages if somebody is not None else []:
             if isinstance(message, m.Ack):
                 for run in message.runs:
                     if run.term is not None and run.tick is not None:
                         self._play.is_safe(self, run.term, run.tick)
             if isinstance(somebody, Producer):
                 somebody.hear(message)
-            else:
+            elif somebody is not None:
                 assert codec.decode(codec.encode(message)[4:]) == message
                 somebody.heard.append(message)

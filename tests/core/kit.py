@@ -31,33 +31,40 @@ from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.bag import Letter
 from rmf.core.effects import (
     Answer,
+    Audit,
     Batch,
     Broadcast,
     Close,
     Effect,
-    Execute,
     LinkPeers,
+    MarkWhole,
     Note,
-    Persist,
     Publish,
+    ReadChunk,
+    ReadEntries,
+    Reload,
     Stopped,
     StoreLetters,
+    Tell,
     WriteCheckpoint,
+    WriteChunk,
 )
 from rmf.core.entry import Entry, LineId, TickBooks
 from rmf.line import Inline, Line
+from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer
 from tests.core.surroundings import (
     BOOT_NS,
+    MEMBERS,
     PERIOD_NS,
     WALL_NS,
     Disk,
     Producer,
-    come_back,
-    raft_of,
+    core_of,
     shop,
 )
 
 IDLE_BEATS_MAX = 10
+PEERS = (LinkPeers, MarkWhole, ReadChunk, ReadEntries, Tell, WriteChunk)  # it has none
 
 
 @attrs.define
@@ -72,28 +79,31 @@ class Playbook:
     period_ns: int = PERIOD_NS
     effects: list[Effect] = attrs.Factory(list)
     published: list[Publish] = attrs.Factory(list)
-    letters: list[Letter] = attrs.Factory(list)
-    bench_held: bool = False
-    letters_held: bool = False
-    bench: Batch | None = None
     core: Arbiter = attrs.field(init=False)
-    runner: Any = attrs.field(init=False)  # of batches; a test may put another in its place
+    runner: LineRunner = attrs.field(init=False)
+    dlq: LetterStore = attrs.field(init=False)
     _people: dict[int, Producer] = attrs.Factory(dict)
     _pending: deque[ev.Event] = attrs.Factory(deque)
     _together: list[ev.Event] | None = None
     _durable_ticks: set[int] = attrs.Factory(set)
+    _performer: Performer = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.runner = Inline(self.line)
-        found = come_back(self.disk)
+        self.runner = LineRunner(Inline(self.line), self._pending.append)
+        self.runner.answers = False
+        self.dlq = LetterStore(self._pending.append)
+        self._performer = Performer(
+            self.runner, self.disk, self, leaves_out=(*PEERS, Audit, Note, Reload, Stopped)
+        )
         line = LineId(self.line.name, self.line.version, self.line.digest)
-        self.core = Arbiter(
-            Identity("n1", b"incarnation-of-1", line, self.period_ns, "here:1", "rmf/test"),
-            found.state,
-            found.shelf,
-            raft_of(found, bridged=self.bridged),
-            listens=lambda key: self.line.expired_handler_of(key) is not None,
-            depth_packets_max=self.depth,
+        identity = Identity("n1", b"incarnation-of-1", line, self.period_ns, "here:1", "rmf/test")
+        self.core = core_of(
+            self.disk,
+            identity,
+            self.line,
+            bridged=self.bridged,
+            members=MEMBERS,
+            depth=self.depth,
         )
         self._durable_ticks |= {entry.tick for _, entry in self.disk.entries}
         self._perform(self.core.start(self.now))
@@ -147,15 +157,14 @@ class Playbook:
     def run(self, done: int | None = None, *, cut_short: bool = False) -> None:
         """Run what is on the bench, or only its slots before `done`, the last of which may have
         used up its time."""
-        assert self.bench is not None
-        batch, self.bench = self.bench, None
-        executed = _cut(self.runner.run(batch), batch.slots if done is None else done)
+        batch = self.runner.take()
+        executed = _cut(self.runner.runner.run(batch), batch.slots if done is None else done)
         self.happen(attrs.evolve(executed, cut_short=cut_short))
 
     def restart(self, *, bridged: bool = True, after_ms: int = 0) -> "Playbook":
         """The same node after a crash: only what is durable is left."""
         boot_ns = self.boot_ns + after_ms * limits.MS
-        disk = Disk(self.disk.durable)
+        disk = self.disk.copied()
         return Playbook(line=self.line, disk=disk, boot_ns=boot_ns, bridged=bridged)
 
     # --- What came of it ------------------------------------------------------------------------
@@ -164,6 +173,16 @@ class Playbook:
     def tick(self) -> int:
         """The last committed Tick."""
         return self.core.committed.tick
+
+    @property
+    def batch(self) -> Batch | None:
+        """The batch that waits while the line is held."""
+        return self.runner.batch
+
+    @property
+    def letters(self) -> list[Letter]:
+        """The letters in the DLQ."""
+        return list(self.dlq.letters.values())
 
     @property
     def ticks(self) -> list[tuple[Entry, TickBooks]]:
@@ -213,46 +232,49 @@ class Playbook:
         return event
 
     def _perform(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            self.effects.append(effect)
-            self._do(effect)
+        self.effects += effects
+        self._performer.perform(effects)
 
-    def _do(self, effect: Effect) -> None:
-        match effect:
-            case Persist():
-                self.disk.take(effect)
-            case Execute() if self.bench_held:
-                self.bench = effect.batch
-            case Execute():
-                self._pending.append(self.runner.run(effect.batch))
-            case Answer(connection, messages) if connection in self._people:
-                self._answer(self._people[connection], messages)
-            case Broadcast(message):
-                self._answer_all(message)
-            case Close(connection) if connection in self._people:
-                self._people[connection].closed = True
-            case Publish():
-                assert effect.tick in self._durable_ticks or not effect.index
-                self.published.append(effect)
-            case StoreLetters(index, letters, acts):
-                assert {letter.tick for letter in letters} <= self._durable_ticks
-                self.letters += letters
-                if not self.letters_held:
-                    self._pending.append(ev.LettersStored(len(letters) + len(acts), index, {}))
-            case Answer() | Close() | Note() | WriteCheckpoint() | LinkPeers() | Stopped():
-                pass
+    def arms(self) -> Arms:
+        """What reaches people and displays, and what is checked on its way to the DLQ."""
+        return {
+            Answer: self._answer,
+            Broadcast: self._answer_all,
+            Close: self._close,
+            Publish: self._publish,
+            StoreLetters: self._store,
+            WriteCheckpoint: self._checkpoint,
+        }
 
-    def _answer(self, producer: Producer, messages: list[m.Message]) -> None:
-        for message in messages:
+    def _publish(self, effect: Publish) -> None:
+        assert effect.tick in self._durable_ticks or not effect.index
+        self.published.append(effect)
+
+    def _store(self, effect: StoreLetters) -> None:
+        assert {letter.tick for letter in effect.letters} <= self._durable_ticks
+        self.dlq.store(effect)
+
+    def _checkpoint(self, effect: WriteCheckpoint) -> None:
+        if self.runner.answers:
+            self._pending.append(ev.CheckpointEnded(effect.index, None))
+
+    def _close(self, effect: Close) -> None:
+        if effect.connection in self._people:
+            self._people[effect.connection].closed = True
+
+    def _answer(self, effect: Answer) -> None:
+        producer = self._people.get(effect.connection)
+        for message in effect.messages if producer is not None else []:
+            assert producer is not None
             if isinstance(message, m.Ack):
                 ticks = {run.tick for run in message.runs if run.tick is not None}
                 assert ticks <= self._durable_ticks, "acked before it is on the disk (R2)"
             producer.hear(message)
 
-    def _answer_all(self, message: m.Message) -> None:
+    def _answer_all(self, effect: Broadcast) -> None:
         for producer in self._people.values():
             if not producer.closed:
-                producer.hear(message)
+                producer.hear(effect.message)
 
 
 def _cut(executed: ev.Executed, done: int) -> ev.Executed:

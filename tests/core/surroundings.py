@@ -4,35 +4,36 @@ Each is a few lines that do one thing, and says when it is contradicted.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-import attrs
 import cbor2
 
 from rmf import limits
 from rmf.core import codec
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.clock import Pace, TickClock
-from rmf.core.comeback import Comeback
+from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.effects import Persist, RecordDraft
 from rmf.core.entry import Entry, Member, decode_entry
 from rmf.core.intake import open_send
 from rmf.core.packet import Row
-from rmf.core.raft.node import Raft
-from rmf.core.raft.values import Place, Timing
-from rmf.core.record import ENTRY, GENESIS_CHAIN, Record
+from rmf.core.raft.values import Timing
+from rmf.core.record import ENTRY, Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from rmf.line import REMOVE, Fresh, Keep, Line
+from rmf.testing.disk import Disk as Stored
+from rmf.testing.performer import Arms
+from rmf.testing.rebirth import reborn
 
 CLUSTER = b"cluster-of-tests"
 PERIOD_NS = limits.TICK_PERIOD_NS
 BOOT_NS = 1_000 * limits.SECOND
 WALL_NS = 1_764_000_000 * limits.SECOND
 BOOT_ID = b"boot-id-of-tests"
+ALL_STORED = 2**62  # how far a DLQ is that lacks no letter
 MEMBERS = (Member("n1", b"incarnation-of-1", "", "here:1"),)
 
 
@@ -103,40 +104,67 @@ def frame_of(rows: list[Any]) -> bytes:
 
 
 class Disk:
-    """The ledger keeper: what waits in it, and what is durable: every record with the time of its
-    writing, and every Entry that can be read, decoded."""
+    """A disk in memory whose writes wait for a test while it is `held`: one Persist at a time.
+    `entries` are those of its records that can be read, decoded."""
 
-    def __init__(self, records: Iterable[tuple[RecordDraft, int]] = ()) -> None:
-        self.durable: list[tuple[RecordDraft, int]] = []
-        self.entries: list[tuple[RecordDraft, Entry]] = []
-        for record, boot_ns in records:
-            self._write(record, boot_ns)
+    def __init__(self, disk: Stored | None = None) -> None:
+        self.disk = disk or Stored(CLUSTER, MEMBERS[0].incarnation)
+        self.entries: list[tuple[Record, Entry]] = []
         self.waiting: deque[Persist] = deque()
         self.held = False
         self._tickets = 0
+        self._decode(self.records)
+
+    @classmethod
+    def that_holds_back(cls) -> "Disk":
+        """An empty one that is held."""
+        disk = cls()
+        disk.hold()
+        return disk
+
+    def copied(self) -> "Disk":
+        """Another one with all that is durable here."""
+        return Disk(self.disk.copied())
+
+    @property
+    def records(self) -> list[Record]:
+        """What is durable."""
+        return self.disk.records
 
     def hold(self) -> None:
         """From now on nothing is durable before `Playbook.sync`."""
         self.held = True
 
-    def take(self, persist: Persist) -> None:
-        """Note a Persist; tickets only rise: there is one order of fsyncs (R2)."""
+    def arms(self) -> Arms:
+        """What this part does."""
+        return {Persist: self._take}
+
+    def _take(self, persist: Persist) -> None:
+        """Tickets only rise: there is one order of fsyncs (R2)."""
         assert persist.ticket == self._tickets + 1
         self._tickets = persist.ticket
         self.waiting.append(persist)
 
     def write_one(self, boot_ns: int) -> ev.Persisted:
         """Make the oldest Persist durable."""
-        persist = self.waiting.popleft()
-        for record in persist.records:
-            self._write(record, boot_ns)
-        return ev.Persisted(persist.ticket, len(self.durable))
+        before = len(self.records)
+        self.disk.take(self.waiting.popleft())
+        self.disk.begin(0, BOOT_ID, boot_ns)
+        persisted = ev.Persisted(*self.disk.finish(0))
+        self._decode(self.records[before:])
+        return persisted
 
-    def _write(self, record: RecordDraft, boot_ns: int) -> None:
-        self.durable.append((record, boot_ns))
-        if record.kind == ENTRY:
-            with suppress(ValueError):  # of another release: on the disk all the same
-                self.entries.append((record, decode_entry(record.body)))
+    def write_now(self, drafts: list[RecordDraft]) -> "Disk":
+        """Write this before any core runs."""
+        self.disk.write_now(drafts, BOOT_ID, BOOT_NS)
+        self._decode(self.records)
+        return self
+
+    def _decode(self, records: list[Record]) -> None:
+        for record in records:
+            if record.kind == ENTRY:
+                with suppress(ValueError):  # of another release: on the disk all the same
+                    self.entries.append((record, decode_entry(record.body)))
 
 
 class Replayed(NamedTuple):
@@ -149,51 +177,36 @@ class Replayed(NamedTuple):
 def replay(disk: Disk) -> Replayed:
     """Apply every durable Entry from genesis on, comparing each digest (R26)."""
     state, shelf = genesis_state(CLUSTER), Shelf()
-    for draft, entry in disk.entries:
-        state, _ = apply(state, entry, draft.term, draft.index, shelf)
-        assert state.digest() == entry.digest, f"Entry {draft.index} states another digest"
+    for record, entry in disk.entries:
+        state, _ = apply(state, entry, record.term, record.index, shelf)
+        assert state.digest() == entry.digest, f"Entry {record.index} states another digest"
     return Replayed(state, shelf)
 
 
-def come_back(disk: Disk, name: str = "n1", *, cursor: int = 2**62) -> Comeback:
-    """Read every durable record, as a node does when it starts; its DLQ has all up to `cursor`."""
-    begin = Place(0, 0, GENESIS_CHAIN)
-    comeback = Comeback(name, genesis_state(CLUSTER), Shelf(), begin, 0, cursor)
-    for serial, (draft, boot_ns) in enumerate(disk.durable, start=1):
-        kind, index, term, chain, body, commit = attrs.astuple(draft)
-        record = Record(
-            CLUSTER, kind, serial, index, term, chain, serial - 1, BOOT_ID, boot_ns, body, commit
-        )
-        comeback.take(record)
-    return comeback
-
-
-def raft_of(
-    comeback: Comeback,
-    name: str = "n1",
-    incarnation: bytes = MEMBERS[0].incarnation,
+def core_of(
+    disk: Disk,
+    identity: Identity,
+    line: Line,
     *,
     bridged: bool,
-    members: tuple[Member, ...] = MEMBERS,
+    members: tuple[Member, ...] = (),
     dice: float = 0.5,
-) -> Raft:
-    """The consensus of a node, from where it stands; `members` are those before any Entry."""
-    clock, last = None, comeback.last_tick
-    if bridged and last is not None:
-        clock = TickClock(last.period_ns, last.tick, last.boot_ns)
-    state = comeback.state
-    return Raft(
-        name,
-        CLUSTER,
-        comeback.standing(),
-        state.members or members,
-        incarnation=incarnation,
-        membership=state.membership,
-        pace=Pace(clock),
-        period_ns=state.period_ns if state.index else PERIOD_NS,
+    depth: int = limits.INGEST_DEPTH_PACKETS,
+    audit_ppm: int = 0,
+) -> Arbiter:
+    """The core that a disk gives, whose DLQ has everything. `bridged`: this boot wrote it."""
+    return reborn(
+        disk.disk,
+        identity,
+        ALL_STORED,
+        boot_id=BOOT_ID if bridged else b"another boot",
         dice=lambda: dice,
         timing=Timing(),
-    )
+        listens=lambda key: line.expired_handler_of(key) is not None,
+        members=members,
+        depth_packets_max=depth,
+        audit_ppm=audit_ppm,
+    ).core
 
 
 class Told(NamedTuple):

@@ -83,7 +83,7 @@ def test_while_a_tick_is_on_the_bench_orders_wait_for_it_within_a_bound(play: Cl
     n1 = play["n1"]
     probe = n1.join("probe")
     core = n1.core
-    n1.bench_held = True
+    n1.runner.held = True
     probe.send(1)
     asking = n1.ask("admin.remove", node="n3")
     many = [n1.ask("admin.remove", node="n9") for _ in range(limits.READS_WAITING_MAX)]
@@ -114,7 +114,7 @@ def test_no_more_orders_are_written_than_may_be_in_flight(play: Cluster) -> None
 def test_orders_that_wait_for_the_bench_are_let_go_with_the_reign(play: Cluster) -> None:
     n1 = play["n1"]
     probe = n1.join("probe")
-    n1.bench_held = True
+    n1.runner.held = True
     probe.send(1)
     asking = n1.ask("admin.remove", node="n3")
     n1.happen(ev.DiskFault("no room"))

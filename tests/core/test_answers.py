@@ -4,7 +4,7 @@ from rmf.core import codec
 from rmf.core import events as ev
 from rmf.core import messages as m
 from tests.core.kit import Playbook
-from tests.core.surroundings import CLUSTER, PERIOD_NS, Disk, Producer
+from tests.core.surroundings import CLUSTER, PERIOD_NS, Producer
 
 
 def asked(play: Playbook, probe: Producer, subject: str, key: str = "") -> m.Message:
@@ -104,7 +104,7 @@ def test_a_cell_of_unknown_age_is_not_shown_though_it_is_not_yet_removed() -> No
     """R6, R9: between the accession and the Tick that removes it."""
     play = Playbook()
     play.join("p").send(1)
-    disk = Disk(play.disk.durable)
+    disk = play.disk.copied()
     disk.hold()
     again = Playbook(disk=disk)
     again.sync(1)
@@ -151,7 +151,7 @@ def test_the_status_tells_what_is_committed_from_what_is_proposed() -> None:
     facts = play.facts
     assert facts["index"] == facts["commit"] + 1
     assert facts["packets"]["latched"] == 0
-    play.bench_held = True
+    play.runner.held = True
     probe.send(2)
     probe.send(3, 4)
     assert play.facts["ingest"] == {"depth": 2, "capacity": play.depth}

@@ -22,12 +22,6 @@ from tests.core.kit import Playbook
 from tests.core.surroundings import BOOT_NS, Disk, row_of
 
 
-def held() -> Disk:
-    disk = Disk()
-    disk.hold()
-    return disk
-
-
 def kinds(effects: list[Effect]) -> list[str]:
     return [type(effect).__name__ for effect in effects if not isinstance(effect, Note)]
 
@@ -80,7 +74,7 @@ def test_one_fsync_lets_out_all_it_covers_in_order() -> None:
 
 
 def test_the_vote_is_durable_before_anything_is_proposed() -> None:
-    play = Playbook(disk=held())
+    play = Playbook(disk=Disk.that_holds_back())
     assert kinds(play.effects) == ["LinkPeers", "Persist"]
     assert play.facts["role"] == "candidate"
     play.sync(1)
@@ -208,7 +202,7 @@ def test_a_checkpoint_holds_what_is_committed_and_where_it_stands() -> None:
         committed.digest(),
     )
     last = play.disk.entries[-1][0]
-    assert (head["chain"], head["serial"]) == (last.chain, len(play.disk.durable))
+    assert (head["chain"], head["serial"]) == (last.chain, len(play.disk.records))
     assert head["clock"] == [1, BOOT_NS]
     restored = state_of(head, wish.producers, dict(wish.world.cells.items()))
     assert restored.digest() == committed.digest()
@@ -239,7 +233,7 @@ def test_there_is_one_checkpoint_at_a_time() -> None:
 
 
 def test_no_checkpoint_is_asked_for_without_a_reign() -> None:
-    play = Playbook(disk=held())
+    play = Playbook(disk=Disk.that_holds_back())
     play.happen(ev.CheckpointAsked())
     assert play.seen(WriteCheckpoint) == []
 

@@ -3,7 +3,7 @@
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.arbiter import Identity
 from rmf.core.effects import (
     Answer,
     Effect,
@@ -12,13 +12,7 @@ from rmf.core.effects import (
 )
 from rmf.core.entry import LineId
 from tests.core.kit import Playbook
-from tests.core.surroundings import BOOT_NS, WALL_NS, Disk, Producer, come_back, raft_of, row_of
-
-
-def held() -> Disk:
-    disk = Disk()
-    disk.hold()
-    return disk
+from tests.core.surroundings import BOOT_NS, WALL_NS, Disk, Producer, core_of, row_of, shop
 
 
 def kinds(effects: list[Effect]) -> list[str]:
@@ -30,7 +24,7 @@ def kinds(effects: list[Effect]) -> list[str]:
 
 def test_without_a_reign_nothing_is_taken_in() -> None:
     """R17: `no_reign` ends by itself."""
-    play = Playbook(disk=held())
+    play = Playbook(disk=Disk.that_holds_back())
     probe = play.join("p")
     assert probe.refusals == [(0, "no_reign", 0)]
     assert probe.closed
@@ -44,7 +38,7 @@ def test_without_a_reign_nothing_is_taken_in() -> None:
 
 def test_a_node_without_a_cluster_says_what_it_waits_for() -> None:
     """R29: for people who look at its status."""
-    play = Playbook(disk=held())
+    play = Playbook(disk=Disk.that_holds_back())
     play.core.step([ev.Unfounded("no answer yet from n3")], play.now)
     assert play.facts["strike"] == {"kind": "no_reign", "why": "no answer yet from n3"}
 
@@ -54,7 +48,7 @@ def test_an_offer_without_a_reign_is_refused_and_the_expected_seq_named() -> Non
     probe = play.join("p")
     probe.send(1, 2)
     probe.send(3)  # its record says that the two before it are committed
-    disk = Disk(play.disk.durable)
+    disk = play.disk.copied()
     disk.hold()
     waiting = Playbook(disk=disk)
     offered = ev.Offered(9, "p", 1, b"", [row_of(7)], 0, {}, BOOT_NS)
@@ -69,7 +63,7 @@ def test_a_full_queue_makes_the_edge_wait_and_refuses_nothing() -> None:
     """R16."""
     play = Playbook(depth=3)
     probe = play.join("p")
-    play.bench_held = True
+    play.runner.held = True
     waits = [play.core.takes_in]
     probe.send(1)
     probe.send(2, 3, 4)
@@ -104,7 +98,7 @@ def test_a_disk_at_its_hard_mark_is_busy_for_packets_only() -> None:
 def test_letters_that_are_not_stored_stop_the_latch_and_no_packet_is_lost() -> None:
     """R38: the DLQ is never dropped from; LETTERS_IN_FLIGHT_MAX."""
     play = Playbook()
-    play.letters_held = True
+    play.dlq.held = True
     probe = play.join("p")
     tick, most = limits.TICK_PACKETS_MAX, 2 * limits.TICK_PACKETS_MAX
     probe.send(*range(1, tick + 1), topic="poison")
@@ -127,7 +121,7 @@ def struck(event: ev.Event) -> tuple[Playbook, Producer]:
     probe.send(1)
     play.disk.hold()
     probe.send(2)
-    play.bench_held = True
+    play.runner.held = True
     other.send(1)
     probe.send(3)
     play.happen(event)
@@ -178,7 +172,7 @@ def test_a_node_on_strike_refuses_and_keeps_answering() -> None:
 
 
 def test_a_strike_before_the_reign_lets_none_begin() -> None:
-    play = Playbook(disk=held())
+    play = Playbook(disk=Disk.that_holds_back())
     play.happen(ev.Struck("state", "diverged"))
     play.sync()
     assert not play.core.reigns
@@ -192,17 +186,9 @@ def test_what_is_acked_survives_a_strike() -> None:
 
 
 def test_a_node_that_starts_on_strike_shows_what_it_has() -> None:
-    found = come_back(Playbook().disk)
     line = LineId("shop", 7, b"")
     identity = Identity("n1", b"i", line, 100_000, "here:1", "rmf/test")
-    core = Arbiter(
-        identity,
-        found.state,
-        found.shelf,
-        raft_of(found, bridged=False),
-        listens=lambda _: False,
-        depth_packets_max=9,
-    )
+    core = core_of(Playbook().disk, identity, shop(), bridged=False)
     core.strike_for("state", "a digest differs")
     effects = core.start(ev.Now(BOOT_NS, WALL_NS))
     assert kinds(effects) == ["Publish"]

@@ -8,7 +8,7 @@ from tests.core.kit import Playbook
 
 def test_letters_that_wait_are_as_many_as_were_handed_over_and_not_stored() -> None:
     play = Playbook()
-    play.letters_held = True
+    play.dlq.held = True
     play.join("p").send(1, topic="poison")
     assert play.core.commit.letters_unstored == 1
     play.happen(ev.LettersStored(1, play.core.committed.index, {}))

@@ -133,18 +133,18 @@ class Producers(RuleBasedStateMachine):
 
     @rule()
     def hold_the_bench(self) -> None:
-        self.play.bench_held = True
+        self.play.runner.held = True
 
-    @precondition(lambda self: self.play.bench is not None)
+    @precondition(lambda self: self.play.batch is not None)
     @rule(part=st.floats(0, 1))
     def run_some(self, part: float) -> None:
-        assert self.play.bench is not None
-        self.play.run(max(1, round(part * self.play.bench.slots)))
+        assert self.play.batch is not None
+        self.play.run(max(1, round(part * self.play.batch.slots)))
 
     @rule()
     def let_the_bench_go(self) -> None:
-        self.play.bench_held = False
-        if self.play.bench is not None:
+        self.play.runner.held = False
+        if self.play.batch is not None:
             self.play.run()
 
     @rule(bridged=st.booleans(), after_ms=st.sampled_from([0, 3, 1000]))

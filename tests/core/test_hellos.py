@@ -62,7 +62,7 @@ def test_packets_of_a_lower_epoch_are_refused_at_the_latch() -> None:
     """R32: a zombie can't write, not even what was in the queue when the newer one came."""
     play = Playbook()
     old = play.join("a")
-    play.bench_held = True
+    play.runner.held = True
     old.send(1)
     old.send(2)
     new = play.join("a")
@@ -406,11 +406,11 @@ def test_who_hung_up_before_its_hello_was_latched_has_its_place_in_the_order(
     play: Playbook,
 ) -> None:
     fill(play, "a", "b", "c", "d", "e")
-    play.bench_held = True
+    play.runner.held = True
     there = play.join("a")
     there.send(1)  # on the bench: what comes now waits
     hang_up(play, play.join("quick"))
-    play.bench_held = False
+    play.runner.held = False
     play.run()
     fill(play, "f")
     assert crowded_out(play)[-1] == "quick"

@@ -212,7 +212,7 @@ def latched_after(ms: float, *rows: Row, **more: Any) -> Producer:
     """Packets that wait in the queue so long before they are latched."""
     play = Playbook(**more)
     probe, blocker = play.join("probe"), play.join("blocker")
-    play.bench_held = True
+    play.runner.held = True
     blocker.send(1)
     probe.send_rows(list(rows))
     play.boot_ns += int(ms * limits.MS)

@@ -101,7 +101,7 @@ def test_nobody_waits_for_a_reign_that_is_over(play: Cluster, how: str) -> None:
     play["n3"].disk.hold()
     flying.send(1, 2)
     flying.send(2)  # a resend of what is not committed
-    n1.bench_held = True
+    n1.runner.held = True
     play.advance(20)
     benched.send(1)
     queued.send(1)

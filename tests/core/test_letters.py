@@ -7,16 +7,16 @@ import cbor2
 import pytest
 
 from rmf import limits
-from rmf.core.effects import RecordDraft
 from rmf.core.entry import Entry, Expiry, TickBooks, decode_entry
 from rmf.core.letters import letters_of
+from rmf.core.record import Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from tests.core.kit import Playbook
 from tests.core.surroundings import CLUSTER, WALL_NS, row_of
 
 
-def history(play: Playbook) -> list[tuple[RecordDraft, Entry, State]]:
+def history(play: Playbook) -> list[tuple[Record, Entry, State]]:
     """Each durable Entry and the state before it."""
     state, shelf, found = genesis_state(CLUSTER), Shelf(), []
     for record, entry in play.disk.entries:

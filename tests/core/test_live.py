@@ -219,7 +219,7 @@ def test_an_end_that_its_handler_holds_up_is_late_everywhere(play: Cluster) -> N
     n1 = play["n1"]
     n1.join("probe").send(1, topic="cell/loud/a", ttl_ms=100)
     play.advance(60)
-    n1.bench_held = True
+    n1.runner.held = True
     play.advance(100 + limits.OWED_LATE_NS // limits.MS + LIVE_MS)
     assert [node.live for node in play.nodes.values()] == [False] * 3
     n1.run()
@@ -230,11 +230,11 @@ def test_an_end_that_its_handler_holds_up_is_late_everywhere(play: Cluster) -> N
 def test_what_was_over_before_it_came_off_the_bench_is_live_nowhere_for_long(play: Cluster) -> None:
     """All the while the Entry before it was named; and what takes it off is on the bench again."""
     n1 = play["n1"]
-    n1.bench_held = True
+    n1.runner.held = True
     n1.join("probe").send(1, topic="cell/loud/a", ttl_ms=5)
     play.advance(400)
-    assert n1.bench is not None
-    n1.happen(Inline(n1.line).run(n1.bench))
+    assert n1.batch is not None
+    n1.happen(Inline(n1.line).run(n1.batch))
     play.advance(20)
     shown = [(node.live, set(node.world)) for node in play.nodes.values()]
     assert shown == [(True, {"cell/loud/a"})] * 3
@@ -249,7 +249,7 @@ def test_what_was_over_before_it_came_off_the_bench_is_live_nowhere_for_long(pla
 def test_a_slow_line_whose_cells_live_long_costs_nobody_liveness(play: Cluster) -> None:
     """What is shown is what the factory shows: the rest is on the bench, and nobody was told."""
     n1 = play["n1"]
-    n1.bench_held = True
+    n1.runner.held = True
     n1.join("probe").send(1, ttl_ms=60_000)
     play.advance(2_000)
     before = [len(node.published) for node in play.nodes.values()]
@@ -267,7 +267,7 @@ def test_a_node_whose_letters_are_not_taken_is_live_no_more() -> None:
     """R36: it will have to stop applying, sooner or later."""
     play = Playbook()
     probe = play.join("p")
-    play.letters_held = True
+    play.dlq.held = True
     probe.send(1, topic="poison")
     play.advance(PATIENCE_MS - 1)
     shown = [play.published[-1].live]
@@ -314,5 +314,5 @@ def test_where_nobody_knows_the_time_no_clock_is_shown() -> None:
     play.join("p").send(1)
     play.happen(ev.DiskFault("fsync: Input/output error"))
     assert play.published[-1].clock is not None  # this reign knew it
-    again = Playbook(disk=play.disk.__class__(play.disk.durable))
+    again = Playbook(disk=play.disk.copied())
     assert again.core.raft.pace.bridged  # it reigns, and begins anew behind the last Tick

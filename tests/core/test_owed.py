@@ -54,10 +54,10 @@ def test_an_end_that_was_late_is_owed_from_its_entry_on(topic: str) -> None:
     play = Playbook()
     play.join("p").send(1, topic=topic, ttl_ms=1000)
     play.disk.hold()
-    play.bench_held = True
+    play.runner.held = True
     play.boot_ns += 5 * limits.SECOND
     play.happen()
-    if play.bench is not None:
+    if play.batch is not None:
         assert owed(play) == INDEX_MAX
         play.run()
     assert owed(play) == play.core.raft.log.last.index > play.core.committed.index

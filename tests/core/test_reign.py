@@ -41,12 +41,12 @@ def test_a_tick_is_one_entry_of_everything_that_waited() -> None:
     """R1: HELLOs, packets, bags, changes in one Entry; one record, one fsync."""
     play = Playbook()
     a, b = play.join("a"), play.join("b")
-    before = len(play.disk.durable)
+    before = len(play.disk.records)
     with play.together():
         a.send_rows([row_of(1), row_of(2, topic="poison")])
         b.send(1, topic="keep/x")
         play.join("c")
-    assert len(play.disk.durable) == before + 1
+    assert len(play.disk.records) == before + 1
     entry, books = play.ticks[-1]
     assert [frame.producer for frame in books.frames] == ["a", "b"]
     assert [register.producer for register in books.registers] == ["c"]
@@ -60,17 +60,17 @@ def test_a_lone_packet_is_latched_at_once() -> None:
     """R4: in the very step that brings it."""
     play = Playbook()
     probe = play.join("p")
-    play.bench_held = True
+    play.runner.held = True
     probe.send(1)
-    assert play.bench is not None
-    assert play.bench.slots == 1
+    assert play.batch is not None
+    assert play.batch.slots == 1
 
 
 def test_what_comes_while_a_tick_is_on_the_bench_makes_the_next() -> None:
     """R4."""
     play = Playbook()
     probe = play.join("p")
-    play.bench_held = True
+    play.runner.held = True
     for seq in range(1, 5):
         probe.send(seq)
     play.run()
@@ -255,7 +255,7 @@ def postponed(done: int) -> tuple[Playbook, Any, Any]:
     """Two producers' frames of two packets each, of which the first `done` slots are done."""
     play = Playbook()
     a, b = play.join("a"), play.join("b")
-    play.bench_held = True
+    play.runner.held = True
     b.send(1, topic="keep/first")
     with play.together():
         a.send(1, 2, topic="count/x")
@@ -271,8 +271,8 @@ def test_what_was_not_done_waits_for_the_next_tick() -> None:
         play, a, b = postponed(done)
         told = len(a.told) + len(b.told) - 1
         assert told == done
-        assert play.bench is None if done == 5 else play.bench is not None
-        if play.bench is not None:
+        assert play.batch is None if done == 5 else play.batch is not None
+        if play.batch is not None:
             play.run()
         assert a.told == {1: "applied", 2: "applied"}
         assert b.told == {1: "applied", 2: "applied", 3: "label_invalid", 4: "handler_error"}
@@ -284,7 +284,7 @@ def test_what_was_not_done_waits_for_the_next_tick() -> None:
 def test_the_rest_keeps_its_order_and_its_turns() -> None:
     play = Playbook()
     a, b = play.join("a"), play.join("b")
-    play.bench_held = True
+    play.runner.held = True
     b.send(1)
     with play.together():
         a.send(1, 2)
@@ -292,8 +292,8 @@ def test_the_rest_keeps_its_order_and_its_turns() -> None:
         a.send(3)
     play.run()
     play.run(1)
-    assert play.bench is not None
-    seqs = [(group.producer, group.rows[0][1], len(group.rows)) for group in play.bench.groups]
+    assert play.batch is not None
+    seqs = [(group.producer, group.rows[0][1], len(group.rows)) for group in play.batch.groups]
     assert seqs == [("a", 2, 1), ("b", 2, 1), ("a", 3, 1)]
     assert a.refusals == []
 
@@ -301,13 +301,13 @@ def test_the_rest_keeps_its_order_and_its_turns() -> None:
 def test_the_rest_is_next_before_what_came_meanwhile() -> None:
     play = Playbook()
     a, b = play.join("a"), play.join("b")
-    play.bench_held = True
+    play.runner.held = True
     a.send(1, 2, 3)
     b.send(1)
     a.send(4)
     play.run(1)
-    assert play.bench is not None
-    seqs = [(group.producer, group.rows[0][1], len(group.rows)) for group in play.bench.groups]
+    assert play.batch is not None
+    seqs = [(group.producer, group.rows[0][1], len(group.rows)) for group in play.batch.groups]
     assert seqs == [("a", 2, 2), ("b", 1, 1), ("a", 4, 1)]
 
 
@@ -315,10 +315,10 @@ def test_an_expiry_that_was_not_done_comes_again() -> None:
     play = Playbook()
     probe = play.join("p")
     probe.send_rows([row_of(i, topic=f"cell/loud/{i}", ttl_ms=5) for i in (1, 2, 3)])
-    play.bench_held = True
+    play.runner.held = True
     play.advance(6)
-    assert play.bench is not None
-    assert [cell.slot for cell in play.bench.expired] == [0, 1, 2]
+    assert play.batch is not None
+    assert [cell.slot for cell in play.batch.expired] == [0, 1, 2]
     play.run(1)
     assert set(play.world) == {"cell/loud/2", "cell/loud/3", "lost/cell/loud/1"}
     assert [cell.key for cell in cells_on(play)] == ["cell/loud/2", "cell/loud/3"]
@@ -327,27 +327,27 @@ def test_an_expiry_that_was_not_done_comes_again() -> None:
 
 
 def cells_on(play: Playbook) -> list[ExpiredCell]:
-    assert play.bench is not None
-    return play.bench.expired
+    assert play.batch is not None
+    return play.batch.expired
 
 
 def test_the_batch_says_what_goes_in_its_tick_with_a_handler_or_without() -> None:
     play = Playbook()
     probe = play.join("p")
     probe.send_rows([row_of(1, ttl_ms=5), row_of(2, topic="cell/loud/a", ttl_ms=5)])
-    play.bench_held = True
+    play.runner.held = True
     play.advance(6)
-    assert play.bench is not None
-    assert play.bench.gone == {"cell/a", "cell/loud/a"}
-    assert [cell.cell.value for cell in play.bench.expired] == [cbor2.dumps(2)]
-    assert play.bench.world.get("cell/a") is not None
+    assert play.batch is not None
+    assert play.batch.gone == {"cell/a", "cell/loud/a"}
+    assert [cell.cell.value for cell in play.batch.expired] == [cbor2.dumps(2)]
+    assert play.batch.world.get("cell/a") is not None
 
 
 def test_who_cost_the_line_its_time_goes_last_and_alone_until_a_frame_runs_well() -> None:
     """R20: one producer's poison delays the others by one budget at most."""
     play = Playbook()
     a, b, c = play.join("a"), play.join("b"), play.join("c")
-    play.bench_held = True
+    play.runner.held = True
     with play.together():
         a.send(1, 2, 3)
         b.send(1)
@@ -376,27 +376,27 @@ def test_who_cost_the_line_its_time_goes_last_and_alone_until_a_frame_runs_well(
 
 
 def on_the_bench(play: Playbook) -> list[tuple[str, list[int]]]:
-    assert play.bench is not None
-    return [(group.producer, [row[1] for row in group.rows]) for group in play.bench.groups]
+    assert play.batch is not None
+    return [(group.producer, [row[1] for row in group.rows]) for group in play.batch.groups]
 
 
 def test_what_comes_late_of_another_reign_is_ignored() -> None:
     """No batch has the number of one of another reign, though each counts its own."""
     play = Playbook()
     probe = play.join("p")
-    play.bench_held = True
+    play.runner.held = True
     probe.send(1)
-    assert play.bench is not None
-    late = Executed(play.bench.number, 1, [], b"\x80", [])
+    assert play.batch is not None
+    late = Executed(play.batch.number, 1, [], b"\x80", [])
     again = play.restart()
     probe = again.join("p")
-    again.bench_held = True
+    again.runner.held = True
     probe.send(1)
-    assert again.bench is not None
-    assert again.bench.number >> 32 == play.bench.number >> 32 << 1 == 2
+    assert again.batch is not None
+    assert again.batch.number >> 32 == play.batch.number >> 32 << 1 == 2
     again.happen(late)
     assert probe.told == {}
-    assert again.bench is not None
+    assert again.batch is not None
     again.run()
     assert probe.told == {1: "applied"}
     assert again.world == {"cell/a": 1}
@@ -405,10 +405,10 @@ def test_what_comes_late_of_another_reign_is_ignored() -> None:
 def test_a_batch_of_another_time_is_ignored() -> None:
     play = Playbook()
     probe = play.join("p")
-    play.bench_held = True
+    play.runner.held = True
     probe.send(1)
-    assert play.bench is not None
-    wrong = Executed(play.bench.number - 1, 1, [], b"\x80", [])
+    assert play.batch is not None
+    wrong = Executed(play.batch.number - 1, 1, [], b"\x80", [])
     play.happen(wrong)
     assert probe.told == {}
     play.run()
@@ -420,18 +420,18 @@ def test_no_batch_comes_back_with_more_than_it_had() -> None:
     """What the bench answers and what was put on it are held against each other."""
     play = Playbook()
     probe = play.join("p")
-    play.bench_held = True
+    play.runner.held = True
     probe.send(1)
-    assert play.bench is not None
+    assert play.batch is not None
     with pytest.raises(AssertionError):
-        play.core.step([Executed(play.bench.number, 2, [], b"\x80", [])], play.now)
+        play.core.step([Executed(play.batch.number, 2, [], b"\x80", [])], play.now)
 
 
 def test_nothing_is_decreed_while_a_tick_is_on_the_bench() -> None:
     """The Tick has its number and its place already."""
     play = Playbook()
     probe = play.join("p")
-    play.bench_held = True
+    play.runner.held = True
     probe.send(1)
     reign = play.core.lifecycle.reign
     assert reign is not None

@@ -6,7 +6,6 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.effects import Note, Stopped
 from rmf.core.entry import Accession, Expiry
-from rmf.core.record import ENTRY
 from rmf.line import Fresh, Line
 from tests.core.kit import Playbook
 from tests.core.surroundings import BOOT_NS, PERIOD_NS, Producer, replay, row_of
@@ -170,7 +169,7 @@ def loud_cells(play: Playbook, count: int) -> Producer:
     rows = [row_of(i + 1, topic=f"cell/loud/{i:02}", ttl_ms=5) for i in range(count)]
     play.join("cells").send_rows(rows)
     probe = play.join("p")
-    play.bench_held = True
+    play.runner.held = True
     play.boot_ns += 6 * limits.MS
     play.happen()
     return probe
@@ -178,8 +177,8 @@ def loud_cells(play: Playbook, count: int) -> Producer:
 
 def on_the_bench(play: Playbook) -> tuple[list[str], list[str]]:
     """Keys whose end is on the bench, and producers whose packets are."""
-    assert play.bench is not None
-    return [x.key[-2:] for x in play.bench.expired], [x.producer for x in play.bench.groups]
+    assert play.batch is not None
+    return [x.key[-2:] for x in play.batch.expired], [x.producer for x in play.batch.groups]
 
 
 def test_ends_whose_handler_hangs_take_turns_with_packets() -> None:
@@ -198,7 +197,7 @@ def test_ends_whose_handler_hangs_take_turns_with_packets() -> None:
     assert on_the_bench(play) == ([], ["p"])
     play.run()
     play.run()  # these run well to their end: no turns any more
-    play.bench_held = False
+    play.runner.held = False
     probe.send(3)
     assert probe.told == dict.fromkeys((1, 2, 3), "applied")
     ended = [expiry.key for _, books in play.ticks for expiry in books.expiries]
@@ -225,7 +224,7 @@ def test_what_is_written_anew_while_it_waits_for_its_end_lives() -> None:
     play.run(1, cut_short=True)
     play.run()
     assert probe.told == {1: "applied"}
-    play.bench_held = False
+    play.runner.held = False
     play.run()
     assert play.world["cell/loud/02"] == "again"
     assert "lost/cell/loud/02" not in play.world
@@ -263,7 +262,7 @@ def test_cells_that_renew_themselves_stop_no_packet_and_no_stop() -> None:
     count = limits.TICK_EXPIRIES_MAX + 500
     rows = [row_of(i + 1, topic=f"cell/{i:05}", ttl_ms=1, payload=0) for i in range(count)]
     cells, probe = play.join("cells"), play.join("p")
-    play.bench_held = True
+    play.runner.held = True
     cells.send_rows(rows)
     play.run()
     for seq in range(1, 6):
@@ -273,7 +272,7 @@ def test_cells_that_renew_themselves_stop_no_packet_and_no_stop() -> None:
     assert len(probe.told) >= 4
     play.happen(ev.StopAsked())
     play.run()
-    assert play.bench is None
+    assert play.batch is None
     assert play.seen(Stopped)
 
 
@@ -339,9 +338,7 @@ def test_no_packet_sees_a_cell_of_unknown_age_whether_it_is_gone_or_not() -> Non
 def test_a_crash_amid_the_removal_of_what_is_too_old_forgets_nothing_of_it() -> None:
     """The accession is durable, the removals are not; the next start is bridged."""
     play = with_cells().restart(bridged=False)
-    records = [x for x in play.disk.durable if x[0].kind == ENTRY]
-    at = max(i for i, x in enumerate(play.disk.durable) if x is records[-2])
-    del play.disk.durable[at + 1 :]
+    play.disk.disk.lose_from(play.disk.entries[-2][0].serial + 1)
     again = play.restart()
     assert set(again.world) == {"keep/c", "lost/cell/loud/b"}
     assert again.world["lost/cell/loud/b"] == [2, "age_unknown"]

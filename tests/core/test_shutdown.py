@@ -82,7 +82,7 @@ def test_a_stop_refuses_new_intake_finishes_the_tick_and_says_goodbye() -> None:
     probe = play.join("p")
     play.disk.hold()
     probe.send(1)
-    play.bench_held = True
+    play.runner.held = True
     probe.send(2)
     probe.send(3)
     play.happen(ev.StopAsked())

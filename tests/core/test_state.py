@@ -239,7 +239,7 @@ def test_a_cell_that_waited_as_packet_lives_the_rest_of_its_shelf_life() -> None
     """R8: from the intake tick, not from the Tick; Fresh counts from the Tick."""
     play = Playbook()
     probe, other = play.join("probe"), play.join("other")
-    play.bench_held = True
+    play.runner.held = True
     other.send(1)
     rows = [row_of(1, topic="cell/x", ttl_ms=9), row_of(2, topic="fresh/x", payload=9)]
     probe.send_rows(rows)

@@ -11,8 +11,9 @@ from rmf.core.entry import CLUSTER_VERSION, Entry, decode_entry, encode_entry
 from rmf.core.events import Disk
 from rmf.core.messages import End
 from rmf.core.triage import Act, Triage, seqs_of, triage_of
+from rmf.testing.rebirth import come_back
 from tests.core.cluster import Cluster
-from tests.core.surroundings import come_back, row_of
+from tests.core.surroundings import row_of
 
 GOOD: list[dict[str, Any]] = [
     {"act": "resolve", "letters": ["3.1841.0", "3.1841.1"]},
@@ -114,10 +115,10 @@ def test_an_act_changes_nothing_of_the_world_and_a_restart_finds_it_again() -> N
     (act,) = stored_acts(play)[0]
     play["n1"].join("probe").send(2)  # whose record says that the act was committed
     play.advance(50)
-    behind = come_back(play["n1"].disk, cursor=act.entry - 1)
+    behind = come_back(play["n1"].disk.disk, "n1", act.entry - 1)
     assert behind.letters_waiting == 1
     assert (behind.take_letters(), behind.take_acts(), behind.take_acts()) == ([], [act], [])
-    assert come_back(play["n1"].disk, cursor=act.entry).take_acts() == []
+    assert come_back(play["n1"].disk.disk, "n1", act.entry).take_acts() == []
 
 
 def test_another_node_says_who_leads_and_a_wrong_order_is_refused() -> None:
@@ -130,7 +131,7 @@ def test_an_order_waits_for_the_bench() -> None:
     play = Cluster()
     n1 = play["n1"]
     probe = n1.join("probe")
-    n1.bench_held = True
+    n1.runner.held = True
     probe.send(1)
     asking = n1.ask("admin.triage", act="resolve", why="x", group="2-x")
     assert asking.code == "waits"

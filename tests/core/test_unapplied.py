@@ -128,7 +128,7 @@ def small_memory() -> Iterator[int]:
 def test_a_stalled_dlq_costs_a_follower_no_more_memory_than_its_bound(small_memory: int) -> None:
     play = Cluster()
     n2 = play["n2"]
-    n2.dlq_stalls = True
+    n2.dlq.held = True
     probe = play["n1"].join("probe")
     for first in range(1, limits.LETTERS_IN_FLIGHT_MAX, 500):
         probe.send(*range(first, first + 500), topic="raises")
@@ -140,7 +140,7 @@ def test_a_stalled_dlq_costs_a_follower_no_more_memory_than_its_bound(small_memo
     assert core.committed.index < core.raft.log.base.index
     assert core.raft.log.bytes <= small_memory
     assert len(core.raft.durable.serials) <= 2
-    n2.store_letters()
+    n2.dlq.release()
     play.advance(1_000)
     king = play["n1"].core.committed
     assert (core.committed.index, core.committed.digest()) == (king.index, king.digest())

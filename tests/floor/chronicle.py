@@ -56,7 +56,7 @@ class Chronicle:
 
     def write(self) -> Publish:
         """Write what is durable into the ledger; publish it."""
-        drafts = [x for x, _ in self.play.disk.durable if x.kind == ENTRY]
+        drafts = [x for x in self.play.disk.records if x.kind == ENTRY]
         new = drafts[self._written :]
         if new:
             self.ledger.entries(*(draft.body for draft in new))
