@@ -5,9 +5,9 @@
     <index>.ckpt          the Checkpoint (see checkpoint_layout)
     dlq.sqlite            the DLQ, with every letter up to that Entry
 
-It is a plain tar file, for people to look into. Of what it holds only these three members are ever
-read, by their names and as plain files, whatever else a stranger may have put there; nothing is
-used before all of it is verified.
+It is a plain tar file, for an operator to look into. Of what it holds only these three members are
+ever read, by their names and as plain files, whatever else a stranger may have put there; nothing
+is used before all of it is verified.
 """
 
 import hashlib

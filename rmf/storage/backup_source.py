@@ -2,7 +2,7 @@
 
 Decides what belongs together: a Checkpoint, and a copy of the DLQ that holds every letter up to it.
 Both are read from descriptors that were opened at once, so that whatever goes meanwhile stays until
-it is read. Whoever takes the pieces verifies the whole: nothing is verified here.
+it is read. The receiver of the pieces verifies the whole: nothing is verified here.
 
 It blocks, for it waits for the DLQ; it belongs into a thread of its own.
 """
@@ -60,7 +60,7 @@ class BackupSource:
                 offset += len(data)
 
     def close(self) -> None:
-        """Let go of the parts."""
+        """Close the parts."""
         while self._fds:
             os.close(self._fds.popitem()[1])
 

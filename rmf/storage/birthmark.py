@@ -1,9 +1,9 @@
 """A file's birthmark: what no copy of it has (R28).
 
-Decides by what a file is told from a copy of it: the number of its inode, and when that was born,
+Decides by what a file differs from a copy of it: the number of its inode, and when that was born,
 which no program can set. Renaming leaves both as they are, and so do writing, chown and chmod. A
 copy, an unpacked archive, a restored backup have others. What is copied below the file system (a
-disk's snapshot, a virtual machine's) has the same: that nobody can see from here.
+disk's snapshot, a virtual machine's) has the same: that cannot be seen from here.
 
 Where a file system knows no births, the inode has to do; numbers are given out again, so a copy may
 then pass for the file.
@@ -25,7 +25,7 @@ _STATX_BYTES: Final = 256
 
 
 class Birthmark(NamedTuple):
-    """The inode's number, and when it was born, in ns since 1970; None where nobody knows."""
+    """The inode's number, and when it was born, in ns since 1970; None where that is unknown."""
 
     inode: int
     born_ns: int | None

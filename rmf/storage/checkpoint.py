@@ -245,7 +245,7 @@ def verified(path: Path, cluster: bytes) -> Verified:
 
 
 def rewrite(path: Path, target: Path, cluster: bytes, head: dict[str, Any]) -> Path:
-    """Write a verified Checkpoint anew into the directory `target`, with another head. Raises as
+    """Write a verified Checkpoint again into the directory `target`, with another head. Raises as
     `load`, and DiskFailed."""
     writer = CheckpointWriter(target, cluster, head)
     try:

@@ -105,7 +105,7 @@ def opened(path: Path) -> Iterator[int]:
 def verify(fd: int, path: Path, cluster: bytes, index: int) -> Verified:
     """Return what a Checkpoint is, once every byte is found to be as written. Raises
     CheckpointDamaged, ForeignDirectory, StorageError."""
-    # The head first: of another format nobody here knows the frames.
+    # The head first: of another format the frames are unknown.
     head = header_in(frame_at(FrameReader(fd, FRAME_BYTES_MAX), path, 0), path, cluster, index)
     cells, file_bytes, digest = verify_frames(fd, path)
     return Verified(head, cells, file_bytes, digest[:_CONTENT_BYTES])

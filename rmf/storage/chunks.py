@@ -3,7 +3,7 @@
 Decides which Checkpoint is given out: the newest that verifies; and that it is verified as a whole
 before the first piece leaves, once, however many pieces and peers there are. A Checkpoint is known
 by its content, so that pieces of two files never mix. It is held open while it is being sent to
-somebody: whatever becomes of its name, whoever began with it gets it to its end.
+a peer: whatever becomes of its name, a peer that began with it gets it to its end.
 """
 
 import os
@@ -66,12 +66,12 @@ class ChunkReader:
         return ChunkRead(peer, *place, found.content, found.file_bytes, offset, data)
 
     def keep(self, peers: Collection[str]) -> None:
-        """Let go of what is being sent to nobody of these."""
+        """Close what is being sent to none of these."""
         self._sent = {name: sent for name, sent in self._sent.items() if name in peers}
         self._close_unused()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close everything."""
         self.keep(())
 
     def _send(self, peer: str, content: bytes) -> None:

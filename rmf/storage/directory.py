@@ -3,7 +3,7 @@
 Decides that one process at a time uses a directory, that it belongs to the node it says, and what a
 new one looks like. It does not know what ledger, Checkpoints and DLQ say.
 
-    lock            held (flock) while a node runs; holds its pid, for people
+    lock            held (flock) while a node runs; holds its pid, for operators
     identity.json   format, cluster, node, incarnation, and its own birthmark, by which a copy is
                     found out. The cluster is null as long as the node
                     waits for one (R29); it is written last, so that where it stands the ledger's

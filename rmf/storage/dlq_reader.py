@@ -4,8 +4,8 @@ It decides in which order and in which portions letters come, and changes nothin
 the writer's lock and never checkpoints. It knows the file, not who asks (see dlq_query).
 
 Theory. A row's number rises with arrival and is never used again, so it is the cursor of every
-walk: whoever has seen row n asks for what comes after n (or before it, for the newest first), and
-letters that arrive meanwhile neither shift nor repeat a page.
+walk: a caller that has seen row n asks for what comes after n (or before it, for the newest first),
+and letters that arrive meanwhile neither shift nor repeat a page.
 """
 
 import json
@@ -30,7 +30,7 @@ __all__ = ["DlqReader", "Group", "Stats", "StoredAct", "StoredLetter", "stats_of
 class Stats(NamedTuple):
     """The size of a DLQ. `bytes` is what the file holds, its write-ahead log included; `complete`
     is False while letters of the line are known to be missing (R39). `open` are the letters that
-    nobody has dealt with, `reopened` the groups that came back after they had been resolved."""
+    are not dealt with yet, `reopened` the groups that came back after they had been resolved."""
 
     letters: int
     groups: int

@@ -2,7 +2,7 @@
 
 Decides which letters go: those of Entries behind the one that the new cluster begins at. The new
 ledger does not hold them, so to the factory they never were, and their ids may come again. Letters
-of an edge are nobody's but the file's, and stay.
+of an edge are the file's alone, and stay.
 """
 
 from pathlib import Path

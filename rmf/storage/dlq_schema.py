@@ -5,7 +5,7 @@ or messages. dlq_store reads and writes letters by what stands here.
 
 Theory. SQLite keeps the text of every CREATE, comments included, so `.schema` in the sqlite3 shell
 is the manual of the file: each column says its unit there. Tables are STRICT: a value of a wrong
-kind is an error at once, not a surprise to whoever reads the file a year later. By hand, too:
+kind is an error at once, not a surprise to a reader of the file a year later. By hand, too:
 one writing connection only (the node's), everybody else opens it read-only (`sqlite3 -readonly`).
 """
 
@@ -114,7 +114,7 @@ CREATE TABLE groups (            -- letters that failed in the same way
   stage TEXT NOT NULL,
   error_type TEXT NOT NULL,
   message TEXT NOT NULL,         -- of one of the letters, as a sample
-  open INTEGER NOT NULL DEFAULT 0,        -- letters that nobody has dealt with
+  open INTEGER NOT NULL DEFAULT 0,        -- letters that are not dealt with yet
   resolved INTEGER NOT NULL DEFAULT 0     -- 1 once all were; with open ones: it came back
 ) STRICT, WITHOUT ROWID;
 """
@@ -166,7 +166,7 @@ def failures(path: Path) -> Iterator[None]:
     except apsw.Error as exc:
         raise StorageError(
             f"{path}: cannot be used as a DLQ ({exc}). Expected a {DLQ_FILE} written by RMF that"
-            " nobody else has locked"
+            " no other process has locked"
         ) from exc
 
 

@@ -131,7 +131,7 @@ class DlqStore:
 
     def put_acts(self, acts: Sequence[Act]) -> None:
         """Store acts that were fetched from a peer: they may be older than others here, so all are
-        done anew, in their order."""
+        done again, in their order."""
         with writing(self._db, self._path):
             dlq_triage.take_late(self._db, acts)
 

@@ -3,15 +3,15 @@
 Decides which letters an act meets and what becomes of them and of their groups. It runs inside the
 transactions of dlq_store, and knows SQL, not who decided or how an act came here.
 
-Theory. An act meets letters that are older than it, by tick; so what a letter has become is told by
-all acts in the order of their Entries, and it makes no difference in which order letters and acts
-reach this file: a new letter meets the acts that are here, a new act the letters that are here.
-Only acts that come after younger ones need more: then all are done anew. Letters of this node's
-edge are met by this node's own acts alone, and these meet no others.
+Theory. An act meets letters that are older than it, by tick; so what a letter has become follows
+from all acts in the order of their Entries, and it makes no difference in which order letters and
+acts reach this file: a new letter meets the acts that are here, a new act the letters that are
+here. Only acts that come after younger ones need more: then all are done again. Letters of this
+node's edge are met by this node's own acts alone, and these meet no others.
 
 A group is resolved once an act has left none of its letters open. A letter that comes after that
 opens it again: that it had been resolved is kept, and makes the difference between open and
-reopened. Counts go up and down with the letters that an act meets; no group is counted anew.
+reopened. Counts go up and down with the letters that an act meets; no group is counted again.
 """
 
 import json
@@ -56,7 +56,7 @@ def take(db: apsw.Connection, act: Act) -> int:
 
 
 def take_late(db: apsw.Connection, acts: Sequence[Act]) -> None:
-    """Keep acts that may be older than others here; do all anew if any of them is new."""
+    """Keep acts that may be older than others here; do all again if any of them is new."""
     before = fetch(db, "SELECT count(*) FROM acts")
     for act in acts:
         take(db, act)
@@ -65,7 +65,7 @@ def take_late(db: apsw.Connection, acts: Sequence[Act]) -> None:
 
 
 def do_anew(db: apsw.Connection) -> None:
-    """Do all acts that are here again, in their order, to letters that nobody has dealt with."""
+    """Do all acts that are here again, in their order, to letters that are not dealt with yet."""
     db.execute("UPDATE letters SET triage = 'open' WHERE triage <> 'open'")
     db.execute(
         "UPDATE groups SET resolved = 0,"

@@ -4,7 +4,7 @@ Decides whether the ledger can still tell a peer how to go on: it must hold the 
 last, or begin right behind it, for its term and chain are what the peer compares. It knows neither
 peers nor messages beyond their values.
 
-Asked again where it left off, it goes on reading; asked for another place, it looks for that anew.
+Asked again where it left off, it goes on reading; asked for another place, it looks for that again.
 """
 
 from collections import deque

@@ -7,7 +7,7 @@ ledger. It does not know how a staged ledger is made; those who do are `repair` 
 The parts of a ledger are the directories `ledger`, `checkpoints` and `archive`. A staged set of
 them lies in a directory of its own; the living set goes to another one, `into`. The file `exchange`
 names both: it is made durable first and removed last. Before it is there nothing has happened;
-once it is there, whoever opens the data directory finishes what it says, and each step can be taken
+once it is there, who opens the data directory finishes what it says, and each step can be taken
 twice:
 
     a part is staged, one lives, none went    → the living one goes
@@ -51,8 +51,8 @@ _NAME: Final = "exchange"
 
 def exchange(path: Path, staged: str, into: str) -> None:
     """Exchange the living parts in the data directory `path` for those in its directory `staged`;
-    they go to its directory `into`, whatever was there before. Nobody may have them open. Raises
-    OSError; what was begun is then finished by `finish`."""
+    they go to its directory `into`, whatever was there before. No process may have them open.
+    Raises OSError; what was begun is then finished by `finish`."""
     remove_directory(path / into)
     make_directory(path / into)
     marker = {"staged": staged, "into": into}
@@ -107,7 +107,7 @@ def announce(path: Path, index: int, chain: bytes) -> None:
 
 def take_place(path: Path, cluster: bytes) -> bool:
     """Let a received Checkpoint take the place of the ledger, if one stands ready and is still
-    needed; the old one is kept until the next time. Returns whether it did. Nobody may have the
+    needed; the old one is kept until the next time. Returns whether it did. No process may have the
     ledger open. Raises OSError, StorageError."""
     try:
         found = json.loads((path / READY / "ready").read_bytes())

@@ -1,13 +1,13 @@
 """One writer, provably (R23): who may write a ledger, among the threads of one process.
 
-Decides that a newer writer fences the older ones off, and that nobody begins while an older one's
+Decides that a newer writer fences the older ones off, and that none begins while an older one's
 bytes are in the kernel's hands. It knows no files: other processes are held off by the lock of the
 data directory.
 
-Theory. A core may be given up while its thread waits for a disk that hangs; whoever reads the
+Theory. A core may be given up while its thread waits for a disk that hangs; a core that reads the
 ledger then and goes on writing would share it with that thread once the disk is back. So there is
 one pen: writing means to hold it, and to be the newest who took it. What hangs in the kernel can
-neither be called back nor foreseen, so the pen cannot be taken from it: then nobody writes.
+neither be called back nor foreseen, so the pen cannot be taken from it: then none writes.
 """
 
 import threading
@@ -34,8 +34,8 @@ class Fence:
             raise DiskHangs(
                 "a write of this node has been in the kernel since before its ledger was to be "
                 "read again: the disk hangs. Nothing is written until that has returned, for "
-                "nobody can say what it will still do. Look at the disk (kernel log); start the "
-                "node anew once it answers."
+                "it is unknown what it will still do. Look at the disk (kernel log); start the "
+                "node again once it answers."
             )
         self._writing.release()
         return Pen(self, self._newest)

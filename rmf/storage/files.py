@@ -8,7 +8,7 @@ must appear whole is therefore written under a temporary name (`*.tmp`), fsynced
 directory fsynced: after a crash it is there with all its bytes, or not at all. A write or fsync
 that failed is never tried again: the kernel may have dropped the pages and then says that all is
 well (R17). It may also have kept them, as clean as if they were on the disk: what a process before
-failed to write could be read back by the next one, which would promise it again. So whoever begins
+failed to write could be read back by the next one, which would promise it again. So who begins
 with a file of that kind forgets first what memory holds of it (R23).
 """
 
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
-TMP = ".tmp"  # how the name of a file ends that is not whole yet: nobody reads it
+TMP = ".tmp"  # how the name of a file ends that is not whole yet: it is never read
 # What such files are called in the directories of a ledger: segments that are filled (see ledger,
 # directory, install, repair), and Checkpoints and segments that are written or moved.
 _OWN = re.compile(r"(next-[0-9a-f]{16}|inline|first|\d{20}\.(ckpt|seg))\.tmp")
@@ -49,14 +49,14 @@ def disk_failed(what: str, path: Path, exc: OSError) -> DiskFailed:
     """Return the DiskFailed for a failed call: what was done, where, and what the system said."""
     return DiskFailed(
         f"{what} {path} failed: {exc.strerror or exc}. It is not tried again. Check the disk "
-        f"(space, inodes, quota, kernel log), then start the node anew: it verifies what it has."
+        f"(space, inodes, quota, kernel log), then start the node again: it verifies what it has."
     )
 
 
 @contextmanager
 def failing_disk(what: str, path: Path) -> Iterator[None]:
     """Turn any OSError inside into DiskFailed; the want of descriptors is no disk that fails, and
-    becomes NoDescriptor: it ends when others let go of theirs."""
+    becomes NoDescriptor: it ends when others close theirs."""
     try:
         yield
     except OSError as exc:
@@ -151,7 +151,7 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what a crash left unfinished here; files of somebody's, whatever they are called, are
+    """Remove what a crash left unfinished here; foreign files, whatever they are called, are
     left alone."""
     for path in directory.glob("*" + TMP):
         if _OWN.fullmatch(path.name) and path.is_file():

@@ -1,12 +1,12 @@
-"""The draft of a cluster: who its first members are, on the disk before anybody hears of it (R29).
+"""The draft of a cluster: who its first members are, on the disk before any node hears of it (R29).
 
     genesis.json    cluster and members; of use from the founding of the directory on, until the
                     ledger holds the Entry Genesis
 
 Theory. Founding takes two steps, the directory and the first Entry, and a crash may come between:
-then the ledger is empty, and without the draft nobody would know whom the cluster was made of. It
+then the ledger is empty, and without the draft it would be unknown whom the cluster was made of. It
 is written first. Of a cluster that the directory does not belong to it means nothing: that founding
-was never finished, nobody has heard of it, and another round begins.
+was never finished, no node has heard of it, and another round begins.
 """
 
 import json
@@ -38,7 +38,7 @@ def write_draft(directory: Path, cluster: bytes, members: Sequence[Member]) -> N
 
 def read_draft(directory: Path, cluster: bytes) -> tuple[Member, ...] | None:
     """Return the first members of this cluster; () if this node joined it, None if nothing says
-    either: then it is alone. Raises StorageError if that cannot be told."""
+    either: then it is alone. Raises StorageError if that is unknown."""
     place = directory / _FILE
     try:
         found = json.loads(place.read_bytes())

@@ -3,7 +3,7 @@
 Decides how the copy is laid out and that it is replaced whole. The first copy are the HARD records
 of the ledger; this one is written before them, so it is never behind. Damage to a ledger may take
 anything but a vote: a node that forgot one could give two in a term, and a term could have two
-kings. Whoever reads both takes the higher (see core/comeback).
+kings. A reader of both takes the higher (see core/comeback).
 
     vote = one frame: CBOR [magic, format, cluster, incarnation, term, voted for or null]
 """

@@ -4,7 +4,7 @@ Decides how it is written and read, and nothing of what follows from it: who may
 knows `directory`, how one comes to belong to another cluster `refound`.
 
 The file bears its own birthmark: a copy says that of the file which it was made of, so it is found
-out, and the directory around it was copied, too. It is written anew from time to time, so that a
+out, and the directory around it was copied, too. It is written again from time to time, so that a
 copy of some time ago differs from what it is put over.
 """
 
@@ -51,7 +51,7 @@ def read_identity(path: Path) -> Identity | None:
         raise StorageError(
             f"{place} is unreadable ({type(exc).__name__}: {exc}); expected JSON with format, "
             f"cluster, node and incarnation. Put it back from a backup of this directory: without "
-            f"it nobody can say whose data this is."
+            f"it this data belongs to no known node."
         ) from exc
     if form != _FORMAT:
         raise StorageError(

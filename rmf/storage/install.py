@@ -2,7 +2,7 @@
 
 Decides how the pieces are kept, when they are whole, and what is made of them; it does not decide
 whether they are wanted. The pieces are kept byte for byte as they came, each durable before the
-next is asked for, so that neither a restart nor a new leader with the same Checkpoint begins anew.
+next is asked for, so that neither a restart nor a new leader with the same Checkpoint starts over.
 
     install/<content>/<index>.ckpt   the pieces so far
     install/ready/                   the ledger made of them: a segment that begins behind the
@@ -11,7 +11,7 @@ next is asked for, so that neither a restart nor a new leader with the same Chec
 Nothing of it is used before all of it is verified: every byte, the place that the leader named, and
 the digest of the state. The node's own Checkpoint says its own serial, and neither boot nor clock:
 those were the sender's, and bridge no time here. What is ready takes the ledger's place the next
-time that nobody has it open (see exchange).
+time when no reader has it open (see exchange).
 """
 
 import os

@@ -1,8 +1,8 @@
 """The state after the last Entry that a ledger holds, known to be committed or not (R28): for
-whoever goes on with what one disk has, because nothing else is left.
+a factory that goes on with what one disk has, because nothing else is left.
 
-It reads a data directory that nobody runs, verifies everything on the way, and changes nothing of
-it. Entries at the end of which nobody knows whether they were committed are taken, too: what was
+It reads a data directory that no node runs, verifies everything on the way, and changes nothing of
+it. Entries at the end of which it is unknown whether they were committed are taken, too: what was
 acked was on a majority's disks, and this may be the only one of them that is left.
 """
 
@@ -44,7 +44,7 @@ class LastState:
 
 def read_last(directory: DataDirectory, put: Put) -> LastState:
     """Return the last state of a ledger; `put` is given the letters and acts of each Entry on the
-    way. Raises StorageError for damage: what stands behind it cannot be told then, and Diverged."""
+    way. Raises StorageError for damage: what stands behind it is unknown then, and Diverged."""
     ledgers, cluster = directory.ledgers, directory.cluster
     places = starts(ledgers, directory.checkpoints, cluster)
     restored, faults = restore(reversed(places), cluster)

@@ -7,7 +7,7 @@ another writer would write, it writes with the pen in hand (see fence), and only
 stands yet: both are looked at, for either would be enough.
 
 Theory. A batch is one pwrite into space that is zero-filled already, and one fdatasync: nothing
-else moves on the disk. Each record says which serial was durable when it was written, so whoever
+else moves on the disk. Each record says which serial was durable when it was written, so who
 reads it later knows that damage up to there is damage and not a torn tail (R24). The last
 batch has no successor to say so for it; `seal` writes one once there is nothing else to do.
 
@@ -53,7 +53,7 @@ class LedgerWriter:
 
     Opening cuts the torn tail that the scan found. `boot_ns` returns CLOCK_BOOTTIME, `boot_id`
     names the boot that it counts from (R6). HARD records are written to `copy` first, if there is
-    one (see hard_state). The `pen` was taken before the scan began; without one nobody else writes
+    one (see hard_state). The `pen` was taken before the scan began; without one no other writes
     here. After the first DiskFailed every call raises it again and nothing is written any more
     (R17); once another has taken the pen, every call raises PenTaken.
     """
@@ -160,7 +160,7 @@ class LedgerWriter:
         return place.serial
 
     def _write(self, batch: bytes) -> None:
-        """One pwrite and one fdatasync, after a look at the place: whoever else writes here is
+        """One pwrite and one fdatasync, after a look at the place: any other that writes here is
         found out before an acknowledged record is written over. Raises OSError."""
         if os.pread(self._fd, _LOOK_BYTES, self._offset).strip(b"\0"):
             raise self._not_alone()
@@ -209,7 +209,7 @@ class LedgerWriter:
         return True
 
     def close(self) -> None:
-        """Let go of the files. Everything appended is on the disk already."""
+        """Close the files. Everything appended is on the disk already."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -286,7 +286,7 @@ class LedgerWriter:
         self._failure = (
             f"{self._segment}, byte {self._offset}: bytes stand where the next record belongs. "
             f"Something else writes this ledger; nothing is written any more. Find it (another "
-            f"process, a tool of somebody's), then start the node anew: it verifies what it has."
+            f"process, a foreign tool), then start the node again: it verifies what it has."
         )
         return DiskFailed(self._failure)
 

@@ -2,15 +2,15 @@
 an old one had (R28, R29): how a backup is restored, and how one goes on after a majority was lost.
 
 Decides what the new ledger begins with, and in which order things change, so that a crash anywhere
-leaves the old or the new. It is a *new* cluster, with an id and an incarnation of its own: nobody
+leaves the old or the new. It is a *new* cluster, with an id and an incarnation of its own: no node
 takes it for the old one, whose other members may be somewhere yet, and no client goes on with it
 without being told.
 
     refound/            the staged ledger, checkpoints and archive
     refound.sqlite      the DLQ that comes with a backup; without it the one that is here stays
     refound.json        what the directory shall be: durable before anything else changes, and
-                        removed last; whoever opens the directory finishes what it says
-    before-refounding/  what stood here before, for people
+                        removed last; who opens the directory finishes what it says
+    before-refounding/  what stood here before, kept for operators
     made-of.json        what the cluster was made of
 
 The new ledger begins behind the Checkpoint that it is made of, at the same index, term and tick:
@@ -115,7 +115,7 @@ def _place_first(ledger: Path, cluster: bytes, base: Base, file_bytes: int) -> N
 
 def finish(path: Path) -> bool:
     """Finish a refounding that is binding; False if there is none. Each step can be taken twice.
-    Nobody may have anything of the directory open. Raises OSError, StorageError."""
+    No process may have anything of the directory open. Raises OSError, StorageError."""
     place = path / _NAME
     try:
         found = json.loads(place.read_bytes())

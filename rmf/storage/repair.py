@@ -3,9 +3,9 @@
 Decides what a member of a cluster that cannot read its ledger goes on with: an empty one of the
 same cluster, and the file `repairing`, which says that this node may have promised more than it can
 remember. As long as that stands there it neither votes nor counts; its caller removes it
-(`repaired`) once it has caught up. A lone node has nobody to fetch from: nothing is set aside.
+(`repaired`) once it has caught up. A lone node has no peer to fetch from: nothing is set aside.
 
-    repairing      why, for people; written first
+    repairing      why, human-readable; written first
     damaged-<n>/   the damaged ledger with its Checkpoints and archive, as they were
 
 The file comes first and durable: between it and the empty ledger lies the damaged one, which is
@@ -37,8 +37,8 @@ def set_aside(
     first_segment_bytes: int = limits.LEDGER_FIRST_SEGMENT_BYTES,
 ) -> Path:
     """Move the ledger of this data directory aside and begin an empty one; return where the old
-    one went. Nobody may have it open. Of those set aside the newest DAMAGED_LEDGERS_KEPT are kept.
-    After a crash the same call goes on. Raises DiskFailed."""
+    one went. No process may have it open. Of those set aside the newest DAMAGED_LEDGERS_KEPT are
+    kept. After a crash the same call goes on. Raises DiskFailed."""
     with failing_disk("setting aside the ledger of", directory):
         _mark(directory, why)
         staged = directory / _STAGED

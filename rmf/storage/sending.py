@@ -1,9 +1,9 @@
 """What is on its way to peers, and has to stay until they have it (R25, R28).
 
 A peer that is far behind gets a Checkpoint, and then the Entries behind it; over a slow link that
-takes longer than this node needs for its next Checkpoints. So whoever sends notes here from which
-Entry on history is needed, and whoever sheds history asks. It knows names, indexes and times, no
-files. A peer that has not been sent anything for SENDING_S_MAX needs nothing any more.
+takes longer than this node needs for its next Checkpoints. So a sender notes here from which
+Entry on history is needed, and the task that sheds history asks. It knows names, indexes and times,
+no files. A peer that has not been sent anything for SENDING_S_MAX needs nothing any more.
 """
 
 from rmf import limits
@@ -29,11 +29,11 @@ class Sending:
         return list(self._needs)
 
     def oldest(self, now_s: float) -> int | None:
-        """Return from which Entry on history is needed; None: by nobody."""
+        """Return from which Entry on history is needed; None: by no peer."""
         return min((self._needs[name][0] for name in self.peers(now_s)), default=None)
 
     def give_up(self) -> list[str]:
-        """Let go of everything: there is no room for it. Returns who will have to begin anew."""
+        """Release everything: there is no room for it. Returns who will have to start over."""
         peers = list(self._needs)
         self._needs.clear()
         self._is_given_up = True

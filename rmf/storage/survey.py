@@ -1,4 +1,4 @@
-"""A first look through a ledger, for whoever reads it twice: where it ends, and what is void (R23).
+"""A first look through a ledger, for who reads it twice: where it ends, and what is void (R23).
 
 Decides up to which record a ledger is read, and which of its Entries hold. Truncation is logical:
 that an Entry is void is only said behind it, so a reader that applies Entries as they come must
@@ -74,7 +74,7 @@ def _line_in(record: Record) -> set[LineId]:
     try:
         books = decode_entry(record.body).books
     except ValueError:
-        return set()  # whoever takes the Entry will say so
+        return set()  # the taker of the Entry will say so
     return {books.line} if isinstance(books, Accession) else set()
 
 

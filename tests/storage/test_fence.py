@@ -28,7 +28,7 @@ def test_nobody_takes_the_pen_from_a_write_that_hangs_but_it_is_that_ones_last()
     fence = Fence()
     old = fence.take()
     with hanging(old) as back:
-        with pytest.raises(DiskHangs, match="start the node anew once it answers"):
+        with pytest.raises(DiskHangs, match="start the node again once it answers"):
             fence.take()
         back.set()
     with pytest.raises(PenTaken), old:
