@@ -40,12 +40,12 @@ class _Question:
 
     def may_be_asked_again(self, code: str | None) -> bool:
         """Return whether an END with this code says that another time, or node, may answer: a read
-        is tried until somebody does, any other question is its user's to repeat."""
+        is tried until one does, any other question is its user's to repeat."""
         return self._is_get and code is not None and faults.retry_allowed(code)
 
 
 class Questions:
-    """The Speaker of whoever asks. `link` is set by whoever makes the Link of it."""
+    """The Speaker that asks. `link` is set by the maker of its Link."""
 
     link: Link
 
@@ -142,7 +142,7 @@ class Questions:
         self._first.set()
 
     async def took(self, message: m.Message) -> None:
-        """Take in an answer; one to a question that nobody waits for any more is left."""
+        """Take in an answer; one to a question that no call waits for any more is left."""
         if isinstance(message, m.Error):
             self._fail(refused_by(message))
         elif isinstance(message, Answer):

@@ -4,7 +4,7 @@ It performs what `client/connection` decides, the way the trio client does, for 
 answer before trio would be imported (DESIGN §16): sockets and a monotonic clock, no trio, no attrs.
 What the messages lead to is the tool's matter.
 
-Two things happen unseen. Whoever waits pings every PING_S, so that the node's idle time-out never
+Two things happen unseen. A waiting call pings every PING_S, so that the node's idle time-out never
 strikes; and a node that leaves a ping unanswered is taken for dead, not trusted to TCP.
 """
 

@@ -27,7 +27,8 @@ Body = dict[str, Any]
 
 
 class Source:
-    """Who answers questions about a DLQ; `name` is for people and tells one DLQ from another."""
+    """Who answers questions about a DLQ; `name` is human-readable and tells one DLQ from
+    another."""
 
     name: str
 
@@ -36,21 +37,21 @@ class Source:
         raise NotImplementedError
 
     def cell(self, key: str) -> WireCell | None:
-        """Return what is in a cell now, or None if there is none. Raises LookupError where nobody
-        can say: of a directory, or while nobody reigns."""
+        """Return what is in a cell now, or None if there is none. Raises LookupError where that
+        is unknown: of a directory, or while no node reigns."""
         raise LookupError(f"{self.name} is no running node: what is in {key!r} now, it cannot say")
 
     def would(self, packet: bytes, producer: str) -> Body:
         """Return what the present line would do with a packet (`line.would`). Raises LookupError
-        where nobody can say."""
+        where that is unknown."""
         asked = f"a packet of {len(packet)} bytes from {producer}"
         raise LookupError(f"{self.name} is no running node: it has no line to show {asked}")
 
     def reopen(self) -> None:
-        """Connect anew after a connection was lost."""
+        """Connect again after a connection was lost."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
 
 
 class Node(Source):

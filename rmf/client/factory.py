@@ -54,7 +54,7 @@ async def connect(
 
     A lost connection is made again with back-off, on whichever node answers, and everything goes
     on; `give_up_s` bounds how long to be without one (None: CONNECT_S_MAX for the first, then for
-    ever). `say` is told in words of losses and returns.
+    ever). `say` receives losses and returns, in words.
 
     Leaving waits, for GET_S_MAX at most, until what was sent is settled; on an exception it does
     not. Raises UsageError, ConnectionFailed, Refused.
@@ -202,8 +202,8 @@ class Factory:
         """Subscribe to the cells whose keys match a filter (`+` one level, `#` the rest).
 
         Gives an async iterator of Snapshots: first the whole selection, then, in mode "full", the
-        whole picture each time, in mode "delta" what changed. Whoever iterates slowly gets the
-        newest and is told how many Ticks were skipped; with `every_tick` nothing is skipped. A lost
+        whole picture each time, in mode "delta" what changed. A slow reader gets the
+        newest and learns how many Ticks were skipped; with `every_tick` nothing is skipped. A lost
         connection is resumed behind the last Tick shown. A keepalive says that nothing changed.
         """
         subscribe = subscription(

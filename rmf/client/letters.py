@@ -6,7 +6,7 @@ trio and no attrs: `rmf-dlq` imports it at its start.
 
 Theory. A letter is poison until proven otherwise: its bytes may be no CBOR at all, its texts may
 hold control characters that would rewrite a terminal. So opening a packet gives a value or a
-sentence, never an error, and every text for people passes `plain` first.
+sentence, never an error, and every human-readable text passes `plain` first.
 """
 
 from collections.abc import Iterator

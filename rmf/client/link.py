@@ -44,7 +44,7 @@ class _Lost(Exception):
 
 class Link:
     """Keeps one Speaker connected. `connected` is an Event of the present connection or of the
-    first one to come; `say` is told, in words, of losses and of returns.
+    first one to come; `say` receives losses and returns, in words.
 
     `give_up_s`: how long to be without a connection at most; None: for ever, once there was one.
     """

@@ -5,8 +5,9 @@ a delta changes the picture, and whether what came keeps the promises of a subsc
 unique, atomic per Tick, a complete start. It knows messages, no sockets, no clock and no output.
 
 A position means something in its own history only: where a factory was restored from an older copy,
-its ticks go on, and its Entries are others. So who resumes is told where it stood, and compares the
-Entry's index and digest with its own; what does not fit is another history, and the picture void.
+its ticks go on, and its Entries are others. So who resumes receives where it stood, and compares
+the Entry's index and digest with its own; what does not fit is another history, and the picture
+void.
 
 A Tick that is too big for one frame comes in chunks; all but the last say `more`. Nothing of it is
 applied before it is whole, so a connection lost in mid-Tick costs nothing: `lost` drops the
@@ -21,8 +22,8 @@ __all__ = ["HistoryChanged", "Picture"]
 
 
 class HistoryChanged(RmfError):
-    """The factory has another history than the picture was made from: it was restored. Whoever
-    holds the picture drops it, and subscribes as one that has none."""
+    """The factory has another history than the picture was made from: it was restored. A client
+    that holds the picture drops it, and subscribes as one that has none."""
 
 
 class Picture:

@@ -153,8 +153,8 @@ class ProducerLog:
             raise Refused(
                 "superseded" if last_seq else "forgotten",
                 f"this name is in epoch {epoch} after {self.epoch}, at seq {last_seq}: it was"
-                " forgotten and begins anew, or another connection speaks under it; whether the"
-                f" packets from {self._oldest} on are ours cannot be told",
+                " forgotten and starts over, or another connection speaks under it; whether the"
+                f" packets from {self._oldest} on are ours is unknown",
             )
 
     def forget(self) -> list[m.Run]:
@@ -216,7 +216,7 @@ class ProducerLog:
         return self._refused_ns + limits.SETTLE_NS_MAX if self._in_flight else self._retry_ns
 
     def stuck(self, now_ns: int) -> bool:
-        """Return whether the node leaves frames behind a refusal unanswered: connect anew."""
+        """Return whether the node leaves frames behind a refusal unanswered: connect again."""
         if self._refused_ns is None or not self._in_flight:
             return False
         return now_ns >= self._refused_ns + limits.SETTLE_NS_MAX

@@ -2,7 +2,7 @@
 
 It decides nothing about seqs and resends (see producer) nor about connections (see link): it joins
 the two, and gives each batch of packets its outcomes. A batch is numbered as soon as there is room,
-and from then on it is sent, come what may: whoever stops waiting for it changes nothing.
+and from then on it is sent, come what may: a call that stops waiting for it changes nothing.
 """
 
 import random
@@ -84,7 +84,7 @@ class Batch:
 
 
 class Production:
-    """The Speaker of a producer. `link` is set by whoever makes the Link of it."""
+    """The Speaker of a producer. `link` is set by the maker of its Link."""
 
     link: Link
 
@@ -158,7 +158,7 @@ class Production:
     # --- Speaker ------------------------------------------------------------------------------
 
     def hello(self) -> dict[str, Any]:
-        """Return the options of HELLO: they name the producer, and what it was told last."""
+        """Return the options of HELLO: they name the producer, and what it received last."""
         self.log.hello_said()
         return {**self._hello, "epoch": self.log.claim} if self.log.claim else self._hello
 

@@ -45,7 +45,7 @@ def json_line(value: Any) -> str:
 
 
 def json_block(value: Any) -> str:
-    """Return `value` as JSON over several lines, for people."""
+    """Return `value` as human-readable JSON over several lines."""
     return _safe(json.dumps(to_json(value), indent=2, **_JSON))
 
 

@@ -100,7 +100,7 @@ class Route:
         self, address: Address, now_s: float, hold_off_s: float, *, silent: bool = False
     ) -> None:
         """Note that the welcomed connection is gone. If it was good for a while, the back-off
-        begins anew, and the others are tried at once; else this round goes on, so that nodes that
+        begins again, and the others are tried at once; else this round goes on, so that nodes that
         welcome us only to send us away are no busier than those that refuse."""
         if now_s - self._welcomed_s >= limits.SETTLED_S:
             self._rounds = 0
@@ -153,8 +153,8 @@ class Route:
 def back_off_s(rounds: int, jitter: float) -> float:
     """Return how long to wait after so many rounds before this one; `jitter` is 0 to 1.
 
-    It grows with the time it has taken, not faster: whoever has waited for an election of 200 ms
-    must not wait as long again.
+    It grows with the time it has taken, not faster: a client that has waited for an election of 200
+    ms must not wait as long again.
     """
     growth = limits.RECONNECT_GROWTH ** min(rounds, 64)
     longest_s: float = min(limits.RECONNECT_S_MIN * growth, limits.RECONNECT_S_MAX)

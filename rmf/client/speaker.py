@@ -1,6 +1,6 @@
 """Who speaks on a Link: what the Link asks of those that use it.
 
-Types only, and the clock that both sides measure on. Whoever sends packets, asks, or subscribes is
+Types only, and the clock that both sides measure on. What sends packets, asks, or subscribes is
 a Speaker (see producing, asking, watching); it knows no socket, and a Link knows no packets.
 """
 

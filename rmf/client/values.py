@@ -35,7 +35,7 @@ KINDS = ("full", "delta", "keepalive")
 
 @attrs.frozen
 class Raw:
-    """A payload that is sent as these very bytes: somebody else's CBOR, or no CBOR at all."""
+    """A payload that is sent as these very bytes: foreign CBOR, or no CBOR at all."""
 
     data: bytes = attrs.field(validator=attrs.validators.instance_of(bytes))
 

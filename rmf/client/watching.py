@@ -3,7 +3,7 @@
 It decides what a user who is slower than the node gets: newest-only, what came meanwhile is merged
 into one Snapshot that counts what it skipped; every-tick, nothing is merged, reading stops, and TCP
 makes the node wait. Because of that each subscription has its own connection: a slow display never
-holds up somebody's acks. What the chunks of a Tick amount to, picture.py knows.
+holds up another's acks. What the chunks of a Tick amount to, picture.py knows.
 """
 
 from typing import Any
@@ -150,7 +150,7 @@ class Watching:
         return self._hello
 
     def welcomed(self, welcome: m.Welcome) -> None:
-        """Subscribe anew."""
+        """Subscribe again."""
         self._hello = same_cluster(self._hello, welcome)
         self._subscribed = False
 
@@ -182,7 +182,7 @@ class Watching:
         self._subscribe = self._subscribe._replace(options=options)
         self.link.drop(why)
 
-    def outgoing(self, now_ns: int) -> list[bytes]:  # noqa: ARG002 -- a Speaker is told
+    def outgoing(self, now_ns: int) -> list[bytes]:  # noqa: ARG002 -- part of a Speaker
         """Return SUBSCRIBE, once a connection; after a loss, it resumes behind what was shown."""
         if self._subscribed:
             return []
