@@ -222,7 +222,7 @@ def _add_settings(parser: _Parser) -> None:
 
 
 def _unknown_text(argument: str, command: str | None) -> str:
-    """Say which argument nobody knows, and which known one is nearest to it."""
+    """Say which argument is unknown, and which known one is nearest to it."""
     from rmf.config import CONFIG_KEY, SETTINGS
     from rmf.config_file import nearest
 

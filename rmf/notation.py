@@ -1,7 +1,7 @@
 """How settings are written: durations, addresses, switches, names; text in, values out.
 
 Each parser takes what a user wrote and returns the value, or raises ValueError with what it
-expected, as a phrase that reads well after "expected". Whoever calls adds what was found and
+expected, as a phrase that reads well after "expected". The caller adds what was found and
 where. Pure functions over text; nothing of RMF is known here but its limits.
 
 Durations are whole nanoseconds, computed without floats, so that `0.1ms` is exactly `100us`.

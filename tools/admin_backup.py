@@ -132,7 +132,7 @@ def _losses(path: Path, node: str, cluster: bytes, last: Any) -> Iterator[str]:
         stamped = f", stamped {datetime.fromtimestamp(last.wall_ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}Z"
         stamped += f" ({age_s:.0f} s ago by this clock)"
     yield (
-        f"{path} is of node {node}, cluster {cluster.hex()}, with {', '.join(others) or 'nobody'}"
+        f"{path} is of node {node}, cluster {cluster.hex()}, with {', '.join(others) or 'no other'}"
     )
     yield f"its ledger ends at Entry {last.base.index}, tick {state.tick}{stamped}"
     yield (

@@ -24,7 +24,7 @@ _DONE_BEFORE = {"admin.remove": "no_such_member"}  # what says so when an order 
 
 class Orders:
     """Gives orders for at most `patience_s`; all raise TimeoutError, with the last reason, when
-    that is over. `say` is told, once each, why an order has to wait."""
+    that is over. `say` receives, once each, why an order has to wait."""
 
     def __init__(
         self,

@@ -126,7 +126,7 @@ class BenchCluster:
     # --- The factory --------------------------------------------------------------------------
 
     def leader(self) -> str:
-        """Return who leads in the newest term, once somebody does. Raises RmfError."""
+        """Return who leads in the newest term, once a node does. Raises RmfError."""
         return self.wait_until(self._leader, "no node leads")
 
     def _leader(self) -> str | None:
@@ -202,12 +202,12 @@ class BenchCluster:
 
 
 # Below what a kernel gives to who asks for any port, or connects: while a node starts on one of
-# these, nobody else is given it.
+# these, no other process is given it.
 _PORTS = range(10_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nothing listens on, and that nobody gets by chance."""
+    """Return ports of loopback that nothing listens on, and that no process gets by chance."""
     found: list[int] = []
     with ExitStack() as stack:
         while len(found) < count:

@@ -1,4 +1,4 @@
-"""The line of `rmf-bench steps` and `reboot`: it keeps what it is told, and removes it when told.
+"""The line of `rmf-bench steps` and `reboot`: it keeps what it receives, and removes on demand.
 
 A packet `remove` names the keys that are to go.
 """

@@ -1,7 +1,7 @@
 """Reboot: a factory of three with a large World loses its power, and is back (R6, DESIGN §15).
 
 Three processes with many perishable cells are killed, and started again as if their machines had
-booted since: nobody can tell how old the cells are, so all of them have to go. Measured are the
+booted since: the age of the cells is unknown, so all of them have to go. Measured are the
 time from the last start to the first ack, and the longest time without one in the minute after it.
 """
 

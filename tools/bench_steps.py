@@ -2,9 +2,9 @@
 
 A factory of three with many cells goes through what used to cost the World: a Checkpoint while many
 cells are removed under it, many expiries at once, a thousand producers, a display that begins, the
-leader's death. Of each is told how long the steps of all nodes took (the histograms of /metrics: in
-time, and in work on a core, which other processes do not lengthen), and the longest time in which a
-producer with one packet in flight heard no ack.
+leader's death. Reported for each: how long the steps of all nodes took (the histograms of /metrics:
+in time, and in work on a core, which other processes do not lengthen), and the longest time in
+which a producer with one packet in flight heard no ack.
 """
 
 import time
@@ -64,7 +64,7 @@ def steps(*, keys: int, changes: int, producers: int) -> dict[str, Any]:
             with watch.phase("failover"):
                 term = _term(cluster)
                 cluster.kill(cluster.leader())
-                cluster.wait_until(lambda: _term(cluster) > term or None, "nobody reigns")
+                cluster.wait_until(lambda: _term(cluster) > term or None, "no node reigns")
                 prober.wait_for_an_ack()
     figures["seconds"] = round(time.monotonic() - began_s, 1)
     return figures

@@ -169,8 +169,8 @@ def order_checkpoint(address: blocking.Address) -> None:
 
 
 class Prober:
-    """Sends one packet after the other to whoever leads, and notes when they are acked; use it as a
-    context manager. A thread for each node, of which only the leader's is let in: so nobody waits
+    """Sends one packet after the other to the leader, and notes when they are acked; use it as a
+    context manager. A thread for each node, of which only the leader's is let in: so none waits
     for a node that does not answer."""
 
     def __init__(self, addresses: list[blocking.Address]) -> None:

@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
 
 class FactoryTime:
     """The factory's present tick as far as a display can tell: what the node said last, carried on
-    by this computer's clock. For people only: nothing is decided by it."""
+    by this computer's clock. For the reader only: nothing is decided by it."""
 
     def __init__(self) -> None:
         self.period_s = limits.TICK_PERIOD_NS / limits.SECOND
@@ -204,7 +204,7 @@ class Follower:
             self._addresses = _bounded([*self._addresses, *readable(nodes)])
 
     def _put_last(self, address: str) -> None:
-        """Try the others first: whoever was lost is likely to be gone, or in a bad way."""
+        """Try the others first: a node that was lost is likely to be gone, or in a bad way."""
         self._addresses.sort(key=lambda known: address_text(known) == address)
 
     def _connect_again(self) -> Generator[None, None, BlockingConnection]:

@@ -164,7 +164,7 @@ class _Raw(Output):
 
 
 def row(cell: m.WireCell, tick: int) -> tuple[str, str, str, str, str]:
-    """Return a cell as a row for people at a tick: key, value, age, producer, time to expiry."""
+    """Return a cell as a table row at a tick: key, value, age, producer, time to expiry."""
     try:
         value = json_line(profile.decode(cell.value))
     except ProtocolFault:

@@ -1,4 +1,4 @@
-"""CBOR diagnostic notation (RFC 8949 §8, RFC 8610 appendix G) of decoded values, for people.
+"""CBOR diagnostic notation (RFC 8949 §8, RFC 8610 appendix G) of decoded values.
 
 It decides how a value looks, on one line, and never fails: embedded CBOR is shown as `<<…>>` where
 it can be read and as bytes where it can't. It knows CBOR and nothing of RMF's messages.

@@ -224,7 +224,8 @@ def _returned(scene: Scene, line: Line, call: Call, result: Any) -> int:
 
 
 def _step_through(scene: Scene, call: Call, *, risky: bool, sure: bool) -> int:
-    """Start at the handler's first line. Raises UsageError for a risk that nobody took."""
+    """Start at the handler's first line. Raises UsageError for a risk that the user did not
+    take."""
     if risky and scene.bag is not None:
         notice(f"rmf-dlq: {_RISK.format(reason=scene.bag.reason)}")
         if not sure and not _agreed():

@@ -84,7 +84,7 @@ def _redrive(source: dlq.Source, args: argparse.Namespace) -> int:
 
 
 def _selected(source: dlq.Source, args: argparse.Namespace) -> list[str]:
-    """Return the ids of the selection, oldest first; what nobody has dealt with if nothing else is
+    """Return the ids of the selection, oldest first; what is not dealt with yet if nothing else is
     said."""
     if args.letters:
         return dlq_triage.known_ids(source, args.letters)

@@ -36,7 +36,7 @@ def _act(act: Body) -> Body:
 
 
 def _with_now(source: Source, read: Body) -> Body:
-    """Return a read with `now`: the cell as it is, null if there is none; without where nobody can
+    """Return a read with `now`: the cell as it is, null if there is none; without where it cannot
     say."""
     if "key" not in read:
         return read

@@ -1,7 +1,7 @@
 """`python -m tools.fix`: put right what a program can put right: format, lint, vectors.
 
 It writes into the working tree and decides nothing that `tools.check` does not: whatever it leaves
-is for people. What the vectors should say is decided by the code that generates them.
+is for a person. What the vectors should say is decided by the code that generates them.
 """
 
 import sys

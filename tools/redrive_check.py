@@ -80,14 +80,14 @@ def _opened(body: Body) -> Judged | str:
 
 
 def _news(source: Source, body: Body, row: Row, producer: str) -> str | None:
-    """Return what is newer than the letter, or None. Raises ConnectionFailed if nobody can say
+    """Return what is newer than the letter, or None. Raises ConnectionFailed if that is unknown
     what is in a cell."""
     stamp = (body["term"], body["tick"], body["slot"])
     for key, *read in body.get("reads") or []:
         if read[0] == MORE_READS:
             return "its handler read more cells than the letter names"
         if read[0] == SCANNED:
-            return f"its handler went through all keys of {key!r}: what is new there, nobody knows"
+            return f"its handler went through all keys of {key!r}: what is new there is unknown"
         found, by = _now(source, key)
         if found != tuple(read) and by != producer:
             return f"{key}: it read {_name(tuple(read))}, now there is {_name(found)}"
@@ -102,7 +102,7 @@ def _overwritten(source: Source, row: Row, stamp: tuple[Any, ...], producer: str
     try:
         would = source.would(cbor2.dumps(row), producer)
     except LookupError as exc:
-        return f"what the present line would write, nobody can say: {exc}"
+        return f"what the present line would write is unknown: {exc}"
     if would.get("more"):
         return "the present line would write more cells than the answer names"
     for key, term, tick, slot, by in would["cells"]:

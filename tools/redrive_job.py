@@ -3,9 +3,9 @@
 It decides what is sent when, and what is written down before that. The order makes it safe to stop
 anywhere and to go on later, on another machine too:
 
-1. The producer `redrive:<job>` says HELLO: from here on nobody else speaks for the job.
-2. The selection is written as an act; of two the first holds. Whoever goes on with a job writes it
-   again: once a DLQ has done this act, it has done everything that came before.
+1. The producer `redrive:<job>` says HELLO: from here on no other client speaks for the job.
+2. The selection is written as an act; of two the first holds. A tool that goes on with a job writes
+   it again: once a DLQ has done this act, it has done everything that came before.
 3. Batch by batch (1, 10, 100, ...): each letter is judged; those that are not sent are written down
    as skipped, and only then the others are sent, so that seq n is the n-th letter that was not
    skipped, for ever. What was sent and has an outcome is written down as redriven: a packet that
@@ -41,7 +41,7 @@ def drive(
     source: Source, args: argparse.Namespace, name: str, ids: list[str], say: Say
 ) -> dict[str, int]:
     """Begin a job with these letters, or go on with the job of that name; return how many letters
-    met which end. `say` is told each of them."""
+    met which end. `say` receives each of them."""
     return trio.run(_Drive(source, args, name, say).run, ids)
 
 
@@ -155,7 +155,7 @@ class _Drive:
             await self._blocking(self._act, "redriven", settled, self._args.why)
 
     def _wait_for_the_last_bag(self) -> None:
-        """Whoever is told of a letter may look at it: its DLQ stores it a moment later."""
+        """A client that learns of a letter may look at it: its DLQ stores it a moment later."""
         deadline = time.monotonic() + self._args.timeout_s
         while not list(self._source.ask("dlq.show", {"letter": self._bagged})):
             if time.monotonic() > deadline:

@@ -1,7 +1,7 @@
-"""What `rmf-replay` found, as JSON for scripts and as text for people (INTERFACES).
+"""What `rmf-replay` found, as JSON for scripts and as text (INTERFACES).
 
-It decides what is told of a replay, and in which order; what a value looks like decides
-replay_values, what a what-if found is told by what_if_output.
+It decides what is said of a replay, and in which order; what a value looks like decides
+replay_values, what a what-if found, what_if_output says.
 """
 
 from collections.abc import Iterator
@@ -103,7 +103,7 @@ def world_lines(world: World) -> Iterator[str]:
 
 
 def summary_of(result: Result) -> str:
-    """Return the result as text for people."""
+    """Return the result as human-readable text."""
     replay, found = result.replay, result.divergence
     if result.what_if is not None and (found is None or found.kind != "digest"):
         lines = list(lines_of(result.what_if))

@@ -63,5 +63,5 @@ def value_of(encoded: bytes) -> Any:
 
 
 def readable(side: Any) -> str:
-    """Return one side as text for people."""
+    """Return one side as human-readable text."""
     return json.dumps(side, ensure_ascii=False)

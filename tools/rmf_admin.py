@@ -240,7 +240,7 @@ def _confirm(args: argparse.Namespace) -> None:
         return
     what = f"{args.order} {args.node or 'the node at ' + address_text(args.connect[0])}"
     if not sys.stdin.isatty():
-        raise UsageError(f"{what}: nobody can be asked here; add --yes, or --dry-run to see")
+        raise UsageError(f"{what}: no terminal to ask on; add --yes, or --dry-run to see")
     sys.stderr.write(f"{what}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

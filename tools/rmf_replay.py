@@ -137,7 +137,7 @@ def _replay(args: argparse.Namespace, line: Line | None) -> tuple[Result, Storag
     what_if, box = None, None
     if line is not None and _is_what_if(args, line, lines):
         replay = Replay(restored.state, restored.shelf, None)
-        if args.glovebox == "process":  # nobody knows yet what that line does
+        if args.glovebox == "process":  # what that line does is unknown yet
             box = WaitingBox(BoxSettings(args.line))
         what_if = WhatIf(
             replay,

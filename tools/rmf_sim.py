@@ -3,7 +3,7 @@
 Two questions about a line that is to run on several nodes and to be replayed. Seeds: does the
 factory keep every promise with it while networks, disks, clocks, processes and members go wrong?
 Determinism: does the same history come out the same under other hash seeds, clocks, zones, random
-numbers, processes, and with the line begun anew on the way? It decides what is asked and what the
+numbers, processes, and with the line begun again on the way? It decides what is asked and what the
 answer amounts to; the line itself is only ever run in child processes.
 
 Exit: 0 fine, 3 something was found, 1 void (no packet was committed, or no fault met though faults
@@ -88,7 +88,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _absolute(spec: str) -> str:
-    """Return the line's name with the path of its file made absolute: children are told it."""
+    """Return the line's name with the path of its file made absolute: children receive it."""
     place, colon, name = spec.rpartition(":")
     return f"{Path(place).absolute()}{colon}{name}" if place.endswith(".py") else spec
 

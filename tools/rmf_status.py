@@ -1,7 +1,7 @@
 """rmf-status: what each node says of itself (INTERFACES).
 
 It asks every address of `-c` for its status and decides how that is shown: a line of JSON a node
-for scripts, a table for people. A node that cannot be asked has its line too, with the error in
+for scripts, a table for a person. A node that cannot be asked has its line too, with the error in
 place of a status; that is a failure only if no node answers. Neither trio nor attrs is imported,
 rich only for a terminal.
 """

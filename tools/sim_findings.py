@@ -27,7 +27,7 @@ _KEYS_SHOWN = 5
 @attrs.frozen
 class Variant:
     """Surroundings in which history is run again, by name, and what it means if that differs.
-    `pieces`: the line begins anew several times on the way."""
+    `pieces`: the line begins again several times on the way."""
 
     name: str
     cause: str
@@ -50,7 +50,7 @@ def variants() -> list[Variant]:
         Variant("another date", "clock", changed(_BASE, wall_ns=later_ns)),
         Variant("another zone and locale", "zone", changed(_BASE, zone="XYZ-5:30", locale="C")),
         Variant("other random numbers", "chance", changed(_BASE, chance=2)),
-        Variant("a line that begins anew on the way", "state", _BASE, pieces=True),
+        Variant("a line that begins again on the way", "state", _BASE, pieces=True),
     ]
 
 

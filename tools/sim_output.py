@@ -1,4 +1,4 @@
-"""What `rmf-sim` found, as one line of JSON for scripts and as text for people.
+"""What `rmf-sim` found, as one line of JSON for scripts and as text.
 
 It decides how a finding looks: what differs, in which handler, for which packet, why, and where to
 look. Foreign texts pass `printable`, so that a terminal survives them.
@@ -23,7 +23,7 @@ def json_of(result: dict[str, Any]) -> str:
 
 
 def table_of(result: dict[str, Any]) -> str:
-    """Return the result as text for people."""
+    """Return the result as human-readable text."""
     lines = [result["verdict"]]
     if result["seeds"] is not None:
         lines += _seeds(result["seeds"])

@@ -1,4 +1,4 @@
-"""A status in words: what the rows of `rmf-status` say, for people.
+"""A status in words: what the rows of `rmf-status` say.
 
 Status in, text out. A status is foreign data, possibly of a newer node: what is missing or of
 another kind is shown as `-`, never a failure.

@@ -1,4 +1,4 @@
-"""Text for people on a pipe: aligned columns, and foreign text made harmless.
+"""Human-readable text on a pipe: aligned columns, and foreign text made harmless.
 
 Text in, text out; it knows nothing of what the rows mean.
 """
@@ -23,7 +23,7 @@ def clipped(text: str, width_max: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text without what a terminal would obey: keys and values come from anybody."""
+    """Return text without what a terminal would obey: keys and values come from any producer."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

@@ -1,4 +1,4 @@
-"""What a what-if found, for scripts (`what_if` of rmf-replay -o json) and for people.
+"""What a what-if found, for scripts (`what_if` of rmf-replay -o json) and as text.
 
 Decides what of it is shown, and which differences keep a deployment gate shut (`--fail-on`).
 Foreign values and texts pass replay_values and `printable`.
@@ -113,7 +113,7 @@ def _end_fact(one: EndDifference) -> dict[str, Any]:
     }
 
 
-# --- For people -------------------------------------------------------------------------------
+# --- As text ----------------------------------------------------------------------------------
 
 
 def lines_of(result: WhatIfResult) -> Iterator[str]:

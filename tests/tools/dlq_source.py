@@ -15,8 +15,8 @@ from rmf.storage.dlq_reader import DlqReader
 
 
 class Stored(Source):
-    """Answers out of a file; `cells` is the World, None where nobody reigns to tell. The line would
-    write the cell of a packet's topic, and `writes` beside it; None: nobody can say."""
+    """Answers out of a file; `cells` is the World, None where no node reigns to tell. The line
+    would write the cell of a packet's topic, and `writes` beside it; None: unknown."""
 
     def __init__(self, path: Path, cells: dict[str, WireCell] | None = None) -> None:
         self.name = "n1"

@@ -1,4 +1,4 @@
-"""CBOR for people: diagnostic notation (RFC 8949 §8) and annotated hex, of well-formed items.
+"""Human-readable CBOR: diagnostic notation (RFC 8949 §8) and annotated hex, of well-formed items.
 
 It decides how frames look in `protocol/`, and knows CBOR, not messages.
 """
