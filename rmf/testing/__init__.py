@@ -24,7 +24,7 @@ clock, so hours pass in a minute, and the same seed gives the same history. To r
     nemesis, mishaps,       what goes wrong; with disks and members; in several steps
     scenes
     books, audit            the one history that is committed; what it may hold
-    invariants, promises    what must hold after every step; what people were told (`watch` passes
+    invariants, promises    what must hold after every step; what clients received (`watch` passes
                             on what happens, `violation` is what a checker raises)
     meter, laws             what work costs, counted; the law of cost, on every node
     looks                   bounds, memory, and whether what is called live is fresh
@@ -35,7 +35,7 @@ and for the lines of users:
 
     reproduce               a letter of the DLQ, as `rmf-dlq export --as pytest` writes it
     lone_node, shown, bench a factory of one node; what tests get to see; both, as one object
-    in_memory               a cluster that does what it is told
+    in_memory               a cluster that does what the test says
     payloads, line_workload packets for the topics and classes that a line declares
     rehearsal               a user's line in place of the simulator's own; kinds of fault
     surroundings            clocks, zones and chance that are not those of this machine

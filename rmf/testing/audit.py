@@ -43,7 +43,7 @@ class Audit:
     """`outcomes` are those of each (producer, seq), `older` those of a name before it was
     forgotten, `forgotten` how often it was so by no wish of its own; `counters` what each counter
     must hold. `state` is that of all that is committed. `late_ns`: how much later than it is due a
-    cell may go, where more of them are due at once than a Tick holds; of time in which somebody
+    cell may go, where more of them are due at once than a Tick holds; of time in which a node
     reigns, for after an outage all that was due in it is due at once. `drift_ppm`: by how much any
     node's clock may gain on true time, or lose."""
 
@@ -141,8 +141,8 @@ class Audit:
                     self._fail("at most one effect", known, f"{topic} is not what was counted")
 
     def _take_time(self, known: Known, entry: Entry, before: State) -> None:
-        """Where nobody of a majority knew how much time went by, what was lost may come back with a
-        node that knows it (R6).
+        """Where no node of a majority knew how much time went by, what was lost may come back with
+        a node that knows it (R6).
 
         True time is that of the latch: from its Tick on a cell ages (R8), while the Entry is
         written only when the line is done, which may be later than the cell's whole life."""
@@ -156,7 +156,7 @@ class Audit:
         self._now_ns = now_ns
 
     def _forget(self, leaver: Leaver) -> None:
-        """A name leaves; what it was told before may still be on its way to it."""
+        """A name leaves; what it was sent before may still be on its way to it."""
         name = leaver.producer
         _, last_seq = self._rows.pop(name, (0, 0))
         for seq in range(1, last_seq + 1):
@@ -228,7 +228,7 @@ class Audit:
     def _check_youth(self, known: Known, key: str, *, voided: bool) -> None:
         """Hold true time against what the ticks say: no cell goes that is fresh (R6).
 
-        The factory's time is the leader's clock, and nobody in it has a better one: a clock that
+        The factory's time is the leader's clock, and no node in it has a better one: a clock that
         gains d on true time shows a life of L after L / (1 + d), which is early by less than
         L * d."""
         born_ns, life_ns = self._born.pop(key, (0, 0))

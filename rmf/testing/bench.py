@@ -186,8 +186,8 @@ class Bench:
     def new_reign(self, *, power_cut: bool = False) -> None:
         """Let the node die and reign again from its disk, in a new Term.
 
-        After a power cut nobody knows how long it was away: all that has a shelf life goes, with
-        the reason `age_unknown` (R6). Producers connect anew and go on with their seqs.
+        After a power cut it is unknown how long it was away: all that has a shelf life goes, with
+        the reason `age_unknown` (R6). Producers connect again and go on with their seqs.
         """
         __tracebackhide__ = True
         self._producers.clear()

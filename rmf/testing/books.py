@@ -21,7 +21,7 @@ __all__ = ["Books", "Known"]
 
 @attrs.frozen
 class Known:
-    """An Entry that somebody wrote: its place, what it follows, its body, the members that its log
+    """An Entry that a node wrote: its place, what it follows, its body, the members that its log
     names there, with the index of the Entry that names them, and when it was first written."""
 
     index: int
@@ -68,7 +68,7 @@ class Books:
         return self.history[index - 1].chain if index else GENESIS_CHAIN
 
     def write(self, draft: RecordDraft, before: bytes, now_ns: int) -> Known | None:
-        """Note that somebody writes an Entry behind the one of chain `before`; return it if it was
+        """Note that a node writes an Entry behind the one of chain `before`; return it if it was
         not known yet. Raises Violation where two logs of one (index, term) differ."""
         known = self.known.get(draft.chain)
         if known is not None:

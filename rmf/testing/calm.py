@@ -78,7 +78,7 @@ def _hand_over(cluster: "Cluster", term: int) -> int:
         _wait_for(cluster, term + 1)
         found = cluster.invariants.leaders.get(term + 1)
         if found != named:
-            raise Violation("calm", f"{named} was to lead, and {found or 'nobody'} does")
+            raise Violation("calm", f"{named} was to lead, and {found or 'no node'} does")
         term += 1
         cluster.agenda.run_until(cluster.agenda.now_ns + _FIRST_NS)
         _check_reign(cluster, term)
@@ -86,7 +86,7 @@ def _hand_over(cluster: "Cluster", term: int) -> int:
 
 
 def _wait_for(cluster: "Cluster", term: int) -> None:
-    """Wait until somebody leads this term, or another."""
+    """Wait until a node leads this term, or another."""
     end_ns = cluster.agenda.now_ns + _HAND_OVER_NS
     while cluster.agenda.now_ns < end_ns and max(cluster.invariants.leaders) < term:
         cluster.agenda.run_until(cluster.agenda.now_ns + _ROUND_NS)

@@ -126,7 +126,7 @@ class Cluster:
         self.watch_over()
 
     def begin_nodes(self) -> None:
-        """Switch the nodes on: nobody uses them yet, and nobody looks after them."""
+        """Switch the nodes on: no client uses them yet, and no operator looks after them."""
         for node in self.nodes.values():
             node.begin(new_boot=True)
 

@@ -49,7 +49,7 @@ class Crowd:
             self._arrive()
 
     def _tend(self, name: str, producer: "Producer") -> None:
-        """Have one of them send its next frame; whoever has an outcome for all goes."""
+        """Have one of them send its next frame; one that has an outcome for all goes."""
         frames = self._coming[name]
         if frames and producer.log.epoch:
             producer.add(frames.pop())

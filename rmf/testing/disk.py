@@ -2,7 +2,7 @@
 
 It behaves as storage does (see rmf/storage): records in one order, one fsync for all that waits,
 term and vote in a second copy that is written first, a seal after an idle while, Checkpoints of
-which the newest two are kept, and the ledger behind them let go. A failed write is never tried
+which the newest two are kept, and the ledger behind them dropped. A failed write is never tried
 again. It knows no core: what is written and when it is durable, it is asked and told.
 
 What it does not model: bytes. A record is whole, or it is not there; a torn one is a tail that is
@@ -92,7 +92,7 @@ class Disk:
 
     def promised(self, index: int, chain: bytes) -> bool:
         """Return the same, or that it was before a ledger was lost: who repairs itself votes for
-        nobody, so nobody is elected against what it had said."""
+        no node, so none is elected against what it had said."""
         if self.holds(index, chain):
             return True
         through, chains = self._lost
@@ -241,7 +241,7 @@ class Disk:
     # --- Checkpoints ----------------------------------------------------------------------------
 
     def keep_checkpoint(self, found: StoredCheckpoint, *, through_index: int) -> None:
-        """A Checkpoint is verified and in place. The ledger behind the older one of two is let go,
+        """A Checkpoint is verified and in place. The ledger behind the older one of two is dropped,
         but for what is above `through_index`."""
         if found.base.serial < self.base.serial:
             return  # of a ledger that another has replaced

@@ -1,5 +1,5 @@
 """A piece of work in a process of its own, forked from this one, that may hang or be killed by what
-it runs: it ends in a result or in a fate, and whoever waits is never stuck.
+it runs: it ends in a result or in a fate, and a waiting caller is never stuck.
 
 The child leaves a mark before each call of a handler, in memory that both share (as the glove box
 does, R19): of a child that is gone it says which handler it was in, and for what packet. A call

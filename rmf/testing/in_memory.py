@@ -9,10 +9,10 @@
     cluster.heal()
     assert len(set(cluster.digests().values())) == 1
 
-Nothing goes wrong by itself, and nobody repairs anything: faults are what the test does. All the
-while the simulator's invariants are held to (one leader a term, logs and Worlds that match, exactly
-once, acks that are true); what breaks one comes out of the call as Violation. Chance (latencies,
-elections, drift) is the seed's: the same calls give the same history.
+Nothing goes wrong by itself, and nothing is repaired: faults are what the test does. All the
+while the simulator's invariants are held to (one leader per term, logs and Worlds that match,
+exactly once, acks that are true); what breaks one comes out of the call as Violation. Chance
+(latencies, elections, drift) is the seed's: the same calls give the same history.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ class Sent:
 
     @property
     def receipt(self) -> Receipt | None:
-        """What became of it, once its producer was told."""
+        """What became of it, once its producer learned it."""
         told = self._cluster.promises.told(self.producer, self.seq)
         if told is None:
             return None
@@ -137,7 +137,7 @@ class Cluster:
         self, parcels: Sequence[tuple[Any, ...]], *, producer: str = "test", seconds: float = 30.0
     ) -> list[Sent]:
         """Give packets to a producer, and do not wait for what becomes of them. The producer's
-        first packets wait for its WELCOME: TimeoutError if nobody reigns for so many seconds."""
+        first packets wait for its WELCOME: TimeoutError if no node reigns for so many seconds."""
         sender = self._producer(producer)
         self.run_until(lambda: bool(sender.log.epoch) and sender.log.has_room, seconds)
         rows = rows_of(self._dated(x) for x in parcels)
@@ -164,12 +164,12 @@ class Cluster:
     # --- Faults ---------------------------------------------------------------------------------
 
     def kill(self, node: str | None) -> None:
-        """The process dies, as by kill -9; None, of a cluster without a leader, is nobody."""
+        """The process dies, as by kill -9; None, of a cluster without a leader, is no node."""
         if node is not None:
             self._node(node).end(power=False)
 
     def power_cut(self, node: str | None) -> None:
-        """The machine dies: nobody is told, and its clock begins anew with the next start."""
+        """The machine dies: without a word, and its clock starts over with the next start."""
         if node is not None:
             self._node(node).end(power=True)
             self._power_cut.add(node)
@@ -226,8 +226,8 @@ class Cluster:
         self._node(node).happen(ev.CheckpointAsked())
 
     def heal(self, seconds: float = 60.0) -> None:
-        """End all faults, start whoever is down, and let time pass until every node is the same:
-        Entry, World, letters. Raises Violation if that takes longer than so many virtual
+        """End all faults, start each node that is down, and let time pass until every node is the
+        same: Entry, World, letters. Raises Violation if that takes longer than so many virtual
         seconds."""
         cluster = self._cluster
         self.weather(latency_ms=cluster.options.latency_ms)
@@ -248,7 +248,7 @@ class Cluster:
 
     def _difference(self) -> str | None:
         if self.leader is None:
-            return "nobody reigns"
+            return "no node reigns"
         different = unequal(self._cluster)
         if different is not None:
             return different
@@ -267,7 +267,7 @@ class Cluster:
 
     @property
     def leader(self) -> str | None:
-        """The node that reigns, None if nobody does. Cut off, a node may believe so for a while:
+        """The node that reigns, None if none does. Cut off, a node may believe so for a while:
         of two, the one of the higher term."""
         leader = self._cluster.operators.leader()
         return None if leader is None else leader.name

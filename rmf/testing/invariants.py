@@ -3,7 +3,7 @@ durability.
 
 It looks only at the node that stepped, and remembers the rest by itself, across restarts. What a
 node believes is compared with the simulated disks: of them all, the crashed ones too. What an
-Entry holds, `audit` judges; what people are told, `promises`.
+Entry holds, `audit` judges; what clients receive, `promises`.
 """
 
 from typing import TYPE_CHECKING
@@ -161,13 +161,13 @@ class Invariants:
 
     @staticmethod
     def _check_recency(voter: "Node", term: int, candidate: "Node") -> None:
-        """Nobody gets the vote of who has more (paper §5.4.1)."""
+        """No node gets the vote of one that has more (paper §5.4.1)."""
         raft = candidate.core.raft if candidate.core is not None else None
         if raft is None or raft.term != term or raft.voting.campaign is None:
             return  # it does not stand for election any more
         mine, theirs = voter.disk.last_written, candidate.disk.last_written
         if mine.term >= term:
-            return  # somebody was elected since, and this is told late
+            return  # a node was elected since, and this comes late
         if (theirs.term, theirs.index) < (mine.term, mine.index):
             raise Violation("log recency", f"{voter.name} votes for {candidate.name}, who has less")
 
@@ -233,7 +233,7 @@ class Invariants:
             seen.applied = applied
 
     def _acceded(self, node: "Node", core: Arbiter) -> None:
-        """A node leads: nobody else led this term, a majority voted for it, and it has all."""
+        """A node leads: no other led this term, a majority voted for it, and it has all."""
         term, books = core.raft.term, self._books
         if self.leaders.setdefault(term, node.name) != node.name:
             raise Violation("election safety", f"two leaders in term {term}")

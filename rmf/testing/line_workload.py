@@ -1,9 +1,9 @@
 """A user's line as a workload: packets for the topics that its filters name, or packets of a file.
 
 Most packets are what the line was written for, on few topics, so that they meet; some are the edges
-of their types, some are wrong: no CBOR, another class, no topic, nobody's topic, an old fence, next
-to no shelf life. Of what comes of a packet all is known that the label and the declared class
-decide; what a handler does with it is the line's own.
+of their types, some are wrong: no CBOR, another class, no topic, a topic without handler, an old
+fence, next to no shelf life. Of what comes of a packet all is known that the label and the declared
+class decide; what a handler does with it is the line's own.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _ODD_LEVEL, _WRONG, _FENCED, _SHORT, _NOBODY, _NO_TOPIC = 0.03, 0.04, 0.04, 0.04
 
 
 class Given(NamedTuple):
-    """A packet that somebody wants sent: its payload in bytes, its label as far as it is known."""
+    """A packet to be sent: its payload in bytes, its label as far as it is known."""
 
     topic: str
     payload: bytes

@@ -2,8 +2,8 @@
 §3).
 
 A leader within ten election time-outs and no other term after it; an outcome for every packet;
-every whole node at the same Entry with the same World and the same letters; whoever can come back,
-back.
+every whole node at the same Entry with the same World and the same letters; any node that can come
+back, back.
 """
 
 from typing import TYPE_CHECKING
@@ -50,7 +50,7 @@ def settle(cluster: "Cluster") -> None:
         lambda: unequal(cluster) is None,
         lambda: unequal(cluster),
     )
-    # Cells go on expiring; let the last of them be told to all.
+    # Cells go on expiring; let the last of them reach all.
     agenda.run_until(agenda.now_ns + _QUIET_NS)
     _wait(
         cluster,

@@ -5,7 +5,7 @@
 
 Each is about one thing that the world does and a small, short and healthy cluster does not meet:
 Worlds that are large, links that are narrow, clocks that drift, drives that lie, disks that are
-lost while somebody is behind, names that are forgotten. What is not said here, the seed decides.
+lost while a peer is behind, names that are forgotten. What is not said here, the seed decides.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ _CROWDED: dict[str, Any] = {"crowd": 1_000, "seconds": 60.0, "fault_every_ms": 2
 LIVES: dict[str, dict[str, Any]] = {
     # A crowd of cells and producers: steps are metered.
     "crowded": _CROWDED,
-    # The same, and nobody knows any more how old they are.
+    # The same, and their age is unknown.
     "age_unknown": _CROWDED
     | {"crowd": 2_000, "spares": 0, "faults": {"power_cut_all": 1.0, "kill": 1.0}},
     # Many ends of cells, each heard of by a slow line, while others send packets.
@@ -45,7 +45,7 @@ LIVES: dict[str, dict[str, Any]] = {
         "loss": 0.0,
         "straggling": 0.0,
     },
-    # Crystals that differ by half a percent, and ten minutes in which nobody hands over.
+    # Crystals that differ by half a percent, and ten minutes in which no leader hands over.
     "drifting": {
         "drift_ppm": 5_000,
         "quiet_seconds": 600.0,

@@ -1,9 +1,9 @@
-"""A factory of one node in memory, whose time goes on when it is told to: what `bench` drives.
+"""A factory of one node in memory, whose time goes on when the test says so: what `bench` drives.
 
 The real core and the real runner of a line; around them a disk that is a list (see disk), and
-nobody else. Whatever a step leads to is done before the call returns. A core that asks to be loaded
-anew, or has stopped, gives way to one that is read from the disk. It knows neither producers nor
-users: who is spoken to is a connection's number.
+nothing else. Whatever a step leads to is done before the call returns. A core that asks to be
+loaded again, or has stopped, gives way to one that is read from the disk. It knows neither
+producers nor users: who is spoken to is a connection's number.
 """
 
 from rmf import limits
@@ -39,7 +39,8 @@ _TIMING = Timing(50 * limits.MS, 200 * limits.MS, 400 * limits.MS)
 
 class LoneNode:
     """`now_ns` is the node's clock, `core` its Arbiter; `heard` what was said on each connection
-    and nobody took yet; `published`, one for each Entry, are all there ever were, in order."""
+    and that were not taken yet; `published`, one for each Entry, are all there ever were, in
+    order."""
 
     def __init__(self, line: Line) -> None:
         self.now_ns = limits.SECOND
@@ -73,7 +74,7 @@ class LoneNode:
         self.boot_id = f"boot-{self._boots}".encode().ljust(16, b".")
 
     def begin_anew(self, *, power_cut: bool) -> None:
-        """Let the process die and begin again from its disk; after a power cut nobody knows how
+        """Let the process die and begin again from its disk; after a power cut it is unknown how
         long it was away (R6)."""
         if power_cut:
             self._boot()
@@ -124,7 +125,7 @@ class LoneNode:
     # --- Time -----------------------------------------------------------------------------------
 
     def now(self) -> ev.Now:
-        """The time as a step is told it."""
+        """The time as a step receives it."""
         return ev.Now(self.now_ns, WALL_NS + self.now_ns)
 
     def wait(self, wait_ns: int) -> None:
@@ -180,7 +181,7 @@ class LoneNode:
         self.heard.setdefault(effect.connection, []).extend(effect.messages)
 
     def _publish(self, effect: ef.Publish) -> None:
-        # What a new life applies once more was told before; so was who is live.
+        # What a new life applies once more was sent before; so was who is live.
         if not self.published or effect.index > self.published[-1].index:
             self.published.append(effect)
 

@@ -62,7 +62,7 @@ class Looks:
 
         Not at every moment: a Checkpoint holds whatever goes while it is written, and a node that
         catches up meanwhile applies hundreds of Entries in those milliseconds. What it held goes
-        afterwards, a slice a step, at rest as well. Nor while nobody reigns: keys that were in
+        afterwards, a slice a step, at rest as well. Nor while no node reigns: keys that were in
         flight with a reign that is over are held by the picture that is shown, until the next one.
         """
         keys, cells = len(core.committed.world.index), _cells_of(core)
@@ -82,7 +82,7 @@ class Looks:
             raise Violation("memory", text)
 
     def _check_contact(self, node: "Node", core: Arbiter) -> None:
-        """Whoever says that it knows a reign has heard of one, or is one that is heard."""
+        """A node that says that it knows a reign has heard of one, or is one that is heard."""
         now_ns = self._cluster.agenda.now_ns
         seen, raft = self._cluster.invariants.seen[node.name], core.raft
         # Drift, and the turn in which it notices.
@@ -170,7 +170,7 @@ def _check_shelf(node: "Node", core: Arbiter) -> None:
 def _check_log(node: "Node", core: Arbiter) -> None:
     """Hold the log in memory to its bound (R28, R45).
 
-    Of what nobody here waits for, LOG_MEMORY_BYTES are kept for slow peers, and not a byte more:
+    Of what no call here waits for, LOG_MEMORY_BYTES are kept for slow peers, and not a byte more:
     of what is applied, and on a node that follows of all that is committed and on its disk, for
     that is read again (R38), unless it is just the few Entries that are put off while it writes.
     It goes in slices: while the node has more to do, or has put that off, it is at it.

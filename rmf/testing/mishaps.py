@@ -106,8 +106,8 @@ class Mishaps:
         return all(self._cluster.nodes[x].disk.holds(index, chain) for x in voters)
 
     def restored_copy(self) -> bool:
-        """Somebody puts an older copy of a member's directory in its place: it knows neither the
-        Entries that it acked since nor its votes. Nobody stands for election in those terms any
+        """An operator puts an older copy of a member's directory in its place: it knows neither the
+        Entries that it acked since nor its votes. No node stands for election in those terms any
         more, and every other voter has the Entries: the cluster has lost nothing."""
         node = self._victim()
         if node is None or not node.up:

@@ -88,7 +88,7 @@ class Nemesis:
         for pair in sorted(pairs):
             self._cuts[pair] = self._cuts.get(pair, 0) + 1
             network.cut.add(pair)
-            if self._dice.chance(0.7):  # else nobody notices that the link is dead
+            if self._dice.chance(0.7):  # else no node notices that the link is dead
                 agenda.after(_SILENCE_NS, self._break, pair, self._cuts[pair])
         agenda.after(for_ns, self._mend, sorted(pairs))
         return bool(pairs)

@@ -1,10 +1,10 @@
 """Messages between nodes: lost, doubled, late, cut one way or both; and the links they travel on.
 
-A link goes one way, as in production (see floor/peer_link): whoever may call is let in by the very
-rule of core/raft/greetings, the called node meets it, and learns when it is gone, sooner or later.
-What was said on an older link of a peer is dropped once a newer one is up; what was said to a
-process that is dead reaches nobody. Unlike a stream, a link loses, doubles and reorders: whatever
-Raft bears, it has to show here. Where bandwidth is finite (`wires`) it keeps the order.
+A link goes one way, as in production (see floor/peer_link): a node that may call is let in by the
+very rule of core/raft/greetings, the called node meets it, and learns when it is gone, sooner or
+later. What was said on an older link of a peer is dropped once a newer one is up; what was said to
+a process that is dead reaches no node. Unlike a stream, a link loses, doubles and reorders:
+whatever Raft bears, it has to show here. Where bandwidth is finite (`wires`) it keeps the order.
 """
 
 from functools import partial
@@ -71,7 +71,7 @@ class Network:
     # --- Links ----------------------------------------------------------------------------------
 
     def tend(self, caller: "Node") -> None:
-        """See to it that this node calls whom it wants to, and nobody else."""
+        """See to it that this node calls whom it wants to, and no other."""
         wanted = caller.wanted()
         for (name, to), link in list(self._links.items()):
             if name == caller.name and link.open and link.caller_life == caller.life:

@@ -85,7 +85,7 @@ class Node:
         return self.cluster.agenda.now_ns
 
     def now(self) -> ev.Now:
-        """Return the time as a step is told it."""
+        """Return the time as a step receives it."""
         true_ns = self.cluster.agenda.now_ns
         return ev.Now(self.clock.shows(true_ns), _WALL_NS + true_ns + self.wall_off_ns)
 
@@ -266,7 +266,8 @@ class Node:
     # --- Belonging to a cluster -------------------------------------------------------------------
 
     def _introduce(self, life: int) -> None:
-        """Ask around, as a node without a cluster does; whoever is asked knows it then (R29)."""
+        """Ask around, as a node without a cluster does; a node that is asked knows it then
+        (R29)."""
         if life != self.life or self.founded:
             return
         if not self.paused:

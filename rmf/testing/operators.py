@@ -98,7 +98,7 @@ class Operators:
         return any(x.name == node.name for x in self._cluster.books.members)
 
     def _end_strike(self, node: "Node", kind: str) -> None:
-        """What an order began, an order ends; else the process is begun anew."""
+        """What an order began, an order ends; else the process is begun again."""
         del self._striking[node.name]
         self._cluster.count("strike_ended")
         if kind == "admin":

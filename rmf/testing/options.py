@@ -57,7 +57,7 @@ class Options:
     `faults` are the classes of fault in play, with their weights; `lines`, how many versions of the
     line the lives of a node run in turn; `crowd`, how many cells there are beside the usual few:
     then steps are metered, and `slice_cells` are looked at in one piece; `places`, how many names
-    the producers' table holds, with people who pass by (0: as in production, and nobody does);
+    the producers' table holds, with people who pass by (0: as in production, and none does);
     `bandwidth_kib`, what a link carries in a second (0: anything); `freight_kib`, what is sent in a
     second in large packets; `quiet_seconds`, for how long of `seconds` nothing goes wrong at first;
     `calm_seconds`, for how long everybody works on once all is healed."""

@@ -1,5 +1,5 @@
-"""When nobody reigned: what was due then could not be done, and all of it waits for the first Ticks
-of the next reign, which hold so much each and no more (R9, R45).
+"""When no node reigned: what was due then could not be done, and all of it waits for the first
+Ticks of the next reign, which hold so much each and no more (R9, R45).
 """
 
 from collections import deque
@@ -22,6 +22,6 @@ class Outages:
         self._spans.append((begun, ended))
 
     def reigned(self, since: int, until: int) -> int:
-        """Return for how much of that time somebody reigned."""
+        """Return for how much of that time a node reigned."""
         out = sum(max(0, min(until, end) - max(since, begun)) for begun, end in self._spans)
         return until - since - out

@@ -3,7 +3,7 @@
 Each comes under a name of its own, sends some packets or none, and hangs up: some before they hear
 of an outcome. Later some come back as if nothing had been, while others have taken their places;
 and now and then a stranger says HELLO and BYE under the name of one who is away. They know what a
-producer knows; that nobody's packet is latched twice, and that nobody is told without a reason that
+producer knows; that no packet is latched twice, and that no producer learns without a reason that
 it was forgotten, `audit` and `promises` see to.
 """
 
@@ -27,7 +27,7 @@ _AWAY_NS = 4 * limits.SECOND
 
 
 class Passers:
-    """Comes to life where the table has `places`; 0: nobody passes by."""
+    """Comes to life where the table has `places`; 0: none passes by."""
 
     def __init__(self, cluster: "Cluster", dice: "Stream", places: int) -> None:
         self._cluster = cluster
@@ -50,7 +50,7 @@ class Passers:
         self._cluster.count("passer")
         self._number += 1
         passer = self._cluster.employ(f"passer-{self._number}")
-        passer.resting = True  # it sends when it is told to
+        passer.resting = True  # it sends on demand
         passer.begin()
         self._later(_STAY_NS, self._send, passer)
 
@@ -74,7 +74,7 @@ class Passers:
 
 
 class _Stranger:
-    """Somebody says HELLO under the name of one who is away, as if it were to be forgotten soon."""
+    """A client says HELLO under the name of one who is away, as if it were to be forgotten soon."""
 
     name = ""
 

@@ -2,7 +2,7 @@
 peers ask of it, and the network and the people outside.
 
 Everything takes time, in which the process may die or the core be replaced; what was begun for a
-core that is gone reaches nobody. The order of what is done is that of the effects.
+core that is gone reaches no node. The order of what is done is that of the effects.
 """
 
 from collections.abc import Callable

@@ -21,7 +21,7 @@ _LATENCY_NS = 200_000
 
 
 class Person(Protocol):
-    """Whoever holds a connection. `name` is that of a producer, or empty."""
+    """The holder of a connection. `name` is that of a producer, or empty."""
 
     name: str
 
@@ -51,7 +51,7 @@ class Ports:
         self._last_ns = 0  # what is said arrives in order: on all lines, for simplicity
 
     def open(self, node: "Node", person: Person) -> int | None:
-        """Connect; return the connection, None if nobody listens there."""
+        """Connect; return the connection, None if no node listens there."""
         if not node.running or node.core is None:
             return None
         self._count += 1

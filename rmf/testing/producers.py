@@ -1,7 +1,7 @@
 """Simulated producers: the real ProducerLog, and a person who reconnects, resends and restarts.
 
 They decide what is sent and when, and where to connect; every seq, resend and outcome is the
-library's own work (R32, R33). Whatever outcome is told here, the books are asked for (`watch`).
+library's own work (R32, R33). Whatever outcome comes here, the books are asked for (`watch`).
 """
 
 from collections import deque

@@ -1,4 +1,4 @@
-"""What people are told, held against the books: acks, reads, Snapshots, letters (faults.md §2).
+"""What clients receive, held against the books: acks, reads, Snapshots, letters (faults.md §2).
 
 An ack must be true when it leaves; a read must hold everything acked before it was asked; Snapshots
 of a node come in order and are what was committed; a letter leaves once. It knows people, nodes and
@@ -36,7 +36,7 @@ class Promises:
         self._counters = frozenset(cluster.workload.counters)
 
     def born(self, node: "Node") -> None:
-        """A core begins: its displays and its DLQ are told anew."""
+        """A core begins: its displays and its DLQ begin again."""
         self._stored[node.name] = set()
         self.newest.pop(node.name, None)
 
@@ -65,10 +65,10 @@ class Promises:
                 self._check_shown(name, found)
 
     def _check_run(self, producer: str, run: m.Run) -> None:
-        """What is told of packets must be so (R33)."""
+        """Outcomes sent to a producer must be those of the books (R33)."""
         outcomes, older = self._cluster.audit.outcomes, self._cluster.audit.older
         if run.outcome == m.UNKNOWN:
-            raise Violation("durable acks", f"{producer} {run.seq}: nobody knows the outcome")
+            raise Violation("durable acks", f"{producer} {run.seq}: the outcome is unknown")
         for i in range(run.packets):
             seq = run.seq + i
             found = outcomes.get((producer, seq))
@@ -78,7 +78,7 @@ class Promises:
                 raise Violation("durable acks", f"{producer} {seq} was told {told}, is {found}")
 
     def acked(self, producer: str, run: m.Run) -> None:
-        """A producer was told what became of packets, and takes it for news."""
+        """A producer learned what became of packets, and takes it for news."""
         person = self._cluster.producers[producer]
         self._check_run(producer, run)
         for i in range(run.packets):
@@ -97,7 +97,7 @@ class Promises:
                 self.counted[topic] = self.counted.get(topic, 0) + 1
 
     def told(self, producer: str, seq: int) -> "Outcome | None":
-        """Return the outcome that a producer was told of a packet, if it was."""
+        """Return the outcome of a packet that a producer received, if it did."""
         return self._told.get((producer, seq), (0, None))[1]
 
     def refused(self, producer: str, exc: "Refused", *, by_node: bool) -> None:
@@ -135,7 +135,7 @@ class Promises:
             raise Violation("snapshot order", f"{name} shows Entry {found.index}, not as committed")
 
     def look(self, node: "Node") -> None:
-        """What its displays were told last must be what the node would tell them now."""
+        """What its displays received last must be what the node would send them now."""
         core, newest = node.core, self.newest.get(node.name)
         if core is None or newest is None or not node.idle:
             return

@@ -1,7 +1,7 @@
 """Simulated readers: linearizable GETs at any node, and displays that look at what nodes publish.
 
-A reader knows the least that a read may bring: what was acked, or read by anybody, before it asked.
-A display keeps a picture by deltas, as a subscriber does, and compares it with the World.
+A reader knows the least that a read may bring: what was acked, or read by any client, before it
+asked. A display keeps a picture by deltas, as a subscriber does, and compares it with the World.
 """
 
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ class Reader:
 class Display:
     """Shows what one node publishes; `look` brings the picture up to date, in steps as a display is
     served on the node's loop, and compares it. Its feed outlives a core, as the publisher's does:
-    what a core that was read anew publishes must not take it back."""
+    what a core that was read again publishes must not take it back."""
 
     def __init__(self, node: "Node") -> None:
         self.updates = 0
@@ -93,7 +93,7 @@ class Display:
         self._renew()
 
     def _renew(self) -> None:
-        """The process is another one: the picture begins anew."""
+        """The process is another one: the picture starts over."""
         self._life = self._node.life
         self._feed = Feed()
         self._selector = self._feed.selector(self._node.cluster.workload.filters)

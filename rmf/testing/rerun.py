@@ -3,8 +3,8 @@ slot (R1, R22, R27).
 
 History is made on a bench: real Entries, with what the line did the first time. Run again, each
 Entry is taken by itself, and the ledger's changes stand; so every difference is one of its own and
-no consequence of an earlier one. It knows neither processes nor clocks: where it is run, somebody
-else decides.
+no consequence of an earlier one. It knows neither processes nor clocks: where it is run, others
+decide.
 """
 
 import re

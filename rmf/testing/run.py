@@ -35,7 +35,7 @@ _SHARE_MIN = 0.1
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """What came of a run. `why` says what failed; `where` is the place in the code, for people."""
+    """What came of a run. `why` says what failed; `where` is the place in the code."""
 
     options: Options
     verdict: Literal["passed", "failed", "void"]
@@ -140,7 +140,7 @@ def _options(parsed: argparse.Namespace) -> Options:
 
 
 def say(text: str) -> None:
-    """Write a line for whoever started this."""
+    """Write a line for the starter of this."""
     sys.stdout.write(text + "\n")
 
 

@@ -134,11 +134,11 @@ class Scenes:
 
         look()
 
-    # --- A change of members that nobody heard of -----------------------------------------------
+    # --- A change of members that is not known --------------------------------------------------
 
     def torn_change(self) -> bool:
         """A leader is to go: the Entry that says so is on its own disk, and the process ends before
-        anybody was told (R28)."""
+        any client learned of it (R28)."""
         leader = self._cluster.operators.leader()
         if leader is None or not self._cluster.operators.remove(leader.name):
             return False

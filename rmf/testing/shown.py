@@ -1,6 +1,6 @@
 """What a test gets to see: the World, Letters and Snapshots, decoded, from the core's own values.
 
-Pure; it decides only how they look to whoever writes a test, which is how `rmf.connect` and
+Pure; it decides only how they look to the author of a test, which is how `rmf.connect` and
 `rmf-dlq` show them.
 """
 

@@ -5,8 +5,8 @@ slot) and on what was chosen here: the same wherever it is run again with the sa
 with another. So what changes with the clock is found to change with the clock, and with nothing
 else. It has to be in place before the line is imported, which may take `from time import time`.
 
-What cannot be chosen here is chosen by whoever starts the process: the hash seed, the zone, the
-locale; and what nobody chooses (the process id, addresses of objects, os.urandom) differs by
+What cannot be chosen here is chosen by the starter of the process: the hash seed, the zone, the
+locale; and what is not chosen (the process id, addresses of objects, os.urandom) differs by
 itself.
 """
 
@@ -128,7 +128,7 @@ def stamp_of(world: Any, what: Any) -> str:
 
 
 class Attendant(Protocol):
-    """Whoever is told which handler runs, and for what."""
+    """What learns which handler runs, and for what."""
 
     def begin(self, handler: Handler, what: Any) -> None:
         """A handler is about to be called."""
@@ -138,7 +138,8 @@ class Attendant(Protocol):
 
 
 def attended(line: Line, clock: FalseClock, chance: int, attendant: Attendant) -> Line:
-    """Return the line with clock and global chance set anew before each call, by the call alone."""
+    """Return the line with clock and global chance set again before each call, by the call
+    alone."""
 
     def wrap(handler: Handler) -> Callable[[Any, Any], Any]:
         function = handler.function

@@ -51,7 +51,7 @@ def main() -> int:
     job = json.load(sys.stdin)
     facts = _apart(sys.stdout)
     clock = FalseClock(job["wall_ns"])
-    # Addresses depend on what was made before: let nobody count on them.
+    # Addresses depend on what was made before: no test may count on them.
     ballast = [bytearray(_BALLAST) for _ in range(job["ballast"])]
     clock.install()
     random.seed(job["chance"])

@@ -1,4 +1,4 @@
-"""One place that nodes and people report to; it passes on to whoever judges what.
+"""One place that nodes and people report to; it passes all on to the judges.
 
 Kept apart, so that a step costs one call, and so that a run without checkers is thinkable.
 """

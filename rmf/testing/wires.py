@@ -2,7 +2,7 @@
 
 As on the floor's links (R28), what may be long has a lane of its own, and what hurries overtakes
 it, between two of its parts. A wire knows sizes and times, no nodes; whether what it carries still
-reaches anybody, the network decides.
+reaches any node, the network decides.
 """
 
 from collections import deque
