@@ -127,7 +127,7 @@ def test_a_key_like_no_other_lists_them_all(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_value_in_a_file_is_told_with_key_value_expectation_and_origin(
+def test_a_wrong_value_in_a_file_is_reported_with_key_value_expectation_and_origin(
     tmp_path: Path, line: str, complaint: str
 ) -> None:
     file = written(tmp_path, line)
@@ -162,7 +162,7 @@ def test_a_wrong_value_in_a_file_is_told_with_key_value_expectation_and_origin(
         ("peers", ",".join(f"n{i}=a:{i}" for i in range(1, 11)), "at most 9 peers"),
     ],
 )
-def test_a_wrong_value_is_told_with_key_value_expectation_and_origin(
+def test_a_wrong_value_is_reported_with_key_value_expectation_and_origin(
     key: str, value: str, expected: str
 ) -> None:
     flag = f"--{key.replace('_', '-')}"
@@ -171,7 +171,7 @@ def test_a_wrong_value_is_told_with_key_value_expectation_and_origin(
     assert f"(environment {variable}), expected {expected}" in refusal({}, {variable: value})
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     text = refusal({"tick": "1h", "node": "", "http": "10.0.0.1:7480"}, {"RMF_X": ""})
     beginnings = [line.partition(":")[0] for line in text.splitlines()]
     assert beginnings == ["RMF_X", "node", "tick", "http"]
@@ -208,7 +208,7 @@ def test_a_node_among_peers_may_listen_elsewhere() -> None:
     assert (config.peer_listen, config.notices) == (("127.0.0.1", 9), ())
 
 
-def test_a_node_that_is_not_among_its_peers_is_told_what_to_do() -> None:
+def test_a_node_that_is_not_among_its_peers_is_answered_with_what_to_do() -> None:
     text = refusal({"node": "n4", "peers": THREE})
     assert text.startswith("peers: found 'n1=127.0.0.1:7511,")
     assert "expected this node, 'n4', among them: add n4=HOST:PORT" in text
@@ -250,7 +250,7 @@ def test_what_insecure_means_is_said() -> None:
     assert "0.0.0.0:7480 can read this node's health" in notices[1]
 
 
-def test_a_name_like_no_other_is_told_all_there_are() -> None:
+def test_a_name_like_no_other_is_answered_with_all_there_are() -> None:
     assert config_file.nearest("zzz", ["node", "listen"]) == "; there are node, listen"
 
 

@@ -129,7 +129,7 @@ async def test_a_packet_passes_the_stations_in_this_order(tmp_path: Path, gloveb
 
 
 @pytest.mark.parametrize("glovebox", ["inline", "process"])
-async def test_whoever_hands_the_packet_through_a_door_is_a_station(
+async def test_each_task_that_hands_the_packet_on_is_a_station(
     tmp_path: Path, glovebox: str
 ) -> None:
     way = await way_of_a_packet(tmp_path, glovebox)

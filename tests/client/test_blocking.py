@@ -180,7 +180,7 @@ def test_a_lost_connection_names_the_node() -> None:
             connection.receive(5)
 
 
-def test_a_node_that_breaks_the_protocol_is_told_from_a_lost_one() -> None:
+def test_a_node_that_breaks_the_protocol_differs_from_a_lost_one() -> None:
     def script(peer: Peer) -> None:
         peer.welcome()
         peer.expect(Query)  # so that WELCOME is read before the fault
@@ -204,7 +204,7 @@ def _impatient(node: ScriptedNode, *, ping_s: float, answer_s: float) -> Blockin
     return connection
 
 
-def test_whoever_waits_pings() -> None:
+def test_a_waiting_call_pings() -> None:
     def script(peer: Peer) -> None:
         peer.welcome()
         for _ in range(3):

@@ -60,7 +60,7 @@ def test_any_cut_of_the_stream_gives_the_same_messages(data: st.DataObject) -> N
         (b"\x00\x01\x02\x03\x04", "found 00 01 02 03 04, expected 52 4d 46 01"),
     ],
 )
-def test_whoever_is_no_node_is_named_in_words(answer: bytes, words: str) -> None:
+def test_a_peer_that_is_no_node_is_named_in_words(answer: bytes, words: str) -> None:
     fault = fault_of(Connection({}), answer)
     assert fault.code == "bad_preface"
     assert words in fault.text

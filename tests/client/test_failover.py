@@ -313,7 +313,7 @@ async def test_where_there_is_no_other_node_the_same_is_asked_again() -> None:
         assert await factory.get("k", linearizable=True) == 42
 
 
-async def test_a_read_that_nobody_answers_ends_and_says_why(jumping_clock: MockClock) -> None:
+async def test_a_read_that_no_node_answers_ends_and_says_why(jumping_clock: MockClock) -> None:
     async def reignless(peer: Peer) -> None:
         await peer.welcome()
         while isinstance(get := await peer.receive(), m.Get | m.Ping):

@@ -13,7 +13,7 @@ from rmf.errors import ConnectionFailed, ProtocolFault, Refused
 from tests.client.trio_node import Peer, nodes, producing
 
 
-async def test_when_nobody_listens_every_address_is_named() -> None:
+async def test_when_no_node_listens_every_address_is_named() -> None:
     with pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1:1: .*refused"):
         async with rmf.connect("127.0.0.1:1,127.0.0.1:2", give_up_s=0.1):
             pass

@@ -180,7 +180,7 @@ def test_once_resumed_the_rules_are_strict_again() -> None:
         picture.take(snapshot(DELTA, 6))
 
 
-def test_a_gap_is_told_in_words_and_the_picture_incomplete_until_it_is_full_again() -> None:
+def test_a_gap_is_said_in_words_and_the_picture_incomplete_until_it_is_full_again() -> None:
     picture = started()
     assert "before 100 are no longer retained; shown up to tick 5" in picture.take_gap(Gap(1, 100))
     assert (picture.gaps, picture.complete) == (1, False)

@@ -471,7 +471,7 @@ def test_a_node_that_went_back_is_noticed_by_a_producer_at_rest() -> None:
 
 
 @pytest.mark.parametrize("epoch", [1, 5, 90_000])
-def test_a_first_window_without_acks_is_not_sent_to_a_name_that_begins_anew(epoch: int) -> None:
+def test_a_first_window_without_acks_is_not_sent_to_a_name_that_starts_over(epoch: int) -> None:
     """H9: it was applied, and would be again. Epochs of releases that count from 1, too."""
     log = sent_one(epoch=5)
     with pytest.raises(Refused, match="forgotten"):

@@ -67,7 +67,7 @@ def test_nodes_that_welcome_and_send_away_at_once_are_tried_once_a_round_too() -
     assert pauses == [0, 0, 0.02, 0]
 
 
-def test_after_a_good_connection_the_others_are_tried_at_once_and_the_back_off_begins_anew() -> (
+def test_after_a_good_connection_the_others_are_tried_at_once_and_the_back_off_starts_over() -> (
     None
 ):
     dialler = Dialler(A, B, C)
@@ -110,7 +110,7 @@ def test_a_node_that_is_named_as_the_leader_is_held_off_no_longer() -> None:
     assert dialler.fail()[0] == A
 
 
-def test_who_did_not_answer_is_tried_last_whoever_names_it() -> None:
+def test_who_did_not_answer_is_tried_last_whatever_names_it() -> None:
     dialler = Dialler(A, B, C)
     dialler.fail(silent=True)
     dialler.route.prefer(["a:1"])

@@ -16,7 +16,7 @@ def _watching() -> Watching:
 
 
 @pytest.mark.parametrize("speaker", [Production({"producer": "p"}), Questions({})])
-def test_whoever_has_said_nothing_is_owed_nothing(speaker: Speaker) -> None:
+def test_a_client_that_has_said_nothing_is_owed_nothing(speaker: Speaker) -> None:
     assert not speaker.owed()
     assert speaker.due_ns() is None
     assert speaker.outgoing(0) == []

@@ -98,7 +98,7 @@ async def test_full_mode_gives_the_whole_picture_each_time() -> None:
     assert (later.kind, later.tick, values(later)) == ("keepalive", 7, {"a": 3, "b": 3})
 
 
-async def test_who_is_slow_gets_the_newest_and_is_told_what_was_skipped() -> None:
+async def test_who_is_slow_gets_the_newest_and_learns_what_was_skipped() -> None:
     pictures = [snapshot(FULL, 1, "a", "b"), snapshot(DELTA, 2, "a"), snapshot(DELTA, 3, "c")]
     async with (
         nodes([idle, showing(*pictures, snapshot(KEEPALIVE, 4))]) as [address],

@@ -58,7 +58,7 @@ def test_what_is_so_already_is_answered_once_a_commit_proves_it(play: Cluster) -
     assert (asking.code, len(asking.item["members"])) == (None, 3)
 
 
-def test_who_waits_when_the_reign_ends_is_told_to_look_again(play: Cluster) -> None:
+def test_who_waits_when_the_reign_ends_has_to_look_again(play: Cluster) -> None:
     """Raft-cases 34."""
     n1 = play["n1"]
     play["n2"].disk.hold()

@@ -118,7 +118,7 @@ def test_who_is_removed_is_gone_and_the_last_voter_stays(play: Cluster) -> None:
     assert last.code == "not_possible"
 
 
-def test_nobody_leaves_whom_the_others_need_to_commit_anything(play: Cluster) -> None:
+def test_no_node_leaves_that_the_others_need_to_commit_anything(play: Cluster) -> None:
     """A voter that is away must be back before one that is here may go: else nobody commits."""
     play.kill("n3")
     play.advance(1000)

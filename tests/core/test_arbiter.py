@@ -125,7 +125,7 @@ def test_an_ack_names_the_stamp_and_the_letter() -> None:
 # --- Producers (R32) ---------------------------------------------------------------------------
 
 
-def test_a_connection_that_was_lost_is_told_nothing_more() -> None:
+def test_a_connection_that_was_lost_receives_nothing_more() -> None:
     play = Playbook()
     old = play.join("p")
     play.happen(ev.Lost(old.connection))
@@ -289,7 +289,7 @@ def test_keys_that_a_checkpoint_held_are_forgotten_after_it_though_nothing_goes_
     assert list(index.walk()) == ["cell/left"]
 
 
-def test_keys_that_anybody_held_are_forgotten_at_rest() -> None:
+def test_keys_that_any_reader_held_are_forgotten_at_rest() -> None:
     """A display that has read its picture tells the core nothing."""
     play, index, pin = with_keys_held(5 * limits.INDEX_SLICE_KEYS)
     index.unpin(pin)

@@ -68,7 +68,7 @@ def test_who_asks_hears_of_one_that_was_begun_afterwards() -> None:
     assert told(keeping.ended(CheckpointEnded(6, None))) == {2: {"index": 6}}
 
 
-def test_one_that_was_not_written_is_told_as_a_failure_with_its_reason() -> None:
+def test_one_that_was_not_written_is_reported_as_a_failure_with_its_reason() -> None:
     keeping = Checkpointing()
     keeping.ask(order(1), None, 5)
     keeping.begin(5)
@@ -79,7 +79,7 @@ def test_one_that_was_not_written_is_told_as_a_failure_with_its_reason() -> None
     assert keeping.may_begin
 
 
-def test_a_strike_is_told_to_all_who_wait() -> None:
+def test_a_strike_reaches_all_who_wait() -> None:
     keeping = Checkpointing()
     keeping.ask(order(1), None, 5)
     keeping.begin(5)
@@ -88,7 +88,7 @@ def test_a_strike_is_told_to_all_who_wait() -> None:
     assert keeping.ended(CheckpointEnded(5, None)) == []
 
 
-def test_what_an_earlier_core_had_asked_for_is_nobodys() -> None:
+def test_what_an_earlier_core_had_asked_for_is_dropped() -> None:
     keeping = Checkpointing()
     assert keeping.ended(CheckpointEnded(4, None)) == []
     keeping.ask(order(1), None, 5)

@@ -48,7 +48,7 @@ def test_before_genesis_there_is_nothing() -> None:
     assert comeback.last_tick is None
 
 
-def test_what_nobody_said_is_committed_is_held_and_not_applied() -> None:
+def test_what_is_not_said_to_be_committed_is_held_and_not_applied() -> None:
     author = Author()
     drafts = [*author.genesis(), author.tick("a"), author.tick("b")]
     comeback = back(committing(author, drafts, 3))

@@ -50,7 +50,7 @@ def test_it_waits_for_a_majority_and_for_no_more(play: Cluster) -> None:
     assert asking.value == 1
 
 
-def test_a_king_that_nobody_hears_any_more_does_not_answer(play: Cluster) -> None:
+def test_a_king_that_no_node_hears_any_more_does_not_answer(play: Cluster) -> None:
     n1 = play["n1"]
     n1.join("probe").send(1)
     play.cut("n1")
@@ -136,7 +136,7 @@ def test_a_node_that_knows_no_king_says_so_at_once(play: Cluster) -> None:
     assert play["n3"].get("cell/a").code == "no_reign"
 
 
-def test_a_follower_whose_king_fell_is_told_to_ask_again(play: Cluster) -> None:
+def test_a_follower_whose_king_fell_has_to_ask_again(play: Cluster) -> None:
     """The question reaches a node that is no king any more."""
     n2 = play["n2"]
     play.pause("n1")
@@ -178,7 +178,7 @@ def test_too_many_reads_are_refused_and_none_is_lost(play: Cluster) -> None:
     assert [x.value for x in many[:-3]] == [1] * limits.READS_WAITING_MAX
 
 
-def test_a_reply_that_nobody_waits_for_is_passed_over(play: Cluster) -> None:
+def test_a_reply_that_no_read_waits_for_is_passed_over(play: Cluster) -> None:
     n2 = play["n2"]
     term = n2.core.raft.term
     n2.happen(ev.Heard("n1", ReadReply(term, 77, 1)))

@@ -65,6 +65,6 @@ def test_any_page_may_be_made_again() -> None:
     assert steps(delta.piece(first.told))[-1] == steps(delta.piece(first.told))[-1]
 
 
-def test_nothing_is_done_before_somebody_asks_for_it() -> None:
+def test_nothing_is_done_before_a_reader_asks_for_it() -> None:
     delta = behind()
     assert (delta.keys, delta.ticks) == ([], 0)

@@ -83,7 +83,7 @@ def test_it_leaves_no_trace() -> None:
     assert play.core.committed is before
 
 
-def test_a_packet_that_would_be_bagged_is_told_with_the_reason() -> None:
+def test_a_packet_that_would_be_bagged_is_reported_with_the_reason() -> None:
     play = Playbook()
     item, _ = done(play, dry_run(ask(play)), bag="handler_error")
     assert (item.body["reason"], item.body["message"]) == ("handler_error", "why")

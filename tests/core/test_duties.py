@@ -82,7 +82,7 @@ async def end_by_stop(performer: Performer) -> None:
 
 @pytest.mark.parametrize("end", [end_by_reload, end_by_stop])
 @pytest.mark.parametrize("opened", PERFORMERS, ids=lambda x: x.__name__)
-async def test_whoever_performs_keeps_the_duties(
+async def test_each_performer_keeps_the_duties(
     opened: Open, end: Callable[[Performer], Any], tmp_path: Path
 ) -> None:
     leaves_out = PERFORMERS[opened]

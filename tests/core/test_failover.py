@@ -174,7 +174,7 @@ def test_a_letter_that_no_majority_had_is_nowhere(play: Cluster) -> None:
     assert play["n2"].core.committed.bagged == 0
 
 
-def test_an_expired_packet_is_bagged_once_and_a_resend_is_told_so(play: Cluster) -> None:
+def test_an_expired_packet_is_bagged_once_and_a_resend_learns_it(play: Cluster) -> None:
     """What was applied in time is not bagged when it comes again too late (R11)."""
     probe = play["n1"].join("probe")
     probe.send(1, ttl_ms=100)
@@ -249,7 +249,7 @@ def test_after_a_majority_is_back_what_waited_is_latched(play: Cluster) -> None:
     assert counted(play, "n1") == 20
 
 
-def test_what_a_reign_counted_in_vain_is_counted_anew(play: Cluster) -> None:
+def test_what_a_reign_counted_in_vain_is_counted_again(play: Cluster) -> None:
     """Raft-cases 70: epochs, seqs, cells, letters and batches go on from what is committed, in the
     next reign as in the next one of the same node."""
     n1 = play["n1"]

@@ -101,7 +101,7 @@ def test_a_delta_holds_what_changed_and_no_more(
     )
 
 
-def test_of_two_reasons_the_newest_is_told() -> None:
+def test_of_two_reasons_the_newest_is_sent() -> None:
     feed = Feed()
     feed.publish(publication(1))
     feed.publish(publication(2, removed={"a": "expired"}))
@@ -135,7 +135,7 @@ def test_no_delta_reaches_across_ticks_that_are_missing() -> None:
     assert feed.changes(selector, 80) == Changes([], [["d", "expired"]], 1)
 
 
-def test_a_core_that_was_read_anew_does_not_know_what_its_last_entry_changed() -> None:
+def test_a_core_that_was_read_again_does_not_know_what_its_last_entry_changed() -> None:
     """It may be the next one, of which the Feed never saw the changes: no delta reaches across."""
     feed = Feed()
     feed.publish(publication(5, "a"))
@@ -228,7 +228,7 @@ def test_each_changed_key_is_looked_up_once_whatever_filters_there_are() -> None
     assert len(lookups.keys) == 20  # and what was found is remembered
 
 
-def test_whoever_watches_single_keys_or_everything_pays_for_no_other_key() -> None:
+def test_a_display_of_single_keys_or_everything_pays_for_no_other_key() -> None:
     feed = Feed()
     feed.publish(publication(1))
     one, everything = feed.selector(("a", "b")), feed.selector(("#",))
@@ -298,7 +298,7 @@ def test_a_removal_between_a_publication_and_its_showing_takes_no_key_from_it() 
     assert len(on_its_way.world.index) == 0
 
 
-def test_whoever_begins_to_read_what_is_shown_keeps_its_keys_though_the_feed_goes_on() -> None:
+def test_a_reader_that_begins_with_what_is_shown_keeps_its_keys_though_the_feed_goes_on() -> None:
     play = Playbook()
     probe = play.join("p")
     probe.send(1, topic="cell/a")
@@ -334,7 +334,7 @@ def test_what_comes_at_once_is_held_by_what_was_shown_before_until_the_last_of_i
 # --- Who is told every Tick -----------------------------------------------------------------------
 
 
-def test_the_tail_holds_cells_as_they_were_while_somebody_is_told_every_tick() -> None:
+def test_the_tail_holds_cells_as_they_were_while_a_display_gets_every_tick() -> None:
     play = Playbook()
     probe = play.join("p")
     feed = fed(play)
@@ -460,7 +460,7 @@ def test_filters_in_another_order_are_the_same() -> None:
     assert feed.selector(("a", "b/#", "a")) is feed.selector(("b/#", "a"))
 
 
-def test_what_nobody_watches_is_forgotten() -> None:
+def test_what_no_display_watches_is_forgotten() -> None:
     feed = Feed()
     feed.publish(publication(1))
     mine, again = feed.selector(("a/+", "b")), feed.selector(("a/+", "b"))

@@ -36,7 +36,7 @@ def test_a_node_that_reads_them_holds_genesis_and_knows_its_vote() -> None:
     assert comeback.state.index == 0  # whether it is committed, a majority decides
 
 
-def test_the_others_get_it_from_the_first_leader_and_nobody_else_can_lead() -> None:
+def test_the_others_get_it_from_the_first_leader_and_no_other_can_lead() -> None:
     play = Cluster()
     for node in play.nodes.values():
         record, entry = node.disk.entries[0]

@@ -79,7 +79,7 @@ def test_copies_of_one_data_directory_found_nothing() -> None:
     assert step("n1", n3=attrs.evolve(ALL["n3"], incarnation=ALL["n2"].incarnation)) == "wait"
 
 
-def test_a_member_of_a_founded_cluster_adopts_it_whoever_else_is_silent() -> None:
+def test_a_member_of_a_founded_cluster_adopts_it_whichever_other_is_silent() -> None:
     adopting = decide(ALL["n2"], round_of(ALL["n2"], {"n1": founded("n1"), "n3": None}))
     assert (adopting.do, adopting.cluster) == ("adopt", X)
     # One that adopted it knows no members yet, and is no contradiction.

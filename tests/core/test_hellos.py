@@ -118,7 +118,7 @@ def test_who_comes_back_and_is_known_is_welcomed() -> None:
     assert (back.epoch, back.last_seq) == (epoch_of(old) + 1, 1)
 
 
-def test_who_comes_back_to_a_table_that_forgot_it_is_told() -> None:
+def test_who_comes_back_to_a_table_that_forgot_it_learns_it() -> None:
     """H9: its name is not made anew: it would send its packets again."""
     play = Playbook()
     old = play.join("a", ephemeral=True)
@@ -128,7 +128,7 @@ def test_who_comes_back_to_a_table_that_forgot_it_is_told() -> None:
     assert play.core.committed.producers.get("a") is None
 
 
-def test_who_comes_back_to_a_table_that_went_back_is_told() -> None:
+def test_who_comes_back_to_a_table_that_went_back_learns_it() -> None:
     """P9: a copy of before its last HELLO was restored; the name stays as it was."""
     play = Playbook()
     old = play.join("a")
@@ -151,7 +151,7 @@ def test_that_a_name_is_forgotten_is_said_once_it_is_committed() -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "new"])
-def test_a_king_that_is_cut_off_says_of_nobody_that_it_is_forgotten(name: str) -> None:
+def test_a_king_that_is_cut_off_says_of_no_producer_that_it_is_forgotten(name: str) -> None:
     """Another reigns, and has welcomed it since: the table of this one is only old."""
     play = Cluster()
     play["n1"].join("a").send(1)
@@ -215,7 +215,7 @@ def test_a_producer_with_a_name_stays_in_the_table() -> None:
     assert play.join("a").last_seq == 1
 
 
-def test_the_bye_of_an_older_epoch_moves_nobody_out() -> None:
+def test_the_bye_of_an_older_epoch_moves_no_producer_out() -> None:
     play = Playbook()
     old = play.join("a", ephemeral=True)
     play.join("a", ephemeral=True)
@@ -283,7 +283,7 @@ def test_who_was_silent_for_seven_days_and_is_not_connected_leaves() -> None:
     assert there.told == {1: "applied"}
 
 
-def test_a_new_reign_lets_nobody_go_before_producers_could_come_to_it() -> None:
+def test_a_new_reign_forgets_no_producer_before_producers_could_come_to_it() -> None:
     play = Playbook()
     play.join("a")
     play = play.restart(after_ms=WEEK_MS + 1)
@@ -357,7 +357,7 @@ def test_a_flood_of_hellos_leaves_those_alone_that_sent_something(play: Playbook
     assert set(play.core.committed.producers.rows) >= {"a", "b"}
 
 
-def test_who_is_connected_stays_while_there_is_anybody_else(play: Playbook) -> None:
+def test_who_is_connected_stays_while_there_is_another(play: Playbook) -> None:
     there = play.join("there")
     fill(play, "a", "b", "c", "d", "e")
     assert crowded_out(play) == ["a", "b"]
@@ -366,7 +366,7 @@ def test_who_is_connected_stays_while_there_is_anybody_else(play: Playbook) -> N
     assert crowded_out(play) == ["a", "b", "there"]
 
 
-def test_if_all_are_connected_the_idlest_is_told_at_its_next_word(play: Playbook) -> None:
+def test_if_all_are_connected_the_idlest_learns_it_at_its_next_word(play: Playbook) -> None:
     people = [play.join(name) for name in "abcd"]
     people[0].send(1)
     play.join("newcomer")

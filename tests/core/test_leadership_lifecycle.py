@@ -61,7 +61,7 @@ def test_a_reign_that_ends_drops_all_that_was_not_committed(play: Cluster) -> No
     assert probe.told == {1: "applied"}
 
 
-def test_whose_packets_were_latched_in_vain_is_told_who_reigns(play: Cluster) -> None:
+def test_whose_packets_were_latched_in_vain_learns_who_reigns(play: Cluster) -> None:
     """Raft-cases 34."""
     n1 = play["n1"]
     probe, other = n1.join("probe"), n1.join("other")
@@ -92,7 +92,7 @@ def test_who_waits_for_welcome_is_sent_to_who_reigns(play: Cluster) -> None:
 
 
 @pytest.mark.parametrize("how", ["deposed", "strike", "no majority"])
-def test_nobody_waits_for_a_reign_that_is_over(play: Cluster, how: str) -> None:
+def test_no_client_waits_for_a_reign_that_is_over(play: Cluster, how: str) -> None:
     """Raft-cases 34: a packet in flight, one on the bench, one in the queue, a resend, a HELLO, a
     read, a transfer and an act that waits for the bench: each is answered."""
     n1 = play["n1"]
@@ -229,7 +229,7 @@ def watch(node: Node, also: Callable[[], None] = lambda: None) -> list[tuple[boo
     return seen
 
 
-def test_what_nobody_committed_is_taken_over_a_slice_a_step(play: Cluster) -> None:
+def test_what_is_not_committed_is_taken_over_a_slice_a_step(play: Cluster) -> None:
     """A node that won the election speaks to its peers between two slices, whatever it has to
     apply before it reigns."""
     n1 = with_a_long_tail(play)
@@ -285,7 +285,7 @@ def test_ticks_go_on_above_all_that_the_majority_knows(play: Cluster) -> None:
         assert stamp > (former.core.committed.term, known, 0) or former is node
 
 
-def test_ticks_that_nobody_committed_are_not_used_twice(play: Cluster) -> None:
+def test_ticks_that_were_not_committed_are_not_used_twice(play: Cluster) -> None:
     """A reign that ran ahead of the clock dies; whoever heard of its ticks begins above them."""
     n1 = play["n1"]
     probe = n1.join("probe")
@@ -299,7 +299,7 @@ def test_ticks_that_nobody_committed_are_not_used_twice(play: Cluster) -> None:
 
 
 @pytest.mark.parametrize("failover_after_ms", [100, 800])
-def test_a_cell_goes_on_ageing_while_nobody_reigns(play: Cluster, failover_after_ms: int) -> None:
+def test_a_cell_goes_on_ageing_while_no_node_reigns(play: Cluster, failover_after_ms: int) -> None:
     play["n1"].join("probe").send(1, ttl_ms=2_000)
     play.advance(failover_after_ms)
     began_ns = play.boot_ns

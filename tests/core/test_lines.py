@@ -120,7 +120,7 @@ def test_without_a_hint_of_the_loss_it_waits_all_the_same() -> None:
     play.crown("n3")
 
 
-def test_it_reigns_where_nobody_else_can() -> None:
+def test_it_reigns_where_no_other_can() -> None:
     play = rolled("n3", leader="n3")
     play.kill("n3")
     play.crown("n1", within_ms=1_000)
@@ -143,7 +143,7 @@ def test_it_reigns_where_the_others_lack_an_entry() -> None:
     assert play["n2"].core.committed.producers.rows["probe"].last_seq == 1
 
 
-def test_a_patient_node_still_notices_in_time_that_nobody_reigns() -> None:
+def test_a_patient_node_still_notices_in_time_that_no_node_reigns() -> None:
     """R36: a display must not take it for live while it waits."""
     play = rolled("n3", leader="n3")
     play.cut("n1")

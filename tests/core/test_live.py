@@ -246,7 +246,7 @@ def test_what_was_over_before_it_came_off_the_bench_is_live_nowhere_for_long(pla
     assert [node.live for node in play.nodes.values()] == [True] * 3
 
 
-def test_a_slow_line_whose_cells_live_long_costs_nobody_liveness(play: Cluster) -> None:
+def test_a_slow_line_whose_cells_live_long_costs_no_liveness(play: Cluster) -> None:
     """What is shown is what the factory shows: the rest is on the bench, and nobody was told."""
     n1 = play["n1"]
     n1.runner.held = True
@@ -293,7 +293,7 @@ def test_a_picture_carries_the_factorys_clock(play: Cluster) -> None:
     assert min(ticks) >= 5_000 * limits.MS // PERIOD_NS
 
 
-def test_a_clock_that_was_set_anew_is_shown_anew(play: Cluster) -> None:
+def test_a_clock_that_was_set_again_is_shown_again(play: Cluster) -> None:
     """Nothing changes for days: a crystal goes wrong all the same."""
     play["n1"].join("probe").send(1)
     play.advance(60)
@@ -309,7 +309,7 @@ def test_a_clock_that_was_set_anew_is_shown_anew(play: Cluster) -> None:
     assert abs(clock.tick_at(n2.now.boot_ns) - leader) <= limits.CLOCK_SHOWN_NS // PERIOD_NS
 
 
-def test_where_nobody_knows_the_time_no_clock_is_shown() -> None:
+def test_where_the_time_is_unknown_no_clock_is_shown() -> None:
     play = Playbook()
     play.join("p").send(1)
     play.happen(ev.DiskFault("fsync: Input/output error"))

@@ -32,7 +32,7 @@ def test_a_picture_is_live_where_a_king_is_known(play: Cluster) -> None:
     assert (n1.status["strike"], n1.status["leader"]) == (None, "n2")
 
 
-def test_a_follower_that_is_cut_off_says_so_and_harms_nobody(play: Cluster) -> None:
+def test_a_follower_that_is_cut_off_says_so_and_harms_no_other(play: Cluster) -> None:
     n1, n3 = play["n1"], play["n3"]
     n1.join("probe").send(1)
     term = n1.core.raft.term

@@ -22,7 +22,7 @@ def test_a_reign_at_rest_owes_nothing() -> None:
     assert owed(play) == 0
 
 
-def test_what_is_in_flight_for_a_moment_is_owed_to_nobody() -> None:
+def test_what_is_in_flight_for_a_moment_is_not_owed() -> None:
     play = Playbook()
     probe = play.join("p")
     play.disk.hold()

@@ -56,7 +56,7 @@ def test_packets_wait_unless_there_is_a_reason_not_to_take_them(petitions: Petit
     assert petitions.queue.packets == 2
 
 
-def test_of_a_producer_that_nobody_knows_the_first_seq_is_expected(petitions: Petitions) -> None:
+def test_of_an_unknown_producer_the_first_seq_is_expected(petitions: Petitions) -> None:
     (refused,) = refusals(petitions.offered(offer(3, producer="new"), NOT_LEADER, table()))
     assert refused[1].expected == 1
 
@@ -122,7 +122,7 @@ def test_who_was_lost_meanwhile_is_not_welcomed(petitions: Petitions) -> None:
     assert petitions.welcome(joined(3), welcome()) == [Answer(3, [welcome()])]
 
 
-def test_producers_are_sent_off_when_their_core_ends_and_nobody_else(petitions: Petitions) -> None:
+def test_producers_are_sent_off_when_their_core_ends_and_no_others(petitions: Petitions) -> None:
     """Only a WELCOME says what of theirs is committed (R33)."""
     for connection, name in ((1, "probe"), (2, "other")):
         petitions.joined(joined(connection, name), None)

@@ -183,7 +183,7 @@ def test_what_was_not_committed_is_gone_with_the_reign() -> None:
     assert again.join("p").last_seq == 1
 
 
-def test_what_is_on_the_disk_is_committed_though_nobody_was_told() -> None:
+def test_what_is_on_the_disk_is_committed_though_no_producer_learned_it() -> None:
     """R3: a reign starts from its last ledger Entry, acked or not."""
     play = Playbook()
     probe = play.join("p")

@@ -217,7 +217,7 @@ def test_quiet_ends_do_not_wait_for_handlers_that_hang() -> None:
     assert play.published[-1].removed == {"cell/quiet": "expired"}
 
 
-def test_what_is_written_anew_while_it_waits_for_its_end_lives() -> None:
+def test_what_is_written_again_while_it_waits_for_its_end_lives() -> None:
     play = Playbook()
     probe = loud_cells(play, 3)
     probe.send(1, topic="cell/loud/02", payload="again")
@@ -303,7 +303,7 @@ def test_what_went_stale_while_the_node_was_down_goes_at_once() -> None:
     assert again.world["lost/cell/loud/b"] == [2, "expired"]
 
 
-def test_where_nobody_can_bridge_every_age_is_unknown() -> None:
+def test_where_no_node_can_bridge_every_age_is_unknown() -> None:
     """R6: nothing comes back fresh that may be old, not even for one packet."""
     play = with_cells()
     play.disk.hold()

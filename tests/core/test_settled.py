@@ -158,7 +158,7 @@ def next_body(play: Cluster, books: Books, **changes: Any) -> bytes:
     return encode_entry(attrs.evolve(entry, **changes))
 
 
-def test_a_node_that_computes_another_digest_fetches_its_state_anew(play: Cluster) -> None:
+def test_a_node_that_computes_another_digest_fetches_its_state_again(play: Cluster) -> None:
     n2 = foist(play, next_body(play, Version(2, "0.2"), digest=b"no such digest.."))
     (reload,) = n2.seen(Reload)
     assert reload.reason == "repair"

@@ -64,7 +64,7 @@ def test_the_next_tick_is_the_earliest_that_is_armed() -> None:
     assert shelf.next_tick() == 10_000_000
 
 
-def test_a_cell_that_lives_longer_now_is_armed_anew_when_its_old_time_comes() -> None:
+def test_a_cell_that_lives_longer_now_is_armed_again_when_its_old_time_comes() -> None:
     shelf = Shelf.of(world_of({"a": 7}), 0)
     longer = world_of({"a": 20})
     assert shelf.due(7, longer, 0) == []

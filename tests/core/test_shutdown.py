@@ -105,7 +105,7 @@ def test_an_idle_node_stops_at_once_and_once() -> None:
     assert len(play.seen(Stopped)) == 1
 
 
-def test_a_stopping_node_takes_nobody_in() -> None:
+def test_a_stopping_node_takes_no_client_in() -> None:
     play = Playbook()
     probe = play.join("p")
     play.disk.hold()

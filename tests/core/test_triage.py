@@ -85,7 +85,7 @@ def stored_acts(play: Cluster) -> list[list[Act]]:
     ]
 
 
-def test_every_node_is_told_after_the_commit_and_the_operator_too() -> None:
+def test_every_node_learns_it_after_the_commit_and_the_operator_too() -> None:
     play = Cluster()
     letter = poisoned(play)
     for name in ("n2", "n3"):

@@ -86,7 +86,7 @@ async def test_a_leader_that_is_cut_off_one_way_is_replaced(tmp_path: Path, way:
 
 
 @pytest.mark.long
-async def test_a_follower_cut_off_from_its_leader_alone_disturbs_nobody(tmp_path: Path) -> None:
+async def test_a_follower_cut_off_from_its_leader_alone_disturbs_no_other(tmp_path: Path) -> None:
     """It hears the third node, which hears the leader: pre-vote and lease keep the term."""
     with Proxies() as proxies, Cluster(tmp_path, proxies=proxies) as cluster:
         async with loaded(list(cluster.addresses.values())) as load:

@@ -38,7 +38,7 @@ async def test_a_linearizable_get_by_any_node_sees_every_acked_write(
 
 
 @pytest.mark.long
-async def test_every_tick_is_told_by_a_follower_from_long_ago(tmp_path: Path) -> None:
+async def test_every_tick_is_sent_by_a_follower_from_long_ago(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         addresses = list(cluster.addresses.values())
         async with loaded(addresses, 2) as load:
@@ -64,7 +64,7 @@ def ask_http(port: int, path: str) -> tuple[int, str]:
 
 
 @pytest.mark.long
-async def test_health_is_told_over_http_by_leader_followers_and_who_is_left(
+async def test_health_is_served_over_http_by_leader_followers_and_who_is_left(
     tmp_path: Path,
 ) -> None:
     with Cluster(tmp_path, http=True) as cluster:

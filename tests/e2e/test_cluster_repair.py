@@ -43,7 +43,7 @@ def is_whole(cluster: Cluster, name: str) -> bool:
     [pytest.param(0, marks=pytest.mark.slow)]
     + [pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 8)],
 )
-async def test_a_damaged_ledger_is_fetched_anew(tmp_path: Path, seed: int) -> None:
+async def test_a_damaged_ledger_is_fetched_again(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     with Cluster(tmp_path) as cluster:
         await move_on(cluster, big=2)

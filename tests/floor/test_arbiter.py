@@ -98,7 +98,7 @@ async def test_what_fails_ends_the_arbiter_and_not_the_sender(tmp_path: Path) ->
         assert b"cell/held" in ruling.hands.held()[0].data
 
 
-async def test_nobody_overtakes_what_waited_when_the_loop_began(tmp_path: Path) -> None:
+async def test_no_frame_overtakes_what_waited_when_the_loop_began(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         recovered = alone.recover()
         recovered.writer.close()
@@ -151,7 +151,7 @@ async def test_a_runner_that_raises_leaves_its_packets_in_hand(tmp_path: Path) -
         assert b"cell/held" in packets.data
 
 
-async def test_what_an_offer_held_is_told_with_its_frame(tmp_path: Path) -> None:
+async def test_what_an_offer_held_is_reported_with_its_frame(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         with pytest.RaisesGroup(IndexError, flatten_subgroups=True):
             async with reign(alone) as ruling:
@@ -265,7 +265,7 @@ async def test_the_loop_holds_nothing_while_it_waits(tmp_path: Path) -> None:
             assert isinstance(ruling.hands, Hands)
 
 
-async def test_after_a_core_whoever_comes_is_turned_away_and_not_left_waiting() -> None:
+async def test_after_a_core_a_client_that_comes_is_turned_away_and_not_left_waiting() -> None:
     doors = Doors()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refuse_connections, doors, "it has stopped")

@@ -21,7 +21,7 @@ async def test_the_answer_comes_to_who_asked() -> None:
     assert found == [7]
 
 
-async def test_whoever_asked_and_went_is_answered_in_vain() -> None:
+async def test_a_client_that_asked_and_went_is_answered_in_vain() -> None:
     """P1: clients that reset their connections took the DLQ's keeper down, one by one."""
     door, questions = trio.open_memory_channel[Question](1)
     with trio.move_on_after(0):
@@ -36,7 +36,7 @@ async def test_whoever_asked_and_went_is_answered_in_vain() -> None:
     answer(reply, 7)
 
 
-async def test_a_question_that_nobody_will_answer_ends() -> None:
+async def test_a_question_that_no_task_will_answer_ends() -> None:
     door, questions = trio.open_memory_channel[Question](1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: _close(questions))

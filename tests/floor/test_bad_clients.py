@@ -14,7 +14,7 @@ from tests.floor.wire import Wire, packet
 pytestmark = pytest.mark.slow
 
 
-async def test_a_producer_that_never_reads_is_cut_or_kept_but_nobody_waits(
+async def test_a_producer_that_never_reads_is_cut_or_kept_but_no_other_waits(
     tmp_path: Path,
 ) -> None:
     async with node_at_work(tmp_path) as (node, probe):
@@ -39,7 +39,7 @@ async def _push(wire: Wire, data: bytes) -> None:
         return
 
 
-async def test_a_display_that_never_reads_costs_nobody_anything(tmp_path: Path) -> None:
+async def test_a_display_that_never_reads_costs_no_other_anything(tmp_path: Path) -> None:
     async with node_at_work(tmp_path) as (node, probe):
         displays = [await node.display("#", rate_hz=1000, every_tick=i % 2 == 1) for i in range(6)]
         for _ in range(50):
@@ -53,7 +53,7 @@ async def test_a_display_that_never_reads_costs_nobody_anything(tmp_path: Path) 
             )
 
 
-async def test_one_that_sends_a_byte_now_and_then_holds_up_nobody(tmp_path: Path) -> None:
+async def test_one_that_sends_a_byte_now_and_then_holds_up_no_other(tmp_path: Path) -> None:
     """Its deadline is tested on a clock that jumps (test_connection); here it costs nothing."""
     async with node_at_work(tmp_path) as (node, probe):
         slow = [await node.connect() for _ in range(20)]

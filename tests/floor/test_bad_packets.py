@@ -121,7 +121,7 @@ async def test_a_hole_in_the_seqs_is_refused_until_the_right_one_comes(tmp_path:
         assert [run.outcome for run in await probe.outcomes(1)] == [m.APPLIED]
 
 
-async def test_another_producers_name_takes_over_and_the_older_one_is_told(
+async def test_another_producers_name_takes_over_and_the_older_one_learns_it(
     tmp_path: Path,
 ) -> None:
     async with node_at_work(tmp_path) as (node, probe):

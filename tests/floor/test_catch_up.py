@@ -159,7 +159,7 @@ async def test_what_a_peer_is_sent_is_noted_so_that_it_stays(leader: WrittenNode
         assert oldest() == 5
 
 
-async def test_a_peer_whose_checkpoint_was_given_up_begins_anew(leader: WrittenNode) -> None:
+async def test_a_peer_whose_checkpoint_was_given_up_starts_over(leader: WrittenNode) -> None:
     leader.checkpoint(index=9)
     async with working(leader) as work:
         first = await work.ask(ReadChunk("n2", None, 0))
@@ -236,7 +236,7 @@ async def test_what_is_under_way_holds_up_no_other_kind_and_no_other_peer(
         assert work.doors.events_out.statistics().current_buffer_used == 0
 
 
-async def test_a_disk_that_fails_is_told(leader: WrittenNode, behind: WrittenNode) -> None:
+async def test_a_disk_that_fails_is_reported(leader: WrittenNode, behind: WrittenNode) -> None:
     leader.checkpoint()
     async with working(leader) as here, working(behind) as there:
         read = await here.ask(ReadChunk("n2", None, 0))

@@ -155,7 +155,7 @@ async def test_no_tick_takes_a_key_from_what_waits_for_the_keeper(tmp_path: Path
         assert len(index) == 0
 
 
-async def test_a_disk_that_fails_is_told_and_leaves_no_checkpoint(tmp_path: Path) -> None:
+async def test_a_disk_that_fails_is_reported_and_leaves_no_checkpoint(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         async with keeping(alone):
             with file_bytes_limit(16):
@@ -187,7 +187,9 @@ async def test_a_failure_leaves_no_checkpoint_and_the_next_one_is_written(
             await until(lambda: len(checkpoints(alone)) == 1)
 
 
-async def test_a_checkpoint_that_does_not_verify_is_told_with_its_reason(tmp_path: Path) -> None:
+async def test_a_checkpoint_that_does_not_verify_is_reported_with_its_reason(
+    tmp_path: Path,
+) -> None:
     with bench(tmp_path) as alone:
         async with keeping(alone):
             wish = wanted(world_of(3))

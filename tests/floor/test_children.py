@@ -26,7 +26,7 @@ async def instead(_why: str, _hands: Hands) -> None:
     pass
 
 
-def test_whoever_receives_from_a_door_has_a_stand_in_for_it() -> None:
+def test_each_receiver_at_a_door_has_a_stand_in_for_it() -> None:
     """So that nobody waits at it for ever, or those who do not wait are named (R15, R16)."""
     served = {row.name for row in CHILDREN if not row.stand_in.startswith("none")}
     receivers = {door.name: door.receiver.removeprefix("one ").split(",")[0] for door in DOORS}

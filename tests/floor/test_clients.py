@@ -51,7 +51,7 @@ def test_who_is_gone_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_nobody_is_cut_without_a_word(told: bool) -> None:
+def test_no_client_is_cut_without_a_word(told: bool) -> None:
     """RMF-11: they are told to connect anew, or were told where to go by the core."""
     scene = Scene()
     scene.clients.close_all(told=told)

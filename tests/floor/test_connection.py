@@ -268,7 +268,7 @@ async def test_bye_tells_the_arbiter_and_closes(alone: Bench) -> None:
         assert alone.doors.watches_out.receive_nowait() == Unwatch(1, None)
 
 
-async def test_a_client_that_vanishes_is_told_to_arbiter_and_publisher(alone: Bench) -> None:
+async def test_a_client_that_vanishes_is_reported_to_arbiter_and_publisher(alone: Bench) -> None:
     async with served(alone) as serving:
         await serving.welcome()
         events(serving)

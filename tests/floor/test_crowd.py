@@ -33,7 +33,7 @@ def test_as_many_ends_as_packets_are_a_factory_at_work() -> None:
     assert not any(after(Crowd(), [(5 * MANY, 6 * MANY)] * 15))
 
 
-def test_books_of_another_core_begin_anew() -> None:
+def test_books_of_another_core_start_over() -> None:
     crowd = Crowd()
     after(crowd, [(MANY, 0)] * 9)
     crowd.look(10.0, 5, 0)

@@ -116,7 +116,7 @@ async def test_the_work_of_a_feeder_that_left_is_dropped() -> None:
     assert work.steps == done + 1
 
 
-async def test_a_failure_is_told_to_whose_work_it_is() -> None:
+async def test_a_failure_reaches_whose_work_it_is() -> None:
     work = Work()
     desk = Desk(work.clock)
 

@@ -67,7 +67,7 @@ async def told(alone: Bench) -> Disk:
     return event
 
 
-async def test_the_first_look_is_told_and_the_reserve_is_held(tmp_path: Path) -> None:
+async def test_the_first_look_is_reported_and_the_reserve_is_held(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         async with alone.supervised("disk_watch", watch(alone)):
             event = await told(alone)

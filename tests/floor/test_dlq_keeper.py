@@ -182,7 +182,7 @@ async def test_a_store_that_is_locked_keeps_the_backlog_and_seals_no_copies(
         assert {(x.packet, x.error.type) for x in evidence} == {(b"", "StorageError")}
 
 
-async def test_a_disk_that_fails_is_told_once_and_the_backlog_is_kept(tmp_path: Path) -> None:
+async def test_a_disk_that_fails_is_reported_once_and_the_backlog_is_kept(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         backlog: list[Any] = []
         async with keeping(alone, backlog):
@@ -198,7 +198,7 @@ async def test_a_disk_that_fails_is_told_once_and_the_backlog_is_kept(tmp_path: 
         assert alone.letters() == []
 
 
-async def test_nobody_waits_for_the_id_of_a_letter_that_no_disk_takes(tmp_path: Path) -> None:
+async def test_no_client_waits_for_the_id_of_a_letter_that_no_disk_takes(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         async with keeping(alone):
             await told(alone)

@@ -87,7 +87,7 @@ async def test_each_question_is_answered_and_its_world_let_go(
     assert "a" not in world.index
 
 
-async def test_a_runner_serves_until_nobody_has_asked_for_a_while(
+async def test_a_runner_serves_until_no_question_came_for_a_while(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     opening = Opening(well)

@@ -461,7 +461,7 @@ async def test_keepalives_carry_the_present_tick_where_it_was_asked_for(
         assert (await display.next()).now is None
 
 
-async def test_where_nobody_knows_the_time_no_frame_says_it(
+async def test_where_the_time_is_unknown_no_frame_says_it(
     scene: Scene, autojump_clock: trio.testing.MockClock
 ) -> None:
     scene.publish({"a": 1})

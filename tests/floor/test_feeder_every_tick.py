@@ -39,7 +39,7 @@ async def logging(told: Chronicle, *filters: str, **options: Any) -> AsyncIterat
         nursery.cancel_scope.cancel()
 
 
-async def test_every_tick_is_told_and_none_is_conflated(told: Chronicle) -> None:
+async def test_every_tick_is_sent_and_none_is_conflated(told: Chronicle) -> None:
     told.tick("cell/a", 0)
     async with logging(told, "cell/#") as display:
         full = await display.next()
@@ -65,7 +65,7 @@ async def test_every_tick_from_any_retained_tick_on(told: Chronicle) -> None:
         assert values(await display.change()) == {"cell/a": "live"}
 
 
-async def test_expiries_are_told_too(told: Chronicle) -> None:
+async def test_expiries_are_sent_too(told: Chronicle) -> None:
     async with logging(told, "#", from_tick=0) as display:
         told.tick("cell/brief", 1, ttl_ms=1)
         assert values(await display.change()) == {"cell/brief": 1}
@@ -88,7 +88,7 @@ async def gap_of(display: Display) -> m.Gap:
     return gap
 
 
-async def test_behind_a_gap_every_tick_that_is_retained_is_told_and_a_full_picture_follows(
+async def test_behind_a_gap_every_tick_that_is_retained_is_sent_and_a_full_picture_follows(
     told: Chronicle,
 ) -> None:
     shed(told)
@@ -166,7 +166,7 @@ async def test_a_logging_node_hears_where_it_stood(
             assert [(await display.next()).tick for _ in range(2)] == [x.tick for x in ticks[3:]]
 
 
-async def test_all_who_are_told_every_tick_share_one_decoded_tail(
+async def test_all_every_tick_displays_share_one_decoded_tail(
     told: Chronicle, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Nobody reads the ledger for what the feed still holds."""

@@ -125,7 +125,7 @@ async def test_a_node_alone_founds_at_once_and_a_second_start_finds_it_founded(
         assert again.founded == node.founded
 
 
-async def test_nobody_founds_while_one_is_missing(tmp_path: Path) -> None:
+async def test_no_node_founds_while_one_is_missing(tmp_path: Path) -> None:
     with ExitStack() as stack:
         nodes = Nodes(tmp_path, stack, "n1", "n2", "n3")
         await nodes.bind()
@@ -158,7 +158,7 @@ async def test_a_crash_after_the_draft_leads_to_another_round(tmp_path: Path) ->
         assert len(first.members) == 3
 
 
-async def test_a_founder_that_crashed_before_anybody_heard_leads_to_the_same_cluster(
+async def test_a_founder_that_crashed_before_any_node_heard_leads_to_the_same_cluster(
     tmp_path: Path,
 ) -> None:
     with ExitStack() as stack:
@@ -195,7 +195,7 @@ async def test_a_wiped_node_waits_until_it_is_let_in(tmp_path: Path) -> None:
             assert wiped.founded == Founded(other.own.cluster or b"", None)
 
 
-async def test_a_node_that_is_called_by_its_cluster_joins_though_nobody_it_lists_answers(
+async def test_a_node_that_is_called_by_its_cluster_joins_though_no_node_it_lists_answers(
     tmp_path: Path,
 ) -> None:
     with ExitStack() as stack:
@@ -217,7 +217,7 @@ async def test_a_node_that_is_called_by_its_cluster_joins_though_nobody_it_lists
         assert n2.founded == Founded(own_of("n1").cluster or b"", None)
 
 
-async def test_a_disk_that_fails_is_told_as_such(tmp_path: Path) -> None:
+async def test_a_disk_that_fails_is_reported_as_such(tmp_path: Path) -> None:
     with ExitStack() as stack:
         node = Nodes(tmp_path, stack, "n1").open("n1")
         (node.directory.path / "ledger").write_bytes(b"in the way")

@@ -135,7 +135,7 @@ async def test_a_batch_that_comes_before_the_box_waits_at_the_door() -> None:
         assert (await keeping.hear()).batch == batch.number
 
 
-async def test_what_the_box_wants_to_know_of_the_world_it_is_told() -> None:
+async def test_what_the_box_wants_to_know_of_the_world_it_receives() -> None:
     before = World.of({f"c/{i:04}": cell(i) for i in range(1200)} | {"large": cell("x" * LARGE)})
     async with kept() as keeping:
         rows = [row(f"copy/{i}", f"c/{i:04}", seq=i + 1) for i in range(100)]
@@ -226,7 +226,7 @@ async def test_a_child_that_holds_the_pipe_does_not_keep_the_line() -> None:
         assert found == {1: "applied", 2: "handler_died", 3: "applied"}
 
 
-async def test_a_box_that_is_killed_from_outside_bags_nobody() -> None:
+async def test_a_box_that_is_killed_from_outside_bags_no_packet() -> None:
     async with kept() as keeping:
         for i in range(3):
             keeping.put(keeping.batch([row("store/b", i)]))

@@ -36,7 +36,7 @@ def test_who_follows_a_king_is_as_ready_as_he_is() -> None:
     assert health.ready(FOLLOWER, 0) == (200, "ready\n")
 
 
-def test_what_is_missing_is_told_a_reason_a_line() -> None:
+def test_what_is_missing_is_said_one_reason_per_line() -> None:
     status, text = health.ready(LOST, 0)
     assert status == 503
     assert text.splitlines() == [

@@ -40,7 +40,7 @@ async def rest(told: Chronicle, cursor: TurnCursor) -> list[Turn]:
     return found
 
 
-async def test_every_tick_is_told_in_the_words_of_the_first_time(told: Chronicle) -> None:
+async def test_every_tick_is_sent_in_the_words_of_the_first_time(told: Chronicle) -> None:
     for i in range(5):
         told.tick(f"cell/{i}", i)
     told.tick("remove", ["cell/1"])
@@ -67,7 +67,7 @@ async def test_it_begins_after_the_tick_that_is_known(told: Chronicle) -> None:
         cursor.close()
 
 
-async def test_nothing_above_what_is_committed_is_told(told: Chronicle) -> None:
+async def test_nothing_above_what_is_committed_is_sent(told: Chronicle) -> None:
     for i in range(3):
         told.tick(f"cell/{i}", i)
     cursor = told.history().cursor(all_keys, 0)
@@ -82,7 +82,7 @@ async def test_nothing_above_what_is_committed_is_told(told: Chronicle) -> None:
     cursor.close()
 
 
-async def test_more_than_a_batch_is_told_in_batches(told: Chronicle) -> None:
+async def test_more_than_a_batch_is_sent_in_batches(told: Chronicle) -> None:
     for i in range(limits.EVERY_TICK_BATCH_ENTRIES + 10):
         told.tick("count", i)
     cursor = told.history().cursor(all_keys, 0)
@@ -155,7 +155,7 @@ async def test_a_tick_that_is_known_and_gone_is_no_gap(told: Chronicle) -> None:
     cursor.close()
 
 
-async def test_behind_a_gap_what_is_retained_is_told(told: Chronicle) -> None:
+async def test_behind_a_gap_what_is_retained_is_sent(told: Chronicle) -> None:
     while len(told.ledger.segments) < 4:
         told.tick("count", 1)
     shed(told, 2)
@@ -181,7 +181,7 @@ async def test_a_ledger_that_a_checkpoint_took_the_place_of_tells_of_a_gap(
     cursor.close()
 
 
-async def test_only_the_selection_is_told_and_the_rest_is_read_on_the_way(
+async def test_only_the_selection_is_sent_and_the_rest_is_read_on_the_way(
     told: Chronicle,
 ) -> None:
     for i in range(5):

@@ -88,7 +88,7 @@ async def test_an_upgrade_is_passed_over(port: HttpPort) -> None:
 # --- Refusals -----------------------------------------------------------------------------------
 
 
-async def test_an_unknown_path_is_told_which_there_are(port: HttpPort) -> None:
+async def test_an_unknown_path_is_answered_with_the_known_ones(port: HttpPort) -> None:
     answer = await port.get("/")
     assert answer.status == 404
     assert "/livez, /readyz, /leader, /metrics" in answer.body
@@ -100,7 +100,7 @@ async def test_the_target_of_a_proxy_is_refused(port: HttpPort) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "POST", "CONNECT"])
-async def test_another_method_is_told_which_are_allowed(port: HttpPort, method: str) -> None:
+async def test_another_method_is_answered_with_those_allowed(port: HttpPort, method: str) -> None:
     answer = await port.get("/livez", method=method)
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
 
@@ -284,7 +284,7 @@ async def test_a_port_that_was_asked_for_and_is_taken_is_the_users_mistake() -> 
             await listening.bind(asked_for=True)
 
 
-async def test_a_port_that_nobody_asked_for_and_is_taken_is_logged() -> None:
+async def test_a_port_that_the_user_did_not_ask_for_and_is_taken_is_logged() -> None:
     said = io.StringIO()
     log.configure("json", said)
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -329,7 +329,7 @@ trio.run(main)
 
 
 @pytest.mark.slow
-def test_what_speaks_http_is_loaded_before_anybody_asks() -> None:
+def test_what_speaks_http_is_loaded_before_any_request() -> None:
     """So that a package that is replaced under a running node breaks no answer of it."""
     done = subprocess.run(
         [sys.executable, "-c", SERVES], capture_output=True, text=True, check=False

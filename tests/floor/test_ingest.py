@@ -85,7 +85,9 @@ async def test_connections_are_counted_in_and_out(tmp_path: Path) -> None:
             assert port.listening.open == 0
 
 
-async def test_once_shut_it_accepts_nobody_and_serves_on_whoever_is_there(tmp_path: Path) -> None:
+async def test_once_shut_it_accepts_no_client_and_serves_on_those_that_are_there(
+    tmp_path: Path,
+) -> None:
     with bench(tmp_path) as alone:
         async with open_port(alone) as port:
             guest, other = await port.client(), await port.client()

@@ -115,7 +115,7 @@ async def test_a_client_that_leaves_ends_the_reading(alone: Bench) -> None:
     assert pages.statistics().open_send_channels == 0
 
 
-async def test_a_client_that_does_not_read_holds_a_reader_and_nobody_else(alone: Bench) -> None:
+async def test_a_client_that_does_not_read_holds_a_reader_and_no_other(alone: Bench) -> None:
     fill(alone, 30)
     _, _, pages, _pages_out = connection_doors()
     inquire = Inquiry(alone.directory.dlq_path)

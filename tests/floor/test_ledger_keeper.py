@@ -148,7 +148,7 @@ async def test_on_the_way_out_what_was_handed_over_is_finished(tmp_path: Path) -
         assert [x.body for x in records(alone) if x.kind != SEAL] == [b"1", b"2", b"3"]
 
 
-async def test_a_disk_that_fails_is_told_once_and_nothing_is_written_after_it(
+async def test_a_disk_that_fails_is_reported_once_and_nothing_is_written_after_it(
     tmp_path: Path,
 ) -> None:
     with bench(tmp_path) as alone:

@@ -97,7 +97,7 @@ async def test_missing_letters_of_the_line_come_under_the_local_name_and_the_dlq
     assert (event.facts["letters"], event.facts["complete"]) == (3, True)
 
 
-async def test_a_complete_dlq_asks_nobody(tmp_path: Path, stores: dict[str, DlqStore]) -> None:
+async def test_a_complete_dlq_asks_no_peer(tmp_path: Path, stores: dict[str, DlqStore]) -> None:
     stores["n1"].set_complete(True)
     doors = await fetched(stores["n1"], Peer("n2", None, ("127.0.0.1", 1)))
     assert doors.events_out.statistics().current_buffer_used == 0
@@ -154,7 +154,7 @@ async def test_a_peer_whose_dlq_lags_is_asked_again(
     assert is_complete(stores["n1"])
 
 
-async def test_a_disk_that_fails_is_told_to_the_arbiter(
+async def test_a_disk_that_fails_is_reported_to_the_arbiter(
     tmp_path: Path, stores: dict[str, DlqStore]
 ) -> None:
     stores["n2"].put_line([letter(1)], 50)

@@ -212,7 +212,7 @@ async def test_ticks_never_go_back_through_a_reload(tmp_path: Path) -> None:
             assert core.committed.tick >= ahead.base_tick
 
 
-async def test_the_end_of_a_strike_cuts_nobody_without_a_word(tmp_path: Path) -> None:
+async def test_the_end_of_a_strike_cuts_no_client_without_a_word(tmp_path: Path) -> None:
     """R17: who watches or asks goes on; a producer is sent off, for only a WELCOME says what of its
     packets is committed."""
     with bench(tmp_path) as alone:
@@ -242,7 +242,7 @@ async def test_the_end_of_a_strike_cuts_nobody_without_a_word(tmp_path: Path) ->
             assert pong.token == 5
 
 
-async def test_whoever_waits_with_a_node_for_its_cluster_is_told_to_connect_anew(
+async def test_a_client_that_waits_with_a_node_for_its_cluster_has_to_connect_again(
     tmp_path: Path,
 ) -> None:
     """What WELCOME said there, of the period and the cluster, is no more true."""
@@ -315,7 +315,7 @@ async def test_what_a_core_was_told_of_its_surroundings_the_next_one_knows(tmp_p
             assert status["glovebox"] == {"restarts": 3}
 
 
-async def test_who_is_here_is_told_to_a_core_before_anything_they_say(tmp_path: Path) -> None:
+async def test_who_is_here_is_known_to_a_core_before_anything_they_say(tmp_path: Path) -> None:
     """They were let in while another core was loaded; who left meanwhile is not here."""
     met = ev.PeerMet("n2", b"j" * 16, "there:2", CLUSTER_VERSION)
     gone = attrs.evolve(met, peer="n3")
@@ -451,7 +451,7 @@ async def test_a_member_sets_a_damaged_ledger_aside_and_promises_nothing(tmp_pat
             assert living_one.core.raft.term == 1  # what it promised it still knows
 
 
-async def test_a_member_whose_state_is_wrong_begins_anew(tmp_path: Path) -> None:
+async def test_a_member_whose_state_is_wrong_starts_over(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         async with living(alone, has_peers=True) as living_one:
             await living_one.produce("cell/a")

@@ -114,7 +114,7 @@ def test_a_clock_set_back_does_not_silence_the_log() -> None:
     assert len(rows(stream)) == 2
 
 
-def test_open_counts_are_told_at_the_end() -> None:
+def test_open_counts_are_logged_at_the_end() -> None:
     written, stream, _ = make()
     for _ in range(3):
         written.note("info", "ready")
@@ -151,7 +151,7 @@ def test_bytes_are_never_shown_and_foreign_values_never_asked() -> None:
     assert row["e"] == f"<{(10**5000).bit_length()} bits>"
 
 
-def test_nobody_can_forge_a_second_line() -> None:
+def test_no_text_can_forge_a_second_line() -> None:
     text = 'a\n2025-11-23T20:44:01.123Z error n1 disk_failed b="\x1b[2J'
     for form in ("text", "json"):
         written, stream, _ = make(form)

@@ -62,7 +62,7 @@ async def test_a_node_without_a_cluster_says_that_it_has_none(tmp_path: Path) ->
         assert (own.client_address, own.line) == ("gate:1", LINE)
 
 
-async def test_peers_are_told_where_the_port_listens(tmp_path: Path) -> None:
+async def test_peers_learn_where_the_port_listens(tmp_path: Path) -> None:
     with place(tmp_path, "n1", port=True) as one:
         await one.front.bind()
         own = one.front.own("", LINE)
@@ -83,7 +83,7 @@ async def test_peers_are_told_where_the_port_listens(tmp_path: Path) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_without_a_port_nobody_is_told_where_to_come(tmp_path: Path) -> None:
+async def test_without_a_port_no_peer_learns_where_to_come(tmp_path: Path) -> None:
     with place(tmp_path, "n1") as one:
         await one.front.bind()
         assert one.front.address is None
@@ -92,7 +92,7 @@ async def test_without_a_port_nobody_is_told_where_to_come(tmp_path: Path) -> No
         assert [child.name for child in children] == ["peering"]
 
 
-async def test_what_a_node_without_a_cluster_waits_for_is_told_to_its_arbiter(
+async def test_what_a_node_without_a_cluster_waits_for_is_reported_to_its_arbiter(
     tmp_path: Path,
 ) -> None:
     with place(tmp_path, "n1", "n1=127.0.0.1:1,n2=127.0.0.1:2", founded=False) as one:

@@ -247,7 +247,7 @@ async def test_the_node_that_was_meant_is_taken() -> None:
         (wire.PREFACE + b"\xff\xff\xff\xff", "frame_too_long"),
     ],
 )
-async def test_whoever_else_answers_is_not_taken(answer: bytes, code: str) -> None:
+async def test_another_that_answers_is_not_taken(answer: bytes, code: str) -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(ProtocolFault, match=f"^{code}:")):
         await answered(answer)
 

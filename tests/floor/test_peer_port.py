@@ -32,7 +32,7 @@ async def test_a_member_is_welcomed_and_what_it_says_is_delivered_in_order() -> 
         assert await node.links() == ["n2"]
 
 
-async def test_a_connection_that_ends_is_told_at_once() -> None:
+async def test_a_connection_that_ends_is_reported_at_once() -> None:
     async with here(own_of("n1")) as node:
         caller = await node.attend("n2")
         assert await node.event() == N2_MET
@@ -182,7 +182,7 @@ async def test_a_node_without_a_cluster_hears_who_claims_it_and_answers_question
         assert (welcome.cluster, welcome.listed) == (None, ("n1", "n2"))
 
 
-async def test_what_is_no_node_is_told_so() -> None:
+async def test_what_is_no_node_receives_an_answer() -> None:
     async with here(own_of("n1")) as node:
         client = await node.call()
         await client.say_bytes(codec.PREFACE)

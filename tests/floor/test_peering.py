@@ -97,7 +97,7 @@ async def test_who_left_the_members_is_parted_with() -> None:
         assert await one.links() == []
 
 
-async def test_two_nodes_of_which_one_knows_nobody_yet_hear_each_other() -> None:
+async def test_two_nodes_of_which_one_knows_no_other_yet_hear_each_other() -> None:
     """As after `rmf-admin add`: the new node has an empty ledger, and still its answers arrive."""
     new = own_of("n2", members=(), membership=0)
     async with here(own_of("n1")) as one, here(new) as two:
@@ -119,7 +119,7 @@ async def test_two_nodes_of_which_one_knows_nobody_yet_hear_each_other() -> None
 # --- Strangers ------------------------------------------------------------------------------------
 
 
-async def test_a_stranger_is_told_to_the_arbiter_and_not_let_in() -> None:
+async def test_a_stranger_is_reported_to_the_arbiter_and_not_let_in() -> None:
     """So that an operator can add it: `rmf-admin add` needs to know its incarnation."""
     async with places("n1", "n4") as (one, stranger):
         know(one, of=(one,))
@@ -129,7 +129,7 @@ async def test_a_stranger_is_told_to_the_arbiter_and_not_let_in() -> None:
         assert await one.links() == []
 
 
-async def test_at_a_full_door_nobody_waits_for_the_arbiter() -> None:
+async def test_at_a_full_door_no_peer_waits_for_the_arbiter() -> None:
     async with places("n1", "n4") as (one, stranger):
         know(one, of=(one,))
         while one.waiting() < limits.EVENTS_MAX:
@@ -175,7 +175,7 @@ def greeted(hello: g.Hello) -> tuple[Greeting, trio.MemoryReceiveChannel[g.Welco
     return Greeting(hello, verdict), verdict_out
 
 
-async def test_where_it_is_given_up_nobody_is_let_in_and_nobody_waits() -> None:
+async def test_where_it_is_given_up_no_peer_is_let_in_and_none_waits() -> None:
     doors = Doors()
     greeting, verdict = greeted(hello_from("n2"))
     reply, reply_out = trio.open_memory_channel[Known](1)

@@ -189,7 +189,7 @@ async def test_a_display_that_does_not_read_holds_up_no_restart(
             assert trio.current_time() - began < 2 * limits.GOODBYE_S_MAX
 
 
-async def test_once_it_is_given_up_whoever_subscribes_is_told_and_nobody_waits(
+async def test_once_it_is_given_up_a_subscriber_learns_it_and_none_waits(
     tmp_path: Path, pictures: Pictures
 ) -> None:
     """F6: connections must be able to close, and a node on strike to be reached and stopped."""

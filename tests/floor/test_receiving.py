@@ -192,7 +192,7 @@ async def test_what_a_full_read_leaves_is_older_than_what_comes_behind_it() -> N
         assert since == [0, 0, 10, 20, 30, 40, 50, 60, 70]
 
 
-async def test_where_nobody_watches_it_came_just_now() -> None:
+async def test_where_nothing_watches_it_came_just_now() -> None:
     here, there = trio.testing.memory_stream_pair()
     seen = Watched()
     inlet = Inlet(here, seen.passes)

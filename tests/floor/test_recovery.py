@@ -133,7 +133,7 @@ def test_what_stands_behind_the_checkpoint_is_counted(disk: Disk) -> None:
     assert found.checkpoint_bytes == path.stat().st_size
 
 
-def test_what_nobody_knows_to_be_committed_is_the_tail(disk: Disk) -> None:
+def test_what_is_not_known_to_be_committed_is_the_tail(disk: Disk) -> None:
     state = disk.live("a")
     disk.write(disk.author.tick("b"), disk.author.tick("poison"))
     found = disk.recover()
@@ -173,7 +173,7 @@ def test_the_checkpoints_clock_bridges_nothing_either_where_it_is_ahead(disk: Di
     assert disk.recover(boot_ns=BOOT_NS + 1).bridge is not None
 
 
-def test_a_genesis_that_nobody_knows_to_be_committed_says_what_a_tick_takes(disk: Disk) -> None:
+def test_a_genesis_that_is_not_known_to_be_committed_says_what_a_tick_takes(disk: Disk) -> None:
     assert disk.recover().state.index == 0
     assert disk.recover().bridge == TickClock(PERIOD_NS, disk.author.state.tick, BOOT_NS)
 

@@ -79,7 +79,7 @@ async def test_who_goes_away_while_a_box_starts_leaves_none() -> None:
         assert open_fds() >= before
 
 
-async def test_a_line_that_was_changed_since_is_told_with_both_versions(tmp_path: Path) -> None:
+async def test_a_line_that_was_changed_since_is_reported_with_both_versions(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(SOURCE.format(version=1), encoding="utf-8")
     line = identity(f"{path}:line")
@@ -100,7 +100,9 @@ async def test_a_line_that_was_changed_since_is_told_with_both_versions(tmp_path
         ("raise ValueError('no')\n", "ValueError: no"),
     ],
 )
-async def test_who_cannot_be_started_is_told_why(tmp_path: Path, source: str, words: str) -> None:
+async def test_who_cannot_be_started_is_reported_with_the_reason(
+    tmp_path: Path, source: str, words: str
+) -> None:
     path = tmp_path / "mine.py"
     path.write_text(source, encoding="utf-8")
     async with a_spare(f"{path}:line", LineId("mine", 1, b"")) as spare:

@@ -50,7 +50,7 @@ async def test_one_subscription_at_a_time_makes_pictures_and_the_other_is_heard(
         assert (await connection.display.next()).kind == m.DELTA
 
 
-async def test_a_turn_ends_with_whoever_had_it(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_turn_ends_with_the_one_that_had_it(autojump_clock: trio.testing.MockClock) -> None:
     connection = Connection()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(in_turn, connection)

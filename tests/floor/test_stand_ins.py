@@ -66,7 +66,7 @@ async def test_letters_get_no_id_until_the_door_is_closed() -> None:
         doors.letters.close()  # and so it ends by itself
 
 
-async def test_who_subscribes_is_told_and_no_world_is_held() -> None:
+async def test_who_subscribes_is_answered_and_no_world_is_held() -> None:
     """F6: connections must be able to close, and a node on strike to be reached and stopped."""
     async with trio.open_nursery() as nursery:
         doors = Standing(nursery, stand_ins.refuse_watches).doors
@@ -141,7 +141,7 @@ async def test_beats_go_on_whatever_is_due(autojump_clock: trio.testing.MockCloc
         (stand_ins.drop_batches, "bench", batch(row("count"))),
     ],
 )
-async def test_what_nobody_waits_for_is_dropped(serve: Any, door: str, item: Any) -> None:
+async def test_what_no_task_waits_for_is_dropped(serve: Any, door: str, item: Any) -> None:
     async with trio.open_nursery() as nursery:
         doors = Standing(nursery, serve).doors
         for _ in range(2 * limits.CATCH_UP_WISHES):

@@ -58,7 +58,7 @@ def test_a_stop_that_hangs_ends_at_its_bound_and_says_so() -> None:
         assert '"stop_overdue"' in said
 
 
-def test_the_bound_needs_nobody_who_reads_the_log() -> None:
+def test_the_bound_needs_no_reader_of_the_log() -> None:
     with node(0.2, "empty") as process:
         assert process.stderr is not None
         process.stderr.close()
@@ -75,7 +75,7 @@ def test_the_second_signal_is_heard_though_the_first_one_waits_at_a_full_door() 
         assert process.wait(timeout=20) == 128 + signal.SIGTERM
 
 
-async def test_the_first_signal_is_told_to_the_arbiter() -> None:
+async def test_the_first_signal_reaches_the_arbiter() -> None:
     doors, stop = Doors(), Stop()
     send, signals = trio.open_memory_channel[int](2)
     async with trio.open_nursery() as nursery:

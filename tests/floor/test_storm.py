@@ -40,7 +40,7 @@ def test_many_letters_a_second_are_one_however_much_goes_well() -> None:
     assert after(storm, 1, [(1000 * bags, bags)]) == [True]
 
 
-def test_it_does_not_flicker_and_a_new_core_begins_anew() -> None:
+def test_it_does_not_flicker_and_a_new_core_starts_over() -> None:
     storm = Storm()
     assert after(storm, 1, [(MANY, MANY), (MANY, 0)]) == [True, True]
     storm.look(2.5, 5, 0)  # fewer than there were: another core tells

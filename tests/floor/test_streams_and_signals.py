@@ -113,7 +113,7 @@ async def test_streams_that_are_closed_or_full_change_nothing(how: str, tmp_path
 
 
 @pytest.mark.parametrize("how", PIPES)
-async def test_pipes_that_nobody_reads_change_nothing(how: str, tmp_path: Path) -> None:
+async def test_pipes_that_no_process_reads_change_nothing(how: str, tmp_path: Path) -> None:
     port = free_port()
     node = command(tmp_path, "--listen", f"127.0.0.1:{port}")
     name, _, state = how.partition(" ")

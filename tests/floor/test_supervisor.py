@@ -194,7 +194,7 @@ async def test_a_keyboard_interrupt_goes_through() -> None:
     assert scene.letters() == []
 
 
-async def test_spent_restarts_are_told_once_and_the_task_stays_down(
+async def test_spent_restarts_are_reported_once_and_the_task_stays_down(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     scene = Scene(*[ValueError("again")] * 9)
@@ -250,7 +250,7 @@ async def test_the_node_strikes_for_what_is_vital_and_does_without_the_rest(
         assert struck == Struck("state", "task tester failed 2 times: ValueError")
 
 
-async def test_a_stand_in_serves_at_once_though_nobody_hears_of_the_strike(
+async def test_a_stand_in_serves_at_once_though_no_task_hears_of_the_strike(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """The arbiter may be what was given up: then its events door is full, and stays so."""
@@ -341,7 +341,7 @@ async def test_a_reign_that_was_lost_has_been_explained_already(
     assert scene.runs == 2
 
 
-async def test_beside_a_reign_that_was_lost_other_failures_are_told(
+async def test_beside_a_reign_that_was_lost_other_failures_are_reported(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     scene = Scene(ExceptionGroup("a nursery", [ReignLost(), ValueError("mine")]))

@@ -72,7 +72,7 @@ async def test_the_arbiter_says_how_it_stands_when_it_is_asked(tmp_path: Path) -
             assert facts["role"] == "leader"
 
 
-async def test_while_a_core_is_loaded_nobody_says_anything(
+async def test_while_a_core_is_loaded_no_task_says_anything(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     with bench(tmp_path / "n1") as alone:

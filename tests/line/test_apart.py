@@ -31,7 +31,7 @@ def test_changes_and_reads_come_back() -> None:
     assert (ran.keys, ran.scanned) == (["a", "x"], [])
 
 
-def test_a_scan_is_told_with_its_prefix() -> None:
+def test_a_scan_is_reported_with_its_prefix() -> None:
     ran = run(lambda w, _p: {"n": len(list(w.scan("room/")))})
     assert (ran.scanned, ran.keys) == (["room/"], ["room/1"])
 

@@ -171,7 +171,7 @@ def test_the_same_batch_gives_the_same_result() -> None:
 # --- What does not go well -----------------------------------------------------------------------
 
 
-def test_a_topic_nobody_wants_is_bagged_whatever_its_payload() -> None:
+def test_a_topic_without_a_handler_is_bagged_whatever_its_payload() -> None:
     line = Line("greenhouse")
     line.on("a/+")(lambda _world, _packet: None)
     executed = run(line, row("b"), row("a/1"), row("c", b"\xff"))
@@ -446,7 +446,7 @@ def test_a_failing_handler_of_expired_cells_takes_its_own_slot(function: Any, re
     assert (executed.done, values(executed)) == (3, {"seen": []})
 
 
-def test_an_expired_cell_that_nobody_listens_to_is_said() -> None:
+def test_an_expired_cell_that_no_handler_listens_to_is_said() -> None:
     executed = run(listening(lambda _world, _cell: None), expired_cells=(expired("x", 1),))
     assert reasons(executed) == [(0, "no_handler")]
     assert "@line.on_expired: temp/+" in executed.outcomes[0].error.message

@@ -381,7 +381,7 @@ def test_a_line_that_listens_no_more_is_found(expiring: DrivenNode) -> None:
     assert (found.ledger, found.replay) == (True, False)
 
 
-def test_a_line_that_listens_anew_is_found(tmp_path: Path) -> None:
+def test_a_line_that_listens_to_more_is_found(tmp_path: Path) -> None:
     with node_in(tmp_path / "n1", line_of(count, None)) as node:
         node.send("probe", ("count/c", 9), ttl_ms=20)
         node.wait(50)

@@ -108,7 +108,7 @@ def test_each_slot_that_differs_is_found_and_is_no_consequence_of_another(node: 
     assert [x.origin.seq for x in found if x.origin is not None] == [2, 4]
 
 
-def test_a_slot_is_told_key_by_key(node: DrivenNode) -> None:
+def test_a_slot_is_reported_key_by_key(node: DrivenNode) -> None:
     def other(world: Any, packet: Any) -> Any:
         return {"a": 1, "z": REMOVE} if packet.payload == 4 else add(world, packet)
 
@@ -120,7 +120,7 @@ def test_a_slot_is_told_key_by_key(node: DrivenNode) -> None:
     assert found[2].replay == (3, "z", None, 0)
 
 
-def test_another_outcome_is_told_with_its_evidence(node: DrivenNode) -> None:
+def test_another_outcome_is_reported_with_its_evidence(node: DrivenNode) -> None:
     def failing(world: Any, packet: Any) -> Any:
         assert packet.payload != 2, "not this one"
         return add(world, packet)
@@ -192,7 +192,7 @@ def test_a_verdict_of_ones_own_says_nothing_of_the_ledger(
     assert runner.ran == [1, 2, 3, 4]
 
 
-def test_another_ear_for_expiries_is_told(tmp_path: Path) -> None:
+def test_another_ear_for_expiries_is_reported(tmp_path: Path) -> None:
     line = line_of(lambda _world, packet: {packet.topic: packet.payload})
     with node_in(tmp_path / "n1", line) as node:
         node.send("probe", ("a", 1), ttl_ms=20)

@@ -137,7 +137,7 @@ def test_what_it_returns_becomes_values_for_people() -> None:
         call.changes({"a": float("nan")})
 
 
-def test_an_expiry_that_nobody_listens_to_has_no_handler(tmp_path: Path) -> None:
+def test_an_expiry_that_no_handler_listens_to_has_no_handler(tmp_path: Path) -> None:
     listening = load_line(shop.shop_file(tmp_path / "shop.py"))
     with node_in(tmp_path / "n1", listening, shop.Boxed(listening)) as node:
         node.send("till", ("temp/a", 1), ttl_ms=20)

@@ -56,7 +56,7 @@ def test_a_cell_is_invisible_from_its_expiry_on(expires: int, visible: bool) -> 
     assert visible == (list(seen.scan()) == [("a", 1)])
 
 
-def test_what_this_tick_removes_is_invisible_but_may_be_written_anew() -> None:
+def test_what_this_tick_removes_is_invisible_but_may_be_written_again() -> None:
     before = world(a=1, b=2)
     assert list(view(before, gone=frozenset({"a"})).scan()) == [("b", 2)]
     again = view(before, {"a": 5}, gone=frozenset({"a"}))

@@ -30,7 +30,7 @@ def test_every_topic_says_in_its_first_line_what_it_is_about() -> None:
         assert rest
 
 
-def test_an_unknown_topic_is_told_the_nearest() -> None:
+def test_an_unknown_topic_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="unknown topic 'dql'; did you mean dlq"):
         manual.text_of("dql")
 

@@ -187,7 +187,7 @@ def a_restart_forgets_the_term() -> list[Change]:
 
 
 @bug
-def a_restart_applies_what_nobody_knows_to_be_committed() -> list[Change]:
+def a_restart_applies_what_is_not_known_to_be_committed() -> list[Change]:
     take = Comeback.take
 
     def buggy(self: Comeback, record: Any) -> None:
@@ -559,7 +559,7 @@ def a_key_is_forgotten_that_a_version_in_flight_has() -> list[Change]:
 
 
 @bug
-def a_reign_begins_its_clock_anew() -> list[Change]:
+def a_reign_begins_its_clock_again() -> list[Change]:
     def buggy(self: Pace, period_ns: int, last_tick: int, boot_ns: int) -> TickClock:
         self.clock = TickClock(period_ns, last_tick + 1, boot_ns)
         return self.clock
@@ -597,7 +597,7 @@ def a_duplicate_has_no_known_outcome() -> list[Change]:
 
 
 @bug
-def a_fence_holds_nobody_back() -> list[Change]:
+def a_fence_holds_no_writer_back() -> list[Change]:
     stale = latch._stale
 
     def buggy(row: Any, age_ticks: int, period_ns: int, _term: int) -> Any:

@@ -40,7 +40,7 @@ def test_a_copy_has_another_also_in_the_place_of_what_it_was_made_of(file: Path)
     assert not before.is_of(mark_of(copy.rename(file)))
 
 
-def test_a_number_that_was_given_out_again_is_told_by_when_it_was_born() -> None:
+def test_a_number_that_was_given_out_again_is_known_by_when_it_was_born() -> None:
     assert not Birthmark(7, 1_000).is_of(Birthmark(7, 2_000))
     assert Birthmark(7, None).is_of(Birthmark(7, 2_000))  # where nobody knows, the number decides
     assert Birthmark(7, 1_000).is_of(Birthmark(7, None))

@@ -122,7 +122,7 @@ def test_wherever_a_crash_cuts_what_is_applied_and_how_far_are_of_one_time(tmp_p
     assert seen == sorted(seen)
 
 
-def test_written_anew_it_has_another_head_and_the_same_cells(tmp_path: Path) -> None:
+def test_written_again_it_has_another_head_and_the_same_cells(tmp_path: Path) -> None:
     slices = [[cell("a"), cell("b", b"\x02" * 300)], [cell("c")]]
     path = written(tmp_path, slices, clock=[1, 2])
     (tmp_path / "anew").mkdir()
@@ -131,7 +131,7 @@ def test_written_anew_it_has_another_head_and_the_same_cells(tmp_path: Path) -> 
     assert verified(anew, CLUSTER).cells == 3
 
 
-def test_a_checkpoint_that_was_damaged_since_is_not_written_anew(tmp_path: Path) -> None:
+def test_a_checkpoint_that_was_damaged_since_is_not_written_again(tmp_path: Path) -> None:
     path = written(tmp_path, [[cell("a")], [cell("b" * 100)]])
     content = bytearray(path.read_bytes())
     content[content.index(b"bbb")] ^= 1
@@ -182,7 +182,7 @@ def test_before_all_can_read_slices_the_head_holds_the_table_as_it_always_did(
 
 
 @pytest.mark.parametrize("version", [3, CLUSTER_VERSION])
-def test_written_anew_a_checkpoint_keeps_its_table(tmp_path: Path, version: int) -> None:
+def test_written_again_a_checkpoint_keeps_its_table(tmp_path: Path, version: int) -> None:
     table = table_of(5, 300)
     path = written(tmp_path, [[cell("a")], [cell("b")]], table=table, version=version)
     (tmp_path / "anew").mkdir()

@@ -67,7 +67,7 @@ def test_a_damaged_one_is_passed_over(node: WrittenNode, reader: ChunkReader) ->
     assert ChunkReader(node.directory.checkpoints, CLUSTER).read("n2", None, 0).total == 0
 
 
-def test_whoever_began_with_one_gets_it_to_its_end_wherever_it_lies_or_if_it_was_shed(
+def test_a_peer_that_began_with_one_gets_it_to_its_end_wherever_it_lies_or_if_it_was_shed(
     node: WrittenNode, reader: ChunkReader
 ) -> None:
     path = node.checkpoint(index=5)
@@ -83,9 +83,7 @@ def test_whoever_began_with_one_gets_it_to_its_end_wherever_it_lies_or_if_it_was
     assert reader.read("n2", first.content, 300, 100).data == content[300:400]
 
 
-def test_what_is_sent_to_nobody_any_more_is_let_go_of(
-    node: WrittenNode, reader: ChunkReader
-) -> None:
+def test_what_is_sent_to_no_peer_any_more_is_closed(node: WrittenNode, reader: ChunkReader) -> None:
     def held() -> set[str]:
         names = (str(x.readlink()) for x in Path("/proc/self/fd").iterdir() if x.exists())
         return {name for name in names if str(node.directory.path) in name and ".ckpt" in name}

@@ -152,7 +152,7 @@ def test_wrong_arguments_are_named_at_once(
     assert caught.value.code == "wrong_shape"
 
 
-def test_an_unknown_subject_is_told_which_there_are(reader: DlqReader) -> None:
+def test_an_unknown_subject_is_answered_with_the_known_ones(reader: DlqReader) -> None:
     with pytest.raises(ProtocolFault, match=", ".join(SUBJECTS)) as caught:
         answer(reader, "dlq.burn" + "!" * 5000, {})
     assert caught.value.code == "unknown_query"

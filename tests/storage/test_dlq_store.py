@@ -196,7 +196,7 @@ def test_a_file_that_is_no_dlq_is_named_and_left_alone(path: Path) -> None:
     assert path.read_bytes().startswith(b"not a database")
 
 
-def test_a_database_of_somebody_else_is_not_taken_for_a_dlq(path: Path) -> None:
+def test_a_foreign_database_is_not_taken_for_a_dlq(path: Path) -> None:
     db = apsw.Connection(str(path))
     db.execute("CREATE TABLE recipes (name)")
     db.close()
@@ -320,7 +320,7 @@ def test_a_copied_directory_with_its_log_can_be_read(path: Path, tmp_path: Path)
     assert stored_in(tmp_path / "copy" / DLQ_FILE) == [letter(1)]
 
 
-def test_no_file_and_an_empty_file_are_told_apart_from_an_empty_dlq(path: Path) -> None:
+def test_no_file_and_an_empty_file_are_distinguished_from_an_empty_dlq(path: Path) -> None:
     with pytest.raises(StorageError, match="no such file"), reading(path):
         pass
     path.touch()

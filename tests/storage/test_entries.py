@@ -88,7 +88,7 @@ def test_nothing_above_the_callers_index_is_given(ledger: Ledger, reader: EntryR
     assert bodies(reader.read(2, 3)) == [b"3"]
 
 
-def test_a_place_before_is_looked_for_anew(ledger: Ledger, reader: EntryReader) -> None:
+def test_a_place_before_is_looked_for_again(ledger: Ledger, reader: EntryReader) -> None:
     ledger.entries(*[b"%d" % n for n in range(1, 8)])
     assert len(reader.read(3, 7).entries) == 4
     assert bodies(reader.read(1, 3)) == [b"2", b"3"]

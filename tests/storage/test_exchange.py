@@ -120,7 +120,7 @@ def comes(ledger: Ledger, index: int, chain: bytes) -> bool:
     return took
 
 
-def test_a_checkpoint_that_nobody_announced_takes_no_place(ledger: Ledger) -> None:
+def test_a_checkpoint_that_was_not_announced_takes_no_place(ledger: Ledger) -> None:
     assert not take_place(ledger.path, ledger.cluster)
     assert found(ledger.path / READY) == NEW
 

@@ -24,7 +24,7 @@ def test_the_newest_pen_writes_and_no_older_one_ever_again() -> None:
         pass
 
 
-def test_nobody_takes_the_pen_from_a_write_that_hangs_but_it_is_that_ones_last() -> None:
+def test_no_writer_takes_the_pen_from_a_write_that_hangs_but_it_is_that_ones_last() -> None:
     fence = Fence()
     old = fence.take()
     with hanging(old) as back:

@@ -19,7 +19,7 @@ def test_what_was_written_is_read(tmp_path: Path, identity: Identity) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["identity.json"]
 
 
-def test_a_directory_that_does_not_say_belongs_to_nobody(tmp_path: Path) -> None:
+def test_a_directory_that_does_not_say_belongs_to_no_node(tmp_path: Path) -> None:
     assert read_identity(tmp_path) is None
 
 

@@ -166,7 +166,7 @@ def test_once_it_is_whole_it_says_so_again(leader: WrittenNode, node: WrittenNod
     assert (node.path / READY / "ready").stat().st_ino == ready
 
 
-def test_another_checkpoint_begins_anew(leader: WrittenNode, node: WrittenNode) -> None:
+def test_another_checkpoint_starts_over(leader: WrittenNode, node: WrittenNode) -> None:
     """Raft-cases 50: an abandoned stream is collected, as when another leader has another one."""
     sending = Sending(leader, receiver(node.path))
     sending.send()

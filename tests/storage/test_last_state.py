@@ -23,7 +23,7 @@ def read(node: WrittenNode) -> tuple[LastState, list[tuple[int, list[str]]]]:
     return read_last(node.directory, take), put
 
 
-def test_the_tail_that_nobody_knows_to_be_committed_is_taken_too(tmp_path: Path) -> None:
+def test_the_tail_that_is_not_known_to_be_committed_is_taken_too(tmp_path: Path) -> None:
     with of_three(tmp_path / "n1") as node:
         last, _ = read(node)
         record = node.entries()[-1]

@@ -257,7 +257,7 @@ def test_without_a_descriptor_it_goes_on_in_the_segment_it_has(ledger: Ledger) -
 # --- One writer, provably -------------------------------------------------------------------------
 
 
-def test_who_opens_the_ledger_fences_off_whoever_had_it(ledger: Ledger) -> None:
+def test_who_opens_the_ledger_fences_off_the_one_that_had_it(ledger: Ledger) -> None:
     ledger.entries(b"one")
     old = ledger.writer
     ledger.writer = ledger.opened()

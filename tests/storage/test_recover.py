@@ -65,7 +65,7 @@ def test_looking_changes_nothing_but_the_letters_that_were_owed(tmp_path: Path) 
         assert [record.index for record in node.entries()] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_lone_node_has_lost_nobody(tmp_path: Path) -> None:
+def test_a_lone_node_has_lost_no_peer(tmp_path: Path) -> None:
     with node_in(tmp_path / "n1", board) as node:
         node.send("probe", ("a", 1))
         node.store.close()

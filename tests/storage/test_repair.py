@@ -52,7 +52,7 @@ def test_the_damaged_one_is_kept_whole_and_an_empty_one_begun(tmp_path: Path) ->
         assert len(node.records()) == 2
 
 
-def test_it_is_repairing_until_somebody_says_that_it_is_repaired(tmp_path: Path) -> None:
+def test_it_is_repairing_until_it_is_said_to_be_repaired(tmp_path: Path) -> None:
     with written_node(tmp_path / "n1") as node:
         assert is_repairing(node.path) is None
         aside(node.path)

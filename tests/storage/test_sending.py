@@ -24,7 +24,7 @@ def test_a_peer_that_is_sent_nothing_for_long_needs_nothing() -> None:
     assert sending.oldest(most_s + 11) is None
 
 
-def test_what_there_is_no_room_for_is_given_up_and_who_begins_anew_is_said() -> None:
+def test_what_there_is_no_room_for_is_given_up_and_who_starts_over_is_said() -> None:
     sending = Sending()
     sending.needs("n2", 500, 0)
     assert not sending.take_given_up()

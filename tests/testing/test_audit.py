@@ -32,7 +32,7 @@ def test_what_was_due_in_an_outage_goes_in_the_ticks_after_it_as_they_have_room(
         assert not [key for key, cell in cells.items() if world.get(key) is cell]
 
 
-def test_what_is_due_and_does_not_go_while_somebody_reigns_outlives_its_shelf_life() -> None:
+def test_what_is_due_and_does_not_go_while_a_node_reigns_outlives_its_shelf_life() -> None:
     with small_bounds(OPTIONS):
         cluster = Cluster(OPTIONS)
         cluster.begin()

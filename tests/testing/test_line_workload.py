@@ -49,7 +49,7 @@ def test_a_line_of_one_catch_all_gets_every_topic() -> None:
     assert made(LineWorkload(line), 500)
 
 
-def test_a_line_that_only_listens_gets_what_nobody_wants() -> None:
+def test_a_line_that_only_listens_gets_what_no_handler_wants() -> None:
     line = Line("listener")
     line.on_expired("#")(lambda _world, _cell: None)
     line.check()

@@ -57,7 +57,7 @@ def test_the_pin_of_an_audit_that_is_left_out_is_taken_off() -> None:
         index.share(pin)
 
 
-def test_a_batch_that_is_held_waits_for_whoever_takes_it() -> None:
+def test_a_batch_that_is_held_waits_for_its_taker() -> None:
     said: list[ev.Event] = []
     line = LineRunner(Inline(shop()), said.append)
     line.held = True

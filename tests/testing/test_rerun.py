@@ -31,7 +31,7 @@ def test_packets_that_are_given_are_those_of_history() -> None:
     assert bench.world == {"keep/a": 7}
 
 
-def test_what_is_kept_between_calls_shows_where_the_line_begins_anew() -> None:
+def test_what_is_kept_between_calls_shows_where_the_line_begins_again() -> None:
     line = stubborn()
     line.check()
     records = history(line, (), 40, 1)[0].ledger
@@ -72,7 +72,7 @@ def doubtful() -> Line:
     return line
 
 
-def test_every_kind_of_difference_is_told_apart() -> None:
+def test_every_kind_of_difference_is_distinguished() -> None:
     line = doubtful()
     given = [Given("chance/a", b"\x01", 5), Given("shelf/a", b"\xff\x00", 60_000)]
     given[1] = given[1]._replace(payload=b"\x02")

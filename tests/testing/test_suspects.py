@@ -69,6 +69,6 @@ def test_what_is_no_python_has_no_suspects() -> None:
     assert suspects("x = '\0'") == []
 
 
-def test_the_line_and_its_text_are_told() -> None:
+def test_the_line_and_its_text_are_reported() -> None:
     (only,) = suspects("import time\n\ndef f():\n    return time.time()  # now\n")
     assert only == (4, "f", "return time.time()  # now", "clock")

@@ -26,7 +26,7 @@ def test_a_follower_sends_us_to_the_leader() -> None:
     assert said == []
 
 
-def test_where_nobody_reigns_the_nodes_are_asked_in_turn_until_somebody_does() -> None:
+def test_where_no_node_reigns_all_are_asked_in_turn_until_one_does() -> None:
     with (
         ScriptedNode(answering("no_reign"), answering({"members": []})) as one,
         ScriptedNode(answering("no_reign")) as two,

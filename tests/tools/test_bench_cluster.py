@@ -16,7 +16,7 @@ def test_free_ports_are_free_and_differ() -> None:
         socket.create_server(("127.0.0.1", port)).close()
 
 
-def test_nobody_who_wants_any_port_is_given_one_that_was_found_free() -> None:
+def test_no_process_that_wants_any_port_is_given_one_that_was_found_free() -> None:
     """Nor who connects: a node that starts meanwhile would find its port taken. Linux gives those
     from 32,768 on, unless it is told otherwise."""
     assert max(free_ports(200)) < 32_768

@@ -16,7 +16,7 @@ def test_a_downtime_is_from_the_last_ack_before_to_the_first_one_of_a_newer_term
     assert [round(s, 3) for s in found] == [0.2, 0.4, 0.3]
 
 
-def test_an_election_that_nobody_was_killed_for_is_not_counted() -> None:
+def test_an_election_that_no_kill_caused_is_not_counted() -> None:
     changes = [Change(5.0, 5.1, 2), Change(10.0, 10.2, 3)]
     assert [round(s, 3) for s in downtimes_s([10.01], changes)] == [0.2]
 

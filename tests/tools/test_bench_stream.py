@@ -21,7 +21,7 @@ def test_what_was_acked_is_counted_and_how_long_each_batch_took() -> None:
     assert told.seconds <= 5
 
 
-def test_a_producer_that_finds_nobody_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_producer_that_finds_no_node_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     nobody = [("127.0.0.1", 1)]
     with (
         BenchStream(nobody, payload=b"\x00", batch=1, window=1) as stream,

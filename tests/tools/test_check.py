@@ -29,7 +29,7 @@ def test_steps_that_are_well_end_with_code_0(capfd: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
-def test_steps_are_told_in_their_order_however_many_run_at_once(
+def test_steps_are_reported_in_their_order_however_many_run_at_once(
     at_once: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert check.run_steps([WELL, ILL, WELL], at_once) == 1

@@ -61,7 +61,7 @@ def test_each_letter_fails_as_it_did(debug: Any, letter: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_hangs_is_told_and_does_not_hang_the_tool(debug: Any) -> None:
+def test_what_hangs_is_reported_and_does_not_hang_the_tool(debug: Any) -> None:
     told = debug(shop.HANG, "--no-pdb", "-o", "json")
     assert told.code == 0
     assert '"reason": "handler_timeout"' in told.out

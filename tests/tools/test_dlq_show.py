@@ -58,7 +58,7 @@ def test_each_read_says_what_is_there_now(source: Stored) -> None:
     ]
 
 
-def test_where_nobody_can_tell_there_is_no_now(source: Stored) -> None:
+def test_where_it_is_unknown_there_is_no_now(source: Stored) -> None:
     source.cells = None
     reads = shown(source, "3.50.0")["reads"]
     assert isinstance(reads, list)

@@ -117,7 +117,7 @@ def test_a_letter_that_is_gone_is_left_out(ask: Ask, tmp_path: Path) -> None:
     source.close()
 
 
-def test_where_nobody_can_tell_what_is_there_nothing_is_decided(ask: Ask) -> None:
+def test_where_it_is_unknown_what_is_there_nothing_is_decided(ask: Ask) -> None:
     with pytest.raises(ConnectionFailed, match="cannot say what is in 'a' now"):
         ask(Read("a", 3, 40, 0), nobody=True)
 
@@ -140,7 +140,7 @@ def test_that_is_so_where_no_handler_ever_ran(ask: Ask) -> None:
     assert found.verdict == "newer_exists"
 
 
-def test_where_nobody_can_say_what_would_be_written_nothing_is_sent_unless_forced(
+def test_where_it_is_unknown_what_would_be_written_nothing_is_sent_unless_forced(
     ask: Ask,
 ) -> None:
     found = ask(writes=None)

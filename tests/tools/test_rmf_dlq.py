@@ -262,7 +262,7 @@ def test_tail_says_when_another_node_answers(store: DlqStore, tmp_path: Path, ru
     assert "n2 answers in place of n1" in found.err
 
 
-def test_nobody_there_is_exit_4(run: Any) -> None:
+def test_no_node_there_is_exit_4(run: Any) -> None:
     found = run("stats", "-c", "127.0.0.1:1")
     assert (found.code, found.out) == (4, "")
     assert "127.0.0.1:1" in found.err

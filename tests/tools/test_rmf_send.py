@@ -208,7 +208,7 @@ def test_batches_and_rates_change_the_pace_not_the_packets(
     assert found["seconds"] >= 0.09
 
 
-def test_nobody_there_is_exit_4(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_node_there_is_exit_4(capsys: pytest.CaptureFixture[str]) -> None:
     with stdin(b"1\n"):
         assert main(["-c", "127.0.0.1:1", "--topic", "t", "-W", "50ms", "-q"]) == 4
     assert "127.0.0.1:1: Connection refused" in capsys.readouterr().err

@@ -44,7 +44,7 @@ def test_it_remembers_no_more_than_it_needs() -> None:
     assert len(rounds._numbers) <= 2 * limits.QUORUM_NS_MAX // limits.ROUND_GRAIN_NS
 
 
-def test_people_are_told_who_was_silent_for_how_long_the_longest_first() -> None:
+def test_the_report_names_who_was_silent_for_how_long_the_longest_first() -> None:
     contacts = {"n2": 700 * limits.MS, "n3": 0, "n4": 0}
     told = silence_text(contacts, ("n1", "n2", "n3"), limits.SECOND)
     assert told == "n3 1000 ms, n2 300 ms"
@@ -61,7 +61,7 @@ def test_a_majority_that_was_asked_in_vain_is_silent_from_the_first_round_on() -
     assert not majority.is_silent(9000, 1000)
 
 
-def test_whoever_is_a_majority_by_itself_is_never_silent() -> None:
+def test_a_node_that_is_a_majority_by_itself_is_never_silent() -> None:
     """A lone voter lost its reign each second while a learner of it was away."""
     majority = Majority()
     majority.answered(2**62)

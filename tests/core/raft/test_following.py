@@ -43,7 +43,7 @@ def test_late_messages_take_no_commit_back() -> None:
     assert (mine.commit, following.round) == (2, 2)
 
 
-def test_rounds_and_measures_begin_anew_with_a_term() -> None:
+def test_rounds_and_measures_start_over_with_a_term() -> None:
     following, mine = Following(whole=False), log()
     following.take("n2", append(1, log_of([1, 1]), 0, 1, round_=40), 1, mine)
     following.enter(2)

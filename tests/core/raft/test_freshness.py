@@ -48,7 +48,7 @@ def test_a_reign_that_can_name_nothing_makes_nothing_fresh() -> None:
     assert not fresh.is_fresh(T)
 
 
-def test_what_a_reign_named_that_came_to_nothing_stands_in_nobodys_way() -> None:
+def test_what_a_reign_named_that_came_to_nothing_stands_in_no_way() -> None:
     """Its Entries were never committed; the next reign's have lower numbers."""
     fresh = Freshness(7)
     fresh.named(20, T)

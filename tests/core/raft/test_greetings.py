@@ -47,7 +47,7 @@ def test_a_connection_speaks_the_highest_version_that_both_know(
     assert welcome_of(ME, HELLO._replace(versions=versions)).version == spoken
 
 
-def test_a_caller_that_meant_somebody_else_or_has_the_same_name_is_refused() -> None:
+def test_a_caller_that_meant_another_node_or_has_the_same_name_is_refused() -> None:
     assert code_of(HELLO._replace(to="n3")) == "wrong_node"
     assert code_of(HELLO._replace(node="n2")) == "wrong_node"
 

@@ -4,7 +4,7 @@ from rmf.core.raft.handover import Handover, heir_among
 from rmf.core.raft.progress import Progress
 
 
-def test_the_successor_is_told_once_and_not_while_a_tick_is_on_the_bench() -> None:
+def test_the_successor_hears_once_and_not_while_a_tick_is_on_the_bench() -> None:
     handover = Handover(400)
     assert not handover.ready
     handover.busy = True

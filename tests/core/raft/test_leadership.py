@@ -26,7 +26,7 @@ def test_it_speaks_to_every_peer_each_heartbeat() -> None:
     assert [name for name, x in told if isinstance(x, Heartbeat)] == ["n2", "n3", "n4"]
 
 
-def test_a_commit_is_told_soon_when_nothing_else_is_sent() -> None:
+def test_a_commit_is_sent_soon_when_nothing_else_is_sent() -> None:
     one = reigning()
     one.beat(50)
     one.propose()
@@ -48,7 +48,7 @@ def test_many_entries_travel_in_one_append_up_to_its_bound() -> None:
     assert [len(x.entries) for x in of(Append, told, "n2")] == [20]
 
 
-def test_whoever_is_far_behind_is_read_to_from_the_ledger() -> None:
+def test_a_peer_that_is_far_behind_is_read_to_from_the_ledger() -> None:
     one = One(terms=[1] * 9, commit=9)
     one.raft.log.compact(6, 0)
     one.lead()
@@ -74,7 +74,7 @@ def test_a_probe_carries_no_long_entry_but_asks_where_it_would_go() -> None:
     assert len(only(Append, one.acks("n2", 0), "n2").entries) == 1
 
 
-def test_a_reading_that_got_lost_is_begun_anew() -> None:
+def test_a_reading_that_got_lost_is_begun_again() -> None:
     one = One(terms=[1] * 9, commit=9)
     one.raft.log.compact(6, 0)
     one.lead()

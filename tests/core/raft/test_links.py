@@ -43,7 +43,7 @@ def test_under_full_load_one_reign_lasts_and_the_link_is_used(mbit: float, entry
     ("mbit", "delay_ms"),
     [(1000, 80), pytest.param(1000, 100, marks=pytest.mark.slow), (10, 100)],
 )
-def test_at_200_ms_round_trip_somebody_reigns_and_goes_on(mbit: float, delay_ms: float) -> None:
+def test_at_200_ms_round_trip_a_node_reigns_and_goes_on(mbit: float, delay_ms: float) -> None:
     world = reigning(mbit, delay_ms, FAR)
     log = world.raft(world.leader()).log
     before = log.commit

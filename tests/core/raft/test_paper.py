@@ -319,7 +319,7 @@ def test_6_removed_servers_do_not_disrupt() -> None:
     assert (one.raft.term, one.raft.leader) == (1, "n2")
 
 
-def test_7_whoever_lags_far_behind_gets_the_snapshot() -> None:
+def test_7_a_peer_that_lags_far_behind_gets_the_snapshot() -> None:
     one = One(terms=[1] * 5, commit=5)
     one.raft.log.compact(5, 0)
     one.lead()

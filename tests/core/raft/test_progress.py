@@ -153,7 +153,7 @@ def test_who_lost_its_ledger_has_nothing() -> None:
     assert (peer.match, peer.next, peer.state, peer.whole) == (0, 9, "probe", False)
 
 
-def test_a_broken_link_begins_anew_from_what_is_known_but_not_an_install() -> None:
+def test_a_broken_link_begins_again_from_what_is_known_but_not_an_install() -> None:
     peer = replicating()
     peer.sent(7, 1, 0)
     peer.lost_link()
@@ -198,7 +198,7 @@ def test_entries_can_be_read_while_others_are_on_their_way() -> None:
     assert peer.may_send
 
 
-def test_a_link_that_broke_before_the_first_answer_sends_nobody_to_the_beginning_of_the_log() -> (
+def test_a_link_that_broke_before_the_first_answer_sends_no_peer_to_the_beginning_of_the_log() -> (
     None
 ):
     peer = Progress(25_000, 0)
@@ -247,7 +247,7 @@ def test_what_is_answered_by_nothing_is_taken_for_lost_after_longer_each_time() 
     assert peer.is_silent(now_ns + 400, 400)
 
 
-def test_which_of_two_probes_was_answered_nobody_can_tell_so_nothing_is_measured() -> None:
+def test_which_of_two_probes_was_answered_is_unknown_so_nothing_is_measured() -> None:
     """Else a far peer whose first probe is answered after the second one left seemed to be near."""
     size, round_trip_ns, admitted = 300 * limits.KIB, 200 * limits.MS, []
     for twice in (False, True):

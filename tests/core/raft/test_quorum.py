@@ -22,7 +22,7 @@ def test_case_30_the_quorum_value_is_the_highest_that_more_than_half_have_reache
 
 
 @given(VOTERS, st.sets(NAMES))
-def test_a_majority_is_more_than_half_of_the_voters_whoever_else_agrees(
+def test_a_majority_is_more_than_half_of_the_voters_whatever_else_agrees(
     voters: set[str], agreed: set[str]
 ) -> None:
     assert has_majority(agreed, voters) == (2 * len(voters & agreed) > len(voters))

@@ -18,7 +18,7 @@ def test_reads_are_confirmed_by_their_round_or_a_later_one_in_order() -> None:
     assert reads.take(9) == [("c", 42)]
 
 
-def test_no_round_is_begun_for_nobody() -> None:
+def test_no_round_is_begun_for_no_reader() -> None:
     assert not Reads().bind(1, 1)
 
 

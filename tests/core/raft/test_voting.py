@@ -75,14 +75,14 @@ def test_who_was_told_no_by_others_that_have_not_noticed_yet_asks_again_soon() -
     assert waits_ns >= limits.ELECTION_NS_MIN, "votes take their time"
 
 
-def test_whoever_lost_no_link_asks_again_after_a_whole_time_out() -> None:
+def test_a_node_that_lost_no_link_asks_again_after_a_whole_time_out() -> None:
     one = One()
     one.hear("n2", heartbeat(1))
     one.beat(limits.ELECTION_NS_MAX / limits.MS)
     assert one.raft.voting.due_ns - one.now_ns >= limits.ELECTION_NS_MIN
 
 
-def test_who_yields_stands_up_a_whole_timeout_later_than_anybody_else() -> None:
+def test_who_yields_stands_up_a_whole_timeout_later_than_any_other() -> None:
     one = One()
     one.raft.voting.yields = True
     one.hear("n2", heartbeat(1))

@@ -248,7 +248,7 @@ def test_the_largest_entry_fits_a_frame() -> None:
     assert code_of(wire.encode(longer)[4:-4]) == "wrong_shape"
 
 
-def test_what_speaks_instead_of_a_node_is_told_in_words() -> None:
+def test_what_speaks_instead_of_a_node_is_named_in_words() -> None:
     assert wire.preface_fault(b"") is None
     assert wire.preface_fault(b"RM") is None
     assert wire.preface_fault(wire.PREFACE + b"more") is None

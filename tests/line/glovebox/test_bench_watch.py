@@ -36,7 +36,7 @@ def test_the_same_slot_of_another_run_is_another_one() -> None:
     assert looks(watch, 1, 3, run=2) == ["interrupt"]
 
 
-def test_time_in_which_the_node_did_not_turn_is_nobodys_fault() -> None:
+def test_time_in_which_the_node_did_not_turn_is_no_slots_fault() -> None:
     watch = BenchWatch(1.0)
     assert watch.look(1, 0, LOOK_S) is None
     for _ in range(int(1.0 / limits.BOX_WATCH_S_MAX)):
@@ -50,7 +50,7 @@ def test_the_time_before_the_first_look_at_a_slot_does_not_count(slot: int | Non
     assert watch.look(1, slot, 1000.0) is None
 
 
-def test_a_box_that_hangs_in_nobodys_slot_is_killed_at_last_and_never_interrupted() -> None:
+def test_a_box_that_hangs_outside_any_slot_is_killed_at_last_and_never_interrupted() -> None:
     watch = BenchWatch(LOOK_S)
     count = round(limits.BOX_STUCK_S_MAX / limits.BOX_WATCH_S_MAX)
     found = [watch.look(1, None, 1.0) for _ in range(count + 2)]

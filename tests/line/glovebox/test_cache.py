@@ -232,7 +232,7 @@ def test_a_scan_of_many_cells_comes_in_pages() -> None:
     assert twin.asked == []  # each cell is known by then
 
 
-def test_large_cells_are_told_one_by_one() -> None:
+def test_large_cells_are_sent_one_by_one() -> None:
     """A NEED for a whole batch of large cells is answered in part: no frame holds all of them."""
     large = "x" * limits.BOX_PAGE_BYTES
     before = World.of({f"c/{i}": cell(large) for i in range(5)})

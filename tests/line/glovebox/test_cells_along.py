@@ -91,7 +91,7 @@ def test_large_cells_do_not_go_along_by_the_dozen() -> None:
 # --- What a box asks for -------------------------------------------------------------------------
 
 
-def test_missing_cells_are_told_in_order() -> None:
+def test_missing_cells_are_sent_in_order() -> None:
     before = world(a=1, b=2)
     assert known(["b", "none", "a"], before) == [
         told("b", before),
@@ -100,7 +100,7 @@ def test_missing_cells_are_told_in_order() -> None:
     ]
 
 
-def test_the_first_is_told_however_large_it_is_and_others_up_to_a_page() -> None:
+def test_the_first_is_sent_however_large_it_is_and_others_up_to_a_page() -> None:
     large = cell("x" * limits.BOX_PAGE_BYTES)
     before = World.of({"large": large, "a": cell(1)})
     assert [key for key, _ in known(["large", "a"], before)] == ["large"]

@@ -60,7 +60,7 @@ def test_without_a_word_it_is_the_built_in_line() -> None:
         ("import os\nos.abort()\n", "ended before it was ready: killed by SIGABRT"),
     ],
 )
-def test_a_line_that_cannot_be_loaded_is_told_in_its_words(
+def test_a_line_that_cannot_be_loaded_is_reported_in_its_words(
     tmp_path: Path, source: str | None, words: str
 ) -> None:
     path = tmp_path / "line.py"
@@ -150,7 +150,7 @@ def test_a_slot_is_one_of_the_batch_that_is_asked_for(shared: Box) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGRTMIN + 3])
-def test_how_it_was_killed_is_told_in_words(number: int) -> None:
+def test_how_it_was_killed_is_said_in_words(number: int) -> None:
     with a_box() as box:
         box.handle.process.send_signal(number)
         assert box.hear() is None

@@ -82,7 +82,7 @@ def batches(draw: st.DrawFn) -> Batch:
 
 
 @given(batches(), st.dictionaries(strategies.topics, st.booleans(), max_size=3), st.data())
-def test_a_batch_comes_out_as_it_went_in_but_for_what_nobody_runs(
+def test_a_batch_comes_out_as_it_went_in_but_for_what_is_not_run(
     told: Batch, keys: dict[str, bool], data: st.DataObject
 ) -> None:
     cells = [

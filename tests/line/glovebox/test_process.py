@@ -123,7 +123,7 @@ def test_what_a_handler_leaves_behind_is_interrupted_as_the_handler_is(shared: B
     assert values(executed) == {"store/a": 1}
 
 
-def test_slow_ends_that_a_collection_finds_are_nobodys_and_are_interrupted() -> None:
+def test_slow_ends_that_a_collection_finds_are_no_slots_and_are_interrupted() -> None:
     with a_box() as box:
         done = box.run(batch(row("circles", 3)))
         assert done is not None

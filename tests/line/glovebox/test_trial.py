@@ -108,7 +108,7 @@ def test_a_suspect_that_lives_alone_was_not_to_blame() -> None:
     assert memory == Memory()
 
 
-def test_a_death_in_nobodys_slot_bags_nobody() -> None:
+def test_a_death_outside_any_slot_bags_no_packet() -> None:
     trial = Trial(batch_of(group("a", 0, 1, 2, 3)), Memory())
     trial.ended(trial.order(), death(None))
     assert trial.order() == Order(3, fresh=False)
@@ -208,7 +208,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("slot", [3, 4, 1 << 40, -5])
-def test_a_marker_that_names_no_slot_of_the_order_names_nobody(slot: int) -> None:
+def test_a_marker_that_names_no_slot_of_the_order_names_none(slot: int) -> None:
     trial = Trial(batch_of(group("a", 0, 1, 2, 3)), Memory())
     trial.ended(trial.order(), Overdue(slot, OVERDUE, ""))
     trial.ended(trial.order(), death(slot))

@@ -110,7 +110,7 @@ def test_no_append_is_acked_before_it_is_durable() -> None:
     assert only(AppendReply, one.sync()).accepted
 
 
-def test_a_slow_disk_keeps_nobody_out_of_touch_once_the_term_is_durable() -> None:
+def test_a_slow_disk_keeps_no_node_out_of_touch_once_the_term_is_durable() -> None:
     one = One()
     one.slow = True
     assert one.hear("n2", heartbeat(1)) == []
@@ -242,7 +242,7 @@ def test_case_45_what_a_stranger_says_under_a_members_name_counts_for_nothing() 
     assert one.log.commit == 1
 
 
-def test_case_45_whoever_was_replaced_as_far_as_it_knows_neither_votes_nor_stands() -> None:
+def test_case_45_a_node_that_was_replaced_as_far_as_it_knows_neither_votes_nor_stands() -> None:
     """It may have promised to the old members what it has forgotten; it learns first."""
     anew = Member("n1", b"n1 anew")
     one = One(whole=True)
@@ -256,7 +256,7 @@ def test_case_45_whoever_was_replaced_as_far_as_it_knows_neither_votes_nor_stand
     assert one.raft.role == "learner"
 
 
-def test_case_45_votes_of_disks_that_were_replaced_meanwhile_elect_nobody() -> None:
+def test_case_45_votes_of_disks_that_were_replaced_meanwhile_elect_no_leader() -> None:
     """Five nodes: n4 was away while n5, then n3 lost their disks and were admitted again. Both hear
     n4 when it is back, and are behind it; but those whom its members name they are not."""
     cluster = Cluster("n1 n2 n3 n4 n5")
@@ -281,7 +281,9 @@ def test_case_45_votes_of_disks_that_were_replaced_meanwhile_elect_nobody() -> N
     assert cluster.core("n4").role == "candidate"
 
 
-def test_case_45_whoever_has_less_than_it_said_notices_and_catches_up_before_it_counts() -> None:
+def test_case_45_a_node_that_has_less_than_it_said_notices_and_catches_up_before_it_counts() -> (
+    None
+):
     """A drive that lied about a flush, or a copy that was put in the ledger's place: what it has
     is not thrown away, but it neither votes nor counts until it has all that it ever said."""
     one = One(terms=[1, 1], term=1, commit=1)
@@ -296,7 +298,7 @@ def test_case_45_whoever_has_less_than_it_said_notices_and_catches_up_before_it_
     assert (one.raft.whole, disk.whole) == (True, True)
 
 
-def test_case_45_the_disk_is_told_again_until_it_says_so() -> None:
+def test_case_45_the_disk_gets_it_again_until_it_says_so() -> None:
     following = Following(whole=True)
     mine = Log(CLUSTER, START)
     beat = heartbeat(1, last=4)._replace(held=3)

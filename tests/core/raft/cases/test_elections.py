@@ -126,7 +126,7 @@ def test_case_06_a_laggard_with_the_better_log_completes_its_election() -> None:
     assert cluster.core("n2").log.commit == 4
 
 
-def test_case_07_who_comes_back_from_a_partition_deposes_nobody_and_rejoins() -> None:
+def test_case_07_who_comes_back_from_a_partition_deposes_no_leader_and_rejoins() -> None:
     cluster = Cluster("n1 n2 n3")
     cluster.start()
     cluster.elect("n1")
@@ -149,7 +149,7 @@ def test_case_07_who_comes_back_from_a_partition_deposes_nobody_and_rejoins() ->
         (heartbeat(1), HeartbeatReply(5, 0, True)),
     ],
 )
-def test_case_08_an_older_leader_is_told_the_newer_term(
+def test_case_08_an_older_leader_learns_the_newer_term(
     message: Append | Heartbeat, reply: AppendReply | HeartbeatReply
 ) -> None:
     assert One(term=5).hear("n2", message) == [("n2", reply)]
@@ -178,13 +178,13 @@ def test_case_09_a_vote_is_ignored_while_a_leader_is_heard() -> None:
     assert only(VoteReply, one.hear("n3", ask(2))).granted
 
 
-def test_case_09_a_pre_vote_is_told_no_so_that_nobody_waits() -> None:
+def test_case_09_a_pre_vote_is_answered_no_so_that_none_waits() -> None:
     one = One()
     one.hear("n2", heartbeat(1))
     assert one.hear("n3", ask(2, pre=True)) == [("n3", no(1, pre=True)._replace(tick=1))]
 
 
-def test_case_09_a_leader_with_a_majority_votes_for_nobody() -> None:
+def test_case_09_a_leader_with_a_majority_votes_for_no_node() -> None:
     one = One()
     one.lead()
     assert one.hear("n3", ask(2, 9, 9)) == []
@@ -211,7 +211,7 @@ def test_case_10_a_leader_without_a_majority_for_a_second_steps_down_and_says_wh
     assert "not heard for so long: n3 1001 ms, n2 1001 ms" in one.raft.why_over
 
 
-def test_case_10_while_it_stood_still_nobody_was_asked() -> None:
+def test_case_10_while_it_stood_still_no_node_was_asked() -> None:
     """Its process was paused, or a step took long: silence counts from the round it begins then."""
     one = One()
     one.lead()
@@ -245,7 +245,7 @@ ONE_WAY = {
 
 
 @pytest.mark.parametrize("cut", ONE_WAY.values(), ids=ONE_WAY.keys())
-def test_case_11_a_link_that_fails_one_way_stops_nobody(cut: set[tuple[str, str]]) -> None:
+def test_case_11_a_link_that_fails_one_way_stops_no_node(cut: set[tuple[str, str]]) -> None:
     cluster = Cluster("n1 n2 n3", Random(3).random)
     cluster.start()
     cluster.elect("n1")
@@ -318,7 +318,7 @@ def test_case_14_only_a_grant_or_the_leader_resets_the_election_timer() -> None:
     assert resets("n2", append(5, log_of([2]), 1))
 
 
-def test_case_15_timeouts_are_drawn_anew_at_each_attempt() -> None:
+def test_case_15_timeouts_are_drawn_again_at_each_attempt() -> None:
     random = Random(7)
     cluster = Cluster("n1 n2 n3", random.random)
     cluster.start("n1")
@@ -381,7 +381,7 @@ def test_case_18_a_leader_told_to_stand_for_election_does_nothing() -> None:
     assert (one.raft.role, one.raft.term) == ("leader", 1)
 
 
-def test_case_18_whoever_does_not_vote_never_stands() -> None:
+def test_case_18_a_node_that_does_not_vote_never_stands() -> None:
     one = One("n2 n3 n1?")
     assert one.hear("n2", CampaignNow(1)) == []
     assert one.beat(1000) == []

@@ -98,7 +98,7 @@ def test_case_59_majorities_of_successive_configurations_intersect(
             assert not (has_majority(agreed, before) and has_majority(others, after))
 
 
-def test_case_60_commit_is_counted_anew_when_the_voters_become_fewer() -> None:
+def test_case_60_commit_is_counted_again_when_the_voters_become_fewer() -> None:
     one = a_leader("n1 n2 n3 n4")
     one.propose()
     one.acks("n2", 2)
@@ -141,7 +141,7 @@ def test_case_61_the_others_go_on() -> None:
     assert cluster.core(cluster.leader()).log.commit >= 3
 
 
-def test_case_61_a_removed_node_disturbs_nobody() -> None:
+def test_case_61_a_removed_node_disturbs_no_other() -> None:
     cluster = Cluster("n1 n2 n3", Random(5).random)
     cluster.start()
     cluster.elect("n1")
@@ -154,7 +154,7 @@ def test_case_61_a_removed_node_disturbs_nobody() -> None:
     assert (cluster.leader(), cluster.core("n1").term) == ("n1", 1)
 
 
-def test_case_61_whoever_removed_itself_leads_until_that_is_committed() -> None:
+def test_case_61_a_leader_that_removed_itself_leads_until_that_is_committed() -> None:
     """It was killed once that Entry was on its own disk only: by its log it is no voter, and the
     other lacks the Entry. Without it nobody would ever lead (dissertation §4.2.2)."""
     cluster = Cluster("n1 n2")
@@ -262,7 +262,7 @@ def test_case_63_it_ends_after_an_election_timeout() -> None:
     assert one.raft.may_propose
 
 
-def test_case_63_a_transfer_takes_one_round_and_asks_nobodys_lease() -> None:
+def test_case_63_a_transfer_takes_one_round_and_asks_no_lease() -> None:
     cluster = Cluster("n1 n2 n3")
     cluster.start()
     cluster.elect("n1")
@@ -312,7 +312,7 @@ def test_case_63_whom_it_avoids_it_names_only_if_no_other_keeps_up() -> None:
     assert one.leads.successor({"n3"}) == "n3"
 
 
-def test_case_63_who_is_told_to_stand_asks_for_votes_at_once() -> None:
+def test_case_63_who_receives_transfer_asks_for_votes_at_once() -> None:
     one = One()
     one.hear("n2", heartbeat(1))
     asks = of(VoteAsk, one.hear("n2", CampaignNow(1)))

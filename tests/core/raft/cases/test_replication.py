@@ -330,7 +330,7 @@ def test_case_31_one_lost_append_is_sent_again_though_nothing_is_proposed() -> N
     assert [cluster.core(x).log.commit for x in cluster.nodes] == [2, 2, 2]
 
 
-def test_case_33_a_peer_that_hangs_holds_up_nobody_and_is_sent_a_window_at_most() -> None:
+def test_case_33_a_peer_that_hangs_holds_up_no_other_and_is_sent_a_window_at_most() -> None:
     one = One()
     one.lead()
     appends = 0
