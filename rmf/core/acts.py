@@ -66,6 +66,7 @@ class Acts:
         if isinstance(found, admin.Denied):
             return [_end(event, *found)]
         index, effects = reign.decree(found, now)
+        assert index not in self._waiting
         self._waiting[index] = event
         return [*effects, Note("info", type(found).__name__.lower(), _noted(found))]
 

@@ -59,6 +59,7 @@ class Checkpointing:
     def begin(self, index: int) -> None:
         """The Checkpoint of this Entry is being written from now on."""
         assert self._underway is None
+        assert index > 0, "nothing is committed yet"
         self.wanted = False
         self._underway = index
         self._behind_bytes = 0

@@ -130,6 +130,7 @@ class Commit:
             room.take(found.body, done.entry)
             self._release(done, now.boot_ns, effects)
             self.unapplied.applied(found)
+            assert self.unapplied.place.index == settled.state.index
             self._checkpointing.applied(len(found.body))
         self._sheds = shrink_log(raft, settled.state.index)
 

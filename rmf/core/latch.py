@@ -103,6 +103,7 @@ class IngestQueue:
         if isinstance(item, Offered):
             self.packets += sign * len(item.rows)
             self.bytes += sign * len(item.frame)
+            assert self.packets >= 0 <= self.bytes
 
 
 @attrs.define

@@ -81,6 +81,7 @@ class LeadershipLifecycle:
         except ValueError as exc:
             self.strike("state", str(exc), effects)
             return
+        assert reign.state.index == raft.log.last.index
         self.reign, self.accession = reign, None
         self._transfer.reign_begins(now.boot_ns)
         effects += self._accede(reign, now)
@@ -131,6 +132,7 @@ class LeadershipLifecycle:
             return
         self._health.fault = (kind, why)
         self._raft.retire()
+        assert self._raft.leadership is None
         effects.append(Note("error", "strike", {"kind": kind, "why": why}))
         self._end(effects)
         effects += self._requests.give_up(why)

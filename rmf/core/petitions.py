@@ -81,6 +81,7 @@ class Petitions:
             del self._connections[producer]
         speakers = self.queue.speakers
         speakers[producer] -= 1
+        assert speakers[producer] >= 0
         if not speakers[producer]:
             del speakers[producer]
             self.queue.parted.append(producer)

@@ -211,6 +211,8 @@ class Reign:
             next_due = self._expiring.next_tick()
             self._looks_on = self._may_end_cells and next_due is not None and next_due <= tick
             return effects
+        assert self._executing is None
+        assert self.state.index == self._raft.log.last.index
         self._executing, self._base = latched, self.state.index
         self._leadership.handover.busy = True
         self._batch += 1

@@ -56,6 +56,7 @@ class Settled:
     def take(self, done: InFlight) -> None:
         """Stand behind an Entry that is applied."""
         assert done.index == self.state.index + 1
+        assert done.before is self.state, "it was applied to another state than the committed one"
         self.state = done.state
         if isinstance(done.entry.books, TickBooks):
             for expiry in done.entry.books.expiries:
