@@ -132,7 +132,6 @@ class LeadershipLifecycle:
             return
         self._health.fault = (kind, why)
         self._raft.retire()
-        assert self._raft.leadership is None
         effects.append(Note("error", "strike", {"kind": kind, "why": why}))
         self._end(effects)
         effects += self._requests.give_up(why)
