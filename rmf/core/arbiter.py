@@ -168,7 +168,7 @@ class Arbiter:
         reign = self.lifecycle.reign
         if reign is not None and self._may_latch:
             dues.append(reign.next_due_ns())
-        return min((due for due in dues if due is not None), default=None)
+        return min([due for due in dues if due is not None], default=None)
 
     def status(self, now: ev.Now) -> dict[str, Any]:
         """Return what `rmf-status` shows (INTERFACES)."""
