@@ -7,7 +7,7 @@ it. Time is an argument: it goes on when a test says so.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, get_args
 
 import cbor2
 
@@ -18,7 +18,6 @@ from rmf.core.arbiter import Arbiter, Identity
 from rmf.core.clock import Pace
 from rmf.core.codec import encode
 from rmf.core.effects import (
-    Batch,
     DryRun,
     Effect,
     Execute,
@@ -39,6 +38,7 @@ from rmf.storage.dlq_store import DlqStore
 from rmf.storage.ledger import LedgerWriter
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS
+from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer, Runner
 
 WALL_NS = 1_700_000_000 * limits.SECOND
 SEGMENT_BYTES = 64 * limits.KIB
@@ -46,10 +46,8 @@ SEGMENT_BYTES = 64 * limits.KIB
 Packet = tuple[str, Any]  # topic, payload; bytes as payload are taken as they are
 
 
-class Runner(Protocol):
-    """What runs batches: Inline, or what a test puts in its place."""
-
-    def run(self, batch: Batch) -> ev.Executed: ...
+# Nobody is connected to it, and nobody asks it to end: it is closed.
+LEFT_OUT = tuple(set(get_args(Effect)) - {Persist, WriteCheckpoint, Execute, DryRun, StoreLetters})
 
 
 class DrivenNode:
@@ -70,6 +68,7 @@ class DrivenNode:
         self._seqs: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
         self._boots = 0
+        self._events: list[ev.Event] = []  # what came of the Effects of a step
         self._open()
 
     def _open(self) -> None:
@@ -113,7 +112,9 @@ class DrivenNode:
             listens=lambda key: self.line.expired_handler_of(key) is not None,
             depth_packets_max=limits.INGEST_DEPTH_PACKETS,
         )
-        self._runner = self._runner or Inline(self.line)
+        happen = self._events.append
+        runner = LineRunner(self._runner or Inline(self.line), happen)
+        self._performer = Performer(runner, LetterStore(happen), self, leaves_out=LEFT_OUT)
         self._perform(self.core.start(self._now()))
 
     def _writer_of_small_segments(self) -> LedgerWriter:
@@ -214,36 +215,24 @@ class DrivenNode:
 
     def _perform(self, effects: list[Effect]) -> None:
         while effects:
-            events: list[ev.Event] = []
-            for effect in effects:
-                events += self._performed(effect)
+            self._performer.perform(effects)
+            events, self._events[:] = list(self._events), []
             effects = self.core.step(events, self._now()) if events else []
 
-    def _performed(self, effect: Effect) -> Iterator[ev.Event]:
-        if isinstance(effect, Execute):
-            assert self._runner is not None
-            yield self._runner.run(effect.batch)
-        elif isinstance(effect, Persist):
-            serial = self.writer.append(effect.records)
-            yield ev.Persisted(effect.ticket, serial)
-        elif isinstance(effect, StoreLetters):
-            yield ev.LettersStored(len(effect.letters) + len(effect.acts), effect.index, {})
-        elif isinstance(effect, DryRun):
-            assert self._runner is not None
-            effect.world.index.unpin(effect.pin)
-            executed = self._runner.run(effect.batch)
-            yield ev.DryRunDone(effect.connection, effect.request, effect.world, executed)
-        elif isinstance(effect, WriteCheckpoint):
-            effect.head["boot_id"] = bytes(16)
-            writer = CheckpointWriter(
-                self.directory.checkpoints_path,
-                self.directory.cluster,
-                effect.head,
-                effect.producers,
-            )
-            writer.add([(key, *cell[:-1]) for key, cell in effect.world.scan()])
-            writer.finish()
-            yield ev.CheckpointEnded(effect.index, None)
+    def arms(self) -> Arms:
+        """What a real disk does."""
+        return {Persist: self._persist, WriteCheckpoint: self._write_checkpoint}
+
+    def _persist(self, effect: Persist) -> None:
+        self._events.append(ev.Persisted(effect.ticket, self.writer.append(effect.records)))
+
+    def _write_checkpoint(self, effect: WriteCheckpoint) -> None:
+        effect.head["boot_id"] = bytes(16)
+        place = (self.directory.checkpoints_path, self.directory.cluster)
+        writer = CheckpointWriter(*place, effect.head, effect.producers)
+        writer.add([(key, *cell[:-1]) for key, cell in effect.world.scan()])
+        writer.finish()
+        self._events.append(ev.CheckpointEnded(effect.index, None))
 
 
 @contextmanager

@@ -24,8 +24,9 @@ class Copy:
     def __init__(self, node: "Node") -> None:
         self.disk = node.disk.copied()
         dlq = node.performing.dlq
-        self._letters = dict(dlq.letters)
-        self._cursor, self._missing_through = dlq.cursor, dlq.missing_through
+        self._letters: dict[str, Letter] = dict(dlq.letters)
+        self._cursor: int = dlq.cursor
+        self._missing_through: int = dlq.missing_through
 
     def put_back(self, node: "Node") -> None:
         """Put it in the place of what the node has now; its process is down."""
