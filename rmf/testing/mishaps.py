@@ -8,6 +8,7 @@ What destroys what a node promised happens only while every other voter remember
 from typing import TYPE_CHECKING
 
 from rmf import limits
+from rmf.core.bag import Letter
 from rmf.testing.dice import Stream
 
 if TYPE_CHECKING:

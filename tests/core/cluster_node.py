@@ -101,7 +101,7 @@ class Node:
         self.effects: list[ef.Effect] = []
         self.mail: deque[ev.Event] = deque()
         self._play = play
-        self._people: dict[int, Producer | Asking] = {}
+        self.people: dict[int, Producer | Asking] = {}
         self.line = play.line_of(name)
         self.runner = LineRunner(Inline(self.line), self._told)
         self.dlq = LetterStore(self._told)
@@ -153,22 +153,22 @@ class Node:
 
     def join(self, name: str, *, ephemeral: bool = False, epoch: int = 0) -> Producer:
         """A producer says HELLO on a new connection; `epoch` as it remembers it."""
-        connection = len(self._people) + 1
+        connection = len(self.people) + 1
         producer = Producer(name, connection, self.happen, lambda: self.now.boot_ns)
-        self._people[connection] = producer
+        self.people[connection] = producer
         self.happen(ev.Joined(connection, name, f"self-declared:{name}", ephemeral, epoch))
         return producer
 
     def ask(self, subject: str, **args: Any) -> Asking:
         """Somebody asks on a connection of its own; `args` are those of an operator."""
-        return self._ask(ev.Asked(len(self._people) + 1, 1, subject, args=args))
+        return self._ask(ev.Asked(len(self.people) + 1, 1, subject, args=args))
 
     def get(self, key: str) -> Asking:
         """Somebody asks for a value, and wants to miss nothing that was acked."""
-        return self._ask(ev.Asked(len(self._people) + 1, 1, "get", key, linearizable=True))
+        return self._ask(ev.Asked(len(self.people) + 1, 1, "get", key, linearizable=True))
 
     def _ask(self, event: ev.Asked) -> Asking:
-        asking = self._people[event.connection] = Asking()
+        asking = self.people[event.connection] = Asking()
         self.happen(event)
         return asking
 
@@ -246,11 +246,11 @@ class Node:
         self._play.send(effect.peer, ev.Heard(self.name, effect.message), sender=self.name)
 
     def _broadcast(self, effect: ef.Broadcast) -> None:
-        for connection in self._people:
+        for connection in self.people:
             self._answer(connection, [effect.message])
 
     def _close(self, effect: ef.Close) -> None:
-        somebody = self._people.get(effect.connection)
+        somebody = self.people.get(effect.connection)
         assert not isinstance(somebody, Asking)
         if somebody is not None:
             somebody.closed = True
@@ -263,7 +263,7 @@ class Node:
         self.alive = False
 
     def _answer(self, connection: int, messages: list[m.Message]) -> None:
-        somebody = self._people.get(connection)
+        somebody = self.people.get(connection)
         for message in messages if somebody is not None else []:
             if isinstance(message, m.Ack):
                 for run in message.runs:

@@ -14,16 +14,22 @@ import attrs
 from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
+from rmf.core.messages import Goaway, Message
+from rmf.core.record import ENTRY
+
+CONNECTION = 900  # of the client, unless its performer numbers connections itself
 
 
 @attrs.define
 class Notes:
-    """What was wanted and what was told, in order; and how often a core was stepped once it had
-    asked for its end."""
+    """What was wanted and what was told, in order; what was `heard` on a `connection`; how often a
+    core was stepped once it had asked for its end."""
 
     all: list[ef.Effect | ev.Event] = attrs.Factory(list)
     steps_too_many: int = 0
     over: bool = False
+    connection: int = 0
+    heard: list[Message] = attrs.Factory(list)
     now: ev.Now = attrs.field(factory=lambda: ev.Now(0, 0))
 
     def of(self, *kinds: type[Any]) -> Iterator[Any]:
@@ -41,6 +47,7 @@ class Overheard:
 
     def __init__(self, core: Arbiter) -> None:
         self.notes = Notes()
+        self.notes.connection = CONNECTION
         self._core = core
 
     def __getattr__(self, name: str) -> Any:
@@ -69,6 +76,30 @@ class Overheard:
 
 
 Duty = Callable[[Notes], list[str]]
+
+
+def durable_first(notes: Notes) -> list[str]:
+    """D1: Ticks are published, and letters stored, only once their Entry is on the disk."""
+    found: list[str] = []
+    ticket_of: dict[int, int] = {}
+    durable = 0
+    for x in notes.of(ef.Persist, ev.Persisted, ef.Publish, ef.StoreLetters):
+        match x:
+            case ef.Persist():
+                ticket_of.update({y.index: x.ticket for y in x.records if y.kind == ENTRY})
+            case ev.Persisted():
+                durable = x.ticket
+            case _ if ticket_of.get(x.index, 0) > durable:
+                found.append(f"{type(x).__name__} of Entry {x.index}, which is not on the disk")
+    return found
+
+
+def heard_in_order(notes: Notes) -> list[str]:
+    """D1, D3: what is said on a connection is heard there, in order; all of it, while it lasts."""
+    said = [m for x in notes.of(ef.Answer) if x.connection == notes.connection for m in x.messages]
+    said, heard = ([x for x in ms if not isinstance(x, Goaway)] for ms in (said, notes.heard))
+    many = min(len(said), len(heard)) if notes.over else len(said)  # the next core speaks, too
+    return [] if heard[:many] == said[:many] else [f"heard {heard}, said {said}"]
 
 
 def persisted_once_and_in_order(notes: Notes) -> list[str]:
@@ -169,6 +200,8 @@ def nothing_after_the_end(notes: Notes) -> list[str]:
 
 
 DUTIES: list[Duty] = [
+    durable_first,
+    heard_in_order,
     persisted_once_and_in_order,
     executed_once,
     letters_stored_and_counted,

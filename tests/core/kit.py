@@ -82,7 +82,7 @@ class Playbook:
     core: Arbiter = attrs.field(init=False)
     runner: LineRunner = attrs.field(init=False)
     dlq: LetterStore = attrs.field(init=False)
-    _people: dict[int, Producer] = attrs.Factory(dict)
+    people: dict[int, Producer] = attrs.Factory(dict)
     _pending: deque[ev.Event] = attrs.Factory(deque)
     _together: list[ev.Event] | None = None
     _durable_ticks: set[int] = attrs.Factory(set)
@@ -134,9 +134,9 @@ class Playbook:
 
     def join(self, name: str, *, ephemeral: bool = False, epoch: int = 0) -> Producer:
         """A producer says HELLO on a new connection; `epoch` as it remembers it."""
-        connection = len(self._people) + 1
+        connection = len(self.people) + 1
         producer = Producer(name, connection, self.happen, lambda: self.boot_ns)
-        self._people[connection] = producer
+        self.people[connection] = producer
         self.happen(ev.Joined(connection, name, f"self-declared:{name}", ephemeral, epoch))
         return producer
 
@@ -259,11 +259,11 @@ class Playbook:
             self._pending.append(ev.CheckpointEnded(effect.index, None))
 
     def _close(self, effect: Close) -> None:
-        if effect.connection in self._people:
-            self._people[effect.connection].closed = True
+        if effect.connection in self.people:
+            self.people[effect.connection].closed = True
 
     def _answer(self, effect: Answer) -> None:
-        producer = self._people.get(effect.connection)
+        producer = self.people.get(effect.connection)
         for message in effect.messages if producer is not None else []:
             assert producer is not None
             if isinstance(message, m.Ack):
@@ -272,7 +272,7 @@ class Playbook:
             producer.hear(message)
 
     def _answer_all(self, effect: Broadcast) -> None:
-        for producer in self._people.values():
+        for producer in self.people.values():
             if not producer.closed:
                 producer.hear(effect.message)
 

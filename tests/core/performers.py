@@ -5,7 +5,7 @@ What a performer leaves out on purpose stands in `leaves_out`, with the reason.
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,14 +29,13 @@ from rmf.testing.options import Options
 from rmf.testing.workload import datum_of
 from tests.core import duties
 from tests.core.cluster import Cluster
-from tests.core.duties import Duty, Overheard
+from tests.core.duties import CONNECTION, Duty, Overheard
 from tests.core.kit import Playbook
-from tests.core.surroundings import shop
+from tests.core.surroundings import Producer, shop
 from tests.driven_node import node_in
 from tests.floor.kit import BOOT_ID, Bench, Reign, bench
 from tests.floor.wire import until
 
-CONNECTION = 900
 ROUNDS_MAX = 400
 ROUND_MS = 20
 PATIENCE_S = 5.0
@@ -54,6 +53,21 @@ class Performer(Protocol):
     async def let(self, come_about: Callable[[], bool]) -> None:
         """Let time pass until this holds, but not for ever."""
         ...
+
+
+class Client:
+    """Hears what is said to it."""
+
+    def __init__(self, core: Overheard) -> None:
+        self.name = "probe"
+        self._heard = core.notes.heard
+
+    def hear(self, _connection: int, messages: list[m.Message]) -> None:
+        """Take in what the node said."""
+        self._heard += messages
+
+    def closed(self, connection: int) -> None:
+        """Learn that the connection is gone."""
 
 
 class Stepped:
@@ -77,6 +91,13 @@ class Stepped:
             self._wait()
 
 
+def heard_by(core: Overheard) -> Producer:
+    """A producer of the Playbook, who notes what is said."""
+    producer = Producer("probe", CONNECTION, lambda _: None, lambda: 0)
+    producer.heard = core.notes.heard
+    return producer
+
+
 @asynccontextmanager
 async def simulator(_data: Path) -> AsyncIterator[Performer]:
     """rmf/testing/performing, which in_memory drives, too."""
@@ -89,6 +110,9 @@ async def simulator(_data: Path) -> AsyncIterator[Performer]:
     assert node.core is not None
     core = Overheard(node.core)
     node.core = core.as_core
+    connection = cluster.ports.open(node, Client(core))
+    assert connection is not None
+    core.notes.connection = connection
 
     def happen(event: ev.Event) -> None:
         if isinstance(event, ev.Offered):
@@ -105,6 +129,7 @@ async def lone_node(_data: Path) -> AsyncIterator[Performer]:
     node = LoneNode(shop())
     core = Overheard(node.core)
     node.core = core.as_core
+    node.heard[CONNECTION] = core.notes.heard
     yield Stepped(core, node.happen, lambda: node.wait(ROUND_MS * limits.MS))
 
 
@@ -112,8 +137,10 @@ async def lone_node(_data: Path) -> AsyncIterator[Performer]:
 async def playbook(_data: Path) -> AsyncIterator[Performer]:
     """tests/core/kit."""
     play = Playbook()
+    play.runner.answers = True
     core = Overheard(play.core)
     play.core = core.as_core
+    play.people[CONNECTION] = heard_by(core)
     yield Stepped(core, play.happen, lambda: play.advance(ROUND_MS))
 
 
@@ -124,6 +151,7 @@ async def cluster_playbook(_data: Path) -> AsyncIterator[Performer]:
     node = play["n1"]
     core = Overheard(node.core)
     node.core = core.as_core
+    node.people[CONNECTION] = heard_by(core)
     yield Stepped(core, node.happen, lambda: play.advance(ROUND_MS))
 
 
@@ -158,8 +186,15 @@ class OnTheFloor:
 
     async def let(self, come_about: Callable[[], bool]) -> None:
         """Let time pass until this holds, but not for ever."""
+
+        def comes_about() -> bool:
+            with suppress(trio.WouldBlock, trio.EndOfChannel):
+                while True:
+                    self.core.notes.heard += self.answers_out.receive_nowait()
+            return come_about()
+
         with trio.move_on_after(PATIENCE_S):
-            await until(lambda: come_about() or self._ended.is_set())
+            await until(lambda: comes_about() or self._ended.is_set())
 
 
 class _Apart:
@@ -213,13 +248,11 @@ _ONE_CORE = "a test goes on with its core, and restarts it itself"
 PERFORMERS: dict[Open, dict[Duty, str]] = {
     simulator: {},
     lone_node: {},
-    playbook: {
-        duties.checkpoints_ended: "a test says itself when a Checkpoint ended, and how",
-        duties.dry_runs_done: "a test says itself what came of a question",
-        duties.pins_taken_off: "the same",
-        duties.nothing_after_the_end: _ONE_CORE,
-    },
+    playbook: {duties.nothing_after_the_end: _ONE_CORE},
     cluster_playbook: {},
-    driven_node: {duties.nothing_after_the_end: _ONE_CORE},
+    driven_node: {
+        duties.nothing_after_the_end: _ONE_CORE,
+        duties.heard_in_order: "nobody is connected to it",
+    },
     floor: {},
 }

@@ -9,13 +9,15 @@ import pytest
 
 from rmf.core import effects as ef
 from rmf.core import events as ev
+from rmf.core import messages as m
 from rmf.core.bag import Letter
 from rmf.core.intake import open_send
 from rmf.core.producers import Table
+from rmf.core.record import ENTRY
 from rmf.core.world import World
 from tests.core import duties
 from tests.core.duties import DUTIES, Duty, Notes
-from tests.core.performers import CONNECTION, PERFORMERS, Open, Performer
+from tests.core.performers import PERFORMERS, Open, Performer
 from tests.core.surroundings import frame_of, row_of
 
 PACKET = cbor2.dumps(["cell/a", 1, 7, 5000, cbor2.dumps(1)])
@@ -36,7 +38,7 @@ async def day_of(performer: Performer, leaves_out: dict[Duty, str]) -> None:
         await performer.let(lambda: not complaints(notes, leaves_out))
 
     def asked(request: int, subject: str, **args: Any) -> ev.Asked:
-        return ev.Asked(CONNECTION, request, subject, args=args, by="o")
+        return ev.Asked(notes.connection, request, subject, args=args, by="o")
 
     def seen(kind: type[Any]) -> int:
         return len(list(notes.of(kind)))
@@ -44,13 +46,13 @@ async def day_of(performer: Performer, leaves_out: dict[Duty, str]) -> None:
     def rows() -> Any:
         return core.committed.producers.rows
 
-    joined = ev.Joined(CONNECTION, "probe", "self-declared:probe", ephemeral=False)
+    joined = ev.Joined(notes.connection, "probe", "self-declared:probe", ephemeral=False)
     await happen(joined, lambda: "probe" in rows() and rows()["probe"].epoch > 0)
     packets = [row_of(1), row_of(2, topic="nobody/listens")]
     (offered,) = open_send(
         frame_of(packets),
         packets,
-        connection=CONNECTION,
+        connection=notes.connection,
         producer="probe",
         epoch=rows()["probe"].epoch,
         arrived_ns=notes.now.boot_ns,
@@ -70,7 +72,7 @@ async def day_of(performer: Performer, leaves_out: dict[Duty, str]) -> None:
 async def end_by_reload(performer: Performer) -> None:
     notes = performer.core.notes
     await performer.happen(ev.Struck("admin", "an operator says so"))
-    await performer.happen(ev.Asked(CONNECTION, 3, "admin.strike", args={"end": True}))
+    await performer.happen(ev.Asked(notes.connection, 3, "admin.strike", args={"end": True}))
     await performer.let(lambda: notes.over)
 
 
@@ -93,7 +95,7 @@ async def test_each_performer_keeps_the_duties(
         await end(performer)
         assert notes.over
         await performer.let(lambda: notes.steps_too_many > 0)  # a process takes a moment to exit
-        await performer.happen(ev.Asked(CONNECTION, 4, "ping"))
+        await performer.happen(ev.Asked(notes.connection, 4, "ping"))
         await performer.let(lambda: notes.steps_too_many > 0)
         assert complaints(notes, leaves_out) == []
 
@@ -105,6 +107,7 @@ BATCH = ef.Batch(5, 1, 1, WORLD, frozenset(), [], [], 1)
 DONE = ev.Executed(5, 1, [], b"", [])
 LETTERS = ef.StoreLetters(7, [Letter(*[None] * len(Letter._fields))])  # type: ignore[arg-type]
 CHECKPOINT = ef.WriteCheckpoint(7, {}, Table.of({}), WORLD)
+SEVEN = ef.Publish(1, 1, 7, b"", True, WORLD, frozenset(), {})
 FAULT = ev.DiskFault("it fails")
 
 Noted = list[ef.Effect | ev.Event]
@@ -114,6 +117,10 @@ def persist(ticket: int) -> ef.Persist:
     return ef.Persist(ticket, [])
 
 
+def entry_of(index: int, ticket: int) -> ef.Persist:
+    return ef.Persist(ticket, [ef.RecordDraft(ENTRY, index, 1, b"", b"", 0)])
+
+
 def question() -> ef.DryRun:
     return ef.DryRun(1, 2, BATCH, WORLD.index.pin())
 
@@ -121,6 +128,9 @@ def question() -> ef.DryRun:
 ANSWER = ev.DryRunDone(1, 2, WORLD, DONE)
 
 BROKEN: list[tuple[Duty, Noted]] = [
+    (duties.durable_first, [entry_of(7, ticket=1), SEVEN]),
+    (duties.durable_first, [entry_of(7, ticket=1), LETTERS, ev.Persisted(1, 1)]),
+    (duties.heard_in_order, [ef.Answer(0, [m.Pong(1, 1, 1)])]),
     (duties.persisted_once_and_in_order, [persist(1)]),
     (
         duties.persisted_once_and_in_order,
