@@ -1,6 +1,6 @@
 """Every Effect the Arbiter core wants done, on one page (R13); they are performed in order.
 
-The duties of whoever performs them (tests/core/test_duties holds all who do to D2 and D4…D9):
+The duties of whoever performs them (tests/core/test_duties holds all who do to D1…D9):
 D1  In order, without waiting: what depends on durability (acks, letters, Snapshots) is only
     returned by the step that took the matching Persisted.
 D2  Persist: by one writer, in order. A Persisted speaks for every ticket up to its own, each of

@@ -7,6 +7,7 @@ from typing import Any
 import cbor2
 import pytest
 
+from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core import messages as m
@@ -15,6 +16,8 @@ from rmf.core.intake import open_send
 from rmf.core.producers import Table
 from rmf.core.record import ENTRY
 from rmf.core.world import World
+from rmf.testing.cluster import Cluster as Simulated
+from rmf.testing.options import Options
 from tests.core import duties
 from tests.core.duties import DUTIES, Duty, Notes
 from tests.core.performers import PERFORMERS, Open, Performer
@@ -98,6 +101,30 @@ async def test_each_performer_keeps_the_duties(
         await performer.happen(ev.Asked(notes.connection, 4, "ping"))
         await performer.let(lambda: notes.steps_too_many > 0)
         assert complaints(notes, leaves_out) == []
+
+
+def test_the_next_core_begins_behind_the_last_write_and_is_told_who_is_here() -> None:
+    """D10, of the simulator; of the floor see tests/floor/test_life."""
+    options: dict[str, Any] = {"spares": 0, "producers": 0, "faults": {}}
+    cluster = Simulated(Options(seed=1, nodes=3, **options))
+    cluster.begin_nodes()
+    agenda = cluster.agenda
+    agenda.run_until(5 * limits.SECOND)
+    king = cluster.operators.leader()
+    assert king is not None
+    node = next(x for x in cluster.nodes.values() if x is not king)
+    node.performing.drive.hangs_until_ns = agenda.now_ns + limits.SECOND
+    king.happen(ev.Joined(900, "probe", "self-declared:probe", ephemeral=False))
+    agenda.run_until(agenda.now_ns + 20 * limits.MS)
+    before, under_way = node.core, list(node.disk.writing)
+    assert under_way
+    node.happen(ev.Struck("admin", "an operator says so"))
+    node.happen(ev.Asked(900, 1, "admin.strike", args={"end": True}))
+    agenda.run_until(agenda.now_ns + 50 * limits.MS)
+    assert node.core is not None
+    assert node.core is not before
+    assert under_way == node.disk.records[-len(under_way) :]
+    assert node.core.raft.presence.turnout.startswith("3 of 3 voters are here")
 
 
 # --- Each duty against notes that break it ------------------------------------------------------
