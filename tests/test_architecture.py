@@ -108,6 +108,8 @@ def test_exceptions_name_files_that_need_them() -> None:
         if not any(complaint.startswith(path) for complaint in found)
     ]
     assert unneeded == []
+    cut = rules.classes_of_the_core_are_whole(CODE, {})
+    assert len(cut) == len(SUBCLASSES)
 
 
 def test_the_tasks_of_the_floor_are_found_by_their_run_coroutine() -> None:

@@ -33,7 +33,7 @@ def wire_cell(key: str, cell: Cell) -> m.WireCell:
 
 
 def acks_of(latched: Latched, applied: Applied) -> list[Answer]:
-    """Return the acks of a Tick, one for each connection that it took packets from."""
+    """Return the acks of a Tick, one per connection that it took packets from."""
     runs: dict[int, list[m.Run]] = {}
     for offer, run in zip(latched.offers, applied.runs, strict=True):
         last = run.first_seq + run.packets - 1

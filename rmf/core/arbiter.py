@@ -1,9 +1,9 @@
 """The Arbiter core: Events in, Effects out (R13).
 
-The one that reigns latches, stamps, has the line run, proposes one Entry a Tick, and answers what
-is committed; the others apply what is committed, and tell whoever asks where the reign is. It waits
-for nothing, reads no clock and touches no disk; whatever depends on durability leaves only after
-the matching Persisted (R2, R3).
+The one that reigns latches, stamps, has the line run, proposes one Entry per Tick, and answers what
+is committed; the others apply what is committed, and say who reigns. It waits for nothing, reads no
+clock and touches no disk; what depends on durability leaves only after the matching Persisted (R2,
+R3).
 
     offered ─▶ queue ─▶ latch ─▶ Execute … Executed ─▶ Entry, applied, proposed ─▶ Persist, Tell …
                                 … Persisted, Heard ─▶ committed ─▶ acks, letters, Publish

@@ -1,8 +1,8 @@
 """How a node comes to reign and ceases to: accession, the end of a reign, strike (R3, R15, R17).
 
-Decides when this node begins to reign, what is dropped and who is told when it does no more, and
-what is left of it on strike. What happens during a reign is `reign`'s matter; who leads, consensus
-knows.
+Decides when this node begins to reign, what is dropped and what clients hear when it does no more,
+and what is left of it on strike. What happens during a reign is `reign`'s matter; who leads,
+consensus knows.
 """
 
 from collections.abc import Callable
@@ -68,8 +68,8 @@ class LeadershipLifecycle:
         """Accede (R3, R6): build on the last Entry of the log, committed or not; the clock goes on
         from the last Tick that anybody of the majority knows, or ages are unknown from here.
 
-        Asked once a step until it has acceded: what is committed is applied first, as ever, what
-        is not behind that, a slice a step; the heartbeats go on meanwhile (R45)."""
+        Asked once per step until it has acceded: what is committed is applied first, as ever, what
+        is not behind that, a slice per step; the heartbeats go on meanwhile (R45)."""
         raft, state = self._raft, self._settled.state
         assert self.reign is None
         if self._health.fault is not None or state.index < raft.applicable:
@@ -163,7 +163,7 @@ class LeadershipLifecycle:
         """Ask for a core that is read from the disk: this one does nothing any more (R15). Clients
         stay, but for producers: only a WELCOME says what of theirs is committed."""
         if reload.reason == "doubt" and self._raft.doubts > 1:
-            # Both ledgers were read again, and still differ: that is for people to decide.
+            # Both ledgers were read again, and still differ: that is for operators to decide.
             self.strike("state", f"{reload.why}; both were read again", effects)
             return
         self.strike("state", reload.why, effects, unlink=reload.reason != "doubt")

@@ -1,7 +1,7 @@
 """Whether a node is on strike, in touch with a reign, and live (R17, R36).
 
-Decides what follows from the fault that it was given, from consensus, and from what is committed;
-it gives nobody a fault and tells nobody. Answers are kept until something happens.
+Decides what follows from a fault that was declared, from consensus, and from what is committed; it
+declares none and sends nothing. Answers are kept until something happens.
 """
 
 import attrs

@@ -1,9 +1,10 @@
 """How a node stops: it finishes the Tick, hands over, says goaway, and is done (R18).
 
     SERVING ──▶ FINISHING ──▶ HANDING_OVER ──▶ STOPPED     it leads, and another could
-        └─────▶ LEAVING ─────────────────────────▲         nobody needs to take over: goaway at once
+        └─────▶ LEAVING ─────────────────────────▲         no other node has to: goaway at once
 
-Decides the order; nothing bounds here how long it takes: the floor does.
+From each of them it goes to STOPPED at once when the reign is over, or is at rest and there is no
+other node that could lead. Decides the order; nothing bounds here how long it takes: the floor does.
 """
 
 from enum import Enum

@@ -42,7 +42,7 @@ class Transfer:
         return leads.hand_over()
 
     def reign_begins(self, now_ns: int) -> None:
-        """A leader is not asked to leave at once: perhaps nobody has more room."""
+        """A leader is not asked to leave at once: perhaps no other has more room."""
         self._full_until_ns = now_ns + _PATIENCE_NS
 
     def leave_if_possible(self, now_ns: int) -> list[Effect]:

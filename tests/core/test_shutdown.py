@@ -56,7 +56,7 @@ def test_a_follower_that_stops_says_goaway_and_is_gone(play: Cluster) -> None:
 
 
 def test_who_is_elected_while_it_stops_hands_over_before_it_says_goaway(play: Cluster) -> None:
-    """Its clients would go elsewhere, and find nobody who reigns yet."""
+    """Its clients would go elsewhere, and find no leader yet."""
     n2, n3 = play["n2"], play["n3"]
     play.kill("n1")
     n3.disk.hold()
