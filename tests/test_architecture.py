@@ -30,8 +30,6 @@ JOINED: rules.Exceptions = {
     "rmf/floor/catch_up.py:exchanging": "who moves files of the ledger about holds it",
     "rmf/floor/checkpoint_keeper.py:exchanging": "the same",
     "rmf/floor/disk_watch.py:exchanging": "the same",
-    "rmf/floor/dlq_keeper.py:limiter": "one connection to the DLQ's file, for two tasks",
-    "rmf/floor/letter_fetch.py:limiter": "the same",
     "rmf/floor/peer_port.py:wall_ns": "a clock",
 }
 

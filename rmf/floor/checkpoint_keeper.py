@@ -18,11 +18,11 @@ from rmf.core.events import CheckpointEnded, DiskFault
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
 from rmf.floor.doors import Doors
+from rmf.floor.latest import Newest
 from rmf.floor.supervisor import Hands
 from rmf.storage import archive, checkpoint
 from rmf.storage.checkpoint import CheckpointWriter
 from rmf.storage.directory import DataDirectory
-from rmf.storage.dlq_store import DlqStore
 from rmf.storage.sending import Sending
 
 __all__ = ["run"]
@@ -31,16 +31,16 @@ __all__ = ["run"]
 async def run(
     doors: Doors,
     directory: DataDirectory,
-    store: DlqStore,
+    dlq_cursor: Newest[int],
     boot_id: bytes,
     exchanging: trio.Lock,
     sending: Sending,
     hands: Hands,
 ) -> None:
     """Serve the checkpoints door until cancelled. `boot_id` names the boot that `clock` in the
-    head counts from (R6). `exchanging` is held while files are written and moved: a ledger that
-    another takes the place of must not get a Checkpoint of the old one. `sending` says what of the
-    history is on its way to peers."""
+    head counts from (R6). Entries behind `dlq_cursor` stay. `exchanging` is held while files are
+    written and moved: a ledger that another takes the place of must not get a Checkpoint of the old
+    one. `sending` says what of the history is on its way to peers."""
     hands.free()  # it holds no packets
     limiter = trio.CapacityLimiter(1)
     async for wanted in doors.checkpoints_out:
@@ -52,7 +52,7 @@ async def run(
                 if wanted is not doors.wished:
                     continue  # of a core that ended: its ledger may be gone since
                 ended = await _written(wanted, directory, limiter)
-                await _archive(directory, store.cursor, sending, limiter)
+                await _archive(directory, dlq_cursor.look(), sending, limiter)
         except StorageError as exc:
             await _failed(doors, wanted.index, exc)
             continue

@@ -13,6 +13,7 @@ from rmf.floor import catch_up, checkpoint_keeper, disk_watch, dlq_keeper
 from rmf.floor.children import child_of
 from rmf.floor.doors import Doors
 from rmf.floor.items import LettersItem
+from rmf.floor.latest import Newest
 from rmf.floor.letter_fetch import LetterFetch
 from rmf.floor.supervisor import Child, Hands
 from rmf.storage.directory import DataDirectory
@@ -32,7 +33,6 @@ class DataFront:
         self._directory = directory
         self._doors = doors
         self._store: DlqStore | None = None
-        self._store_limiter = trio.CapacityLimiter(1)
         self._backlog: list[LettersItem] = []
 
     def store(self) -> DlqStore:
@@ -45,7 +45,7 @@ class DataFront:
 
     async def open(self) -> DlqStore:
         """Open the DLQ in a thread. Raises StorageError."""
-        return await trio.to_thread.run_sync(self.store, limiter=self._store_limiter)
+        return await trio.to_thread.run_sync(self.store)
 
     def close(self) -> None:
         """Let go of the DLQ."""
@@ -57,7 +57,7 @@ class DataFront:
         doors, backlog, store = self._doors, self._backlog, self.store()
 
         async def keep(hands: Hands) -> None:
-            await dlq_keeper.run(doors, store, backlog, self._store_limiter, hands)
+            await dlq_keeper.run(doors, store, backlog, hands)
             self.stored.set()
 
         async def refuse(why: str, _hands: Hands) -> None:
@@ -68,15 +68,16 @@ class DataFront:
 
     def children(self, boot_id: bytes, serial: Callable[[], int]) -> list[Child]:
         """Return the other tasks. `serial` tells the number of the last record."""
-        doors, directory, store = self._doors, self._directory, self.store()
+        doors, directory = self._doors, self._directory
         shared = (self.exchanging, Sending())
-        checkpoints = partial(checkpoint_keeper.run, doors, directory, store, boot_id, *shared)
-        fetch = LetterFetch(doors, store, self._store_limiter)
+        archivable, sheddable = (
+            Newest(door, 0) for door in (doors.archive_cursor_out, doors.shed_cursor_out)
+        )
+        checkpoints = partial(checkpoint_keeper.run, doors, directory, archivable, boot_id)
+        watch = partial(disk_watch.run, doors, directory, sheddable)
         return [
-            child_of("checkpoint_keeper", checkpoints, doors),
-            child_of(
-                "disk_watch", partial(disk_watch.run, doors, directory, store, *shared), doors
-            ),
+            child_of("checkpoint_keeper", partial(checkpoints, *shared), doors),
+            child_of("disk_watch", partial(watch, *shared), doors),
             child_of("catch_up", partial(catch_up.run, doors, directory, serial, *shared), doors),
-            child_of("letter_fetch", fetch.run, doors),
+            child_of("letter_fetch", LetterFetch(doors).run, doors),
         ]

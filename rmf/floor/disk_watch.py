@@ -17,10 +17,10 @@ from rmf.core.events import Disk
 from rmf.errors import StorageError
 from rmf.floor import log
 from rmf.floor.doors import Doors
+from rmf.floor.latest import Newest
 from rmf.floor.supervisor import Hands
 from rmf.storage import archive, reserve
 from rmf.storage.directory import DataDirectory
-from rmf.storage.dlq_store import DlqStore
 from rmf.storage.files import free_bytes
 from rmf.storage.sending import Sending
 
@@ -38,14 +38,14 @@ def mark_of(free: int, before: str) -> str:
 async def run(
     doors: Doors,
     directory: DataDirectory,
-    store: DlqStore,
+    dlq_cursor: Newest[int],
     exchanging: trio.Lock,
     sending: Sending,
     hands: Hands,
 ) -> None:
     """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes. `exchanging`
-    is held while files are deleted. `sending` says what of the history is on its way to peers: it
-    stays up to the hard mark."""
+    is held while files are deleted. Entries behind `dlq_cursor` stay. `sending` says what of the
+    history is on its way to peers: it stays up to the hard mark."""
     hands.free()
     limiter = trio.CapacityLimiter(1)
     mark = "unknown"  # whatever is found first is told: the arbiter may know of an older mark
@@ -56,7 +56,7 @@ async def run(
             await _tell(doors, mark, free)
             await trio.to_thread.run_sync(_keep_reserve, directory, mark)
         if mark in {"soft", "hard"}:
-            await _make_room(directory, store, exchanging, _sent(sending, mark))
+            await _make_room(directory, dlq_cursor.look(), exchanging, _sent(sending, mark))
         await trio.sleep(limits.DISK_WATCH_S if mark == "ok" else limits.DISK_WATCH_CLOSELY_S)
 
 
@@ -90,14 +90,14 @@ def _sent(sending: Sending, mark: str) -> int | None:
 
 
 async def _make_room(
-    directory: DataDirectory, store: DlqStore, exchanging: trio.Lock, sent: int | None
+    directory: DataDirectory, dlq_cursor: int, exchanging: trio.Lock, sent: int | None
 ) -> None:
     """Delete history, at every look: Checkpoints go on bringing more of it. Whoever moves files of
     the ledger just now comes first."""
     with suppress(trio.WouldBlock):
         exchanging.acquire_nowait()
         try:
-            await trio.to_thread.run_sync(_shed, directory, store, sent)
+            await trio.to_thread.run_sync(_shed, directory, dlq_cursor, sent)
         except StorageError as exc:
             log.note("error", "archive_not_shed", error=str(exc))
         finally:
@@ -116,8 +116,8 @@ def _keep_reserve(directory: DataDirectory, mark: str) -> None:
             log.note("warning", "no_reserve", error=str(exc))
 
 
-def _shed(directory: DataDirectory, store: DlqStore, sent: int | None) -> None:
+def _shed(directory: DataDirectory, dlq_cursor: int, sent: int | None) -> None:
     """Delete all history behind the Checkpoints that the DLQ has read."""
     if not any(directory.archive_path.iterdir()):
         return
-    archive.shed_archive(directory, pinned_index=store.cursor, bytes_max=0, sent_index=sent)
+    archive.shed_archive(directory, pinned_index=dlq_cursor, bytes_max=0, sent_index=sent)

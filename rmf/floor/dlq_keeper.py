@@ -23,7 +23,7 @@ from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
 from rmf.floor.asking import answer
 from rmf.floor.doors import Doors
-from rmf.floor.items import EdgeLetter, EdgeTriage, LettersItem
+from rmf.floor.items import EdgeLetter, EdgeTriage, Fetched, FetchedStored, LettersItem
 from rmf.floor.stand_ins import let_letter_go, refuse_letters
 from rmf.floor.supervisor import Hands, Held
 from rmf.storage.dlq_store import DlqStore
@@ -35,11 +35,10 @@ async def run(
     doors: Doors,
     store: DlqStore,
     backlog: list[LettersItem],
-    limiter: trio.CapacityLimiter,
     hands: Hands,
 ) -> None:
-    """Store what comes through the letters door, until it is closed. `limiter` admits one thread
-    at a time to the store."""
+    """Store what comes through the letters door, until it is closed."""
+    limiter = trio.CapacityLimiter(1)  # one thread at a time has the store
     await _report(doors, store, limiter, 0)
     one_by_one = 0
     while True:
@@ -112,12 +111,12 @@ def _letters(items: list[LettersItem]) -> list[Letter]:
     return letters
 
 
-Told = list[tuple[EdgeLetter | EdgeTriage, str | int]]
+Told = list[tuple[EdgeLetter | EdgeTriage | Fetched, str | int | FetchedStored]]
 
 
 def _store(store: DlqStore, items: list[LettersItem]) -> Told:
     """Write all items durably; return what those are told who wait for it: the id of an edge
-    letter, or how many letters an act met."""
+    letter, how many letters an act met, or what came of those of a peer."""
     line = [item for item in items if isinstance(item, StoreLetters)]
     edge = [item for item in items if isinstance(item, EdgeLetter)]
     if line:
@@ -132,7 +131,19 @@ def _store(store: DlqStore, items: list[LettersItem]) -> Told:
     for item in items:
         if isinstance(item, EdgeTriage):
             told.append((item, store.act_on_edge(item.triage, item.wall_ns)))
+        elif isinstance(item, Fetched):
+            told.append((item, _store_fetched(store, item)))
     return told
+
+
+def _store_fetched(store: DlqStore, item: Fetched) -> FetchedStored:
+    """Acts come after letters, and completeness after both: what is said to be whole is."""
+    new = store.put_line(list(item.letters), 0) if item.letters else 0
+    if item.acts:
+        store.put_acts(item.acts)
+    if item.is_all:
+        store.set_complete(True)
+    return FetchedStored(new, store.stats().complete)
 
 
 def _reply(told: Told) -> None:
@@ -146,4 +157,6 @@ async def _report(
     doors: Doors, store: DlqStore, limiter: trio.CapacityLimiter, letters: int
 ) -> None:
     stats = await trio.to_thread.run_sync(store.stats, limiter=limiter)
+    doors.archive_cursor.put(store.cursor)
+    doors.shed_cursor.put(store.cursor)
     await doors.events.send(LettersStored(letters, store.cursor, stats._asdict()))

@@ -113,8 +113,8 @@ DOORS = (
     ),
     Door(
         "letters",
-        "StoreLetters, EdgeLetter, EdgeTriage",
-        "arbiter, connections, supervisor, audit",
+        "StoreLetters, EdgeLetter, EdgeTriage, Fetched",
+        "arbiter, connections, supervisor, audit, letter_fetch",
         "dlq_keeper",
         # Each batch holds a letter at least, a connection waits for its own: there is room.
         limits.LETTERS_IN_FLIGHT_MAX + 2 * limits.CONNECTIONS_MAX,
@@ -127,6 +127,14 @@ DOORS = (
         "letter_fetch",
         "the core that was read now takes its place: it is further on",
     ),
+    _newest(
+        "archive_cursor",
+        "the Entry up to which the DLQ has all letters",
+        "dlq_keeper",
+        "checkpoint_keeper",
+        "how far it is by now counts",
+    ),
+    _newest("shed_cursor", "the same", "dlq_keeper", "disk_watch", "how far it is by now counts"),
     _newest(
         "publications",
         "News",
@@ -165,13 +173,7 @@ DOORS = (
         limits.PEER_QUEUE_FRAMES_MAX,
         "dropped likewise, beyond PEER_QUEUE_BYTES_MAX too; what hurries overtakes it",
     ),
-    _newest(
-        "membership",
-        "Roster",
-        "arbiter",
-        "peering",
-        "who is a member by now takes its place",
-    ),
+    _newest("membership", "Roster", "arbiter", "peering", "who is a member by now takes its place"),
     Door(
         "peering",
         "Greeting, Parted, Belongs, WhoIsKnown",
@@ -195,13 +197,7 @@ DOORS = (
         "founding",
         "who claims this node for a member now takes the place: they are of one cluster",
     ),
-    _newest(
-        "dials",
-        "Own",
-        "peering",
-        "one peer_link",
-        "what this node is by now takes its place",
-    ),
+    _newest("dials", "Own", "peering", "one peer_link", "what this node is by now takes its place"),
     Door(
         "catch_up",
         "ReadEntries, ReadChunk, WriteChunk, MarkWhole",
@@ -259,6 +255,10 @@ class Doors:
     letters_out: trio.MemoryReceiveChannel[LettersItem]
     restored: Latest[Through]
     restored_out: trio.MemoryReceiveChannel[Through]
+    archive_cursor: Latest[int]
+    archive_cursor_out: trio.MemoryReceiveChannel[int]
+    shed_cursor: Latest[int]
+    shed_cursor_out: trio.MemoryReceiveChannel[int]
     publications: Latest[News]
     publications_out: trio.MemoryReceiveChannel[News]
     watches: trio.MemorySendChannel[Watch | Unwatch]

@@ -4,6 +4,7 @@ Each is a value; some carry the sending end of a door that belongs to one connec
 they come from and go to says the table of doors.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message
 from rmf.core.raft.greetings import Hello, Own, Refusal, Welcome
 from rmf.core.raft.messages import PeerMessage
-from rmf.core.triage import Triage
+from rmf.core.triage import Act, Triage
 from rmf.floor.dialling import Peer
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "EdgeTriage",
     "EventItem",
     "FactsAsked",
+    "Fetched",
+    "FetchedStored",
     "Greeting",
     "IntakeItem",
     "Knock",
@@ -98,6 +101,25 @@ class EdgeTriage:
 
 
 @attrs.frozen
+class FetchedStored:
+    """Letters of a peer are stored: so many were new, and whether nothing is missing here."""
+
+    new: int
+    is_complete: bool
+
+
+@attrs.frozen
+class Fetched:
+    """Letters and decisions that a peer had, to be stored; `is_all`: nothing is missing any more.
+    What came of it is sent to `reply`."""
+
+    letters: Sequence[Letter]
+    acts: Sequence[Act]
+    is_all: bool
+    reply: trio.MemorySendChannel[FetchedStored]
+
+
+@attrs.frozen
 class Roster:
     """The members by the ledger of the core that is loaded: who is linked, and who is let in; the
     Entry `index` names them."""
@@ -158,6 +180,6 @@ class Through:
 
 IntakeItem = Offered | Joined | Left
 EventItem = Event | Opened | Closed | Linked | Knock | FactsAsked
-LettersItem = StoreLetters | EdgeLetter | EdgeTriage
+LettersItem = StoreLetters | EdgeLetter | EdgeTriage | Fetched
 CatchUpItem = ReadEntries | ReadChunk | WriteChunk | MarkWhole
 PeeringItem = Greeting | Parted | Belongs | WhoIsKnown

@@ -4,11 +4,12 @@ A queue says what happened; this one says how things stand. Whoever is slow miss
 a while, never what is true now. It knows nothing of what passes through it.
 """
 
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import trio
 
-__all__ = ["Latest", "open_latest"]
+__all__ = ["Latest", "Newest", "open_latest"]
 
 T = TypeVar("T")
 
@@ -34,6 +35,21 @@ class Latest(Generic[T]):
             return self._waiting.receive_nowait()
         except trio.WouldBlock:
             return None
+
+
+class Newest(Generic[T]):
+    """The receiving end for a task that looks when it needs to know, and never waits. It remembers
+    what it heard, also for a task that is restarted: `first` until something was said."""
+
+    def __init__(self, waiting: "trio.MemoryReceiveChannel[T]", first: T) -> None:
+        self._waiting = waiting
+        self._heard = first
+
+    def look(self) -> T:
+        """Return what was said last."""
+        with suppress(trio.WouldBlock):
+            self._heard = self._waiting.receive_nowait()
+        return self._heard
 
 
 def open_latest() -> tuple[Latest[T], "trio.MemoryReceiveChannel[T]"]:

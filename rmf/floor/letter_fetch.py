@@ -1,45 +1,44 @@
 """Letters of the line that this node never saw, fetched from its peers after an install (R39).
 
 A Checkpoint brings the World, not the letters of the Entries behind it, nor what people decided
-about letters. Peers are asked one after
-the other, page by page, until one of them says that this is all there ever was; what is here
-already stays as it is. Until then the DLQ says of itself that it is not complete.
+about letters. Peers are asked one after the other, page by page, until one of them says that this
+is all there ever was; what is here already stays as it is. Until then the DLQ says of itself that
+it is not complete.
 
 Errors: a peer that cannot be asked is passed over; all of them are asked again after a while, each
-from where it had come to. A store that cannot be written is a DiskFault.
+from where it had come to. Where the DLQ takes nothing any more, nothing is fetched.
 Shutdown: cancel it; the next start finds the DLQ incomplete and goes on.
 """
 
-from contextlib import aclosing
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
 from functools import partial
 
 import trio
 
 from rmf import limits
+from rmf.core.bag import Letter
 from rmf.core.entry import TRIAGE_VERSION
-from rmf.core.events import DiskFault, LettersStored
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import LETTERS, Acts, ActsAsk, Letters, LettersAsk, Own, hello_of
-from rmf.errors import ConnectionFailed, DiskFailed, ProtocolFault
+from rmf.core.triage import Act
+from rmf.errors import ConnectionFailed, ProtocolFault, RmfError
 from rmf.floor import log
 from rmf.floor.asking import ask
 from rmf.floor.dialling import FAILURES, Dialled, Peer, dial
 from rmf.floor.doors import Doors
-from rmf.floor.items import Known, Through, WhoIsKnown
+from rmf.floor.items import Fetched, FetchedStored, Known, Through, WhoIsKnown
 from rmf.floor.supervisor import Hands
-from rmf.storage.dlq_store import DlqStore
 
-__all__ = ["Fetch", "LetterFetch", "complete"]
+__all__ = ["Fetch", "LetterFetch"]
 
 
 class LetterFetch:
-    """The task. What it is to fetch, and how far it is, outlives a failure of it. `limiter` admits
-    one thread at a time to the store; whom to ask says peering."""
+    """The task. What it is to fetch, and how far it is, outlives a failure of it. Whom to ask says
+    peering; what is found goes to the DLQ keeper."""
 
-    def __init__(self, doors: Doors, store: DlqStore, limiter: trio.CapacityLimiter) -> None:
+    def __init__(self, doors: Doors) -> None:
         self._doors = doors
-        self._store = store
-        self._limiter = limiter
         self._fetch: Fetch | None = None
 
     async def run(self, hands: Hands) -> None:
@@ -48,55 +47,54 @@ class LetterFetch:
         while True:
             async with trio.open_nursery() as nursery:
                 if self._fetch is not None:
-                    nursery.start_soon(complete, self._doors, self._store, self._fetch)
+                    nursery.start_soon(self._fetch.complete)
                 through = await self._doors.restored_out.receive()
-                self._fetch = Fetch(self._store, self._limiter, through)
+                self._fetch = Fetch(self._doors, through)
                 nursery.cancel_scope.cancel()  # what it was to fetch is less than this
 
 
-async def complete(doors: Doors, store: DlqStore, fetch: "Fetch") -> None:
-    """Fetch letters until the DLQ is complete; return then, at once if it is."""
-    try:
-        if await fetch.is_complete():
-            return
-        while not await fetch.ask_all(await _known(doors)):  # noqa: ASYNC110 peers do not tell
-            await trio.sleep(limits.LETTER_FETCH_S)
-        await fetch.complete()
-    except DiskFailed as exc:
-        await doors.events.send(DiskFault(f"the DLQ cannot be written: {exc}"))
-        return
-    stats = await fetch.in_thread(store.stats)
-    await doors.events.send(LettersStored(0, store.cursor, stats._asdict()))
-    log.note("info", "letters_complete", fetched=fetch.stored, letters=stats.letters)
-
-
-async def _known(doors: Doors) -> Known | None:
-    """Ask what this node says of itself and whom it links; None: nobody knows that any more."""
-    return await ask(doors.peering, WhoIsKnown)
+class _NoStore(RmfError):
+    """The DLQ takes nothing any more: the node is on strike for it, or stops."""
 
 
 class Fetch:
     """How far it is, for each peer and its data directory."""
 
-    def __init__(
-        self,
-        store: DlqStore,
-        limiter: trio.CapacityLimiter,
-        through: Through,
-    ) -> None:
-        self.stored = 0
-        self.in_thread = partial(trio.to_thread.run_sync, limiter=limiter)
-        self._store = store
+    def __init__(self, doors: Doors, through: Through) -> None:
+        self._stored = 0
+        self._doors = doors
         self._through = through
         self._after: dict[tuple[str, bytes], int] = {}
 
-    async def is_complete(self) -> bool:
-        """Whether nothing is known to be missing."""
-        return (await self.in_thread(self._store.stats)).complete
-
     async def complete(self) -> None:
-        """Note that nothing is missing any more."""
-        await self.in_thread(self._store.set_complete, True)
+        """Fetch letters until the DLQ is complete, or takes nothing any more; return at once if it
+        is."""
+        try:
+            if (await self._store()).is_complete:
+                return
+            while not await self.ask_all(await self._known()):  # noqa: ASYNC110 peers do not tell
+                await trio.sleep(limits.LETTER_FETCH_S)
+            await self._store(is_all=True)
+        except _NoStore:
+            return
+        log.note("info", "letters_complete", fetched=self._stored)
+
+    async def _store(
+        self, letters: Sequence[Letter] = (), acts: Sequence[Act] = (), *, is_all: bool = False
+    ) -> FetchedStored:
+        """Have the DLQ keeper store these. Raises _NoStore."""
+        stored: FetchedStored | None = None
+        with suppress(trio.ClosedResourceError):
+            stored = await ask(self._doors.letters, partial(Fetched, letters, acts, is_all))
+        if stored is None:
+            raise _NoStore
+        self._stored += stored.new
+        return stored
+
+    async def _known(self) -> Known | None:
+        """Ask what this node says of itself and whom it links; None: no task knows that any
+        more."""
+        return await ask(self._doors.peering, WhoIsKnown)
 
     async def ask_all(self, known: Known | None) -> bool:
         """Ask each peer for what it has; return whether one of them had everything."""
@@ -117,7 +115,7 @@ class Fetch:
             while True:
                 page = await self._page(dialled, self._after.get(place, 0))
                 mine = [letter._replace(node=own.node) for letter in page.letters]
-                self.stored += await self.in_thread(self._store.put_line, mine, 0)
+                await self._store(mine)
                 self._after[place] = page.after
                 if not page.more:
                     break
@@ -133,7 +131,7 @@ class Fetch:
             page = await self._answer(dialled, ActsAsk(after))
             if not isinstance(page, Acts) or (page.more and page.after <= after):
                 raise ProtocolFault("wrong_shape", "ACTS_ASK is answered by the next ACTS")
-            await self.in_thread(self._store.put_acts, page.acts)
+            await self._store(acts=page.acts)
             after, more = page.after, page.more
 
     async def _page(self, dialled: Dialled, after: int) -> Letters:

@@ -17,7 +17,9 @@ cannot hold become NULL and lone surrogates are escaped; the packet's bytes keep
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +63,8 @@ ON CONFLICT (grp) DO UPDATE SET
 
 
 class DlqStore:
-    """The writing side, one per node. Open it with `open`; not for two threads at once."""
+    """The writing side, one per node. Open it with `open`. Threads take turns at it: the DLQ
+    keeper's, and the one that reads the disk again for a core and stores what it finds."""
 
     def __init__(self, db: apsw.Connection, path: Path, meta: dict[str, Any]) -> None:
         self._db = db
@@ -70,6 +73,12 @@ class DlqStore:
         self._next_edge_number: int = meta["next_edge_number"]
         self._node: str = meta["node"]
         self._reopened: list[str] = []
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._turn, writing(self._db, self._path):
+            yield
 
     @classmethod
     def open(cls, path: Path, *, cluster: bytes, node: str) -> "DlqStore":
@@ -112,32 +121,32 @@ class DlqStore:
         What is older than an act that is here already is met by it too: nothing comes back that
         was purged, in whichever order letters and acts come.
         """
-        cursor = max(self._cursor, index)
-        with writing(self._db, self._path):
+        with self._writing():
+            cursor = max(self._cursor, index)
             new, reopened = self._insert(letters)
             for act in acts:
                 dlq_triage.take(self._db, act)
             reopened = dlq_triage.still_open(self._db, reopened)
             self._set("cursor", cursor)
-        self._cursor = cursor
+        self._cursor = max(self._cursor, cursor)
         self._reopened += reopened
         return new
 
     def put_edge(self, letters: list[Letter]) -> None:
         """Store letters of an edge; they are on the disk when this returns."""
-        with writing(self._db, self._path):
+        with self._writing():
             _, reopened = self._insert(letters)
         self._reopened += reopened
 
     def put_acts(self, acts: Sequence[Act]) -> None:
         """Store acts that were fetched from a peer: they may be older than others here, so all are
         done again, in their order."""
-        with writing(self._db, self._path):
+        with self._writing():
             dlq_triage.take_late(self._db, acts)
 
     def act_on_edge(self, triage: Triage, wall_ns: int) -> int:
         """Do what was decided about letters of this node's edge; return how many it met."""
-        with writing(self._db, self._path):
+        with self._writing():
             return dlq_triage.take(self._db, act_of(triage, 0, 0, wall_ns))
 
     def take_reopened(self) -> list[str]:
@@ -148,20 +157,21 @@ class DlqStore:
     def reserve_edge_ids(self, count: int) -> list[str]:
         """Return `count` ids for letters of this node's edges; never the same again, whatever
         becomes of them. Each call costs an fsync: reserve many, use them up."""
-        first = self._next_edge_number
-        with writing(self._db, self._path):
+        with self._writing():
+            first = self._next_edge_number
             self._set("next_edge_number", first + count)
         self._next_edge_number = first + count
         return [f"{self._node}:edge:{number}" for number in range(first, first + count)]
 
     def set_complete(self, complete: bool) -> None:
         """Note whether letters of the line are known to be missing (R39)."""
-        with writing(self._db, self._path):
+        with self._writing():
             self._set("complete", int(complete))
 
     def stats(self) -> Stats:
         """Return the size of the DLQ as stored."""
-        return stats_of(self._db, self._path)
+        with self._turn:
+            return stats_of(self._db, self._path)
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""

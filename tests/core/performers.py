@@ -20,6 +20,7 @@ from rmf.floor import checkpoint_keeper, dlq_keeper, ledger_keeper
 from rmf.floor.doors import connection_doors
 from rmf.floor.dry_run import DryRuns
 from rmf.floor.items import Opened
+from rmf.floor.latest import Newest
 from rmf.floor.supervisor import Hands
 from rmf.storage.sending import Sending
 from rmf.testing.cluster import Cluster as Simulated
@@ -219,14 +220,17 @@ async def floor(data: Path) -> AsyncIterator[Performer]:
         recovered = alone.recover()
         core = Overheard(alone.core(recovered))
         ruling = Reign(alone, core.as_core)
-        doors, files = alone.doors, (alone.directory, alone.store, BOOT_ID)
-        fsync, limiter = alone.instruments.fsync, alone.store_limiter
+        doors, files = (
+            alone.doors,
+            (alone.directory, Newest(alone.doors.archive_cursor_out, 0), BOOT_ID),
+        )
+        fsync = alone.instruments.fsync
         dry_runs = DryRuns(doors, lambda _nursery: _Apart(alone))
         found = OnTheFloor(ruling, core)
         async with trio.open_nursery() as nursery:
             go = nursery.start_soon
             go(ledger_keeper.run, doors, recovered.writer, fsync, Hands())
-            go(dlq_keeper.run, doors, alone.store, [], limiter, Hands())
+            go(dlq_keeper.run, doors, alone.store, [], Hands())
             go(
                 partial(checkpoint_keeper.run, doors, *files, alone.exchanging),
                 Sending(),

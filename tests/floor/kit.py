@@ -67,7 +67,6 @@ class Bench:
         cluster = self.directory.cluster
         self.store = DlqStore.open(self.directory.dlq_path, cluster=cluster, node="n1")
         self.doors = Doors()
-        self.store_limiter = trio.CapacityLimiter(1)
         self.exchanging = trio.Lock()
         self.instruments = Instruments()
         self.runner = Inline(shop)

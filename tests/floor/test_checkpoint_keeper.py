@@ -18,6 +18,7 @@ from rmf.core.producers import Table
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor import checkpoint_keeper
 from rmf.floor.items import EdgeLetter
+from rmf.floor.latest import Newest
 from rmf.storage import checkpoint
 from rmf.storage.sending import Sending
 from tests.floor.kit import BOOT_ID, Bench, bench, reign
@@ -40,7 +41,8 @@ def wanted(world: World, index: int = 7) -> WriteCheckpoint:
 
 @asynccontextmanager
 async def keeping(alone: Bench, sending: Sending | None = None) -> AsyncIterator[None]:
-    files, shared = (alone.directory, alone.store), (alone.exchanging, sending or Sending())
+    cursor = Newest(alone.doors.archive_cursor_out, 0)
+    files, shared = (alone.directory, cursor), (alone.exchanging, sending or Sending())
     run = partial(checkpoint_keeper.run, alone.doors, *files, BOOT_ID, *shared)
     async with alone.supervised("checkpoint_keeper", run):
         yield

@@ -35,7 +35,7 @@ def alone(tmp_path: Path) -> Iterator[Bench]:
 @asynccontextmanager
 async def letters_kept(alone: Bench) -> AsyncIterator[None]:
     """Run the DLQ keeper: an edge waits for the id of its letter."""
-    keep = partial(dlq_keeper.run, alone.doors, alone.store, [], alone.store_limiter)
+    keep = partial(dlq_keeper.run, alone.doors, alone.store, [])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep, Hands())
         yield

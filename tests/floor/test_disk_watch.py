@@ -16,6 +16,7 @@ from rmf.core.events import Disk
 from rmf.floor import disk_watch
 from rmf.floor.disk_watch import mark_of
 from rmf.floor.items import EdgeLetter
+from rmf.floor.latest import Newest
 from rmf.storage.archive import archive_behind
 from rmf.storage.checkpoint import newest, prune
 from rmf.storage.sending import Sending
@@ -55,8 +56,9 @@ def test_the_hard_mark_does_not_flutter(readings: list[int]) -> None:
 
 
 def watch(alone: Bench) -> Any:
+    cursor = Newest(alone.doors.shed_cursor_out, 0)
     return partial(
-        disk_watch.run, alone.doors, alone.directory, alone.store, alone.exchanging, Sending()
+        disk_watch.run, alone.doors, alone.directory, cursor, alone.exchanging, Sending()
     )
 
 
@@ -105,7 +107,7 @@ async def test_below_the_soft_mark_history_is_shed_whenever_some_has_come(tmp_pa
         bench(tmp_path) as alone,
         bounds({"DISK_SOFT_FREE_BYTES": 2**62, "DISK_HARD_FREE_BYTES": 0}),
     ):
-        alone.store.put_line([], through, [])
+        alone.doors.shed_cursor.put(through)
         directory = alone.directory
         async with alone.supervised("disk_watch", watch(alone)):
             assert (await told(alone)).mark == "soft"

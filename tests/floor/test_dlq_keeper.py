@@ -53,7 +53,6 @@ async def keeping(alone: Bench, backlog: list[Any] | None = None) -> AsyncIterat
         alone.doors,
         alone.store,
         backlog if backlog is not None else [],
-        alone.store_limiter,
     )
     async with alone.supervised("dlq_keeper", run) as spent:
         yield spent
@@ -218,5 +217,5 @@ async def test_it_ends_when_its_door_is_closed_and_all_is_stored(tmp_path: Path)
             alone.doors.letters.send_nowait(an_edge_letter(b"%d" % i))
         alone.doors.letters.close()
         with trio.fail_after(5):
-            await dlq_keeper.run(alone.doors, alone.store, [], alone.store_limiter, Hands())
+            await dlq_keeper.run(alone.doors, alone.store, [], Hands())
         assert len(alone.letters()) == 5

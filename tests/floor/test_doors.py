@@ -30,7 +30,7 @@ from rmf.core.raft import wire
 from rmf.core.raft.greetings import Own, Welcome
 from rmf.core.raft.messages import Append, AppendReply, PeerMessage, ReadAsk
 from rmf.core.world import World
-from rmf.floor import beats
+from rmf.floor import beats, dlq_keeper
 from rmf.floor.doors import DOORS, Doors, connection_doors, dial_door, link_doors, verdict_door
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
@@ -322,6 +322,27 @@ async def when_restored_is_full_the_core_that_was_read_now_takes_its_place(tmp_p
         doors.restored.put(Through(index, 1, index))
     assert doors.restored_out.receive_nowait() == Through(9, 1, 9)
     assert waiting(doors.restored_out) == 0
+
+
+@row
+async def when_archive_cursor_is_full_how_far_it_is_by_now_counts(tmp_path: Path) -> None:
+    with bench(tmp_path) as alone:
+        keep = partial(dlq_keeper.run, alone.doors, alone.store, [])
+        async with alone.supervised("dlq_keeper", keep):
+            for index in (5, 9):
+                alone.doors.letters.send_nowait(StoreLetters(index, []))
+                await until(lambda x=index: alone.store.cursor == x)  # type: ignore[misc]
+            await trio.testing.wait_all_tasks_blocked()
+            for door in (alone.doors.archive_cursor_out, alone.doors.shed_cursor_out):
+                await until(lambda: alone.doors.events_out.statistics().current_buffer_used == 3)
+                assert door.receive_nowait() == 9
+                assert waiting(door) == 0
+
+
+@row
+async def when_shed_cursor_is_full_how_far_it_is_by_now_counts(tmp_path: Path) -> None:
+    """It is told together with the other one."""
+    await when_archive_cursor_is_full_how_far_it_is_by_now_counts(tmp_path)
 
 
 @row

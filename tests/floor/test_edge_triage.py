@@ -32,7 +32,7 @@ async def answers(tmp_path: Path, *orders: dict[str, Any]) -> list[list[m.Messag
     with bench(tmp_path) as alone:
         alone.store.put_edge([edge_letter("n1:edge:1"), edge_letter("n1:edge:2")])
         alone.store.put_line([letter(1)], 1)
-        keep = partial(dlq_keeper.run, alone.doors, alone.store, [], alone.store_limiter)
+        keep = partial(dlq_keeper.run, alone.doors, alone.store, [])
         async with alone.supervised("dlq_keeper", keep):
             return [await order(alone, **args) for args in orders]
 
@@ -76,7 +76,7 @@ async def test_a_wrong_order_is_refused(tmp_path: Path, args: dict[str, Any], wo
 async def test_a_disk_that_fails_is_said_to_who_gave_the_order(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         alone.store.put_edge([edge_letter("n1:edge:1")])
-        keep = partial(dlq_keeper.run, alone.doors, alone.store, [], alone.store_limiter)
+        keep = partial(dlq_keeper.run, alone.doors, alone.store, [])
         async with alone.supervised("dlq_keeper", keep):
             with file_bytes_limit(16):
                 (end,) = await order(alone, act="purge", why="x", letters=["n1:edge:1"])

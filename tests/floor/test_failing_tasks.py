@@ -17,13 +17,13 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.bag import Letter
 from rmf.core.effects import Persist, ReadChunk, ReadEntries, RecordDraft, WriteCheckpoint
-from rmf.core.events import Beat, CheckpointAsked, Heard, LettersStored, PeerLost, PeerMet
+from rmf.core.events import Beat, CheckpointAsked, Heard, PeerLost, PeerMet
 from rmf.core.producers import Table
 from rmf.core.raft.messages import ReadAsk
 from rmf.core.record import ENTRY
 from rmf.core.world import World
 from rmf.errors import Refused
-from rmf.floor import beats, http, peer_link
+from rmf.floor import beats, dlq_keeper, http, peer_link
 from rmf.floor.dialling import Peer
 from rmf.floor.doors import Doors, dial_door
 from rmf.floor.items import EdgeLetter, Known, Linked, Through, WhoIsKnown
@@ -194,19 +194,22 @@ async def when_letter_fetch_fails(tmp_path: Path) -> None:
     with bench(tmp_path) as alone:
         alone.store.set_complete(False)
         through = Through(50, 3, 10)
-        fetch = LetterFetch(alone.doors, alone.store, alone.store_limiter)
+        fetch = LetterFetch(alone.doors)
+        keep = partial(dlq_keeper.run, alone.doors, alone.store, [])
         alone.doors.restored.put(through)
-        async with here(own_of("n2")) as other, alone.supervised("letter_fetch", fetch.run):
+        async with (
+            here(own_of("n2")) as other,
+            alone.supervised("dlq_keeper", keep),
+            alone.supervised("letter_fetch", fetch.run),
+        ):
             wrong: Any = (None,)
             await tell_peers(alone.doors, wrong)
-            item = await alone.doors.letters_out.receive()
-            assert isinstance(item, EdgeLetter)
-            assert "AttributeError" in item.letter.error.message
-            assert item.letter.packet == b""
+            await until(lambda: bool(alone.letters()))
+            (letter,) = alone.letters()
+            assert "AttributeError" in letter.error.message
+            assert letter.packet == b""
             await tell_peers(alone.doors, (Peer("n2", other.own.incarnation, other.address),))
-            event = await alone.doors.events_out.receive()
-            assert isinstance(event, LettersStored)
-            assert event.facts["complete"]
+            await until(lambda: alone.store.stats().complete)
 
 
 async def tell_peers(doors: Doors, peers: tuple[Peer, ...]) -> None:

@@ -3,7 +3,7 @@
 import trio
 import trio.testing
 
-from rmf.floor.latest import Latest, open_latest
+from rmf.floor.latest import Latest, Newest, open_latest
 
 
 def opened() -> tuple[Latest[str], "trio.MemoryReceiveChannel[str]"]:
@@ -41,3 +41,12 @@ async def test_what_was_said_can_be_taken_back_until_it_is_heard() -> None:
     door.put("b")
     assert await out.receive() == "b"
     assert door.take_back() is None
+
+
+async def test_who_only_looks_remembers_what_was_said_last() -> None:
+    door, out = opened()
+    newest = Newest(out, "nothing")
+    assert newest.look() == "nothing"
+    door.put("a")
+    door.put("b")
+    assert (newest.look(), newest.look()) == ("b", "b")

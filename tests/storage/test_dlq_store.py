@@ -5,6 +5,7 @@ import resource
 import shutil
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -335,3 +336,17 @@ def test_a_thousand_letters_are_one_quick_transaction(path: Path) -> None:
     with opened(path) as store:
         assert store.put_line(letters, 1000) == 1000
         assert store.stats().letters == 1000
+
+
+def test_threads_take_turns(path: Path) -> None:
+    """The keeper stores while a core that is read again stores what its DLQ lacks (R15, R39)."""
+
+    def work(first: int) -> None:
+        for number in range(first, first + 100):
+            store.put_line([letter(number)], number)
+            store.stats()
+
+    with opened(path) as store, ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(work, first) for first in (1, 1001)]:
+            done.result()
+        assert (store.stats().letters, store.cursor) == (200, 1100)
