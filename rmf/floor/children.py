@@ -2,7 +2,7 @@
 
 A row says how often the task may be restarted, in which period, whether the node strikes once it is
 given up (R17), and what stands in for it then: in words, and as the function that does it. Where
-the stand-in needs more than the doors, whoever makes the child brings it along.
+the stand-in needs more than the doors, the maker of the child brings it along.
 
 Restarts are of two kinds, as in OTP: a *permanent* child runs as long as the node does, and that it
 returns is a failure, too; a *transient* one may have done its work. All are restarted one by one:
@@ -29,8 +29,8 @@ _AGAIN = "itself, tried again every STAND_IN_DELAY_S: a port must not be lost fo
 
 
 class Row(NamedTuple):
-    """A row of the table. `serve` gets the doors and why the child was given up; None: whoever
-    makes the child brings its stand-in, or there is none, as `stand_in` says."""
+    """A row of the table. `serve` gets the doors and why the child was given up; None: the
+    maker of the child brings its stand-in, or there is none, as `stand_in` says."""
 
     name: str
     kind: Kind

@@ -24,7 +24,7 @@ __all__ = ["DataFront"]
 
 
 class DataFront:
-    """`exchanging` is held by whoever moves files of the ledger about. `stored` is set once the
+    """`exchanging` is held while files of the ledger are moved. `stored` is set once the
     letters door is closed, and what came through it is stored or refused."""
 
     def __init__(self, directory: DataDirectory, doors: Doors) -> None:

@@ -1,8 +1,8 @@
-"""What serves the doors of a task that was given up: nobody waits at a door for ever (R15, R16).
+"""What serves the doors of a task that was given up: no task waits at a door for ever (R15, R16).
 
 One function for each task that receives from a door; the table that names them is in children. Each
-runs until cancelled, knows doors and items alone, and does the least that lets whoever stands at
-the door go on: it refuses, answers or drops.
+runs until cancelled, knows doors and items alone, and does the least that lets the senders go on:
+it refuses, answers or drops.
 """
 
 from contextlib import suppress
@@ -43,14 +43,14 @@ async def refuse_connections(doors: Doors, _why: str) -> None:
 
 
 async def refuse_letters(doors: Doors, _why: str) -> None:
-    """Letters: they are not stored, and whoever waits for an id learns that there is none. Ends
-    when the door is closed."""
+    """Letters: they are not stored, and a sender that waits for an id learns that there is none.
+    Ends when the door is closed."""
     async for item in doors.letters_out:
         let_letter_go(item)
 
 
 def let_letter_go(item: LettersItem) -> None:
-    """Part with an item that cannot be stored; whoever waits for its id must not wait for ever."""
+    """Part with an item that cannot be stored; its sender must not wait for an id for ever."""
     if not isinstance(item, StoreLetters) and item.reply is not None:
         item.reply.close()
 

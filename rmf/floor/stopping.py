@@ -5,7 +5,7 @@ whatever waits for it: shielded tasks, threads, the closing of files. So the bou
 its own, which needs neither the loop nor the lock of any task. Nothing that was acked is lost,
 however a node ends.
 
-SIGHUP stops in order, too, unless whoever started the node ignores it (nohup); it never counts as
+SIGHUP stops in order, too, unless the node was started with it ignored (nohup); it never counts as
 the second signal, as some send it along with SIGTERM. SIGUSR1 and SIGUSR2 mean nothing to a node,
 and must not end it.
 """
@@ -29,7 +29,7 @@ _MEANINGLESS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 def heard() -> tuple[signal.Signals, ...]:
-    """Return the signals that a node hears: those that nobody has it ignore."""
+    """Return the signals that a node hears: those that it was not started to ignore."""
     return tuple(x for x in (*_STOP, *_MEANINGLESS) if signal.getsignal(x) != signal.SIG_IGN)
 
 

@@ -243,7 +243,7 @@ def _part(exc: BaseException) -> tuple[BaseException | None, BaseException | Non
 
 
 def _explained(task: str, exc: BaseException) -> tuple[BaseException | None, Evidence | None]:
-    """Part what was raised into cancellation and evidence of a failure, which the log is told."""
+    """Part what was raised into cancellation and evidence of a failure, which goes to the log."""
     cancelled, failure = _part(exc)
     if failure is None:
         return cancelled, None
@@ -264,7 +264,7 @@ async def seal(
     """Seal what a task raised with what it held; return what of it was cancellation, to raise.
 
     A DLQ that takes nothing for `STOP_S_MAX` seconds, or nothing any more because the node stops,
-    holds nobody down: the log is told then, of each thing that was held, whose it was and its first
+    holds no task down: then the log says of each thing that was held whose it was, and its first
     bytes. In silence nothing goes (R15).
     """
     cancelled, evidence = _explained(task, exc)

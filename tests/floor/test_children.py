@@ -13,6 +13,7 @@ UNHEARD = {
     "claims": "the newest claim waits: one value",
     "dials": "the newest wish waits, of one link",
     "restored": "the newest place waits: one value",
+    "shed_cursor": "the same",
     "peers": "what hurries is dropped, as while the link is down",
     "bulk": "the same",
 }
@@ -27,7 +28,7 @@ async def instead(_why: str, _hands: Hands) -> None:
 
 
 def test_each_receiver_at_a_door_has_a_stand_in_for_it() -> None:
-    """So that nobody waits at it for ever, or those who do not wait are named (R15, R16)."""
+    """So that no sender waits at it for ever; doors where none waits are named (R15, R16)."""
     served = {row.name for row in CHILDREN if not row.stand_in.startswith("none")}
     receivers = {door.name: door.receiver.removeprefix("one ").split(",")[0] for door in DOORS}
     alone = {name for name, receiver in receivers.items() if receiver not in served}

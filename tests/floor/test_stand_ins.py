@@ -1,4 +1,4 @@
-"""What stands in for a task that was given up: whoever stands at its doors goes on."""
+"""What stands in for a task that was given up: the senders at its doors go on."""
 
 from typing import Any
 
@@ -130,7 +130,7 @@ async def test_beats_go_on_whatever_is_due(autojump_clock: trio.testing.MockCloc
         for _ in range(3):
             assert await standing.event() == Beat()
         assert trio.current_time() - began == pytest.approx(3 * limits.BEAT_S)
-        await trio.sleep(2 * limits.EVENTS_MAX * limits.BEAT_S)  # nobody takes them: no failure
+        await trio.sleep(2 * limits.EVENTS_MAX * limits.BEAT_S)  # a full door is no failure
         nursery.cancel_scope.cancel()
 
 

@@ -41,7 +41,7 @@ PIPES = ["stdout without a reader", "stdout unread", "stderr without a reader", 
 
 @contextmanager
 def a_pipe(*, is_read: bool) -> Iterator[int]:
-    """A pipe that nobody reads: any more, or one that is full."""
+    """A pipe without a reader, or a full one whose reader does not read."""
     read, write = os.pipe()
     if is_read:
         os.set_blocking(write, False)
@@ -144,7 +144,7 @@ def test_what_could_not_be_said_on_stdout_is_in_the_log(tmp_path: Path) -> None:
 
 @contextmanager
 def starting(tmp_path: Path, *before: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A node that is held up while it loads its line, until it is told on."""
+    """A node that is held up while it loads its line, until the test lets it go on."""
     gate, line = tmp_path / "gate", tmp_path / "slow.py"
     os.mkfifo(gate)
     line.write_text(f"open({str(gate)!r}).read()\nfrom tests.floor.lines import shop\n")
