@@ -4,7 +4,7 @@
         └─────▶ LEAVING ─────────────────────────▲         no other node has to: goaway at once
 
 From each of them it goes to STOPPED at once when the reign is over, or is at rest and there is no
-other node that could lead. Decides the order; nothing bounds here how long it takes: the floor does.
+other node that could lead. Decides the order, not how long it may take: the floor bounds that.
 """
 
 from enum import Enum
