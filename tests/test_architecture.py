@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import house_rules as rules
+from tests.house_waits import WAITS, nothing_waits_without_a_bound_or_a_reason, unbounded
 from tests.syntax import Module, parse, read
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +63,10 @@ def classes_of_the_core_are_whole(modules: Sequence[Module]) -> list[str]:
     return rules.classes_of_the_core_are_whole(modules, SUBCLASSES)
 
 
+def nothing_waits_without_a_bound(modules: Sequence[Module]) -> list[str]:
+    return nothing_waits_without_a_bound_or_a_reason(modules, WAITS)
+
+
 CODE_RULES: list[Rule] = [
     rules.packages_import_only_in_their_direction,
     rules.tools_and_testing_never_import_the_floor,
@@ -69,6 +74,7 @@ CODE_RULES: list[Rule] = [
     rules.core_neither_waits_nor_speaks,
     rules.sibling_tasks_never_import_each_other,
     tasks_take_ends_and_values,
+    nothing_waits_without_a_bound,
     rules.modules_never_import_in_a_circle,
     classes_of_the_core_are_whole,
     rules.channels_take_their_capacity_from_the_limits_page,
@@ -108,6 +114,17 @@ def test_exceptions_name_files_that_need_them() -> None:
     assert unneeded == []
     cut = rules.classes_of_the_core_are_whole(CODE, {})
     assert len(cut) == len(SUBCLASSES)
+
+
+def test_each_reason_to_wait_is_one_that_is_needed() -> None:
+    waits = {
+        key
+        for module in CODE
+        if module.path.startswith("rmf/floor/")
+        for _, what in unbounded(module)
+        for key in (module.path, f"{module.path}:{what}")
+    }
+    assert WAITS.keys() - waits == set()
 
 
 def test_the_tasks_of_the_floor_are_found_by_their_run_coroutine() -> None:
@@ -236,6 +253,40 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
         "parts that own theirs",
     ),
     (
+        tasks_take_ends_and_values,
+        [
+            (
+                "rmf/floor/beats.py",
+                "class B:\n  def __init__(s, tell: Callable): ...\n  async def run(s, hands): ...",
+            )
+        ],
+        "rmf/floor/beats.py:2 `run` takes `tell`, a Callable",
+        "R14",
+    ),
+    (
+        nothing_waits_without_a_bound,
+        [("rmf/floor/beats.py", "async def run(due):\n    await due.done.wait()\n")],
+        "rmf/floor/beats.py:2 waits for `due.done.wait` without a bound",
+        "what ends that wait",
+    ),
+    (
+        nothing_waits_without_a_bound,
+        [("rmf/floor/beats.py", "async def run(turn):\n    async with turn:\n        f()\n")],
+        "rmf/floor/beats.py:2 waits for `async with turn`",
+        "what ends that wait",
+    ),
+    (
+        nothing_waits_without_a_bound,
+        [
+            (
+                "rmf/floor/beats.py",
+                "with trio.move_on_after(1):\n  async def f(a):\n    await a.send()\n",
+            )
+        ],
+        "rmf/floor/beats.py:3 waits for `a.send`",
+        "what ends that wait",
+    ),
+    (
         rules.channels_take_their_capacity_from_the_limits_page,
         [("rmf/floor/doors.py", "import math, trio\ntrio.open_memory_channel[int](math.inf)\n")],
         "rmf/floor/doors.py:2 opens a channel",
@@ -357,6 +408,16 @@ INNOCENT: list[tuple[Rule, list[tuple[str, str]]]] = [
     (
         tasks_take_ends_and_values,
         [("rmf/floor/beats.py", "async def run(due: trio.MemoryReceiveChannel[int]): ...\n")],
+    ),
+    (
+        nothing_waits_without_a_bound,
+        [
+            ("rmf/floor/news.py", "with trio.move_on_after(1):\n  await done.wait()\n"),
+            (
+                "rmf/floor/beats.py",
+                "async def run(doors):\n  await doors.events.send(await doors.due_out.receive())\n",
+            ),
+        ],
     ),
     (
         rules.channels_take_their_capacity_from_the_limits_page,

@@ -1,0 +1,105 @@
+"""The house rule on waiting: nothing on the floor waits without a bound or a reason (R15, R16).
+
+A wait is bounded where it stands inside a `with trio.move_on_after(…)` or one of its kind, in the
+same function. Two kinds need no reason of their own: a task waits at a receiving end (`…_out`) for
+its work, and a send into a door of the table ends, as the door's task takes what comes, or its
+stand-in does (see children). Each other wait is listed below, with what ends it.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+
+from rmf.floor.doors import DOORS
+from tests.syntax import Module, within
+
+# Path, or `path:what is waited for` -> what ends the wait.
+WAITS: Mapping[str, str] = {
+    "rmf/floor/arbiter.py:loop.wait": "its own doors, and beats come to them",
+    "rmf/floor/asking.py:door.send": "a door of the table; the reply is closed by a stand-in",
+    "rmf/floor/audit_box.py": "the audit bounds each sample: AUDIT_S_MAX, DRY_RUN_S_MAX",
+    "rmf/floor/box_keeper.py": "its own work, and its box, which is killed after BOX_STUCK_S_MAX",
+    "rmf/floor/catch_up.py:async with self._reading": "a thread of its own that reads: a disk that"
+    " hangs holds up this task alone, and the stop's bound is outside of it",
+    "rmf/floor/catch_up.py:async with self._exchanging": "the same, where files are moved",
+    "rmf/floor/checkpoint_keeper.py:async with exchanging": "the same",
+    "rmf/floor/life.py:async with self._ground.exchanging": "the same; meanwhile there is no core",
+    "rmf/floor/connection.py": "its client, within the deadlines of `_read`; the handshake's bound",
+    "rmf/floor/receiving.py": "the deadlines of the connection that receives",
+    "rmf/floor/desk.py": "its own work; a job is done by the desk, which ends with the publisher",
+    "rmf/floor/dialling.py": "the handshake's bound, in `dial`; then the link's (see peer_link)",
+    "rmf/floor/feeder.py": "the turn of its connection: what holds it sends within SEND_S_MAX",
+    "rmf/floor/logging_feeder.py": "the same",
+    "rmf/floor/speech.py": "pages: the connection writes each within SEND_S_MAX, or is gone",
+    "rmf/floor/intake_end.py:self._intake.send": "the arbiter's door: its connection stays behind"
+    " the bound of the intake, and ends with its client",
+    "rmf/floor/outbox.py": "its own doors; a write takes SEND_S_MAX at most, a turn as long",
+    "rmf/floor/publisher.py:picture.take(news.publications, news.pin).wait": "the desk",
+    "rmf/floor/picture.py": "news: a display waits for them as long as it watches",
+    "rmf/floor/ingest.py:trio.sleep_forever": "the end of the port, which outlives accepting",
+    "rmf/floor/ledger_keeper.py:trio.lowlevel.wait_readable": "reports of its own thread",
+    "rmf/floor/letter_fetch.py:async with aclosing(dialled.stream)": "a close is quick",
+    "rmf/floor/life.py:self.founded.wait": "founding; meanwhile a core answers beside it",
+    "rmf/floor/peer_connection.py": "the handshake's bound; then PEER_SILENCE_S_MAX",
+    "rmf/floor/peer_writer.py": "the link is cut after PEER_SILENCE_S_MAX (see peer_link)",
+    "rmf/floor/serve.py:life.stopped.wait": "the life of the node",
+    "rmf/floor/spare_box.py": "a box that starts, at most BOX_STARTS_MAX times, or is used",
+    "rmf/floor/stopping.py:async for signals": "the life of the node",
+}
+
+_BOUNDS = {"move_on_after", "move_on_at", "fail_after", "fail_at"}
+_WAITS = {"acquire", "receive", "receive_some", "send", "send_all", "sleep_forever", "wait"}
+_WAITS |= {"wait_readable", "wait_writable"}
+_SERVED = tuple(f".{door.name}.send" for door in DOORS)
+
+
+def nothing_waits_without_a_bound_or_a_reason(
+    modules: Sequence[Module], reasons: Mapping[str, str]
+) -> list[str]:
+    return [
+        f"{module.path}:{line} waits for `{what}` without a bound: what ends that wait? Put it into"
+        " `move_on_after`, or say it in WAITS (R15, R16)"
+        for module in modules
+        if within(module.name, ["rmf.floor"])
+        for line, what in unbounded(module)
+        if not {module.path, f"{module.path}:{what}"} & reasons.keys()
+    ]
+
+
+def unbounded(module: Module) -> list[tuple[int, str]]:
+    """Return (line, what) of each wait that needs a reason."""
+    return [
+        (line, what)
+        for line, what in _waits(module.tree, bounded=False)
+        if not (what.removesuffix(".receive").endswith("_out") or f".{what}".endswith(_SERVED))
+    ]
+
+
+def _waits(node: ast.AST, *, bounded: bool) -> Iterator[tuple[int, str]]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        bounded = False
+    if isinstance(node, ast.With | ast.AsyncWith):
+        bounded = bounded or any(_BOUNDS & _names(item.context_expr) for item in node.items)
+    if not bounded:
+        yield from _waits_of(node)
+    for child in ast.iter_child_nodes(node):
+        yield from _waits(child, bounded=bounded)
+
+
+def _waits_of(node: ast.AST) -> Iterator[tuple[int, str]]:
+    match node:
+        case ast.Await(value=ast.Call(func=ast.Attribute(attr=attr) as waited)) if attr in _WAITS:
+            yield node.lineno, ast.unparse(waited)
+        case ast.AsyncFor(iter=waited):
+            yield node.lineno, f"async for {ast.unparse(waited)}"
+        case ast.AsyncWith(items=items):
+            for item in items:
+                if not _names(item.context_expr) & {"open_nursery", "listener"}:
+                    yield node.lineno, f"async with {ast.unparse(item.context_expr)}"
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {
+        part.attr if isinstance(part, ast.Attribute) else part.id
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name | ast.Attribute)
+    }
