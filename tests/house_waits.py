@@ -38,10 +38,8 @@ WAITS: Mapping[str, str] = {
     "rmf/floor/ingest.py:trio.sleep_forever": "the end of the port, which outlives accepting",
     "rmf/floor/ledger_keeper.py:trio.lowlevel.wait_readable": "reports of its own thread",
     "rmf/floor/letter_fetch.py:async with aclosing(dialled.stream)": "a close is quick",
-    "rmf/floor/life.py:self.founded.wait": "founding; meanwhile a core answers beside it",
     "rmf/floor/peer_connection.py": "the handshake's bound; then PEER_SILENCE_S_MAX",
     "rmf/floor/peer_writer.py": "the link is cut after PEER_SILENCE_S_MAX (see peer_link)",
-    "rmf/floor/serve.py:life.stopped.wait": "the life of the node",
     "rmf/floor/spare_box.py": "a box that starts, at most BOX_STARTS_MAX times, or is used",
     "rmf/floor/stopping.py:async for signals": "the life of the node",
 }

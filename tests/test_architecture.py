@@ -26,7 +26,6 @@ TESTED_ELSEWHERE: rules.Exceptions = {
 # What still joins tasks past their doors; nothing may be added here (R14).
 JOINED: rules.Exceptions = {
     "rmf/floor/arbiter.py:now": "a clock",
-    "rmf/floor/arbiter.py:on_reign": "the start waits for the first reign",
     "rmf/floor/catch_up.py:serial": "which record is durable, read off the ledger's writer",
     "rmf/floor/catch_up.py:exchanging": "who moves files of the ledger about holds it",
     "rmf/floor/checkpoint_keeper.py:exchanging": "the same",

@@ -82,17 +82,16 @@ async def run(
     runner: Runner | None,
     hands: Hands,
     now: Callable[[], ev.Now],
-    on_reign: Callable[[], None],
     instruments: Instruments,
     clients: Clients | None = None,
     peers: Peers | None = None,
 ) -> Reload | None:
     """Drive the core until it has stopped (None) or has to be loaded anew. Without a `runner` the
-    bench door leads to a glove box, whose Executed comes as an event. `on_reign` is called
-    once it reigns over all that there was before. `clients` and `peers` are those that the core
-    before left."""
+    bench door leads to a glove box, whose Executed comes as an event. The `standing`
+    door hears once it reigns over all that there was before. `clients` and `peers` are those that
+    the core before left."""
     clients, peers = clients or Clients(), peers or Peers()
-    loop = _Loop(core, doors, runner, hands, now, on_reign, instruments, clients, peers)
+    loop = _Loop(core, doors, runner, hands, now, instruments, clients, peers)
     try:
         loop.start()
         while not loop.is_over:
@@ -112,14 +111,13 @@ class _Loop:
         runner: Runner | None,
         hands: Hands,
         now: Callable[[], ev.Now],
-        on_reign: Callable[[], None],
         instruments: Instruments,
         clients: Clients,
         peers: Peers,
     ) -> None:
         self.reload: Reload | None = None
         self._stopped = False
-        self._on_reign = on_reign
+        self._says_reign = True
         self._instruments = instruments
         self._turned_s = self._look_s = 0.0
         self._proposed: deque[tuple[int, float]] = deque(maxlen=limits.VOID_ENTRIES_MAX)
@@ -158,8 +156,9 @@ class _Loop:
         self._look()
         if self._watch.end(self._instruments.steps):
             self._watch.tell(events, effects, len(self._core.committed.world))
-        if self._core.has_acceded:
-            self._on_reign()
+        if self._says_reign and self._core.has_acceded:
+            self._says_reign = False
+            self._doors.standing.put("reigns")
 
     # --- Waiting ------------------------------------------------------------------------------
 

@@ -35,6 +35,11 @@ class DataFront:
         self._store: DlqStore | None = None
         self._backlog: list[LettersItem] = []
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a DLQ: a node without a cluster has none."""
+        return self._store is not None
+
     def store(self) -> DlqStore:
         """Return the DLQ, which is opened at first; blocking. Raises StorageError."""
         if self._store is None:

@@ -6,7 +6,7 @@ channels themselves, opened once and kept while tasks come and go.
 """
 
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import attrs
 import trio
@@ -173,6 +173,8 @@ DOORS = (
         limits.PEER_QUEUE_FRAMES_MAX,
         "dropped likewise, beyond PEER_QUEUE_BYTES_MAX too; what hurries overtakes it",
     ),
+    _newest("standing", "`reigns`, `stopped`", "arbiter", "serve", "the newest counts"),
+    _newest("founded", "the id of a cluster", "founding", "arbiter", "the newest counts"),
     _newest("membership", "Roster", "arbiter", "peering", "who is a member by now takes its place"),
     Door(
         "peering",
@@ -269,6 +271,10 @@ class Doors:
     due_out: trio.MemoryReceiveChannel[int | None]
     catch_up: trio.MemorySendChannel[CatchUpItem]
     catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
+    standing: Latest[Literal["reigns", "stopped"]]
+    standing_out: trio.MemoryReceiveChannel[Literal["reigns", "stopped"]]
+    founded: Latest[bytes]
+    founded_out: trio.MemoryReceiveChannel[bytes]
     membership: Latest[Roster]
     membership_out: trio.MemoryReceiveChannel[Roster]
     peering: trio.MemorySendChannel[PeeringItem]

@@ -49,9 +49,8 @@ def _told(recovered: Recovered) -> Recovered:
 
 
 class Life:
-    """`core` is the one that is loaded, `serial` tells the number of its last record. `acceded` is
-    set once it reigns over all that there was, `founded` by whoever brings the node into a cluster,
-    `stopped` when it is done."""
+    """`core` is the one that is loaded, `serial` tells the number of its last record. How it stands
+    goes to the `standing` door; that there is a cluster comes from `founded`."""
 
     def __init__(
         self,
@@ -60,9 +59,6 @@ class Life:
     ) -> None:
         self.core: Arbiter | None = None
         self.identity = identity
-        self.acceded = trio.Event()
-        self.founded = trio.Event()
-        self.stopped = trio.Event()
         self._ground = ground
         self._newest = genesis_state(b"")
         self._recovered: Recovered | None = None
@@ -216,7 +212,7 @@ class Life:
                 recovered = await self._load_again()
             reload = await self._live(recovered, hands)
             if reload is None:
-                self.stopped.set()
+                self._ground.doors.standing.put("stopped")
                 await refuse_connections(self._ground.doors, "it has stopped")
                 return
             log.note("warning", "core_reloaded", reason=reload.reason, why=reload.why)
@@ -275,7 +271,6 @@ class Life:
             ground.runner,
             hands,
             now,
-            self.acceded.set,
             ground.instruments,
             self._clients,
             self._peers,
@@ -301,19 +296,21 @@ class Life:
     # --- Cores that only answer -----------------------------------------------------------------
 
     async def _wait_for_cluster(self, hands: Hands) -> bool:
-        """Answer whoever asks until this node belongs to a cluster; False: it was stopped."""
+        """Answer questions until this node belongs to a cluster; False: it was stopped."""
         core = self._bare_core(genesis_state(b""))
 
         async def until_founded() -> None:
-            await self.founded.wait()
+            await self._ground.doors.founded_out.receive()
             nursery.cancel_scope.cancel()
 
+        is_stopped = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(until_founded)
             await self._drive(core, hands)
-            self.stopped.set()
+            is_stopped = True
+            self._ground.doors.standing.put("stopped")
             nursery.cancel_scope.cancel()
-        return not self.stopped.is_set()
+        return not is_stopped
 
     async def only_answer(self, why: str, hands: Hands, kind: str = "state") -> None:
         """Go on as a core on strike, with the state that was committed last (R17)."""
@@ -321,7 +318,7 @@ class Life:
         core = self._bare_core(self._newest)
         core.strike_for(kind, why)
         await self._drive(core, hands)
-        self.stopped.set()
+        self._ground.doors.standing.put("stopped")
         await refuse_connections(self._ground.doors, "it has stopped")
 
     def _bare_core(self, state: State) -> Arbiter:

@@ -127,6 +127,7 @@ class Node:
         self._peers = PeerFront(config, directory, doors, has_peers=has_peers)
         self._supervisor = supervisor(config.node, doors.letters, doors.events)
         self._stop = stop or Stop()
+        self._standing = ""  # of the arbiter, as it was heard last
         if directory.founded:
             self._load_first()
 
@@ -167,7 +168,6 @@ class Node:
         web: http.Listening | None,
     ) -> None:
         """Run all tasks until the node has stopped: each of them is a child."""
-        life = self._life
         own = self._own(listening)
         async with trio.open_nursery() as nursery:
 
@@ -179,16 +179,21 @@ class Node:
             start(self._child("founding", partial(self._join_cluster, nursery, own)))
             if not self.ground.has_peers:
                 with trio.move_on_after(limits.ACCESSION_S_MAX):
-                    await life.acceded.wait()
+                    await self._heard("reigns", "stopped")
             start(self._child("ingest", partial(ingest.run, listening, self._port())))
             here = address_text((listening.host, listening.port))
             others = (self._peers.address, web.address if web else None)
             say_ready(self._config.node, here, *others, self._config.data)
             if companion is not None:
                 start(self._child("companion", partial(accompany, companion, here)))
-            await life.stopped.wait()
+            await self._heard("stopped")
             await self._wind_down(listening)
             nursery.cancel_scope.cancel()
+
+    async def _heard(self, *wanted: str) -> None:
+        """Return once the arbiter says that this is how it stands."""
+        while self._standing not in wanted:
+            self._standing = await self.ground.doors.standing_out.receive()
 
     def _child(self, name: str, run: Run) -> Child:
         return child_of(name, run, self.ground.doors)
@@ -229,7 +234,7 @@ class Node:
         await self._peers.found(own)
         await self._data.open()
         ground, life = self.ground, self._life
-        life.founded.set()
+        ground.doors.founded.put(ground.directory.cluster)
         for child in (
             self._data.letter_keeper(),
             *self._data.children(ground.boot_id, life.serial),
@@ -261,7 +266,7 @@ class Node:
             while listening.open:
                 await listening.quiet.wait()
         self.ground.doors.letters.close()
-        if not self._life.founded.is_set():
+        if not self._data.is_open:
             return  # without a cluster nothing is kept
         with trio.move_on_after(limits.STOP_S_MAX):
             await self._data.stored.wait()

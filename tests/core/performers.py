@@ -239,7 +239,7 @@ async def floor(data: Path) -> AsyncIterator[Performer]:
             go(dry_runs.run, Hands())
             go(ruling.rule, alone.runner)
             with trio.fail_after(PATIENCE_S):
-                await ruling.acceded.wait()
+                await ruling.reigns()
             await found.open()
             yield found
             nursery.cancel_scope.cancel()

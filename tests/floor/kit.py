@@ -164,15 +164,18 @@ class Reign:
         self.hands = Hands()
         self._instruments = alone.instruments
         self.writes = True
-        self.acceded = trio.Event()
         self.reload: Reload | None = None
         self.ended = trio.Event()
 
     async def rule(self, runner: arbiter.Runner) -> None:
         """Run the loop until it ends by itself."""
         loop = partial(arbiter.run, self.core, self.doors, runner, self.hands, now)
-        self.reload = await loop(self.acceded.set, self._instruments)
+        self.reload = await loop(self._instruments)
         self.ended.set()
+
+    async def reigns(self) -> None:
+        """Return once it reigns over all that there was before."""
+        assert await self.doors.standing_out.receive() == "reigns"
 
     async def keep(self) -> None:
         """Say of everything that it is on the disk, at once, while `writes`."""
@@ -252,7 +255,7 @@ async def reign(
         nursery.start_soon(ruling.keep)
         nursery.start_soon(ruling.rule, runner if runner is not None else alone.runner)
         with trio.fail_after(PATIENCE_S):
-            await ruling.acceded.wait()
+            await ruling.reigns()
         yield ruling
         nursery.cancel_scope.cancel()
 

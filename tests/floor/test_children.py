@@ -12,6 +12,7 @@ UNHEARD = {
     "membership": "the newest roster waits: one value",
     "claims": "the newest claim waits: one value",
     "dials": "the newest wish waits, of one link",
+    "standing": "the root of the tree, which is no child",
     "restored": "the newest place waits: one value",
     "shed_cursor": "the same",
     "peers": "what hurries is dropped, as while the link is down",

@@ -346,6 +346,33 @@ async def when_shed_cursor_is_full_how_far_it_is_by_now_counts(tmp_path: Path) -
 
 
 @row
+async def when_standing_is_full_the_newest_counts(tmp_path: Path) -> None:
+    """That it reigned once says nothing of a core that has stopped."""
+    with bench(tmp_path) as alone:
+        recovered = alone.recover()
+        recovered.writer.close()
+        ruling = Reign(alone, alone.core(recovered))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ruling.keep)
+            nursery.start_soon(ruling.rule, alone.runner)
+            await until(lambda: waiting(alone.doors.standing_out) == 1)
+            nursery.cancel_scope.cancel()
+        alone.doors.standing.put("stopped")
+        assert alone.doors.standing_out.receive_nowait() == "stopped"
+        assert waiting(alone.doors.standing_out) == 0
+
+
+@row
+async def when_founded_is_full_the_newest_counts(tmp_path: Path) -> None:
+    """A founding that failed half way and is back says it again."""
+    doors = Doors()
+    for _ in range(2):
+        doors.founded.put(CLUSTER)
+    assert doors.founded_out.receive_nowait() == CLUSTER
+    assert waiting(doors.founded_out) == 0
+
+
+@row
 async def when_peering_is_full_the_sender_waits(tmp_path: Path) -> None:
     async with here(own_of("n1"), keeps=False) as node:
         fill(node.doors.peering, Belongs(CLUSTER))

@@ -88,6 +88,11 @@ class Living:
     async def only_answer(self, why: str) -> None:
         await self.life.only_answer(why, self.hands)
 
+    async def stopped(self) -> None:
+        """Return once it says that it has stopped."""
+        while await self.doors.standing_out.receive() != "stopped":
+            pass
+
     async def ask(self, subject: str, **args: Any) -> list[m.Message]:
         """Ask on a connection of its own."""
         answers, answers_out, *_ = connection_doors()
@@ -164,14 +169,14 @@ async def test_a_core_is_loaded_reigns_and_is_stopped(tmp_path: Path) -> None:
         async with living(alone) as living_one:
             life = living_one.life
             with trio.fail_after(PATIENCE_S):
-                await life.acceded.wait()
+                assert await living_one.doors.standing_out.receive() == "reigns"
             assert living_one.core.has_acceded
             run = await living_one.produce("cell/a")
             assert run.outcome == m.APPLIED
             assert life.serial() >= 4  # a vote, Genesis, Accession, the Tick
             await living_one.doors.events.send(ev.StopAsked())
             with trio.fail_after(PATIENCE_S):
-                await life.stopped.wait()
+                await living_one.stopped()
             answers, answers_out, *_ = connection_doors()
             await living_one.doors.events.send(Opened(9, answers))
             with pytest.raises(trio.EndOfChannel), trio.fail_after(PATIENCE_S):
@@ -256,7 +261,7 @@ async def test_a_client_that_waits_with_a_node_for_its_cluster_has_to_connect_ag
             assert isinstance(welcome, m.Welcome)
             assert welcome.facts["cluster"] == b""
             alone.directory.found(b"c" * 16)
-            living_one.life.founded.set()
+            living_one.doors.founded.put(CLUSTER)
             (goaway,) = await heard(early_out)
             assert isinstance(goaway, m.Goaway)
 
@@ -393,7 +398,7 @@ async def test_a_lone_node_whose_state_is_wrong_goes_on_to_show_it(tmp_path: Pat
             assert not set_aside_in(tmp_path)
             await living_one.doors.events.send(ev.StopAsked())
             with trio.fail_after(PATIENCE_S):
-                await living_one.life.stopped.wait()
+                await living_one.stopped()
 
 
 async def test_what_is_given_up_shows_the_newest_state_that_any_core_had(tmp_path: Path) -> None:
@@ -425,7 +430,7 @@ async def damaged(tmp_path: Path) -> None:
         async with living(alone) as living_one:
             await living_one.produce("cell/a")
             await living_one.doors.events.send(ev.StopAsked())
-            await living_one.life.stopped.wait()
+            await living_one.stopped()
     overwrite(segments(tmp_path)[0], 300, b"\xff" * 8)
 
 
@@ -499,7 +504,7 @@ async def test_an_installed_checkpoint_is_what_the_next_core_begins_with(tmp_pat
         alone.directory.found(CLUSTER)
         write_draft(data, CLUSTER, ())
         async with living(alone, has_peers=True) as living_one:
-            living_one.life.founded.set()
+            living_one.doors.founded.put(CLUSTER)
             await until(lambda: living_one.life.core is not None)
             former = living_one.core
             place = (found.index, found.entry_term, found.chain, found.content)
@@ -532,7 +537,7 @@ async def test_before_it_belongs_to_a_cluster_it_answers_and_no_more(tmp_path: P
             assert living_one.doors.restored_out.statistics().current_buffer_used == 0
             await living_one.doors.events.send(ev.StopAsked())
             with trio.fail_after(PATIENCE_S):
-                await living_one.life.stopped.wait()
+                await living_one.stopped()
 
 
 async def test_the_founder_writes_genesis_once_and_only_into_an_empty_ledger(
@@ -544,7 +549,7 @@ async def test_the_founder_writes_genesis_once_and_only_into_an_empty_ledger(
         write_draft(tmp_path, CLUSTER, members)
         for _ in range(2):
             async with living(alone, has_peers=True) as living_one:
-                living_one.life.founded.set()
+                living_one.doors.founded.put(CLUSTER)
                 await until(lambda: living_one.life.core is not None)
                 assert living_one.core.raft.members == members
                 assert not living_one.core.has_acceded  # there is no majority
@@ -558,7 +563,7 @@ async def test_who_joined_a_cluster_never_takes_itself_for_alone(tmp_path: Path)
         alone.directory.found(CLUSTER)
         write_draft(tmp_path, CLUSTER, ())
         async with living(alone, has_peers=True) as living_one:
-            living_one.life.founded.set()
+            living_one.doors.founded.put(CLUSTER)
             await until(lambda: living_one.life.core is not None)
             assert living_one.core.raft.members == ()
             await trio.sleep(2 * limits.ELECTION_NS_MAX / limits.SECOND)
