@@ -8,6 +8,7 @@ No server, no disk, no trio, no waiting: real cores (Arbiter, Raft, line), real 
 without I/O, and around them a network, disks and people that misbehave by a seed. It reads no
 clock, so hours pass in a minute, and the same seed gives the same history. To read in order:
 
+    environment             what everything in a run stands in
     agenda, dice, clock     what happens when; randomness, one stream a consumer; clocks that drift
     options, lives, knobs   what a seed decides, as text; options by name; bounds made small so that
                             they are reached
@@ -21,11 +22,11 @@ clock, so hours pass in a minute, and the same seed gives the same history. To r
     workload, producers,    a line, and who uses it; many cells and names beside the usual few
     readers, operators,     and large packets
     crowd, passers, freight
-    nemesis, mishaps,       what goes wrong; with disks and members; in several steps
-    scenes
+    faults, nemesis,        what goes wrong for a while; what is planned; with disks and members;
+    mishaps, scenes         in several steps
     books, audit            the one history that is committed; what it may hold
     invariants, promises    what must hold after every step; what clients received (`watch` passes
-                            on what happens, `violation` is what a checker raises)
+                            on what nodes report, who know a `watcher`; a checker raises `violation`)
     meter, laws             what work costs, counted; the law of cost, on every node
     looks                   bounds, memory, and whether what is called live is fresh
     liveness, calm          what must come about once all is healed; and while nothing goes wrong

@@ -6,8 +6,9 @@ law, verdicts, expiries, letters, the digest. It applies each Entry to a state o
 counts the counters of the line by itself, if it has any, so that an effect that came twice shows.
 """
 
+from collections.abc import Mapping
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import cbor2
 
@@ -20,9 +21,6 @@ from rmf.testing.books import Books, Known
 from rmf.testing.outages import Outages
 from rmf.testing.violation import Violation
 from rmf.testing.workload import SIMULATED, Workload, datum_of
-
-if TYPE_CHECKING:
-    from rmf.testing.producers import Producer
 
 __all__ = ["Audit", "Outcome"]
 
@@ -39,6 +37,21 @@ _EARLY_SLACK_NS = 400 * limits.MS
 Outcome = tuple[int, int, int, str | None]
 
 
+class Sender(Protocol):
+    """A producer, as the audit knows it: what it sent under each seq, and how many there are of
+    each datum."""
+
+    @property
+    def sent(self) -> Mapping[int, list[list[Any]]]:
+        """Every packet that was ever sent under a seq."""
+        ...
+
+    @property
+    def made(self) -> Mapping[str, int]:
+        """How many there are of each datum."""
+        ...
+
+
 class Audit:
     """`outcomes` are those of each (producer, seq), `older` those of a name before it was
     forgotten, `forgotten` how often it was so by no wish of its own; `counters` what each counter
@@ -51,7 +64,7 @@ class Audit:
         self,
         books: Books,
         cluster: bytes,
-        producers: "dict[str, Producer]",
+        producers: Mapping[str, Sender],
         workload: Workload = SIMULATED,
         late_ns: int = 0,
         drift_ppm: int = 0,

@@ -5,16 +5,14 @@ their cells in the World, until these expire: some late, many in one and the sam
 handler that fails. Once most are gone (a power cut makes them all go) the next wave comes.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cbor2
 
 from rmf import limits
-
-if TYPE_CHECKING:
-    from rmf.testing.cluster import Cluster
-    from rmf.testing.dice import Stream
-    from rmf.testing.producers import Producer
+from rmf.testing.audit import Audit
+from rmf.testing.environment import Environment
+from rmf.testing.producers import Employer, Producer
 
 __all__ = ["Crowd"]
 
@@ -28,27 +26,29 @@ _CURSED_TTL_MS = 20_000
 class Crowd:
     """`cells` of them, as far as possible."""
 
-    def __init__(self, cluster: "Cluster", dice: "Stream", cells: int) -> None:
-        self._cluster = cluster
-        self._dice = dice
+    def __init__(self, env: Environment, employer: Employer, audit: Audit, cells: int) -> None:
+        self._env = env
+        self._employer = employer
+        self._audit = audit
+        self._dice = env.dice.stream("crowd")
         self._cells = cells
         self._coming: dict[str, list[list[list[Any]]]] = {}  # frames that are left to be sent
 
     def begin(self) -> None:
         """Let them come, if there are any."""
         if self._cells:
-            self._cluster.agenda.after(_ROUND_NS, self._round)
+            self._env.agenda.after(_ROUND_NS, self._round)
 
     def _round(self) -> None:
-        self._cluster.agenda.after(_ROUND_NS, self._round)
+        self._env.agenda.after(_ROUND_NS, self._round)
         for name in list(self._coming):
-            self._tend(name, self._cluster.producers[name])
-        if self._coming or self._cluster.reader.resting:
+            self._tend(name, self._employer.producers[name])
+        if self._coming or self._env.resting:
             return
-        if len(self._cluster.audit.state.world) < self._cells // 2:
+        if len(self._audit.state.world) < self._cells // 2:
             self._arrive()
 
-    def _tend(self, name: str, producer: "Producer") -> None:
+    def _tend(self, name: str, producer: Producer) -> None:
         """Have one of them send its next frame; one that has an outcome for all goes."""
         frames = self._coming[name]
         if frames and producer.log.epoch:
@@ -60,7 +60,7 @@ class Crowd:
 
     def _arrive(self) -> None:
         """A wave: the cursed ones in one frame, so that they expire in one Tick."""
-        self._cluster.count("crowd")
+        self._env.count("crowd")
         cursed = self._cells // _CURSED_SHARE
         each = _FRAMES_EACH * _FRAME_PACKETS
         self._send("crowd-0", [self._rows("cursed", 0, cursed, _CURSED_TTL_MS)])
@@ -73,15 +73,15 @@ class Crowd:
             self._send(f"crowd-{i + 1}", frames)
 
     def _send(self, name: str, frames: list[list[list[Any]]]) -> None:
-        cluster = self._cluster
-        known = name in cluster.producers
-        producer = cluster.producers[name] if known else cluster.employ(name)
+        employer = self._employer
+        known = name in employer.producers
+        producer = employer.producers[name] if known else employer.employ(name)
         producer.resting = True  # it makes no packets of its own
         self._coming[name] = frames
         producer.begin()
 
     def _rows(self, group: str, first: int, count: int, ttl_ms: int) -> list[list[Any]]:
-        wall_ns = self._cluster.agenda.now_ns
+        wall_ns = self._env.agenda.now_ns
         return [
             [f"crowd/{group}/{n:04}", 0, wall_ns, ttl_ms, cbor2.dumps(n)]
             for n in range(first, first + count)

@@ -15,10 +15,11 @@ from rmf.core.entry import MEMBERS, Member, kind_of
 from rmf.core.raft import messages as pm
 from rmf.core.raft.quorum import majority
 from rmf.core.record import ENTRY
+from rmf.testing.audit import Audit
+from rmf.testing.environment import Environment
 from rmf.testing.violation import Violation
 
 if TYPE_CHECKING:
-    from rmf.testing.cluster import Cluster
     from rmf.testing.disk import StoredCheckpoint
     from rmf.testing.node import Node
 
@@ -59,13 +60,15 @@ class Seen:
 class Invariants:
     """`leaders` are those of each term, `votes` whom each incarnation of a node voted for."""
 
-    def __init__(self, cluster: "Cluster") -> None:
+    def __init__(self, env: Environment, nodes: "dict[str, Node]", audit: Audit) -> None:
         self.leaders: dict[int, str] = {}
         self.votes: dict[tuple[bytes, int], str] = {}
         self.seen: dict[str, Seen] = {}
         self._promised: dict[bytes, int] = {}
-        self._cluster = cluster
-        self._books = cluster.books
+        self._env = env
+        self._nodes = nodes
+        self._audit = audit
+        self._books = env.books
 
     # --- Births ---------------------------------------------------------------------------------
 
@@ -101,7 +104,7 @@ class Invariants:
         for effect in effects:
             if type(effect) is Execute:
                 batch = effect.batch
-                self._books.latched_ns[batch.term, batch.tick] = self._cluster.agenda.now_ns
+                self._books.latched_ns[batch.term, batch.tick] = self._env.agenda.now_ns
 
     def persists(self, node: "Node", effect: Persist) -> None:
         """Note what goes to a disk."""
@@ -112,7 +115,7 @@ class Invariants:
                 before = disk.written.get(draft.index - 1)
                 if before is None and base.index == draft.index - 1:
                     before = base.chain
-                known = books.write(draft, before or b"", self._cluster.agenda.now_ns)
+                known = books.write(draft, before or b"", self._env.agenda.now_ns)
                 if known is not None and kind_of(draft.body) == MEMBERS:
                     self._check_change(node, draft.term, books.known[known.before].members_index)
 
@@ -154,7 +157,7 @@ class Invariants:
         if node.disk.votes.get(term) != candidate:
             raise Violation("durable votes", f"{node.name} speaks of a vote not on its disk")
         if candidate != node.name:
-            self._check_recency(node, term, self._cluster.nodes[candidate])
+            self._check_recency(node, term, self._nodes[candidate])
         if node.disk.repairing and candidate != node.name:
             raise Violation("repair", f"{node.name} votes though it may have forgotten a vote")
         self._promised[node.disk.incarnation] = term
@@ -180,7 +183,7 @@ class Invariants:
         if index > disk.base.place.index:
             if chain is None:
                 raise Violation("durable acks", f"{node.name} acks Entry {index} not on its disk")
-            leader = self._cluster.nodes.get(self.leaders.get(reply.term, ""))
+            leader = self._nodes.get(self.leaders.get(reply.term, ""))
             core = leader.core if leader is not None else None
             if core is not None and core.raft.term == reply.term and reply.whole:
                 assert leader is not None
@@ -215,11 +218,11 @@ class Invariants:
         for event in events:
             if type(event) is ev.Heard and event.message.term == term:
                 if isinstance(event.message, _OF_LEADER):
-                    seen.contact_ns = self._cluster.agenda.now_ns
+                    seen.contact_ns = self._env.agenda.now_ns
                 elif isinstance(event.message, _OF_FOLLOWER):
-                    seen.replies_ns[event.peer] = self._cluster.agenda.now_ns
+                    seen.replies_ns[event.peer] = self._env.agenda.now_ns
         if raft.leadership is not None and seen.led != term:
-            seen.led, seen.acceded_ns = term, self._cluster.agenda.now_ns
+            seen.led, seen.acceded_ns = term, self._env.agenda.now_ns
             self._acceded(node, core)
         commit = raft.log.commit
         if commit != seen.commit:
@@ -237,7 +240,7 @@ class Invariants:
         term, books = core.raft.term, self._books
         if self.leaders.setdefault(term, node.name) != node.name:
             raise Violation("election safety", f"two leaders in term {term}")
-        self._cluster.count("reign")
+        self._env.count("reign")
         self._check_vote(node, term, node.name)
         disk, index = node.disk, books.index
         if index > disk.base.place.index and disk.written.get(index) != books.chain(index):
@@ -264,9 +267,9 @@ class Invariants:
         entries = books.line_to(chain)
         self._check_quorum(node, commit, chain)
         for known in entries:
-            books.enter(known, self._cluster.agenda.now_ns)
-            self._cluster.audit.take(known)
-        self._cluster.trace(chain)
+            books.enter(known, self._env.agenda.now_ns)
+            self._audit.take(known)
+        self._env.trace(chain)
 
     def _check_quorum(self, node: "Node", commit: int, chain: bytes) -> None:
         """Hold a commit to the disks: a majority of them has the Entry, and the newest that is
@@ -279,7 +282,7 @@ class Invariants:
             )
         last = self._books.known[node.disk.last_written.chain]
         members = [last.members]
-        now_ns = self._cluster.agenda.now_ns
+        now_ns = self._env.agenda.now_ns
         while last.members_index > commit and last.written_ns == now_ns:
             last = self._books.known[last.before]  # it was maybe written behind this commit
         members.append(last.members)
@@ -288,7 +291,7 @@ class Invariants:
 
     def _is_held(self, members: tuple[Member, ...], index: int, chain: bytes) -> bool:
         voters = {x.incarnation for x in members if x.voter}
-        disks = [x.disk for x in self._cluster.nodes.values()] + self._cluster.ghosts
+        disks = [x.disk for x in self._nodes.values()] + self._env.ghosts
         held = sum(x.promised(index, chain) for x in disks if x.incarnation in voters)
         return held >= majority(len(voters))
 

@@ -16,12 +16,12 @@ from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.entry import TickBooks, decode_entry
 from rmf.core.raft.messages import Append
+from rmf.testing.environment import Environment
 from rmf.testing.meter import Meter
 from rmf.testing.violation import Violation
 
 if TYPE_CHECKING:
     from rmf.core.arbiter import Arbiter
-    from rmf.testing.cluster import Cluster
     from rmf.testing.node import Node
 
 __all__ = ["Laws"]
@@ -42,9 +42,9 @@ _HEAD_ITEMS_MAX = 300  # nine members, and some numbers
 class Laws:
     """Costs are metered where the run has a crowd of cells (see `crowd`)."""
 
-    def __init__(self, cluster: "Cluster") -> None:
-        self._cluster = cluster
-        crowd = cluster.options.crowd
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+        crowd = env.options.crowd
         self._meter = Meter() if crowd else None
         self._scale = _WORLD_CELLS // crowd if crowd else 0
 
@@ -89,7 +89,7 @@ class Laws:
         excess = self._meter.calls - free
         if excess <= 0:
             return 0
-        self._cluster.count("dear_step")
+        self._env.count("dear_step")
         cost_ns = excess * _CALL_NS * self._scale
         if cost_ns > _STEP_NS_MAX:
             raise Violation(

@@ -32,7 +32,7 @@ def settle(cluster: "Cluster") -> None:
     agenda = cluster.agenda
     begun_ns = agenda.now_ns
     # The nodes that were down read their disks and are linked first.
-    patience_ns = 10 * cluster.timing.election_max_ns + 2 * limits.SECOND
+    patience_ns = 10 * cluster.env.timing.election_max_ns + 2 * limits.SECOND
     _wait(cluster, patience_ns, "a leader", lambda: _leader(cluster) is not None)
     agenda.run_until(begun_ns + patience_ns)
     term = max(x.core.raft.term for x in cluster.nodes.values() if x.core)
@@ -66,7 +66,7 @@ def settle(cluster: "Cluster") -> None:
 
 def _left_out(cluster: "Cluster") -> str | None:
     """Choose a voter that stays down for a while, where the others can do without it."""
-    dice = cluster.dice.stream("left_out")
+    dice = cluster.env.dice.stream("left_out")
     voters = sorted(x.name for x in cluster.books.members if x.voter)
     if not cluster.operators.sound() or not dice.chance(0.4):
         return None
@@ -100,7 +100,7 @@ def _leader(cluster: "Cluster") -> "Node | None":
 
 def _finish_work(cluster: "Cluster") -> None:
     """No new packets; every packet that there is has its outcome within a bound."""
-    cluster.reader.resting = True
+    cluster.env.resting = True
     for producer in cluster.producers.values():
         producer.resting = True
     total_ns = int(cluster.options.settle_seconds * limits.SECOND)

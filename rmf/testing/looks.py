@@ -5,16 +5,18 @@ It looks at one node at a time, now and then, between two steps, when what a cor
 disk has belong together.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rmf import limits
 from rmf.core.arbiter import Arbiter
 from rmf.core.raft.quorum import majority
-from rmf.testing.invariants import NEVER_NS
+from rmf.testing.environment import Environment
+from rmf.testing.invariants import NEVER_NS, Seen
+from rmf.testing.network import Network
 from rmf.testing.violation import Violation
 
 if TYPE_CHECKING:
-    from rmf.testing.cluster import Cluster
     from rmf.testing.node import Node
 
 __all__ = ["Looks"]
@@ -32,9 +34,18 @@ _FORGOTTEN_NS = limits.INDEX_LOOK_NS + limits.SECOND
 class Looks:
     """Reads nodes, the books, and what the invariants have seen; changes nothing of them."""
 
-    def __init__(self, cluster: "Cluster") -> None:
-        self._cluster = cluster
-        self._timing = cluster.timing
+    def __init__(
+        self,
+        env: Environment,
+        nodes: "dict[str, Node]",
+        network: Network,
+        seen: Mapping[str, Seen],
+    ) -> None:
+        self._env = env
+        self._nodes = nodes
+        self._network = network
+        self._seen = seen
+        self._timing = env.timing
         self._full: dict[str, tuple[int, int]] = {}  # core and since when, by node
 
     def look(self, node: "Node") -> None:
@@ -44,7 +55,7 @@ class Looks:
             self._full.pop(node.name, None)
             return
         _check_bounds(node, core)
-        members = self._cluster.books.known[node.disk.last_written.chain].members
+        members = self._env.books.known[node.disk.last_written.chain].members
         if core.raft.members != members:
             raise Violation("one configuration", f"{node.name} has members its log does not name")
         if core.strike is None:
@@ -66,7 +77,7 @@ class Looks:
         flight with a reign that is over are held by the picture that is shown, until the next one.
         """
         keys, cells = len(core.committed.world.index), _cells_of(core)
-        now_ns = self._cluster.agenda.now_ns
+        now_ns = self._env.agenda.now_ns
         if (
             node.performing.drive.holds_keys
             or core.strike is not None
@@ -83,8 +94,8 @@ class Looks:
 
     def _check_contact(self, node: "Node", core: Arbiter) -> None:
         """A node that says that it knows a reign has heard of one, or is one that is heard."""
-        now_ns = self._cluster.agenda.now_ns
-        seen, raft = self._cluster.invariants.seen[node.name], core.raft
+        now_ns = self._env.agenda.now_ns
+        seen, raft = self._seen[node.name], core.raft
         # Drift, and the turn in which it notices.
         patience_ns = self._timing.election_max_ns * 1001 // 1000 + limits.MS
         if raft.leadership is None:
@@ -102,11 +113,11 @@ class Looks:
     def _check_age(self, node: "Node", core: Arbiter) -> None:
         """What a node shows as live is no older than a heartbeat that may still count, and than a
         leader may be that does not know yet that another one reigns (R36)."""
-        network, books = self._cluster.network, self._cluster.books
+        network, books = self._network, self._env.books
         old_ns = limits.LIVE_NS + self._timing.election_max_ns + network.latest_ns + _TURN_NS
-        least = books.index_at(self._cluster.agenda.now_ns - old_ns)
+        least = books.index_at(self._env.agenda.now_ns - old_ns)
         if core.committed.index < least:
-            age_ns = self._cluster.agenda.now_ns - books.committed_ns[core.committed.index]
+            age_ns = self._env.agenda.now_ns - books.committed_ns[core.committed.index]
             raise Violation(
                 "live is fresh",
                 f"{node.name} says it is live at Entry {core.committed.index}; the next was"
@@ -116,13 +127,13 @@ class Looks:
     def _check_ends(self, node: "Node", core: Arbiter) -> None:
         """What a node shows as live did not end long ago by the clock of the reign (R9, R36)."""
         world = core.committed.world
-        kings = [x for x in self._cluster.nodes.values() if x.core is not None and x.core.reigns]
+        kings = [x for x in self._nodes.values() if x.core is not None and x.core.reigns]
         if not kings or len(world) > _CELLS_LOOKED_AT:
             return
         king = max(kings, key=lambda x: x.core.raft.term if x.core is not None else 0)
         clock = king.core.raft.pace.clock if king.core is not None else None
         assert clock is not None
-        late_ns = limits.LIVE_NS + limits.OWED_LATE_NS + self._cluster.network.latest_ns + _TURN_NS
+        late_ns = limits.LIVE_NS + limits.OWED_LATE_NS + self._network.latest_ns + _TURN_NS
         tick = clock.tick_at(king.now().boot_ns) - late_ns // clock.period_ns
         for key, cell in world.scan():
             if 0 < cell.expires < tick and cell.tick >= core.committed.void_before:

@@ -6,15 +6,15 @@ It knows a core's steps and when the next is due; the lives of the process are `
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
+from rmf.testing.agenda import Agenda
+from rmf.testing.clock import BootClock
+from rmf.testing.watcher import Watcher
 
 __all__ = ["Loop"]
 
@@ -22,16 +22,34 @@ _TURN_NS = 20_000  # the least time between two steps of a core that asks for th
 _BACKLOG_MAX = 2 * limits.PEER_QUEUE_FRAMES_MAX
 
 
-class Loop:
+class Process(Protocol):
+    """What a loop is the loop of."""
+
+    core: Arbiter | None
+    core_life: int
+    clock: BootClock
+
+    def now(self) -> ev.Now:
+        """The time as a step is told it."""
+        ...
+
+    def perform(self, effects: list[ef.Effect]) -> None:
+        """Do what a step wants done."""
+
+
+_N = TypeVar("_N", bound=Process)
+
+
+class Loop(Generic[_N]):
     """`paused`: the process is stopped, as by SIGSTOP. `busy`: a step is not over yet. `edge` holds
     packets that the core does not take in now."""
 
-    def __init__(self, node: "Node") -> None:
+    def __init__(self, node: _N, agenda: Agenda, watch: Watcher[_N]) -> None:
         self.paused = self.busy = False
         self.edge: deque[ev.Offered] = deque()
         self._node = node
-        self._agenda = node.cluster.agenda
-        self._laws = node.cluster.laws
+        self._agenda = agenda
+        self._watch = watch
         self._backlog: list[ev.Event] = []
         self._deferred: list[tuple[Callable[..., None], tuple[object, ...]]] = []
         self._wake_ns = -1
@@ -111,8 +129,8 @@ class Loop:
         """Let the core take a step."""
         core = self._node.core
         assert core is not None
-        effects, late_ns = self._laws.step(self._node, core, events)
-        self._node.cluster.watch.latches(effects)
+        effects, late_ns = self._watch.step(self._node, core, events)
+        self._watch.latches(effects)
         if late_ns:
             self.hold(late_ns, self._stepped, core, events, effects)
         else:
@@ -140,8 +158,8 @@ class Loop:
     def _stepped(self, core: Arbiter, events: list[ev.Event], effects: list[ef.Effect]) -> None:
         node = self._node
         if effects:
-            node.performing.perform(effects)
-        node.cluster.watch.stepped(node, events)
+            node.perform(effects)
+        self._watch.stepped(node, events)
         if node.core is not core:
             return
         if self.edge and core.takes_in:

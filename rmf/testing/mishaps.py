@@ -5,15 +5,17 @@ What destroys what a node promised happens only while every other voter remember
 (`Operators.sound`): TigerBeetle calls it an atlas. So every run can be survived.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rmf import limits
 from rmf.core.bag import Letter
-from rmf.testing.dice import Stream
+from rmf.testing.environment import Environment
+from rmf.testing.faults import Faults
+from rmf.testing.network import Network
+from rmf.testing.operators import Operators
 
 if TYPE_CHECKING:
-    from rmf.testing.cluster import Cluster
-    from rmf.testing.nemesis import Nemesis
     from rmf.testing.node import Node
 
 __all__ = ["Mishaps"]
@@ -41,10 +43,22 @@ class Copy:
 class Mishaps:
     """Each returns whether it came to anything."""
 
-    def __init__(self, cluster: "Cluster", dice: Stream, nemesis: "Nemesis") -> None:
-        self._cluster = cluster
-        self._dice = dice
-        self._nemesis = nemesis
+    def __init__(
+        self,
+        env: Environment,
+        nodes: "dict[str, Node]",
+        network: Network,
+        operators: Operators,
+        restored: "Callable[[Node], None]",
+        faults: Faults,
+    ) -> None:
+        self._env = env
+        self._nodes = nodes
+        self._network = network
+        self._operators = operators
+        self._restored = restored
+        self._dice = faults.dice
+        self._faults = faults
 
     # --- Drives ---------------------------------------------------------------------------------
 
@@ -52,30 +66,30 @@ class Mishaps:
 
     def slow_disk(self) -> bool:
         """Fsyncs of a node take long."""
-        normal_ns = int(self._cluster.options.fsync_ms * limits.MS)
-        return self._nemesis.slow("fsync_ns", (10, 200), (500, 8_000), normal_ns)
+        normal_ns = int(self._env.options.fsync_ms * limits.MS)
+        return self._faults.slow("fsync_ns", (10, 200), (500, 8_000), normal_ns)
 
     def hanging_disk(self) -> bool:
         """An fsync of a node does not return for a while."""
-        node = self._nemesis.any_node()
+        node = self._faults.any_node()
         if node is None:
             return False
-        until_ns = self._cluster.agenda.now_ns + self._nemesis.while_ns(300, 5_000)
+        until_ns = self._env.agenda.now_ns + self._faults.while_ns(300, 5_000)
         node.performing.drive.hangs_until_ns = until_ns
         return True
 
     def stalled_letters(self) -> bool:
         """The DLQ of a node takes no letters for a while."""
-        node = self._nemesis.any_node()
+        node = self._faults.any_node()
         if node is None:
             return False
-        until_ns = self._cluster.agenda.now_ns + self._nemesis.while_ns(2_000, 20_000)
+        until_ns = self._env.agenda.now_ns + self._faults.while_ns(2_000, 20_000)
         node.performing.letters_wait_until_ns = until_ns
         return True
 
     def failing_disk(self) -> bool:
         """The next write of a node fails."""
-        node = self._nemesis.any_node()
+        node = self._faults.any_node()
         if node is None or node.disk.broken:
             return False
         node.performing.drive.fails = True
@@ -83,10 +97,10 @@ class Mishaps:
 
     def _victim(self) -> "Node | None":
         """A voter whose disk may be lost now."""
-        if not self._cluster.operators.sound():
+        if not self._operators.sound():
             return None
-        voters = [x.name for x in self._cluster.books.members if x.voter]
-        return self._cluster.nodes[self._dice.choice(sorted(voters))]
+        voters = [x.name for x in self._env.books.members if x.voter]
+        return self._nodes[self._dice.choice(sorted(voters))]
 
     def lost_tail(self) -> bool:
         """A drive that lied about its flushes loses its power, and the last Entries with it. Every
@@ -99,13 +113,13 @@ class Mishaps:
             lost.pop(0)
         if not lost or not self._others_have(node, lost[-1].index, lost[-1].chain):
             return False
-        self._nemesis.end(node, power=True)
+        self._faults.end(node, power=True)
         node.disk.lose_from(lost[0].serial)
         return True
 
     def _others_have(self, node: "Node", index: int, chain: bytes) -> bool:
-        voters = [x.name for x in self._cluster.books.members if x.voter and x.name != node.name]
-        return all(self._cluster.nodes[x].disk.holds(index, chain) for x in voters)
+        voters = [x.name for x in self._env.books.members if x.voter and x.name != node.name]
+        return all(self._nodes[x].disk.holds(index, chain) for x in voters)
 
     def restored_copy(self) -> bool:
         """An operator puts an older copy of a member's directory in its place: it knows neither the
@@ -114,23 +128,23 @@ class Mishaps:
         node = self._victim()
         if node is None or not node.up:
             return False
-        wait_ns = self._nemesis.while_ns(1_000, 15_000)
-        self._cluster.agenda.after(wait_ns, self._restore, node, Copy(node))
+        wait_ns = self._faults.while_ns(1_000, 15_000)
+        self._env.agenda.after(wait_ns, self._restore, node, Copy(node))
         return True
 
     def _restore(self, node: "Node", copy: "Copy") -> None:
-        if not self._nemesis.active or not self._may_restore(node, copy):
+        if not self._faults.active or not self._may_restore(node, copy):
             return
-        self._cluster.count("restored")
+        self._env.count("restored")
         node.end(power=False)
         copy.put_back(node)
-        self._cluster.invariants.restored(node)
+        self._restored(node)
         node.begin(new_boot=False)
 
     def _may_restore(self, node: "Node", copy: "Copy") -> bool:
-        operators, nodes = self._cluster.operators, self._cluster.nodes
+        operators, nodes = self._operators, self._nodes
         leader = operators.leader()
-        if not operators.sound() or leader is None or leader is node or self._cluster.network.cut:
+        if not operators.sound() or leader is None or leader is node or self._network.cut:
             return False
         if copy.disk.incarnation != node.disk.incarnation or not node.up:
             return False
@@ -144,27 +158,27 @@ class Mishaps:
         node = self._victim()
         if node is None or not node.disk.records:
             return False
-        self._nemesis.end(node, power=self._dice.chance(0.5))
+        self._faults.end(node, power=self._dice.chance(0.5))
         serials = [x.serial for x in node.disk.records]
         return bool(serials) and node.disk.rot(self._dice.choice(serials))
 
     def rotten_checkpoint(self) -> bool:
         """The newest of two Checkpoints goes bad; the one before it still serves."""
-        node = self._nemesis.any_node()
+        node = self._faults.any_node()
         if node is None or len(node.disk.checkpoints) < limits.CHECKPOINTS_KEPT:
             return False
         disk = node.disk
         if any(x.rotten for x in disk.checkpoints):
             return False
         disk.checkpoints[-1] = disk.checkpoints[-1]._replace(rotten=True)
-        return self._nemesis.end(node, power=False)
+        return self._faults.end(node, power=False)
 
     def wipe(self) -> bool:
         """A whole disk is lost; the node comes back with an empty one."""
         node = self._victim()
         if node is None:
             return False
-        self._nemesis.end(node, power=True)
+        self._faults.end(node, power=True)
         if node.up:
             return False
         node.wipe()

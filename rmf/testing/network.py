@@ -7,26 +7,58 @@ a process that is dead reaches no node. Unlike a stream, a link loses, doubles a
 whatever Raft bears, it has to show here. Where bandwidth is finite (`wires`) it keeps the order.
 """
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.entry import CLUSTER_VERSION
-from rmf.core.raft.greetings import RAFT, hello_of, refusal_of
+from rmf.core.raft.greetings import RAFT, Hello, Own, hello_of, refusal_of
 from rmf.core.raft.messages import PeerMessage
 from rmf.testing.agenda import Agenda
 from rmf.testing.dice import Stream
+from rmf.testing.disk import Disk
 from rmf.testing.options import Options
 from rmf.testing.wires import Wire
 
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
-
-__all__ = ["Link", "Network"]
+__all__ = ["Caller", "Link", "Network"]
 
 _HANDSHAKE_NS = 2 * limits.MS
 _STRAGGLE_NS_MAX = 4 * limits.SECOND
+
+
+class Caller(Protocol):
+    """A node, as the network knows it."""
+
+    name: str
+    life: int
+    disk: Disk
+
+    @property
+    def running(self) -> bool:
+        """Whether its process runs now."""
+        ...
+
+    def own(self) -> Own:
+        """What it says of itself to others."""
+        ...
+
+    def wanted(self) -> dict[str, bytes | None]:
+        """Whom it calls, and which incarnation it expects there."""
+        ...
+
+    def meet(self, hello: Hello, event: ev.PeerMet) -> None:
+        """A link from another node is up."""
+
+    def part(self, name: str) -> None:
+        """A link from another node is gone."""
+
+    def knock(self, hello: Hello) -> None:
+        """A node called that is not let in."""
+
+    def happen(self, event: ev.Event) -> None:
+        """Something happens to it."""
 
 
 class Link:
@@ -35,7 +67,7 @@ class Link:
 
     __slots__ = ("called", "called_life", "caller", "caller_life", "last_ns", "open", "wire")
 
-    def __init__(self, caller: "Node", called: "Node", wire: Wire | None) -> None:
+    def __init__(self, caller: Caller, called: Caller, wire: Wire | None) -> None:
         self.caller, self.called = caller, called
         self.caller_life, self.called_life = caller.life, called.life
         self.open = True
@@ -47,7 +79,9 @@ class Network:
     """`cut` are the directed pairs between which nothing passes. The weather (`loss`, `doubling`,
     `latency_ns`, `straggling`) may be changed at any time."""
 
-    def __init__(self, agenda: Agenda, dice: Stream, options: Options) -> None:
+    def __init__(
+        self, agenda: Agenda, dice: Stream, options: Options, nodes: Mapping[str, Caller]
+    ) -> None:
         self.loss = options.loss
         self.doubling = options.doubling
         self.straggling = options.straggling
@@ -55,7 +89,7 @@ class Network:
         self._bytes_a_second = int(options.bandwidth_kib * limits.KIB)
         self.lag_ns: dict[str, int] = {}
         self.cut: set[tuple[str, str]] = set()
-        self.nodes: dict[str, Node] = {}
+        self._nodes = nodes
         self.counts = dict.fromkeys(("sent", "lost", "doubled", "straggled", "stale", "refused"), 0)
         self._agenda = agenda
         self._dice = dice
@@ -70,7 +104,7 @@ class Network:
 
     # --- Links ----------------------------------------------------------------------------------
 
-    def tend(self, caller: "Node") -> None:
+    def tend(self, caller: Caller) -> None:
         """See to it that this node calls whom it wants to, and no other."""
         wanted = caller.wanted()
         for (name, to), link in list(self._links.items()):
@@ -81,7 +115,7 @@ class Network:
         for to in wanted:
             self._dial(caller, to, _HANDSHAKE_NS)
 
-    def _is_up(self, caller: "Node", to: str) -> bool:
+    def _is_up(self, caller: Caller, to: str) -> bool:
         link = self._links.get((caller.name, to))
         return (
             link is not None
@@ -90,27 +124,27 @@ class Network:
             and link.called_life == link.called.life
         )
 
-    def _dial(self, caller: "Node", to: str, wait_ns: int) -> None:
+    def _dial(self, caller: Caller, to: str, wait_ns: int) -> None:
         pair = (caller.name, to)
-        if pair in self._dialling or self._is_up(caller, to) or to not in self.nodes:
+        if pair in self._dialling or self._is_up(caller, to) or to not in self._nodes:
             return
         self._dialling.add(pair)
         wait_ns = int(wait_ns * (0.5 + self._dice.random() / 2))
         self._agenda.after(wait_ns, self._call, caller, to, caller.life, wait_ns)
 
-    def _call(self, caller: "Node", to: str, life: int, waited_ns: int) -> None:
+    def _call(self, caller: Caller, to: str, life: int, waited_ns: int) -> None:
         self._dialling.discard((caller.name, to))
         wanted = caller.wanted()
         if life != caller.life:
             waited_ns = _HANDSHAKE_NS  # another process by now: its first attempt
         if to not in wanted or self._is_up(caller, to):
             return
-        if not self._let_in(caller, self.nodes[to], wanted[to]):
+        if not self._let_in(caller, self._nodes[to], wanted[to]):
             longest_ns = int(limits.RECONNECT_PEER_S_MAX * limits.SECOND)
             least_ns = int(limits.RECONNECT_PEER_S_MIN * limits.SECOND)
             self._dial(caller, to, min(max(2 * waited_ns, least_ns), longest_ns))
 
-    def _let_in(self, caller: "Node", called: "Node", incarnation: bytes | None) -> bool:
+    def _let_in(self, caller: Caller, called: Caller, incarnation: bytes | None) -> bool:
         ways = {(caller.name, called.name), (called.name, caller.name)}
         if ways & self.cut or not (called.running and caller.running):
             return False
@@ -138,7 +172,7 @@ class Network:
             del self._links[pair]
             link.called.part(link.caller.name)
 
-    def ended(self, node: "Node", *, told: bool) -> None:
+    def ended(self, node: Caller, *, told: bool) -> None:
         """A process ended: its system tells the others at once, or it went with its power and they
         notice by silence."""
         for link in list(self._links.values()):
@@ -163,7 +197,7 @@ class Network:
                 self._part(link)
                 self.tend(link.caller)
 
-    def met_by(self, node: "Node") -> list[ev.PeerMet]:
+    def met_by(self, node: Caller) -> list[ev.PeerMet]:
         """Return who is linked to this process, for a new core of it."""
         return [
             self._met(x.caller)
@@ -173,7 +207,7 @@ class Network:
 
     # --- Messages -------------------------------------------------------------------------------
 
-    def send(self, sender: "Node", to: str, message: PeerMessage) -> None:
+    def send(self, sender: Caller, to: str, message: PeerMessage) -> None:
         """Carry a message, or not."""
         link = self._links.get((sender.name, to))
         counts = self.counts
@@ -222,6 +256,6 @@ class Network:
         called.happen(ev.Heard(link.caller.name, message))
 
     @staticmethod
-    def _met(caller: "Node") -> ev.PeerMet:
+    def _met(caller: Caller) -> ev.PeerMet:
         own = caller.own()
         return ev.PeerMet(own.node, own.incarnation, own.client_address, CLUSTER_VERSION, own.line)

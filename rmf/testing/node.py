@@ -5,8 +5,7 @@ a core may be replaced by one read from the disk (Reload). Decides what of a nod
 What effects lead to is `performing`'s part; what goes wrong and when, the nemesis decides.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 import cbor2
 
@@ -20,13 +19,14 @@ from rmf.core.raft.values import HardState
 from rmf.core.record import HARD
 from rmf.testing.clock import BootClock
 from rmf.testing.disk import Disk
+from rmf.testing.environment import Environment
 from rmf.testing.loop import Loop
-from rmf.testing.performer import Arms
+from rmf.testing.network import Network
+from rmf.testing.performer import Arms, LetterStore
 from rmf.testing.performing import Performing
+from rmf.testing.ports import Ports
 from rmf.testing.rebirth import reborn
-
-if TYPE_CHECKING:
-    from rmf.testing.cluster import Cluster
+from rmf.testing.watcher import Watcher
 
 __all__ = ["Node"]
 
@@ -39,9 +39,21 @@ class Node:
     """`life` counts processes, `core_life` cores. `core` is None while there is none: the process
     is down, reads its disk, or belongs to no cluster (`founded`)."""
 
-    def __init__(self, name: str, cluster: "Cluster", disk: Disk, *, founded: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        disk: Disk,
+        env: Environment,
+        network: Network,
+        ports: Ports,
+        watch: Watcher["Node"],
+        nodes: Mapping[str, "Node"],
+        *,
+        founded: bool,
+    ) -> None:
         self.name = name
-        self.cluster = cluster
+        self._env, self._network, self._ports, self._watch = env, network, ports, watch
+        self._nodes = nodes
         self.disk = disk
         self.founded = founded
         self.core: Arbiter | None = None
@@ -50,11 +62,14 @@ class Node:
         self.boot_id = b""
         self.members: tuple[Member, ...] = ()
         self.met: dict[str, bytes] = {}
-        self.dice = cluster.dice.stream(f"node/{name}")
-        self._election_dice = cluster.dice.stream(f"elections/{name}")
+        self.dice = env.dice.stream(f"node/{name}")
+        self._election_dice = env.dice.stream(f"elections/{name}")
         self.clock = BootClock(0, 0, 0)
-        self.loop = Loop(self)
-        self.performing = Performing(self, cluster.dice.stream(f"disk/{name}"))
+        self.loop = Loop(self, env.agenda, watch)
+        self.performing = Performing(
+            self, env, network, ports, watch, self.loop.happen, self.loop.later, self._other_dlqs
+        )
+        self.perform = self.performing.perform
         self._boots = 0
 
     # --- What can be asked ----------------------------------------------------------------------
@@ -82,11 +97,11 @@ class Node:
     @property
     def true_ns(self) -> int:
         """The time, as no clock shows it."""
-        return self.cluster.agenda.now_ns
+        return self._env.agenda.now_ns
 
     def now(self) -> ev.Now:
         """Return the time as a step receives it."""
-        true_ns = self.cluster.agenda.now_ns
+        true_ns = self._env.agenda.now_ns
         return ev.Now(self.clock.shows(true_ns), _WALL_NS + true_ns + self.wall_off_ns)
 
     def own(self) -> Own:
@@ -102,7 +117,7 @@ class Node:
             raft.membership.index,
             self.name,
             self.name,
-            line=self.cluster.line_of(self.life),
+            line=self._env.line_of(self.life),
         )
 
     def wanted(self) -> dict[str, bytes | None]:
@@ -114,6 +129,10 @@ class Node:
         }
         return wanted | self.met
 
+    def _other_dlqs(self) -> list[LetterStore]:
+        others = (x for x in self._nodes.values() if x is not self and x.running)
+        return [x.performing.dlq for x in others]
+
     # --- Lives ----------------------------------------------------------------------------------
 
     def begin(self, *, new_boot: bool) -> None:
@@ -123,10 +142,10 @@ class Node:
         if new_boot or not self._boots:
             self._boots += 1
             self.boot_id = f"{self.name}/{self._boots}".encode().ljust(_BOOT_IDS, b".")
-            drift = self.cluster.options.drift_ppm
+            drift = self._env.options.drift_ppm
             base_ns = self.dice.randrange(1, 10_000) * limits.SECOND
             self.clock = BootClock(
-                self.cluster.agenda.now_ns, base_ns, self.dice.randint(-drift, drift)
+                self._env.agenda.now_ns, base_ns, self.dice.randint(-drift, drift)
             )
         self.life += 1
         self.up = True
@@ -149,8 +168,8 @@ class Node:
         self.met.clear()
         self.members = ()
         self.performing.crash()
-        self.cluster.network.ended(self, told=not power)
-        self.cluster.ports.close_all(self.name, told=not power)
+        self._network.ended(self, told=not power)
+        self._ports.close_all(self.name, told=not power)
 
     def pause(self) -> None:
         """Stop the process as SIGSTOP does."""
@@ -161,13 +180,13 @@ class Node:
         """Let it go on: all that came meanwhile comes at once."""
         if self.paused:
             self.loop.resume()
-            self.cluster.network.tend(self)
+            self._network.tend(self)
 
     def wipe(self) -> None:
         """The disk is lost, with everything on it; another takes its place."""
         assert not self.up
         incarnation = self.dice.getrandbits(128).to_bytes(16, "big")
-        self.cluster.ghosts.append(self.disk)
+        self._env.ghosts.append(self.disk)
         self.disk = Disk(self.disk.cluster, incarnation)
         self.founded = False
         self.performing.dlq.replaced()
@@ -177,11 +196,11 @@ class Node:
         """Read the disk, and begin with a core of it."""
         self.core_life += 1
         self.loop.core_gone()
-        cluster = self.cluster
+        env = self._env
         identity = Identity(
             self.name,
             self.disk.incarnation,
-            cluster.line_of(self.life),
+            env.line_of(self.life),
             limits.TICK_PERIOD_NS,
             self.name,
             "rmf/simulated",
@@ -193,25 +212,25 @@ class Node:
             self.performing.dlq.cursor,
             boot_id=self.boot_id,
             dice=self._election_random,
-            timing=cluster.timing,
-            listens=cluster.listens,
+            timing=env.timing,
+            listens=env.listens,
             doubts=self._doubts,
         )
         self.core = core = found.core
         self._say_both(HardState(core.raft.term, core.raft.durable.voted_for))
         self.performing.begin_life(found)
-        cluster.watch.born(self, core)
+        self._watch.born(self, core)
         now = self.now()
         effects = core.start(now)
         self.performing.perform(effects)
-        here = cluster.network.met_by(self)
+        here = self._network.met_by(self)
         self.met = {event.peer: event.incarnation for event in here}
-        cluster.network.tend(self)
+        self._network.tend(self)
         self.loop.step([*here])
 
     def _election_random(self) -> float:
         """Chance in elections; sometimes everybody has the same, and votes are split."""
-        return 0.0 if self.cluster.nemesis.splits_votes else self._election_dice.random()
+        return 0.0 if self._env.splits_votes else self._election_dice.random()
 
     def _say_both(self, hard: HardState) -> None:
         """Have both copies of term and vote say what holds (see floor/recovery)."""
@@ -230,11 +249,11 @@ class Node:
         self.members = effect.members
         if not effect.members:
             self.met.clear()
-        self.cluster.network.tend(self)
+        self._network.tend(self)
 
     def _stopped(self, _effect: Stopped) -> None:
-        self.cluster.count("stopped")
-        self.cluster.agenda.after(0, self._exit, self.life)
+        self._env.count("stopped")
+        self._env.agenda.after(0, self._exit, self.life)
 
     def _exit(self, life: int) -> None:
         if life == self.life:
@@ -246,9 +265,9 @@ class Node:
         self.core_life += 1
         self.loop.core_gone()
         self.performing.drive.finish_writes()
-        self.cluster.ports.close_all(self.name, told=True)
-        self.cluster.count(f"reload_{wish.reason}")
-        self.cluster.agenda.after(_RELOAD_NS, self._reloaded, wish, self.life, self.core_life)
+        self._ports.close_all(self.name, told=True)
+        self._env.count(f"reload_{wish.reason}")
+        self._env.agenda.after(_RELOAD_NS, self._reloaded, wish, self.life, self.core_life)
 
     def _reloaded(self, wish: Reload, life: int, core_life: int) -> None:
         if (life, core_life) != (self.life, self.core_life):
@@ -260,7 +279,7 @@ class Node:
         elif wish.reason == "repair":
             self.disk.set_aside()
         elif wish.reason == "installed" and self.disk.install():
-            self.cluster.count("installed")
+            self._env.count("installed")
         self.load()
 
     # --- Belonging to a cluster -------------------------------------------------------------------
@@ -271,21 +290,21 @@ class Node:
         if life != self.life or self.founded:
             return
         if not self.paused:
-            for other in self.cluster.nodes.values():
-                cut = self.cluster.network.cut
+            for other in self._nodes.values():
+                cut = self._network.cut
                 reachable = not {(self.name, other.name), (other.name, self.name)} & cut
                 if other is not self and other.running and other.founded and reachable:
                     own = self.disk.incarnation
                     other.happen(ev.PeerMet(self.name, own, self.name, 2, linked=False))
-        self.cluster.agenda.after(limits.SECOND, self._introduce, life)
+        self._env.agenda.after(limits.SECOND, self._introduce, life)
 
     def knock(self, hello: Hello) -> None:
         """A node called that is not let in: if it names this very disk a member, belong to it."""
         if self.founded or hello.to_incarnation != self.disk.incarnation:
             return
         self.founded = True
-        self.cluster.count("adopted")
-        self.cluster.agenda.after(_RELOAD_NS, self._adopted, self.life)
+        self._env.count("adopted")
+        self._env.agenda.after(_RELOAD_NS, self._adopted, self.life)
 
     def _adopted(self, life: int) -> None:
         if life == self.life and self.up and self.core is None:
@@ -295,7 +314,7 @@ class Node:
         """A link from another node is up: link back."""
         self.met[hello.node] = hello.incarnation
         self.happen(event)
-        self.cluster.network.tend(self)
+        self._network.tend(self)
 
     def part(self, name: str) -> None:
         """A link from another node is gone."""

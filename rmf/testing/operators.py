@@ -7,15 +7,15 @@ nothing else (`sound`); so a run stays one that can be survived, and what the ne
 it destroys anything is asked here.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.raft.quorum import majority
-from rmf.testing.dice import Stream
+from rmf.testing.environment import Environment
 
 if TYPE_CHECKING:
-    from rmf.testing.cluster import Cluster
     from rmf.testing.node import Node
 
 __all__ = ["Operators"]
@@ -25,21 +25,23 @@ _STRIKE_NS = 4 * limits.SECOND
 
 
 class Operators:
-    """`changes` False: they only repair."""
+    """`changes` False: they only repair. `betray` is called amid a change of members."""
 
-    def __init__(self, cluster: "Cluster", dice: Stream) -> None:
+    def __init__(self, env: Environment, nodes: "dict[str, Node]") -> None:
         self.changes = True
-        self._cluster = cluster
-        self._dice = dice
+        self.betray: Callable[[], None] = lambda: None
+        self._env = env
+        self._nodes = nodes
+        self._dice = env.dice.stream("operators")
         self._leaving: str | None = None
         self._joining: set[str] = set()
         self._striking: dict[str, int] = {}
         self._requests = 0
-        self._voters_min = min(3, cluster.options.nodes)  # before one is removed
+        self._voters_min = min(3, env.options.nodes)  # before one is removed
 
     def begin(self) -> None:
         """Start to work."""
-        options, agenda = self._cluster.options, self._cluster.agenda
+        options, agenda = self._env.options, self._env.agenda
         agenda.after(_ROUND_NS, self._round)
         agenda.after(self._dice.wait_ns(options.checkpoint_every_ms * limits.MS), self._checkpoint)
         agenda.after(self._dice.wait_ns(options.act_every_ms * limits.MS), self._act)
@@ -48,13 +50,13 @@ class Operators:
 
     def leader(self) -> "Node | None":
         """Return the node that reigns and knows it, of several the one of the highest term."""
-        found = [x for x in self._cluster.nodes.values() if x.running and x.core and x.core.reigns]
+        found = [x for x in self._nodes.values() if x.running and x.core and x.core.reigns]
         return max(found, key=lambda x: x.core.raft.term if x.core else 0, default=None)
 
     def sound(self, voters_min: int = 3) -> bool:
         """Return whether every voter remembers all it promised, no change of members is under way,
         and there are voters enough: then one disk may be lost."""
-        books, nodes = self._cluster.books, self._cluster.nodes
+        books, nodes = self._env.books, self._nodes
         voters = [x for x in books.members if x.voter]
         if len(voters) < voters_min:
             return False
@@ -69,15 +71,15 @@ class Operators:
         """Return whether this very disk belongs to a member."""
         return any(
             x.name == node.name and x.incarnation == node.disk.incarnation
-            for x in self._cluster.books.members
+            for x in self._env.books.members
         )
 
     # --- Repairs --------------------------------------------------------------------------------
 
     def _round(self) -> None:
-        self._cluster.agenda.after(_ROUND_NS, self._round)
-        for name in sorted(self._cluster.nodes):
-            self._look_after(self._cluster.nodes[name])
+        self._env.agenda.after(_ROUND_NS, self._round)
+        for name in sorted(self._nodes):
+            self._look_after(self._nodes[name])
         self._finish_leaving()
 
     def _look_after(self, node: "Node") -> None:
@@ -89,18 +91,18 @@ class Operators:
         if fault is None or fault[0] == "no_reign":
             self._striking.pop(node.name, None)
             return
-        since_ns = self._striking.setdefault(node.name, self._cluster.agenda.now_ns)
-        if self._cluster.agenda.now_ns - since_ns >= _STRIKE_NS:
+        since_ns = self._striking.setdefault(node.name, self._env.agenda.now_ns)
+        if self._env.agenda.now_ns - since_ns >= _STRIKE_NS:
             self._end_strike(node, fault[0])
 
     def _is_named(self, node: "Node") -> bool:
         """Whether the ledger names a member that lost its disk, and this is the new one."""
-        return any(x.name == node.name for x in self._cluster.books.members)
+        return any(x.name == node.name for x in self._env.books.members)
 
     def _end_strike(self, node: "Node", kind: str) -> None:
         """What an order began, an order ends; else the process is begun again."""
         del self._striking[node.name]
-        self._cluster.count("strike_ended")
+        self._env.count("strike_ended")
         if kind == "admin":
             node.happen(ev.Asked(0, self._request(), "admin.strike", args={"end": True}))
             return
@@ -119,15 +121,15 @@ class Operators:
             leader.happen(ev.Asked(0, self._request(), subject, args=args))
 
     def _checkpoint(self) -> None:
-        options, agenda = self._cluster.options, self._cluster.agenda
+        options, agenda = self._env.options, self._env.agenda
         agenda.after(self._dice.wait_ns(options.checkpoint_every_ms * limits.MS), self._checkpoint)
-        for name in sorted(self._cluster.nodes):
-            node = self._cluster.nodes[name]
+        for name in sorted(self._nodes):
+            node = self._nodes[name]
             if node.running and self._dice.chance(0.7):
                 node.happen(ev.CheckpointAsked())
 
     def _act(self) -> None:
-        options, agenda = self._cluster.options, self._cluster.agenda
+        options, agenda = self._env.options, self._env.agenda
         agenda.after(self._dice.wait_ns(options.act_every_ms * limits.MS), self._act)
         if not self.changes:
             return
@@ -147,38 +149,38 @@ class Operators:
 
     def _strike(self) -> None:
         """Take one node out of work for a while."""
-        running = [x for _, x in sorted(self._cluster.nodes.items()) if x.running and x.core]
+        running = [x for _, x in sorted(self._nodes.items()) if x.running and x.core]
         if running:
             node = self._dice.choice(running)
             node.happen(ev.Asked(0, self._request(), "admin.strike", args={"why": "a fan"}))
 
     def _transfer(self) -> None:
-        members = self._cluster.books.members
+        members = self._env.books.members
         if members:
-            self._cluster.count("transfer_asked")
+            self._env.count("transfer_asked")
             self._ask("admin.transfer", node=self._dice.choice(members).name)
 
     def hand_over(self, names: list[str]) -> str:
         """Have the leader hand over to one of these; return which."""
         name = self._dice.choice(names)
-        self._cluster.count("hand_over_asked")
+        self._env.count("hand_over_asked")
         self._ask("admin.transfer", node=name)
         return name
 
     def _stop(self) -> None:
         """A rolling restart, one node of it."""
-        running = [x for _, x in sorted(self._cluster.nodes.items()) if x.running and x.core]
+        running = [x for _, x in sorted(self._nodes.items()) if x.running and x.core]
         if running:
             node = self._dice.choice(running)
-            self._cluster.count("stop_asked")
+            self._env.count("stop_asked")
             node.happen(ev.StopAsked())
             wait_ns = self._dice.randint(500, 4_000) * limits.MS
-            self._cluster.agenda.after(10 * limits.SECOND, self._kill_stopping, node, node.life)
-            self._cluster.agenda.after(wait_ns, self.bring_back, node)
+            self._env.agenda.after(10 * limits.SECOND, self._kill_stopping, node, node.life)
+            self._env.agenda.after(wait_ns, self.bring_back, node)
 
     def _kill_stopping(self, node: "Node", life: int) -> None:
         if node.life == life and node.up:
-            self._cluster.count("stop_overdue")
+            self._env.count("stop_overdue")
             node.end(power=False)
             self.bring_back(node)
 
@@ -187,7 +189,7 @@ class Operators:
         if not node.up:
             node.begin(new_boot=False)
         else:
-            self._cluster.agenda.after(limits.SECOND, self._bring_back_later, node, node.life)
+            self._env.agenda.after(limits.SECOND, self._bring_back_later, node, node.life)
 
     def _bring_back_later(self, node: "Node", life: int) -> None:
         if not node.up and node.life == life + 1:
@@ -195,25 +197,25 @@ class Operators:
 
     def _strangers(self) -> "list[Node]":
         """Return the nodes that belong to no cluster, but would like to."""
-        return [x for _, x in sorted(self._cluster.nodes.items()) if x.up and not x.founded]
+        return [x for _, x in sorted(self._nodes.items()) if x.up and not x.founded]
 
     def _add(self) -> None:
         strangers = self._strangers()
-        if strangers and self.sound(1) and len(self._cluster.books.members) < 5:
-            self._cluster.count("add_asked")
+        if strangers and self.sound(1) and len(self._env.books.members) < 5:
+            self._env.count("add_asked")
             self._joining.add(self._dice.choice(strangers).name)
 
     def _remove(self) -> None:
         """Remove a member, maybe the leader."""
-        if self._cluster.books.members:
-            self.remove(self._dice.choice(self._cluster.books.members).name)
+        if self._env.books.members:
+            self.remove(self._dice.choice(self._env.books.members).name)
 
     def remove(self, name: str) -> bool:
         """Let a member go, if it can be spared; its disk is emptied, and it may join again."""
         if self._leaving is not None or self._joining or not self.sound(self._voters_min):
             return False
         self._leaving = name
-        self._cluster.count("remove_asked")
+        self._env.count("remove_asked")
         return True
 
     def ask_removal(self) -> None:
@@ -222,23 +224,23 @@ class Operators:
             self._ask("admin.remove", node=self._leaving)
 
     def _finish_leaving(self) -> None:
-        members = {x.name for x in self._cluster.books.members if x.voter}
+        members = {x.name for x in self._env.books.members if x.voter}
         self._joining -= members
         name = self._leaving
         if name is None:
             return
-        if any(x.name == name for x in self._cluster.books.members):
+        if any(x.name == name for x in self._env.books.members):
             if self.changes and self.sound(self._voters_min):
                 self.ask_removal()
-                self._cluster.nemesis.betray()
+                self.betray()
                 for stranger in self._strangers():  # one change at a time: this is refused
                     self._ask("admin.add", node=stranger.name, peer_address=stranger.name)
             else:
                 self._leaving = None
             return
         self._leaving = None
-        self._cluster.count("removed")
-        node = self._cluster.nodes[name]
+        self._env.count("removed")
+        node = self._nodes[name]
         node.end(power=False)
         node.wipe()
         node.begin(new_boot=False)
@@ -246,4 +248,4 @@ class Operators:
     @property
     def majority(self) -> int:
         """How many voters are a majority now."""
-        return majority(sum(x.voter for x in self._cluster.books.members))
+        return majority(sum(x.voter for x in self._env.books.members))

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
+from rmf.testing.environment import Environment
+from rmf.testing.ports import Ports
+from rmf.testing.producers import Employer, Producer
 
 if TYPE_CHECKING:
-    from rmf.testing.cluster import Cluster
-    from rmf.testing.dice import Stream
-    from rmf.testing.producers import Producer
+    from rmf.testing.node import Node
 
 __all__ = ["Passers"]
 
@@ -29,9 +30,19 @@ _AWAY_NS = 4 * limits.SECOND
 class Passers:
     """Comes to life where the table has `places`; 0: none passes by."""
 
-    def __init__(self, cluster: "Cluster", dice: "Stream", places: int) -> None:
-        self._cluster = cluster
-        self._dice = dice
+    def __init__(
+        self,
+        env: Environment,
+        employer: Employer,
+        ports: Ports,
+        leader: "Callable[[], Node | None]",
+        places: int,
+    ) -> None:
+        self._env = env
+        self._employer = employer
+        self._ports = ports
+        self._leader = leader
+        self._dice = env.dice.stream("passers")
         self._places = places
         self._number = 0
 
@@ -41,35 +52,38 @@ class Passers:
             self._later(_COME_NS, self._come)
 
     def _later(self, mean_ns: int, call: Callable[..., object], *args: object) -> None:
-        self._cluster.agenda.after(self._dice.wait_ns(mean_ns), call, *args)
+        self._env.agenda.after(self._dice.wait_ns(mean_ns), call, *args)
 
     def _come(self) -> None:
-        if self._cluster.reader.resting:
+        if self._env.resting:
             return
         self._later(_COME_NS, self._come)
-        self._cluster.count("passer")
+        self._env.count("passer")
         self._number += 1
-        passer = self._cluster.employ(f"passer-{self._number}")
+        passer = self._employer.employ(f"passer-{self._number}")
         passer.resting = True  # it sends on demand
         passer.begin()
         self._later(_STAY_NS, self._send, passer)
 
-    def _send(self, passer: "Producer") -> None:
+    def _send(self, passer: Producer) -> None:
         """Send something, or nothing; go at once, or with what there is to hear."""
         if self._dice.chance(0.7):
             passer.work()
         self._later(self._dice.choice((limits.MS, _STAY_NS)), self._go, passer)
 
-    def _go(self, passer: "Producer") -> None:
+    def _go(self, passer: Producer) -> None:
         passer.leave()
         if self._dice.chance(0.3):
-            self._later(_AWAY_NS // 2, _Stranger, self._cluster, passer)
+            self._later(_AWAY_NS // 2, self._come_as, passer)
         self._later(_AWAY_NS, self._come_back, passer)
 
-    def _come_back(self, passer: "Producer") -> None:
+    def _come_as(self, passer: Producer) -> None:
+        _Stranger(self._env, self._ports, self._leader(), passer)
+
+    def _come_back(self, passer: Producer) -> None:
         """Come back for what it has not heard of; who has heard of all is done."""
         if not passer.settled:
-            self._cluster.count("passer_back")
+            self._env.count("passer_back")
             passer.begin()
 
 
@@ -78,21 +92,23 @@ class _Stranger:
 
     name = ""
 
-    def __init__(self, cluster: "Cluster", passer: "Producer") -> None:
-        node = cluster.operators.leader()
-        self._cluster = cluster
+    def __init__(
+        self, env: Environment, ports: Ports, node: "Node | None", passer: Producer
+    ) -> None:
+        self._env = env
+        self._ports = ports
         self._passer = passer
-        self._connection = None if node is None else cluster.ports.open(node, self)
+        self._connection = None if node is None else ports.open(node, self)
         if self._connection is None or not passer.absent:
             return
         passer.strange = True
-        cluster.count("stranger")
+        env.count("stranger")
         joined = ev.Joined(self._connection, passer.name, "self-declared:stranger", True)
-        cluster.ports.tell(self._connection, joined)
+        ports.tell(self._connection, joined)
 
     def hear(self, connection: int, messages: list[m.Message]) -> None:
         """Once it is welcome, it goes."""
-        ports, agenda = self._cluster.ports, self._cluster.agenda
+        ports, agenda = self._ports, self._env.agenda
         for message in messages:
             if isinstance(message, m.Welcome):
                 left = ev.Left(connection, self._passer.name, message.facts["epoch"])

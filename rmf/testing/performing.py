@@ -6,19 +6,19 @@ core that is gone reaches no node. The order of what is done is that of the effe
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from rmf import limits
 from rmf.core import effects as ef
 from rmf.testing.catching_up import CatchingUp
-from rmf.testing.dice import Stream
 from rmf.testing.disk import StoredCheckpoint
-from rmf.testing.disk_driver import DiskDriver, Observer
-from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer
+from rmf.testing.disk_driver import DiskDriver, Machine, Observer
+from rmf.testing.environment import Environment
+from rmf.testing.network import Caller, Network
+from rmf.testing.performer import Arms, Happen, Later, LetterStore, LineRunner, Performer
+from rmf.testing.ports import Ports
 from rmf.testing.rebirth import Reborn
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
+from rmf.testing.watcher import Watcher
 
 __all__ = ["Performing"]
 
@@ -26,52 +26,75 @@ _STORE_MS = (2, 150)
 _LONG_CHECKPOINT_MS = (1_000, 6_000)
 
 
-class Performing:
-    """`line`, `dlq`, `drive` and `catching_up` are the node's; letters wait until
-    `letters_wait_until_ns`."""
+class Process(Machine, Caller, Protocol):
+    """Whose effects are done."""
 
-    def __init__(self, node: "Node", dice: Stream) -> None:
-        cluster = node.cluster
-        happen, later = node.loop.happen, node.loop.later
-        self.node = node
+    def arms(self) -> Arms:
+        """Which effects are done to the process itself, and how."""
+        ...
+
+
+_N = TypeVar("_N", bound=Process)
+
+
+class Performing(Generic[_N]):
+    """`line`, `dlq`, `drive` and `catching_up` are the node's; letters wait until
+    `letters_wait_until_ns`. `others` are the DLQs that may be asked for letters."""
+
+    def __init__(
+        self,
+        node: _N,
+        env: Environment,
+        network: Network,
+        ports: Ports,
+        watch: Watcher[_N],
+        happen: Happen,
+        later: Later,
+        others: Callable[[], list[LetterStore]],
+    ) -> None:
+        self._node = node
+        self._env = env
+        self._network, self._ports, self._watch = network, ports, watch
+        self._later = later
+        self._others = others
+        self._dice = dice = env.dice.stream(f"disk/{node.name}")
         self.letters_wait_until_ns = 0
-        self.line = LineRunner(cluster.runner, happen, later)
-        self.line.line_ns = int(cluster.options.line_ms * limits.MS)
+        self.line = LineRunner(env.runner, happen, later)
+        self.line.line_ns = int(env.options.line_ms * limits.MS)
         self.dlq = LetterStore(happen, later, self._store_ns, self._letters_stall)
-        self.drive = DiskDriver(node, happen, dice, later, _Seen(node), self._archive_from)
-        self.drive.fsync_ns = int(cluster.options.fsync_ms * limits.MS)
-        if cluster.options.crowd:
+        self.drive = DiskDriver(
+            node, happen, dice, later, _Seen(node, env, watch), self._archive_from
+        )
+        self.drive.fsync_ns = int(env.options.fsync_ms * limits.MS)
+        if env.options.crowd:
             self.drive.checkpoint_ms = _LONG_CHECKPOINT_MS
         fsync_wait_ns = self.drive.fsync_wait_ns
-        self.catching_up = CatchingUp(node, happen, later, fsync_wait_ns, cluster.count)
-        self._dice = dice
-        self._agenda = cluster.agenda
+        self.catching_up = CatchingUp(node, happen, later, fsync_wait_ns, env.count)
+        self._agenda = env.agenda
         self._stored_ns = 0
         parts = (self.line, self.drive, self.catching_up, node, self)
         self.perform = Performer(*parts, leaves_out=(ef.Audit,)).perform
 
     def arms(self) -> Arms:
         """What reaches the network and the people outside."""
-        node, cluster = self.node, self.node.cluster
+        node, ports, watch = self._node, self._ports, self._watch
         return {
             ef.Tell: self._tell,
             ef.Answer: self._answer,
-            ef.Broadcast: lambda effect: cluster.ports.broadcast(node.name, effect.message),
-            ef.Close: lambda effect: cluster.ports.close(effect.connection),
-            ef.Publish: lambda effect: cluster.watch.publishes(node, effect),
-            ef.Note: lambda effect: cluster.note(node.name, effect),
+            ef.Broadcast: lambda effect: ports.broadcast(node.name, effect.message),
+            ef.Close: lambda effect: ports.close(effect.connection),
+            ef.Publish: lambda effect: watch.publishes(node, effect),
+            ef.Note: lambda effect: self._env.note(node.name, effect),
             ef.StoreLetters: self._store,
         }
 
     def _tell(self, effect: ef.Tell) -> None:
-        node = self.node
-        node.cluster.watch.tells(node, effect)
-        node.cluster.network.send(node, effect.peer, effect.message)
+        self._watch.tells(self._node, effect)
+        self._network.send(self._node, effect.peer, effect.message)
 
     def _answer(self, effect: ef.Answer) -> None:
-        node = self.node
-        node.cluster.watch.answers(node, effect.connection, effect.messages)
-        node.cluster.ports.answer(effect.connection, effect.messages)
+        self._watch.answers(self._node, effect.connection, effect.messages)
+        self._ports.answer(effect.connection, effect.messages)
 
     # --- Lives ------------------------------------------
 
@@ -95,7 +118,7 @@ class Performing:
     # --- Letters ------------------------------------------
 
     def _store(self, effect: ef.StoreLetters) -> None:
-        self.node.cluster.watch.stores(self.node, effect)
+        self._watch.stores(self._node, effect)
         self.dlq.store(effect)
 
     def _store_ns(self) -> int:
@@ -109,46 +132,44 @@ class Performing:
 
     def _fetch_letters_later(self) -> None:
         wait_ns = int(limits.LETTER_FETCH_S * limits.SECOND)
-        self.node.loop.later(wait_ns, self._fetch_letters)
+        self._later(wait_ns, self._fetch_letters)
 
     def _fetch_letters(self) -> None:
         """Ask another node for the letters that a Checkpoint did not bring (R39)."""
-        node, through = self.node, self.dlq.missing_through
-        stores = [
-            x.performing.dlq for x in node.cluster.nodes.values() if x is not node and x.running
-        ]
-        others = [x for x in stores if not x.missing_through and x.cursor >= through]
+        through = self.dlq.missing_through
+        others = [x for x in self._others() if not x.missing_through and x.cursor >= through]
         if not others:
             self._fetch_letters_later()
             return
-        known = node.cluster.books.letters
+        known = self._env.books.letters
         found = self._dice.choice(others).letters
         self.dlq.keep([x for x in found.values() if known.get(x.id, through + 1) <= through])
         self.dlq.missing_through = 0
-        node.cluster.count("letters_fetched")
+        self._env.count("letters_fetched")
 
     def _archive_from(self) -> int:
-        return -1 if self.node.cluster.options.archive else self.dlq.cursor
+        return -1 if self._env.options.archive else self.dlq.cursor
 
 
-class _Seen(Observer):
+class _Seen(Observer, Generic[_N]):
     """Tells those who watch what a node's disk does."""
 
-    def __init__(self, node: "Node") -> None:
+    def __init__(self, node: _N, env: Environment, watch: Watcher[_N]) -> None:
         self._node = node
-        self._laws = node.cluster.laws
+        self._env = env
+        self._watch = watch
 
     def persists(self, effect: ef.Persist) -> None:
-        self._node.cluster.watch.persists(self._node, effect)
+        self._watch.persists(self._node, effect)
 
     def checkpoint_begins(self, effect: ef.WriteCheckpoint) -> None:
-        self._laws.head(self._node, effect.head)
+        self._watch.head(self._node, effect.head)
 
     def checkpoint_ends(self, unpin: Callable[[int], object], pin: int) -> None:
-        self._laws.work(self._node, "the end of a Checkpoint", unpin, pin)
+        self._watch.work(self._node, "the end of a Checkpoint", unpin, pin)
 
     def checkpointed(self, found: StoredCheckpoint) -> None:
-        self._node.cluster.watch.checkpointed(self._node, found)
+        self._watch.checkpointed(self._node, found)
 
     def count(self, what: str) -> None:
-        self._node.cluster.count(what)
+        self._env.count(what)

@@ -4,16 +4,15 @@ A connection ends when either side closes it, when the process dies, or when the
 node that goes with its power says nothing: its clients find out by silence.
 """
 
-from typing import TYPE_CHECKING, Protocol
+from collections import deque
+from typing import Protocol
 
 from rmf import limits
 from rmf.core import events as ev
+from rmf.core.arbiter import Arbiter
 from rmf.core.messages import Message
 from rmf.testing.agenda import Agenda
 from rmf.testing.dice import Stream
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
 
 __all__ = ["Person", "Ports"]
 
@@ -32,10 +31,37 @@ class Person(Protocol):
         """Learn that the connection is gone."""
 
 
+class _Edge(Protocol):
+    """Where packets wait that a core does not take in now."""
+
+    edge: deque[ev.Offered]
+
+
+class Process(Protocol):
+    """A node, as its ports know it."""
+
+    name: str
+    life: int
+    core: Arbiter | None
+
+    @property
+    def running(self) -> bool:
+        """Whether its process runs now."""
+        ...
+
+    @property
+    def loop(self) -> _Edge:
+        """Its loop."""
+        ...
+
+    def happen(self, event: ev.Event) -> None:
+        """Something happens to it."""
+
+
 class _Line:
     __slots__ = ("life", "node", "open", "person")
 
-    def __init__(self, node: "Node", person: Person) -> None:
+    def __init__(self, node: Process, person: Person) -> None:
         self.node, self.person = node, person
         self.life, self.open = node.life, True
 
@@ -50,7 +76,7 @@ class Ports:
         self._count = 0
         self._last_ns = 0  # what is said arrives in order: on all lines, for simplicity
 
-    def open(self, node: "Node", person: Person) -> int | None:
+    def open(self, node: Process, person: Person) -> int | None:
         """Connect; return the connection, None if no node listens there."""
         if not node.running or node.core is None:
             return None

@@ -5,7 +5,8 @@ library's own work (R32, R33). Whatever outcome comes here, the books are asked 
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cbor2
 
@@ -16,18 +17,29 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.intake import open_send
 from rmf.errors import Refused
-from rmf.testing.dice import Stream
+from rmf.testing.environment import Environment
+from rmf.testing.ports import Ports
 from rmf.testing.workload import datum_of
 
 if TYPE_CHECKING:
-    from rmf.testing.cluster import Cluster
+    from rmf.testing.node import Node
 
-__all__ = ["Producer"]
+__all__ = ["Employer", "Producer", "Told"]
 
 _SILENCE_NS = int(limits.OWED_SILENCE_S_MAX * limits.SECOND)
 _HELLO_NS = 2 * limits.SECOND
 _UNACKED_MAX = 64
 _RETRY_NS = 50 * limits.MS
+
+
+class Told(Protocol):
+    """Who hears what producers were told."""
+
+    def acked(self, producer: str, run: m.Run) -> None:
+        """A producer learned what became of packets."""
+
+    def refused(self, producer: str, exc: Refused, *, by_node: bool) -> None:
+        """A producer's library gave up."""
 
 
 class Producer:
@@ -36,7 +48,15 @@ class Producer:
     counts the processes that used the name; `forgotten` is how often the factory had forgotten it
     when the present one began; `strange`: a stranger has used it."""
 
-    def __init__(self, name: str, cluster: "Cluster", dice: Stream) -> None:
+    def __init__(
+        self,
+        name: str,
+        env: Environment,
+        nodes: "dict[str, Node]",
+        ports: Ports,
+        told: Told,
+        forgotten: Mapping[str, int],
+    ) -> None:
         self.name = name
         self.log = ProducerLog()
         self.sent: dict[int, list[list[Any]]] = {}
@@ -46,8 +66,12 @@ class Producer:
         self.strange = False
         self.resting = False
         self.absent = True
-        self._cluster = cluster
-        self._dice = dice
+        self._env = env
+        self._nodes = nodes
+        self._ports = ports
+        self._told = told
+        self._forgotten = forgotten
+        self._dice = env.dice.stream(name)
         self._connection: int | None = None
         self._welcome = False
         self._leader: str | None = None
@@ -57,8 +81,8 @@ class Producer:
         self._checking = False
         self._connecting = False
         self._added: deque[tuple[int, int]] = deque()  # up to which seq, and when
-        options = cluster.options
-        self._packet = cluster.workload.packet
+        options = env.options
+        self._packet = env.workload.packet
         share = options.packets_a_second / max(1, options.producers)
         self._frame_packets = options.frame_packets
         mean = (1 + options.frame_packets) / 2
@@ -68,13 +92,13 @@ class Producer:
         """Start to work."""
         self.absent = False
         self._connect_in(0)
-        self._cluster.agenda.after(self._dice.wait_ns(self._pause_ns), self._work)
+        self._env.agenda.after(self._dice.wait_ns(self._pause_ns), self._work)
 
     def leave(self) -> None:
         """Hang up, and stay away; what the factory knows of this name stays."""
         self.absent = True
         if self._connection is not None:
-            self._cluster.ports.hang_up(self._connection)
+            self._ports.hang_up(self._connection)
             self._connection, self._welcome = None, False
 
     @property
@@ -89,13 +113,13 @@ class Producer:
             self._added.popleft()
         if not self._added or self.absent:
             return 0
-        return self._cluster.agenda.now_ns - self._added[0][1]
+        return self._env.agenda.now_ns - self._added[0][1]
 
     # --- Work -----------------------------------------------------------------------------------
 
     def _work(self) -> None:
         if not self.resting:
-            self._cluster.agenda.after(self._dice.wait_ns(self._pause_ns), self._work)
+            self._env.agenda.after(self._dice.wait_ns(self._pause_ns), self._work)
             self.work()
 
     def work(self) -> None:
@@ -105,7 +129,7 @@ class Producer:
         self.pump()
 
     def _make(self, packets: int) -> None:
-        now_ns = self._cluster.agenda.now_ns
+        now_ns = self._env.agenda.now_ns
         rows = []
         for _ in range(packets):
             self._number += 1
@@ -114,7 +138,7 @@ class Producer:
 
     def add(self, rows: list[list[Any]]) -> int:
         """Number these packets and keep them until they have an outcome; return the first seq."""
-        now_ns = self._cluster.agenda.now_ns
+        now_ns = self._env.agenda.now_ns
         first = self.log.add(rows, now_ns)
         self._added.append((self.log.last_seq, now_ns))
         for row in rows:
@@ -125,7 +149,7 @@ class Producer:
 
     def pump(self) -> None:
         """Send what may be sent."""
-        connection, agenda = self._connection, self._cluster.agenda
+        connection, agenda = self._connection, self._env.agenda
         if connection is None or not self._welcome:
             return
         if self.log.stuck(agenda.now_ns):
@@ -134,7 +158,7 @@ class Producer:
         for frame in self.log.frames(agenda.now_ns):
             body = frame[4:]
             rows = cbor2.loads(body)[1]
-            node = self._cluster.nodes[self._node]
+            node = self._nodes[self._node]
             intake = open_send(
                 body,
                 rows,
@@ -144,17 +168,17 @@ class Producer:
                 arrived_ns=node.now().boot_ns,
             )
             for offer in intake.offers:
-                self._cluster.ports.tell(connection, offer)
+                self._ports.tell(connection, offer)
         self._check_later()
 
     def _check_later(self) -> None:
         due_ns = self.log.due_ns()
         if due_ns is not None:
-            self._cluster.agenda.at(due_ns, self._pump_again, self._connection)
+            self._env.agenda.at(due_ns, self._pump_again, self._connection)
         elif self.log.owed and not self._checking:
             self._checking = True
-            self._heard_ns = max(self._heard_ns, self._cluster.agenda.now_ns)
-            self._cluster.agenda.after(_SILENCE_NS, self._check, self._connection)
+            self._heard_ns = max(self._heard_ns, self._env.agenda.now_ns)
+            self._env.agenda.after(_SILENCE_NS, self._check, self._connection)
 
     def _pump_again(self, connection: int | None) -> None:
         if connection == self._connection and connection is not None:
@@ -168,12 +192,12 @@ class Producer:
             return
         if not self.log.owed:
             return
-        left_ns = self._heard_ns + _SILENCE_NS - self._cluster.agenda.now_ns
+        left_ns = self._heard_ns + _SILENCE_NS - self._env.agenda.now_ns
         if left_ns <= 0:
             self._reconnect()
         else:
             self._checking = True
-            self._cluster.agenda.after(left_ns, self._check, connection)
+            self._env.agenda.after(left_ns, self._check, connection)
 
     # --- Connections ----------------------------------------------------------------------------
 
@@ -182,29 +206,29 @@ class Producer:
         if self.absent:
             return
         if self._connection is not None:
-            self._cluster.ports.hang_up(self._connection)
+            self._ports.hang_up(self._connection)
         self.log = ProducerLog()
         self.life += 1
-        self.forgotten = self._cluster.audit.forgotten.get(self.name, 0)
+        self.forgotten = self._forgotten.get(self.name, 0)
         self._added.clear()
         self._connection, self._welcome = None, False
-        self._cluster.count("producer_restarted")
+        self._env.count("producer_restarted")
         self._connect_in(_RETRY_NS)
 
     def _connect_in(self, wait_ns: int) -> None:
         if not self._connecting:
             self._connecting = True
-            self._cluster.agenda.after(wait_ns, self._connect)
+            self._env.agenda.after(wait_ns, self._connect)
 
     def _connect(self) -> None:
         self._connecting = False
         if self._connection is not None or self.absent:
             return
-        names = sorted(self._cluster.nodes)
+        names = sorted(self._nodes)
         leader, self._leader = self._leader, None
-        name = leader if leader in self._cluster.nodes else self._dice.choice(names)
+        name = leader if leader in self._nodes else self._dice.choice(names)
         self._node = name
-        self._connection = self._cluster.ports.open(self._cluster.nodes[name], self)
+        self._connection = self._ports.open(self._nodes[name], self)
         if self._connection is None:
             self._connect_in(int(_RETRY_NS * (0.5 + self._dice.random())))
             return
@@ -212,8 +236,8 @@ class Producer:
         self.log.hello_said()
         identity = f"self-declared:{self.name}"
         joined = ev.Joined(self._connection, self.name, identity, False, self.log.claim)
-        self._cluster.ports.tell(self._connection, joined)
-        self._cluster.agenda.after(_HELLO_NS, self._check_welcome, self._connection)
+        self._ports.tell(self._connection, joined)
+        self._env.agenda.after(_HELLO_NS, self._check_welcome, self._connection)
 
     def _check_welcome(self, connection: int) -> None:
         if connection == self._connection and not self._welcome:
@@ -221,7 +245,7 @@ class Producer:
 
     def _reconnect(self) -> None:
         if self._connection is not None:
-            self._cluster.ports.hang_up(self._connection)
+            self._ports.hang_up(self._connection)
         self._lost()
 
     def _lost(self) -> None:
@@ -240,7 +264,7 @@ class Producer:
         """Take in what the node said."""
         if connection != self._connection:
             return
-        self._heard_ns = self._cluster.agenda.now_ns
+        self._heard_ns = self._env.agenda.now_ns
         for message in messages:
             if connection == self._connection:
                 self._take(message)
@@ -253,13 +277,13 @@ class Producer:
                 self._welcomed(message)
             case m.Ack():
                 for run in self.log.acked(message):
-                    self._cluster.watch.acked(self.name, run)
+                    self._told.acked(self.name, run)
             case m.Refuse():
                 self._refused(message)
             case m.Error(code="forgotten"):
                 self._give_up(refused_by(message), by_node=True)
             case m.Error():
-                self._cluster.count(f"error_{message.code}")
+                self._env.count(f"error_{message.code}")
                 self._reconnect()
             case m.Goaway():
                 self.log.lost()
@@ -276,19 +300,40 @@ class Producer:
 
     def _give_up(self, exc: Refused, *, by_node: bool) -> None:
         """This process ends, if that is right; what has no outcome is unknown to it (R32)."""
-        self._cluster.watch.refused(self.name, exc, by_node=by_node)
-        self._cluster.count(f"gave_up_{exc.code}")
+        self._told.refused(self.name, exc, by_node=by_node)
+        self._env.count(f"gave_up_{exc.code}")
         self.restart()
 
     def _refused(self, refuse: m.Refuse) -> None:
-        self._cluster.count(f"refused_{refuse.code}")
+        self._env.count(f"refused_{refuse.code}")
         self._leader = refuse.leader
         if not refuse.seq:
             return  # of HELLO: the connection is being closed
         try:
-            self.log.refused(refuse, self._cluster.agenda.now_ns, self._dice.random())
+            self.log.refused(refuse, self._env.agenda.now_ns, self._dice.random())
         except Refused as exc:
             self._give_up(exc, by_node=False)
             return
         if refuse.code in {"not_leader", "no_reign", "strike", "stopping"}:
             self._reconnect()
+
+
+class Employer:
+    """Employs producers, by name, for all of a run."""
+
+    def __init__(
+        self,
+        producers: dict[str, Producer],
+        env: Environment,
+        nodes: "dict[str, Node]",
+        ports: Ports,
+        told: Told,
+        forgotten: Mapping[str, int],
+    ) -> None:
+        self.producers = producers
+        self._facts = (env, nodes, ports, told, forgotten)
+
+    def employ(self, name: str) -> Producer:
+        """Have one producer more."""
+        producer = self.producers[name] = Producer(name, *self._facts)
+        return producer

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from rmf.core import messages as m
 from rmf.core.effects import Publish, StoreLetters
+from rmf.testing.audit import Audit, Outcome
+from rmf.testing.environment import Environment
+from rmf.testing.ports import Ports
+from rmf.testing.producers import Producer
 from rmf.testing.violation import Violation
 
 if TYPE_CHECKING:
     from rmf.errors import Refused
-    from rmf.testing.audit import Outcome
-    from rmf.testing.cluster import Cluster
     from rmf.testing.node import Node
 
 __all__ = ["Promises"]
@@ -24,7 +26,9 @@ class Promises:
     """`counted` is what each counter's packets that were acked to their producers come to.
     `newest` is the Publish that each node's displays saw last."""
 
-    def __init__(self, cluster: "Cluster") -> None:
+    def __init__(
+        self, env: Environment, ports: Ports, audit: Audit, producers: dict[str, Producer]
+    ) -> None:
         self.acks = 0
         self.counted: dict[str, int] = {}
         self.newest: dict[str, Publish] = {}
@@ -32,8 +36,11 @@ class Promises:
         self._stored: dict[str, set[str]] = {}
         self._leaving: list[tuple[str, m.Run]] = []
         self._showing: list[tuple[str, Publish]] = []
-        self._cluster = cluster
-        self._counters = frozenset(cluster.workload.counters)
+        self._env = env
+        self._ports = ports
+        self._audit = audit
+        self._producers = producers
+        self._counters = frozenset(env.workload.counters)
 
     def born(self, node: "Node") -> None:
         """A core begins: its displays and its DLQ begin again."""
@@ -49,7 +56,7 @@ class Promises:
                 fault = node.core.strike if node.core is not None else None
                 if node.disk.broken or (fault is not None and fault[0] != "no_reign"):
                     raise Violation("strike", f"{node.name} acks though it is on strike")
-                producer = self._cluster.ports.holder(connection)
+                producer = self._ports.holder(connection)
                 if producer is not None:
                     self._leaving += [(producer, run) for run in message.runs]
 
@@ -66,7 +73,7 @@ class Promises:
 
     def _check_run(self, producer: str, run: m.Run) -> None:
         """Outcomes sent to a producer must be those of the books (R33)."""
-        outcomes, older = self._cluster.audit.outcomes, self._cluster.audit.older
+        outcomes, older = self._audit.outcomes, self._audit.older
         if run.outcome == m.UNKNOWN:
             raise Violation("durable acks", f"{producer} {run.seq}: the outcome is unknown")
         for i in range(run.packets):
@@ -79,7 +86,7 @@ class Promises:
 
     def acked(self, producer: str, run: m.Run) -> None:
         """A producer learned what became of packets, and takes it for news."""
-        person = self._cluster.producers[producer]
+        person = self._producers[producer]
         self._check_run(producer, run)
         for i in range(run.packets):
             seq = run.seq + i
@@ -103,8 +110,8 @@ class Promises:
     def refused(self, producer: str, exc: "Refused", *, by_node: bool) -> None:
         """A producer's library gave up: its name was forgotten in a crowd, or a stranger used it.
         Else the node forgot packets. What `by_node` is said to be forgotten, must be so."""
-        person = self._cluster.producers[producer]
-        if self._cluster.audit.forgotten.get(producer, 0) > person.forgotten:
+        person = self._producers[producer]
+        if self._audit.forgotten.get(producer, 0) > person.forgotten:
             return
         if by_node or not person.strange:
             raise Violation("exactly once", f"{producer}: {exc}")
@@ -113,7 +120,7 @@ class Promises:
 
     def read(self, node: str, key: str, value: int, least: int) -> None:
         """A linearizable read was answered; `least` was acked, or read, before it was asked."""
-        most = self._cluster.audit.counters.get(key, 0)
+        most = self._audit.counters.get(key, 0)
         if not least <= value <= most:
             raise Violation(
                 "linearizable reads", f"{node}: {key} is {value}, between {least} and {most}"
@@ -130,7 +137,7 @@ class Promises:
         self._showing.append((node.name, found))
 
     def _check_shown(self, name: str, found: Publish) -> None:
-        books = self._cluster.books
+        books = self._env.books
         if found.index > books.index or found.digest != books.digests[found.index]:
             raise Violation("snapshot order", f"{name} shows Entry {found.index}, not as committed")
 

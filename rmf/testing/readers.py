@@ -4,7 +4,7 @@ A reader knows the least that a read may bring: what was acked, or read by any c
 asked. A display keeps a picture by deltas, as a subscriber does, and compares it with the World.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import cbor2
@@ -16,11 +16,13 @@ from rmf.core.delta import Delta
 from rmf.core.effects import Publish
 from rmf.core.feed import Feed
 from rmf.core.selection import selection
-from rmf.testing.dice import Stream
+from rmf.testing.environment import Environment
+from rmf.testing.ports import Ports
+from rmf.testing.promises import Promises
 from rmf.testing.violation import Violation
+from rmf.testing.watcher import Watcher
 
 if TYPE_CHECKING:
-    from rmf.testing.cluster import Cluster
     from rmf.testing.node import Node
 
 __all__ = ["Display", "Reader"]
@@ -33,12 +35,16 @@ class Reader:
 
     name = ""
 
-    def __init__(self, cluster: "Cluster", dice: Stream) -> None:
+    def __init__(
+        self, env: Environment, nodes: "dict[str, Node]", ports: Ports, promises: Promises
+    ) -> None:
         self.answered = 0
-        self.resting = False
-        self._cluster = cluster
-        self._dice = dice
-        self._counters = cluster.workload.counters
+        self._env = env
+        self._nodes = nodes
+        self._ports = ports
+        self._promises = promises
+        self._dice = env.dice.stream("reader")
+        self._counters = env.workload.counters
         self._asked: dict[int, tuple[str, str, int]] = {}
         self._known: dict[str, int] = {}
 
@@ -46,23 +52,23 @@ class Reader:
         """Start to ask, if there are counters."""
         if not self._counters:
             return
-        pause_ns = limits.SECOND / self._cluster.options.reads_a_second
-        self._cluster.agenda.after(self._dice.wait_ns(pause_ns), self._ask)
+        pause_ns = limits.SECOND / self._env.options.reads_a_second
+        self._env.agenda.after(self._dice.wait_ns(pause_ns), self._ask)
 
     def _ask(self) -> None:
-        if self.resting:
+        if self._env.resting:
             return
         self.begin()
-        node = self._cluster.nodes[self._dice.choice(sorted(self._cluster.nodes))]
-        connection = self._cluster.ports.open(node, self)
+        node = self._nodes[self._dice.choice(sorted(self._nodes))]
+        connection = self._ports.open(node, self)
         if connection is None:
             return
         key = self._dice.choice(self._counters)
-        acked = self._cluster.promises.counted.get(key, 0)
+        acked = self._promises.counted.get(key, 0)
         least = max(acked, self._known.get(key, 0))
         self._asked[connection] = (node.name, key, least)
         event = ev.Asked(connection, 1, "get", key=key, linearizable=True)
-        self._cluster.ports.tell(connection, event)
+        self._ports.tell(connection, event)
 
     def hear(self, connection: int, messages: list[m.Message]) -> None:
         """Take in the answer."""
@@ -70,12 +76,12 @@ class Reader:
             if isinstance(message, m.Value):
                 node, key, least = self._asked[connection]
                 value = cbor2.loads(message.cell.value) if message.cell is not None else 0
-                self._cluster.promises.read(node, key, value, least)
+                self._promises.read(node, key, value, least)
                 self._known[key] = max(self._known.get(key, 0), value)
                 self.answered += 1
             if isinstance(message, m.Value | m.End):
                 self._asked.pop(connection, None)
-                self._cluster.ports.hang_up(connection)
+                self._ports.hang_up(connection)
 
     def closed(self, connection: int) -> None:
         """The node went without an answer."""
@@ -87,16 +93,18 @@ class Display:
     served on the node's loop, and compares it. Its feed outlives a core, as the publisher's does:
     what a core that was read again publishes must not take it back."""
 
-    def __init__(self, node: "Node") -> None:
+    def __init__(self, node: "Node", filters: Sequence[str], watch: "Watcher[Node]") -> None:
         self.updates = 0
         self._node = node
+        self._filters = filters
+        self._watch = watch
         self._renew()
 
     def _renew(self) -> None:
         """The process is another one: the picture starts over."""
         self._life = self._node.life
         self._feed = Feed()
-        self._selector = self._feed.selector(self._node.cluster.workload.filters)
+        self._selector = self._feed.selector(self._filters)
         self._picture: dict[str, bytes] = {}
         self._tick = -1
 
@@ -109,7 +117,7 @@ class Display:
 
     def _steps(self, what: str, generator: Iterator[_Step]) -> Iterator[_Step]:
         """Take the steps of something that goes in steps; each is held to the law of cost."""
-        work, end = self._node.cluster.laws.work, _End()
+        work, end = self._watch.work, _End()
         while not isinstance(step := work(self._node, what, next, generator, end), _End):
             yield step
 

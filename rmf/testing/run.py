@@ -84,15 +84,15 @@ def run(
         rule=rule,
         why=why,
         where=where,
-        digest=cluster.digest,
+        digest=cluster.env.digest,
         seconds=cluster.agenda.now_ns / limits.SECOND,
-        steps=cluster.steps,
+        steps=cluster.env.steps,
         packets=cluster.audit.packets,
         acks=cluster.promises.acks,
         reads=cluster.reader.answered,
         faults=cluster.nemesis.met,
         counts=dict(sorted(cluster.counts.items())),
-        notes=list(cluster.notes),
+        notes=list(cluster.env.notes),
     )
 
 

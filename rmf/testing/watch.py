@@ -9,11 +9,14 @@ from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
 from rmf.core.effects import Publish, StoreLetters
 from rmf.testing.disk import StoredCheckpoint
+from rmf.testing.environment import Environment
+from rmf.testing.invariants import Invariants
+from rmf.testing.laws import Laws
 from rmf.testing.looks import Looks
+from rmf.testing.promises import Promises
+from rmf.testing.readers import Display
 
 if TYPE_CHECKING:
-    from rmf.errors import Refused
-    from rmf.testing.cluster import Cluster
     from rmf.testing.node import Node
 
 __all__ = ["Watch"]
@@ -22,16 +25,30 @@ __all__ = ["Watch"]
 class Watch:
     """Passes everything on."""
 
-    def __init__(self, cluster: "Cluster") -> None:
-        self._cluster = cluster
-        self._invariants = cluster.invariants
-        self._promises = cluster.promises
-        self._looks = Looks(cluster)
-        self.latches = cluster.invariants.latches
-        self.tells = cluster.invariants.tells
-        self.persists = cluster.invariants.persists
-        self.answers = cluster.promises.answers
-        self.acked = cluster.promises.acked
+    def __init__(
+        self,
+        env: Environment,
+        nodes: "dict[str, Node]",
+        invariants: Invariants,
+        promises: Promises,
+        laws: Laws,
+        looks: Looks,
+    ) -> None:
+        self.displays: dict[str, Display] = {}
+        self._env = env
+        self._nodes = nodes
+        self._invariants = invariants
+        self._promises = promises
+        self._looks = looks
+        self.step, self.head, self.work = laws.step, laws.head, laws.work
+        self.latches = invariants.latches
+        self.tells = invariants.tells
+        self.persists = invariants.persists
+        self.answers = promises.answers
+
+    def show(self, node: "Node") -> None:
+        """Have a display look at what this node publishes."""
+        self.displays[node.name] = Display(node, self._env.workload.filters, self)
 
     def born(self, node: "Node", core: Arbiter) -> None:
         """A core was read from a disk."""
@@ -42,12 +59,12 @@ class Watch:
         """A node took a step, and its effects are under way."""
         self._invariants.stepped(node, events)
         self._promises.stepped()
-        self._cluster.stepped(node)
+        self._env.stepped(node.core)
 
     def publishes(self, node: "Node", found: Publish) -> None:
         """A node publishes."""
         self._promises.publishes(node, found)
-        self._cluster.displays[node.name].publish(found)
+        self.displays[node.name].publish(found)
 
     def stores(self, node: "Node", effect: StoreLetters) -> None:
         """A node gives letters to its DLQ."""
@@ -57,14 +74,10 @@ class Watch:
         """A Checkpoint is in place."""
         self._invariants.checkpointed(node, found)
 
-    def refused(self, producer: str, exc: "Refused", *, by_node: bool) -> None:
-        """A producer's library gave up."""
-        self._promises.refused(producer, exc, by_node=by_node)
-
     def look(self) -> None:
         """What is looked at now and then only."""
-        for name, node in self._cluster.nodes.items():
+        for name, node in self._nodes.items():
             self._looks.look(node)
             self._promises.look(node)
             if node.idle:
-                self._cluster.displays[name].look()
+                self.displays[name].look()

@@ -6,17 +6,16 @@ import pytest
 from rmf import limits
 from rmf.core import events as ev
 from rmf.testing.cluster import Cluster
-from rmf.testing.node import Node
 from rmf.testing.options import Options
 from rmf.testing.violation import Violation
 
 
-def node_of(crowd: int) -> Node:
-    """Return a node that reigns alone."""
+def cluster_of(crowd: int) -> Cluster:
+    """Return a cluster of one node, which reigns."""
     cluster = Cluster(Options(seed=1, nodes=1, spares=0, producers=1, crowd=crowd, faults={}))
     cluster.begin()
     cluster.agenda.run_until(2 * limits.SECOND)
-    return cluster.nodes["n1"]
+    return cluster
 
 
 def walk(calls: int) -> None:
@@ -25,33 +24,36 @@ def walk(calls: int) -> None:
 
 
 def test_work_that_touches_little_takes_no_time() -> None:
-    node = node_of(100)
-    node.cluster.laws.work(node, "a walk", walk, 10)
+    cluster = cluster_of(100)
+    node = cluster.nodes["n1"]
+    cluster.watch.work(node, "a walk", walk, 10)
     assert node.idle
 
 
 def test_a_node_takes_nothing_in_for_as_long_as_dear_work_takes() -> None:
-    node = node_of(400)
-    cluster = node.cluster
+    cluster = cluster_of(400)
+    node = cluster.nodes["n1"]
     begun_ns = cluster.agenda.now_ns
-    cluster.laws.work(node, "a walk", walk, 500)
-    steps = cluster.steps
+    cluster.watch.work(node, "a walk", walk, 500)
+    steps = cluster.env.steps
     node.happen(ev.Beat())
-    assert cluster.steps == steps
-    while cluster.steps == steps:
+    assert cluster.env.steps == steps
+    while cluster.env.steps == steps:
         cluster.agenda.run_until(cluster.agenda.now_ns + limits.MS // 10)
     assert cluster.agenda.now_ns - begun_ns <= 100 * limits.MS
 
 
 def test_work_that_costs_far_too_much_breaks_the_law() -> None:
-    node = node_of(100)
+    cluster = cluster_of(100)
+    node = cluster.nodes["n1"]
     with pytest.raises(Violation, match="no step costs the World"):
-        node.cluster.laws.work(node, "a walk", walk, 2_000)
+        cluster.watch.work(node, "a walk", walk, 2_000)
 
 
 def test_without_a_crowd_nothing_is_metered() -> None:
-    node = node_of(0)
-    node.cluster.laws.work(node, "a walk", walk, 2_000)
+    cluster = cluster_of(0)
+    node = cluster.nodes["n1"]
+    cluster.watch.work(node, "a walk", walk, 2_000)
     assert node.idle
 
 

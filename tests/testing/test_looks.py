@@ -7,7 +7,6 @@ from rmf.core import events as ev
 from rmf.core.world import KeyIndex
 from rmf.testing.cluster import Cluster
 from rmf.testing.knobs import bounds
-from rmf.testing.looks import Looks
 from rmf.testing.node import Node
 from rmf.testing.options import Options
 from rmf.testing.violation import Violation
@@ -55,7 +54,7 @@ def follower_with(entries: int, each_bytes: int) -> tuple[Cluster, Node]:
 def test_a_node_that_is_well_passes() -> None:
     found = cluster()
     for node in found.nodes.values():
-        Looks(found).look(node)
+        found.looks.look(node)
 
 
 def test_a_node_that_keeps_more_keys_than_it_has_cells_breaks_the_law_of_memory() -> None:
@@ -77,7 +76,7 @@ def test_a_node_may_keep_keys_for_a_moment_after_they_were_held() -> None:
         index.discard(key)
     index.unpin(pin)
     assert len(index) > 9 * limits.INDEX_SLICE_KEYS
-    Looks(found).look(found.nodes["n2"])
+    found.looks.look(found.nodes["n2"])
     found.agenda.run_until(9 * limits.SECOND)
     assert gone[-1] not in index
 
@@ -87,7 +86,7 @@ def test_cells_of_an_entry_in_flight_may_be_on_the_shelf() -> None:
     nowhere; the shelf stands where the newest version does."""
     found, king = with_many_cells_in_flight()
     assert king.idle
-    Looks(found).look(king)
+    found.looks.look(king)
 
 
 def test_a_key_on_the_shelf_that_no_version_has_breaks_the_law_of_memory() -> None:
@@ -98,7 +97,7 @@ def test_a_key_on_the_shelf_that_no_version_has_breaks_the_law_of_memory() -> No
     for i in range(cells + 1 - len(shelf.armed)):
         shelf.arm(f"gone/{i}", core.committed.tick + 10_000)
     with pytest.raises(Violation, match="keys on the shelf"):
-        Looks(found).look(found.nodes["n2"])
+        found.looks.look(found.nodes["n2"])
 
 
 def test_entries_of_the_shelf_that_are_passed_over_are_no_more_than_cells_and_a_few() -> None:
@@ -113,7 +112,7 @@ def test_entries_of_the_shelf_that_are_passed_over_are_no_more_than_cells_and_a_
         shelf.arm("hot", far - i)
     shelf.disarm("hot")
     with pytest.raises(Violation, match="passed over"):
-        Looks(found).look(found.nodes["n2"])
+        found.looks.look(found.nodes["n2"])
 
 
 def test_entries_that_the_disk_has_not_are_kept_for_as_long_as_it_takes() -> None:
@@ -121,7 +120,7 @@ def test_entries_that_the_disk_has_not_are_kept_for_as_long_as_it_takes() -> Non
     started again, and may let go of none."""
     with bounds({"LOG_MEMORY_BYTES": KEPT_BYTES}):
         found, node = follower_with(40, 3_000)
-        Looks(found).look(node)
+        found.looks.look(node)
 
 
 def test_no_more_is_kept_that_is_not_settled_than_may_be_on_the_way() -> None:
@@ -129,7 +128,7 @@ def test_no_more_is_kept_that_is_not_settled_than_may_be_on_the_way() -> None:
     with bounds({"LOG_MEMORY_BYTES": KEPT_BYTES} | small):
         found, node = follower_with(40, 1_000)
         with pytest.raises(Violation, match="unsettled Entries"):
-            Looks(found).look(node)
+            found.looks.look(node)
 
 
 def test_entries_that_go_in_slices_are_no_more_than_a_node_is_at() -> None:
@@ -145,10 +144,10 @@ def test_entries_that_go_in_slices_are_no_more_than_a_node_is_at() -> None:
         assert 0 < before - (log.last.index - log.base.index) < before
         assert node.idle
         assert log.bytes > KEPT_BYTES
-        Looks(found).look(node)
+        found.looks.look(node)
         found.agenda.run_until(found.agenda.now_ns + 100 * limits.MS)
         assert log.bytes <= KEPT_BYTES + 1_000
-        Looks(found).look(node)
+        found.looks.look(node)
 
 
 def test_keys_of_an_entry_in_flight_may_be_in_the_index_for_as_long_as_disks_hang() -> None:
@@ -174,7 +173,7 @@ def test_a_node_that_keeps_settled_entries_beyond_the_bound_breaks_the_law_of_me
             bounds({"LOG_MEMORY_BYTES": KEPT_BYTES}),
             pytest.raises(Violation, match=" settled Entries"),
         ):
-            Looks(found).look(node)
+            found.looks.look(node)
 
 
 def test_a_node_that_lacks_what_was_committed_long_ago_is_not_live() -> None:
@@ -182,4 +181,4 @@ def test_a_node_that_lacks_what_was_committed_long_ago_is_not_live() -> None:
     found.books.committed_ns = [0] * found.books.index
     found.books.enter(found.books.history[-1], 0)
     with pytest.raises(Violation, match="live is fresh"):
-        Looks(found).look(found.nodes["n2"])
+        found.looks.look(found.nodes["n2"])

@@ -4,6 +4,7 @@ from rmf import limits
 from rmf.core.record import ENTRY
 from rmf.testing.cluster import Cluster
 from rmf.testing.dice import Dice
+from rmf.testing.faults import Faults
 from rmf.testing.mishaps import Copy, Mishaps
 from rmf.testing.options import Options
 
@@ -16,7 +17,9 @@ def cluster() -> Cluster:
 
 
 def mishaps_of(found: Cluster) -> Mishaps:
-    return Mishaps(found, Dice(1).stream("mishaps"), found.nemesis)
+    faults = Faults(found.env, found.nodes, found.network, Dice(1).stream("mishaps"))
+    joined = (found.nodes, found.network, found.operators, found.invariants.restored)
+    return Mishaps(found.env, *joined, faults)
 
 
 def test_a_drive_that_lied_loses_only_what_all_others_have() -> None:

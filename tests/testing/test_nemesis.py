@@ -10,7 +10,7 @@ def test_a_vote_that_was_to_be_split_does_not_kill_a_leader_after_all_is_healed(
     found.begin()
     found.agenda.run_until(2 * limits.SECOND)
     found.nemesis.begin()
-    while not found.nemesis.splits_votes:
+    while not found.env.splits_votes:
         found.agenda.run_until(found.agenda.now_ns + limits.MS)
     found.nemesis.heal(None)
     lives = {name: node.life for name, node in found.nodes.items()}

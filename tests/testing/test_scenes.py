@@ -6,6 +6,7 @@ from rmf import limits
 from rmf.core.raft.membership import members_in
 from rmf.testing.cluster import Cluster
 from rmf.testing.dice import Dice
+from rmf.testing.faults import Faults
 from rmf.testing.options import Options
 from rmf.testing.scenes import Scenes
 
@@ -23,12 +24,13 @@ def cluster(nodes: int) -> Cluster:
     found = Cluster(options)
     found.begin()
     found.agenda.run_until(9 * limits.SECOND)
-    found.nemesis.active = True
     return found
 
 
 def scenes_of(found: Cluster) -> Scenes:
-    return Scenes(found, Dice(1).stream("scenes"), found.nemesis)
+    faults = Faults(found.env, found.nodes, found.network, Dice(1).stream("scenes"))
+    faults.active = True
+    return Scenes(found.env, found.nodes, found.operators, faults)
 
 
 def test_disks_are_lost_while_one_is_behind_only_where_five_vote() -> None:
