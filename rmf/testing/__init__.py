@@ -25,8 +25,8 @@ clock, so hours pass in a minute, and the same seed gives the same history. To r
     faults, nemesis,        what goes wrong for a while; what is planned; with disks and members;
     mishaps, scenes         in several steps
     books, audit            the one history that is committed; what it may hold
-    invariants, promises    what must hold after every step; what clients received (`watch` passes
-                            on what nodes report, who know a `watcher`; a checker raises `violation`)
+    invariants, promises    what must hold after every step; what clients received (nodes
+                            report to a `watcher`, which is `watch`; a checker raises `violation`)
     meter, laws             what work costs, counted; the law of cost, on every node
     looks                   bounds, memory, and whether what is called live is fresh
     liveness, calm          what must come about once all is healed; and while nothing goes wrong

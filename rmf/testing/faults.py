@@ -3,15 +3,11 @@
 Each comes to an end by itself; what is planned, and when, say `nemesis`, `mishaps` and `scenes`.
 """
 
-from typing import TYPE_CHECKING
-
 from rmf import limits
 from rmf.testing.dice import Stream
 from rmf.testing.environment import Environment
 from rmf.testing.network import Network
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
+from rmf.testing.node import Node
 
 __all__ = ["Faults"]
 
@@ -24,7 +20,7 @@ class Faults:
     """`active` False: nothing new goes wrong. `dice` decides all that goes wrong."""
 
     def __init__(
-        self, env: Environment, nodes: "dict[str, Node]", network: Network, dice: Stream
+        self, env: Environment, nodes: dict[str, Node], network: Network, dice: Stream
     ) -> None:
         self.active = False
         self._env = env
@@ -33,7 +29,7 @@ class Faults:
         self.dice = dice
         self._cuts: dict[tuple[str, str], int] = {}
 
-    def any_node(self) -> "Node | None":
+    def any_node(self) -> Node | None:
         """Return some node that is up."""
         up = [x for _, x in sorted(self._nodes.items()) if x.up]
         return self.dice.choice(up) if up else None
@@ -90,7 +86,7 @@ class Faults:
 
     # --- Processes ---------------------------------------------------------------------------
 
-    def end(self, node: "Node | None", *, power: bool) -> bool:
+    def end(self, node: Node | None, *, power: bool) -> bool:
         """End a process, and have it begun again later; return whether it was up."""
         if node is None or not node.up:
             return False
@@ -101,7 +97,7 @@ class Faults:
         self._env.agenda.after(wait_ns, self._begin, node, power)
         return True
 
-    def _begin(self, node: "Node", power: bool) -> None:
+    def _begin(self, node: Node, power: bool) -> None:
         if not node.up:
             node.begin(new_boot=power)
 

@@ -5,20 +5,17 @@ name those in play. Every run can be survived, and one that is not has found a b
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from rmf import limits
 from rmf.testing.environment import Environment
 from rmf.testing.faults import Faults
 from rmf.testing.mishaps import Mishaps
 from rmf.testing.network import Network
+from rmf.testing.node import Node
 from rmf.testing.operators import Operators
 from rmf.testing.ports import Ports
 from rmf.testing.producers import Producer
 from rmf.testing.scenes import Scenes
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
 
 __all__ = ["Nemesis"]
 
@@ -31,12 +28,12 @@ class Nemesis:
     def __init__(
         self,
         env: Environment,
-        nodes: "dict[str, Node]",
+        nodes: dict[str, Node],
         network: Network,
         ports: Ports,
         producers: Mapping[str, Producer],
         operators: Operators,
-        restored: "Callable[[Node], None]",
+        restored: Callable[[Node], None],
     ) -> None:
         self.met = 0
         self._env = env
@@ -83,7 +80,7 @@ class Nemesis:
 
     # --- Whom and how long ----------------------------------------------------------------------
 
-    def _leader(self) -> "Node | None":
+    def _leader(self) -> Node | None:
         return self._operators.leader()
 
     # --- Network --------------------------------------------------------------------------------
@@ -193,7 +190,7 @@ class Nemesis:
     def _power_cut_all(self) -> bool:
         return self._all(power=True)
 
-    def _pause_one(self, node: "Node | None") -> bool:
+    def _pause_one(self, node: Node | None) -> bool:
         if node is None or not node.running:
             return False
         node.pause()
@@ -202,7 +199,7 @@ class Nemesis:
         return True
 
     @staticmethod
-    def _resume(node: "Node", life: int) -> None:
+    def _resume(node: Node, life: int) -> None:
         if node.life == life:
             node.resume()
 

@@ -8,17 +8,14 @@ it was forgotten, `audit` and `promises` see to.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.testing.environment import Environment
+from rmf.testing.node import Node
 from rmf.testing.ports import Ports
 from rmf.testing.producers import Employer, Producer
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
 
 __all__ = ["Passers"]
 
@@ -35,7 +32,7 @@ class Passers:
         env: Environment,
         employer: Employer,
         ports: Ports,
-        leader: "Callable[[], Node | None]",
+        leader: Callable[[], Node | None],
         places: int,
     ) -> None:
         self._env = env
@@ -92,9 +89,7 @@ class _Stranger:
 
     name = ""
 
-    def __init__(
-        self, env: Environment, ports: Ports, node: "Node | None", passer: Producer
-    ) -> None:
+    def __init__(self, env: Environment, ports: Ports, node: Node | None, passer: Producer) -> None:
         self._env = env
         self._ports = ports
         self._passer = passer

@@ -6,7 +6,7 @@ library's own work (R32, R33). Whatever outcome comes here, the books are asked 
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import cbor2
 
@@ -18,11 +18,9 @@ from rmf.core import messages as m
 from rmf.core.intake import open_send
 from rmf.errors import Refused
 from rmf.testing.environment import Environment
+from rmf.testing.node import Node
 from rmf.testing.ports import Ports
 from rmf.testing.workload import datum_of
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
 
 __all__ = ["Employer", "Producer", "Told"]
 
@@ -52,7 +50,7 @@ class Producer:
         self,
         name: str,
         env: Environment,
-        nodes: "dict[str, Node]",
+        nodes: dict[str, Node],
         ports: Ports,
         told: Told,
         forgotten: Mapping[str, int],
@@ -325,7 +323,7 @@ class Employer:
         self,
         producers: dict[str, Producer],
         env: Environment,
-        nodes: "dict[str, Node]",
+        nodes: dict[str, Node],
         ports: Ports,
         told: Told,
         forgotten: Mapping[str, int],

@@ -5,19 +5,15 @@ of a node come in order and are what was committed; a letter leaves once. It kno
 the books, and nothing of Raft.
 """
 
-from typing import TYPE_CHECKING
-
 from rmf.core import messages as m
 from rmf.core.effects import Publish, StoreLetters
+from rmf.errors import Refused
 from rmf.testing.audit import Audit, Outcome
 from rmf.testing.environment import Environment
+from rmf.testing.node import Node
 from rmf.testing.ports import Ports
 from rmf.testing.producers import Producer
 from rmf.testing.violation import Violation
-
-if TYPE_CHECKING:
-    from rmf.errors import Refused
-    from rmf.testing.node import Node
 
 __all__ = ["Promises"]
 
@@ -42,14 +38,14 @@ class Promises:
         self._producers = producers
         self._counters = frozenset(env.workload.counters)
 
-    def born(self, node: "Node") -> None:
+    def born(self, node: Node) -> None:
         """A core begins: its displays and its DLQ begin again."""
         self._stored[node.name] = set()
         self.newest.pop(node.name, None)
 
     # --- Acks -----------------------------------------------------------------------------------
 
-    def answers(self, node: "Node", connection: int, messages: list[m.Message]) -> None:
+    def answers(self, node: Node, connection: int, messages: list[m.Message]) -> None:
         """An ack leaves a node; it is held to the books once the step is over."""
         for message in messages:
             if type(message) is m.Ack:
@@ -107,7 +103,7 @@ class Promises:
         """Return the outcome of a packet that a producer received, if it did."""
         return self._told.get((producer, seq), (0, None))[1]
 
-    def refused(self, producer: str, exc: "Refused", *, by_node: bool) -> None:
+    def refused(self, producer: str, exc: Refused, *, by_node: bool) -> None:
         """A producer's library gave up: its name was forgotten in a crowd, or a stranger used it.
         Else the node forgot packets. What `by_node` is said to be forgotten, must be so."""
         person = self._producers[producer]
@@ -128,7 +124,7 @@ class Promises:
 
     # --- Displays -------------------------------------------------------------------------------
 
-    def publishes(self, node: "Node", found: Publish) -> None:
+    def publishes(self, node: Node, found: Publish) -> None:
         """Hold a Snapshot to history, and to the one before it (R35, R36)."""
         before = self.newest.get(node.name)
         if before is not None and (found.index, found.tick) < (before.index, before.tick):
@@ -141,7 +137,7 @@ class Promises:
         if found.index > books.index or found.digest != books.digests[found.index]:
             raise Violation("snapshot order", f"{name} shows Entry {found.index}, not as committed")
 
-    def look(self, node: "Node") -> None:
+    def look(self, node: Node) -> None:
         """What its displays received last must be what the node would send them now."""
         core, newest = node.core, self.newest.get(node.name)
         if core is None or newest is None or not node.idle:
@@ -153,7 +149,7 @@ class Promises:
 
     # --- Letters --------------------------------------------------------------------------------
 
-    def stores(self, node: "Node", effect: StoreLetters) -> None:
+    def stores(self, node: Node, effect: StoreLetters) -> None:
         """Letters leave a core once (R39)."""
         stored = self._stored[node.name]
         for letter in effect.letters:

@@ -5,7 +5,7 @@ asked. A display keeps a picture by deltas, as a subscriber does, and compares i
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import cbor2
 
@@ -17,13 +17,11 @@ from rmf.core.effects import Publish
 from rmf.core.feed import Feed
 from rmf.core.selection import selection
 from rmf.testing.environment import Environment
+from rmf.testing.node import Node
 from rmf.testing.ports import Ports
 from rmf.testing.promises import Promises
 from rmf.testing.violation import Violation
 from rmf.testing.watcher import Watcher
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
 
 __all__ = ["Display", "Reader"]
 
@@ -36,7 +34,7 @@ class Reader:
     name = ""
 
     def __init__(
-        self, env: Environment, nodes: "dict[str, Node]", ports: Ports, promises: Promises
+        self, env: Environment, nodes: dict[str, Node], ports: Ports, promises: Promises
     ) -> None:
         self.answered = 0
         self._env = env
@@ -93,7 +91,7 @@ class Display:
     served on the node's loop, and compares it. Its feed outlives a core, as the publisher's does:
     what a core that was read again publishes must not take it back."""
 
-    def __init__(self, node: "Node", filters: Sequence[str], watch: "Watcher[Node]") -> None:
+    def __init__(self, node: Node, filters: Sequence[str], watch: Watcher[Node]) -> None:
         self.updates = 0
         self._node = node
         self._filters = filters

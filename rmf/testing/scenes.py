@@ -7,15 +7,12 @@ does not come about, and puts everything right that it did.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from rmf import limits
 from rmf.testing.environment import Environment
 from rmf.testing.faults import Faults
+from rmf.testing.node import Node
 from rmf.testing.operators import Operators
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
 
 __all__ = ["Scenes"]
 
@@ -30,7 +27,7 @@ class Scenes:
     """Each returns whether it has begun."""
 
     def __init__(
-        self, env: Environment, nodes: "dict[str, Node]", operators: Operators, faults: Faults
+        self, env: Environment, nodes: dict[str, Node], operators: Operators, faults: Faults
     ) -> None:
         self._env = env
         self._nodes = nodes
@@ -152,7 +149,7 @@ class Scenes:
         self._end_once_durable(leader, leader.life, index, 2_000)
         return True
 
-    def _end_once_durable(self, node: "Node", life: int, index: int, rounds: int) -> None:
+    def _end_once_durable(self, node: Node, life: int, index: int, rounds: int) -> None:
         if node.life != life or not self._faults.active:
             return
         if node.disk.last_durable.index >= index:

@@ -3,8 +3,6 @@
 Kept apart, so that a step costs one call, and so that a run without checkers is thinkable.
 """
 
-from typing import TYPE_CHECKING
-
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
 from rmf.core.effects import Publish, StoreLetters
@@ -13,11 +11,9 @@ from rmf.testing.environment import Environment
 from rmf.testing.invariants import Invariants
 from rmf.testing.laws import Laws
 from rmf.testing.looks import Looks
+from rmf.testing.node import Node
 from rmf.testing.promises import Promises
 from rmf.testing.readers import Display
-
-if TYPE_CHECKING:
-    from rmf.testing.node import Node
 
 __all__ = ["Watch"]
 
@@ -28,7 +24,7 @@ class Watch:
     def __init__(
         self,
         env: Environment,
-        nodes: "dict[str, Node]",
+        nodes: dict[str, Node],
         invariants: Invariants,
         promises: Promises,
         laws: Laws,
@@ -46,31 +42,31 @@ class Watch:
         self.persists = invariants.persists
         self.answers = promises.answers
 
-    def show(self, node: "Node") -> None:
+    def show(self, node: Node) -> None:
         """Have a display look at what this node publishes."""
         self.displays[node.name] = Display(node, self._env.workload.filters, self)
 
-    def born(self, node: "Node", core: Arbiter) -> None:
+    def born(self, node: Node, core: Arbiter) -> None:
         """A core was read from a disk."""
         self._invariants.born(node, core)
         self._promises.born(node)
 
-    def stepped(self, node: "Node", events: list[ev.Event]) -> None:
+    def stepped(self, node: Node, events: list[ev.Event]) -> None:
         """A node took a step, and its effects are under way."""
         self._invariants.stepped(node, events)
         self._promises.stepped()
         self._env.stepped(node.core)
 
-    def publishes(self, node: "Node", found: Publish) -> None:
+    def publishes(self, node: Node, found: Publish) -> None:
         """A node publishes."""
         self._promises.publishes(node, found)
         self.displays[node.name].publish(found)
 
-    def stores(self, node: "Node", effect: StoreLetters) -> None:
+    def stores(self, node: Node, effect: StoreLetters) -> None:
         """A node gives letters to its DLQ."""
         self._promises.stores(node, effect)
 
-    def checkpointed(self, node: "Node", found: StoredCheckpoint) -> None:
+    def checkpointed(self, node: Node, found: StoredCheckpoint) -> None:
         """A Checkpoint is in place."""
         self._invariants.checkpointed(node, found)
 
