@@ -28,7 +28,7 @@ _PARTS = 100  # of the World, one a display in turn
 
 
 def fanout(*, seconds: float, displays: int, kind: str, batch: int) -> dict[str, Any]:
-    """Return packets a second, the node's CPU time a packet, what was sent to displays, and how
+    """Return packets per second, the node's CPU time per packet, what was sent to displays, and how
     long a display that begins waited for its whole picture."""
     payload = payload_of(64)
     names = [f"part/{i % _PARTS}/{name}" for i, name in enumerate(keys_of(_KEYS))]

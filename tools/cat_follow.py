@@ -83,7 +83,7 @@ class Follower:
         self._give_up_at: float | None = None
 
     def snapshots(self) -> Iterator[Snapshot | None]:
-        """Give each whole Snapshot and keepalive; None about once a second when nothing comes.
+        """Give each whole Snapshot and keepalive; None about once per second when nothing comes.
 
         Raises TimeoutError, GapFound, Refused, ProtocolFault; ConnectionFailed if there is no node
         to begin with, or the connection is lost and may not be made again.

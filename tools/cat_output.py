@@ -7,7 +7,7 @@ a reader never waits for a buffer to fill.
     jsonl    one JSON object a line; keepalives too, as kind "keepalive"
     json     the same; on a terminal indented, for eyes
     cborseq  the same maps as a CBOR sequence (RFC 8742); byte strings stay byte strings
-    diag     CBOR diagnostic notation of each SNAPSHOT as the protocol lays it out, one a line
+    diag     CBOR diagnostic notation of each SNAPSHOT as the protocol lays it out, one per line
     raw      the CBOR bytes of the values alone, one after the other, in key order of each Snapshot
     table    the whole picture as text after each Snapshot
 """
@@ -43,7 +43,7 @@ class Output(ABC):
         """Show a whole Snapshot or keepalive."""
 
     def refresh(self) -> None:  # noqa: B027 -- a pipe shows what came, not that time passes
-        """Show that time has passed; called about once a second when nothing comes."""
+        """Show that time has passed; called about once per second when nothing comes."""
 
     def close(self) -> None:  # noqa: B027 -- each write to a pipe is flushed
         """Leave stdout as it was found."""

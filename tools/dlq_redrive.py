@@ -34,7 +34,7 @@ def add_verb(verb: Verb) -> argparse.ArgumentParser:
     sub.add_argument("--job", help="its name; of a job that was interrupted: go on with it")
     text = "send also where what the handler read, or what would be written over, is newer"
     sub.add_argument("--force", action="store_true", help=text)
-    text = f"packets a second, at most (default {limits.REDRIVE_PER_S:g})"
+    text = f"packets per second, at most (default {limits.REDRIVE_PER_S:g})"
     rate = argument(_rate)
     sub.add_argument("--rate", metavar="N", type=rate, default=limits.REDRIVE_PER_S, help=text)
     text = "shelf life of the new packets (default: as the old ones had)"
@@ -56,7 +56,7 @@ def _rate(text: str) -> float:
     except ValueError:
         rate = 0.0
     if not 0.01 <= rate <= 1_000_000:
-        raise UsageError(f"rate {text!r}: expected packets a second, 0.01 to 1000000")
+        raise UsageError(f"rate {text!r}: expected packets per second, 0.01 to 1000000")
     return rate
 
 

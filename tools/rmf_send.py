@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--ttl", type=argument(parse_duration_ms), default="5s", metavar="5s",
         help="shelf life of lines that bring none (default 5s)")  # fmt: skip
     add("--format", choices=FORMATS, help="default: csv for *.csv, else jsonl")
-    add("--rate", type=argument(_rate), metavar="N", help="packets a second, at most")
+    add("--rate", type=argument(_rate), metavar="N", help="packets per second, at most")
     add("--batch", type=argument(_batch), metavar="N",
         default=limits.SEND_BATCH_PACKETS,
         help="packets handed over at once, at most (default %(default)s)")  # fmt: skip
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--resume", action="store_true",
         help="line n is seq n: send only what is missing (needs --producer)")  # fmt: skip
     add("-o", "--output", choices=("summary", "jsonl"), default="summary",
-        help="one line at the end (default), or one a packet")  # fmt: skip
+        help="one line at the end (default), or one per packet")  # fmt: skip
     add("-W", "--timeout", type=argument(parse_duration_ms), metavar="TIMEOUT",
         default=f"{limits.SEND_PATIENCE_S}s",
         help="bound on being without connection, or outcome (default %(default)s)")  # fmt: skip
@@ -112,7 +112,7 @@ def _rate(text: str) -> float:
     except ValueError:
         rate_hz = 0.0
     if not 0.001 <= rate_hz <= 1e9:
-        raise UsageError(f"expected packets a second, as 100 or 0.5, found {text!r}")
+        raise UsageError(f"expected packets per second, as 100 or 0.5, found {text!r}")
     return rate_hz
 
 

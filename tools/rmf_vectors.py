@@ -43,7 +43,7 @@ def generated(protocol: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _json(entries: list[dict[str, Any]]) -> str:
-    """Return entries as JSON, one a line: a changed vector is a changed line."""
+    """Return entries as JSON, one per line: a changed vector is a changed line."""
     ids = [entry["id"] for entry in entries]
     assert len(set(ids)) == len(ids)
     lines = [json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in entries]

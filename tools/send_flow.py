@@ -36,7 +36,7 @@ class TimedOut(RmfError):
 
 
 class Pace(NamedTuple):
-    """`batch_packets` posted at once, at most; `rate_hz` packets a second, or None for as fast as
+    """`batch_packets` posted at once, at most; `rate_hz` packets per second, or None for as fast as
     the node takes them; `patience_s` without a connection, or without any outcome."""
 
     batch_packets: int

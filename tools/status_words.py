@@ -56,8 +56,8 @@ def node_rows(nodes: Iterable[tuple[str, dict[str, Any] | None]]) -> list[list[s
 
 
 def member_rows(statuses: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Return headings and a row a member, as the leader sees them, or the node of the newest term;
-    nothing for a factory of one."""
+    """Return headings and a row per member, as the leader sees them, or the node of the newest
+    term; nothing for a factory of one."""
     best = max(
         statuses, key=lambda s: (_number(s.get("term")), s.get("role") == "leader"), default={}
     )

@@ -159,7 +159,7 @@ def rows_of(parcels: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
 
 
 def receipts_of(run: m.Run) -> list[Receipt]:
-    """Return the receipts of a run, one a packet. Raises ProtocolFault for an unknown outcome."""
+    """Return the receipts of a run, one per packet. Raises ProtocolFault for an unknown outcome."""
     seq, packets, outcome, duplicate, term, tick, slot, reason, letter = run
     if outcome >= len(m.OUTCOMES):
         raise ProtocolFault("wrong_shape", f"ACK: there is no outcome {outcome}")

@@ -183,7 +183,7 @@ class Watching:
         self.link.drop(why)
 
     def outgoing(self, now_ns: int) -> list[bytes]:  # noqa: ARG002 -- part of a Speaker
-        """Return SUBSCRIBE, once a connection; after a loss, it resumes behind what was shown."""
+        """Return SUBSCRIBE, once per connection; after a loss, it resumes behind what was shown."""
         if self._subscribed:
             return []
         self._subscribed = True

@@ -99,12 +99,12 @@ class Acts:
                 item = m.Item(event.request, {"leader": target})
                 effects.append(Answer(event.connection, [item, m.End(event.request, None, None)]))
             else:
-                text = f"{target} did not take over in time; {raft.leader or 'nobody'} leads"
+                text = f"{target} did not take over in time; {raft.leader or 'no node'} leads"
                 effects.append(_end(event, "not_ready", text))
         return effects
 
     def committed(self, index: int) -> list[Effect]:
-        """Answer whoever waited for this Entry."""
+        """Answer the operator that waited for this Entry."""
         event = self._waiting.pop(index, None)
         if event is not None and event.subject in {"admin.triage", "admin.set"}:
             item = m.Item(event.request, {"index": index})
@@ -116,8 +116,8 @@ class Acts:
         return Answer(event.connection, [item, m.End(event.request, None, None)])
 
     def drop(self, through: int) -> list[Effect]:
-        """Answer whoever waits, but for what is committed, up to `through`, as the reign is over:
-        what became of it, nobody here knows."""
+        """Answer all that wait, but for what is committed, up to `through`, as the reign is over:
+        what became of it is unknown here."""
         lost = [index for index in self._waiting if index > through]
         waiting = [*(self._waiting.pop(index) for index in lost), *self.held]
         self.held = []
@@ -125,7 +125,7 @@ class Acts:
         return [_end(event, "not_leader", text) for event in waiting]
 
     def give_up(self, why: str) -> list[Effect]:
-        """Answer whoever waits for another leader: this node is on strike, and hears of none."""
+        """Answer all that wait for another leader: this node is on strike, and hears of none."""
         transfers, self.transfers = self.transfers, []
         text = f"this node is on strike ({why}): look who leads, and ask again"
         return [_end(event, "strike", text) for _, event, _ in transfers]

@@ -22,7 +22,7 @@ __all__ = ["AddressBook", "Identity"]
 @attrs.frozen
 class Identity:
     """Who this node is: its name and incarnation, its line, the period for a new cluster, and the
-    addresses that clients and peers are told."""
+    addresses that clients and peers receive."""
 
     node: str
     incarnation: bytes

@@ -77,7 +77,7 @@ def added(
     learner = Member(name, who.incarnation, peer, address, voter=False)
     others = [member for member in raft.members if member.name != name]
     if not any(member.voter for member in others):
-        return Denied("not_possible", f"{name!r} is the only voter: nobody could admit it again")
+        return Denied("not_possible", f"{name!r} is the only voter: no other could admit it again")
     why = f"{name} {'comes back' if known is not None else 'joins'} as a learner"
     return _unless_it_stalls(raft, Members([*others, learner], why), now_ns)
 
@@ -126,7 +126,7 @@ def triaged(raft: Raft, args: Mapping[str, Any], by: str, version: int) -> Triag
 
 
 def settings(args: Mapping[str, Any], by: str, version: int) -> Settings | Denied:
-    """Return what is written of the election time-outs that somebody wants (R28)."""
+    """Return what is written of the election time-outs that are wanted (R28)."""
     if version < SETTINGS_VERSION:
         text = f"the cluster's version is {version}: every node needs this release of RMF first"
         return Denied("not_ready", text)

@@ -18,7 +18,7 @@ __all__ = ["Checkpointing"]
 
 
 class Checkpointing:
-    """`wanted` is set whenever somebody wants one. `behind_bytes` counts bodies of Entries applied
+    """`wanted` is set whenever one is wanted. `behind_bytes` counts bodies of Entries applied
     since the last one, `last_bytes` is the size of that."""
 
     def __init__(self, behind_bytes: int = 0, last_bytes: int = 0) -> None:
@@ -67,7 +67,7 @@ class Checkpointing:
 
     def ended(self, event: CheckpointEnded) -> list[Effect]:
         """The keeper is done; return the answers. One that an earlier core of this node had asked
-        for is nobody's here. A failure asks for nothing at once: the ledger is whole without."""
+        for is dropped. A failure asks for nothing at once: the ledger is whole without."""
         if event.index != self._underway:
             return []
         self._underway = None

@@ -1,6 +1,6 @@
 """The factory's time (R6): from boot nanoseconds, given as arguments, to Tick numbers.
 
-It knows no clock; whoever steps the core brings CLOCK_BOOTTIME along, which counts suspend. The
+It knows no clock; the caller of the core brings CLOCK_BOOTTIME along, which counts suspend. The
 number of a Tick is max(previous + 1, periods elapsed), so idle costs nothing, and a Tick may not
 lead the clock by more than TICK_LEAD_NS_MAX.
 """
@@ -41,26 +41,26 @@ class TickClock:
 
 
 class Pace:
-    """What a node knows of the factory's time (R6): a clock, if anybody in this boot could say how
+    """What a node knows of the factory's time (R6): a clock, if any node in this boot could say how
     much time went by, and the highest tick ever heard of, which that clock may not show yet.
 
     Theory. Crystals differ by 100 ppm: after a month alone two nodes are minutes apart. So a node
-    that follows keeps no time of its own: what the reign says sets its clock anew (`follow`), and
+    that follows keeps no time of its own: what the reign says sets its clock again (`follow`), and
     its own crystal counts only since then. But what is said is late by what the way took. A clock
     that is set by the quickest message of the last while is late by the shortest way alone; so a
     message that shows an earlier time than the clock is passed over, unless the clock has run alone
     for so long that its crystal may be the cause: PACE_LEAK of that time, far more than any crystal
     errs. A queue in front of a slow link thus makes no old message look new. All that holds within
     one reign: the first word of a leader sets the clock whatever it showed (`begin`). For a reign
-    whose majority knew no time begins behind its last Tick, and nobody may bring the time of before
-    back. A leader that was silent and is heard again is no other one: a node that stood still has a
-    clock that ran, and finds in its sockets what was said long ago.
+    whose majority knew no time begins behind its last Tick, and no node may bring the time of
+    before back. A leader that was silent and is heard again is no other one: a node that stood
+    still has a clock that ran, and finds in its sockets what was said long ago.
 
     The first word may have been long on its way, too. The next one that was quicker shows by how
-    much: whoever hears it has to hold all that was heard before for that much older.
+    much: a node that hears it has to hold all that was heard before for that much older.
 
-    Where nobody reigns, everybody's clock runs alone; of two, that one is right which a reign set
-    later (`compare`), so that a node which was cut off for a month drags nobody along.
+    Where no node reigns, each clock runs alone; of two, that one is right which a reign set
+    later (`compare`), so that a node which was cut off for a month drags no other along.
     """
 
     def __init__(self, clock: TickClock | None, least_tick: int = 0) -> None:
@@ -82,14 +82,14 @@ class Pace:
         return max(self.least_tick, self.clock.tick_at(boot_ns))
 
     def clock_at(self, boot_ns: int) -> TickClock | None:
-        """Return a clock that shows the present tick, and goes on from it; None: nobody knows."""
+        """Return a clock that shows the present tick, and goes on from it; None: it is unknown."""
         if self.clock is None:
             return None
         return TickClock(self.clock.period_ns, self.tick_at(boot_ns), boot_ns)
 
     def said_ns(self, tick: int, boot_ns: int) -> int:
         """Return the boot time at which what comes now, with this tick, was said: the shortest way
-        takes no time, and where nobody knows the time, no way does."""
+        takes no time, and where the time is unknown, no way does."""
         return boot_ns if self.clock is None else min(boot_ns, self.clock.ns_of(tick))
 
     def reach(self, tick: int) -> None:
@@ -98,7 +98,7 @@ class Pace:
 
     def lead(self, period_ns: int, last_tick: int, boot_ns: int) -> TickClock:
         """Return the clock of a reign whose ledger ends at `last_tick`: it goes on from what
-        anybody in the majority knows of the time, or begins behind that Tick if nobody does (R6).
+        any node of the majority knows of the time, or begins behind that Tick if none does (R6).
         """
         clock, known = self.clock, max(self.tick_at(boot_ns), last_tick)
         # A Tick may lead its clock; were that taken for time, each reign would be ahead by as much.

@@ -46,7 +46,7 @@ def encode_snapshot(
 ) -> bytes:
     """Return the frame of a SNAPSHOT whose cells and removals are encoded already, so that one
     encoding serves all subscribers of a filter (R35). `head`: term, tick, index, digest, live,
-    skipped. `now`: the factory's present tick, for whoever asked for it."""
+    skipped. `now`: the factory's present tick, for a client that asked for it."""
     fields = b"".join(map(cbor2.dumps, [_CODE_OF[m.Snapshot], number, kind, more, *head]))
     if now is None:
         body = b"\x8c" + fields + cells_and_removed  # 0x8c: an array of 12

@@ -2,7 +2,7 @@
 (R2, R23, R26).
 
 Decides which Entries of a ledger a node may apply when it comes back: those of which a later record
-says that they were committed. What stands behind them, nobody knows: a later record may void it, a
+says that they were committed. What stands behind them is unknown: a later record may void it, a
 leader may confirm it, so it is held as it is and handed to consensus as the tail. Each Entry is
 applied by the same function as on the day it was proposed, and the digest it states is compared: a
 node that computes another does not go on.
@@ -10,7 +10,7 @@ node that computes another does not go on.
 It knows no files: recovery feeds it a ledger that was verified before, the simulator its own disks.
 
 The hard state is the highest that anything states: HARD records, copies elsewhere (`remember`),
-and the term of any Entry, for whoever wrote that Entry down was in its term, even if the record
+and the term of any Entry, for the node that wrote that Entry was in its term, even if the record
 that would say so came before what is read here.
 """
 
@@ -57,7 +57,7 @@ def hard_state_of(body: bytes) -> HardState:
 
 def higher_of(one: HardState, other: HardState) -> HardState:
     """Return the one of two hard states of a node that holds: that of the higher term; of the same
-    term the one with a vote. Raises ValueError for two votes in one term: nobody gives them."""
+    term the one with a vote. Raises ValueError for two votes in one term: no node gives them."""
     if one.term != other.term:
         return max(one, other, key=lambda x: x.term)
     if one.voted_for is None or other.voted_for in {None, one.voted_for}:

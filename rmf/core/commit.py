@@ -65,7 +65,7 @@ class Commit:
 
     @property
     def has_more(self) -> bool:
-        """Whether there is something to apply, or to let go of, that need not wait for an event. A
+        """Whether there is something to apply, or to drop, that need not wait for an event. A
         follower whose disk or leader waits for it writes and replies first; but it never falls
         behind by more than a leader may have in flight."""
         raft, settled = self._raft, self._settled

@@ -49,7 +49,7 @@ class CurrentReads:
             return []
         if leader is None:
             return [_no(event, "no_reign", "no leader is known here that could confirm it")]
-        # Never used twice, not by a core that was loaded anew either (raft-cases 65).
+        # Never used twice, not by a core that was loaded again either (raft-cases 65).
         self._requests = max(self._requests + 1, now_ns)
         self._asked[self._requests] = (event, now_ns + raft.timing.election_max_ns)
         return [Tell(leader, ReadAsk(raft.term, self._requests))]
@@ -97,7 +97,7 @@ class CurrentReads:
         return effects + self._give_up(now_ns), ready
 
     def _give_up(self, now_ns: int) -> list[Effect]:
-        """Answer whoever waited for too long."""
+        """Answer the reads that waited for too long."""
         effects: list[Effect] = []
         while self._asked and (first := next(iter(self._asked))):
             event, until_ns = self._asked[first]

@@ -1,7 +1,7 @@
 """A delta: what changed of a selection between two published Ticks, in pages (R35, R45).
 
-It may be large: a display that looks once a second at a fast line is 100,000 keys behind. So it is
-gathered in steps, put into key order in steps, and encoded page by page, each from any place on.
+It may be large: a display that looks once per second at a fast line is 100,000 keys behind. So it
+is gathered in steps, put into key order in steps, and encoded page by page, each from any place on.
 """
 
 from collections.abc import Collection, Generator

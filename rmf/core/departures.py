@@ -1,4 +1,4 @@
-"""Who left the producers' table (R33), for people: counted by reason, and said where somebody was
+"""Who left the producers' table (R33), for the log: counted by reason, and said where a name was
 crowded out.
 
 It sees committed Entries. A name that was crowded out has lost what the table remembered of it, so

@@ -62,7 +62,7 @@ class DryRuns:
 
     def done(self, done: DryRunDone) -> Answer:
         """Return the answer: one ITEM and END, or END with the reason."""
-        # A core that was loaded anew may hear of one that the one before it asked for.
+        # A core that was loaded again may hear of one that the one before it asked for.
         self._under_way = max(0, self._under_way - 1)
         if done.executed is None:
             return Answer(done.connection, [m.End(done.request, "not_possible", done.why)])

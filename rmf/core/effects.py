@@ -1,6 +1,6 @@
 """Every Effect the Arbiter core wants done, on one page (R13); they are performed in order.
 
-The duties of whoever performs them (tests/core/test_duties holds all who do to D1…D9):
+The duties of the performer (tests/core/test_duties holds all who do to D1…D9):
 D1  In order, without waiting: what depends on durability (acks, letters, Snapshots) is only
     returned by the step that took the matching Persisted.
 D2  Persist: by one writer, in order. A Persisted speaks for every ticket up to its own, each of
@@ -16,8 +16,8 @@ D7  WriteCheckpoint: one CheckpointEnded; where there is no Checkpoint, it says 
 D8  A pin (Audit, DryRun, WriteCheckpoint) is taken off once, whether it was done or left out.
 D9  Reload, Stopped: the rest of that step is done, and this core is stepped no more. Nothing is
     owed to it; what the next core is still told of it, that one lets pass: batches have the term
-    in their numbers, and whoever replaces a core in one process has its tickets begin higher.
-D10 Reload: no writer begins before the one of this core has ended. The next core is told who is
+    in their numbers, and what replaces a core in one process has its tickets begin higher.
+D10 Reload: no writer begins before the one of this core has ended. The next core learns who is
     here (PeerMet) and how things stand (core/surroundings).
 """
 
@@ -116,7 +116,7 @@ class Batch:
     that this Tick removes by expiry, with or without a handler. `world` is the World before it.
     `period_ns` and `wall_ns` are the cluster's period and the Entry's wall time: what a cell
     written in this Tick will say of itself is known to the Tick's later handlers. Cells of finite
-    shelf life stamped before `void_before` have no known age: nobody sees them (R6)."""
+    shelf life stamped before `void_before` have no known age: no display sees them (R6)."""
 
     number: int
     term: int
@@ -141,7 +141,7 @@ class Execute:
 @attrs.frozen
 class DryRun:
     """Run this batch of one packet apart from the bench, and tell what came of it by DryRunDone: it
-    changes nothing (R40). Whoever is done with it takes `pin` off its World's index."""
+    changes nothing (R40). The user, once done with it, takes `pin` off its World's index."""
 
     connection: int
     request: int
@@ -157,8 +157,8 @@ class DryRun:
 @attrs.frozen
 class Audit:
     """Run this Tick again, which another node executed, and compare (R21); nothing waits for it,
-    and it may be left out. `before` is the state that it was applied to; whoever is done with it
-    takes `pin` off its World's index."""
+    and it may be left out. `before` is the state that it was applied to; the user, once done
+    with it, takes `pin` off its World's index."""
 
     index: int
     term: int
@@ -199,7 +199,7 @@ class Close:
 class Publish:
     """A Tick was committed: the World after it, which keys changed, which went and why.
     `live` is whether that is what the factory shows by now (R36). `clock` shows the factory's time
-    as this node knows it, from here on too; None where nobody knows how much time went by."""
+    as this node knows it, from here on too; None where it is unknown how much time went by."""
 
     term: int
     tick: int
@@ -246,7 +246,7 @@ class Note:
 
 @attrs.frozen
 class Tell:
-    """Send this message to a peer. It may be lost: whoever needs it sends it again (R16)."""
+    """Send this message to a peer. It may be lost: who needs it sends it again (R16)."""
 
     peer: str
     message: PeerMessage
@@ -254,9 +254,9 @@ class Tell:
 
 @attrs.frozen
 class LinkPeers:
-    """From now on these are the members: keep a link to each other one, and to nobody else. Said
-    again when a change is committed: whoever it made no member is let in until then; and when the
-    same members are named by another Entry."""
+    """From now on these are the members: keep a link to each other one, and to no other. Said
+    again when a change is committed: a node that it made no member is let in until then; and when
+    the same members are named by another Entry."""
 
     members: tuple[Member, ...]
 
@@ -296,7 +296,7 @@ class WriteChunk:
 class MarkWhole:
     """Note durably whether this node remembers all that it ever promised (R24): not `whole`, it has
     less than it said, and has to catch up first; answer with WholeMarked. Asked again until then.
-    `why` is for people."""
+    `why` is human-readable."""
 
     whole: bool
     why: str
@@ -306,7 +306,7 @@ class MarkWhole:
 class Reload:
     """This core is to be replaced by one read from the disk: because a Checkpoint was received and
     verified ("installed"), because what is in memory or on the disk cannot be right ("repair":
-    what the ledger holds is set aside first, and fetched anew from the peers, R24), because this
+    what the ledger holds is set aside first, and fetched again from the peers, R24), because this
     ledger and another node's contradict each other, and either may be damaged ("doubt": it is only
     read again, and set aside where it does not verify), or because an operator ends a strike
     ("admin")."""

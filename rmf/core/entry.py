@@ -160,7 +160,7 @@ class Accession:
 
 @attrs.frozen
 class Members:
-    """All members from this Entry on, and what changed, for people (R28)."""
+    """All members from this Entry on, and what changed, human-readable (R28)."""
 
     members: list[Member]
     why: str

@@ -101,7 +101,7 @@ class Lost:
 
 @attrs.frozen
 class Asked:
-    """Somebody wants a fact of this moment: "welcome", "ping", "status", "get" with a key, or
+    """A client wants a fact of this moment: "welcome", "ping", "status", "get" with a key, or
     "line.would" with `args` (see core/dry_run); or, with `args`, an act of an operator:
     "admin.add", "admin.remove", "admin.transfer", "admin.checkpoint", "admin.strike",
     "admin.set", "admin.triage" (see core/admin); `by` says whose."""
@@ -143,7 +143,7 @@ class DryRunDone:
 
 @attrs.frozen
 class BoxLost:
-    """A glove box has died; `restarts` of them since this node started. For people."""
+    """A glove box has died; `restarts` of them since this node started. For the log."""
 
     restarts: int
 
@@ -212,7 +212,7 @@ class Struck:
 
 @attrs.frozen
 class Unfounded:
-    """This node belongs to no cluster yet: what it waits for, for people (R29)."""
+    """This node belongs to no cluster yet: what it waits for, human-readable (R29)."""
 
     why: str
 
@@ -249,7 +249,7 @@ class PeerLost:
 
 @attrs.frozen
 class EntriesRead:
-    """What ReadEntries found: Entries behind `after_index`, whose own term and chain are told.
+    """What ReadEntries found: Entries behind `after_index`, with its own term and chain.
     None of them: the ledger does not hold them any more (the peer needs a Checkpoint)."""
 
     peer: str

@@ -4,7 +4,7 @@ A reign asks at each Tick. Cells that no handler wants to hear of end at once, u
 a Tick, and packets come on in the same one. The others take slots, before those of the packets
 (R11), as long as that goes well. Once a handler of theirs has used up its time, or their results
 the room of the Tick, these ends are set aside as a producer is: they get Ticks of their own, in
-turns with those of packets, until one of these has run well. So nobody waits for two of them,
+turns with those of packets, until one of these has run well. So no packet waits for two of them,
 however many there are.
 
 It changes the shelf, and knows nothing of Entries.
@@ -65,7 +65,7 @@ class Expiring:
 
     def _next_heard(self, tick: int, state: State, beside: list[str]) -> list[str]:
         """Take the next keys that wait, as many as a Tick has room for beside others; what was
-        written anew meanwhile goes back on the shelf."""
+        written again meanwhile goes back on the shelf."""
         heard: list[str] = []
         most = limits.TICK_EXPIRIES_MAX - len(beside)
         room = limits.TICK_BYTES_MAX - 4 * sum(map(len, beside))
@@ -89,7 +89,7 @@ class Expiring:
         if not heard:
             return
         self.aside = done <= len(heard) and (cut_short or done < slots)
-        self._packets_are_next = True  # nobody waits for two such Ticks in a row
+        self._packets_are_next = True  # no packet waits for two such Ticks in a row
         for expiry in reversed(heard[done:]):
             self._waiting[expiry.key] = None
             self._waiting.move_to_end(expiry.key, last=False)

@@ -1,6 +1,6 @@
 """The error table of the protocol: every code that ERROR, REFUSE and GOAWAY may carry (R41).
 
-Text only: it knows nothing of RMF. `protocol/README.md` shows the same table for people; a test
+Text only: it knows nothing of RMF. `protocol/README.md` shows the same table; a test
 compares the two. A code is never reused and never changes its meaning.
 
 - `closes`: the node closes the connection after the message that carries the code.

@@ -59,7 +59,7 @@ class Feed:
     # --- Who watches ------------------------------------------------------------------------------
 
     def selector(self, filters: Iterable[str], *, every_tick: bool = False) -> Selector:
-        """Return the Selector that equal filters share; to be released by whoever asked."""
+        """Return the Selector that equal filters share; to be released by the caller."""
         key = tuple(sorted(set(filters)))
         selector = self._selectors.get(key)
         if selector is None:
@@ -76,7 +76,7 @@ class Feed:
         return selector
 
     def release(self, selector: Selector, *, every_tick: bool = False) -> None:
-        """One subscription less: what nobody watches is forgotten."""
+        """One subscription less: what no display watches is forgotten."""
         selector.users -= 1
         selector.loggers -= every_tick
         if selector.users:
@@ -102,11 +102,11 @@ class Feed:
         self, publication: Publish, pin: int | None = None
     ) -> Generator[None, None, Collection[Selector] | None]:
         """Take in a publication; it is the newest once this is done. Return whose selection has
-        changed, None: anybody's. `pin` is on its World's index since it was committed, and is taken
-        over: a later one would not hold what was removed meanwhile. Without one, others come with
-        it, and what was held is held until the last of them.
+        changed, None: that of any. `pin` is on its World's index since it was committed, and is
+        taken over: a later one would not hold what was removed meanwhile. Without one, others come
+        with it, and what was held is held until the last of them.
 
-        A core that was read anew may publish once more what was shown before: its pictures count
+        A core that was read again may publish once more what was shown before: its pictures count
         from the newest one on (ticks only rise), and of the older ones just whether they are live.
         """
         newest = self.newest
@@ -114,7 +114,7 @@ class Feed:
             return self._again(newest, publication, pin)
         follows = newest is not None and publication.index == newest.index + 1
         if newest is not None and not (publication.changed or publication.removed):
-            # A core that was read anew does not know what its last Entry changed: if that was
+            # A core that was read again does not know what its last Entry changed: if that was
             # something, it does not follow, though its index is the next one.
             follows = follows and publication.world.total == newest.world.total
         if not follows or self._fell_back:
@@ -161,8 +161,8 @@ class Feed:
             before[0].unpin(before[1])
 
     def hold(self) -> tuple[Publish, int]:
-        """Return the newest publication and a pin that holds its keys in their index; whoever has
-        read it takes the pin off."""
+        """Return the newest publication and a pin that holds its keys in their index; the caller,
+        once done, takes the pin off."""
         assert self.newest is not None
         assert self._pin is not None
         index, pin = self._pin
@@ -170,7 +170,7 @@ class Feed:
         return self.newest, pin
 
     def _begin_at(self, publication: Publish, pin: int | None) -> None:
-        """Begin anew: nobody gets a delta across this."""
+        """Start over: no display gets a delta across this."""
         self._fell_back = False
         self._show(publication, pin)
         self._base = Mark.of(publication)
@@ -209,7 +209,7 @@ class Feed:
         return owners
 
     def _keep_for_loggers(self, change: TickChange, world: World) -> Generator[None]:
-        """Encode what somebody who is told every Tick will want of this one, once for all."""
+        """Encode what a display of every Tick will want of this one, once for all."""
         loggers = [selector for selector in change.owners if selector.loggers]
         if not loggers:
             return
@@ -253,7 +253,7 @@ class Feed:
                     self._matches -= 0 if selector.takes_all else len(keys)
                     selector.since = gone.mark
 
-    # --- What is told -----------------------------------------------------------------------------
+    # --- What is sent -----------------------------------------------------------------------------
 
     def mark_at(self, tick: int) -> Mark | None:
         """Return where a display stands that has this tick, None if the ring begins later."""

@@ -50,7 +50,7 @@ class FilterTree(Generic[Owner]):
         (node.rest if pattern.endswith("#") else node.here).add(owner)
 
     def discard(self, pattern: str, owner: Owner) -> None:
-        """Take out a filter of this owner, and the levels that nobody needs any more."""
+        """Take out a filter of this owner, and the levels that no filter needs any more."""
         levels = _levels(pattern)
         if levels is None:
             owners = self._exact.get(pattern, set())

@@ -1,13 +1,13 @@
-"""Whom the producers' table forgets (R33): the idle, and at its bound whoever loses least by it.
+"""Whom the producers' table forgets (R33): the idle, and at its bound who loses least by it.
 
 A name that is forgotten has lost exactly once for what it has not heard of yet. So who is connected
-stays while there is anybody else; of the others those go first that never sent a packet, then the
+stays while there is another; of the others those go first that never sent a packet, then the
 ephemeral ones, then the idlest. It decides for a reign, from the table and from who is connected
 here; what it decided stands in the Entry, and no other node decides it again.
 
 The order is a heap, made when the bound is first reached. What comes to a row only ever makes it
-stay longer, which is seen when the row comes to the top; a connection that ends is told (`parted`).
-So nobody looks through the table for each newcomer (R45).
+stay longer, which is seen when the row comes to the top; a connection that ends is reported
+(`parted`). So no step looks through the table for each newcomer (R45).
 """
 
 from collections.abc import Set
@@ -38,7 +38,7 @@ class Forgetting:
         return len(self._heap or ())
 
     def begin_reign(self, now_ns: int) -> None:
-        """Let nobody go for idleness until its connection to another node can have come here."""
+        """Forget no producer for idleness until its connection elsewhere can have come here."""
         self.due_ns = now_ns + limits.PRODUCER_IDLE_CHECK_S * limits.SECOND
 
     def idle(self, state: State, tick: int, now_ns: int) -> list[str]:

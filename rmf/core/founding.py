@@ -1,7 +1,7 @@
 """The first records of a cluster of several nodes (R29): written by the lowest of their names.
 
-They are what the leader of term 1 would have written: nobody else can have led that term, for
-nobody else knew the members yet. From there on Raft rules.
+They are what the leader of term 1 would have written: no other can have led that term, for
+no other knew the members yet. From there on Raft rules.
 """
 
 from collections.abc import Sequence

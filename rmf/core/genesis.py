@@ -4,9 +4,9 @@ It knows what this node is and what each listed peer answered in one round of qu
 how often, and what is written where says floor/founding.
 
 Theory. One cluster, never two: only the lowest of the listed names may found, only if every listed
-peer answered in this round that it belongs to none, and only if all list the same names. Whoever
-meets a cluster joins it if that cluster's members name it with this very data directory; else it
-was wiped, or is new, and an operator has to let it in. A crash changes nothing of this: what was
+peer answered in this round that it belongs to none, and only if all list the same names. A node
+that meets a cluster joins it if that cluster's members name it with this very data directory; else
+it was wiped, or is new, and an operator has to let it in. A crash changes nothing of this: what was
 not yet founded asks again, and what was founded before is an answer for the others.
 """
 
@@ -23,7 +23,7 @@ Answers = Mapping[str, Welcome | None]  # by listed name, this node's left out; 
 
 class Step(NamedTuple):
     """What to do: `wait` and ask again; `found` a cluster of `members`; `adopt` the `cluster`; or
-    `wait_for_admin`: ask again, but only an operator can change it. `why` is for people."""
+    `wait_for_admin`: ask again, but only an operator can change it. `why` is human-readable."""
 
     do: Literal["wait", "found", "adopt", "wait_for_admin"]
     why: str
@@ -53,7 +53,7 @@ def decide(own: Own, answers: Answers) -> Step:
 
 
 def _without_a_cluster(own: Own, answers: Answers, there: Mapping[str, Welcome]) -> Step:
-    """Nobody who answered belongs to a cluster."""
+    """No node that answered belongs to a cluster."""
     if own.node != min([own.node, *answers]):
         return Step("wait", f"{min(answers)}, the lowest of the listed names, makes the cluster")
     missing = sorted(set(answers) - set(there))
@@ -62,7 +62,7 @@ def _without_a_cluster(own: Own, answers: Answers, there: Mapping[str, Welcome])
     names = sorted({own.node, *answers})
     for name, answer in sorted(there.items()):
         if sorted(answer.listed) != names:
-            theirs = ", ".join(sorted(answer.listed)) or "nobody"
+            theirs = ", ".join(sorted(answer.listed)) or "no node"
             return Step("wait", f"{name} lists {theirs}; this node {', '.join(names)}: see --peers")
     if len({own.incarnation, *(x.incarnation for x in there.values())}) < len(names):
         return Step("wait", "two nodes have copies of one data directory: empty one of them")

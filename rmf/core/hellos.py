@@ -1,15 +1,15 @@
 """The latch of HELLOs (R32, R33): which epoch a name gets, and who leaves the table for it.
 
 A HELLO is latched like a packet: what is decided here, an Entry says. Of several HELLOs of one name
-in a Tick the last one counts. So an epoch rises by at most one a Tick, and since a name that is new
-begins with the number of its Tick, no epoch is above the Tick that gave it: a name that was
+in a Tick the last one counts. So an epoch rises by at most one per Tick, and since a name that is
+new begins with the number of its Tick, no epoch is above the Tick that gave it: a name that was
 forgotten begins above every epoch it ever had. It changes nothing but the queue.
 
 Of a HELLO with an epoch that this table does not have, it is said that it was forgotten. Both that
 and a WELCOME are true only if they come from the reign that is in force: this node may be deposed
-and not know it yet, and whoever reigns has given that very epoch. So both wait for the commit of an
-Entry that is written after the HELLO came, an empty one if there is nothing else to write: what was
-in flight before may be known to be committed late.
+and not know it yet, and the node that reigns has given that very epoch. So both wait for the commit
+of an Entry that is written after the HELLO came, an empty one if there is nothing else to write:
+what was in flight before may be known to be committed late.
 """
 
 from collections.abc import Set
@@ -32,7 +32,7 @@ def latch_hellos(
     queue: IngestQueue, state: State, latched: Latched, forgetting: Forgetting, now_ns: int
 ) -> None:
     """Latch what HELLOs there are, up to the bound of a Tick; let the idle leave and, where the
-    table is full, whoever loses least by it."""
+    table is full, the one that loses least by it."""
     forgetting.begin(state.producers)
     gone = set(forgetting.idle(state, latched.tick, now_ns))
     latched.leavers += [Leaver(name, "idle") for name in sorted(gone)]
@@ -64,7 +64,7 @@ def latch_hellos(
 def _crowd_out(
     state: State, latched: Latched, forgetting: Forgetting, gone: set[str], hellos: Set[str]
 ) -> bool:
-    """Make room for a newcomer, if anybody can go."""
+    """Make room for a newcomer, if any name can go."""
     leaver = forgetting.next(state.producers, gone | hellos)
     if leaver is None:
         return False
@@ -75,7 +75,7 @@ def _crowd_out(
 
 def _register(joined: Joined, row: ProducerRow | None, hellos: _Hellos, latched: Latched) -> None:
     """Give a HELLO its epoch, and the place of an earlier one of this Tick. A name that is kept
-    never becomes ephemeral: somebody relies on it."""
+    never becomes ephemeral: a client relies on it."""
     name, ephemeral = joined.producer, joined.ephemeral
     if row is not None:
         ephemeral = ephemeral and row.ephemeral

@@ -1,4 +1,4 @@
-"""History read again: from a record to its Entry, and from state to state, for whoever walks a
+"""History read again: from a record to its Entry, and from state to state, for tools that walk a
 ledger (replay, what-if, time travel).
 
 Decides nothing of its own: `apply` says what an Entry makes of a state, this keeps the walk tidy.
@@ -26,7 +26,7 @@ def entry_of(record: Record) -> Entry:
 
 
 def follow(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> State:
-    """Return the state after an Entry, for whoever needs no older one: its index of keys holds
+    """Return the state after an Entry, for callers that need no older one: its index of keys holds
     none that are gone."""
     after, applied = apply(state, entry, term, index, shelf)
     for key in applied.removed:

@@ -39,9 +39,9 @@ class IngestQueue:
     """What waits for a Tick. Bounded by its owner, who stops taking in when it is `full`.
 
     `aside` are producers whose last packet cost the line its time: until one of their frames has
-    run well they get Ticks of their own, so that nobody waits for them twice (R20). `speakers` are
-    the names with a living connection, one that says HELLO included; `parted` those that lost their
-    last one since somebody looked (see forgetting)."""
+    run well they get Ticks of their own, so that no packet waits for them twice (R20). `speakers`
+    are the names with a living connection, one that says HELLO included; `parted` those that lost
+    their last one since the last look (see forgetting)."""
 
     def __init__(self, depth_packets_max: int) -> None:
         self.depth_packets_max = depth_packets_max
@@ -117,9 +117,9 @@ class Waiting:
 
 @attrs.define
 class Latched:
-    """What a Tick takes in. `frames`, `groups`, `offers` run in parallel, one a run of packets.
-    `verdicts` are bags decided here; `refusals` go out at once. `needs_proof`: what it says to
-    somebody is so only if no other node reigns by now. `lead_ticks` is how far this Tick leads the
+    """What a Tick takes in. `frames`, `groups`, `offers` run in parallel, one per run of packets.
+    `verdicts` are bags decided here; `refusals` go out at once. `needs_proof`: what it tells
+    a client is so only if no other node reigns by now. `lead_ticks` is how far this Tick leads the
     clock: a lead is no age (R6, R8)."""
 
     tick: int

@@ -58,7 +58,7 @@ class LeadershipLifecycle:
     # --- Reigns ---------------------------------------------------------------------------------
 
     def follow(self, effects: list[Effect]) -> None:
-        """Let go when this node is the leader no more. First of all: who is refused below learns
+        """Drop all when this node is the leader no more. First of all: who is refused below learns
         what is so now."""
         self._health.look_again()
         if self._raft.leadership is None:
@@ -66,7 +66,7 @@ class LeadershipLifecycle:
 
     def begin(self, now: Now, effects: list[Effect]) -> None:
         """Accede (R3, R6): build on the last Entry of the log, committed or not; the clock goes on
-        from the last Tick that anybody of the majority knows, or ages are unknown from here.
+        from the last Tick that any node of the majority knows, or ages are unknown from here.
 
         Asked once per step until it has acceded: what is committed is applied first, as ever, what
         is not behind that, a slice per step; the heartbeats go on meanwhile (R45)."""

@@ -2,7 +2,7 @@
 
 Live means that it shows what the factory shows by now: it has applied what the reign named lately,
 and what it names includes the Entries that take off what is no longer good. Decides from what
-consensus and the DLQ keeper are known to have done; it takes nothing off, and tells nobody.
+consensus and the DLQ keeper are known to have done; it takes nothing off, and tells no other.
 """
 
 from rmf import limits
@@ -14,7 +14,7 @@ __all__ = ["Live"]
 
 
 class Live:
-    """`value` is what was judged last. `judge` it before anything is told."""
+    """`value` is what was judged last. `judge` it before anything is sent."""
 
     def __init__(self, raft: Raft) -> None:
         self.value = False
@@ -65,7 +65,7 @@ class Live:
         return until_ns
 
     def why_not(self, now_ns: int) -> str | None:
-        """Return for people why a node without a strike is not live, or None if it is."""
+        """Return in words why a node without a strike is not live, or None if it is."""
         raft, patience_ns = self._raft, self._raft.timing.election_max_ns
         hung_ns = now_ns - (raft.durable.oldest_ns or now_ns)
         waited_ns = now_ns - (self._letters_ns or now_ns)

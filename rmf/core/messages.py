@@ -73,8 +73,8 @@ class Welcome(NamedTuple):
 
 
 class Error(NamedTuple):
-    """Node. A code of the error table, a sentence for people, and the id of the edge letter that
-    holds the offending bytes, or null. Whether the connection closes is a property of the code."""
+    """Node. A code of the error table, a human-readable sentence, and the id of the edge letter
+    that holds the offending bytes, or null. The code says whether the connection closes."""
 
     code: str
     text: str

@@ -1,9 +1,9 @@
-"""What a reign owes to whoever shows its World: Entries without which something old is shown (R36).
+"""What a reign owes to the nodes that show its World: Entries without which it is old (R36).
 
 The World that is committed shows cells that have ended until the Entry is committed which takes
 them off, and it lacks what was written since. Both are a matter of milliseconds; beyond
-OWED_LATE_NS nobody may call live what is shown without that Entry. Pure functions over the parts of
-a reign; they change nothing.
+OWED_LATE_NS no node may call live what is shown without that Entry. Pure functions over the parts
+of a reign; they change nothing.
 """
 
 from collections.abc import Iterable, Reversible, Sequence

@@ -1,8 +1,8 @@
-"""What producers ask for, and what they are told: the queue before the latch, and the answers (R4).
+"""What producers ask for, and what they receive: the queue before the latch, and the answers (R4).
 
 Decides what is refused before it is latched, who may speak for a producer, and which answers leave
 with a committed Entry. It knows the queue and the connections, and nothing of terms or peers: why a
-node takes nothing in, it is told (`Refusal`).
+node takes nothing in, each Refusal says.
 """
 
 from collections import deque
@@ -66,7 +66,7 @@ class Petitions:
         return self._turn_away(event.connection, why)
 
     def _turn_away(self, connection: int, why: Refusal) -> list[Effect]:
-        """Refuse a HELLO: whoever said it asks elsewhere."""
+        """Refuse a HELLO: the producer asks elsewhere."""
         self._joining.discard(connection)
         refusal = m.Refuse(0, why.code, 0, why.leader, why.text)
         return [Answer(connection, [refusal]), Close(connection)]
@@ -111,7 +111,7 @@ class Petitions:
         return effects
 
     def refuse_all(self, why: Refusal, table: Table) -> list[Effect]:
-        """Refuse all that waits: nobody must wait for an answer that nobody will give (R3)."""
+        """Refuse all that waits: none must wait for an answer that will not come (R3)."""
         items = self.queue.drain()
         offers = [item for item in items if isinstance(item, ev.Offered)]
         effects: list[Effect] = [self.refuse(offer, why, table) for offer in offers]

@@ -146,7 +146,7 @@ class Reign:
     ) -> list[Effect]:
         """Write the Accession, and before it the Genesis of a new cluster.
 
-        Unless `bridged`, nobody knows how long the cells lay: their ages are unknown (R6).
+        Unless `bridged`, it is unknown how long the cells lay: their ages are unknown (R6).
         """
         effects: list[Effect] = []
         self._leadership.owed = self.owed
@@ -316,7 +316,7 @@ class Reign:
 
     def unfinished(self) -> tuple[list[ev.Offered], list[ev.Joined], list[Waiting]]:
         """Return what was latched and is not committed, and the answers that waited for a commit:
-        nobody must wait for them any more. If the disk has a packet all the same, its resend is a
+        no client must wait for them. If the disk has a packet all the same, its resend is a
         duplicate (R33)."""
         found = [*(entry.latched for entry in self._in_flight), self._executing]
         latches = [latched for latched in found if latched is not None]

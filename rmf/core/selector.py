@@ -31,7 +31,7 @@ class Mark(NamedTuple):
 
 class TickChange:
     """One ring entry: the keys that a Tick wrote or removed, whose filters match some of them, and,
-    as long as somebody is told every Tick, the cells as they were then, encoded."""
+    as long as a display gets every Tick, the cells as they were then, encoded."""
 
     __slots__ = ("changed", "encoded", "mark", "owners", "removed")
 
@@ -54,7 +54,7 @@ Own = tuple[TickChange, Collection[str]]  # a Tick, and what of it belongs to a 
 class Selector:
     """The filters of some subscriptions, and what was theirs of the Ticks in the ring: equal
     filters share one. `turns` is complete behind `since`. `users` subscribe, and `loggers` of
-    them are told every Tick."""
+    them get every Tick."""
 
     def __init__(self, filters: Iterable[str]) -> None:
         self.filters = tuple(filters)

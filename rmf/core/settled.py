@@ -19,7 +19,7 @@ __all__ = ["Settled", "Unfit"]
 
 class Unfit(Exception):
     """A committed Entry cannot be applied here. `repair`: this node's own state must be wrong, and
-    can be fetched anew; else the Entry is of a kind that this release does not know (R30)."""
+    can be fetched again; else the Entry is of a kind that this release does not know (R30)."""
 
     def __init__(self, text: str, *, repair: bool) -> None:
         super().__init__(text)
@@ -81,7 +81,7 @@ class Settled:
 
     def tidy(self, now_ns: int) -> None:
         """Take a slice of what is gone, and not held any more, out of the key index (R45). Asked at
-        every step: whoever held keys lets go when he is done, and perhaps nothing is removed after
+        every step: a holder releases its keys when it is done, and perhaps nothing is removed after
         that for long, which would take them along."""
         index = self.state.world.index
         if index.is_tidy:  # as nearly always
@@ -92,5 +92,5 @@ class Settled:
 
     def next_due_ns(self) -> int | None:
         """Return when `tidy` has to be asked at the latest, or None while the index is tidy: who
-        lets go of keys tells nobody."""
+        releases keys says nothing."""
         return self._look_ns

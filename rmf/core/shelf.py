@@ -2,7 +2,7 @@
 
 Every cell with a finite shelf life is armed at most once at a time, and never later than it is due.
 A cell that is written again with a later expiry is left where it is: when its old time comes it is
-armed anew. So a hot key costs nothing here, and a cell that is removed is taken off. On every node
+armed again. So a hot key costs nothing here, and a cell that is removed is taken off. On every node
 there are no more entries than cells (R45), but for those in `_near` whose keys were taken off
 meanwhile: they go when their time comes, a moment later.
 
@@ -13,7 +13,7 @@ meanwhile: they go when their time comes, a moment later.
     _walk     the World is still to be looked through behind this key: its cells were loaded, or
               their ages became unknown all at once (R6); None: it was
 
-Nothing here costs the World in one piece: whoever looks says how much may be looked at. The shelf
+Nothing here costs the World in one piece: the caller says how much may be looked at. The shelf
 decides nothing: `due` proposes, the Entry that removes the cells decides.
 """
 
@@ -33,7 +33,7 @@ _WIDTH = limits.SHELF_BUCKET_TICKS.bit_length() - 1
 
 def due_tick(cell: Cell, void_before: int) -> int:
     """Return from which tick on a cell with a finite shelf life has to go: at its expiry, or at
-    once if it was stamped before `void_before`, for then nobody knows its age (R6)."""
+    once if it was stamped before `void_before`, for then its age is unknown (R6)."""
     return void_before if cell.tick < void_before else cell.expires
 
 
@@ -159,7 +159,7 @@ class Shelf:
 
     def tend(self, tick: int, world: World, void_before: int, looks: int) -> None:
         """Put the shelf of a node that follows right up to `tick`, with so many looks: what was
-        rewritten is armed anew, what is due waits for the Entry that removes it."""
+        rewritten is armed again, what is due waits for the Entry that removes it."""
 
         def wait(key: str, _cell: Cell) -> bool:
             self._owed.add(key)
@@ -169,7 +169,7 @@ class Shelf:
         self._look(tick, world, void_before, looks, wait)
 
     def _call_in(self, looks: int) -> int:
-        """Put what an Entry of somebody else's reign was to remove among what is near."""
+        """Put what an Entry of another's reign was to remove among what is near."""
         while self._owed and looks > 0:
             key = self._owed.pop()
             heappush(self._near, (self.armed[key], key))
@@ -217,7 +217,7 @@ class Shelf:
             looks -= 1
             at, key = heappop(near)
             if armed.get(key) != at or key in self._owed:
-                continue  # taken off since, or armed anew
+                continue  # taken off since, or armed again
             cell = get(key)
             if cell is None or not cell.expires:
                 del armed[key]

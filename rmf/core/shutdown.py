@@ -22,7 +22,7 @@ __all__ = ["Shutdown", "ShutdownPhase"]
 
 class ShutdownPhase(Enum):
     """FINISHING: what is on the bench and in flight is committed first. HANDING_OVER: another node
-    is asked to lead, once. LEAVING: the clients have been told already."""
+    is asked to lead, once. LEAVING: the clients know already."""
 
     SERVING = "serving"
     FINISHING = "finishing"

@@ -1,7 +1,7 @@
 """What a core must know of its surroundings when it begins (R15).
 
-A core is told of changes only: of watermarks that the disk passes, of letters that are stored. One
-that is read from the disk anew would have to guess what the one before was told, so it begins with
+A core hears of changes only: of watermarks that the disk passes, of letters that are stored. One
+that is read from the disk again would have to guess what the one before heard, so it begins with
 it. It decides nothing.
 """
 

@@ -1,10 +1,10 @@
 """The producers' table on its way into a Checkpoint and out of one, in slices (R25, R45).
 
-Decides how rows become CBOR values and how many of them are told at once. A table of a thousand
-busy producers holds a quarter of a million runs: in one piece it would hold everybody up.
+Decides how rows become CBOR values and how many of them are sent at once. A table of a thousand
+busy producers holds a quarter of a million runs: in one piece it would hold up all else.
 
 A slice is a list of rows: [name, epoch, last_seq, identity, ephemeral, seen_tick, runs]. Rows come
-in the order of their names. A row whose runs do not fit is told again in the next slice, with the
+in the order of their names. A row whose runs do not fit is sent again in the next slice, with the
 runs that follow; so a row is whole once another name comes.
 """
 
@@ -80,5 +80,5 @@ def _run_of(
 
 
 def table_in(slices: Iterable[TableSlice]) -> Table:
-    """Return the table that is told by all its slices. Raises as `rows_in`."""
+    """Return the table that all its slices give. Raises as `rows_in`."""
     return Table.of(dict(rows_in(slices)))

@@ -13,7 +13,7 @@ node's store finds out for itself, from the same letters and the same acts in th
 
 A selection is ids, or a group, or all letters bagged before a time: letters of the line that are
 older than the act. The seq of a packet of `redrive:<job>` is the place of its letter, from 1 on,
-among those of the job that were not skipped; so whoever knows the acts knows every parent.
+among those of the job that were not skipped; so a DLQ that knows the acts knows every parent.
 """
 
 import re
@@ -33,7 +33,7 @@ LINE_ID = re.compile(r"\d{1,19}\.\d{1,19}\.\d{1,19}")
 
 
 class Triage(NamedTuple):
-    """One act, as the books have it: `act` is one of ACTS, `by` and `why` are for people. The
+    """One act, as the books have it: `act` is one of ACTS, `by` and `why` are human-readable. The
     selection is `letters`, or `group`, or `before` (wall-clock ns of `bagged_at`)."""
 
     act: str

@@ -18,7 +18,7 @@ __all__ = ["Turn", "turn_of"]
 
 @attrs.frozen
 class Turn:
-    """One Tick as it is told again: cells written and [key, reason] removed, in key order."""
+    """One Tick as it is sent again: cells written and [key, reason] removed, in key order."""
 
     term: int
     tick: int

@@ -3,7 +3,7 @@
 A follower whose DLQ stalls goes on to write and to acknowledge what the leader sends, and applies
 nothing: what it has to keep in memory would grow without a bound. What is committed and on its own
 disk it need not keep: it is read again when its turn comes. Decides what is asked for, and that
-what comes is what was let go: each Entry's chain follows, and the last one's is the one the log
+what comes is what was dropped: each Entry's chain follows, and the last one's is the one the log
 remembers. It applies nothing itself.
 """
 
@@ -88,8 +88,8 @@ class Unapplied:
         self._again_ns = self._by_ns = None
 
     def take(self, event: EntriesRead, log: Log) -> str | None:
-        """Take what was read; return why it cannot be what was let go, or None. An answer that came
-        late is left alone."""
+        """Take what was read; return why it cannot be what was dropped, or None. An answer that
+        came late is left alone."""
         if self._again_ns is None or self._read or event.after_index != self.place.index:
             return None
         self._again_ns = None

@@ -69,7 +69,7 @@ def cells_of(rows: Iterable[tuple[str, bytes, int, int, int, str, int, int]]) ->
     slot, producer, harvested_at, expires. Made for millions of them: locals only."""
     cells: dict[str, Cell] = {}
     mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
-    producers: dict[str, tuple[str, bytes]] = {}  # one object each, not one a cell
+    producers: dict[str, tuple[str, bytes]] = {}  # one object each, not one per cell
     for key, value, term, tick, slot, name, harvested_at, expires in rows:
         known = producers.get(name)
         if known is None:
@@ -88,7 +88,7 @@ class KeyIndex:
     It holds every key that any version in use may have; readers check the version they read. What
     is discarded while it is pinned (a Checkpoint or a first Snapshot walks it, an audit scans it)
     stays until those pins are gone; pins that came later do not hold it. Then it is taken out a
-    slice at a time: by whatever is discarded next, and by whoever calls `tidy` until nothing is
+    slice at a time: by whatever is discarded next, and by calls of `tidy` until nothing is
     left, for perhaps nothing is discarded any more.
     """
 
@@ -113,8 +113,8 @@ class KeyIndex:
         self._keys.update([key for key in keys if key not in self._keys] if self._keys else keys)
 
     def put_off(self) -> None:
-        """Let new keys wait until `put_in_order`, where many come and nobody walks them meanwhile:
-        that costs a tenth."""
+        """Let new keys wait until `put_in_order`, where many come and no reader walks them
+        meanwhile: that costs a tenth."""
         self._put_off = {}
 
     def put_in_order(self) -> None:
@@ -141,12 +141,12 @@ class KeyIndex:
         return self._newest_pin
 
     def share(self, pin: int) -> None:
-        """Keep what this pin keeps until it has been taken off once more: for whoever begins to
-        read a version that is held already. A new pin would not hold what went meanwhile."""
+        """Keep what this pin keeps until it has been taken off once more: for a reader that begins
+        with a version that is held already. A new pin would not hold what went meanwhile."""
         self._pins[pin] += 1
 
     def unpin(self, pin: int) -> None:
-        """Let go. What was discarded meanwhile may be taken out, unless an older pin is left."""
+        """Release it. What was discarded meanwhile may go, unless an older pin is left."""
         self._pins[pin] -= 1
         if self._pins[pin]:
             return
@@ -264,7 +264,7 @@ class Draft:
         self._index = world.index
 
     def note_new(self, key: str) -> None:
-        """Put a key that the World did not have into the index. Whoever writes into `cells`
+        """Put a key that the World did not have into the index. Code that writes into `cells`
         (core/state does, on its hot path) tells this first, and keeps `total` up to date."""
         self._index.add(key)
 

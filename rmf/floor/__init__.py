@@ -1,4 +1,4 @@
-"""Everything that waits: trio tasks, one a file, joined by memory channels only (R14).
+"""Everything that waits: trio tasks, one per file, joined by memory channels only (R14).
 
     doors, items    every channel: what, from, to, how many, what happens when full
     supervisor      restarts, and the letter for what a failing task held (R15)
@@ -6,7 +6,7 @@
     stand_ins       what serves the doors of such a task
     ingest          the port: connections come in        connection, handshake   one of them
     arbiter         the loop around core/arbiter         ledger_keeper           its disk
-    beats               what is due with nobody there
+    beats               what is due with no client there
     publisher       Snapshots go out                     dlq_keeper              letters go in
     feeder, logging_feeder   one subscription each: the newest, or every Tick, out of the
     picture, history         feed or the ledger; made at the desk, in slices, and said by speech

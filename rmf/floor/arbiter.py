@@ -5,8 +5,8 @@ decides nothing and never awaits a send; what `WouldBlock` means for each door s
 
 Errors: any exception ends the reign; the supervisor seals what was in hand, discards the core and
 has it loaded from the disk again (R15). Answers doors are closed on the way out, so that every
-client of the lost core learns that it must connect anew.
-Shutdown: a StopAsked event; the loop returns after Stopped, or with the wish to be loaded anew.
+client of the lost core learns that it must connect again.
+Shutdown: a StopAsked event; the loop returns after Stopped, or with the wish to be loaded again.
 """
 
 import time
@@ -86,7 +86,7 @@ async def run(
     clients: Clients | None = None,
     peers: Peers | None = None,
 ) -> Reload | None:
-    """Drive the core until it has stopped (None) or has to be loaded anew. Without a `runner` the
+    """Drive the core until it has stopped (None) or has to be loaded again. Without a `runner` the
     bench door leads to a glove box, whose Executed comes as an event. The `standing`
     door hears once it reigns over all that there was before. `clients` and `peers` are those that
     the core before left."""
@@ -131,7 +131,7 @@ class _Loop:
 
     @property
     def is_over(self) -> bool:
-        """Whether the core has stopped, or has to be loaded anew."""
+        """Whether the core has stopped, or has to be loaded again."""
         return self._stopped or self.reload is not None
 
     # --- Turns --------------------------------------------------------------------------------
@@ -320,15 +320,15 @@ class _Loop:
             self._doors.catch_up.send_nowait(effect)
 
     def _look(self) -> None:
-        """Let the instruments see who reigns, a few times a second."""
+        """Let the instruments see who reigns, a few times per second."""
         if self._turned_s < self._look_s:
             return
         self._look_s = self._turned_s + limits.LOOK_S
         self._instruments.look(self._core, self._turned_s)
 
     def close(self) -> None:
-        """Publish the rest. A core that is read anew finds the clients that this one kept; else all
-        of them are gone: what they were promised is void."""
+        """Publish the rest. A core that is read again finds the clients that this one kept; else
+        all of them are gone: what they were promised is void."""
         self._publish()
         if self.reload is None:
             self._clients.close_all(told=self._stopped)

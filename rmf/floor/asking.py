@@ -1,7 +1,7 @@
 """A question through a door, with a door for the answer (R14): one way to ask, for everybody.
 
-The end to answer by belongs to whoever got the question. Who asks closes only the other one: who
-is gone before the answer is there is found gone by whoever answers, which fails nobody (R15).
+The end to answer by belongs to the receiver of the question. Who asks closes only the other one:
+who is gone before the answer is there is found gone by the answer, which fails no task (R15).
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ async def ask(
     door: trio.MemorySendChannel[Question],
     question: Callable[[trio.MemorySendChannel[Answer]], Question],
 ) -> Answer | None:
-    """Send the question that is made of the end to answer by; return the answer, None if nobody
-    will give one. Waits for as long as that takes."""
+    """Send the question that is made of the end to answer by; return the answer, None if none
+    will come. Waits for as long as that takes."""
     reply, reply_out = trio.open_memory_channel[Answer](1)
     with reply_out:
         await door.send(question(reply))
@@ -31,7 +31,7 @@ async def ask(
 
 
 def answer(reply: trio.MemorySendChannel[Answer], what: Answer) -> None:
-    """Answer; whoever asked may be gone."""
+    """Answer; the asker may be gone."""
     try:
         reply.send_nowait(what)
     except (trio.BrokenResourceError, trio.ClosedResourceError):

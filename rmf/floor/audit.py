@@ -2,7 +2,7 @@
 
 It takes samples from the audits door, one at a time, and has them run by an `AuditRunner`; what
 counts as a difference, line/rerun knows. The ledger's changes stand: a finding is a letter and a
-number, nothing else follows from it. It may be late, and it may leave out: nobody waits for it.
+number, nothing else follows from it. It may be late, and it may leave out: no task waits for it.
 
 What it must never do: run what killed or hung the glove box elsewhere (line/rerun leaves that out),
 slow the Arbiter (a runner in this process rests as long as it ran), or fill the DLQ with one
@@ -49,8 +49,8 @@ class AuditRunner(Protocol):
 
 
 class InlineRunner:
-    """Runs them in the node's own process: nobody else runs meanwhile, so one batch a turn of the
-    scheduler, and afterwards it rests for as long as that took."""
+    """Runs them in the node's own process: nothing else runs meanwhile, so one batch per turn of
+    the scheduler, and afterwards it rests for as long as that took."""
 
     def __init__(self, inline: Inline) -> None:
         self._inline = inline
@@ -175,7 +175,7 @@ async def run(doors: Doors, auditor: Auditor, hands: Hands) -> None:
 
 async def keep(serve: Callable[[Hands], Awaitable[None]], hands: Hands) -> None:
     """Keep a glove box for audits, until cancelled. Where none can be had (the line's file was
-    changed, memory is short) it is tried again later, without letters: nobody depends on it."""
+    changed, memory is short) it is tried again later, without letters: nothing depends on it."""
     while True:
         try:
             await serve(hands)

@@ -49,6 +49,6 @@ class AuditBox:
         return self._facts.where(topic, expired=expired)
 
     def _tell(self, executed: Executed) -> None:
-        if executed.batch == self._number:  # else whoever asked is gone
+        if executed.batch == self._number:  # else the asker is gone
             self._executed = executed
             self._told.set()

@@ -1,4 +1,4 @@
-"""The beats: a Beat for the Arbiter when something is due, so that it happens with nobody there.
+"""The beats: a Beat for the Arbiter when something is due, so that it happens with no client there.
 
 A timer of its own at each wait would cost every ack more than a pulse costs an idle node. So the
 arbiter says what is due next when it has had a Beat, and the beats sleep until then, BEAT_S at
@@ -27,7 +27,7 @@ async def run(doors: Doors, hands: Hands) -> None:
         with trio.move_on_after(_pause_s(due_ns)) as pause:
             due_ns = await doors.due_out.receive()
         if pause.cancelled_caught:
-            due_ns = None  # until it is said anew
+            due_ns = None  # until it is said again
             if not doors.events.statistics().current_buffer_used:
                 doors.events.send_nowait(beat)
 

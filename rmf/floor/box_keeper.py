@@ -62,7 +62,7 @@ class Bench:
         return facts
 
     def close(self) -> None:
-        """Let go of a box that no task has taken over."""
+        """Close a box that no task has taken over."""
         if self.first is not None:
             self.first.close()
             self.first = None
@@ -105,7 +105,7 @@ class BoxKeeper:
         self._unsent = b""
         self._to_write = trio.Event()
         self._at_work = trio.Event()
-        self._work = trio.Event()  # somebody has come in vain
+        self._work = trio.Event()  # a batch has come in vain
         self._death: Death | None = None
         self._along = CellsAlong(bench.settings.memory_bytes)
 
@@ -206,7 +206,7 @@ class BoxKeeper:
             self._bury(self._box, fault)
             trial = self._bench.trial
             settled = trial.nothing_to_run() if trial is not None else None
-            if settled is not None:  # nobody waits for the next box to hear a verdict
+            if settled is not None:  # no packet waits for the next box to hear a verdict
                 self._tell(settled)
 
     async def _serve(self, box: BoxHandle) -> str | None:
@@ -307,7 +307,7 @@ class BoxKeeper:
                     break  # it is dead: that is read soon
 
     async def _watch(self) -> None:
-        """Look at the bench while somebody works there."""
+        """Look at the bench while a slot runs there."""
         watch = BenchWatch(self._bench.budget_s)
         before = trio.current_time()
         while True:

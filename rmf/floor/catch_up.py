@@ -42,7 +42,7 @@ async def run(
 ) -> None:
     """Serve the catch-up door until cancelled. `serial` tells the number of this node's last
     record, behind which a received Checkpoint begins. `exchanging` is held while a piece of it is
-    kept: what stands ready is not touched while it takes the ledger's place. `sending` is told what
+    kept: what stands ready is not touched while it takes the ledger's place. `sending` learns what
     of the history peers still need."""
     hands.free()  # it holds no packets
     bench = _Bench(directory, serial)
@@ -172,7 +172,7 @@ class _Bench:
                 return WholeMarked(whole)
 
     def keep(self, peers: Collection[str]) -> None:
-        """Let go of the Checkpoints that are sent to nobody of these."""
+        """Close the Checkpoints that are sent to none of these."""
         self._chunks.keep(peers)
 
     def _reader(self, peer: str) -> EntryReader:

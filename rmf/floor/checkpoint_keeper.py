@@ -3,10 +3,10 @@
 It takes the immutable root that comes with the effect and goes on from key to key; between slices
 everybody else runs, and the writing itself happens in a thread. When the Checkpoint is verified and
 in place, older segments go to the archive, and the archive is kept within its bound. The key index
-of the World was pinned by whoever asked; here it is let go.
+of the World was pinned by the asker; here it is released.
 
-Errors: a disk that fails is a DiskFault. Whatever fails leaves no Checkpoint, and is told with its
-reason: the ledger is whole without it.
+Errors: a disk that fails is a DiskFault. Whatever fails leaves no Checkpoint, and is reported with
+its reason: the ledger is whole without it.
 Shutdown: cancel it; what was not finished is removed.
 """
 

@@ -53,7 +53,7 @@ CHILDREN = (
         "permanent",
         _EDGE,
         True,
-        "each SUBSCRIBE is answered by END, news are let go",
+        "each SUBSCRIBE is answered by END, news are dropped",
         stand_ins.refuse_watches,
     ),
     Row(

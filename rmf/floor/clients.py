@@ -1,8 +1,8 @@
 """The answers doors of all connections: who is there, and outlives a core (R15, R17).
 
-The arbiter answers through them and closes them. A core that is read anew finds them open: whoever
-watches or asks notices nothing; a producer was sent off by the core before (see
-core/leadership_lifecycle). Where a core ends without a word of its own, the clients are told here.
+The arbiter answers through them and closes them. A core that is read again finds them open: a
+client that watches or asks notices nothing; a producer was sent off by the core before (see
+core/leadership_lifecycle). Where a core ends without a word of its own, the clients learn it here.
 """
 
 from contextlib import suppress
@@ -20,7 +20,7 @@ _ANEW = m.Goaway(
     "no_reign",
     [],
     FAULTS["no_reign"].back_off_ms,
-    "what was under way here is void: the node begins anew; connect again",
+    "what was under way here is void: the node starts over; connect again",
 )
 
 

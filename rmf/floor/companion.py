@@ -15,7 +15,7 @@ Companion = Callable[[str], Awaitable[None]]
 
 
 async def accompany(companion: Companion, here: str, hands: Hands) -> None:
-    """Run a companion of the node that listens `here`. That it is refused, because somebody else
+    """Run a companion of the node that listens `here`. That it is refused, because another client
     speaks for its name or because the node is on strike, is no failure of a task (R15)."""
     hands.free()  # its packets are a client's
     try:

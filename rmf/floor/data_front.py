@@ -53,7 +53,7 @@ class DataFront:
         return await trio.to_thread.run_sync(self.store)
 
     def close(self) -> None:
-        """Let go of the DLQ."""
+        """Close the DLQ."""
         if self._store is not None:
             self._store.close()
 

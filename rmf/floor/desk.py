@@ -1,7 +1,7 @@
 """The desk: where all work for displays is done, a slice at a time (R45).
 
-Feeders share one budget: FEED_SLICE_S of work, then everybody else on the loop has a turn. Whoever
-finds time left does its work at once; whoever does not waits in a queue that one task serves, in
+Feeders share one budget: FEED_SLICE_S of work, then all else on the loop has a turn. One that
+finds time left does its work at once; one that does not waits in a queue that one task serves, in
 turn. Work is a generator that yields None where it may be laid down, else what it has made. The
 work of a feeder that is cancelled meanwhile is dropped.
 

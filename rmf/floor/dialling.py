@@ -50,7 +50,7 @@ class Dialled:
 async def dial(address: Address, hello: Hello) -> Dialled:
     """Return a connection to the node that `hello` names.
 
-    Raises ConnectionFailed (nobody there, or no answer in time), Refused (it said no) or
+    Raises ConnectionFailed (no node there, or no answer in time), Refused (it said no) or
     ProtocolFault (something else is there, or another node than the one that was meant).
     """
     stream = await _connect(address)
@@ -125,7 +125,7 @@ async def _welcome(stream: trio.abc.Stream, buffer: wire.Frames) -> tuple[Welcom
 
 
 def _check(hello: Hello, welcome: Welcome) -> None:
-    """Raise ProtocolFault if somebody else answered than the one who was called."""
+    """Raise ProtocolFault if another answered than the one who was called."""
     if welcome.node != hello.to:
         raise ProtocolFault("wrong_node", f"{welcome.node} answers where {hello.to} should be")
     if hello.purpose == GENESIS:

@@ -48,7 +48,7 @@ async def run(
     history is on its way to peers: it stays up to the hard mark."""
     hands.free()
     limiter = trio.CapacityLimiter(1)
-    mark = "unknown"  # whatever is found first is told: the arbiter may know of an older mark
+    mark = "unknown"  # whatever is found first is reported: the arbiter may know of an older mark
     while True:
         free = await _ask(directory, limiter)
         if free is not None and (found := mark_of(free, mark)) != mark:
@@ -61,7 +61,7 @@ async def run(
 
 
 async def _ask(directory: DataDirectory, limiter: trio.CapacityLimiter) -> int | None:
-    """Return how much is free, None where nobody says so. A mount that hangs holds up this task
+    """Return how much is free, None where that is unknown. A mount that hangs holds up this task
     and a thread, not the node."""
     why = f"no answer within {limits.DISK_ASK_S_MAX:g} s"
     with trio.move_on_after(limits.DISK_ASK_S_MAX):
@@ -92,8 +92,8 @@ def _sent(sending: Sending, mark: str) -> int | None:
 async def _make_room(
     directory: DataDirectory, dlq_cursor: int, exchanging: trio.Lock, sent: int | None
 ) -> None:
-    """Delete history, at every look: Checkpoints go on bringing more of it. Whoever moves files of
-    the ledger just now comes first."""
+    """Delete history, at every look: Checkpoints go on bringing more of it. A task that moves files
+    of the ledger just now comes first."""
     with suppress(trio.WouldBlock):
         exchanging.acquire_nowait()
         try:

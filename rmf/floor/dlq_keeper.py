@@ -81,7 +81,7 @@ def _held(items: list[LettersItem]) -> list[Held]:
 
 
 async def give_up(doors: Doors, backlog: list[LettersItem], why: str = "") -> None:
-    """Let go of what waits, and refuse what comes, until the door is closed: edges must not wait
+    """Drop what waits, and refuse what comes, until the door is closed: edges must not wait
     for ids of a node on strike that writes nothing more."""
     for item in backlog:
         let_letter_go(item)
@@ -115,7 +115,7 @@ Told = list[tuple[EdgeLetter | EdgeTriage | Fetched, str | int | FetchedStored]]
 
 
 def _store(store: DlqStore, items: list[LettersItem]) -> Told:
-    """Write all items durably; return what those are told who wait for it: the id of an edge
+    """Write all items durably; return the answer to those who wait for it: the id of an edge
     letter, how many letters an act met, or what came of those of a peer."""
     line = [item for item in items if isinstance(item, StoreLetters)]
     edge = [item for item in items if isinstance(item, EdgeLetter)]
@@ -150,7 +150,7 @@ def _reply(told: Told) -> None:
     for item, what in told:
         reply: trio.MemorySendChannel[Any] | None = item.reply
         if reply is not None:
-            answer(reply, what)  # whoever is gone meanwhile: it is stored
+            answer(reply, what)  # the asker may be gone meanwhile: it is stored
 
 
 async def _report(

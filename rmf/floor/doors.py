@@ -101,7 +101,7 @@ DOORS = (
         "arbiter",
         "audit",
         limits.AUDITS_WAITING,
-        "the sample is left out, and counted: an audit may miss, and never holds anybody up",
+        "the sample is left out, and counted: an audit may miss, and never holds up packets",
     ),
     Door(
         "dry_runs",
@@ -336,7 +336,7 @@ def link_doors() -> tuple[
 
 
 def dial_door() -> tuple[Latest[Own], trio.MemoryReceiveChannel[Own]]:
-    """Open the door by which one link is told to dial, and what to say of this node."""
+    """Open the door by which one link learns to dial, and what to say of this node."""
     return _open("dials")
 
 

@@ -1,7 +1,7 @@
 """Dry runs: what the line would do with a packet, asked before a letter is sent again (R40).
 
 It takes batches of one packet from the dry_runs door, has them run apart from the bench, and tells
-the Arbiter what came of each. What runs them is opened when a question comes, and let go when none
+the Arbiter what came of each. What runs them is opened when a question comes, and closed when none
 has come for a while. Nothing that it runs is applied anywhere.
 
 Errors: a runner that fails, hangs or cannot be had costs the question its answer, and is said in

@@ -1,8 +1,8 @@
-"""One subscription: what it was told, and what it gets next (R35, R36).
+"""One subscription: what it was sent, and what it gets next (R35, R36).
 
 It waits for a change of its selection and for its rate, has a delta or a whole picture made at the
 desk, page by page, and sends frames through the connection's pages door, which holds none. So a
-slow display is conflated, holds up only itself, and is told how many Ticks it skipped. Who is told
+slow display is conflated, holds up only itself, and learns how many Ticks it skipped. Who receives
 every Tick, floor/logging_feeder serves.
 """
 
@@ -65,7 +65,7 @@ class Feeder:
 
 
 class _Newest:
-    """A newest-only subscription: what was told, and when it was looked at last."""
+    """A newest-only subscription: what was sent, and when it was looked at last."""
 
     def __init__(
         self, picture: Picture, speech: Speech, selector: Selector, interval_s: float
@@ -111,7 +111,7 @@ class _Newest:
         return self._selector.newest_tick > told or self._selector.since.tick > told
 
     async def _keep_alive(self) -> None:
-        """Say that everything was told: up to now, if nothing of it has changed since (R35)."""
+        """Say that everything was sent: up to now, if nothing of it has changed since (R35)."""
         if not self._has_changed:
             self._told = Mark.of(self._picture.newest)
         await self._speech.say(m.KEEPALIVE, self._told)

@@ -2,8 +2,8 @@
 
 It asks all listed peers, lets core/genesis decide, and does what that says, until the data
 directory belongs to a cluster. Meanwhile the node's own port must answer the same questions of the
-others. Whoever makes the cluster writes down its members first, then founds the directory, and only
-then says so: a crash in between leads to another round, or to the same cluster.
+others. The node that makes the cluster writes down its members first, then founds the directory,
+and only then says so: a crash in between leads to another round, or to the same cluster.
 
 Errors: DiskFailed, StorageError: the directory could not be written or read; the node cannot start.
 Shutdown: cancel it.
@@ -50,9 +50,9 @@ async def found(
     claims: trio.MemoryReceiveChannel[bytes],
     events: trio.MemorySendChannel[EventItem],
 ) -> Founded:
-    """Return once `directory` belongs to a cluster; at once if it does, or if `peers` names nobody
-    else. `own` is what this node says of itself in its questions. From `claims` comes the id of a
-    cluster whose nodes take this one for a member; `events` hears, once a round, what it waits
+    """Return once `directory` belongs to a cluster; at once if it does, or if `peers` names no
+    other. `own` is what this node says of itself in its questions. From `claims` comes the id of a
+    cluster whose nodes take this one for a member; `events` hears, once per round, what it waits
     for."""
     if directory.founded:
         return Founded(directory.cluster, read_draft(directory.path, directory.cluster) or None)

@@ -19,9 +19,9 @@ __all__ = ["Ground"]
 
 @attrs.frozen(kw_only=True)
 class Ground:
-    """What outlives every core. `exchanging` is held by whoever moves files of the ledger about;
-    `has_peers` says whether there is anybody to fetch a lost ledger from. Without a `runner` the
-    line runs in a glove box."""
+    """What outlives every core. `exchanging` is held by the task that moves files of the ledger
+    about; `has_peers` says whether there is a peer to fetch a lost ledger from. Without a `runner`
+    the line runs in a glove box."""
 
     directory: DataDirectory
     store: Callable[[], DlqStore]

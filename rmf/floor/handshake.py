@@ -1,8 +1,8 @@
 """The first words of a connection: preface and HELLO, judged (R41, R43).
 
-Plain functions over values; `connection` does the reading and the waiting. Whoever has not said a
-valid HELLO is a stranger: what strangers send is counted and kept in a bounded ring, never in the
-DLQ (R39), and they may not make the node buffer more than FRAME_BEFORE_HELLO_BYTES_MAX.
+Plain functions over values; `connection` does the reading and the waiting. A client that has not
+said a valid HELLO is a stranger: what strangers send is counted and kept in a bounded ring, never
+in the DLQ (R39), and they may not make the node buffer more than FRAME_BEFORE_HELLO_BYTES_MAX.
 """
 
 from collections import Counter, deque

@@ -1,6 +1,6 @@
 """Health: whether this node lives, is ready, and reigns, from facts alone.
 
-Three questions, so that nobody restarts a node that only strikes: *live* is a process that is of
+Three questions, so that a node that only strikes is not restarted: *live* is a process that is of
 use, be it as evidence (R17); *ready* is a node that takes part in a factory with a king; *leader*
 is the king. Pure functions from facts to a status and a text; they know no HTTP but its numbers.
 """
@@ -23,7 +23,7 @@ class Check(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """An answer: the status of HTTP, and a text for people."""
+    """An answer: the status of HTTP, and a human-readable text."""
 
     status: int
     text: str

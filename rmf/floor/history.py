@@ -1,8 +1,8 @@
 """Ticks told again from the ledger, for every-tick subscribers (R37, R45).
 
 Reads Entries in a thread, opens one after the other there, and gives what they changed of one
-selection, encoded: so neither the loop nor the memory of the node pays for what somebody reads of
-its history. It knows the ledger's directories and the feed of nobody: one cursor belongs to one
+selection, encoded: so neither the loop nor the memory of the node pays for what a display reads of
+its history. It knows the ledger's directories and no feed: one cursor belongs to one
 subscriber.
 """
 
@@ -58,8 +58,8 @@ class History:
         self._limiter = trio.CapacityLimiter(limits.HISTORY_THREADS_MAX)
 
     def cursor(self, wanted: Wanted, since_tick: int, after_index: int = 0) -> "TurnCursor":
-        """Return a cursor over the Ticks after `since_tick`, to be closed; whoever knows the index
-        of that Tick's Entry spares the search for it. It asks `wanted` for keys in a thread."""
+        """Return a cursor over the Ticks after `since_tick`, to be closed; the index of that
+        Tick's Entry, where known, spares the search. It asks `wanted` for keys in a thread."""
         period_ns, line = self._facts()
         cursor = EntryCursor(self._directories, self._cluster(), after_index)
         return TurnCursor(

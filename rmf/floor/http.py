@@ -1,7 +1,7 @@
 """The HTTP port: health and metrics for probes, scrapers and people (`--http`).
 
 Connections are bounded; each is served by a task of its own. Whatever fails here stays here: it is
-logged, and the port is opened again. A node never strikes because nobody can read its health.
+logged, and the port is opened again. A node never strikes because its health cannot be read.
 
 Errors: none leave `run`. Shutdown: cancel it; an answer under way is cut.
 """
@@ -44,7 +44,7 @@ class Listening:
         return address_text((self.host, self.port))
 
     async def bind(self, *, asked_for: bool) -> bool:
-        """Have the port, before anything is served. One that nobody asked for and that cannot be
+        """Have the port, before anything is served. One that was not asked for and that cannot be
         had is no reason not to start: that is logged, and False returned. Raises UsageError."""
         try:
             await self._open()
@@ -60,7 +60,7 @@ class Listening:
         return True
 
     async def listeners(self) -> list[trio.SocketListener]:
-        """Return the listeners to serve; after a failure they are opened anew on the same port.
+        """Return the listeners to serve; after a failure they are opened again on the same port.
         Raises OSError."""
         if not self._bound:
             await self._open()
@@ -102,7 +102,7 @@ class _Door:
 
     async def load_ahead(self) -> None:
         """Have what speaks HTTP imported while the node gets to work: no start waits for its 50 ms,
-        and it is of the release that runs, even if the package is replaced before anybody asks."""
+        and it is of the release that runs, even if the package is replaced meanwhile."""
         with suppress(Exception):  # said when it is needed, and tried once more
             await self._load()
 

@@ -2,7 +2,7 @@
 
 A page in a browser can make a name of its own point at 127.0.0.1 and read what answers there (DNS
 rebinding); its requests then carry that name as Host. So only names that belong to this node are
-served; an address is no name that anybody could point elsewhere. It knows requests and answers as
+served; an address is no name that could be pointed elsewhere. It knows requests and answers as
 values, no sockets. Metrics are loaded when they are asked for the first time: an idle node neither
 waits for them nor holds them.
 """
@@ -147,7 +147,7 @@ class Answers:
 
 
 def _load_metrics() -> ModuleType:
-    """Import what makes metrics: 0.1 s, of which the first scrape waits and nobody else."""
+    """Import what makes metrics: 0.1 s, of which the first scrape waits and no other."""
     from rmf.floor import metrics  # noqa: PLC0415 see above
 
     return metrics

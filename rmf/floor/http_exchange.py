@@ -91,7 +91,7 @@ class Exchange:
             return plain(400, "the target of a request is a path here, as /livez\n")
         try:
             return await self._answers.to(request)
-        except Exception as exc:  # noqa: BLE001 whoever asks for health must get an answer
+        except Exception as exc:  # noqa: BLE001 a request for health must get an answer
             error = f"{type(exc).__name__}: {exc}"
             log.note("error", "http_failed", target=request.target, error=error)
             return plain(500, "the node failed to answer; its log says why\n")
@@ -138,5 +138,5 @@ def _read(event: h11.Request) -> Request:
 
 def _fault_of(exc: h11.RemoteProtocolError) -> Response:
     """Return the answer to what is not HTTP as it should be."""
-    exc.__traceback__ = None  # h11 raises it by a method of its own: a cycle, which nobody collects
+    exc.__traceback__ = None  # h11 raises it by a method of its own: an uncollected cycle
     return plain(exc.error_status_hint, f"this port speaks HTTP/1.1: {exc}\n")

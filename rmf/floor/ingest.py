@@ -1,10 +1,10 @@
 """The port: connections come in, each is served by a task of its own (floor/connection).
 
 Connections are bounded; one that fails is our bug: what it held becomes a letter, its client hears
-`internal`, and nobody else notices.
+`internal`, and no other notices.
 
 Errors: when the port itself fails it is opened again by the supervisor, on the same number.
-Shutdown: cancel it; clients are told by a GOAWAY before (see serve).
+Shutdown: cancel it; clients receive a GOAWAY before (see serve).
 """
 
 from contextlib import suppress
@@ -50,14 +50,14 @@ class Listening:
         self.port = self._bound[0].socket.getsockname()[1]
 
     async def listeners(self) -> list[trio.SocketListener]:
-        """Return the listeners to serve; after a failure they are opened anew on the same port."""
+        """Return the listeners to serve; after a failure they are opened again on the same port."""
         if not self._bound:
             await self.bind()
         bound, self._bound = self._bound, []
         return bound
 
     def shut(self) -> None:
-        """Accept nobody any more: who comes to a node that stops shall go elsewhere at once."""
+        """Accept no client any more: who comes to a node that stops shall go elsewhere at once."""
         self._accepting.cancel()
 
     def accepting(self) -> trio.CancelScope:
@@ -187,7 +187,7 @@ async def _last_words(stream: trio.SocketStream, data: bytes) -> None:
 
 
 async def _linger(stream: trio.SocketStream) -> None:
-    """Let the client hear what it was told: to close on what it still sends would take away all
+    """Let the client hear what it was sent: to close on what it still sends would take away all
     that its machine has not confirmed yet, the last acks too (RFC 9112 §9.6)."""
     with trio.move_on_after(limits.GOODBYE_S_MAX), suppress(*_GONE):
         await stream.send_eof()

@@ -31,7 +31,7 @@ class _Source(Protocol):
     """What is open as long as a question is answered out of it."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
         ...
 
 

@@ -1,7 +1,7 @@
 """The instruments: what is measured while the node works, and cannot be read off it afterwards.
 
 They decide nothing, allocate nothing per observation, and know no metric's name: `metrics` reads
-them when somebody asks. Each is written by one task or one thread and read by another: the numbers
+them on request. Each is written by one task or one thread and read by another: the numbers
 are plain, so that a reader sees the old or the new one, and never waits.
 """
 
@@ -44,7 +44,7 @@ STEP_BOUNDS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 class Durations:
-    """Durations, counted by size: observe once an Entry or once an fsync, never once a packet.
+    """Durations, counted by size: observe once per Entry or once per fsync, never once per packet.
     `bounds_s` part the sizes."""
 
     __slots__ = ("_counts", "_sum_s", "bounds_s")
@@ -168,7 +168,7 @@ class Instruments:
     crowd: Crowd = attrs.Factory(Crowd)
 
     def look(self, core: "Arbiter", now_s: float) -> None:
-        """See who reigns and how the books stand; a few times a second are enough."""
+        """See who reigns and how the books stand; a few times per second are enough."""
         strike, raft, books = core.strike, core.raft, core.committed
         self.changes.see(strike and strike[0], raft.term, raft.leader)
         self.storm.look(now_s, books.latched, books.bagged)

@@ -164,7 +164,7 @@ class Known:
 
 @attrs.frozen
 class WhoIsKnown:
-    """Somebody wants to call peers: what is known is sent to `reply`."""
+    """A task wants to call peers: what is known is sent to `reply`."""
 
     reply: trio.MemorySendChannel[Known]
 

@@ -1,6 +1,6 @@
 """The door of depth 1 that keeps the newest: for what is state between two tasks (R14, Codex 3).
 
-A queue says what happened; this one says how things stand. Whoever is slow misses what was true for
+A queue says what happened; this one says how things stand. A slow receiver misses what was true for
 a while, never what is true now. It knows nothing of what passes through it.
 """
 
@@ -24,13 +24,13 @@ class Latest(Generic[T]):
         self._waiting = waiting
 
     def put(self, item: T) -> T | None:
-        """Say what is so now; return what was said before, if nobody has heard it."""
+        """Say what is so now; return what was said before, if it was not heard."""
         unheard = self.take_back()
         self._send.send_nowait(item)
         return unheard
 
     def take_back(self) -> T | None:
-        """Say nothing any more; return what was said, if nobody has heard it."""
+        """Say nothing any more; return what was said, if it was not heard."""
         try:
             return self._waiting.receive_nowait()
         except trio.WouldBlock:

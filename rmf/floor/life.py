@@ -83,7 +83,7 @@ class Life:
         return found
 
     async def _load_again(self) -> Recovered:
-        """Read the disk while all else runs: nobody may move files of the ledger about meanwhile
+        """Read the disk while all else runs: no task may move files of the ledger about meanwhile
         that is set aside. Raises as `load`."""
         found = await trio.to_thread.run_sync(self._read, limiter=self._limiter)
         if isinstance(found, str):
@@ -165,7 +165,7 @@ class Life:
         return self.core
 
     def _around(self, behind_bytes: int = 0, checkpoint_bytes: int = 0) -> Surroundings:
-        """Return what the next core must know of its surroundings: it is told of changes only, and
+        """Return what the next core must know of its surroundings: it hears of changes only, and
         the one before may have heard of them."""
         known = self.core.surroundings if self.core is not None else NOTHING_HEARD
         return attrs.evolve(
@@ -196,7 +196,7 @@ class Life:
 
     async def run(self, hands: Hands) -> None:
         """Load the core and drive it, again and again, until one of them has stopped. A disk that
-        hangs or fails on the way is a strike: nobody can read what it will hold (R17)."""
+        hangs or fails on the way is a strike: it is unknown what it will hold (R17)."""
         if not self._ground.directory.founded and not await self._wait_for_cluster(hands):
             await refuse_connections(self._ground.doors, "it has stopped")
             return

@@ -84,7 +84,7 @@ class LineFront:
         return child_of("dry_run", dry_run.DryRuns(doors, open_runner).run, doors)
 
     def _bench_apart(self, bench: Bench) -> Bench:
-        """Return a bench of its own, at low priority: whoever serves comes first."""
+        """Return a bench of its own, at low priority: the serving box comes first."""
         settings = attrs.evolve(bench.settings, nice=limits.BOX_AUDIT_NICE)
         return Bench(settings, bench.budget_s, line=self.facts().identity)
 
@@ -103,7 +103,7 @@ class LineFront:
         return [*children, child_of("audit", partial(audit.run, doors, auditor), doors)]
 
     def close(self) -> None:
-        """Let go of a box that no task has taken over."""
+        """Close a box that no task has taken over."""
         if self._bench is not None:
             self._bench.close()
 

@@ -1,4 +1,4 @@
-"""The node's log: facts as lines on stderr, text for people or JSON for programs.
+"""The node's log: facts as lines on stderr, text for a terminal or JSON for programs.
 
 It decides how a fact is written and when a repetition is worth a line; what is worth saying is the
 tasks' matter. It knows a stream, the wall clock (a reference for readers, nothing decides by it,
@@ -6,7 +6,7 @@ R7) and no task, no channel, nothing of the core.
 
 A log must never hurt the factory. So: a level that is not wanted costs one comparison; identical
 facts within LOG_REPEAT_S become one line and a count; a reader that does not read loses lines (the
-count is told later) instead of making the node wait; foreign values are cut, escaped, never asked
+count is logged later) instead of making the node wait; foreign values are cut, escaped, never asked
 for their repr (R38); bytes, which may be payloads, are shown by their length alone.
 """
 
@@ -23,7 +23,7 @@ from rmf import limits
 
 __all__ = ["Format", "Level", "LineWriter", "Log", "configure", "flush", "note"]
 
-LOG_LINE_BYTES_MAX = select.PIPE_BUF  # what a writable pipe takes without making anybody wait
+LOG_LINE_BYTES_MAX = select.PIPE_BUF  # what a writable pipe takes without making the writer wait
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "text", "json"]
@@ -186,7 +186,7 @@ def _date(at_ns: int) -> str:
 
 
 def _text(line: dict[str, _Shown]) -> str:
-    """Return a line for people: date, level, node, event, then name=value."""
+    """Return a human-readable line: date, level, node, event, then name=value."""
     line = dict(line)
     head = [str(line.pop("at")), f"{line.pop('level'):<7}"]
     if "node" in line:
@@ -217,7 +217,7 @@ def configure(
 
     Before the first call nothing is written.
     """
-    # One process, one log: whoever starts the node says where it goes.
+    # One process, one log: the starter of the node says where it goes.
     global _log  # noqa: PLW0603
     _log.flush()
     _log = Log(sys.stderr if stream is None else stream, form, level=level, node=node)

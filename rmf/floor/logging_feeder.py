@@ -1,8 +1,8 @@
-"""One subscription that is told every Tick, none left out (R37).
+"""One subscription that receives every Tick, none left out (R37).
 
 At the tail of history all such feeders share what the feed holds encoded; further back each reads
 the ledger for itself, page by page. Where Ticks are not retained any more a GAP says so; what is
-retained is told behind it, and then a full picture makes the display's own whole again.
+retained is sent behind it, and then a full picture makes the display's own whole again.
 """
 
 from contextlib import closing
@@ -22,7 +22,7 @@ __all__ = ["LoggingFeeder"]
 
 
 class LoggingFeeder:
-    """Feeds until it is cancelled. `told` is the Entry up to which everything was told; its index
+    """Feeds until it is cancelled. `told` is the Entry up to which everything was sent; its index
     is 0 while only its tick is known."""
 
     def __init__(
@@ -33,7 +33,7 @@ class LoggingFeeder:
         self._history = history
         self._speech = speech
         self._selector = selector
-        self._owes_whole = False  # after a gap: what was told since builds on a picture unknown
+        self._owes_whole = False  # after a gap: what was sent since builds on a picture unknown
 
     async def run(self, from_tick: int | None) -> None:
         """Begin with all there is, or behind `from_tick`; go on with every Tick."""
@@ -74,7 +74,7 @@ class LoggingFeeder:
     # --- The tail ---------------------------------------------------------------------------------
 
     def _tail(self) -> list[Own] | None:
-        """Return what is to be told from memory; None: it is not there."""
+        """Return what is to be sent from memory; None: it is not there."""
         if self._owes_whole or not self.told.entry_index:
             return None
         return self._picture.feed.tail(self._selector, self.told.entry_index)

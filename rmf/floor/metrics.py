@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus reads at `/metrics`, made from facts at the moment somebody asks.
+"""Metrics: what Prometheus reads at `/metrics`, made from facts at the moment of the request.
 
 METRICS is the table that protocol/METRICS.md documents; a number that is not known now (the disk
 hangs, the ledger is being read) is left out, never invented. It is imported when it is first asked

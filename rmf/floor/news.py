@@ -17,7 +17,7 @@ __all__ = ["News", "Unwatch", "Watch"]
 @attrs.frozen
 class News:
     """What the arbiter published, oldest first. `pin` is on the last World's index: no key of it
-    leaves, and whoever shows that World takes the pin over."""
+    leaves, and the task that shows that World takes the pin over."""
 
     publications: list[Publish]
     pin: int
@@ -28,7 +28,7 @@ class News:
         return cls(publications, publications[-1].world.index.pin())
 
     def behind(self, older: "News") -> "News":
-        """Return both as one, for whoever has heard of neither; beyond CHANGED_TICKS_KEPT the
+        """Return both as one, for a task that has heard of neither; beyond CHANGED_TICKS_KEPT the
         oldest are left out."""
         older.let_go()
         joined = older.publications + self.publications

@@ -1,6 +1,6 @@
 """One connection from another node: who it is, whether it is let in, and what it then says (R28).
 
-Whether it is let in says peering, which is handed each HELLO, and is told when its connection is
+Whether it is let in says peering, which is handed each HELLO, and learns when its connection is
 gone. Nothing of a peer's older connection is delivered once a newer one was let in: so what the
 core hears comes from one life of the peer at a time. Deadlines are absolute: for the handshake, for
 each frame, for silence.
@@ -47,7 +47,7 @@ VerdictOut = trio.MemoryReceiveChannel[Verdict]
 
 
 def met_by(hello: g.Hello, *, linked: bool = True) -> PeerMet:
-    """Return what the Arbiter is told of a node that said this."""
+    """Return what the Arbiter hears of a node that said this."""
     said = (hello.client_address, hello.cluster_version, hello.line)
     return PeerMet(hello.node, hello.incarnation, *said, linked)
 
@@ -131,7 +131,7 @@ class PeerConnection:
         try:
             answer = await verdict_out.receive()
         except trio.EndOfChannel:
-            return False  # nobody is let in at present
+            return False  # no peer is let in at present
         if isinstance(answer, g.Welcome):
             self._buffer.frame_bytes_max = limits.PEER_FRAME_BYTES_MAX
         elif answer.code != "unfounded" or hello.to_incarnation is None:
@@ -266,7 +266,7 @@ class PeerConnection:
 
 
 def _is_over(verdict_out: VerdictOut) -> bool:
-    """Whether whoever was let in has to leave."""
+    """Whether the peer that was let in has to leave."""
     return verdict_out.statistics().open_send_channels == 0
 
 

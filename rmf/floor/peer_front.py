@@ -85,7 +85,7 @@ class PeerFront:
         )
 
     async def found(self, own: Own) -> None:
-        """Return once the directory belongs to a cluster, and peers are told so."""
+        """Return once the directory belongs to a cluster, and peers know it."""
         if self._directory.founded:
             return
         doors = self._doors

@@ -1,8 +1,8 @@
 """Which links there are: one to each other member, and one to each node that was let in here (R28).
 
 The ledger says who the members are. A node that is behind does not know all of them, or none at
-all; so whoever was let in gets a link back for as long as it is here: a leader that is new to this
-node hears its answers. Where a peer is, `--peers` says first, then the ledger, then the peer.
+all; so a peer that was let in gets a link back for as long as it is here: a leader that is new to
+this node hears its answers. Where a peer is, `--peers` says first, then the ledger, then the peer.
 """
 
 from collections.abc import Mapping, Sequence

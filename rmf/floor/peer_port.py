@@ -1,10 +1,10 @@
 """The port for other nodes: accepts their connections, each served by a task of its own (R28).
 
 It knows nothing of what they say (see peer_connection). Connections are bounded; one that fails is
-our bug: that becomes a letter, and nobody else notices.
+our bug: that becomes a letter, and no other notices.
 
 Errors: when the port itself fails it is opened again by the supervisor, on the same number.
-Shutdown: cancel it; who was here is said to be lost, where anybody still listens.
+Shutdown: cancel it; who was here is said to be lost, where a task still listens.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class Listening:
         self._bound = []
 
     async def listeners(self) -> list[trio.SocketListener]:
-        """Return the listeners to serve; after a failure they are opened anew on the same port."""
+        """Return the listeners to serve; after a failure they are opened again on the same port."""
         if not self._bound:
             await self.bind()
         bound, self._bound = self._bound, []

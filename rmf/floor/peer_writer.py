@@ -88,7 +88,7 @@ class PeerWriter:
             await self._room.wait()
 
     async def _write(self, data: bytes) -> None:
-        """Write when it is one's turn: whoever hurries waits for one piece at most."""
+        """Write when it is one's turn: what hurries waits for one piece at most."""
         async with self._writing:
             self.writes += 1
             await self._stream.send_all(data)

@@ -1,16 +1,16 @@
 """The node among its peers: what it says of itself, who is let in, and which links there are (R28).
 
-One task owns all of that, and is told and asked through doors alone: what the ledger says of the
+One task owns all of that, and is reached through doors alone: what the ledger says of the
 members comes from the Arbiter; each connection hands in the HELLO that it heard, and gets a
 verdict; links get what to say. It decides nothing: whom to let in says core/raft/greetings, who is
-a member the ledger. It awaits no send, so nobody waits for long.
+a member the ledger. It awaits no send, so no task waits for long.
 
 Nothing of a peer's older connection is delivered once a newer one was let in: the older one's
 verdict ends then, and it looks at that before it delivers anything (see peer_connection).
 
 Errors: a failure is our bug. All connections of peers end with it, and come again; what is known of
 the members and of this node is kept. Shutdown: cancel it; who was here is said to be lost, where
-anybody still listens.
+a task still listens.
 """
 
 from collections.abc import Mapping
@@ -70,7 +70,7 @@ class Peering:
     # --- What this node is ------------------------------------------------------------------------
 
     async def _follow(self, links: PeerLinks) -> None:
-        """Follow what the ledger says of the members: part with whoever would not be let in any
+        """Follow what the ledger says of the members: part with peers that would not be let in any
         more."""
         async for roster in self._doors.membership_out:
             self._members = roster.linked

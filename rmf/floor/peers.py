@@ -1,7 +1,7 @@
-"""The other nodes as the Arbiter's loop knows them: who is here, and by which doors each is told.
+"""The other nodes as the Arbiter's loop knows them: who is here, and by which doors each hears.
 
-It outlives a core (R15): links stay as they are when a core is loaded anew, and the new one has to
-be told who is here before it hears anything they say.
+It outlives a core (R15): links stay as they are when a core is loaded again, and the new one has to
+learn who is here before it hears anything they say.
 
 Lossy and bounded (R16): without a link, or where a door is full, a message is dropped, because Raft
 sends again what still matters. A door is bounded by its capacity; that of bulk by bytes, too, since
@@ -58,7 +58,7 @@ class Peers:
         self._here.pop(peer, None)
 
     def present(self) -> list[PeerMet]:
-        """Return who is here: what a core that was loaded anew has to be told before anything."""
+        """Return who is here: what a core that was loaded again has to learn before anything."""
         return list(self._here.values())
 
 

@@ -44,7 +44,7 @@ class SharedDelta:
             yield
 
     def page(self, begin: int) -> Generator[Piece | None]:
-        """Encode the page that begins with this key, unless somebody did before."""
+        """Encode the page that begins with this key, unless it is encoded already."""
         found = self._pages.get(begin)
         if found is not None:
             yield found

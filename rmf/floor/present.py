@@ -1,6 +1,6 @@
 """What time it is, and since when that is counted (R6, R7): the only clocks of a node.
 
-The core reads none; whoever steps it brings the present along.
+The core reads none; the caller brings the present along.
 """
 
 import os

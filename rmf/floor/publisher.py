@@ -1,7 +1,7 @@
 """The publisher: Snapshots to subscribers (R35, R36).
 
 It keeps the feed (core/feed) up to date and runs one feeder (floor/feeder) for each subscription,
-which waits for nobody but its own display.
+which waits for no other display.
 
 Errors: a failing feeder ends its subscription with END `internal`; the others go on. A failure of
 the publisher itself ends all subscriptions; connections tell their displays, which come back.
@@ -39,7 +39,7 @@ async def run(doors: Doors, feed: Feed, history: History, pulse: Pulse, hands: H
                 nursery.start_soon(watches.picture.desk.run)
                 nursery.start_soon(_take_publications, doors, watches.picture)
                 await _take_watches(doors, watches, feeders)
-        except Exception as exc:  # noqa: BLE001 raised below, once the displays were told
+        except Exception as exc:  # noqa: BLE001 raised below, once the displays heard of it
             failure = exc
             watches.fail()
             feeders.cancel_scope.deadline = trio.current_time() + limits.GOODBYE_S_MAX
@@ -100,7 +100,7 @@ class _Watches:
                 try:
                     await self._feeder(item).run()
                 except trio.BrokenResourceError:
-                    pass  # the display is gone; the END below finds nobody
+                    pass  # the display is gone; the END below finds none
                 except Exception as exc:  # noqa: BLE001 one display's failure is its own
                     log.note("error", "feeder_failed", error=type(exc).__name__, text=str(exc))
                     end = _failed_end(number)

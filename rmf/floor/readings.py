@@ -1,7 +1,7 @@
 """What HTTP reads of a node, and when: in memory at once, the disk in a thread of its own.
 
 Health and metrics get everything through `Sources`, so that neither knows tasks or the Arbiter. A
-look at a disk may hang with the disk: whoever calls `Sources.disk` does so in a thread, within
+look at a disk may hang with the disk: `Sources.disk` is called in a thread, within
 HTTP_DISK_S_MAX.
 """
 

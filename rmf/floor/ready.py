@@ -1,4 +1,4 @@
-"""What a node says on stdout once it listens: a line for scripts, or two for people.
+"""What a node says on stdout once it listens: a line for scripts, or two for a terminal.
 
 A node serves all the same where stdout is closed, full, or has lost its reader: its log says so.
 """
@@ -15,7 +15,7 @@ __all__ = ["say_ready"]
 def say_ready(
     node: str, listen: str, peer_listen: str | None, http: str | None, data: Path
 ) -> None:
-    """Say it, if somebody can hear it: as JSON unless stdout is a terminal."""
+    """Say it, if there is a reader: as JSON unless stdout is a terminal."""
     if sys.stdout is not None and sys.stdout.isatty():
         text = f"RMF node {node} serves on {listen}, data in {data}\n"
         text += f"Watch it:  rmf-cat -c {listen}"

@@ -46,7 +46,7 @@ async def receive(stream: trio.abc.Stream, bytes_max: int) -> bytes:
 class Passes(trio.abc.Instrument):
     """The passes of the scheduler: each looks at all sockets that are waited for.
 
-    `number` counts them, from 1 on; 0: nobody watches them. What the last one found on a socket on
+    `number` counts them, from 1 on; 0: they are not watched. What the last one found on a socket on
     which the one before found nothing came after the boot time `quiet_ns`: within the last pass and
     what its tasks took. While it waits for sockets it is woken at once, so that much of its wait is
     no age; but no more, for then the whole process stood still. A stop that ends before the wait
@@ -96,7 +96,7 @@ class Passes(trio.abc.Instrument):
 
 class Inlet:
     """The receiving side of one connection. Of what was received last nothing was there before the
-    boot time `since_ns`; where nobody watches the passes, it counts as come just now."""
+    boot time `since_ns`; where the passes are not watched, it counts as come just now."""
 
     def __init__(self, stream: trio.abc.Stream, passes: Passes) -> None:
         self.since_ns = self._empty_ns = passes.clock()

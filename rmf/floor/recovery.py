@@ -1,7 +1,7 @@
 """From the disk to a state: Checkpoint, then every Entry behind it, verified (R23 to R26).
 
 Plain and blocking: called in a thread, before the core begins. What is committed is applied, what
-nobody knows to be committed is handed on as the tail (see core/comeback). Term and vote are those
+is not known to be committed is handed on as the tail (see core/comeback). Term and vote are those
 of the ledger or of their second copy, whichever is higher. Letters that the DLQ has not got yet are
 stored on the way (R39).
 """
@@ -62,7 +62,7 @@ def recover(
 ) -> Recovered:
     """Return the state that the disk holds, and the ledger open for writing.
 
-    Whoever wrote the ledger before in this process is fenced off first, and what memory holds of it
+    An earlier writer of the ledger in this process is fenced off first, and what memory holds of it
     is forgotten: what comes from the disk is read, not what was meant for it.
 
     Raises StorageError (LedgerDamaged, CheckpointDamaged, ForeignDirectory, DiskFailed, DiskHangs),
@@ -225,8 +225,8 @@ class _Reader:
 
     def bridge(self, boot_id: bytes, now_ns: int) -> TickClock | None:
         """Return the clock that goes on from the last Tick, if this boot knows when it was (R6). A
-        boot clock that went back does not: a machine was put back to an earlier moment, and nobody
-        knows how long that took."""
+        boot clock that went back does not: a machine was put back to an earlier moment, and it
+        is unknown how long that took."""
         clock = self._last_clock(boot_id)
         if clock is None or clock.base_ns <= now_ns:
             return clock
@@ -240,7 +240,7 @@ class _Reader:
             bridges = last.boot_id == boot_id
             return TickClock(last.period_ns, last.tick, last.boot_ns) if bridges else None
         head = self._restored.head
-        clock = head.get("clock")  # null where nobody knew it
+        clock = head.get("clock")  # null where it was unknown
         if clock and head.get("boot_id") == boot_id and not self.comeback.standing().tail:
             return TickClock(self.comeback.state.period_ns, *clock)
         return None

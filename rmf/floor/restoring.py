@@ -5,8 +5,8 @@ from the backup. A start again with the same option goes on with what came of it
 that stands there is left alone. It blocks where nothing runs yet.
 
 It also decides what becomes of a directory that is a copy. A member that goes on with one has
-forgotten what it acked and for whom it voted since, and nobody else would know: it does not start.
-A lone node has nobody to deceive but its clients, and these notice a history that went back. That
+forgotten what it acked and for whom it voted since, and no other would know: it does not start.
+A lone node deceives none but its clients, and these notice a history that went back. That
 nothing newer than the copy exists can only a person say: `--moved`.
 """
 

@@ -56,7 +56,7 @@ Run = Callable[[Hands], Awaitable[Any]]
 def run(
     config: "Config", companion: Companion | None = None, *, box: BoxHandle | None = None
 ) -> int:
-    """Run a node until it is told to stop; return the exit code. `companion` is given its address
+    """Run a node until it is stopped; return the exit code. `companion` is given its address
     once it listens (the demo); `box` is a glove box started already. Raises LineError,
     StorageError, Diverged, UsageError (a port cannot be had) before it listens."""
     log.configure(config.log_format, sys.stderr)
@@ -140,7 +140,7 @@ class Node:
             log.note("warning", "notice", text=text)
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Close the directory."""
         self._data.close()
         self.ground.directory.close()
         self._stop.close()
@@ -199,7 +199,7 @@ class Node:
         return child_of(name, run, self.ground.doors)
 
     def _own(self, listening: ingest.Listening) -> Own:
-        """Return what this node says of itself to others. Port 0 has become a number: they are told
+        """Return what this node says of itself to others. Port 0 has become a number: they receive
         that one."""
         identity = self._life.identity
         address = address_text(self._config.advertise or (listening.host, listening.port))

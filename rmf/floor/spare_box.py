@@ -25,7 +25,7 @@ class NoBox(RmfError):
 
 async def gone(box: BoxHandle) -> None:
     """Wait until a box that has hung up is dead, if it does not take too long. `end` would do so,
-    too, but nobody else would get a turn meanwhile."""
+    too, but no other would get a turn meanwhile."""
     with trio.move_on_after(limits.BOX_HANG_UP_S):
         await trio.lowlevel.wait_readable(box.pidfd)
 
@@ -47,7 +47,7 @@ class SpareBox:
 
     async def keep(self, first_after_s: float) -> None:
         """Keep a spare, until cancelled; the first one is not started in the rush of a node's
-        start, unless somebody wants it. Where none can be had whoever wants one is told; the box
+        start, unless one is wanted. Where none can be had who wants one learns it; the box
         that is at work meanwhile goes on."""
         wait_s = max(first_after_s, self._wait_s)
         try:
@@ -83,7 +83,7 @@ class SpareBox:
         return box
 
     def close(self) -> None:
-        """Let go of the boxes."""
+        """Close the boxes."""
         for box in (self._box, self._starting):
             if box is not None:
                 box.close()
@@ -145,6 +145,6 @@ async def hang_up_once_dead(box: BoxHandle) -> None:
 
 
 def let_go(box: BoxHandle) -> None:
-    """Let go of a box; who waits until its pipe has room must not wait for ever."""
+    """Close a box; who waits until its pipe has room must not wait for ever."""
     trio.lowlevel.notify_closing(box.socket)
     box.close()

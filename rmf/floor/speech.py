@@ -1,8 +1,8 @@
 """What is said to one subscription: SNAPSHOTs, dated as they leave, and when the last one left.
 
 It knows frames and the connection's pages door. Of the subscriptions of one connection one at a
-time makes pictures: nothing is made while nobody reads. Keepalives need no such turn, so that a
-subscription is not silent while another one is told a World.
+time makes pictures: nothing is made while no display reads. Keepalives need no such turn, so that a
+subscription is not silent while another one is sent a World.
 """
 
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ class Speech:
     @asynccontextmanager
     async def turn(self, told: Mark) -> AsyncIterator[None]:
         """Wait until no other subscription of the connection makes pictures; keepalives name what
-        was told so far."""
+        was sent so far."""
         while True:
             with trio.move_on_at(self.said_s + limits.KEEPALIVE_S) as waited:
                 await self._turn.acquire()

@@ -56,7 +56,7 @@ def let_letter_go(item: LettersItem) -> None:
 
 
 async def refuse_watches(doors: Doors, why: str) -> None:
-    """Watches: each SUBSCRIBE is answered by END `internal`. News: the World is let go."""
+    """Watches: each SUBSCRIBE is answered by END `internal`. News: the World is released."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_let_news_go, doors)
         async for item in doors.watches_out:
@@ -91,7 +91,7 @@ async def drop_wishes(doors: Doors, _why: str) -> None:
 
 
 async def refuse_checkpoints(doors: Doors, why: str) -> None:
-    """Checkpoints: each wish is answered with why there is none, and its World let go."""
+    """Checkpoints: each wish is answered with why there is none, and its World released."""
     async for wanted in doors.checkpoints_out:
         wanted.world.index.unpin(wanted.pin)
         await doors.events.send(CheckpointEnded(wanted.index, why))
@@ -112,7 +112,7 @@ async def drop_batches(doors: Doors, _why: str) -> None:
 
 
 async def leave_audits_out(doors: Doors, _why: str) -> None:
-    """Audits: samples are left out, and their Worlds let go."""
+    """Audits: samples are left out, and their Worlds released."""
     async for audit in doors.audits_out:
         audit.before.world.index.unpin(audit.pin)
 

@@ -1,8 +1,8 @@
 """How long the Arbiter's loop stands still for one step, and what kept it too long (R45).
 
 Nothing else runs on the loop meanwhile: no beat, no peer, no display. So each step is counted
-by its length and by what it used of a core, and one that is too long is told, with what was in it.
-Long, but short of work: then it was the machine that did not let it run.
+by its length and by what it used of a core, and one that is too long is logged, with what was in
+it. Long, but short of work: then it was the machine that did not let it run.
 """
 
 import time

@@ -73,7 +73,7 @@ class Stop:
 def _overdue(seconds: float, end: Callable[[int], object]) -> None:
     teller = threading.Thread(target=_tell, args=(seconds,), daemon=True)
     teller.start()
-    teller.join(limits.LAST_WORDS_S_MAX)  # standard error may be a pipe that nobody reads
+    teller.join(limits.LAST_WORDS_S_MAX)  # standard error may be a pipe that is not read
     end(1)
 
 

@@ -22,7 +22,7 @@ class Storm:
         self._looks: deque[tuple[float, int, int]] = deque()
 
     def look(self, now_s: float, latched: int, bagged: int) -> None:
-        """Compare the books with those of STORM_WINDOW_S ago; a few times a second are enough."""
+        """Compare the books with those of STORM_WINDOW_S ago; a few times per second are enough."""
         looks = self._looks
         if looks and (latched < looks[-1][1] or now_s - looks[-1][0] > limits.STORM_WINDOW_S):
             looks.clear()  # another core, or a pause: what lies between is not known

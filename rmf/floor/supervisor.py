@@ -77,7 +77,7 @@ class Hands:
         return self._held is None
 
     def held(self) -> list[Held]:
-        """Return what is held; one empty thing if nothing is, or if it cannot be told."""
+        """Return what is held; one empty thing if nothing is, or if that is unknown."""
         try:
             found = self._held() if self._held is not None else []
         except Exception as exc:  # noqa: BLE001 what failed may hold something broken: go on (R15)

@@ -1,6 +1,6 @@
 """What a node shows over HTTP: its port, and where health and metrics read (R44).
 
-Puts together what http, health and metrics need of a node; decides only that a port nobody asked
+Puts together what http, health and metrics need of a node; decides only that a port not asked
 for is no reason not to start.
 """
 
@@ -61,7 +61,7 @@ class WebFront:
         )
 
     async def _ask(self) -> None:
-        """Have the arbiter say how it stands; while a core is loaded there is nobody to say it."""
+        """Have the arbiter say how it stands; while a core is loaded there is none to say it."""
         facts = None
         with trio.move_on_after(limits.HTTP_FACTS_S_MAX):
             facts = await ask(self._events, FactsAsked)

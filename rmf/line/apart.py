@@ -1,9 +1,9 @@
 """One slot run in a child process with a budget of time and memory: nothing it does reaches us.
 
-For people's tools, which run single letters again: whatever its handler does, hang, die or eat all
-memory, the tool goes on and can say what happened. (A node has its glove box for that, which is
-quick; this is a fork per slot, on purpose as simple as can be.) What the handler reads is told as
-it happens, so it is known even of a handler that never comes back.
+For an operator's tools, which run single letters again: whatever its handler does, hang, die or eat
+all memory, the tool goes on and can say what happened. (A node has its glove box for that, which is
+quick; this is a fork per slot, on purpose as simple as can be.) What the handler reads is reported
+as it happens, so it is known even of a handler that never comes back.
 
 Decides when a slot has taken too long and what an end without an answer means. It knows a line and
 a batch, and no clock but its own deadline.
@@ -68,7 +68,7 @@ def run_apart(
         child = os.fork()
     if not child:
         os.close(reading)
-        # Whoever ends the tool ends this, too.
+        # What ends the tool ends this, too.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         _in_child(line, batch, writing, stack, budget_s, memory_bytes)
     os.close(writing)

@@ -1,7 +1,7 @@
 """What a handler returned becomes changes: all of it, or none (R20, R22).
 
 Everything is checked and encoded before anything is applied, so that a slot that fails leaves no
-trace; between the two, whoever runs the slot lets go of what its handler left behind (R20).
+trace; between the two, the runner of the slot drops what its handler left behind (R20).
 `Changes` are those of one batch so far; they lie over the World that its handlers see.
 
 They are also written down here, as the CBOR that the Entry keeps (R1): by hand, because their shape
@@ -56,7 +56,7 @@ class KnownKeys(dict[str, bytes]):
 class Changes:
     """The changes of one batch so far: `all` in order, `last` the last one of each key.
 
-    Keys are put in order only once somebody scans.
+    Keys are put in order only once a handler scans.
     """
 
     __slots__ = ("_keys", "_ordered", "all", "last")
@@ -68,7 +68,7 @@ class Changes:
         self._ordered: SortedSet | None = None
 
     def take(self, slot: int, result: Any, plain_shelf: int) -> int:
-        """Check and apply at once, for whoever need not let go of anything in between."""
+        """Check and apply at once, for callers that need not drop anything in between."""
         return self.apply(self.check(slot, result, plain_shelf))
 
     def check(self, slot: int, result: Any, plain_shelf: int) -> "Checked":

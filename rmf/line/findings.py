@@ -26,7 +26,7 @@ __all__ = ["finding_of", "text_of"]
 def finding_of(
     found: Divergence, entry: Entry, before: State, *, node: str, where: str, wall_ns: int
 ) -> Letter:
-    """Return the letter of a difference. `where` is that of the handler ("" if nobody knows)."""
+    """Return the letter of a difference. `where` is that of the handler ("" if unknown)."""
     assert isinstance(entry.books, TickBooks)
     traceback = found.error.traceback if found.error is not None else ""
     if not traceback and where:

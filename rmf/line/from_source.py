@@ -79,7 +79,7 @@ def compile_named(name: str) -> None:
 
 
 def _stand_first() -> None:
-    # Before PathFinder and no further: whoever stands before that has a reason.
+    # Before PathFinder and no further: what stands before that has a reason.
     if _finder not in sys.meta_path:
         at = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else 0
         sys.meta_path.insert(at, _finder)

@@ -30,7 +30,7 @@ from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
 from rmf.core.packet import PAYLOAD, Row
 from rmf.line.changes import INHERIT, KEEP, Changes, KnownKeys
-from rmf.line.glovebox.marker import BATCH, NOBODY, OVERTIME, SLOT, Mark, Overtime, fresh_mark
+from rmf.line.glovebox.marker import BATCH, NO_SLOT, OVERTIME, SLOT, Mark, Overtime, fresh_mark
 from rmf.line.line import Handler, Line
 from rmf.line.payload import PayloadInvalid, decode_all, decode_alone
 from rmf.line.printing import Prints
@@ -56,7 +56,7 @@ class OutOfMemory(Exception):
 class Inline:
     """Runs the batches of one Line. Raises LineError for a line that cannot be run.
 
-    `mark` is told what is on the bench. With `dies`, a slot that runs out of memory ends the batch
+    `mark` holds what is on the bench. With `dies`, a slot that runs out of memory ends the batch
     by OutOfMemory: what this process has left of it is no base for a verdict (R20). `prints` takes
     what handlers print, where the process's own streams might make them wait or fail.
     """
@@ -88,10 +88,10 @@ class Inline:
         """Run a batch as `run` does; what it changed is left in `changes`."""
         world = WorldView(batch, changes, self.line.name)
         self.mark[BATCH] = batch.number
-        self.mark[OVERTIME] = NOBODY
+        self.mark[OVERTIME] = NO_SLOT
         bench = _Bench(self, batch, world, changes)
         done = bench.run()
-        cut_short = self.mark[OVERTIME] != NOBODY
+        cut_short = self.mark[OVERTIME] != NO_SLOT
         return Executed(
             batch.number, done, changes.all, changes.encode(), bench.outcomes, cut_short
         )
@@ -146,7 +146,7 @@ class _Bench:
             except BaseException as exc:  # noqa: BLE001, ASYNC103 SystemExit is a bag, too (R20)
                 failure = self._failure(exc, handler, returned=result is not _NOTHING_YET)
             result = None  # noqa: ASYNC104 handlers are not async: no cancellation comes here
-            mark[SLOT] = NOBODY
+            mark[SLOT] = NO_SLOT
         except Overtime:
             pass  # it came behind the handler's end, in what the handler left behind
         if failure is not None or mark[OVERTIME] >= 0:
@@ -159,7 +159,7 @@ class _Bench:
         """Run the packets of one group; return the slot behind the last one if the Tick closes.
 
         The hot loop of the line: it keeps to locals. Whatever a handler made (packet, payload,
-        result, exception) is let go of before the marker says that nobody is at work: its
+        result, exception) is dropped before the marker says that no slot is at work: its
         finalizers are the slot's own, within its budget. Changes are applied after that, when no
         interrupt can come any more.
         """
@@ -194,7 +194,7 @@ class _Bench:
                 except BaseException as exc:  # noqa: BLE001, ASYNC103 as above
                     failure = self._failure(exc, handler, returned=result is not _NOTHING_YET)
                 packet = payload = result = None  # noqa: ASYNC104 as above
-                mark[SLOT] = NOBODY
+                mark[SLOT] = NO_SLOT
             except Overtime:
                 pass  # as above
             if failure is not None or mark[OVERTIME] >= 0:
@@ -224,7 +224,7 @@ class _Bench:
 
     def _conclude(self, slot: int, failure: "_Failure | None", handler: Handler) -> None:
         """Bag a slot that failed or used up its time: whatever it returned is not applied then."""
-        self._mark[SLOT] = NOBODY
+        self._mark[SLOT] = NO_SLOT
         if self._mark[OVERTIME] >= 0:
             if failure is None:
                 text = "its time was used up; it went on when it was interrupted, and returned"

@@ -29,7 +29,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @attrs.frozen(eq=False)
 class Handler:
-    """A function for the topics that match `filter`. `where` is "file:line, in name", for people;
+    """A function for the topics that match `filter`. `where` is "file:line, in name";
     `structure` makes the declared class of a payload, None where none was declared."""
 
     filter: str
@@ -187,8 +187,8 @@ class Line:
 
     def wrapped(self, wrap: Callable[[Handler], Callable[[Any, Any], Any]]) -> "Line":
         """Return this line with other functions in the place of its handlers', each made by `wrap`:
-        for whoever has to know when a handler is called, and what it does. Its name, its version
-        and its digest are this line's."""
+        for tools that have to know when a handler is called, and what it does. Its name, its
+        version and its digest are this line's."""
         made = Line(self.name, self.version)
         made._handlers = [attrs.evolve(x, function=wrap(x)) for x in self._handlers]
         made._expired = [attrs.evolve(x, function=wrap(x)) for x in self._expired]

@@ -1,6 +1,6 @@
 """A bound of time for handlers that are run again in this very process: a timer and the marker.
 
-A what-if runs millions of packets through a line that nobody tried yet; one that loops must not
+A what-if runs millions of packets through an untried line; one that loops must not
 hang the tool. A timer looks at the marker now and then: a slot that was there for too long gets
 Overtime raised into it, as in the glove box (R20), and is bagged as `handler_timeout`. What loops
 inside one call of C is not reached: Ctrl-C ends that.
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from rmf import limits
-from rmf.line.glovebox.marker import BATCH, NOBODY, OVERTIME, SLOT, Mark, Overtime
+from rmf.line.glovebox.marker import BATCH, NO_SLOT, OVERTIME, SLOT, Mark, Overtime
 
 __all__ = ["patience"]
 
@@ -24,16 +24,16 @@ __all__ = ["patience"]
 def patience(mark: Mark, budget_s: float = limits.HANDLER_NS / limits.SECOND) -> Iterator[None]:
     """Interrupt each slot that `mark` shows for longer than the budget, while in this block. Each
     batch must have a number of its own."""
-    seen: tuple[int, int] = (NOBODY, NOBODY)
+    seen: tuple[int, int] = (NO_SLOT, NO_SLOT)
     since = 0.0
 
     def look(_signal: int, _frame: FrameType | None) -> None:
         """Raise Overtime if the slot at work was there at the looks of a whole budget."""
         nonlocal seen, since
         now, here = time.monotonic(), (mark[BATCH], mark[SLOT])
-        if here != seen or here[1] == NOBODY:
+        if here != seen or here[1] == NO_SLOT:
             seen, since = here, now
-        elif now - since >= budget_s and mark[OVERTIME] == NOBODY:
+        elif now - since >= budget_s and mark[OVERTIME] == NO_SLOT:
             mark[OVERTIME] = here[1]
             raise Overtime
 

@@ -2,11 +2,11 @@
 
 A payload is one CBOR item that fills its byte string: no tags, map keys of text, bytes or integer
 and none twice, at most 32 deep, UTF-8 strict. Unlike frames it may have long heads and indefinite
-lengths: small devices write them, and nobody compares a payload's bytes.
+lengths: small devices write them, and no part compares a payload's bytes.
 
 cbor2 ignores what stands behind an item, and a check of its own for each payload would double the
-cost. So all payloads of a group are decoded by one call, each followed by a sentinel that nobody
-outside this process can guess: where every second item is the sentinel, each payload was exactly
+cost. So all payloads of a group are decoded by one call, each followed by a sentinel that cannot
+be guessed outside this process: where every second item is the sentinel, each payload was exactly
 one item, whatever it holds. Map keys that are arrays are hashed without a secret, so that a hostile
 map costs seconds; that call takes only keys of text and bytes. If it fails, each payload is decoded
 alone, and one that fails alone is walked head by head, to name the fault, or to let pass what the

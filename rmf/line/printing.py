@@ -2,7 +2,7 @@
 
 The outcome of a packet must not depend on who reads a log (R20, R22). So a print of a handler never
 waits and never raises: whatever the reader does, and where there is none. It knows a descriptor;
-which one, and whether anybody cares, is nothing to it.
+which one, and whether it is read, is nothing to it.
 """
 
 import io
@@ -16,7 +16,7 @@ __all__ = ["Prints", "fill_standard_descriptors", "open_apart"]
 class Prints(io.TextIOBase):
     """Text that goes to the descriptor `fd` line by line, as far as it is taken; the rest is lost.
 
-    `fileno` is refused, as in io.StringIO: nobody writes past it.
+    `fileno` is refused, as in io.StringIO: no handler writes past it.
     """
 
     encoding = "utf-8"

@@ -2,7 +2,7 @@
 
 The bench (line/inline) bags whatever a handler does; here it comes out as it is, with its frames.
 Decides which handler a batch of one slot is for and what it is called with, exactly as the bench
-does, and turns what it returns into values for people. It runs nothing by itself.
+does, and turns what it returns into readable values. It runs nothing by itself.
 """
 
 from typing import Any

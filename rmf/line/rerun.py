@@ -1,7 +1,7 @@
 """One Tick of the ledger, run again (R21, R27): what lay on the bench, and what came out otherwise.
 
 Decides what the Arbiter had put on the bench for an Entry, and what counts as a difference: changes
-(key, value bytes, shelf) and outcomes (bagged or not, and why), slot by slot. Whoever runs it gives
+(key, value bytes, shelf) and outcomes (bagged or not, and why), slot by slot. The caller gives
 each `batch` to a runner of its own and what came of it to `compare`; replay and audit both do. It
 knows an Entry and the state before it, neither files nor clocks.
 

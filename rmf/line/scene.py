@@ -18,7 +18,7 @@ from rmf.core.state import State, apply
 
 __all__ = ["UNLIMITED_HERE", "Scene", "scene_of"]
 
-# Verdicts about time, death and memory: whoever runs such a slot without limits may not come back.
+# Verdicts about time, death and memory: a tool that runs such a slot unlimited may not return.
 UNLIMITED_HERE = frozenset({"handler_timeout", "handler_died", "handler_memory"})
 
 

@@ -113,7 +113,7 @@ class Packet:
 
 
 def looked_at(world: "WorldView") -> "deque[Any]":
-    """Return what handlers looked at, for whoever runs them to clear before each slot: keys, and
+    """Return what handlers looked at, for their runner to clear before each slot: keys, and
     prefixes each as (prefix,). No public method of the World: it is nothing for handlers."""
     return world._looked_at
 

@@ -53,7 +53,7 @@ class Witness(World):
 
 class KnownWorld(World):
     """A World of these cells, None where a key is known to be absent, in which all keys under the
-    prefixes `scanned` are known. Whoever looks for others gets NotKnown."""
+    prefixes `scanned` are known. A read of others gets NotKnown."""
 
     __slots__ = ("_absent", "_cells", "_scanned")
 

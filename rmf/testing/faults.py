@@ -1,4 +1,4 @@
-"""How things go wrong for a while, whoever plans it: cuts, ends of processes, what is slow.
+"""How things go wrong for a while, whatever plans it: cuts, ends of processes, what is slow.
 
 Each comes to an end by itself; what is planned, and when, say `nemesis`, `mishaps` and `scenes`.
 """

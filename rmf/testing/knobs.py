@@ -1,8 +1,8 @@
 """Bounds made small for a run, so that a small factory reaches them.
 
-A factory of a few packets a second never fills 32 MiB of memory with Entries; with a bound of 2 KiB
-it reads its ledger for slow peers, and installs Checkpoints, all the time. The limits page is put
-right again afterwards.
+A factory of a few packets per second never fills 32 MiB of memory with Entries; with a bound of 2
+KiB it reads its ledger for slow peers, and installs Checkpoints, all the time. The limits page is
+put right again afterwards.
 """
 
 from collections.abc import Iterator, Mapping

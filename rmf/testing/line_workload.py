@@ -76,7 +76,7 @@ class LineWorkload:
         handlers = self._line.handlers
         ttl_ms = dice.randint(1, 5) if dice.chance(_SHORT) else dice.choice(_TTL_MS)
         if not handlers or dice.chance(_NOBODY):
-            return Given(_nobodys(self._line), b"\x00", ttl_ms)
+            return Given(_unhandled_topic(self._line), b"\x00", ttl_ms)
         handler = dice.choice(handlers)
         topic = topic_for(handler.filter, dice)
         if handler.declared is not None and dice.chance(_WRONG):
@@ -133,7 +133,7 @@ def _level(dice: Stream) -> str:
     return dice.choice(_ODD_LEVELS) if dice.chance(_ODD_LEVEL) else dice.choice(_LEVELS)
 
 
-def _nobodys(line: Line) -> str:
+def _unhandled_topic(line: Line) -> str:
     """Return a topic that no handler wants, or one that any handler gets: `#` leaves none."""
     topic = "nobody/wants/this"
     while line.handler_of(topic) is not None and len(topic) < 60:

@@ -70,7 +70,7 @@ class Looks:
 
         Not at every moment: a Checkpoint holds whatever goes while it is written, and a node that
         catches up meanwhile applies hundreds of Entries in those milliseconds. What it held goes
-        afterwards, a slice a step, at rest as well. Nor while no node reigns: keys that were in
+        afterwards, a slice per step, at rest as well. Nor while no node reigns: keys that were in
         flight with a reign that is over are held by the picture that is shown, until the next one.
         """
         keys, cells = len(core.committed.world.index), _cells_of(core)

@@ -30,7 +30,7 @@ class Process(Protocol):
     clock: BootClock
 
     def now(self) -> ev.Now:
-        """The time as a step is told it."""
+        """The time as a step receives it."""
         ...
 
     def perform(self, effects: list[ef.Effect]) -> None:

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from rmf.line import Inline, Keep, Line
-from rmf.line.glovebox.marker import NOBODY, OVERTIME, SLOT, Mark, fresh_mark
+from rmf.line.glovebox.marker import NO_SLOT, OVERTIME, SLOT, Mark, fresh_mark
 from tests.line.bench import batch, expired, reasons, row, values
 
 SLOTS = (0, 1, 2)  # an expired cell and two packets
@@ -114,7 +114,7 @@ def test_finalizers_run_while_the_marker_names_their_slot(kind: Callable[[Left],
     executed = Inline(a_line(lambda: kind(Left(mark, ends))), mark).run(a_batch())
     assert len(executed.outcomes) == len(SLOTS)
     assert sorted(set(ends)) == list(SLOTS)
-    assert mark[SLOT] == NOBODY
+    assert mark[SLOT] == NO_SLOT
 
 
 def test_a_payload_of_the_handlers_own_class_ends_in_its_slot_too() -> None:

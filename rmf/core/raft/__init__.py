@@ -11,7 +11,7 @@ Durability
   the term alone, so a slow disk puts no node out of touch. Asking for votes waits for the own vote.
 - The leader sends appends beside its own fsync and counts its own disk as one voter's, no more.
 - A node applies what is committed *and* on its own disk (R2), and every record on the disk states
-  what was known to be committed before it: a restart applies that much without asking anybody.
+  what was known to be committed before it: a restart applies that much without asking any peer.
 - An Entry carries a CRC32C end to end, and a `chain` over all that lies before it. Appends match by
   (index, term, chain). The same index and term with another chain or checksum, or another term at
   or below the commit index, is no conflict but damage (`Diverged`): the follower answers nothing,
@@ -27,7 +27,7 @@ Elections
 - Pre-vote (§9.6) always; it changes nothing at the voter. A granted one carries the asked term, a
   refused one the voter's own, so that a laggard learns it.
 - A voter that heard a leader within the least election timeout gives no vote (§4.2.3): a pre-vote
-  is told no, so that the candidate need not wait; a vote is not even answered, nor is its term
+  is answered no, so that the candidate need not wait; a vote is not even answered, nor is its term
   taken over. The flag `transfer` overrules that.
 - Check-quorum (§6.2): a leader that no majority answered steps down. Contact counts from the time
   at which the answered round was *begun*, so a paused process trusts nothing that came late.
@@ -35,9 +35,9 @@ Elections
 - When the link to the leader breaks, its followers do not wait for the timeout. They stand up one
   after another, in the order of their names, so that a dead process costs tens of milliseconds and
   no split vote. Only a hint: where the leader is still heard, the pre-vote fails.
-- A node may be told to yield (R21: its line is older than the reign's). Its timeouts are then one
+- A node may be asked to yield (R21: its line is older than the reign's). Its timeouts are then one
   whole election timeout longer, and after a broken link it stands up that much later, so that
-  whoever else can win has won; it votes as ever, and stands at once for a transfer. A leader that
+  any other that can win has won; it votes as ever, and stands at once for a transfer. A leader that
   chooses a successor passes such nodes over while another keeps up.
 - A lone voter elects itself without a pre-vote and never steps down for want of contact.
 
@@ -46,7 +46,7 @@ Replication
   commit index capped by what the peer is known to have. They number rounds of contact.
 - Per peer: probe, replicate (pipelined), install; what memory no longer holds is read from the
   ledger meanwhile. What is on its way is bounded by time: as much as is through within a patience,
-  by the throughput that was measured (see `flow`). A broken link begins anew with a probe, from
+  by the throughput that was measured (see `flow`). A broken link begins again with a probe, from
   what is known to match, and with half as many Entries: what could not get through is not sent
   again unchanged. The answer to a heartbeat makes the leader ask, with an empty append, whether
   what it sent has come.
@@ -56,7 +56,7 @@ Replication
 - A rejected append names the last place that may match, by index and term, and the leader compares
   that with its own log: a probe a term. Where the leader's log is compacted it leaves out twice as
   many Entries each time.
-- When nothing else is sent, a commit is told to the followers within COMMIT_NOTICE_NS.
+- When nothing else is sent, a commit is sent to the followers within COMMIT_NOTICE_NS.
 - The first Entry of a reign is the Arbiter's ACCESSION; it is Raft's no-op (§6.4).
 - Checkpoints are sent piece by piece, as the receiver asks for them (§5 sends them in order), none
   twice while it may be under way; what is being sent stays until the peer has it (R25): it

@@ -2,7 +2,7 @@
 
 A leader numbers its rounds; every answer names one. That a round was answered proves contact at the
 time when it was *begun*, not when the answer came. Numbers only rise within a leadership and are
-never used twice. Also how long a majority has been silent, and what people are told of it. It knows
+never used twice. Also how long a majority has been silent, and what operators read of it. It knows
 no peers.
 
 Theory. Linearizable reads may begin thousands of rounds a second, and a slow peer answers one that
@@ -48,14 +48,14 @@ class Rounds:
 
 class Majority:
     """When a majority was heard: the begin of the newest round that it answered, and of the first
-    one that it did not. Silence counts from there: who stood still asked nobody meanwhile."""
+    one that it did not. Silence counts from there: who stood still asked no peer meanwhile."""
 
     def __init__(self) -> None:
         self._heard_ns: int | None = None
         self._unanswered_ns: int | None = None
 
     def asked(self, now_ns: int) -> None:
-        """A round begins. Who is a majority by itself asks nobody whose silence would count."""
+        """A round begins. Who is a majority by itself asks no peer whose silence would count."""
         alone = self._heard_ns is not None and self._heard_ns > now_ns
         if self._unanswered_ns is None and not alone:
             self._unanswered_ns = now_ns
@@ -81,6 +81,6 @@ class Majority:
 
 
 def silence_text(contacts_ns: Mapping[str, int], voters: Collection[str], now_ns: int) -> str:
-    """Return for people since when which other voters were not heard, the longest silence first."""
+    """Return in words since when which other voters were not heard, the longest silence first."""
     silent = [(now_ns - contacts_ns[name], name) for name in voters if name in contacts_ns]
     return ", ".join(f"{name} {ns // limits.MS} ms" for ns, name in sorted(silent, reverse=True))

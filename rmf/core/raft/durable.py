@@ -25,7 +25,7 @@ class Durable:
     """The hard state and the log as the disk will have them. `serials` are the numbers of the
     records of Entries that may still become the place of a Checkpoint.
 
-    Tickets go on from `ticket`: a core that is loaded anew in the same process begins above those
+    Tickets go on from `ticket`: a core that is loaded again in the same process begins above those
     of the one before, whose last Persisted may still come.
 
     Invariants: the term never falls; at most one vote a term, across restarts.
@@ -88,7 +88,7 @@ class Durable:
 
     def after(self, effect: Effect, effects: list[Effect]) -> None:
         """Let an Effect out once all that was written so far is durable: at once, if it is. Where
-        too many wait it is lost, as on the network: whoever needs it asks again."""
+        too many wait it is lost, as on the network: the node that needs it asks again."""
         if self._writes.waiting >= limits.WAITING_FOR_DISK_MAX:
             return
         if not self._writes.wait(effect):

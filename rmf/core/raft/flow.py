@@ -1,12 +1,12 @@
 """How much may be on its way to a peer, so that nothing waits for long behind it (R28).
 
 Measured, not set: a window of bytes is seconds on a slow link and starves a far one. It knows bytes
-and times, no messages and no peers; whoever sends asks whether there is room, and says what was
+and times, no messages and no peers; the sender asks whether there is room, and says what was
 sent and what has come.
 
 Theory. What is sent while it makes `ahead` bytes on the way is known to have come after a time t. A
-way that carries R bytes a second, and takes `base` when it is empty, has t = max(base, ahead / R).
-What such a way carries within base + patience is ahead * (base + patience) / t. Where it is not
+way that carries R bytes per second, and takes `base` when it is empty, has t = max(base, ahead /
+R). What such a way carries within base + patience is ahead * (base + patience) / t. Where it is not
 full (t = base) that is more than `ahead`, so the window grows by what patience is to base; where it
 is full, the window settles at R * (base + patience): then whatever comes behind it waits `patience`
 longer than on an empty way. `base` is the least t there was; while no more is on the way than may

@@ -23,21 +23,21 @@ class Taken(NamedTuple):
 
 
 class Following:
-    """`whole` is False while a ledger that was set aside is fetched anew (R24): then this node has
+    """`whole` is False while a ledger that was set aside is fetched again (R24): then this node has
     to reach the leader's last Entry of the moment at which it came back, or found that it has less
     than it said. Every Entry that it ever helped to commit is in the log of any later leader, so it
     is in what it then has. `marked` is what the disk says of that."""
 
     def __init__(self, *, whole: bool) -> None:
         self.whole = self.marked = whole
-        self.round = 0  # of the present leader, who began to count anew in its term
+        self.round = 0  # of the present leader, who began to count again in its term
         self._term = 0
         self._verified = 0  # up to here this log is the present leader's
         self._leader_last = 0  # the highest that it said its log to end at
         self._target: int | None = None
 
     def enter(self, term: int) -> None:
-        """Begin anew with the leader of this term: what an older one said is no measure."""
+        """Begin again with the leader of this term: what an older one said is no measure."""
         if term != self._term:
             self._term, self.round, self._target = term, 0, None
             self._verified = self._leader_last = 0

@@ -1,12 +1,12 @@
 """How fresh what a node has applied is: what the reign named, and when it was said (R36).
 
-A reign names an Entry from time to time: whoever has applied it shows all that was true when it was
-named. So what a node shows is as old as the last naming that it has caught up with, whatever it
+A reign names an Entry from time to time: a node that has applied it shows all that was true when it
+was named. So what a node shows is as old as the last naming that it has caught up with, whatever it
 heard since: contact alone makes nothing fresh. It knows no clock and no peers.
 
 A naming answers for what stands up to the Entry that it names, and for nothing behind it. A Tick
 may be on the bench for long: what was before it is named all the while, and then it writes cells
-whose time, which counts from the Tick, was over long ago. Whoever shows them is no fresher than
+whose time, which counts from the Tick, was over long ago. A node that shows them is no fresher than
 their end, until something is named that answers for them, too.
 """
 

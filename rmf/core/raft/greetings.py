@@ -101,7 +101,7 @@ class Welcome(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """The other answer: a code of REFUSALS and a sentence for people; the connection closes."""
+    """The other answer: a code of REFUSALS and a human-readable sentence; the connection closes."""
 
     code: str
     text: str
@@ -249,7 +249,7 @@ def refusal_of(hello: Hello, own: Own) -> Refusal | None:
     if hello.node == own.node:
         return Refusal("wrong_node", f"the caller is called {own.node}, too: names must differ")
     if hello.purpose == GENESIS:
-        return None  # only a question: whoever asks is told who is here
+        return None  # only a question: the asker learns who is here
     if hello.to_incarnation is not None and hello.to_incarnation != own.incarnation:
         return _wrong_incarnation(own.node, hello.to_incarnation, own.incarnation)
     if own.cluster is None:

@@ -1,9 +1,8 @@
 """Handing over: to whom, until when, and whether the bench is free for it (raft-cases 63).
 
-Decides when the successor may be told to stand for election. What is on the bench becomes an Entry
+Decides when the successor may be asked to stand for election. What is on the bench becomes an Entry
 that the successor lacks, and would lose its election by: so it waits for that, and from the moment
-it was told nothing is proposed any more. Also who is the best successor. It knows no log and sends
-nothing.
+it was asked, nothing is proposed any more. Also who is the best successor. It sends nothing.
 """
 
 from collections.abc import Collection, Mapping
@@ -25,7 +24,7 @@ def heir_among(voters: Mapping[str, Progress], avoid: Collection[str] = ()) -> s
 
 class Handover:
     """`target` is who shall lead next, or None; `busy` says whether a Tick is on the bench: the
-    reign keeps it up to date. `told`: the target was told to stand."""
+    reign keeps it up to date. `told`: the target was asked to stand."""
 
     def __init__(self, patience_ns: int) -> None:
         self.target: str | None = None
@@ -52,7 +51,7 @@ class Handover:
 
     @property
     def ready(self) -> bool:
-        """Whether the target may be told, as far as this node's own work goes."""
+        """Whether the target may be asked, as far as this node's own work goes."""
         return self.target is not None and not (self.told or self.busy)
 
     def beat(self, now_ns: int) -> None:

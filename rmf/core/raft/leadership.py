@@ -55,7 +55,7 @@ class Leadership:
         self._first_index = log.last.index + 1  # of this term
         self._rounds = Rounds()
         self._beat_ns = now_ns
-        self._notice_ns: int | None = None  # when followers are told of a commit all the same
+        self._notice_ns: int | None = None  # when followers hear of a commit all the same
         self.sync_peers(now_ns)
 
     # --- Peers --------------------------------------------------------------------------------
@@ -104,8 +104,8 @@ class Leadership:
         return effects
 
     def acked(self, now_ns: int) -> int:
-        """Return the index behind which nothing is that anybody was told by now, nor what is `owed`
-        (R36). Out of touch with a majority, nobody knows: another reign may have followed."""
+        """Return the index behind which nothing is that any client received, nor what is `owed`
+        (R36). Out of touch with a majority, it is unknown: another reign may have followed."""
         if now_ns >= self.fresh_until_ns:
             return pm.INDEX_MAX
         return max(self._log.commit, self._first_index, self.owed(now_ns))
@@ -119,7 +119,7 @@ class Leadership:
 
     @property
     def fresh_until_ns(self) -> int:
-        """Until then nobody else can reign; -1: no majority was heard."""
+        """Until then no other can reign; -1: no majority was heard."""
         fresh_ns = min(limits.LIVE_NS, self.timing.election_min_ns)
         return self.majority.until_ns(fresh_ns)
 
@@ -128,7 +128,7 @@ class Leadership:
         return not self.majority.is_silent(now_ns, self.timing.quorum_ns)
 
     def silence(self, now_ns: int) -> str:
-        """Return for people who did not answer for how long."""
+        """Return in words who did not answer for how long."""
         contacts = {name: peer.contact_ns for name, peer in self.peers.items()}
         return silence_text(contacts, self._membership.voters, now_ns)
 
@@ -345,6 +345,6 @@ class Leadership:
         return [Tell(target, pm.CampaignNow(self._speech.term))]
 
     def successor(self, avoid: Collection[str] = ()) -> str | None:
-        """Return the voter that should lead next (see handover), or None if nobody else votes."""
+        """Return the voter that should lead next (see handover), or None if no other votes."""
         peers = {name: self.peers[name] for name in self._membership.voters if name in self.peers}
         return heir_among(peers, avoid)

@@ -1,8 +1,8 @@
 """The log in memory: the Entries that peers may still need, and how far they are settled (R28).
 
 Decides whether Entries of a leader fit, what of the log is voided by them, and which Entry may have
-been the last that two logs share. It knows no peers, no roles and no disk: what is durable, it is
-told. What is older than `base` is in the ledger only.
+been the last that two logs share. It knows no peers, no roles and no disk: it hears
+what is durable. What is older than `base` is in the ledger only.
 """
 
 from collections import deque
@@ -36,7 +36,7 @@ class Mismatch(Place):
 
 
 class Uncompared:
-    """They lie before what memory holds, and are committed here: nobody can say yet whether they
+    """They lie before what memory holds, and are committed here: it is unknown yet whether they
     are the same."""
 
     __slots__ = ()
@@ -112,7 +112,7 @@ class Log:
         while at > self.base.index and self.entry(at).term > term:
             at -= 1
         if at < self.base.index:
-            return Place(at, 0, b"")  # compacted here: nobody can say more than the index
+            return Place(at, 0, b"")  # compacted here: only the index is known
         return self.place(at)
 
     # --- Appending ----------------------------------------------------------------------------
@@ -208,8 +208,8 @@ class Log:
         return True
 
     def compact(self, through: int, bytes_max: int) -> bool:
-        """Let go of the oldest Entries while there are more than `bytes_max` bytes of them, but of
-        none above `through`, which somebody here still needs, nor of what is not settled. Takes a
+        """Drop the oldest Entries while there are more than `bytes_max` bytes of them, but of
+        none above `through`, which a part here still needs, nor of what is not settled. Takes a
         slice of them; returns whether more have to go (R45)."""
         settled = min(through, self.commit, self.durable)
         index, gone = self.base.index, None

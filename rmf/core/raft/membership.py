@@ -68,7 +68,7 @@ class Membership:
 
     @property
     def admitted(self) -> tuple[Member, ...]:
-        """Who is let in: the members, and whoever is none any more by a change that may yet be
+        """Who is let in: the members, and any that is none any more by a change that may yet be
         truncated. A leader that removes itself leads on until that is committed."""
         return tuple({x.name: x for _, members in self._configs for x in members}.values())
 

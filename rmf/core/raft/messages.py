@@ -48,7 +48,7 @@ class WireEntry(NamedTuple):
 
 class VoteAsk(NamedTuple):
     """A candidate asks for a vote in `term`; with `pre` it only asks whether it would get it, and
-    nobody changes anything. `last_index` and `last_term` are those of its last Entry. `transfer`:
+    no node changes anything. `last_index` and `last_term` are those of its last Entry. `transfer`:
     the leader wants this election, so leases do not speak against it."""
 
     term: int
@@ -111,9 +111,9 @@ class AppendReply(NamedTuple):
 class Heartbeat(NamedTuple):
     """The leader reigns. `commit` is capped by what this peer is known to have; `round` rises with
     every round of contact the leader begins, and confirms reads and its own lease. Up to `held`
-    this peer said in this term that all is on its disk: whoever has less, lost it. Whoever has
-    applied Entry `acked` has all that anybody was told before this was said (R36); INDEX_MAX: the
-    leader itself does not know, because no majority was in touch with it lately."""
+    this peer said in this term that all is on its disk: a node that has less, lost it. A node that
+    has applied Entry `acked` has all that any client received before this was said (R36);
+    INDEX_MAX: the leader itself does not know, because no majority was in touch with it lately."""
 
     term: int
     commit: int
@@ -174,7 +174,7 @@ class ReadAsk(NamedTuple):
 
 
 class ReadReply(NamedTuple):
-    """Whoever has applied `index` may answer; -1: the sender cannot say, it does not reign."""
+    """A node that has applied `index` may answer; -1: the sender cannot say, it does not reign."""
 
     term: int
     request: int

@@ -54,7 +54,7 @@ class Raft(Outlook):
             self.leadership.timing = self.timing
 
     def step_down(self, why: str, now_ns: int) -> None:
-        """Lead no longer, in the same term; `why` is for people."""
+        """Lead no longer, in the same term; `why` is human-readable."""
         self.leadership = None
         self.why_over = why
         self.voting.forget_leader()
@@ -82,7 +82,7 @@ class Raft(Outlook):
         return effects + self.leadership.replicate(now_ns) + written
 
     def compact(self, through: int, bytes_max: int) -> bool:
-        """Let go of a slice of what is not kept for slow peers, of nothing above `through`; return
+        """Drop a slice of what is not kept for slow peers, of nothing above `through`; return
         whether there is more of it."""
         return self.log.compact(through, bytes_max)
 
@@ -201,7 +201,7 @@ class Raft(Outlook):
         self.durable.enter(term)
         if self.leadership is not None:
             handed = isinstance(message, pm.VoteAsk) and message.transfer
-            words = "takes over, as it was told to" if handed else "knows a newer term"
+            words = "takes over, as it was asked to" if handed else "knows a newer term"
             self.step_down(f"{peer} {words}: {term}", now_ns)
         self.voting.forget_leader()
         return True

@@ -61,7 +61,7 @@ class Outlook:
         self.following = Following(whole=standing.whole)
         self.voting = Voting(name, self.durable, self.log, self.membership, pace, self.timing, dice)
         self.doubts = doubts
-        self.why_over = ""  # for people: why the last leadership of this node ended
+        self.why_over = ""  # in words: why the last leadership of this node ended
         self._retired = False
         self._linked: tuple[tuple[Member, ...], tuple[Member, ...], int] | None = None
 
@@ -143,7 +143,7 @@ class Outlook:
         return stands and self.leadership is None and not self._retired
 
     def _holds_lease(self, now_ns: int) -> bool:
-        """Whether a leader was heard so lately that nobody else is needed (raft-cases 9)."""
+        """Whether a leader was heard so lately that no other is needed (raft-cases 9)."""
         if self.leadership is not None:
             return self.leadership.majority.in_touch(now_ns, self.timing.election_min_ns)
         return self.voting.in_touch(now_ns, self.timing.election_min_ns)

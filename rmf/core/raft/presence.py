@@ -1,14 +1,14 @@
 """Who is who: this node's incarnation, and which one is at the other end of each link (R28).
 
-Decides whose voice counts. A name alone proves nothing: whoever lost its disk comes back under its
-old name, with another incarnation, and has forgotten what it promised. So a vote or an ack counts
-only if the very configuration that is counted names the one who gave it, by name and incarnation;
-and a node whose configuration names its own name with another incarnation was replaced, as far as
-it knows: it neither votes nor stands for election before it has learned more.
+Decides whose voice counts. A name alone proves nothing: a node that lost its disk comes back under
+its old name, with another incarnation, and has forgotten what it promised. So a vote or an ack
+counts only if the very configuration that is counted names the one who gave it, by name and
+incarnation; and a node whose configuration names its own name with another incarnation was
+replaced, as far as it knows: it neither votes nor stands for election before it has learned more.
 
-Theory. A node may be behind, so it lets in whoever knows newer members (see greetings), and hears
-what they say. That is safe for as long as it counts them for nothing else: a leader was elected by
-those who knew better, and a candidate counts by what it knows itself.
+Theory. A node may be behind, so it lets in a peer that knows newer members (see greetings), and
+hears what they say. That is safe for as long as it counts them for nothing else: a leader was
+elected by those who knew better, and a candidate counts by what it knows itself.
 """
 
 from rmf import limits
@@ -46,13 +46,13 @@ class Presence:
         self._here.discard(peer)
 
     def counts(self, peer: str) -> bool:
-        """Whether the newest configuration names whoever is linked under this name."""
+        """Whether the newest configuration names the peer that is linked under this name."""
         member = self._membership.member(peer)
         return member is not None and self._linked.get(peer) == member.incarnation
 
     @property
     def turnout(self) -> str:
-        """For people: how many voters this node can reach, itself one of them, and how many an
+        """For operators: how many voters this node can reach, itself one of them, and how many an
         election needs."""
         voters = self._membership.voters
         mine = {self._name} if self.votes else set()
@@ -75,6 +75,6 @@ class Presence:
 
     @property
     def may_stand(self) -> bool:
-        """Whether this node is a voter of any configuration that may still be in force: whoever
-        removed itself has to lead until that is committed (dissertation §4.2.2)."""
+        """Whether this node is a voter of any configuration that may still be in force: a leader
+        that removed itself has to lead until that is committed (dissertation §4.2.2)."""
         return self._membership.may_vote(self._name, self._incarnation)

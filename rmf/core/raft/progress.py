@@ -80,7 +80,7 @@ class Progress:
             self._again_ns = now_ns + self._patience_ns
             self._patience_ns = min(2 * self._patience_ns, limits.PROBE_AGAIN_NS_MAX)
             if again:
-                return  # which of them is answered, nobody could tell
+                return  # which of them is answered is unknown
         elif last_index < self.next:
             return
         else:
@@ -102,7 +102,7 @@ class Progress:
 
     @property
     def held(self) -> int:
-        """What it said to have on its disk (R28): it is told, and knows better if it has less."""
+        """What it said to have on its disk (R28): it hears that, and knows if it has less."""
         return max(self.match, self._said)
 
     def contradicts(self, index: int, round_: int) -> bool:
@@ -176,10 +176,10 @@ class Progress:
         self._become("probe")
 
     def lost_link(self) -> None:
-        """What was on its way is lost: probe anew, from what matches where that is known, else from
-        where it was looked for. If Entries went under, the next append has half as many: a frame
-        that the peer does not take, or that takes longer than the link lasts, is not sent again
-        unchanged."""
+        """What was on its way is lost: probe again, from what matches where that is known, else
+        from where it was looked for. If Entries went under, the next append has half as many: a
+        frame that the peer does not take, or that takes longer than the link lasts, is not sent
+        again unchanged."""
         if self._unanswered:
             self._unanswered = False
             self._piece_bytes = max(1, self._piece_bytes // 2)
@@ -191,7 +191,7 @@ class Progress:
 
     @property
     def awaits(self) -> bool:
-        """Whether Entries are under way to it, as far as anybody can tell."""
+        """Whether Entries are under way to it, as far as is known here."""
         return self.state == "replicate" and self._flow.count > 0
 
     def is_silent(self, now_ns: int, least_ns: int) -> bool:

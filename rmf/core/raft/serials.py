@@ -3,7 +3,7 @@
 A Checkpoint names the record of its Entry. Entries that were written one behind the other have
 numbers one behind the other, but where a hard state lies between: so runs of them are kept, and a
 write costs the same whether it held one Entry or a thousand small ones (R45). It knows no disk:
-what is durable, it is told.
+what is durable, it hears.
 """
 
 from bisect import bisect_right

@@ -1,4 +1,4 @@
-"""What whoever speaks in an older term is told: the answer names the newer one (raft-cases 8)."""
+"""The answer to a message of an older term: it names the newer one (raft-cases 8)."""
 
 from rmf.core.raft import messages as pm
 
@@ -6,7 +6,7 @@ __all__ = ["answer_to_older"]
 
 
 def answer_to_older(message: pm.PeerMessage, term: int, *, whole: bool) -> pm.PeerMessage | None:
-    """Return the answer to a message of an older term, None where nobody would learn by it."""
+    """Return the answer to a message of an older term, None where no node would learn by it."""
     match message:
         case pm.Append():
             return pm.AppendReply(term, False, message.prev_index, 0, 0, 0, whole, 0)

@@ -13,7 +13,7 @@ __all__ = ["HardState", "LogEntry", "Place", "Standing", "Timing"]
 
 class HardState(NamedTuple):
     """What must be on the disk before any message that depends on it leaves: the term, and who got
-    this node's vote in it (None: nobody yet)."""
+    this node's vote in it (None: none yet)."""
 
     term: int
     voted_for: str | None
@@ -39,8 +39,8 @@ class LogEntry(NamedTuple):
 
 class Standing(NamedTuple):
     """Where a node stands when it comes back. `place` is where its committed state stands, `serial`
-    the number of that Entry's record; `tail` are the Entries behind it on this disk, which nobody
-    knows to be committed, and `tail_serials` the numbers of their records. `whole` False: a damaged
+    the number of that Entry's record; `tail` are the Entries behind it on this disk, not
+    known to be committed, and `tail_serials` the numbers of their records. `whole` False: a damaged
     ledger was set aside, so this node may have promised more than it can remember, and neither
     votes nor counts until it has caught up (R24)."""
 

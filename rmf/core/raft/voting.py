@@ -25,8 +25,8 @@ class Voting:
 
     `leader` and `contact_ns` are of the present term; they are the lease on which votes are
     refused (raft-cases 9). `due_ns` is when this node stands for election next, or looks whether
-    it is still in touch. Whoever `yields` (R21) stands up so much later that anybody else who can
-    win has won by then: nobody else needs to know, and if nobody else can, it does.
+    it is still in touch. A node that `yields` (R21) stands up so much later that any other that can
+    win has won by then: no other needs to know, and if no other can, it does.
     """
 
     def __init__(
@@ -163,8 +163,8 @@ class Voting:
     # --- Giving a vote --------------------------------------------------------------------------
 
     def refuse(self, peer: str, ask: VoteAsk, now_ns: int) -> list[Effect]:
-        """Whoever hears a leader helps nobody to depose it (raft-cases 7, 9): a vote is not even
-        answered, a pre-vote is told no, so that its candidate need not wait."""
+        """A node that hears a leader helps no other to depose it (raft-cases 7, 9): a vote is not
+        even answered, a pre-vote is answered no, so that its candidate need not wait."""
         if not ask.pre:
             return []
         return [Tell(peer, self._reply(self._durable.term, ask, now_ns, granted=False))]

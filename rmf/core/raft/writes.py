@@ -1,7 +1,7 @@
 """What is on its way to the disk, and what must not leave before it is there (R2, R13).
 
 Tickets rise and the disk has one order (R23), so one number says how far it is. It knows nothing of
-what a write means: whoever lets something wait here, gets it back.
+what a write means: the caller gets back what it lets wait here.
 """
 
 from collections import deque

@@ -23,8 +23,8 @@ class BenchWatch:
         self._interrupted = False
 
     def look(self, run: int, slot: int | None, passed_s: float) -> Step | None:
-        """Take note of the slot at work in a run (None: nobody's), `passed_s` after the look
-        before; return what is due. In nobody's slot it is the box itself that hangs."""
+        """Take note of the slot at work in a run (None: none), `passed_s` after the look
+        before; return what is due. Outside any slot it is the box itself that hangs."""
         at = (run, slot)
         if at != self._at:
             self._at = at

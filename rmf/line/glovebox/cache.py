@@ -82,7 +82,7 @@ class CachedWorld:
 
     def scan(self, prefix: str) -> Iterator[tuple[str, Cell]]:
         """Give the cells before this Tick whose keys start with `prefix`, in key order. They are
-        learned: whoever scans looks at each of them next."""
+        learned: a scan looks at each of them next."""
         if not _may_be_a_key(prefix):
             return
         self.reads = True

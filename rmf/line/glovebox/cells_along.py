@@ -1,4 +1,4 @@
-"""The cells that a glove box is told: with a batch, when it misses some, and in pages (R19).
+"""The cells that a glove box receives: with a batch, when it misses some, and in pages (R19).
 
 Read from the World that the batch names, which never changes. It decides what goes along unasked;
 how it gets there is the glove box keeper's matter.
@@ -57,7 +57,7 @@ def _topics(batch: Batch) -> set[str]:
 
 
 def known(keys: Iterable[str], world: World) -> list[KnownCell]:
-    """Return cells as a box is told them: that of the first key in any case, and no more than a
+    """Return cells as a box receives them: that of the first key in any case, and no more than a
     frame should hold. A box may ask for those of a whole Tick; if it misses some, it asks again."""
     get = world.cells.get
     found: list[KnownCell] = []

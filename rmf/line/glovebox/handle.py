@@ -1,6 +1,6 @@
 """A node's hold on one glove box: how it starts, what it said of itself, how it ends (R19, R20).
 
-Synchronous, and it never waits but in `wait_ready`, at the node's start. Whoever owns the handle
+Synchronous, and it never waits but in `wait_ready`, at the node's start. The owner of the handle
 reads `fileno()` when it is readable, and calls `receive`. It decides nothing about packets.
 
 A box is started from the node's main thread, so that its death with the node follows from that
@@ -30,7 +30,7 @@ from rmf.core.entry import LineId
 from rmf.core.packet import TOPIC
 from rmf.errors import LineError
 from rmf.line.glovebox import pipe
-from rmf.line.glovebox.marker import BATCH, INTERRUPT, NOBODY, OVERTIME, SLOT, SharedMark
+from rmf.line.glovebox.marker import BATCH, INTERRUPT, NO_SLOT, OVERTIME, SLOT, SharedMark
 from rmf.line.glovebox.process import DUMP_SIGNAL, INTERRUPT_SIGNAL, main
 from rmf.line.line import Line
 from rmf.line.printing import fill_standard_descriptors
@@ -205,12 +205,12 @@ class BoxHandle:
         """Return the slot at work, if it is one of this batch."""
         words = self.mark.words
         slot = words[SLOT]
-        return slot if slot != NOBODY and words[BATCH] == batch else None
+        return slot if slot != NO_SLOT and words[BATCH] == batch else None
 
     def clear(self) -> None:
         """Take back what was asked for an earlier slot."""
-        self.mark.words[INTERRUPT] = NOBODY
-        self.mark.words[OVERTIME] = NOBODY
+        self.mark.words[INTERRUPT] = NO_SLOT
+        self.mark.words[OVERTIME] = NO_SLOT
 
     def interrupt(self, slot: int) -> None:
         """Ask the handler at work on this slot to end."""
@@ -264,7 +264,7 @@ class BoxHandle:
         return stack_of(raw.decode("utf-8", "replace"))
 
     def close(self) -> None:
-        """Kill it if it lives, and let go of everything."""
+        """Kill it if it lives, and close everything."""
         if self.process.returncode is None:
             self._kill_all()
             with suppress(subprocess.TimeoutExpired):
@@ -274,7 +274,7 @@ class BoxHandle:
 
     def _kill_all(self) -> None:
         """Kill whatever is left of its session: what its handlers have started dies with it. The
-        session's number is its own, as long as nobody has waited for it."""
+        session's number is its own, as long as it is not reaped."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 

@@ -40,7 +40,7 @@ def end_of(
     budget_s: float,
 ) -> Death | Overdue:
     """Return what the end of a box means for the batch that it was given. `slot` was at work,
-    None if nobody's was; `overdue` is the one for which it was killed."""
+    None if none was; `overdue` is the one for which it was killed."""
     trace = box.trace_of(batch, slot)
     if slot is not None and slot == overdue:
         return Overdue(slot, words_of_overdue(budget_s), trace)

@@ -12,7 +12,7 @@ from typing import Final
 __all__ = [
     "BATCH",
     "INTERRUPT",
-    "NOBODY",
+    "NO_SLOT",
     "OVERTIME",
     "SLOT",
     "Mark",
@@ -22,10 +22,10 @@ __all__ = [
 ]
 
 BATCH: Final = 0  # the number of the batch that was begun last
-SLOT: Final = 1  # the slot whose user code runs, else NOBODY
+SLOT: Final = 1  # the slot whose user code runs, else NO_SLOT
 INTERRUPT: Final = 2  # written by the node: the slot that shall be interrupted
-OVERTIME: Final = 3  # the slot that was interrupted, else NOBODY
-NOBODY: Final = -1
+OVERTIME: Final = 3  # the slot that was interrupted, else NO_SLOT
+NO_SLOT: Final = -1
 
 _WORDS = 4
 _BYTES = 8 * _WORDS
@@ -55,16 +55,16 @@ class SharedMark:
         return mark
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Release the memory."""
         self.words.release()
         self._map.close()
         os.close(self.fd)
 
 
 def fresh_mark() -> memoryview:
-    """Return a marker that nobody shares: nothing is on the bench."""
+    """Return an unshared marker: nothing is on the bench."""
     words = memoryview(bytearray(_BYTES)).cast("q")
     words[BATCH] = 0
     for word in (SLOT, INTERRUPT, OVERTIME):
-        words[word] = NOBODY
+        words[word] = NO_SLOT
     return words

@@ -67,7 +67,7 @@ RUN, CELLS, HELLO, NEED, SCAN, DONE, MEMORY = range(1, 8)
 # A key, and what its cell holds but for the last field (its mark), None where there is no cell.
 KnownCell = tuple[str, tuple[Any, ...] | None]
 
-_UNSEEN: Final[list[Any]] = []  # stands for a packet that the latch has bagged: nobody looks at it
+_UNSEEN: Final[list[Any]] = []  # stands for a packet that the latch has bagged: it is not looked at
 _END: Final = os.urandom(16)  # stands behind what is to be one item: cbor2 ignores a rest
 _NO_VERDICT: Final = Verdict("", "")
 _REASONS: Final = frozenset(

@@ -1,8 +1,8 @@
-"""What runs inside the glove box: one line, batch after batch, until the node lets go of it (R19).
+"""What runs inside the glove box: one line, batch after batch, until the node releases it (R19).
 
     main([SETTINGS])      as JSON; only a node starts it so, see `handle`
 
-It loads the line, says HELLO, and runs what it is told. It ignores the signals of a terminal, is
+It loads the line, says HELLO, and runs what it receives. It ignores the signals of a terminal, is
 the first choice of the OOM killer, and dies with its node. Two signals are the node's: one raises
 Overtime in the handler that is named by the marker, the other has the stack written down before a
 kill. Its memory is bounded once the line is loaded. It knows no ledger, no peers and no clients.
@@ -30,7 +30,7 @@ from rmf.errors import LineError
 from rmf.line.changes import Changes
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.cache import CachedWorld
-from rmf.line.glovebox.marker import INTERRUPT, NOBODY, OVERTIME, SLOT, Mark, Overtime, SharedMark
+from rmf.line.glovebox.marker import INTERRUPT, NO_SLOT, OVERTIME, SLOT, Mark, Overtime, SharedMark
 from rmf.line.inline import Inline, OutOfMemory
 from rmf.line.line import Line
 from rmf.line.load import load_line
@@ -147,15 +147,15 @@ class Interrupts:
         """Raise Overtime, if the slot that is meant is still the one at work."""
         mark = self._mark
         slot = mark[SLOT]
-        if self._held or slot == NOBODY or slot != mark[INTERRUPT] or mark[OVERTIME] == slot:
+        if self._held or slot == NO_SLOT or slot != mark[INTERRUPT] or mark[OVERTIME] == slot:
             return
         mark[OVERTIME] = slot
         raise Overtime
 
     @contextmanager
     def again_and_again(self, every_s: float) -> Iterator[None]:
-        """Raise Overtime each time that so long has passed. What it ends are finalizers, which tell
-        nobody; one that comes behind the last of them ends here."""
+        """Raise Overtime each time that so long has passed. What it ends are finalizers, which  one
+        that comes behind the last of them ends here."""
         before = signal.signal(signal.SIGALRM, self._ring)
         self._rings = True
         signal.setitimer(signal.ITIMER_REAL, every_s, every_s)
@@ -197,7 +197,7 @@ class Wire:
         self._sock.sendall(pipe.frame(kind, body))
 
     def hear(self) -> tuple[int, bytes]:
-        """Wait for a frame. Raises EOFError once the node has let go."""
+        """Wait for a frame. Raises EOFError once the node has released it."""
         size, kind = pipe.HEAD.unpack(self._exactly(pipe.HEAD.size))
         return kind, self._exactly(size)
 
@@ -236,7 +236,7 @@ class Box:
         self._collections = 0
 
     def serve(self) -> int:
-        """Run batches until the node lets go."""
+        """Run batches until the node releases it."""
         while True:
             try:
                 kind, body = self._wire.hear()
@@ -273,9 +273,9 @@ class Box:
         return pipe.read_cells(body)
 
     def _collect(self) -> None:
-        """Collect what handlers left behind in circles, now that nobody waits. Finalizers in it are
-        of no slot any more, so they have no budget: what is slow is interrupted, and a process in
-        which that does not help ends, with nothing on its bench (R20)."""
+        """Collect what handlers left behind in circles, now that no packet waits. Finalizers in it
+        are of no slot any more, so they have no budget: what is slow is interrupted, and a process
+        in which that does not help ends, with nothing on its bench (R20)."""
         if gc.get_count()[0] <= _GARBAGE_YOUNG:
             return
         self._collections += 1

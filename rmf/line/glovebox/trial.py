@@ -6,7 +6,7 @@ Pure decisions, over batches and how they ended. The rules:
     A slot on which a box died, or ran out of memory, is a suspect. What stands before it is run
     and closes the Tick; then it is run once more, alone, as the first of a fresh box. Only a
     second death is a verdict; if it lives, it was not to blame.
-    A death in nobody's slot bags nobody. The batch is run again; if boxes go on dying so, its
+    A death outside any slot bags no packet. The batch is run again; if boxes go on dying so, its
     slots are run one by one.
 
 A guilty slot is never run again: it closes the Tick with its bag. Verdicts reach as far as this
@@ -45,7 +45,7 @@ _NOTHING: Final = b"\x80"
 
 
 class Death(NamedTuple):
-    """The box died on this slot (None: on nobody's). `how` in words, `traceback` if it said one;
+    """The box died on this slot (None: on none). `how` in words, `traceback` if it said one;
     `reason` is handler_died or handler_memory."""
 
     slot: int | None
@@ -86,7 +86,7 @@ class Trial:
     def __init__(self, batch: Batch, memory: Memory) -> None:
         self.batch = batch
         self._memory = memory
-        self._deaths = 0  # in nobody's slot
+        self._deaths = 0  # outside any slot
         self._alone = 0  # of these, while the first slot was run alone
 
     def order(self) -> Order:
@@ -133,7 +133,7 @@ class Trial:
         """It did not run to its end; `order` says what now."""
         reason = end.reason if isinstance(end, Death) else "handler_timeout"
         if end.slot is None or not 0 <= end.slot < order.stop:  # what shares memory can spoil it
-            self._died_in_nobodys_slot(order, reason, end)
+            self._died_outside_any_slot(order, reason, end)
         elif isinstance(end, Overdue):
             self._sentence(end.slot, reason, end.how, end.traceback)
         elif order.fresh and end.slot == 0:
@@ -141,7 +141,7 @@ class Trial:
         else:
             _remember(self._memory.suspects, self._name_of(end.slot), None)
 
-    def _died_in_nobodys_slot(self, order: Order, reason: str, end: Death | Overdue) -> None:
+    def _died_outside_any_slot(self, order: Order, reason: str, end: Death | Overdue) -> None:
         self._deaths += 1
         self._alone += order.stop == 1
         if self._deaths >= limits.BOX_DEATHS_MAX:

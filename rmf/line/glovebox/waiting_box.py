@@ -1,6 +1,6 @@
-"""A glove box for whoever has nothing else to do: `run` waits until the batch is done (R20, R27).
+"""A glove box for tools: `run` waits until the batch is done (R20, R27).
 
-For tools that run a line which nobody tried yet over history: what hangs is interrupted or killed,
+For tools that run an untried line over history: what hangs is interrupted or killed,
 what dies is tried once more, and each is bagged, by the very rules of a node. Synchronous; the
 keeper of a node's box (floor/box_keeper) does the same in trio, with a spare.
 """
@@ -42,7 +42,7 @@ class WaitingBox:
         self._open()
 
     def close(self) -> None:
-        """Let go of the process."""
+        """Close the process."""
         if self._box is not None:
             self._box.close()
             self._box = None

@@ -12,7 +12,7 @@ from rmf.line import board
 from rmf.line.glovebox import handle as handle_module
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts, stack_of
-from rmf.line.glovebox.marker import BATCH, INTERRUPT, NOBODY, OVERTIME, SLOT
+from rmf.line.glovebox.marker import BATCH, INTERRUPT, NO_SLOT, OVERTIME, SLOT
 from rmf.line.glovebox.pipe import BoxBroken
 from rmf.line.load import load_line
 from tests.line.bench import batch, row
@@ -138,11 +138,11 @@ def test_a_slot_is_one_of_the_batch_that_is_asked_for(shared: Box) -> None:
     words[BATCH], words[SLOT] = 9, 3
     assert shared.handle.slot_of(9) == 3
     assert shared.handle.slot_of(8) is None
-    words[SLOT] = NOBODY
+    words[SLOT] = NO_SLOT
     assert shared.handle.slot_of(9) is None
     words[OVERTIME] = words[INTERRUPT] = 3
     shared.handle.clear()
-    assert (words[OVERTIME], words[INTERRUPT]) == (NOBODY, NOBODY)
+    assert (words[OVERTIME], words[INTERRUPT]) == (NO_SLOT, NO_SLOT)
 
 
 # --- The end -------------------------------------------------------------------------------------

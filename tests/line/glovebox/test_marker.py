@@ -5,7 +5,7 @@ import pytest
 from rmf.line.glovebox.marker import (
     BATCH,
     INTERRUPT,
-    NOBODY,
+    NO_SLOT,
     OVERTIME,
     SLOT,
     Overtime,
@@ -20,7 +20,7 @@ def test_nothing_is_on_the_bench_at_first() -> None:
         for words in (fresh_mark(), mark.words):
             assert len(words) == 4
             assert words[BATCH] == 0
-            assert [words[at] for at in (SLOT, INTERRUPT, OVERTIME)] == [NOBODY] * 3
+            assert [words[at] for at in (SLOT, INTERRUPT, OVERTIME)] == [NO_SLOT] * 3
 
 
 def test_both_sides_see_the_same_words() -> None:
