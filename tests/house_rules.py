@@ -7,6 +7,7 @@ planted violation.
 """
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 
 from tests.syntax import Module, called, dotted, imports, within
@@ -317,7 +318,7 @@ def every_module_says_what_it_decides(modules: Sequence[Module]) -> list[str]:
 
 def files_stay_short(modules: Sequence[Module], exceptions: Exceptions) -> list[str]:
     return [
-        f"{module.path} has {lines} lines: one idea a file, at most {FILE_LINES_MAX} lines"
+        f"{module.path} has {lines} lines: one idea per file, at most {FILE_LINES_MAX} lines"
         for module in modules
         if (lines := len(module.source.splitlines())) > FILE_LINES_MAX
         and not _is_excepted(module, exceptions)
@@ -398,6 +399,26 @@ def files_are_named_after_what_they_do(modules: Sequence[Module]) -> list[str]:
         for module in modules
         if module.name.rpartition(".")[2] in vague
     ]
+
+
+# --- Prose --------------------------------------------------------------------------------
+
+_STIFF = re.compile(r"\b(whoever|nobody|anew|(?:is|are)\s+(?:#\s*)?told)\b", re.IGNORECASE)
+_DATA = re.compile(r"""(["'])[^\s"']*\1""")  # a string without a blank: a topic, a key, a name
+
+
+def the_prose_is_plain(modules: Sequence[Module]) -> list[str]:
+    """Modules, and pages as `test_architecture` reads them: text is all that is looked at."""
+    found = []
+    for module in modules:
+        text = _DATA.sub(lambda data: " " * len(data[0]), module.source)
+        found += [
+            f"{module.path}:{text.count(chr(10), 0, stiff.start()) + 1} says"
+            f" {' '.join(stiff[0].replace('#', '').split())!r}: name the subject, as a node or a"
+            " client, and say again, receives: no reader should need a dictionary"
+            for stiff in _STIFF.finditer(text)
+        ]
+    return found
 
 
 # --- Tests --------------------------------------------------------------------------------

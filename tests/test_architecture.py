@@ -12,6 +12,11 @@ from tests.syntax import Module, parse, read
 ROOT = Path(__file__).parent.parent
 EVERYTHING = read(ROOT, ["rmf", "tools", "tests"])
 CODE = [module for module in EVERYTHING if not module.path.startswith("tests/")]
+PAGES = [
+    parse(file.relative_to(ROOT).as_posix(), "")._replace(source=file.read_text("utf-8"))
+    for pattern in ("README.md", "protocol/*.md", "rmf/manual/*.txt")
+    for file in sorted(ROOT.glob(pattern))
+]
 
 LONG_FILES: rules.Exceptions = {
     "rmf/limits.py": "all bounds on one page (R43): parted, sizes that must fit would stand apart",
@@ -82,6 +87,7 @@ CODE_RULES: list[Rule] = [
     rules.files_are_named_after_what_they_do,
     files_stay_short,
     functions_fit_on_a_screen,
+    rules.the_prose_is_plain,
 ]
 TEST_RULES: list[Rule] = [the_tests_mirror_the_code, rules.the_tests_use_the_real_thing]
 
@@ -89,6 +95,12 @@ TEST_RULES: list[Rule] = [the_tests_mirror_the_code, rules.the_tests_use_the_rea
 @pytest.mark.parametrize("rule", CODE_RULES)
 def test_the_code_keeps_the_rule(rule: Rule) -> None:
     complaints = rule(CODE)
+    assert not complaints, "\n".join(complaints)
+
+
+def test_the_pages_are_written_in_plain_words() -> None:
+    assert len(PAGES) > 10
+    complaints = rules.the_prose_is_plain(PAGES)
     assert not complaints, "\n".join(complaints)
 
 
@@ -325,13 +337,25 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
         files_stay_short,
         [("rmf/core/world.py", "\n" * (rules.FILE_LINES_MAX + 1))],
         "rmf/core/world.py has 351 lines",
-        "one idea a file",
+        "one idea per file",
     ),
     (
         functions_fit_on_a_screen,
         [("rmf/core/world.py", f"class World:\n  async def get(self):\n{LONG_BODY}")],
         "rmf/core/world.py:2 get has 62 lines",
         "fits on a screen",
+    ),
+    (
+        rules.the_prose_is_plain,
+        [("rmf/core/world.py", '"""A World.\n\nNobody\'s cells are in it."""\n')],
+        "rmf/core/world.py:3 says 'Nobody'",
+        "name the subject",
+    ),
+    (
+        rules.the_prose_is_plain,
+        [("rmf/core/world.py", "X = 1  # of which a display is\n# told once\n")],
+        "rmf/core/world.py:1 says 'is told'",
+        "receives",
     ),
     (
         the_tests_mirror_the_code,
@@ -440,6 +464,10 @@ INNOCENT: list[tuple[Rule, list[tuple[str, str]]]] = [
     (
         functions_fit_on_a_screen,
         [("rmf/core/world.py", f'def f():\n  """Say.{chr(10) * 80}"""\n')],
+    ),
+    (
+        rules.the_prose_is_plain,
+        [("rmf/core/world.py", "TOPICS = ['nobody', 'nobody/listens']\ndef begin_anew(): pass\n")],
     ),
 ]
 
