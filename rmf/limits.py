@@ -131,6 +131,7 @@ WAITING_FOR_DISK_MAX = 4096  # messages that depend on a slow disk; beyond: as i
 READS_WAITING_MAX = 1024  # linearizable reads that wait, orders that wait; beyond: refused
 READ_NS_MAX = 5 * SECOND  # a confirmed read waits so long for its Entries to be applied; then: told
 TRANSFER_NS_MAX = 10 * SECOND  # an order to hand over waits so long for any leader; then: told
+FILE_TURNS_ASKED = 8  # by tasks that move files of the ledger; each asks for one at a time
 CATCH_UP_WISHES = 2 * 9  # a reading and a writing for each member; beyond: asked again later
 CATCH_UP_THREADS_MAX = 4  # that read for peers; the others wait their turn
 CATCH_UP_RETRY_S = 1.0  # after a piece of a Checkpoint that came to nothing

@@ -20,9 +20,12 @@ WAITS: Mapping[str, str] = {
     "rmf/floor/box_keeper.py": "its own work, and its box, which is killed after BOX_STUCK_S_MAX",
     "rmf/floor/catch_up.py:async with self._reading": "a thread of its own that reads: a disk that"
     " hangs holds up this task alone, and the stop's bound is outside of it",
-    "rmf/floor/catch_up.py:async with self._exchanging": "the same, where files are moved",
-    "rmf/floor/checkpoint_keeper.py:async with exchanging": "the same",
-    "rmf/floor/life.py:async with self._ground.exchanging": "the same; meanwhile there is no core",
+    "rmf/floor/catch_up.py:async with file_turn(self._doors.file_turns)": "its turn: each gives it"
+    " back, and a disk that hangs holds up these tasks alone",
+    "rmf/floor/checkpoint_keeper.py:async with file_turn(doors.file_turns)": "the same",
+    "rmf/floor/life.py:async with file_turn(self._ground.doors.file_turns)": "the same; meanwhile"
+    " there is no core",
+    "rmf/floor/file_turns.py:self._given.turn.send": "the end of a turn",
     "rmf/floor/connection.py": "its client, within the deadlines of `_read`; the handshake's bound",
     "rmf/floor/receiving.py": "the deadlines of the connection that receives",
     "rmf/floor/desk.py": "its own work; a job is done by the desk, which ends with the publisher",

@@ -32,9 +32,6 @@ TESTED_ELSEWHERE: rules.Exceptions = {
 JOINED: rules.Exceptions = {
     "rmf/floor/arbiter.py:now": "a clock",
     "rmf/floor/catch_up.py:serial": "which record is durable, read off the ledger's writer",
-    "rmf/floor/catch_up.py:exchanging": "who moves files of the ledger about holds it",
-    "rmf/floor/checkpoint_keeper.py:exchanging": "the same",
-    "rmf/floor/disk_watch.py:exchanging": "the same",
     "rmf/floor/peer_port.py:wall_ns": "a clock",
 }
 

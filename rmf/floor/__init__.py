@@ -4,6 +4,7 @@
     supervisor      restarts, and the letter for what a failing task held (R15)
     children        every task, its policy, and what stands in for it once it is given up
     stand_ins       what serves the doors of such a task
+    file_turns      whose turn it is to move files of the ledger
     ingest          the port: connections come in        connection, handshake   one of them
     arbiter         the loop around core/arbiter         ledger_keeper           its disk
     beats               what is due with no client there

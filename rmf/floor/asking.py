@@ -4,12 +4,16 @@ The end to answer by belongs to the receiver of the question. Who asks closes on
 who is gone before the answer is there is found gone by the answer, which fails no task (R15).
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
 
-__all__ = ["answer", "ask"]
+from rmf.errors import RmfError
+from rmf.floor.items import TurnAsked
+
+__all__ = ["NoTurn", "answer", "ask", "file_turn"]
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -36,3 +40,21 @@ def answer(reply: trio.MemorySendChannel[Answer], what: Answer) -> None:
         reply.send_nowait(what)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         return
+
+
+class NoTurn(RmfError):
+    """No task says any more whose turn it is to move files of the ledger: none may."""
+
+
+@asynccontextmanager
+async def file_turn(door: trio.MemorySendChannel[TurnAsked]) -> AsyncIterator[None]:
+    """Wait until it is the caller's turn to move files of the ledger about; it is for as long as
+    the block runs. Raises NoTurn."""
+    turn, turn_out = trio.open_memory_channel[None](0)
+    with turn_out:
+        await door.send(TurnAsked(turn))
+        try:
+            await turn_out.receive()
+        except trio.EndOfChannel:
+            raise NoTurn("no task says whose turn it is to move files of the ledger") from None
+        yield

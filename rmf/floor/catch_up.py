@@ -19,6 +19,7 @@ from rmf.core.effects import MarkWhole, ReadChunk, ReadEntries, WriteChunk
 from rmf.core.events import ChunkRead, DiskFault, EntriesRead, Event, WholeMarked
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
+from rmf.floor.asking import file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.items import CatchUpItem
 from rmf.floor.supervisor import Hands
@@ -36,17 +37,16 @@ async def run(
     doors: Doors,
     directory: DataDirectory,
     serial: Callable[[], int],
-    exchanging: trio.Lock,
     sending: Sending,
     hands: Hands,
 ) -> None:
     """Serve the catch-up door until cancelled. `serial` tells the number of this node's last
-    record, behind which a received Checkpoint begins. `exchanging` is held while a piece of it is
-    kept: what stands ready is not touched while it takes the ledger's place. `sending` learns what
+    record, behind which a received Checkpoint begins. A piece of it is kept in
+    turn: what stands ready is not touched while it takes the ledger's place. `sending` keeps what
     of the history peers still need."""
     hands.free()  # it holds no packets
     bench = _Bench(directory, serial)
-    work = _Work(doors, bench, exchanging, sending)
+    work = _Work(doors, bench, sending)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(work.let_go)
@@ -71,13 +71,10 @@ def _key_of(item: CatchUpItem) -> _Key:
 class _Work:
     """The wishes under way. Checkpoints are read by one thread at a time (see ChunkReader)."""
 
-    def __init__(
-        self, doors: Doors, bench: "_Bench", exchanging: trio.Lock, sending: Sending
-    ) -> None:
+    def __init__(self, doors: Doors, bench: "_Bench", sending: Sending) -> None:
         self.under_way: set[_Key] = set()
         self._doors = doors
         self._bench = bench
-        self._exchanging = exchanging
         self._sending = sending
         self._reading = trio.Lock()
         self._limiter = trio.CapacityLimiter(limits.CATCH_UP_THREADS_MAX)
@@ -114,7 +111,7 @@ class _Work:
                         self._bench.keep(())
                     return await self._do(item)
             case WriteChunk():
-                async with self._exchanging:
+                async with file_turn(self._doors.file_turns):
                     event = await self._do(item)
                 if self._bench.fault is not None:
                     log.note("warning", "chunk_refused", error=self._bench.fault)
@@ -122,7 +119,7 @@ class _Work:
                 return event
             case MarkWhole():
                 lives = self._doors.lives
-                async with self._exchanging:
+                async with file_turn(self._doors.file_turns):
                     # What a core said that has ended says nothing of the ledger there is now.
                     return await self._do(item) if lives == self._doors.lives else None
             case _:

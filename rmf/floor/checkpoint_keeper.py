@@ -17,6 +17,7 @@ from rmf.core.effects import WriteCheckpoint
 from rmf.core.events import CheckpointEnded, DiskFault
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
+from rmf.floor.asking import file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.latest import Newest
 from rmf.floor.supervisor import Hands
@@ -33,13 +34,12 @@ async def run(
     directory: DataDirectory,
     dlq_cursor: Newest[int],
     boot_id: bytes,
-    exchanging: trio.Lock,
     sending: Sending,
     hands: Hands,
 ) -> None:
     """Serve the checkpoints door until cancelled. `boot_id` names the boot that `clock` in the
-    head counts from (R6). Entries behind `dlq_cursor` stay. `exchanging` is held while files are
-    written and moved: a ledger that another takes the place of must not get a Checkpoint of the old
+    head counts from (R6). Entries behind `dlq_cursor` stay. Files are written and moved in
+    turn: a ledger that another takes the place of must not get a Checkpoint of the old
     one. `sending` says what of the history is on its way to peers."""
     hands.free()  # it holds no packets
     limiter = trio.CapacityLimiter(1)
@@ -48,7 +48,7 @@ async def run(
         failure: BaseException | None = None
         try:
             wanted.head["boot_id"] = boot_id
-            async with exchanging:
+            async with file_turn(doors.file_turns):
                 if wanted is not doors.wished:
                     continue  # of a core that ended: its ledger may be gone since
                 ended = await _written(wanted, directory, limiter)

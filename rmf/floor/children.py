@@ -107,6 +107,14 @@ CHILDREN = (
         " line is in the ledger, and stored by the next start",
     ),
     Row(
+        "file_turns",
+        "permanent",
+        _EDGE,
+        True,
+        "no turn is given: no file of the ledger is moved any more",
+        stand_ins.give_no_turn,
+    ),
+    Row(
         "checkpoint_keeper",
         "permanent",
         _EDGE,

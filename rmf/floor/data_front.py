@@ -24,11 +24,10 @@ __all__ = ["DataFront"]
 
 
 class DataFront:
-    """`exchanging` is held while files of the ledger are moved. `stored` is set once the
+    """`stored` is set once the
     letters door is closed, and what came through it is stored or refused."""
 
     def __init__(self, directory: DataDirectory, doors: Doors) -> None:
-        self.exchanging = trio.Lock()
         self.stored = trio.Event()
         self._directory = directory
         self._doors = doors
@@ -74,15 +73,15 @@ class DataFront:
     def children(self, boot_id: bytes, serial: Callable[[], int]) -> list[Child]:
         """Return the other tasks. `serial` tells the number of the last record."""
         doors, directory = self._doors, self._directory
-        shared = (self.exchanging, Sending())
+        sending = Sending()
         archivable, sheddable = (
             Newest(door, 0) for door in (doors.archive_cursor_out, doors.shed_cursor_out)
         )
         checkpoints = partial(checkpoint_keeper.run, doors, directory, archivable, boot_id)
         watch = partial(disk_watch.run, doors, directory, sheddable)
         return [
-            child_of("checkpoint_keeper", partial(checkpoints, *shared), doors),
-            child_of("disk_watch", partial(watch, *shared), doors),
-            child_of("catch_up", partial(catch_up.run, doors, directory, serial, *shared), doors),
+            child_of("checkpoint_keeper", partial(checkpoints, sending), doors),
+            child_of("disk_watch", partial(watch, sending), doors),
+            child_of("catch_up", partial(catch_up.run, doors, directory, serial, sending), doors),
             child_of("letter_fetch", LetterFetch(doors).run, doors),
         ]

@@ -8,7 +8,7 @@ Errors: a disk that cannot be asked is logged, the last mark stands; so is an ar
 shed. Shutdown: cancel it.
 """
 
-from contextlib import suppress
+import math
 
 import trio
 
@@ -16,6 +16,7 @@ from rmf import limits
 from rmf.core.events import Disk
 from rmf.errors import StorageError
 from rmf.floor import log
+from rmf.floor.asking import file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.latest import Newest
 from rmf.floor.supervisor import Hands
@@ -39,13 +40,12 @@ async def run(
     doors: Doors,
     directory: DataDirectory,
     dlq_cursor: Newest[int],
-    exchanging: trio.Lock,
     sending: Sending,
     hands: Hands,
 ) -> None:
-    """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes. `exchanging`
-    is held while files are deleted. Entries behind `dlq_cursor` stay. `sending` says what of the
-    history is on its way to peers: it stays up to the hard mark."""
+    """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes. Entries
+    behind `dlq_cursor` stay. `sending` says what of the history is on its way to peers: it stays
+    up to the hard mark."""
     hands.free()
     limiter = trio.CapacityLimiter(1)
     mark = "unknown"  # whatever is found first is reported: the arbiter may know of an older mark
@@ -56,7 +56,7 @@ async def run(
             await _tell(doors, mark, free)
             await trio.to_thread.run_sync(_keep_reserve, directory, mark)
         if mark in {"soft", "hard"}:
-            await _make_room(directory, dlq_cursor.look(), exchanging, _sent(sending, mark))
+            await _make_room(doors, directory, dlq_cursor.look(), _sent(sending, mark))
         await trio.sleep(limits.DISK_WATCH_S if mark == "ok" else limits.DISK_WATCH_CLOSELY_S)
 
 
@@ -90,18 +90,17 @@ def _sent(sending: Sending, mark: str) -> int | None:
 
 
 async def _make_room(
-    directory: DataDirectory, dlq_cursor: int, exchanging: trio.Lock, sent: int | None
+    doors: Doors, directory: DataDirectory, dlq_cursor: int, sent: int | None
 ) -> None:
-    """Delete history, at every look: Checkpoints go on bringing more of it. A task that moves files
-    of the ledger just now comes first."""
-    with suppress(trio.WouldBlock):
-        exchanging.acquire_nowait()
-        try:
-            await trio.to_thread.run_sync(_shed, directory, dlq_cursor, sent)
-        except StorageError as exc:
-            log.note("error", "archive_not_shed", error=str(exc))
-        finally:
-            exchanging.release()
+    """Delete history, at every look: Checkpoints go on bringing more of it. A task that moves
+    files of the ledger for long comes first."""
+    with trio.move_on_after(limits.DISK_ASK_S_MAX) as patience:
+        async with file_turn(doors.file_turns):
+            patience.deadline = math.inf
+            try:
+                await trio.to_thread.run_sync(_shed, directory, dlq_cursor, sent)
+            except StorageError as exc:
+                log.note("error", "archive_not_shed", error=str(exc))
 
 
 def _keep_reserve(directory: DataDirectory, mark: str) -> None:

@@ -16,16 +16,7 @@ from rmf.core.effects import Audit, Batch, DryRun, Persist, WriteCheckpoint
 from rmf.core.messages import Message
 from rmf.core.raft.greetings import Own
 from rmf.core.raft.messages import PeerMessage
-from rmf.floor.items import (
-    CatchUpItem,
-    EventItem,
-    IntakeItem,
-    LettersItem,
-    PeeringItem,
-    Roster,
-    Through,
-    Verdict,
-)
+from rmf.floor import items
 from rmf.floor.latest import Latest, open_latest
 from rmf.floor.news import News, Unwatch, Watch
 
@@ -143,6 +134,14 @@ DOORS = (
         "what waits is joined with what comes; beyond the ring the oldest Ticks are left out",
     ),
     Door(
+        "file_turns",
+        "TurnAsked",
+        "arbiter (while no core is loaded), checkpoint_keeper, catch_up, disk_watch",
+        "file_turns",
+        limits.FILE_TURNS_ASKED,
+        "the sender waits, as it would for its turn",
+    ),
+    Door(
         "watches",
         "Watch, Unwatch",
         "connections",
@@ -241,10 +240,10 @@ def _empty(door: trio.MemoryReceiveChannel[Any]) -> None:
 class Doors:
     """Both ends of every door but those of a single connection or link (see below)."""
 
-    intake: trio.MemorySendChannel[IntakeItem]
-    intake_out: trio.MemoryReceiveChannel[IntakeItem]
-    events: trio.MemorySendChannel[EventItem]
-    events_out: trio.MemoryReceiveChannel[EventItem]
+    intake: trio.MemorySendChannel[items.IntakeItem]
+    intake_out: trio.MemoryReceiveChannel[items.IntakeItem]
+    events: trio.MemorySendChannel[items.EventItem]
+    events_out: trio.MemoryReceiveChannel[items.EventItem]
     ledger: trio.MemorySendChannel[Persist]
     ledger_out: trio.MemoryReceiveChannel[Persist]
     bench: Latest[Batch]
@@ -253,32 +252,34 @@ class Doors:
     audits_out: trio.MemoryReceiveChannel[Audit]
     dry_runs: trio.MemorySendChannel[DryRun]
     dry_runs_out: trio.MemoryReceiveChannel[DryRun]
-    letters: trio.MemorySendChannel[LettersItem]
-    letters_out: trio.MemoryReceiveChannel[LettersItem]
-    restored: Latest[Through]
-    restored_out: trio.MemoryReceiveChannel[Through]
+    letters: trio.MemorySendChannel[items.LettersItem]
+    letters_out: trio.MemoryReceiveChannel[items.LettersItem]
+    restored: Latest[items.Through]
+    restored_out: trio.MemoryReceiveChannel[items.Through]
     archive_cursor: Latest[int]
     archive_cursor_out: trio.MemoryReceiveChannel[int]
     shed_cursor: Latest[int]
     shed_cursor_out: trio.MemoryReceiveChannel[int]
     publications: Latest[News]
     publications_out: trio.MemoryReceiveChannel[News]
+    file_turns: trio.MemorySendChannel[items.TurnAsked]
+    file_turns_out: trio.MemoryReceiveChannel[items.TurnAsked]
     watches: trio.MemorySendChannel[Watch | Unwatch]
     watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
     checkpoints: Latest[WriteCheckpoint]
     checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
     due: Latest[int | None]
     due_out: trio.MemoryReceiveChannel[int | None]
-    catch_up: trio.MemorySendChannel[CatchUpItem]
-    catch_up_out: trio.MemoryReceiveChannel[CatchUpItem]
+    catch_up: trio.MemorySendChannel[items.CatchUpItem]
+    catch_up_out: trio.MemoryReceiveChannel[items.CatchUpItem]
     standing: Latest[Literal["reigns", "stopped"]]
     standing_out: trio.MemoryReceiveChannel[Literal["reigns", "stopped"]]
     founded: Latest[bytes]
     founded_out: trio.MemoryReceiveChannel[bytes]
-    membership: Latest[Roster]
-    membership_out: trio.MemoryReceiveChannel[Roster]
-    peering: trio.MemorySendChannel[PeeringItem]
-    peering_out: trio.MemoryReceiveChannel[PeeringItem]
+    membership: Latest[items.Roster]
+    membership_out: trio.MemoryReceiveChannel[items.Roster]
+    peering: trio.MemorySendChannel[items.PeeringItem]
+    peering_out: trio.MemoryReceiveChannel[items.PeeringItem]
     claims: Latest[bytes]
     claims_out: trio.MemoryReceiveChannel[bytes]
 
@@ -340,6 +341,8 @@ def dial_door() -> tuple[Latest[Own], trio.MemoryReceiveChannel[Own]]:
     return _open("dials")
 
 
-def verdict_door() -> tuple[trio.MemorySendChannel[Verdict], trio.MemoryReceiveChannel[Verdict]]:
+def verdict_door() -> tuple[
+    trio.MemorySendChannel[items.Verdict], trio.MemoryReceiveChannel[items.Verdict]
+]:
     """Open the door by which one connection of another node hears whether it is let in."""
     return _open("verdicts")

@@ -6,7 +6,6 @@ It decides nothing; `serve` fills it, `life` lives on it.
 from collections.abc import Callable
 
 import attrs
-import trio
 
 from rmf.floor import arbiter
 from rmf.floor.doors import Doors
@@ -19,9 +18,8 @@ __all__ = ["Ground"]
 
 @attrs.frozen(kw_only=True)
 class Ground:
-    """What outlives every core. `exchanging` is held by the task that moves files of the ledger
-    about; `has_peers` says whether there is a peer to fetch a lost ledger from. Without a `runner`
-    the line runs in a glove box."""
+    """What outlives every core. `has_peers` says whether there are nodes to fetch a lost ledger
+    from. Without a `runner` the line runs in a glove box."""
 
     directory: DataDirectory
     store: Callable[[], DlqStore]
@@ -33,4 +31,3 @@ class Ground:
     audit_ppm: int = 0
     has_peers: bool
     instruments: Instruments
-    exchanging: trio.Lock

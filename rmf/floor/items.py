@@ -41,6 +41,7 @@ __all__ = [
     "PeeringItem",
     "Roster",
     "Through",
+    "TurnAsked",
     "Verdict",
     "WhoIsKnown",
 ]
@@ -167,6 +168,14 @@ class WhoIsKnown:
     """A task wants to call peers: what is known is sent to `reply`."""
 
     reply: trio.MemorySendChannel[Known]
+
+
+@attrs.frozen(eq=False)
+class TurnAsked:
+    """A task wants to move files of the ledger about. Once something comes out of `turn`, it may,
+    until it closes that end."""
+
+    turn: trio.MemorySendChannel[None]
 
 
 @attrs.frozen

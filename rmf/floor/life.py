@@ -25,6 +25,7 @@ from rmf.core.state import State, genesis_state
 from rmf.core.surroundings import NOTHING_HEARD, Surroundings
 from rmf.errors import CheckpointDamaged, DiskFailed, DiskHangs, Diverged, LedgerDamaged
 from rmf.floor import arbiter, ledger_keeper, log
+from rmf.floor.asking import file_turn
 from rmf.floor.children import child_of
 from rmf.floor.clients import Clients
 from rmf.floor.ground import Ground
@@ -87,7 +88,7 @@ class Life:
         that is set aside. Raises as `load`."""
         found = await trio.to_thread.run_sync(self._read, limiter=self._limiter)
         if isinstance(found, str):
-            async with self._ground.exchanging:
+            async with file_turn(self._ground.doors.file_turns):
                 await trio.to_thread.run_sync(self._set_aside, found, limiter=self._limiter)
             found = await trio.to_thread.run_sync(self._recover, limiter=self._limiter)
         return _told(found)
@@ -219,7 +220,7 @@ class Life:
             if reload.reason == "repair" and not self._ground.has_peers:
                 await self.only_answer(reload.why, hands)
                 return
-            async with self._ground.exchanging:
+            async with file_turn(self._ground.doors.file_turns):
                 await trio.to_thread.run_sync(self._prepare, reload, limiter=self._limiter)
 
     def _prepare(self, reload: Reload) -> None:

@@ -28,6 +28,7 @@ from rmf.floor.companion import Companion, accompany
 from rmf.floor.connection import Port
 from rmf.floor.data_front import DataFront
 from rmf.floor.doors import Doors
+from rmf.floor.file_turns import FileTurns
 from rmf.floor.ground import Ground
 from rmf.floor.handshake import Strangers
 from rmf.floor.history import History
@@ -89,7 +90,6 @@ def _ground_of(
         audit_ppm=line.audit_ppm,
         has_peers=_has_peers(config),
         instruments=Instruments(),
-        exchanging=data.exchanging,
     )
 
 
@@ -216,6 +216,7 @@ class Node:
         return [
             self._life.child(),
             self._child("publisher", publish),
+            self._child("file_turns", FileTurns(doors).run),
             self._child("beats", partial(beats.run, doors)),
             *self._line.children(doors, gauges.execute),
             *self._peers.children(own, self._supervisor),

@@ -22,6 +22,7 @@ __all__ = [
     "beat_steadily",
     "drop_batches",
     "drop_wishes",
+    "give_no_turn",
     "leave_audits_out",
     "let_letter_go",
     "refuse_checkpoints",
@@ -88,6 +89,12 @@ async def drop_wishes(doors: Doors, _why: str) -> None:
     """Catch-up: wishes are dropped; the core asks again, in vain."""
     async for _ in doors.catch_up_out:
         pass
+
+
+async def give_no_turn(doors: Doors, _why: str) -> None:
+    """File turns: none is given, and each that asks learns so."""
+    async for asked in doors.file_turns_out:
+        asked.turn.close()
 
 
 async def refuse_checkpoints(doors: Doors, why: str) -> None:

@@ -19,6 +19,7 @@ from rmf.core.effects import Batch
 from rmf.floor import checkpoint_keeper, dlq_keeper, ledger_keeper
 from rmf.floor.doors import connection_doors
 from rmf.floor.dry_run import DryRuns
+from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import Opened
 from rmf.floor.latest import Newest
 from rmf.floor.supervisor import Hands
@@ -232,10 +233,11 @@ async def floor(data: Path) -> AsyncIterator[Performer]:
             go(ledger_keeper.run, doors, recovered.writer, fsync, Hands())
             go(dlq_keeper.run, doors, alone.store, [], Hands())
             go(
-                partial(checkpoint_keeper.run, doors, *files, alone.exchanging),
+                partial(checkpoint_keeper.run, doors, *files),
                 Sending(),
                 Hands(),
             )
+            go(FileTurns(doors).run, Hands())
             go(dry_runs.run, Hands())
             go(ruling.rule, alone.runner)
             with trio.fail_after(PATIENCE_S):

@@ -10,7 +10,7 @@ doors. `served` runs one connection over streams in memory, and `Pictures` makes
 
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from rmf.core.packet import Row
 from rmf.core.raft.node import Raft
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor import arbiter
+from rmf.floor.asking import file_turn
 from rmf.floor.connection import Connection, Port
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.handshake import Strangers
@@ -67,7 +68,6 @@ class Bench:
         cluster = self.directory.cluster
         self.store = DlqStore.open(self.directory.dlq_path, cluster=cluster, node="n1")
         self.doors = Doors()
-        self.exchanging = trio.Lock()
         self.instruments = Instruments()
         self.runner = Inline(shop)
 
@@ -75,6 +75,10 @@ class Bench:
         """Let go of the directory."""
         self.store.close()
         self.directory.close()
+
+    def file_turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for the turn to move files of the ledger, and have it in the block."""
+        return file_turn(self.doors.file_turns)
 
     def letters(self, reason: str | None = None) -> list[Letter]:
         """The letters that are stored."""

@@ -15,7 +15,9 @@ from rmf.core.events import ChunkRead, ChunkWritten, DiskFault, EntriesRead, Who
 from rmf.core.raft.messages import Chunk
 from rmf.core.record import GENESIS_CHAIN
 from rmf.floor import catch_up
+from rmf.floor.asking import file_turn
 from rmf.floor.doors import Doors
+from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import CatchUpItem
 from rmf.floor.supervisor import Hands
 from rmf.storage.exchange import READY
@@ -49,13 +51,14 @@ class Working:
     def __init__(self, node: WrittenNode) -> None:
         self.node = node
         self.doors = Doors()
-        self.exchanging = trio.Lock()
         self.sending = Sending()
 
     async def run(self) -> None:
         serial = 77
-        shared = (self.exchanging, self.sending)
-        await catch_up.run(self.doors, self.node.directory, lambda: serial, *shared, Hands())
+        directory = self.node.directory
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(FileTurns(self.doors).run, Hands())
+            await catch_up.run(self.doors, directory, lambda: serial, self.sending, Hands())
 
     def wish(self, item: CatchUpItem) -> None:
         self.doors.catch_up.send_nowait(item)
@@ -197,7 +200,7 @@ async def test_nothing_is_kept_while_a_ledger_takes_anothers_place(
     leader.checkpoint()
     async with working(leader) as here, working(behind) as there:
         read = await here.ask(ReadChunk("n2", None, 0))
-        async with there.exchanging:
+        async with file_turn(there.doors.file_turns):
             there.wish(WriteChunk("n1", chunk_of(read)))
             await trio.testing.wait_all_tasks_blocked(0.05)
             assert not (behind.path / "install").exists()
@@ -210,7 +213,7 @@ async def test_a_wish_that_comes_again_while_it_is_under_way_is_done_once(
     leader.checkpoint()
     async with working(leader) as here, working(behind) as there:
         chunk = chunk_of(await here.ask(ReadChunk("n2", None, 0)))
-        async with there.exchanging:
+        async with file_turn(there.doors.file_turns):
             for _ in range(3):
                 there.wish(WriteChunk("n1", chunk))
             await trio.testing.wait_all_tasks_blocked()
@@ -225,7 +228,7 @@ async def test_what_is_under_way_holds_up_no_other_kind_and_no_other_peer(
     leader.checkpoint()
     async with working(leader) as work:
         chunk = chunk_of(await work.ask(ReadChunk("n2", None, 0)))
-        async with work.exchanging:
+        async with file_turn(work.doors.file_turns):
             work.wish(WriteChunk("n1", chunk))
             work.wish(WriteChunk("n3", chunk))  # dropped: one piece at a time, whoever sends it
             for peer in ("n2", "n3", "n2"):  # once it is answered, it is done again
@@ -281,7 +284,7 @@ async def test_what_a_core_said_that_has_ended_marks_nothing(behind: WrittenNode
     set_aside(behind.path, CLUSTER, "record 7 is gone")
     behind.reopen()
     async with working(behind) as work:
-        async with work.exchanging:
+        async with file_turn(work.doors.file_turns):
             work.wish(MarkWhole(whole=True, why=""))
             await trio.testing.wait_all_tasks_blocked()
             work.doors.end_life()

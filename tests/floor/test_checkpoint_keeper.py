@@ -17,6 +17,7 @@ from rmf.core.events import CheckpointAsked, CheckpointEnded, DiskFault
 from rmf.core.producers import Table
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor import checkpoint_keeper
+from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import EdgeLetter
 from rmf.floor.latest import Newest
 from rmf.storage import checkpoint
@@ -42,9 +43,10 @@ def wanted(world: World, index: int = 7) -> WriteCheckpoint:
 @asynccontextmanager
 async def keeping(alone: Bench, sending: Sending | None = None) -> AsyncIterator[None]:
     cursor = Newest(alone.doors.archive_cursor_out, 0)
-    files, shared = (alone.directory, cursor), (alone.exchanging, sending or Sending())
+    files, shared = (alone.directory, cursor), (sending or Sending(),)
     run = partial(checkpoint_keeper.run, alone.doors, *files, BOOT_ID, *shared)
-    async with alone.supervised("checkpoint_keeper", run):
+    turns = alone.supervised("file_turns", FileTurns(alone.doors).run)
+    async with turns, alone.supervised("checkpoint_keeper", run):
         yield
 
 
@@ -236,7 +238,7 @@ async def test_what_a_core_wished_that_ended_is_not_written(tmp_path: Path) -> N
     world = world_of(3)
     with bench(tmp_path) as alone:
         async with keeping(alone):
-            async with alone.exchanging:
+            async with alone.file_turn():
                 hand_in(alone, wanted(world))
                 await trio.testing.wait_all_tasks_blocked()  # the keeper waits for the files
                 alone.doors.void_wish()

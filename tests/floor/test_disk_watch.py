@@ -15,6 +15,7 @@ from rmf import limits
 from rmf.core.events import Disk
 from rmf.floor import disk_watch
 from rmf.floor.disk_watch import mark_of
+from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import EdgeLetter
 from rmf.floor.latest import Newest
 from rmf.storage.archive import archive_behind
@@ -57,9 +58,7 @@ def test_the_hard_mark_does_not_flutter(readings: list[int]) -> None:
 
 def watch(alone: Bench) -> Any:
     cursor = Newest(alone.doors.shed_cursor_out, 0)
-    return partial(
-        disk_watch.run, alone.doors, alone.directory, cursor, alone.exchanging, Sending()
-    )
+    return partial(disk_watch.run, alone.doors, alone.directory, cursor, Sending())
 
 
 async def told(alone: Bench) -> Disk:
@@ -109,10 +108,11 @@ async def test_below_the_soft_mark_history_is_shed_whenever_some_has_come(tmp_pa
     ):
         alone.doors.shed_cursor.put(through)
         directory = alone.directory
-        async with alone.supervised("disk_watch", watch(alone)):
+        turns = alone.supervised("file_turns", FileTurns(alone.doors).run)
+        async with turns, alone.supervised("disk_watch", watch(alone)):
             assert (await told(alone)).mark == "soft"
             for kept in (2, 1):
-                async with alone.exchanging:
+                async with alone.file_turn():
                     prune(directory.checkpoints_path, directory.archive_path, keep=kept)
                     assert archive_behind(directory, pinned_index=through)
                 await until(lambda: not any(directory.archive_path.iterdir()))

@@ -33,9 +33,10 @@ from rmf.core.world import World
 from rmf.floor import beats, dlq_keeper
 from rmf.floor.doors import DOORS, Doors, connection_doors, dial_door, link_doors, verdict_door
 from rmf.floor.feeder import Feeder
+from rmf.floor.file_turns import FileTurns
 from rmf.floor.history import History
 from rmf.floor.intake_end import Intake
-from rmf.floor.items import Belongs, EdgeLetter, Greeting, Linked, Roster, Through
+from rmf.floor.items import Belongs, EdgeLetter, Greeting, Linked, Roster, Through, TurnAsked
 from rmf.floor.latest import Latest
 from rmf.floor.news import News, Unwatch, Watch
 from rmf.floor.peers import Peers
@@ -370,6 +371,22 @@ async def when_founded_is_full_the_newest_counts(tmp_path: Path) -> None:
         doors.founded.put(CLUSTER)
     assert doors.founded_out.receive_nowait() == CLUSTER
     assert waiting(doors.founded_out) == 0
+
+
+@row
+async def when_file_turns_is_full_the_sender_waits_as_for_its_turn(tmp_path: Path) -> None:
+    doors = Doors()
+    ends = [trio.open_memory_channel[None](0) for _ in range(limits.FILE_TURNS_ASKED)]
+    for turn, _ in ends:
+        doors.file_turns.send_nowait(TurnAsked(turn))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(doors.file_turns.send, TurnAsked(ends[0][0]))
+        await until(lambda: doors.file_turns.statistics().tasks_waiting_send == 1)
+        for _, turn_out in ends:
+            turn_out.close()
+        nursery.start_soon(FileTurns(doors).run, Hands())
+        await until(lambda: waiting(doors.file_turns_out) == 0)
+        nursery.cancel_scope.cancel()
 
 
 @row

@@ -30,6 +30,7 @@ from rmf.core.raft.messages import Append, Chunk, ReadAsk, ReadReply, WireEntry
 from rmf.core.record import ENTRY
 from rmf.errors import LedgerDamaged
 from rmf.floor.doors import connection_doors, link_doors
+from rmf.floor.file_turns import FileTurns
 from rmf.floor.ground import Ground
 from rmf.floor.items import Linked, Opened, Through
 from rmf.floor.life import Life
@@ -70,7 +71,6 @@ class Living:
             ingest_depth=limits.INGEST_DEPTH_PACKETS,
             has_peers=has_peers,
             instruments=alone.instruments,
-            exchanging=alone.exchanging,
         )
         self.life = Life(
             ground,
@@ -134,6 +134,7 @@ async def living(alone: Bench, *, has_peers: bool = False) -> AsyncIterator[Livi
     """Live, and stop in the end."""
     made = Living(alone, has_peers=has_peers)
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(FileTurns(alone.doors).run, Hands())
         nursery.start_soon(made.run)
         yield made
         nursery.cancel_scope.cancel()
