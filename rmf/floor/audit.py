@@ -145,7 +145,7 @@ class Auditor:
         )
 
     def failed(self, why: str) -> None:
-        """A sample came to nothing."""
+        """A sample failed."""
         self._counts.skip("failed")
         log.note("error", "audit_failed", error=why)
 

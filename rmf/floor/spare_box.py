@@ -1,6 +1,6 @@
 """The spare: a glove box with the line loaded that stands ready (R19).
 
-It starts boxes and waits for their HELLO; which packets they run is no matter of it. A box that
+It starts boxes and waits for their HELLO; it does not decide which packets they run. A box that
 names another line than the node's own is refused: the file was changed since the node started, and
 who mixes two lines in one reign cannot explain afterwards which one answered.
 """

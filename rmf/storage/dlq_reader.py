@@ -99,7 +99,7 @@ _SELECT = (
 
 
 class DlqReader:
-    """The reading side, for the node's answers and for people's tools: it changes nothing, never
+    """The reading side, for the node's answers and for the tools: it changes nothing, never
     checkpoints, and works beside a living writer, alone, and on a copy."""
 
     def __init__(self, db: apsw.Connection, path: Path) -> None:

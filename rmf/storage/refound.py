@@ -4,7 +4,7 @@ an old one had (R28, R29): how a backup is restored, and how one goes on after a
 Decides what the new ledger begins with, and in which order things change, so that a crash anywhere
 leaves the old or the new. It is a *new* cluster, with an id and an incarnation of its own: no node
 takes it for the old one, whose other members may be somewhere yet, and no client goes on with it
-without being told.
+without notice.
 
     refound/            the staged ledger, checkpoints and archive
     refound.sqlite      the DLQ that comes with a backup; without it the one that is here stays

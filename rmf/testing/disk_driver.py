@@ -47,7 +47,7 @@ class Observer:
         """A Checkpoint is to be written."""
 
     def checkpoint_ends(self, unpin: Callable[[int], object], pin: int) -> None:
-        """A Checkpoint is written, or is not: its keys are let go."""
+        """A Checkpoint is written, or is not: its keys are released."""
         unpin(pin)
 
     def checkpointed(self, found: StoredCheckpoint) -> None:

@@ -63,7 +63,7 @@ class Caller(Protocol):
 
 class Link:
     """From one process to another. `open` False: nothing more is said on it. `wire`: None where
-    bandwidth is no matter; what left it at `last_ns` or later does not come before."""
+    bandwidth is unlimited; what left it at `last_ns` or later does not come before."""
 
     __slots__ = ("called", "called_life", "caller", "caller_life", "last_ns", "open", "wire")
 

@@ -31,7 +31,7 @@ _RETRY_NS = 50 * limits.MS
 
 
 class Told(Protocol):
-    """Who hears what producers were told."""
+    """Who hears what producers received."""
 
     def acked(self, producer: str, run: m.Run) -> None:
         """A producer learned what became of packets."""

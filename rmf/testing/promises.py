@@ -78,7 +78,7 @@ class Promises:
             assert run.slot is not None
             told = (run.term, run.tick, run.slot + i, run.reason)
             if told not in (found, older.get((producer, seq))):
-                raise Violation("durable acks", f"{producer} {seq} was told {told}, is {found}")
+                raise Violation("durable acks", f"{producer} {seq} received {told}, is {found}")
 
     def acked(self, producer: str, run: m.Run) -> None:
         """A producer learned what became of packets, and takes it for news."""
@@ -92,7 +92,7 @@ class Promises:
             told = (run.term, run.tick, run.slot + i, run.reason)
             life, before = self._told.get((producer, seq), (person.life, told))
             if life == person.life and before != told:
-                raise Violation("durable acks", f"{producer} {seq} was told two things")
+                raise Violation("durable acks", f"{producer} {seq} received two outcomes")
             self._told[producer, seq] = (person.life, told)
             self.acks += 1
             topic = person.sent[seq][-1][0]

@@ -103,7 +103,7 @@ async def test_each_performer_keeps_the_duties(
         assert complaints(notes, leaves_out) == []
 
 
-def test_the_next_core_begins_behind_the_last_write_and_is_told_who_is_here() -> None:
+def test_the_next_core_begins_behind_the_last_write_and_learns_who_is_here() -> None:
     """D10, of the simulator; of the floor see tests/floor/test_life."""
     options: dict[str, Any] = {"spares": 0, "producers": 0, "faults": {}}
     cluster = Simulated(Options(seed=1, nodes=3, **options))

@@ -254,7 +254,7 @@ class Model(RuleBasedStateMachine):
         self.store.put_acts(mine)
 
     @rule()
-    def the_node_starts_anew(self) -> None:
+    def the_node_starts_again(self) -> None:
         self.store.close()
         self.store = DlqStore.open(self.path, cluster=CLUSTER, node=NODE)
 
