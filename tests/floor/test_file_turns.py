@@ -58,7 +58,7 @@ async def test_a_turn_ends_however_its_task_ends() -> None:
             pass
 
 
-async def test_who_gives_up_waiting_holds_nobody_up() -> None:
+async def test_who_gives_up_waiting_holds_no_other_up() -> None:
     async with given() as doors:
         async with file_turn(doors.file_turns):
             with trio.move_on_after(0.01) as patience:
