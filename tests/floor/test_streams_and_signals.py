@@ -147,12 +147,13 @@ def starting(tmp_path: Path, *before: str) -> Iterator["subprocess.Popen[bytes]"
     """A node that is held up while it loads its line, until the test lets it go on."""
     gate, line = tmp_path / "gate", tmp_path / "slow.py"
     os.mkfifo(gate)
-    line.write_text(f"open({str(gate)!r}).read()\nfrom tests.floor.lines import shop\n")
+    line.write_text(
+        f"with open({str(gate)!r}) as gate:\n    gate.read()\nfrom tests.floor.lines import shop\n"
+    )
     node = command(tmp_path / "data", "--line", f"{line}:shop")
-    with started([*before, *node], stderr=subprocess.PIPE) as process:
-        os.close(os.open(gate, os.O_WRONLY))  # waits until it is read
-        with gate.open("wb"):
-            yield process
+    process = started([*before, *node], stderr=subprocess.PIPE)
+    with process as running, gate.open("wb"):  # which waits until it is read
+        yield running
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
