@@ -12,6 +12,7 @@ import pytest
 
 from rmf import demo
 from rmf.core import topics
+from tests.children import said_by
 
 BEFORE = demo.Sample(
     at_s=100.0,
@@ -133,7 +134,7 @@ def test_a_node_with_a_demo_shows_this_computers_telemetry(tmp_path: Path) -> No
     ) as node:
         assert node.stdout is not None
         try:
-            address = json.loads(node.stdout.readline())["listen"]
+            address = said_by(node)["listen"]
             shown = subprocess.run(
                 [*cat, "-c", address, "host/#", "-n", "3", "-W", "20s", "-o", "jsonl"],
                 capture_output=True,

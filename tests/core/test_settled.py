@@ -229,6 +229,7 @@ def test_a_follower_applies_only_what_is_on_its_own_disk(play: Cluster) -> None:
 def test_a_digest_leads_to_the_same_place_whatever_the_chain(play: Cluster) -> None:
     state, shelf = genesis_state(CLUSTER), Shelf()
     chain = bytes(16)
+    assert len(play["n1"].disk.entries) > 1
     for draft, entry in play["n1"].disk.entries:
         state, _ = apply(state, entry, draft.term, draft.index, shelf)
         chain = chain_of(chain, CLUSTER, draft.index, draft.term, draft.body)

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.children import said_by
+
 START_S_MAX = 30.0
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("RMF_")}
 
@@ -73,10 +75,7 @@ class Node:
             text=True,
             env=ENVIRONMENT,
         )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, self._process.communicate()[1]
-        ready: dict[str, Any] = json.loads(line)
+        ready = said_by(self._process)
         self.address = ready["listen"]
         return ready
 

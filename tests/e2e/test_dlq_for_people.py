@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.children import said_by
 from tests.e2e.cluster import Cluster
 from tests.e2e.factory import ENVIRONMENT, Node, command, objects, run
 from tests.e2e.history import BIG
@@ -140,11 +141,8 @@ def _start(module: str, *arguments: object) -> "subprocess.Popen[str]":
 
 def _ends(process: "subprocess.Popen[str]", count: int) -> None:
     """Wait until so many more letters have met their end."""
-    assert process.stdout is not None
     for _ in range(count):
-        line = process.stdout.readline()
-        assert line, process.communicate()
-        assert json.loads(line)["outcome"] == "applied"
+        assert said_by(process)["outcome"] == "applied"
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.children import said_by
 from tests.e2e.factory import ENVIRONMENT, Node, command, run
 
 PACKETS_A_CYCLE = 400
@@ -39,7 +40,7 @@ def test_what_was_acked_survives_every_kill_exactly_once(tmp_path: Path, cycles:
         for cycle in range(cycles):
             wanted = cycle * PACKETS_A_CYCLE + draw.randrange(20, PACKETS_A_CYCLE)
             while len(receipts) < wanted:
-                receipts.append(json.loads(sender.stdout.readline()))
+                receipts.append(said_by(sender))
             node.kill()
             node.start()
         with sender.stdout:

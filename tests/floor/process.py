@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from tests.children import said_by
 from tests.floor.factory import LINE
 from tests.floor.wire import PATIENCE_S, Wire
 
@@ -55,8 +56,7 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert self.popen.stdout is not None
-        self.ready: dict[str, Any] = json.loads(self.popen.stdout.readline())
+        self.ready = said_by(self.popen)
         host, port = self.ready["listen"].rsplit(":", 1)
         self.address = (host, int(port))
         self.wires: list[Wire] = []

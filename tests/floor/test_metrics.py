@@ -52,6 +52,7 @@ def test_all_of_the_table_is_exposed_and_nothing_else() -> None:
 
 
 def test_names_are_of_one_family_in_base_units() -> None:
+    assert METRICS
     for metric in METRICS:
         assert metric.name.startswith("rmf_")
         assert metric.name.endswith("_total") == (metric.type == "counter")

@@ -4,7 +4,6 @@ One node serves all sessions that do not look at an empty World: each plays unde
 of its own, of the same length, so that a fresh name stands for a fresh node.
 """
 
-import json
 import socket
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from rmf.core.messages import (
     Snapshot,
     Welcome,
 )
+from tests.children import said_by
 from tests.protocol.cddl_check import assert_conforms
 from tests.protocol.test_vectors import BAD, SESSIONS, frame_of
 from tools.vectors.steps import step_fault
@@ -50,8 +50,7 @@ class Node:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        assert self._process.stdout is not None
-        host, port = json.loads(self._process.stdout.readline())["listen"].rsplit(":", 1)
+        host, port = said_by(self._process)["listen"].rsplit(":", 1)
         self.address = (host, int(port))
 
     def __enter__(self) -> "Node":

@@ -89,6 +89,7 @@ def test_what_is_within_the_profile_and_still_bad_does_not_conform_to_the_cddl(
 def test_a_stream_gives_the_same_frames_however_it_is_cut(vector: dict[str, Any]) -> None:
     expected = ([bytes.fromhex(frame) for frame in vector["decoded"]], vector["expect"])
     data = bytes.fromhex(vector["hex"])
+    assert vector["chunks"]
     for sizes in vector["chunks"]:
         assert follow(chunks_of(data, sizes)) == expected, sizes
 

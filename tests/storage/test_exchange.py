@@ -79,8 +79,11 @@ def test_wherever_it_was_interrupted_it_is_the_old_or_is_finished_to_the_new(
 
 def test_finishing_may_be_interrupted_as_well(path: Path, tmp_path: Path) -> None:
     states = crash_states(path, tmp_path / "first", lambda: exchange(path, "staged", "before"))
-    for state in filter(is_unfinished, states):
+    unfinished = [x for x in states if is_unfinished(x)]
+    assert unfinished
+    for state in unfinished:
         again = crash_states(state, tmp_path / f"again-{state.name}", partial(finish, state))
+        assert again
         for second in again:
             finish(second)
             assert (found(second), found(second / "before")) == (NEW, OLD)

@@ -62,7 +62,9 @@ def test_each_step_of_finishing_can_be_taken_twice(tmp_path: Path) -> None:
         states = crash_states(tmp_path / "n1", tmp_path / "states", act)
         new = node.directory.cluster
     binding = next(state for state in states if (state / "refound.json").exists())
-    for again in crash_states(binding, tmp_path / "again", partial(finish, binding)):
+    twice = crash_states(binding, tmp_path / "again", partial(finish, binding))
+    assert twice
+    for again in twice:
         assert world_of(again) == (new, WHOLE), again.name
 
 

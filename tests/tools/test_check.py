@@ -42,6 +42,7 @@ def test_steps_are_reported_in_their_order_however_many_run_at_once(
 
 def test_the_check_writes_nothing() -> None:
     writing = {"--fix", "--autofix", "--unsafe-fixes", "--install-types"}
+    assert check.steps()
     for name, arguments in check.steps():
         assert not writing & set(arguments), name
         if arguments[:2] == ["ruff", "format"] or arguments[0].startswith("tools."):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rmf.core.messages import End, Error, Hello, Item, Query
+from tests.children import said_by
 from tests.scripted_node import Peer, Script, ScriptedNode
 from tools.rmf_status import main
 
@@ -175,8 +176,7 @@ def test_watch_asks_again_until_interrupted() -> None:
     with ScriptedNode(answering(tick=1), answering(tick=2)) as node:
         command = [sys.executable, "-m", "tools.rmf_status", "-c", node.text, "--watch"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert process.stdout is not None
-        ticks = [json.loads(process.stdout.readline())["tick"] for _ in range(2)]
+        ticks = [said_by(process)["tick"] for _ in range(2)]
         process.send_signal(2)
         _, err = process.communicate(timeout=20)
     assert (ticks, process.returncode, err) == ([1, 2], 130, b"")
