@@ -187,7 +187,9 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="store_true", help="show the versions; -o json for all")
     parser.add_argument("-o", dest="output", choices=("table", "json"), help="form of the output")
     commands = parser.add_subparsers(dest="command", metavar="serve|config|help")
-    serve = _add_command(commands, "serve", "Run a node of the factory until SIGTERM, SIGINT or SIGHUP.")
+    serve = _add_command(
+        commands, "serve", "Run a node of the factory until SIGTERM, SIGINT or SIGHUP."
+    )
     serve.examples = _SERVE_EXAMPLES
     config = _add_command(commands, "config", "Show or check the settings that serve would take.")
     config.examples = _CONFIG_EXAMPLES

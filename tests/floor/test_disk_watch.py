@@ -1,5 +1,7 @@
 """The disk watch: marks, what is told, and what room is made."""
 
+import io
+import threading
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from rmf import limits
 from rmf.core.events import Disk
-from rmf.floor import disk_watch
+from rmf.floor import disk_watch, log
 from rmf.floor.disk_watch import mark_of
 from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import EdgeLetter
@@ -90,6 +92,37 @@ async def test_a_disk_that_cannot_be_asked_is_no_failure(tmp_path: Path) -> None
             await told(alone)
             assert spent == []
             assert alone.doors.letters_out.statistics().current_buffer_used == 0
+
+
+class Hanging:
+    """A path on a mount that hangs until it is back."""
+
+    def __init__(self, path: Path) -> None:
+        self.back = threading.Event()
+        self._path = path
+
+    def __fspath__(self) -> str:
+        self.back.wait()
+        return str(self._path)
+
+
+@pytest.mark.slow
+async def test_a_mount_that_hangs_holds_up_neither_the_node_nor_the_watch(tmp_path: Path) -> None:
+    """F13: the loop goes on, and the log says so."""
+    said = io.StringIO()
+    log.configure("json", said)
+    with bench(tmp_path) as alone:
+        directory: Any = alone.directory
+        path, hanging = directory.path, Hanging(directory.path)
+        directory.path = hanging
+        async with alone.supervised("disk_watch", watch(alone), restarts_max=0) as spent:
+            await until(lambda: '"disk_not_asked"' in said.getvalue())
+            assert alone.doors.events_out.statistics().current_buffer_used == 0
+            directory.path = path
+            hanging.back.set()
+            await told(alone)
+            assert spent == []
+    log.configure("json", io.StringIO())
 
 
 async def test_below_the_soft_mark_history_is_shed_whenever_some_has_come(tmp_path: Path) -> None:
