@@ -29,8 +29,10 @@ _MEANINGLESS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 def heard() -> tuple[signal.Signals, ...]:
-    """Return the signals that a node hears: those that it was not started to ignore."""
-    return tuple(x for x in (*_STOP, *_MEANINGLESS) if signal.getsignal(x) != signal.SIG_IGN)
+    """Return the signals that a node hears: to stop, those that it was not started to ignore;
+    without meaning, those that would end it."""
+    stop = (x for x in _STOP if signal.getsignal(x) != signal.SIG_IGN)
+    return (*stop, *(x for x in _MEANINGLESS if signal.getsignal(x) == signal.SIG_DFL))
 
 
 class Stop:

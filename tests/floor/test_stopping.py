@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from typing import Any
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ import trio
 from rmf import limits
 from rmf.core.events import Beat, StopAsked
 from rmf.floor.doors import Doors
-from rmf.floor.stopping import Stop
+from rmf.floor.stopping import Stop, heard
 
 pytestmark = pytest.mark.slow
 
@@ -96,3 +97,22 @@ def test_a_node_that_has_ended_is_not_ended_again() -> None:
     began = time.monotonic()
     stop._bound.join(limits.STOP_S_MAX)
     assert time.monotonic() - began < limits.STOP_S_MAX
+
+
+@pytest.mark.parametrize(
+    ("number", "handler", "is_heard"),
+    [
+        (signal.SIGHUP, signal.SIG_DFL, True),
+        (signal.SIGHUP, signal.SIG_IGN, False),  # nohup
+        (signal.SIGUSR1, signal.SIG_DFL, True),  # or it would end the node
+        (signal.SIGUSR1, lambda *_: None, False),  # it has a meaning for somebody
+    ],
+)
+def test_it_hears_what_it_was_not_started_to_ignore(
+    number: signal.Signals, handler: Any, is_heard: bool
+) -> None:
+    before = signal.signal(number, handler)
+    try:
+        assert (number in heard()) == is_heard
+    finally:
+        signal.signal(number, before)
