@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import house_rules as rules
+from tests.house_asserts import asserts_are_reached
 from tests.house_waits import WAITS, nothing_waits_without_a_bound_or_a_reason, unbounded
 from tests.syntax import Module, parse, read
 
@@ -86,7 +87,11 @@ CODE_RULES: list[Rule] = [
     functions_fit_on_a_screen,
     rules.the_prose_is_plain,
 ]
-TEST_RULES: list[Rule] = [the_tests_mirror_the_code, rules.the_tests_use_the_real_thing]
+TEST_RULES: list[Rule] = [
+    the_tests_mirror_the_code,
+    rules.the_tests_use_the_real_thing,
+    asserts_are_reached,
+]
 
 
 @pytest.mark.parametrize("rule", CODE_RULES)
@@ -378,6 +383,12 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
         "tests/test_world.py:1 uses monkeypatch",
         "no patching",
     ),
+    (
+        asserts_are_reached,
+        [("tests/test_world.py", "def test_x():\n    for x in found():\n        assert x\n")],
+        "tests/test_world.py:1 test_x asserts only in loops",
+        "assert that there is something",
+    ),
 ]
 
 
@@ -396,6 +407,15 @@ def test_every_rule_is_shown_a_planted_violation() -> None:
 
 
 INNOCENT: list[tuple[Rule, list[tuple[str, str]]]] = [
+    (
+        asserts_are_reached,
+        [
+            ("tests/test_a.py", "def test_x():\n  for x in (1, 2):\n    assert x\n"),
+            ("tests/test_b.py", "def test_x():\n  for x in enumerate(ALL):\n    assert x\n"),
+            ("tests/test_c.py", "def test_x():\n  assert all\n  for x in all:\n    assert x\n"),
+            ("tests/test_d.py", "@given(s)\ndef test_x(s):\n  for x in s:\n    assert x\n"),
+        ],
+    ),
     (
         rules.modules_never_import_in_a_circle,
         [

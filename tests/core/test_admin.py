@@ -161,6 +161,7 @@ def test_an_older_cluster_is_raised_by_its_leader(play: Cluster) -> None:
     play = Cluster(version=1)
     play["n1"].join("probe").send(1)
     play.advance(100)
+    assert len(play.nodes) == 3
     for node in play.nodes.values():
         assert node.core.committed.version == CLUSTER_VERSION
         versions = [x.books for _, x in node.disk.entries if isinstance(x.books, Version)]

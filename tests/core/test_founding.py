@@ -38,6 +38,7 @@ def test_a_node_that_reads_them_holds_genesis_and_knows_its_vote() -> None:
 
 def test_the_others_get_it_from_the_first_leader_and_no_other_can_lead() -> None:
     play = Cluster()
+    assert len(play.nodes) == len(MEMBERS)
     for node in play.nodes.values():
         record, entry = node.disk.entries[0]
         found = (record.index, record.term, record.chain, record.body)

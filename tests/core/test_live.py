@@ -253,6 +253,7 @@ def test_a_slow_line_whose_cells_live_long_costs_no_liveness(play: Cluster) -> N
     n1.join("probe").send(1, ttl_ms=60_000)
     play.advance(2_000)
     before = [len(node.published) for node in play.nodes.values()]
+    assert len(before) == 3
     n1.run()
     play.advance(60)
     for node, count in zip(play.nodes.values(), before, strict=True):

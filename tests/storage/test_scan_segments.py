@@ -102,6 +102,7 @@ def base_of(record: Record) -> Base:
 
 def test_a_checkpoint_of_another_history_does_not_fit(ledger: Ledger) -> None:
     rolled(ledger)
+    assert ledger.records()
     for record in ledger.records():
         with pytest.raises(LedgerDamaged):
             ledger.records(attrs.evolve(base_of(record), chain=b"c" * 16))

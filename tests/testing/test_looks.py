@@ -165,6 +165,7 @@ def test_keys_of_an_entry_in_flight_may_be_in_the_index_for_as_long_as_disks_han
 
 def test_a_node_that_keeps_settled_entries_beyond_the_bound_breaks_the_law_of_memory() -> None:
     found = cluster()
+    assert len(found.nodes) == 3
     for node in found.nodes.values():
         core = node.core
         assert core is not None
