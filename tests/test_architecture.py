@@ -38,7 +38,6 @@ JOINED: rules.Exceptions = {
 
 # What stands on a class of another file of the core, and holds state all the same.
 SUBCLASSES: rules.Exceptions = {
-    "rmf/core/raft/node.py:Raft": "cut in two, to be made of parts",
     "rmf/core/raft/wire.py:Frames": "the same frames, with a CRC; both kinds are used",
 }
 

@@ -80,9 +80,9 @@ class Acts:
         if len(self.transfers) >= limits.READS_WAITING_MAX:
             return [_end(event, "busy", "too many orders wait; ask again")]
         if found != raft.name:
-            leads.transfer(found, now.boot_ns)
+            leads.handover.begin(found, now.boot_ns)
         self.transfers.append((found, event, now.boot_ns + limits.TRANSFER_NS_MAX))
-        return leads.hand_over()
+        return leads.handover.hand_over()
 
     def settle(self, now_ns: int) -> list[Effect]:
         """Answer those who wait for a leader that is there by now, or will not be."""
@@ -90,7 +90,7 @@ class Acts:
         effects: list[Effect] = []
         for waiting in list(self.transfers):
             target, event, until_ns = waiting
-            handing_over = raft.leadership is not None and raft.leadership.transfer_to == target
+            handing_over = raft.leadership is not None and raft.leadership.handover.target == target
             undecided = raft.leader is None or (handing_over and raft.name != target)
             if undecided and now_ns < until_ns:
                 continue

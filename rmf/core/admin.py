@@ -146,7 +146,7 @@ def successor(raft: Raft, args: Mapping[str, Any], avoid: Collection[str] = ()) 
     """Return who shall lead next; it may lead already. Who is to `avoid` leads if it is named."""
     leads = raft.leadership
     assert leads is not None
-    name = args.get("node") or leads.successor(avoid)
+    name = args.get("node") or leads.handover.successor(avoid)
     if type(name) is not str:
         return Denied("not_possible", "there is no other voter to hand over to")
     if not raft.membership.is_voter(name):

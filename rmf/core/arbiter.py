@@ -313,15 +313,15 @@ class Arbiter:
                 self.raft.peer_lost(event.peer, now.boot_ns)
                 self.lifecycle.follow(effects)
             case ev.EntriesRead() if event.peer != self.book.identity.node:
-                effects += self.raft.entries_read(event, now.boot_ns)
+                effects += self.raft.disk_read(event, now.boot_ns)
             case ev.EntriesRead():
                 if fault := self.commit.unapplied.take(event, self.raft.log):
                     self.lifecycle.reload(Reload("repair", fault), effects)
             case ev.ChunkRead():
-                effects += self.raft.chunk_read(event, now.boot_ns)
+                effects += self.raft.disk_read(event, now.boot_ns)
                 leads = self.raft.leadership
-                if leads is not None and leads.wants_checkpoint:
-                    leads.wants_checkpoint = False
+                if leads is not None and leads.replication.wants_checkpoint:
+                    leads.replication.wants_checkpoint = False
                     self._checkpointing.wanted = True
             case ev.ChunkWritten():
                 effects += self.raft.chunk_written(event)

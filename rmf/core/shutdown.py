@@ -64,7 +64,7 @@ class Shutdown:
             if self.phase is ShutdownPhase.FINISHING and (target := self._transfer.target):
                 self.phase = ShutdownPhase.HANDING_OVER
                 return self._transfer.begin(target, now_ns)
-            if leads.transfer_to is not None:
+            if leads.handover.target is not None:
                 return []  # it ends by itself, one way or the other
         told = self.phase is ShutdownPhase.LEAVING
         self.phase = ShutdownPhase.STOPPED

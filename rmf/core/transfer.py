@@ -31,15 +31,15 @@ class Transfer:
         leads, book = self._raft.leadership, self._book
         if leads is None:
             return None
-        return leads.successor(laggards(book.met, book.identity.line))
+        return leads.handover.successor(laggards(book.met, book.identity.line))
 
     def begin(self, target: str, now_ns: int) -> list[Effect]:
         """Let this node lead, as soon as the bench is free."""
         leads = self._raft.leadership
         assert leads is not None
         assert target != self._book.identity.node
-        leads.transfer(target, now_ns)
-        return leads.hand_over()
+        leads.handover.begin(target, now_ns)
+        return leads.handover.hand_over()
 
     def reign_begins(self, now_ns: int) -> None:
         """A leader is not asked to leave at once: perhaps no other has more room."""
@@ -48,7 +48,7 @@ class Transfer:
     def leave_if_possible(self, now_ns: int) -> list[Effect]:
         """Let another node lead, while this one has no room for packets."""
         leads = self._raft.leadership
-        if leads is None or leads.transfer_to is not None or not leads.has_committed:
+        if leads is None or leads.handover.target is not None or not leads.has_committed:
             return []
         target = self.target
         if target is None or now_ns < self._full_until_ns:

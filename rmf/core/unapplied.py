@@ -26,10 +26,10 @@ def shrink_log(raft: Raft, applied_index: int) -> bool:
     is more of it. A disk that hung may give back a window full of small Entries at once (R45)."""
     alone = len(raft.members) <= 1
     kept_bytes = limits.LONE_LOG_MEMORY_BYTES if alone else limits.LOG_MEMORY_BYTES
-    more = raft.compact(applied_index, kept_bytes)
+    more = raft.log.compact(applied_index, kept_bytes)
     if not more and raft.leadership is None:
-        more = raft.compact(raft.applicable, limits.LOG_MEMORY_BYTES)
-    raft.forget_serials(applied_index)
+        more = raft.log.compact(raft.applicable, limits.LOG_MEMORY_BYTES)
+    raft.durable.forget_serials(applied_index)
     return more
 
 

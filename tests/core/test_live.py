@@ -182,7 +182,7 @@ def test_before_its_first_commit_a_reign_names_its_first_entry(play: Cluster) ->
     leads = n1.core.raft.leadership
     assert leads is not None
     assert leads.acked(n1.now.boot_ns) == n1.core.raft.log.commit
-    assert not leads.has_committed or leads.acked(n1.now.boot_ns) >= leads._first_index
+    assert not leads.has_committed or leads.acked(n1.now.boot_ns) >= leads.first_index
 
 
 # --- Ends that are late ---------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_what_came_while_a_king_was_busy_counts_before_it_gives_up(play: Cluster
     play.pause("n3")
     play.advance(950)
     play.boot_ns += 200 * limits.MS
-    answer = HeartbeatReply(term, leads._rounds.newest, whole=True)
+    answer = HeartbeatReply(term, leads.contact.rounds.newest, whole=True)
     n1.happen(ev.Heard("n2", answer))
     assert n1.core.reigns
     play.advance(1_300)

@@ -447,7 +447,7 @@ async def when_catch_up_is_full_a_wish_is_dropped_and_asked_for_again(tmp_path: 
             await guest.hear(m.Item)
             fill(doors.catch_up, MarkWhole(whole=True, why=""))
             raft = ruling.core.raft
-            raft.compact(raft.log.commit, 0)
+            raft.log.compact(raft.log.commit, 0)
             # It has nothing, and the Entries it lacks are not in memory: they are to be read.
             nothing = AppendReply(raft.term, False, raft.log.last.index, 0, 0, 0, True, 0)
             await doors.events.send(ev.Heard("n2", nothing))

@@ -24,21 +24,20 @@ from rmf.core.events import Persisted
 from rmf.core.leadership_lifecycle import LeadershipLifecycle
 from rmf.core.live import Live
 from rmf.core.producers import Table
-from rmf.core.raft import leadership, voting
+from rmf.core.raft import contact, leadership, voting
 from rmf.core.raft import messages as pm
+from rmf.core.raft.contact import Contact
 from rmf.core.raft.durable import Durable
-from rmf.core.raft.election import Campaign
 from rmf.core.raft.following import Following
 from rmf.core.raft.freshness import Freshness
 from rmf.core.raft.leadership import Leadership
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
 from rmf.core.raft.node import Raft
-from rmf.core.raft.outlook import Outlook
 from rmf.core.raft.progress import Progress
 from rmf.core.raft.quorum import majority
 from rmf.core.raft.values import HardState, Place
-from rmf.core.raft.voting import Voting
+from rmf.core.raft.voting import Campaign, Voting
 from rmf.core.reign import Reign
 from rmf.core.settled import Settled
 from rmf.testing.disk import Disk
@@ -141,7 +140,7 @@ def the_own_vote_counts_before_it_is_durable() -> list[Change]:
 
 @bug
 def entries_are_applied_before_they_are_durable_here() -> list[Change]:
-    return [(Outlook, "applicable", property(lambda self: self.log.commit))]
+    return [(Raft, "applicable", property(lambda self: self.log.commit))]
 
 
 @bug
@@ -313,12 +312,12 @@ def neither_pre_vote_nor_lease() -> list[Change]:
             return []
         return self.voting.stand(now_ns, at_once=True, transfer=transfer)
 
-    return [(Raft, "campaign", campaign), (Outlook, "_holds_lease", lambda _self, _now_ns: False)]
+    return [(Raft, "campaign", campaign), (Raft, "_holds_lease", lambda _self, _now_ns: False)]
 
 
 @bug
 def a_leader_without_a_majority_stays() -> list[Change]:
-    return [(Leadership, "has_quorum", lambda _self, _now_ns: True)]
+    return [(Contact, "has_quorum", lambda _self, _now_ns, _patience_ns: True)]
 
 
 # --- Replication and commit ------------------------------------------
@@ -329,11 +328,11 @@ def an_entry_of_an_older_term_is_committed_by_counting() -> list[Change]:
     advance = Leadership.advance
 
     def buggy(self: Leadership, now_ns: int) -> bool:
-        first, self._first_index = self._first_index, 0
+        first, self.first_index = self.first_index, 0
         try:
             return advance(self, now_ns)
         finally:
-            self._first_index = first
+            self.first_index = first
 
     return [(Leadership, "advance", buggy)]
 
@@ -344,7 +343,7 @@ def a_minority_commits() -> list[Change]:
         values = sorted((known[name] for name in voters if name in known), reverse=True)
         return values[max(0, majority(len(voters)) - 2)] if values else None
 
-    return [(leadership, "quorum_value", buggy)]
+    return [(where, "quorum_value", buggy) for where in (contact, leadership)]
 
 
 @bug
@@ -357,7 +356,7 @@ def learners_count_for_a_majority() -> list[Change]:
         needed = majority(len(voters))
         return values[needed - 1] if len(values) >= needed else found
 
-    return [(leadership, "quorum_value", buggy)]
+    return [(where, "quorum_value", buggy) for where in (contact, leadership)]
 
 
 @bug
@@ -442,24 +441,24 @@ def a_reply_acks_more_than_was_verified() -> list[Change]:
 
 @bug
 def members_change_before_an_own_commit() -> list[Change]:
-    def may(self: Outlook) -> bool:
+    def may(self: Raft) -> bool:
         leads = self.leadership
         return (
             leads is not None
-            and leads.transfer_to is None
+            and leads.handover.target is None
             and (self.membership.index <= self.log.commit)
         )
 
-    return [(Outlook, "may_change_members", property(may))]
+    return [(Raft, "may_change_members", property(may))]
 
 
 @bug
 def two_changes_of_members_at_once() -> list[Change]:
-    def may(self: Outlook) -> bool:
+    def may(self: Raft) -> bool:
         leads = self.leadership
-        return leads is not None and leads.transfer_to is None and leads.has_committed
+        return leads is not None and leads.handover.target is None and leads.has_committed
 
-    return [(Outlook, "may_change_members", property(may))]
+    return [(Raft, "may_change_members", property(may))]
 
 
 @bug
@@ -475,7 +474,7 @@ def a_removed_leader_counts_itself() -> list[Change]:
         mine = next(reversed(known))  # the leader's own is entered last
         return quorum_value(known, voters if mine in voters else (*voters, mine))
 
-    return [(leadership, "quorum_value", buggy)]
+    return [(where, "quorum_value", buggy) for where in (contact, leadership)]
 
 
 # --- Reads and displays ------------------------------------------

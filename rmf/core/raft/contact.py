@@ -2,8 +2,8 @@
 
 A leader numbers its rounds; every answer names one. That a round was answered proves contact at the
 time when it was *begun*, not when the answer came. Numbers only rise within a leadership and are
-never used twice. Also how long a majority has been silent, and what operators read of it. It knows
-no peers.
+never used twice. Also how long a majority has been silent, and what operators read of it. It
+knows what each peer answered, and nothing of what it has.
 
 Theory. Linearizable reads may begin thousands of rounds a second, and a slow peer answers one that
 is long past. So not every round is kept: the time of a round that is not, is taken to be that of
@@ -15,9 +15,13 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from rmf import limits
+from rmf.core.raft.membership import Membership
+from rmf.core.raft.progress import Progress
+from rmf.core.raft.quorum import quorum_value
 
-__all__ = ["Majority", "Rounds", "silence_text"]
+__all__ = ["Contact", "Majority", "Rounds", "silence_text"]
 
+_ALWAYS_NS: Final = 2**62  # a node is always in touch with itself
 _KEPT: Final = 2 * limits.QUORUM_NS_MAX // limits.ROUND_GRAIN_NS
 
 
@@ -84,3 +88,52 @@ def silence_text(contacts_ns: Mapping[str, int], voters: Collection[str], now_ns
     """Return in words since when which other voters were not heard, the longest silence first."""
     silent = [(now_ns - contacts_ns[name], name) for name in voters if name in contacts_ns]
     return ", ".join(f"{name} {ns // limits.MS} ms" for ns, name in sorted(silent, reverse=True))
+
+
+class Contact:
+    """A leader's contact with its `peers`, in one term."""
+
+    def __init__(
+        self, name: str, membership: Membership, peers: Mapping[str, Progress], rounds: Rounds
+    ) -> None:
+        self.rounds = rounds
+        self.majority = Majority()
+        self._name = name
+        self._membership = membership
+        self._peers = peers
+        self.judge()
+
+    def begin(self, now_ns: int) -> int:
+        """Begin a round; return its number."""
+        self.majority.asked(now_ns)
+        return self.rounds.begin(now_ns)
+
+    def heard(self, peer: Progress, round_: int) -> None:
+        """A peer answered this round."""
+        if round_ > peer.round:
+            peer.round = min(round_, self.rounds.newest)
+            peer.contact_ns = max(peer.contact_ns, self.rounds.begun_ns(peer.round) or 0)
+            self.judge()
+
+    def judge(self) -> None:
+        """Find out when a majority was heard: a peer answered, or the members changed."""
+        contacts = {name: peer.contact_ns for name, peer in self._peers.items()}
+        contacts[self._name] = _ALWAYS_NS
+        self.majority.answered(quorum_value(contacts, self._membership.voters))
+
+    def confirmed(self) -> int:
+        """Return the newest round that a majority has answered, -1: none. Who may have forgotten a
+        vote confirms nothing."""
+        rounds = {name: peer.round for name, peer in self._peers.items() if peer.counts}
+        rounds[self._name] = self.rounds.newest
+        confirmed = quorum_value(rounds, self._membership.voters)
+        return confirmed if confirmed is not None else -1
+
+    def has_quorum(self, now_ns: int, patience_ns: int) -> bool:
+        """Whether a majority may still be there (raft-cases 10)."""
+        return not self.majority.is_silent(now_ns, patience_ns)
+
+    def silence(self, now_ns: int) -> str:
+        """Return in words who did not answer for how long."""
+        contacts = {name: peer.contact_ns for name, peer in self._peers.items()}
+        return silence_text(contacts, self._membership.voters, now_ns)

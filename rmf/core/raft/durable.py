@@ -4,6 +4,8 @@ Decides what is written before what: the hard state before Entries of its term (
 either before any message that depends on them. It knows no roles and no peers.
 """
 
+from collections.abc import Sequence
+
 import cbor2
 
 from rmf import limits
@@ -61,7 +63,7 @@ class Durable:
         """Whether anything is on its way to the disk."""
         return not self._writes.idle
 
-    def persist(self, entries: list[LogEntry], now_ns: int) -> list[Effect]:
+    def persist(self, entries: Sequence[LogEntry], now_ns: int) -> list[Effect]:
         """Write Entries, and before them the hard state if it changed."""
         drafts: list[RecordDraft] = []
         # What a record may say is committed: nothing that stands behind it on the disk, and nothing
@@ -116,6 +118,11 @@ class Durable:
                 self.serials.add(write.run)
                 self._log.is_durable(*write.last)
         return released
+
+    def forget_serials(self, applied_index: int) -> None:
+        """Forget the numbers of records that no Checkpoint will name: of Entries before the one
+        applied last, and of those that are not applied and not in memory either."""
+        self.serials.forget(max(applied_index, self._log.base.index))
 
     @property
     def oldest_ns(self) -> int | None:

@@ -2,11 +2,15 @@
 
 Decides when the successor may be asked to stand for election. What is on the bench becomes an Entry
 that the successor lacks, and would lose its election by: so it waits for that, and from the moment
-it was asked, nothing is proposed any more. Also who is the best successor. It sends nothing.
+it was asked, nothing is proposed any more. Also who is the best successor.
 """
 
 from collections.abc import Collection, Mapping
 
+from rmf.core.effects import Effect, Tell
+from rmf.core.raft.log import Log
+from rmf.core.raft.membership import Membership
+from rmf.core.raft.messages import CampaignNow
 from rmf.core.raft.progress import Progress
 
 __all__ = ["Handover", "heir_among"]
@@ -26,15 +30,33 @@ class Handover:
     """`target` is who shall lead next, or None; `busy` says whether a Tick is on the bench: the
     reign keeps it up to date. `told`: the target was asked to stand."""
 
-    def __init__(self, patience_ns: int) -> None:
+    def __init__(
+        self,
+        term: int,
+        log: Log,
+        membership: Membership,
+        peers: Mapping[str, Progress],
+        patience_ns: int,
+    ) -> None:
         self.target: str | None = None
         self.told = False
         self.busy = False
+        self._term = term
+        self._log = log
+        self._membership = membership
+        self._peers = peers
         self._patience_ns = patience_ns
         self._until_ns = 0
 
+    def successor(self, avoid: Collection[str] = ()) -> str | None:
+        """Return the voter that should lead next, or None if no other votes."""
+        peers = self._peers
+        voters = {name: peers[name] for name in self._membership.voters if name in peers}
+        return heir_among(voters, avoid)
+
     def begin(self, target: str, now_ns: int) -> None:
-        """Want this one to lead: within one election time-out, once the bench is free."""
+        """Want this voter to lead: within one election time-out, once it has everything and the
+        bench is free; until then no further Tick is latched."""
         self.target, self.told = target, False
         self._until_ns = now_ns + self._patience_ns
 
@@ -58,3 +80,14 @@ class Handover:
         """Reign on if it did not come about in time."""
         if self.due_ns is not None and now_ns >= self.due_ns:
             self.target, self.told = None, False
+
+    def hand_over(self) -> list[Effect]:
+        """Ask the successor to stand for election, once it has everything (raft-cases 63)."""
+        target = self.target
+        if target is None or target not in self._peers or not self.ready:
+            return []
+        last = self._log.last.index
+        if self._peers[target].match < last or self._log.durable < last:
+            return []
+        self.told = True
+        return [Tell(target, CampaignNow(self._term))]

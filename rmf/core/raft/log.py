@@ -91,18 +91,17 @@ class Log:
         assert self.base.index < index
         return self._entries[index - self.base.index - 1]
 
-    def behind(self, index: int, bytes_max: int, through: int | None = None) -> list[LogEntry]:
-        """Return Entries behind an index that the log `holds`, in order: as many as fit into
-        `bytes_max`, their heads counted, but at least one if there is any."""
-        found: list[LogEntry] = []
-        room = bytes_max
-        end = self.last.index if through is None else min(through, self.last.index)
-        for i in range(index + 1, end + 1):
-            entry = self.entry(i)
-            room -= len(entry.body) + limits.ENTRY_HEAD_BYTES
+    def behind(self, index: int, bytes_max: int) -> list[WireEntry]:
+        """Return the Entries behind an index that the log `holds`, in order and as they travel: as
+        many as fit into `bytes_max`, their heads counted, but at least one if there is any."""
+        found: list[WireEntry] = []
+        room, entries, before = bytes_max, self._entries, self.base.index
+        for i in range(index - before, len(entries)):
+            _, term, _, body, crc = entries[i]
+            room -= len(body) + limits.ENTRY_HEAD_BYTES
             if found and room < 0:
                 break
-            found.append(entry)
+            found.append(WireEntry(term, crc, body))
         return found
 
     def likely_match(self, index: int, term: int) -> Place:

@@ -5,6 +5,7 @@ One change at a time, of one voter: so majorities of successive configurations a
 (raft-cases 59). Decides what a change makes of the members; when it may be made, `node` knows.
 """
 
+from rmf.core.effects import Effect, LinkPeers
 from rmf.core.entry import GENESIS, MEMBERS, Genesis, Member, Members, decode_entry, kind_of
 
 __all__ = ["Membership", "members_in", "one_change_apart"]
@@ -26,10 +27,6 @@ def one_change_apart(before: tuple[Member, ...], after: tuple[Member, ...]) -> b
     return len(old ^ new) <= 1
 
 
-def _has_vote(members: tuple[Member, ...], name: str, incarnation: bytes) -> bool:
-    return any(x.voter and (x.name, x.incarnation) == (name, incarnation) for x in members)
-
-
 class Membership:
     """The configurations that may still matter, newest last, each with the index of its Entry.
 
@@ -38,6 +35,7 @@ class Membership:
 
     def __init__(self, index: int, members: tuple[Member, ...]) -> None:
         self._configs = [(index, members)]
+        self._linked: tuple[tuple[Member, ...], tuple[Member, ...], int] | None = None
         self._note()
 
     def _note(self) -> None:
@@ -45,6 +43,7 @@ class Membership:
         self.voters = tuple(sorted(x.name for x in self.current if x.voter))
         self._by_name = {x.name: x for x in self.current}
         self.has_learners = len(self.voters) < len(self.current)
+        self._changed = True  # since `link` looked last
 
     def member(self, name: str) -> Member | None:
         """Return the member of this name, or None."""
@@ -56,11 +55,17 @@ class Membership:
 
     def votes(self, name: str, incarnation: bytes) -> bool:
         """Return whether the newest configuration has this very node vote."""
-        return _has_vote(self.current, name, incarnation)
+        member = self._by_name.get(name)
+        return member is not None and member.voter and member.incarnation == incarnation
 
     def may_vote(self, name: str, incarnation: bytes) -> bool:
         """Return whether any configuration that may still come into force does."""
-        return any(_has_vote(members, name, incarnation) for _, members in self._configs)
+        asked = (name, incarnation)
+        return any(
+            member.voter and (member.name, member.incarnation) == asked
+            for _, members in self._configs
+            for member in members
+        )
 
     def others(self, name: str) -> list[str]:
         """Return the names of all members but one, learners included, sorted."""
@@ -77,7 +82,7 @@ class Membership:
         members = members_in(body)
         if members is None:
             return False
-        assert index > self.index or not self.current
+        assert index > self.index or not self.current, "a change goes back in the log"
         self._configs.append((index, members))
         self._note()
         return True
@@ -87,10 +92,25 @@ class Membership:
         before = len(self._configs)
         while len(self._configs) > 1 and self._configs[-1][0] > last_index:
             self._configs.pop()
+        if len(self._configs) == before:
+            return False
         self._note()
-        return len(self._configs) < before
+        return True
 
     def settle(self, commit: int) -> None:
         """Forget configurations that no truncation can bring back."""
         while len(self._configs) > 1 and self._configs[1][0] <= commit:
             self._configs.pop(0)
+            self._changed = True
+
+    def link(self) -> list[Effect]:
+        """Return the wish for links to the members, and to those who are let in, if either changed
+        since it was asked last."""
+        if not self._changed:
+            return []
+        self._changed = False
+        found = (self.current, self.admitted, self.index)
+        if found == self._linked:
+            return []
+        self._linked = found
+        return [LinkPeers(self.current)]

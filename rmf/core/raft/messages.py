@@ -31,6 +31,7 @@ __all__ = [
     "VoteAsk",
     "VoteReply",
     "WireEntry",
+    "answer_to_older",
 ]
 
 
@@ -106,6 +107,11 @@ class AppendReply(NamedTuple):
     round: int
     whole: bool
     compared: int
+
+    @property
+    def is_doubt(self) -> bool:
+        """Whether it says that one of the two ledgers is damaged."""
+        return not self.accepted and self.compared == INDEX_MAX
 
 
 class Heartbeat(NamedTuple):
@@ -216,3 +222,21 @@ APPENDED: dict[type[Any], tuple[str, ...]] = {
     AppendReply: ("index",),
     Heartbeat: ("last_index", "commit"),
 }
+
+
+def answer_to_older(message: PeerMessage, term: int, *, whole: bool) -> PeerMessage | None:
+    """Return the answer to a message of an older term: it names the newer one (raft-cases 8). None:
+    the sender learns nothing by an answer."""
+    match message:
+        case Append():
+            return AppendReply(term, False, message.prev_index, 0, 0, 0, whole, 0)
+        case Heartbeat():
+            return HeartbeatReply(term, 0, whole)
+        case Chunk():
+            return ChunkReply(term, message.index, message.content, 0, True, 0)
+        case VoteAsk():
+            return VoteReply(term, message.pre, False, 0, False, 0)
+        case ReadAsk():
+            return ReadReply(term, message.request, -1)
+        case _:
+            return None

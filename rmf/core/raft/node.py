@@ -2,40 +2,85 @@
 
 Decides the role, and which part each message concerns. It is the only one that knows all others:
 
-    log, durable, writes,   what there is, what of it is on the disk, and what waits for that
-    serials
-    membership, quorum      who votes, and what a majority is
-    voting, election        standing for election, giving a vote
-    following               a leader's messages, taken in
-    leadership, progress,   leading a term
-    contact, reads, speech, terms
-    outlook                 what may be read of it all
+    log, durable, writes    what there is, what of it is on the disk, and what waits for that
+    membership, presence    who votes, who is who
+    voting                  standing for election, giving a vote
+    follower, following,    a leader's messages, taken in
+    freshness
+    leadership              leading a term, and its parts
 
 The Arbiter above reads role, term, leader, log and members after each call, and decides from them
 whether it reigns.
 """
 
+from collections.abc import Callable
+
 from rmf.core import events as ev
-from rmf.core.effects import Effect, LinkPeers, MarkWhole, Note, Reload, Tell
+from rmf.core.clock import Pace
+from rmf.core.effects import Effect, Tell
+from rmf.core.entry import Member
 from rmf.core.raft import messages as pm
-from rmf.core.raft.durable import OwnVote
-from rmf.core.raft.leadership import Leadership
-from rmf.core.raft.outlook import Outlook
-from rmf.core.raft.terms import answer_to_older
+from rmf.core.raft.durable import Durable, OwnVote
+from rmf.core.raft.follower import Follower
+from rmf.core.raft.leadership import Leadership, Reply
+from rmf.core.raft.log import Log
+from rmf.core.raft.membership import Membership
+from rmf.core.raft.presence import Presence
+from rmf.core.raft.values import Standing, Timing
+from rmf.core.raft.voting import Voting
 
 __all__ = ["Raft"]
 
 
-class Raft(Outlook):
-    """One node's part. What may be read of it, and what it is made of, `Outlook` says."""
+class Raft:
+    """One node's part. `members` are those of the state at `standing.place`, `membership` is the
+    index of the Entry that names them; `incarnation` is this node's own. `dice` gives numbers from
+    0 to 1: randomness is an argument (R12). `pace` is shared with the Arbiter; tickets of writes go
+    on from `ticket`. Without a `timing` of its own it follows the cluster's settings (R28). For
+    `doubts` see Follower."""
+
+    def __init__(
+        self,
+        name: str,
+        cluster: bytes,
+        standing: Standing,
+        members: tuple[Member, ...],
+        *,
+        incarnation: bytes,
+        membership: int,
+        pace: Pace,
+        period_ns: int,
+        dice: Callable[[], float],
+        timing: Timing | None = None,
+        ticket: int = 0,
+        doubts: int = 0,
+    ) -> None:
+        self.name = name
+        self.log = Log(cluster, standing.place, standing.tail)
+        self.durable = Durable(standing, self.log, ticket)
+        self.membership = Membership(membership, members)
+        self.presence = Presence(name, incarnation, self.membership)
+        for entry in standing.tail:
+            self.membership.take(entry.index, entry.body)
+        self.pace = pace
+        self.period_ns = period_ns
+        self.timing = timing or Timing()
+        self._follows_settings = timing is None
+        self.leadership: Leadership | None = None
+        self.follower = Follower(standing, self.log, self.durable, self.membership, pace, doubts)
+        self.freshness = self.follower.freshness
+        self.voting = Voting(name, self.durable, self.log, self.membership, pace, self.timing, dice)
+        self.doubts = doubts
+        self.why_over = ""  # in words: why the last leadership of this node ended
+        self._retired = False
 
     # --- What the Arbiter calls -------------------------------------------------------------------
 
     def start(self, now_ns: int) -> list[Effect]:
         """Begin as a follower; who votes alone stands for election at once (raft-cases 16)."""
         self.voting.wait_anew(now_ns)
-        effects = self._link()
-        if self._is_alone:
+        effects = self.membership.link()
+        if self.presence.is_alone:
             effects += self.campaign(now_ns)
         return effects
 
@@ -47,11 +92,10 @@ class Raft(Outlook):
 
     def obey(self, election_ms: tuple[int, int]) -> None:
         """These bounds of election time-outs are committed: they hold from the next wait on."""
-        if not self._follows_settings:
-            return
-        self.timing = self.voting.timing = self.timing.with_elections(*election_ms)
-        if self.leadership is not None:
-            self.leadership.timing = self.timing
+        if self._follows_settings:
+            self.timing = self.voting.timing = self.timing.with_elections(*election_ms)
+            if self.leadership is not None:
+                self.leadership.timing = self.timing
 
     def step_down(self, why: str, now_ns: int) -> None:
         """Lead no longer, in the same term; `why` is human-readable."""
@@ -65,31 +109,22 @@ class Raft(Outlook):
         promised (raft-cases 18, R24)."""
         if not self._may_campaign:
             return []
-        at_once = transfer or self._is_alone
-        return self.voting.stand(now_ns, at_once=at_once, transfer=transfer)
+        alone = self.presence.is_alone
+        return self.voting.stand(now_ns, at_once=transfer or alone, transfer=transfer)
 
     def propose(self, body: bytes, now_ns: int) -> list[Effect]:
         """Append an Entry; its index is `log.last.index` afterwards. It goes to the peers before it
         goes to the own disk: their way is longer, and nothing is promised by it (R4)."""
-        assert self.leadership is not None
-        assert not self.leadership.handover.told, "the successor would lose its election by it"
-        entry = self.log.append(self.term, body)
+        leads = self.leadership
+        assert leads is not None, "only a leader proposes"
+        assert not leads.handover.told, "the successor would lose its election by it"
+        entry = self.log.append(self.durable.term, body)
         written = self.durable.persist([entry], now_ns)
         effects: list[Effect] = []
         if self.membership.take(entry.index, body):
-            self.leadership.sync_peers(now_ns)
-            effects += self._link()
-        return effects + self.leadership.replicate(now_ns) + written
-
-    def compact(self, through: int, bytes_max: int) -> bool:
-        """Drop a slice of what is not kept for slow peers, of nothing above `through`; return
-        whether there is more of it."""
-        return self.log.compact(through, bytes_max)
-
-    def forget_serials(self, applied_index: int) -> None:
-        """Forget the numbers of records that no Checkpoint will name: of Entries before the one
-        applied last, and of those that are not applied and not in memory either."""
-        self.durable.serials.forget(max(applied_index, self.log.base.index))
+            leads.sync_peers(now_ns)
+            effects += self.membership.link()
+        return effects + leads.replication.replicate(now_ns) + written
 
     def persisted(self, event: ev.Persisted, now_ns: int) -> list[Effect]:
         """Take note of what the disk has, and let out what waited for it."""
@@ -99,20 +134,25 @@ class Raft(Outlook):
                 self._count(self.name, thing, pre=False, granted=True, now_ns=now_ns)
             elif not self._retired:
                 effects.append(thing)
-        return effects + self._maybe_whole() + self._advance(now_ns)
+        if not self.whole:
+            effects += self.follower.repaired()
+        return effects + self._advance(now_ns)
 
     def beat(self, now_ns: int) -> list[Effect]:
         """Do what time alone asks for: heartbeats, elections, the end of a leadership."""
         if self._retired:
             return []
-        hangs = not self._is_alone and self.durable.hangs(now_ns, self.timing.election_max_ns)
-        if self.leadership is not None:
-            why = "its own disk hangs" if hangs else self._quorum_lost(now_ns)
+        hangs = not self.presence.is_alone and self.durable.hangs(
+            now_ns, self.timing.election_max_ns
+        )
+        leads = self.leadership
+        if leads is not None:
+            why = "its own disk hangs" if hangs else leads.why_over(now_ns)
             if why is not None:
                 self.step_down(why, now_ns)
                 return []
-            effects = self.leadership.beat(now_ns) + self.leadership.replicate(now_ns)
-            return effects + self._marks()
+            effects = leads.beat(now_ns) + leads.replication.replicate(now_ns)
+            return effects + self.follower.marks()
         if now_ns < self.voting.due_ns or self.voting.is_patient(now_ns):
             return []
         self.voting.wait_anew(now_ns)
@@ -120,15 +160,9 @@ class Raft(Outlook):
         self.voting.heed_silence(now_ns)
         return effects
 
-    def _quorum_lost(self, now_ns: int) -> str | None:
-        leads = self.leadership
-        if leads is None or leads.has_quorum(now_ns):
-            return None
-        return f"no majority answered; not heard for so long: {leads.silence(now_ns)}"
-
     def marked(self, *, whole: bool) -> None:
         """The disk says so now."""
-        self.following.marked = whole
+        self.follower.following.marked = whole
 
     def receive(self, peer: str, message: pm.PeerMessage, now_ns: int) -> list[Effect]:
         """Take a peer's message."""
@@ -137,15 +171,21 @@ class Raft(Outlook):
             return effects
         match message:
             case pm.VoteAsk():
-                effects += self._on_vote_ask(peer, message, now_ns)
+                sound = self.whole and not self.presence.replaced
+                effects += self.voting.answer(peer, message, now_ns, sound=sound)
             case pm.VoteReply():
-                effects += self._on_vote_reply(peer, message, now_ns)
+                self.voting.compare_clocks(message, self.period_ns, now_ns)
+                pre, granted = message.pre, message.granted
+                self._count(peer, message.term, pre=pre, granted=granted, now_ns=now_ns)
+                effects += self.voting.go_on(now_ns)
             case pm.Append() | pm.Heartbeat() | pm.Chunk():
-                effects += self._on_leader(peer, message, now_ns)
+                assert self.leadership is None, "two leaders in one term"
+                self.voting.heard(peer, now_ns)  # a candidate yields to it (raft-cases 13)
+                effects += self.follower.receive(peer, message, self.period_ns, now_ns)
             case pm.CampaignNow():
                 effects += self.campaign(now_ns, transfer=True)
-            case _ if self.leadership is not None:
-                effects += self._on_reply(self.leadership, peer, message, now_ns)
+            case pm.AppendReply() | pm.HeartbeatReply() | pm.ChunkReply():
+                effects += self._on_reply(peer, message, now_ns)
             case _:
                 pass
         return effects
@@ -155,174 +195,154 @@ class Raft(Outlook):
         find out whether the others still hear the leader."""
         self.presence.parted(peer)
         if self.leadership is not None:
-            self.leadership.lost_link(peer)
+            self.leadership.replication.lost_link(peer)
         elif peer == self.voting.leader and self._may_campaign:
             self.voting.succeed(peer, now_ns)
 
-    def entries_read(self, event: ev.EntriesRead, now_ns: int) -> list[Effect]:
-        """Go on with a peer for whom the ledger was read."""
+    def disk_read(self, event: ev.EntriesRead | ev.ChunkRead, now_ns: int) -> list[Effect]:
+        """Go on with a peer for whom the ledger or a Checkpoint was read."""
         if self.leadership is None:
             return []
-        effects = self.leadership.on_entries_read(event, now_ns)
-        return effects + self.leadership.replicate(now_ns)
-
-    def chunk_read(self, event: ev.ChunkRead, now_ns: int) -> list[Effect]:
-        """Go on with a peer for whom a Checkpoint was read."""
-        return self.leadership.on_chunk_read(event, now_ns) if self.leadership is not None else []
+        replication = self.leadership.replication
+        if isinstance(event, ev.ChunkRead):
+            return replication.on_chunk_read(event, now_ns)
+        return replication.on_entries_read(event, now_ns) + replication.replicate(now_ns)
 
     def chunk_written(self, event: ev.ChunkWritten) -> list[Effect]:
         """Answer the leader that sent a piece of a Checkpoint."""
-        self.following.enter(self.term)
-        reply = event.reply._replace(term=self.term, round=self.following.round)
-        return [] if self._retired else [Tell(event.peer, reply)]
+        return [] if self._retired else [self.follower.chunk_written(event)]
 
-    # --- Terms --------------------------------------------------------------------------------
+    # --- Terms and roles ------------------------------------------------------------------------
 
     def _judge_term(
         self, peer: str, message: pm.PeerMessage, now_ns: int, effects: list[Effect]
     ) -> bool:
         """Follow a newer term, turn away an older one; return whether the message still counts."""
-        term = message.term
-        if term < self.term:
-            reply = answer_to_older(message, self.term, whole=self.whole)
+        term, own = message.term, self.durable.term
+        if term < own:
+            reply = pm.answer_to_older(message, own, whole=self.whole)
             if reply is not None:
                 self.durable.after(Tell(peer, reply), effects)
             return False
-        if term == self.term:
-            return True
-        if isinstance(message, pm.VoteAsk):
-            if not message.transfer and self._holds_lease(now_ns):
-                effects += self.voting.refuse(peer, message, now_ns)
-                return False
-            if message.pre:
-                return True  # a pre-vote changes nothing (raft-cases 5)
+        ask = message if isinstance(message, pm.VoteAsk) else None
+        if ask is not None and not ask.transfer and self._holds_lease(now_ns):
+            effects += self.voting.refuse(peer, ask, now_ns)
+            return False
+        if term == own or (ask is not None and ask.pre):
+            return True  # a pre-vote changes nothing (raft-cases 5)
         if isinstance(message, pm.VoteReply) and message.pre and message.granted:
             return True  # it carries the term that was asked for (raft-cases 6)
         self.durable.enter(term)
         if self.leadership is not None:
-            handed = isinstance(message, pm.VoteAsk) and message.transfer
+            handed = ask is not None and ask.transfer
             words = "takes over, as it was asked to" if handed else "knows a newer term"
             self.step_down(f"{peer} {words}: {term}", now_ns)
         self.voting.forget_leader()
         return True
 
-    # --- Elections ----------------------------------------------------------------------------
-
-    def _on_vote_ask(self, peer: str, ask: pm.VoteAsk, now_ns: int) -> list[Effect]:
-        if self._holds_lease(now_ns) and not ask.transfer:
-            return self.voting.refuse(peer, ask, now_ns)
-        sound = self.whole and not self.presence.replaced
-        return self.voting.answer(peer, ask, now_ns, sound=sound)
-
-    def _on_vote_reply(self, peer: str, reply: pm.VoteReply, now_ns: int) -> list[Effect]:
-        if reply.granted:
-            pace, period_ns = self.pace, self.period_ns
-            pace.compare(reply.tick, reply.heard, now_ns, period_ns, bridged=reply.bridged)
-        self._count(peer, reply.term, pre=reply.pre, granted=reply.granted, now_ns=now_ns)
-        return self.voting.go_on(now_ns)
-
     def _count(self, voter: str, term: int, *, pre: bool, granted: bool, now_ns: int) -> None:
-        if voter != self.name and not self.presence.counts(voter):
-            return
-        if not self.voting.count(voter, term, pre=pre, granted=granted):
-            return
-        self.voting.forget_leader()
-        self.leadership = Leadership(
-            self.name, self.term, self.log, self.membership, self.pace, self.timing, now_ns
-        )
+        heard = voter == self.name or self.presence.counts(voter)
+        if heard and self.voting.count(voter, term, pre=pre, granted=granted):
+            self.voting.forget_leader()
+            self.leadership = Leadership(
+                self.name, self.term, self.log, self.membership, self.pace, self.timing, now_ns
+            )
 
-    # --- Following ------------------------------------------------------------------------------
-
-    def _on_leader(
-        self, peer: str, message: pm.Append | pm.Heartbeat | pm.Chunk, now_ns: int
-    ) -> list[Effect]:
-        """Take what the leader of this very term says; a candidate yields to it (raft-cases 13)."""
-        assert self.leadership is None, "two leaders in one term"
-        self.pace.begin(self.term)
-        self.voting.heard(peer, now_ns)
-        if not isinstance(message, pm.Chunk):
-            tick, bridged = message.tick, message.bridged
-            self.freshness.aged(self.pace.follow(tick, now_ns, self.period_ns, bridged=bridged))
-        if isinstance(message, pm.Heartbeat):
-            self.freshness.named(message.acked, self.pace.said_ns(message.tick, now_ns))
-        taken = self.following.take(peer, message, self.term, self.log)
-        if any(isinstance(effect, Reload) for effect in taken.effects):
-            # Its own ledger is the first to be doubted; then the leader hears of it, too.
-            tells = [Tell(peer, reply) for reply in taken.replies if self.doubts]
-            return [*tells, *taken.effects]
-        effects = list(taken.effects)
-        if taken.news:
-            self.membership.roll_back(taken.news[0].index - 1)
-            for entry in taken.news:
-                self.membership.take(entry.index, entry.body)
-        self.membership.settle(self.log.commit)
-        effects += self.durable.persist(list(taken.news), now_ns)
-        effects += self._link()
-        let_out = self.durable.after
-        if isinstance(message, pm.Heartbeat):
-            let_out = self.durable.after_hard
-        for reply in taken.replies:
-            let_out(Tell(peer, reply), effects)
-        effects += self._maybe_whole()
-        return effects + self._marks() if isinstance(message, pm.Heartbeat) else effects
-
-    def _maybe_whole(self) -> list[Effect]:
-        if not self.following.maybe_whole(self.log.durable):
-            return []
-        return [Note("info", "repaired", {"index": self.log.durable}), *self._marks()]
-
-    def _marks(self) -> list[Effect]:
-        """Have the disk say what is so: again with each heartbeat, until it does."""
-        if self.following.marked == self.whole:
-            return []
-        return [MarkWhole(self.whole, "this node lost Entries that it had said to have")]
-
-    # --- Leading --------------------------------------------------------------------------------
-
-    def _on_reply(
-        self, leads: Leadership, peer: str, message: pm.PeerMessage, now_ns: int
-    ) -> list[Effect]:
-        if not self.presence.counts(peer):
+    def _on_reply(self, peer: str, reply: Reply, now_ns: int) -> list[Effect]:
+        leads = self.leadership
+        if leads is None or not self.presence.counts(peer):
             return []  # another incarnation than the one that the members name
-        effects: list[Effect] = []
-        match message:
-            case pm.AppendReply():
-                if message.compared == pm.INDEX_MAX and not message.accepted:
-                    return self._doubted_by(peer, message)
-                effects += leads.on_append_reply(peer, message, now_ns)
-            case pm.HeartbeatReply():
-                effects += leads.on_heartbeat_reply(peer, message, now_ns)
-            case pm.ChunkReply():
-                effects += leads.on_chunk_reply(peer, message, now_ns)
-            case _:
-                return []
-        return effects + self._advance(now_ns)
-
-    def _doubted_by(self, peer: str, reply: pm.AppendReply) -> list[Effect]:
-        """A follower has read its ledger again, and it is not this one: read this one again, too,
-        once. Whether people have to decide, the follower finds out."""
-        why = f"what is committed on {peer} up to Entry {reply.hint} is not what this leader has"
-        effects: list[Effect] = [Note("error", "ledgers_differ", {"peer": peer, "why": why})]
-        return effects if self.doubts else [*effects, Reload("doubt", why)]
+        if isinstance(reply, pm.AppendReply) and not reply.accepted and reply.is_doubt:
+            return self.follower.doubted_by(peer, reply)
+        return leads.receive(peer, reply, now_ns) + self._advance(now_ns)
 
     def _advance(self, now_ns: int) -> list[Effect]:
         """Commit what can be, send what may be, hand over when it is time to."""
         leads = self.leadership
         if leads is None:
             return []
+        effects: list[Effect] = []
         if leads.advance(now_ns):
             self.membership.settle(self.log.commit)
             if not self.presence.votes and self.membership.index <= self.log.commit:
-                effects = leads.begin_round(now_ns)  # its last words: that it is committed
+                effects += leads.begin_round(now_ns)  # its last words: that it is committed
                 # It has committed its own removal (raft-cases 61).
                 self.step_down("it is no voter any more, and that is committed", now_ns)
-                return effects + self._link()
-            return self._link() + leads.replicate(now_ns) + leads.hand_over()
-        return leads.replicate(now_ns) + leads.hand_over()
+                return effects + self.membership.link()
+            effects += self.membership.link()
+        effects += leads.replication.replicate(now_ns)
+        return effects + leads.handover.hand_over() if leads.handover.target else effects
 
-    def _link(self) -> list[Effect]:
-        found = (self.members, self.membership.admitted, self.membership.index)
-        if found == self._linked:
-            return []
-        self._linked = found
-        return [LinkPeers(self.members)]
+    # --- What may be read of it -----------------------------------------------------------------
+
+    @property
+    def term(self) -> int:
+        """The present term."""
+        return self.durable.term
+
+    @property
+    def leader(self) -> str | None:
+        """The leader of this term, as far as it is known."""
+        return self.name if self.leadership is not None else self.voting.leader
+
+    @property
+    def role(self) -> str:
+        """The role, in the words of the status."""
+        if self.leadership is not None:
+            return "leader"
+        if self.voting.campaign is not None:
+            return "candidate"
+        return "learner" if self.members and not self.presence.votes else "follower"
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members as the log says."""
+        return self.membership.current
+
+    @property
+    def whole(self) -> bool:
+        """Whether this node remembers all it ever promised (R24)."""
+        return self.follower.following.whole
+
+    @property
+    def applicable(self) -> int:
+        """The index up to which Entries may be applied: committed, and on this disk (R2)."""
+        return min(self.log.commit, self.log.durable)
+
+    def in_touch(self, now_ns: int, patience_ns: int | None = None) -> bool:
+        """Whether a leader is known and was heard from within that time, or an election time-out
+        (R36); who leads itself, whether a majority hears it: who was paused cannot know (raft-cases
+        66)."""
+        if self.leadership is not None:
+            majority = self.leadership.contact.majority
+            return majority.in_touch(now_ns, self.timing.election_min_ns)
+        return self.voting.in_touch(now_ns, patience_ns or self.timing.election_max_ns)
+
+    def next_due_ns(self) -> int | None:
+        """Return when `beat` has something to do, or None: nothing without an event."""
+        if self.leadership is not None:
+            return self.leadership.next_due_ns()
+        return None if self._retired else self.voting.due_ns
+
+    @property
+    def may_propose(self) -> bool:
+        """Whether Entries may be proposed: it leads, and is not handing over."""
+        return self.leadership is not None and self.leadership.handover.target is None
+
+    @property
+    def may_change_members(self) -> bool:
+        """Whether a change of members may be proposed: one at a time, and only after an Entry of
+        the own term is committed (raft-cases 56, 57)."""
+        leads = self.leadership
+        return leads is not None and leads.may_change_members
+
+    # --- What the node asks itself ----------------------------------------------------------------
+
+    @property
+    def _may_campaign(self) -> bool:
+        stands = self.whole and self.presence.may_stand and not self.presence.replaced
+        return stands and self.leadership is None and not self._retired
+
+    def _holds_lease(self, now_ns: int) -> bool:
+        """Whether a leader was heard so lately that no other is needed (raft-cases 9)."""
+        return self.in_touch(now_ns, self.timing.election_min_ns)

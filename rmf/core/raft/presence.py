@@ -74,6 +74,11 @@ class Presence:
         return self._membership.votes(self._name, self._incarnation)
 
     @property
+    def is_alone(self) -> bool:
+        """Whether this node is the only voter."""
+        return self._membership.voters == (self._name,) and self.votes
+
+    @property
     def may_stand(self) -> bool:
         """Whether this node is a voter of any configuration that may still be in force: a leader
         that removed itself has to lead until that is committed (dissertation §4.2.2)."""

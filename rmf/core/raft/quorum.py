@@ -21,6 +21,6 @@ def has_majority(agreed: Collection[str], voters: Collection[str]) -> bool:
 def quorum_value(known: Mapping[str, int], voters: Collection[str]) -> int | None:
     """Return the highest value that a majority of voters has reached; who is not `known` has
     reached nothing. None: no majority has reached anything, or there are no voters."""
-    values = sorted((known[name] for name in voters if name in known), reverse=True)
+    values = sorted([known[name] for name in voters if name in known])
     needed = majority(len(voters))
-    return values[needed - 1] if voters and len(values) >= needed else None
+    return values[-needed] if voters and len(values) >= needed else None

@@ -4,22 +4,15 @@ Decides nothing but how a message is filled in: each carries the term, the tick 
 round of contact. When what is said to whom, `leadership` decides.
 """
 
-from collections.abc import Sequence
-
 import attrs
 
 from rmf.core.clock import Pace
 from rmf.core.events import ChunkRead
 from rmf.core.raft.log import Log
 from rmf.core.raft.messages import Append, Chunk, Heartbeat, WireEntry
-from rmf.core.raft.values import LogEntry, Place
+from rmf.core.raft.values import Place
 
-__all__ = ["Speech", "as_wire"]
-
-
-def as_wire(entries: Sequence[LogEntry]) -> list[WireEntry]:
-    """Return Entries of the log as they travel."""
-    return [WireEntry(entry.term, entry.crc, entry.body) for entry in entries]
+__all__ = ["Speech"]
 
 
 class Speech:

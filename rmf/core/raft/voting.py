@@ -1,23 +1,58 @@
 """Elections, from both sides: standing for one, and giving a vote (paper §5.2, §5.4.1, §9.6).
 
 Decides when a node stands for election, what it asks, whom it grants its vote, and when it has won.
-It knows the log's end and the members, and nothing of what a leader does.
+First a pre-vote, which changes nothing anywhere; with a majority for it, the vote itself. Votes of
+voters count, each once (raft-cases 3); that the one who votes is the one whom the configuration
+names, `presence` judges. It knows the log's end and the members, and nothing of what a leader does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from rmf import limits
 from rmf.core.clock import Pace
 from rmf.core.effects import Effect, Tell
 from rmf.core.entry import tick_of
 from rmf.core.raft.durable import Durable
-from rmf.core.raft.election import Campaign, is_up_to_date
 from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
 from rmf.core.raft.messages import VoteAsk, VoteReply
-from rmf.core.raft.values import Timing
+from rmf.core.raft.quorum import has_majority
+from rmf.core.raft.values import Place, Timing
 
-__all__ = ["Voting"]
+__all__ = ["Campaign", "Voting", "is_up_to_date"]
+
+
+def is_up_to_date(ask: VoteAsk, mine: Place) -> bool:
+    """Return whether a candidate's log ends no earlier than this one: by term, then by index, never
+    field by field (paper §5.4.1, raft-cases 4)."""
+    return (ask.last_term, ask.last_index) >= (mine.term, mine.index)
+
+
+class Campaign:
+    """Votes of one attempt, of one kind: `pre`, or for real."""
+
+    def __init__(self, term: int, voters: Collection[str], *, pre: bool, transfer: bool) -> None:
+        """`term` is the one that is asked for."""
+        self.term = term
+        self.pre = pre
+        self.transfer = transfer
+        self._voters = frozenset(voters)
+        self._granted: set[str] = set()
+
+    def ask(self, last: Place) -> VoteAsk:
+        """Return what the voters are asked."""
+        return VoteAsk(self.term, last.index, last.term, self.pre, self.transfer)
+
+    def hear(self, voter: str) -> None:
+        """Count a vote that was given. A refusal counts for nothing: it may be the late answer to
+        an older attempt."""
+        if voter in self._voters:
+            self._granted.add(voter)
+
+    @property
+    def won(self) -> bool:
+        """Whether a majority said yes."""
+        return has_majority(self._granted, self._voters)
 
 
 class Voting:
@@ -151,6 +186,12 @@ class Voting:
             return False
         campaign.hear(voter)
         return campaign.won and not pre
+
+    def compare_clocks(self, reply: VoteReply, period_ns: int, now_ns: int) -> None:
+        """Take note of the clock of a node that grants its vote (R6)."""
+        if reply.granted:
+            pace, bridged = self._pace, reply.bridged
+            pace.compare(reply.tick, reply.heard, now_ns, period_ns, bridged=bridged)
 
     def go_on(self, now_ns: int) -> list[Effect]:
         """Go from the pre-vote to the vote, once it is won."""

@@ -287,10 +287,10 @@ class Cluster:
                     ask.after_index, ask.through_index, self.read_entries_most
                 )
                 read = ev.EntriesRead(ask.peer, ask.after_index, *before[1:], entries)
-                return self.step(name, lambda raft: raft.entries_read(read, self.now_ns))
+                return self.step(name, lambda raft: raft.disk_read(read, self.now_ns))
             case ReadChunk() as ask:
                 chunk = self._chunk_of(node.disk, ask)
-                return self.step(name, lambda raft: raft.chunk_read(chunk, self.now_ns))
+                return self.step(name, lambda raft: raft.disk_read(chunk, self.now_ns))
             case WriteChunk() as ask:
                 return self._take_chunk(node, ask)
 

@@ -132,7 +132,7 @@ class World:
 
     def forget(self, name: str) -> None:
         """Let a node's memory go of all that is committed: the ledger holds what peers lack."""
-        self.raft(name).compact(self.raft(name).log.commit, 0)
+        self.raft(name).log.compact(self.raft(name).log.commit, 0)
 
     # --- Moving -----------------------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class World:
             if node.led is not None:
                 self.reigns.append((self.now_ns, name))
                 self._perform(name, raft.propose(body_of("reigns"), self.now_ns))
-        raft.compact(raft.log.commit, limits.LOG_MEMORY_BYTES)
+        raft.log.compact(raft.log.commit, limits.LOG_MEMORY_BYTES)
         while raft.leadership is not None and self.fill is not None:
             if raft.log.last.index - raft.log.commit >= limits.ENTRIES_IN_FLIGHT:
                 break
@@ -221,10 +221,10 @@ class World:
         term = self._ledger[ask.after_index].term if ask.after_index else 0
         place = (ask.after_index, term, self._chains[ask.after_index])
         read = ev.EntriesRead(ask.peer, *place, entries)
-        self._step(name, lambda _: raft.entries_read(read, self.now_ns))
+        self._step(name, lambda _: raft.disk_read(read, self.now_ns))
 
     def _entries(self, read: ev.EntriesRead) -> Callable[[Raft], list[Effect]]:
-        return lambda raft: raft.entries_read(read, self.now_ns)
+        return lambda raft: raft.disk_read(read, self.now_ns)
 
     def _chunk(self, name: str, ask: ReadChunk) -> Callable[[Raft], list[Effect]]:
         """Read a piece of the Checkpoint."""
@@ -233,7 +233,7 @@ class World:
         total = self.checkpoint_bytes
         data = bytes(min(limits.INSTALL_CHUNK_BYTES, total - ask.offset))
         read = ev.ChunkRead(ask.peer, *place, b"content", total, ask.offset, data)
-        return lambda raft: raft.chunk_read(read, self.now_ns)
+        return lambda raft: raft.disk_read(read, self.now_ns)
 
     def _written(self, wish: WriteChunk) -> Callable[[Raft], list[Effect]]:
         """Keep a piece of the Checkpoint, if it is the next one."""

@@ -237,8 +237,8 @@ class Storm(Cluster):
     def _transfer(self, raft: Raft) -> list[Effect]:
         assert raft.leadership is not None
         target = self.random.choice(raft.membership.others(raft.name) or [raft.name])
-        raft.leadership.transfer(target, self.now_ns)
-        return raft.leadership.hand_over()
+        raft.leadership.handover.begin(target, self.now_ns)
+        return raft.leadership.handover.hand_over()
 
     def _changed(self, members: list[Member]) -> list[Member] | None:
         learners = [x for x in members if not x.voter]

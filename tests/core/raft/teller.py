@@ -126,9 +126,9 @@ class Teller(Cluster):
     def _do_transfer(self, name: str, target: str) -> None:
         leads = self.core(name).leadership
         assert leads is not None
-        leads.transfer(target, self.now_ns)
+        leads.handover.begin(target, self.now_ns)
         self.saying = f"hands over to {target}"
-        self.step(name, lambda _: leads.hand_over())
+        self.step(name, lambda _: leads.handover.hand_over())
 
     def _do_silent(self) -> None:
         self.noop = False

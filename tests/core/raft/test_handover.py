@@ -1,11 +1,19 @@
 """Handing over: when the successor may be told, until when, and who it is (raft-cases 63)."""
 
 from rmf.core.raft.handover import Handover, heir_among
+from rmf.core.raft.log import Log
+from rmf.core.raft.membership import Membership
 from rmf.core.raft.progress import Progress
+from tests.core.raft.disk_kit import START
+from tests.core.raft.entries_kit import CLUSTER
+
+
+def handing_over() -> Handover:
+    return Handover(1, Log(CLUSTER, START), Membership(0, ()), {}, 400)
 
 
 def test_the_successor_hears_once_and_not_while_a_tick_is_on_the_bench() -> None:
-    handover = Handover(400)
+    handover = handing_over()
     assert not handover.ready
     handover.busy = True
     handover.begin("n2", 0)
@@ -17,7 +25,7 @@ def test_the_successor_hears_once_and_not_while_a_tick_is_on_the_bench() -> None
 
 
 def test_what_does_not_come_about_in_time_is_given_up_and_may_be_wanted_again() -> None:
-    handover = Handover(400)
+    handover = handing_over()
     handover.begin("n2", 0)
     handover.told = True
     handover.beat(399)

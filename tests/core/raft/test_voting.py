@@ -6,10 +6,14 @@ from rmf import limits
 from rmf.core.clock import TickClock
 from rmf.core.entry import Accession, Entry, LineId, encode_entry
 from rmf.core.raft.messages import CampaignNow, VoteAsk, VoteReply
+from rmf.core.raft.values import Place
+from rmf.core.raft.voting import Campaign, is_up_to_date
 from tests.core.raft.cases.test_elections import ask, heartbeat, no, yes
 from tests.core.raft.disk_kit import START
 from tests.core.raft.entries_kit import append, entry_after
 from tests.core.raft.one_kit import One, of, only
+
+MINE = Place(7, 3, b"")
 
 
 def test_first_it_asks_whether_it_would_win_and_then_for_the_votes() -> None:
@@ -149,3 +153,36 @@ def test_granted_votes_teach_the_tick_of_the_voters() -> None:
     one.candidate()
     one.hear("n2", VoteReply(1, False, True, 900, True, 900))
     assert one.raft.pace.tick_at(one.now_ns) == 900
+
+
+# --- One attempt ------------------------------------------------------------------------------
+
+
+def campaign(*voters: str) -> Campaign:
+    return Campaign(5, voters, pre=True, transfer=False)
+
+
+def test_it_asks_with_the_end_of_the_log() -> None:
+    assert campaign("n1").ask(MINE) == VoteAsk(5, 7, 3, pre=True, transfer=False)
+
+
+@pytest.mark.parametrize(("voters", "needed"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
+def test_it_is_won_with_a_majority_of_the_voters(voters: int, needed: int) -> None:
+    names = [f"n{i}" for i in range(voters)]
+    attempt = campaign(*names)
+    for count, name in enumerate(names, start=1):
+        attempt.hear("a stranger")
+        attempt.hear(name)
+        attempt.hear(name)
+        assert attempt.won == (count >= needed)
+
+
+@pytest.mark.parametrize(
+    ("term", "index", "good"),
+    [(3, 7, True), (3, 8, True), (3, 6, False), (4, 0, True), (2, 99, False)],
+)
+def test_a_vote_is_given_to_a_log_that_ends_no_earlier(
+    term: int, index: int, *, good: bool
+) -> None:
+    asked = VoteAsk(9, index, term, pre=False, transfer=False)
+    assert is_up_to_date(asked, MINE) is good

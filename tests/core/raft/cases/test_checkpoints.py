@@ -31,7 +31,7 @@ def installing() -> One:
     one.hear("n2", AppendReply(2, False, 9, 2, 1, 0, True, 0))
     assert asked(one) == [ReadEntries("n2", 2, 9, limits.PROBE_BYTES_MAX)]
     nothing = EntriesRead("n2", 2, 0, b"", [])
-    one.do(lambda raft: raft.entries_read(nothing, one.now_ns))
+    one.do(lambda raft: raft.disk_read(nothing, one.now_ns))
     assert asked(one) == [ReadChunk("n2", None, 0)]
     return one
 
@@ -39,7 +39,7 @@ def installing() -> One:
 def read(one: One, offset: int = 0, content: bytes = b"content", total: int = 100) -> Told:
     place = log_of([1] * 8)[-1][:3]
     found = ChunkRead("n2", *place, content, total, offset, b"x" * 50)
-    return one.do(lambda raft: raft.chunk_read(found, one.now_ns))
+    return one.do(lambda raft: raft.disk_read(found, one.now_ns))
 
 
 def wants(offset: int, *, wanted: bool = True, content: bytes = b"content") -> ChunkReply:
@@ -143,8 +143,8 @@ def test_case_50_a_lost_piece_is_asked_for_again() -> None:
     for _ in range(limits.ELECTION_NS_MAX // limits.HEARTBEAT_NS - 1):
         one.beat(50)
         assert asked(one) == []
-        one.answers("n3", one.leads._rounds.newest)
-        one.answers("n2", one.leads._rounds.newest)
+        one.answers("n3", one.leads.contact.rounds.newest)
+        one.answers("n2", one.leads.contact.rounds.newest)
     one.beat(50)
     assert asked(one) == [ReadChunk("n2", b"content", 0)]
 
@@ -167,9 +167,9 @@ def test_case_50_a_piece_is_asked_for_again_less_and_less_often_and_only_for_who
     for beat in range(200):
         one.beat(50)
         asks += [beat] * len(asked(one))
-        one.answers("n3", one.leads._rounds.newest)
+        one.answers("n3", one.leads.contact.rounds.newest)
         if beat < 100:
-            one.answers("n2", one.leads._rounds.newest)
+            one.answers("n2", one.leads.contact.rounds.newest)
     pauses = [b - a for a, b in pairwise(asks)]
     assert pauses
     assert all(b == 2 * a for a, b in pairwise(pauses))
@@ -182,10 +182,10 @@ def test_case_50_one_that_is_gone_gives_way_to_the_newest() -> None:
     one.hear("n2", wants(50))
     read(one, 50, b"content", total=0)
     assert asked(one) == [ReadChunk("n2", None, 0)]
-    assert not one.leads.wants_checkpoint
+    assert not one.leads.replication.wants_checkpoint
     read(one, 0, b"", total=0)
     assert asked(one) == []
-    assert one.leads.wants_checkpoint
+    assert one.leads.replication.wants_checkpoint
 
 
 @pytest.mark.parametrize("reply", [wants(100, wanted=False), wants(-1)])

@@ -140,7 +140,7 @@ def test_case_44_a_leader_with_a_hanging_disk_leads_no_longer() -> None:
     one.propose()
     for _ in range(20):
         for peer in ["n2", "n3"]:
-            one.answers(peer, one.leads._rounds.newest)
+            one.answers(peer, one.leads.contact.rounds.newest)
         one.beat(limits.ELECTION_NS_MAX / limits.MS / 20)
         if one.raft.leadership is None:
             break
@@ -305,7 +305,7 @@ def test_case_45_the_disk_gets_it_again_until_it_says_so() -> None:
     following.take("n2", beat, 1, mine)
     assert (following.whole, following.marked) == (False, True)
     one = One()
-    one.raft.following.marked = False
+    one.raft.follower.following.marked = False
     one.hear("n2", heartbeat(1))
     assert [x.whole for x in one.effects if isinstance(x, MarkWhole)] == [True]
     one.hear("n2", heartbeat(1))

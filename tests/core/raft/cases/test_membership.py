@@ -228,9 +228,9 @@ def test_case_62_and_its_vote_counts() -> None:
 def test_case_63_the_target_is_caught_up_first_and_nothing_is_proposed_meanwhile() -> None:
     one = a_leader()
     one.propose()
-    one.leads.transfer("n2", one.now_ns)
+    one.leads.handover.begin("n2", one.now_ns)
     assert not one.raft.may_propose
-    assert one.do(lambda _: one.leads.hand_over()) == []
+    assert one.do(lambda _: one.leads.handover.hand_over()) == []
     assert of(CampaignNow, one.acks("n3", 2)) == []
     assert of(CampaignNow, one.acks("n2", 2), "n2") == [CampaignNow(1)]
     assert of(CampaignNow, one.acks("n2", 2)) == []
@@ -240,11 +240,11 @@ def test_case_63_what_is_on_the_bench_comes_first_and_nothing_after_it() -> None
     """The successor would lack that Entry, and lose its election by it."""
     one = a_leader()
     one.leads.handover.busy = True
-    one.leads.transfer("n2", one.now_ns)
-    assert one.do(lambda _: one.leads.hand_over()) == []
+    one.leads.handover.begin("n2", one.now_ns)
+    assert one.do(lambda _: one.leads.handover.hand_over()) == []
     for _ in range(2 * limits.ELECTION_NS_MAX // limits.HEARTBEAT_NS):
         one.answers("n3", only(Heartbeat, one.beat(50), "n3").round)
-    assert one.leads.transfer_to == "n2", "the time on the bench is not the successor's"
+    assert one.leads.handover.target == "n2", "the time on the bench is not the successor's"
     one.leads.handover.rest(one.now_ns)
     one.propose("what was on the bench")
     assert of(CampaignNow, one.acks("n3", 2)) == []
@@ -255,7 +255,7 @@ def test_case_63_what_is_on_the_bench_comes_first_and_nothing_after_it() -> None
 
 def test_case_63_it_ends_after_an_election_timeout() -> None:
     one = a_leader()
-    one.leads.transfer("n2", one.now_ns)
+    one.leads.handover.begin("n2", one.now_ns)
     for _ in range(limits.ELECTION_NS_MAX // limits.HEARTBEAT_NS):
         assert not one.raft.may_propose
         one.answers("n3", only(Heartbeat, one.beat(50), "n3").round)
@@ -269,8 +269,8 @@ def test_case_63_a_transfer_takes_one_round_and_asks_no_lease() -> None:
     cluster.wait(50, "n1")
     leads = cluster.core("n1").leadership
     assert leads is not None
-    leads.transfer("n3", cluster.now_ns)
-    cluster.step("n1", lambda _: leads.hand_over())
+    leads.handover.begin("n3", cluster.now_ns)
+    cluster.step("n1", lambda _: leads.handover.hand_over())
     cluster.settle()
     assert cluster.leader() == "n3"
     assert cluster.core("n1").leader == "n3"
@@ -284,7 +284,7 @@ def test_case_63_writes_on_their_way_survive_it() -> None:
         cluster.propose("n1", str(number))
     leads = cluster.core("n1").leadership
     assert leads is not None
-    leads.transfer("n2", cluster.now_ns)
+    leads.handover.begin("n2", cluster.now_ns)
     cluster.settle()
     assert cluster.leader() == "n2"
     assert cluster.core("n2").log.commit == 7
@@ -295,9 +295,9 @@ def test_case_63_a_leader_names_the_voter_that_has_most() -> None:
     one.propose()
     one.acks("n4", 2)
     one.acks("n3", 2)
-    assert one.leads.successor() == "n3"
+    assert one.leads.handover.successor() == "n3"
     one.hear("n3", AppendReply(1, True, 2, 0, 0, 0, False, 2))
-    assert one.leads.successor() == "n2"
+    assert one.leads.handover.successor() == "n2"
 
 
 def test_case_63_whom_it_avoids_it_names_only_if_no_other_keeps_up() -> None:
@@ -305,11 +305,11 @@ def test_case_63_whom_it_avoids_it_names_only_if_no_other_keeps_up() -> None:
     one.propose()
     one.acks("n2", 1)
     one.acks("n3", 2)
-    assert one.leads.successor() == "n3"
-    assert one.leads.successor({"n3"}) == "n2"
-    assert one.leads.successor({"n2", "n3"}) == "n3"
+    assert one.leads.handover.successor() == "n3"
+    assert one.leads.handover.successor({"n3"}) == "n2"
+    assert one.leads.handover.successor({"n2", "n3"}) == "n3"
     one.do(lambda raft: raft.peer_lost("n2", one.now_ns))
-    assert one.leads.successor({"n3"}) == "n3"
+    assert one.leads.handover.successor({"n3"}) == "n3"
 
 
 def test_case_63_who_receives_transfer_asks_for_votes_at_once() -> None:

@@ -68,7 +68,7 @@ def test_case_65_answers_to_another_reign_confirm_nothing() -> None:
     one.hear("n2", HeartbeatReply(1, 9, True))
     assert one.leads.confirmed_reads() == []
     one.hear("n2", HeartbeatReply(3, 9, True))  # a round that was never begun
-    assert one.leads.peers["n2"].round <= one.leads._rounds.newest
+    assert one.leads.peers["n2"].round <= one.leads.contact.rounds.newest
 
 
 def test_case_65_many_reads_share_a_round_and_later_ones_wait_for_the_next() -> None:
@@ -119,7 +119,7 @@ def test_case_66_who_was_paused_is_not_in_touch_and_trusts_no_lease() -> None:
     assert one.raft.in_touch(one.now_ns)
     one.cluster.now_ns += 10 * limits.SECOND
     assert not one.raft.in_touch(one.now_ns)
-    one.answers("n2", one.leads._rounds.newest)  # it had waited in a buffer
+    one.answers("n2", one.leads.contact.rounds.newest)  # it had waited in a buffer
     assert not one.raft.in_touch(one.now_ns)
     one.beat()
     reply = only(VoteReply, one.hear("n3", VoteAsk(2, 9, 1, pre=False, transfer=False)))

@@ -1,9 +1,8 @@
-"""What whoever speaks in an older term is told (raft-cases 8)."""
+"""The messages: what a sender in an older term is answered (raft-cases 8)."""
 
 import pytest
 
 from rmf.core.raft import messages as m
-from rmf.core.raft.terms import answer_to_older
 
 OLDER: list[tuple[m.PeerMessage, m.PeerMessage | None]] = [
     (m.VoteAsk(1, 0, 0, True, False), m.VoteReply(5, True, False, 0, False, 0)),
@@ -25,7 +24,7 @@ OLDER: list[tuple[m.PeerMessage, m.PeerMessage | None]] = [
 def test_it_names_the_newer_term_and_confirms_nothing(
     message: m.PeerMessage, answer: m.PeerMessage | None
 ) -> None:
-    assert answer_to_older(message, 5, whole=True) == answer
+    assert m.answer_to_older(message, 5, whole=True) == answer
 
 
 def test_every_message_has_its_line_here() -> None:
