@@ -6,7 +6,7 @@ begins, what is committed, and which reads are confirmed; each of its parts deci
     replication     what each peer is sent, and what it has
     contact         what each peer answered, and whether a majority still listens
     reads           what waits for which round
-    handover        who leads next, and when it is told
+    handover        who leads next, and when it is asked
 
 It persists nothing: the leader's own disk is a voter like the others (`log.durable`).
 """

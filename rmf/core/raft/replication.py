@@ -111,7 +111,8 @@ class Replication:
         self, name: str, peer: Progress, reply: pm.HeartbeatReply, timing: Timing, now_ns: int
     ) -> list[Effect]:
         """Note that a peer is in touch. In probe, one more append may go out; in replicate, it is
-        asked whether all that was sent has come: the loss of an append shows nowhere else (raft-cases 31)."""
+        asked whether all that was sent has come: an append that is lost shows nowhere else
+        (raft-cases 31)."""
         self._judge_whole(peer, whole=reply.whole)
         peer.shows_life(now_ns)
         if not peer.awaits or now_ns - peer.asked_ns < timing.heartbeat_ns:
