@@ -10,6 +10,8 @@ its reason: the ledger is whole without it.
 Shutdown: cancel it; what was not finished is removed.
 """
 
+from contextlib import suppress
+
 import trio
 
 from rmf import limits
@@ -43,14 +45,19 @@ async def run(
     one. `sending` says what of the history is on its way to peers."""
     hands.free()  # it holds no packets
     limiter = trio.CapacityLimiter(1)
-    async for wanted in doors.checkpoints_out:
+    newer: WriteCheckpoint | None = None
+    while True:
+        wanted, newer = newer or await doors.checkpoints_out.receive(), None
+        if wanted is None:
+            continue
         began = trio.current_time()
         failure: BaseException | None = None
         try:
             wanted.head["boot_id"] = boot_id
             async with file_turn(doors.file_turns):
-                if wanted is not doors.wished:
-                    continue  # of a core that ended: its ledger may be gone since
+                with suppress(trio.WouldBlock):
+                    newer = doors.checkpoints_out.receive_nowait()
+                    continue  # the core that wished has ended: its ledger may be gone since
                 ended = await _written(wanted, directory, limiter)
                 await _archive(directory, dlq_cursor.look(), sending, limiter)
         except StorageError as exc:

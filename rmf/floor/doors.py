@@ -151,10 +151,10 @@ DOORS = (
     ),
     _newest(
         "checkpoints",
-        "WriteCheckpoint",
+        "WriteCheckpoint; None: what was not begun is not done",
         "arbiter",
         "checkpoint_keeper",
-        "only the wish of an ended core can be there: the new one takes its place",
+        "only the wish of an ended core can be there: what is so now takes its place",
     ),
     Door(
         "peers",
@@ -266,8 +266,8 @@ class Doors:
     file_turns_out: trio.MemoryReceiveChannel[items.TurnAsked]
     watches: trio.MemorySendChannel[Watch | Unwatch]
     watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
-    checkpoints: Latest[WriteCheckpoint]
-    checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint]
+    checkpoints: Latest[WriteCheckpoint | None]
+    checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint | None]
     due: Latest[int | None]
     due_out: trio.MemoryReceiveChannel[int | None]
     catch_up: trio.MemorySendChannel[items.CatchUpItem]
@@ -285,7 +285,6 @@ class Doors:
 
     def __init__(self) -> None:
         self.lives = 0  # of cores, that are over
-        self.wished: WriteCheckpoint | None = None  # by the core that is loaded, newest
         for door in DOORS:
             if door.name in Doors.__annotations__:
                 ends = _open(door.name)
@@ -298,9 +297,7 @@ class Doors:
 
     def wish_for(self, effect: WriteCheckpoint) -> None:
         """Ask for a Checkpoint; the keeper begins when later Ticks are in: pinned until then."""
-        self.void_wish()
-        self.wished = attrs.evolve(effect, pin=effect.world.index.pin())
-        self.checkpoints.put(self.wished)
+        _unpin(self.checkpoints.put(attrs.evolve(effect, pin=effect.world.index.pin())))
 
     def end_life(self) -> None:
         """The core ends, its ledger may go: what it wished for and was not begun is not done."""
@@ -310,10 +307,12 @@ class Doors:
 
     def void_wish(self) -> None:
         """A Checkpoint that was not begun is not written."""
-        self.wished = None
-        waiting = self.checkpoints.take_back()
-        if waiting is not None:
-            waiting.world.index.unpin(waiting.pin)
+        _unpin(self.checkpoints.put(None))
+
+
+def _unpin(unheard: WriteCheckpoint | None) -> None:
+    if unheard is not None:
+        unheard.world.index.unpin(unheard.pin)
 
 
 def connection_doors() -> tuple[

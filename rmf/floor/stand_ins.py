@@ -100,8 +100,9 @@ async def give_no_turn(doors: Doors, _why: str) -> None:
 async def refuse_checkpoints(doors: Doors, why: str) -> None:
     """Checkpoints: each wish is answered with why there is none, and its World released."""
     async for wanted in doors.checkpoints_out:
-        wanted.world.index.unpin(wanted.pin)
-        await doors.events.send(CheckpointEnded(wanted.index, why))
+        if wanted is not None:
+            wanted.world.index.unpin(wanted.pin)
+            await doors.events.send(CheckpointEnded(wanted.index, why))
 
 
 async def beat_steadily(doors: Doors, _why: str) -> None:
