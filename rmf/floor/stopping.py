@@ -37,13 +37,17 @@ def heard() -> tuple[signal.Signals, ...]:
 
 class Stop:
     """The stop of one node. `close` it once the process has nothing more to lose. `end` ends the
-    process, with an exit code, from whatever thread."""
+    process, with an exit code, from whatever thread; `timer` makes what calls it after `bound_s`,
+    and must not need the loop."""
 
     def __init__(
-        self, bound_s: float = limits.STOP_S_MAX, end: Callable[[int], object] = os._exit
+        self,
+        bound_s: float = limits.STOP_S_MAX,
+        end: Callable[[int], object] = os._exit,
+        timer: Callable[..., threading.Timer] = threading.Timer,
     ) -> None:
         self._end = end
-        self._bound = threading.Timer(bound_s, _overdue, (bound_s, end))
+        self._bound = timer(bound_s, _overdue, (bound_s, end))
         self._bound.daemon = True
         self._asked = False
 

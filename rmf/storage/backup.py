@@ -22,7 +22,7 @@ from typing import Any, Final
 import attrs
 
 from rmf.errors import StorageError
-from rmf.storage import checkpoint, refound
+from rmf.storage import checkpoint, drive, refound
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_schema import DLQ_FILE, failures, fetch, open_reading
 from rmf.storage.files import fsync_directory
@@ -70,7 +70,7 @@ def pack(parts: Path, out: Path, facts: dict[str, Any]) -> Backup:
                 for name in (FACTS, *names):
                     archive.add(parts / name, name, recursive=False, filter=_private)
             file.flush()
-            os.fsync(file.fileno())
+            drive.fsync(file.fileno())
         tmp.rename(out)
     except BaseException:
         tmp.unlink(missing_ok=True)
@@ -124,7 +124,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) ->
         while data := source.read(_COPY_BYTES):
             file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        drive.fsync(file.fileno())
 
 
 def _verified(parts: Path) -> Backup:

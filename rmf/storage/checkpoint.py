@@ -28,6 +28,7 @@ from rmf.core.entry import TABLE_SLICES_VERSION
 from rmf.core.producers import Table
 from rmf.core.table_slices import TableSlice, slices_of, whole_row
 from rmf.errors import StorageError
+from rmf.storage import drive
 from rmf.storage.checkpoint_layout import (
     DIGEST_BYTES,
     FOOTER,
@@ -163,7 +164,7 @@ class CheckpointWriter:
         self._write([FOOTER, digest, self._slices, self._cells])
         try:
             with failing_disk("writing", self._tmp):
-                os.fsync(self._fd)
+                drive.fsync(self._fd)
                 # So that what is verified comes from the disk, not from memory.
                 os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
             *_, found = verify_frames(self._fd, self._tmp)
@@ -202,7 +203,7 @@ class CheckpointWriter:
                 write_whole(self._fd, frame, self._offset)
                 self._offset += len(frame)
                 if self._offset - self._synced > limits.CHECKPOINT_SYNC_BYTES:
-                    os.fdatasync(self._fd)
+                    drive.fdatasync(self._fd)
                     self._synced = self._offset
         except StorageError:
             self.abort()

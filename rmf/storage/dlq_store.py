@@ -28,7 +28,7 @@ import apsw
 from rmf.core.bag import Evidence, Letter, Read, group_of
 from rmf.core.triage import Act, Triage, act_of
 from rmf.errors import DiskFailed, ForeignDirectory
-from rmf.storage import dlq_triage
+from rmf.storage import dlq_triage, drive
 from rmf.storage.dlq_reader import Stats, stats_of
 from rmf.storage.dlq_schema import (
     DLQ_FILE,
@@ -207,7 +207,7 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(directory)
+            drive.fsync(directory)
         finally:
             os.close(directory)
     except FileExistsError:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from rmf import limits
 from rmf.errors import DiskFailed, NoDescriptor
+from rmf.storage import drive
 
 __all__ = [
     "NO_DESCRIPTOR",
@@ -67,16 +68,16 @@ def failing_disk(what: str, path: Path) -> Iterator[None]:
 
 def write_whole(fd: int, data: bytes, offset: int) -> None:
     """Write all of `data` at `offset`: one pwrite, unless the system takes it in parts."""
-    written = os.pwrite(fd, data, offset)
+    written = drive.pwrite(fd, data, offset)
     while written < len(data):
-        written += os.pwrite(fd, memoryview(data)[written:], offset + written)
+        written += drive.pwrite(fd, memoryview(data)[written:], offset + written)
 
 
 def write_zeros(fd: int, start: int, end: int) -> None:
     """Zero-fill from `start` to `end` and fsync, in steps that leave the disk to others between."""
     for offset in range(start, end, len(_ZEROS)):
         write_whole(fd, _ZEROS[: end - offset], offset)
-        os.fdatasync(fd)
+        drive.fdatasync(fd)
 
 
 def forget_cached(*paths: Path) -> None:
@@ -86,7 +87,7 @@ def forget_cached(*paths: Path) -> None:
         with failing_disk("reading back", path):
             fd = os.open(path, os.O_RDONLY)
             try:
-                os.fdatasync(fd)
+                drive.fdatasync(fd)
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             finally:
                 os.close(fd)
@@ -96,7 +97,7 @@ def fsync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(fd)
+        drive.fsync(fd)
     finally:
         os.close(fd)
 
@@ -108,7 +109,7 @@ def replace_durably(path: Path, data: bytes | Callable[[int], bytes]) -> None:
     fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         write_whole(fd, data if isinstance(data, bytes) else data(fd), 0)
-        os.fsync(fd)
+        drive.fsync(fd)
     finally:
         os.close(fd)
     tmp.rename(path)
@@ -144,7 +145,7 @@ def _copy(path: Path, target: Path) -> None:
             while chunk := source.read(limits.FILE_READ_BYTES):
                 write_whole(fd, chunk, offset)
                 offset += len(chunk)
-            os.fsync(fd)
+            drive.fsync(fd)
         finally:
             os.close(fd)
     tmp.rename(target)

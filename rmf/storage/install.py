@@ -22,7 +22,7 @@ from rmf import limits
 from rmf.core.events import ChunkWritten
 from rmf.core.raft.messages import Chunk, ChunkReply
 from rmf.errors import CheckpointDamaged, DiskFailed, StorageError
-from rmf.storage import checkpoint
+from rmf.storage import checkpoint, drive
 from rmf.storage.exchange import (
     INSTALL,
     PARTS,
@@ -118,7 +118,7 @@ class Receiver:
         try:
             os.ftruncate(fd, self._offset)
             write_whole(fd, data, self._offset)
-            os.fsync(fd)
+            drive.fsync(fd)
         finally:
             os.close(fd)
         if self._offset == 0:

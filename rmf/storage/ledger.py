@@ -26,6 +26,7 @@ from rmf.core.effects import RecordDraft
 from rmf.core.raft.values import HardState
 from rmf.core.record import ENTRY, HARD, SEAL, Record
 from rmf.errors import WAY_BACK, DiskFailed, LedgerDamaged
+from rmf.storage import drive
 from rmf.storage.fence import Fence, Pen
 from rmf.storage.files import (
     NO_DESCRIPTOR,
@@ -104,7 +105,7 @@ class LedgerWriter:
         if torn:
             # Everything behind, so that no record of the old tail can ever follow a new one.
             write_zeros(self._fd, tail.offset, os.fstat(self._fd).st_size)
-        os.fsync(self._fd)
+        drive.fsync(self._fd)
         fsync_directory(self._path)
 
     def _enter(self, path: Path, first_offset: int, offset: int) -> None:
@@ -165,7 +166,7 @@ class LedgerWriter:
         if os.pread(self._fd, _LOOK_BYTES, self._offset).strip(b"\0"):
             raise self._not_alone()
         write_whole(self._fd, batch, self._offset)
-        os.fdatasync(self._fd)
+        drive.fdatasync(self._fd)
 
     @property
     def is_sealed(self) -> bool:

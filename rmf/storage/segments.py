@@ -27,6 +27,7 @@ import cbor2
 from rmf import limits
 from rmf.core.record import GENESIS_CHAIN
 from rmf.errors import WAY_BACK, ForeignDirectory, LedgerDamaged, StorageError
+from rmf.storage import drive
 from rmf.storage.files import fsync_directory, write_whole, write_zeros
 from rmf.storage.framing import FrameFault, FrameReader, frame_of
 
@@ -125,7 +126,7 @@ def fill_segment(tmp: Path, file_bytes: int) -> None:
     fd = os.open(tmp, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         write_zeros(fd, 0, file_bytes)
-        os.fsync(fd)
+        drive.fsync(fd)
     finally:
         os.close(fd)
 
@@ -141,7 +142,7 @@ def place_segment(
         fields = [_MAGIC, _FORMAT, cluster, file_bytes, *attrs.astuple(base), hard]
         header = frame_of(cbor2.dumps(fields))
         write_whole(fd, header, 0)
-        os.fsync(fd)
+        drive.fsync(fd)
     finally:
         os.close(fd)
     path = segment_path(directory, base)

@@ -1,0 +1,13 @@
+"""The real floor under virtual time, and a nemesis over its tasks (R46).
+
+    python -m tests.nemesis --seeds 1-2000 --processes 2
+
+Everything is the node's own: tasks, doors, threads, sockets, files, signals. Only time is not, and
+the drive may be slow, hang, fail or be full. To read in order:
+
+    clock      virtual time, which never passes a thread that works
+    trouble    the drive in the way
+    saboteur   tasks that fail and hang
+    people     producers, a display, rude clients, and what they were promised
+    seed       one seed: some lives of one node, healed, and judged
+"""

@@ -1,0 +1,140 @@
+"""People outside of a node: producers and a display that use the library, and rude clients.
+
+What they were promised is kept here and judged in `seed`.
+"""
+
+from random import Random
+
+import trio
+
+import rmf
+from rmf import limits
+from rmf.core import codec
+from rmf.core import messages as m
+from rmf.errors import RmfError
+from tests.floor.wire import Wire
+
+__all__ = ["Display", "Producer", "operate", "rude"]
+
+_TTL_MS = 86_400_000
+_TOPICS = ("cell", "cell", "count", "raises")
+
+
+class Sent:
+    """One packet: its topic, and what became of it, once that is known."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.receipt: rmf.Receipt | None = None
+
+
+class Producer:
+    """Sends packets of all kinds until it rests; `failed` says why it had to give up."""
+
+    def __init__(self, name: str, dice: Random) -> None:
+        self.name = name
+        self.sent: list[Sent] = []
+        self.resting = False
+        self.failed = ""
+        self._dice = dice
+
+    @property
+    def unanswered(self) -> int:
+        """Return how many packets have no outcome yet."""
+        return sum(sent.receipt is None for sent in self.sent)
+
+    async def run(self, address: str) -> None:
+        """Work until cancelled."""
+        try:
+            async with rmf.connect(address, producer=self.name) as factory, trio.open_nursery() as n:
+                while True:
+                    await trio.sleep(self._dice.expovariate(1.5))
+                    if not self.resting:
+                        some = [self._packet() for _ in range(self._dice.randint(1, 4))]
+                        n.start_soon(self._send, factory, some)
+        except* RmfError as exc:
+            self.failed = repr(exc.exceptions[0])
+
+    def _packet(self) -> Sent:
+        topic = self._dice.choice(_TOPICS)
+        if topic == "cell":
+            topic = f"cell/{self.name}/{len(self.sent)}"
+        self.sent.append(Sent(topic))
+        return self.sent[-1]
+
+    async def _send(self, factory: rmf.Factory, some: list[Sent]) -> None:
+        receipts = await factory.send_many([(sent.topic, 1, _TTL_MS) for sent in some])
+        for sent, receipt in zip(some, receipts, strict=True):
+            sent.receipt = receipt
+
+
+class Display:
+    """Looks at everything. `tick` and `keys` are those of the newest picture."""
+
+    def __init__(self) -> None:
+        self.tick = 0
+        self.keys: set[str] = set()
+        self.fault = ""
+
+    async def run(self, address: str) -> None:
+        """Look until cancelled."""
+        async with (
+            rmf.connect(address) as factory,
+            factory.watch("#") as snapshots,
+        ):
+            async for snapshot in snapshots:
+                if snapshot.tick < self.tick:
+                    self.fault = f"the picture went back from tick {self.tick} to {snapshot.tick}"
+                self.tick = snapshot.tick
+                if snapshot.kind != "keepalive":
+                    self.keys = set(snapshot.cells)
+
+
+async def rude(dice: Random, address: tuple[str, int]) -> None:
+    """Be one of the clients that a port meets; whatever becomes of it is no matter."""
+    manner = dice.choice(("garbage", "half_open", "deaf", "bad_packet", "reset", "hello_only"))
+    with trio.move_on_after(dice.uniform(1, 20)):
+        try:
+            stream = await trio.open_tcp_stream(*address)
+            async with stream:
+                await _behave(manner, dice, stream)
+        except (OSError, trio.BrokenResourceError, trio.TooSlowError, AssertionError):
+            return
+
+
+async def _behave(manner: str, dice: Random, stream: trio.SocketStream) -> None:
+    wire = Wire(stream)
+    if manner == "garbage":
+        await stream.send_all(dice.randbytes(dice.randint(1, 2_000)))
+    elif manner == "half_open":
+        await stream.send_all(codec.PREFACE[: dice.randint(1, len(codec.PREFACE))])
+    elif manner == "deaf":
+        await wire.hello()
+        await wire.say(m.Subscribe(1, ["#"], {}))
+    elif manner == "bad_packet":
+        await wire.hello(f"rude-{dice.randint(1, 3)}")
+        await wire.say(m.Send([["no seq"]]))
+        await wire.rest()
+    elif manner == "reset":
+        await wire.hello(f"rude-{dice.randint(1, 3)}")
+        await wire.say(m.Send([["cell/rude", wire.last_seq + 1, 1, limits.SECOND, b"\x01"]]))
+        stream.socket.setsockopt(
+            trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0"
+        )
+        return
+    else:
+        await wire.hello()
+    await trio.sleep(dice.uniform(0.1, 15))
+
+
+async def operate(address: tuple[str, int], subject: str, args: dict[str, object]) -> None:
+    """Give an order; it may be lost, as may be the answer."""
+    with trio.move_on_after(5):
+        try:
+            wire = Wire(await trio.open_tcp_stream(*address))
+            async with wire.stream:
+                await wire.hello()
+                await wire.say(m.Query(1, subject, args))
+                await wire.expect(m.End)
+        except (OSError, trio.BrokenResourceError, trio.TooSlowError, AssertionError):
+            return

@@ -1,0 +1,71 @@
+"""A supervisor whose tasks fail and hang when the nemesis says so; else they run as they are."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import attrs
+import trio
+
+from rmf.floor.supervisor import Child, Hands, Held, Supervisor
+
+__all__ = ["Planted", "Saboteur"]
+
+
+class Planted(Exception):
+    """What a task raises that is to fail."""
+
+
+class Saboteur:
+    """Those of one node. `marks` are what failing tasks held: each has to become a letter."""
+
+    def __init__(self) -> None:
+        self.marks: list[bytes] = []
+        self.tasks: dict[str, trio.MemorySendChannel[float]] = {}
+
+    def supervisor(self, *ends: Any) -> "Watched":
+        """Return the supervisor of the node."""
+        return Watched(*ends, saboteur=self)
+
+    def strike(self, name: str, hang_s: float = 0.0) -> bool:
+        """Let a task fail, after a while in which it does nothing and cannot be cancelled."""
+        try:
+            self.tasks[name].send_nowait(hang_s)
+        except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
+            return False
+        return True
+
+    async def run(self, name: str, run: Callable[[Hands], Awaitable[Any]], hands: Hands) -> Any:
+        """Run a task until it is struck."""
+        send, receive = trio.open_memory_channel[float](1)
+        self.tasks[name] = send
+        struck: list[float] = []
+        async with send, receive, trio.open_nursery() as nursery:
+
+            async def wait() -> None:
+                struck.append(await receive.receive())
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait)
+            await run(hands)
+            nursery.cancel_scope.cancel()
+        if not struck:
+            return
+        with trio.CancelScope(shield=True):
+            await trio.sleep(struck[0])
+        mark = f"held by {name}, {len(self.marks)}".encode()
+        self.marks.append(mark)
+        hands.hold(lambda: [Held(mark)])
+        raise Planted(name)
+
+
+@attrs.frozen
+class Watched(Supervisor):
+    """A supervisor that lets the saboteur at its children."""
+
+    saboteur: Saboteur = attrs.field(kw_only=True)
+
+    async def keep(self, child: Child) -> None:
+        """Run a child, as it is to run."""
+        run = partial(self.saboteur.run, child.name, child.run)
+        await super().keep(attrs.evolve(child, run=run))

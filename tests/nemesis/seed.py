@@ -1,0 +1,267 @@
+"""One seed: some lives of one node with everything going wrong, then a life that is well, judged.
+
+    report = run(7, Path("/dev/shm/nemesis"))
+    assert report.faults == []
+
+What has to hold (R2, R15 to R18, R33):
+
+    every packet has one outcome, within OUTCOME_S of the end of all trouble; what is acked is in the
+    World, or its letter in the DLQ, and is there once
+    what a task held that failed is in the DLQ
+    pictures do not go back
+    a stop ends within its bound, or at the second signal; its exit code is the documented one
+    no thread of a node outlives it, and no seed takes longer than REAL_S_MAX
+
+Threads and the kernel have their own order: a seed decides what is done, not each interleaving.
+"""
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import attrs
+import trio
+
+from rmf import limits
+from rmf.floor import present
+from rmf.floor.stopping import Stop
+from rmf.storage import drive
+from tests.floor.factory import Factory, factory, letters_in
+from tests.nemesis.clock import VirtualClock
+from tests.nemesis.people import Display, Producer, operate, rude
+from tests.nemesis.saboteur import Saboteur
+from tests.nemesis.trouble import TroubledDrive
+
+__all__ = ["Report", "run"]
+
+OUTCOME_S = 60.0
+REAL_S_MAX = 60.0
+_STOP_S = limits.STOP_S_MAX + limits.LAST_WORDS_S_MAX + 1
+_CALM_S = 8.0  # letters are stored, pictures are shown
+_ACTS = ("task",) * 6 + ("hung_task",) * 4 + ("strike",) * 2 + ("rude",) * 4
+_DRIVE_ACTS = ("slow", "slow", "hang", "hang", "fail", "full")
+_ENDS = ("stop", "stop", "stop", "kill", "two_signals")
+
+
+@attrs.define
+class Report:
+    """What came of one seed: laws that did not hold, and what there was of it."""
+
+    seed: int
+    faults: list[str] = attrs.field(factory=list)
+    acts: dict[str, int] = attrs.field(factory=dict)
+    packets: int = 0
+    where: str = ""  # the traceback of what it raised
+    virtual_s: float = 0.0
+    real_s: float = 0.0
+
+    def count(self, what: str) -> None:
+        """Count something that was done."""
+        self.acts[what] = self.acts.get(what, 0) + 1
+
+
+def run(seed: int, data: Path) -> Report:
+    """Live through one seed, with its data in this directory, which must not be there yet."""
+    clock = VirtualClock()
+    began = time.perf_counter()
+    world = _World(seed, data, clock)
+    with present.run_by(clock.boot_ns), drive.in_the_way(world.drive):
+        try:
+            trio.run(world.live, clock=clock, instruments=[clock])
+        except* Exception as group:  # noqa: BLE001 whatever a node raises is a fault that was found
+            world.report.faults.append(f"it raised {group!r}")
+            world.report.where = "".join(traceback.format_exception(group))
+    left = [x.name for x in threading.enumerate() if x.name == "rmf-ledger"]
+    if left:
+        world.report.faults.append(f"threads outlive their node: {left}")
+    world.report.virtual_s = clock.now_s
+    world.report.real_s = time.perf_counter() - began
+    if world.report.real_s > REAL_S_MAX:
+        world.report.faults.append(f"it took {world.report.real_s:.0f} s")
+    return world.report
+
+
+class _World:
+    """The node, life after life, and all around it."""
+
+    def __init__(self, seed: int, data: Path, clock: VirtualClock) -> None:
+        self.report = Report(seed)
+        self.drive = TroubledDrive(clock)
+        self._dice = Random(seed)
+        self._data = data
+        self._clock = clock
+        self._producers = [Producer(f"p{i}", Random(f"{seed}.{i}")) for i in range(3)]
+        self._display = Display()
+        self._marks: set[bytes] = set()  # whose letters have to be there at the end
+        self._port = 0
+
+    async def live(self) -> None:
+        """Live."""
+        async with trio.open_nursery() as people:
+            for life in range(self._dice.randint(1, 3)):
+                async with self._a_node() as (node, saboteur, codes):
+                    if not life:
+                        for someone in (*self._producers, self._display):
+                            people.start_soon(someone.run, self._address)
+                    await self._trouble(node, saboteur)
+                    await self._end(node, saboteur, codes)
+            async with self._a_node() as (node, _, _):
+                await self._judge(node)
+            people.cancel_scope.cancel()
+
+    @property
+    def _address(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    @asynccontextmanager
+    async def _a_node(self) -> AsyncIterator[tuple[Factory, Saboteur, list[int]]]:
+        saboteur, codes = Saboteur(), list[int]()
+        token = trio.lowlevel.current_trio_token()
+        ended = trio.CancelScope()
+
+        def end(code: int) -> None:
+            codes.append(code)
+            if threading.current_thread() is threading.main_thread():
+                ended.cancel()
+            else:
+                token.run_sync_soon(ended.cancel)
+
+        stop = Stop(end=end, timer=self._clock.timer)
+        listen = f"127.0.0.1:{self._port}"
+        # Factory ends it by its scope: what `end` cancels is told to it.
+        async with factory(
+            self._data, supervisor=saboteur.supervisor, stop=stop, listen=listen
+        ) as node:
+            self._port = node.address[1]
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_pass_on, ended, node)
+                yield node, saboteur, codes
+                nursery.cancel_scope.cancel()
+            self.drive.heal()
+
+    # --- Trouble ----------------------------------------------------------------------------------
+
+    async def _trouble(self, node: Factory, saboteur: Saboteur) -> None:
+        dice = self._dice
+        until_s = trio.current_time() + dice.uniform(3, 15)
+        async with trio.open_nursery() as nursery:
+            while trio.current_time() < until_s:
+                await trio.sleep(dice.expovariate(0.6))
+                act = dice.choice(_ACTS + _DRIVE_ACTS)
+                self.report.count(act)
+                if act in {"task", "hung_task"}:
+                    hang_s = dice.uniform(0.05, 8) if act == "hung_task" else 0.0
+                    saboteur.strike(dice.choice(sorted(saboteur.tasks)), hang_s)
+                elif act == "strike":
+                    nursery.start_soon(self._strike, node.address)
+                elif act == "rude":
+                    nursery.start_soon(rude, Random(dice.random()), node.address)
+                else:
+                    nursery.start_soon(self._drive_trouble, act)
+            nursery.cancel_scope.cancel()
+
+    async def _strike(self, address: tuple[str, int]) -> None:
+        await operate(address, "admin.strike", {"why": "the nemesis says so"})
+        await trio.sleep(self._dice.uniform(0.0, 2))
+        await operate(address, "admin.strike", {"end": True})
+
+    async def _drive_trouble(self, act: str) -> None:
+        troubled = self.drive
+        if act == "slow":
+            troubled.slow_s = self._dice.uniform(0.01, 0.3)
+        elif act == "hang":
+            troubled.hangs_until_s = trio.current_time() + self._dice.uniform(0.2, 15)
+        elif act == "fail":
+            troubled.fails = True
+        else:
+            troubled.is_full = True
+        await trio.sleep(self._dice.uniform(0.2, 4))
+        troubled.slow_s, troubled.fails, troubled.is_full = 0.0, False, False
+
+    async def _end(self, node: Factory, saboteur: Saboteur, codes: list[int]) -> None:
+        end = self._dice.choice(_ENDS)
+        self.report.count(end)
+        if end == "kill":
+            await node.kill()
+        else:
+            await self._stop(node, codes, signals=2 if end == "two_signals" else 1)
+        # A process that ended at once may take with it what was not stored yet.
+        if end == "stop" and not codes:
+            lost = {x["packet"] for x in node.said("letter_lost")}
+            self._marks |= {mark for mark in saboteur.marks if mark.hex() not in lost}
+
+    async def _stop(self, node: Factory, codes: list[int], signals: int) -> None:
+        began_s = trio.current_time()
+        os.kill(os.getpid(), signal.SIGTERM)
+        if signals == 2:
+            await trio.sleep(self._dice.uniform(0.0, 0.5))
+            if node.exit_code is None:
+                os.kill(os.getpid(), signal.SIGTERM)
+        await node.ended()
+        took_s = trio.current_time() - began_s
+        if took_s > _STOP_S:
+            self._fault(f"the stop took {took_s:.1f} s")
+        code = codes[0] if codes else node.exit_code
+        if code not in ({0, 1} if signals == 1 else {0, 1, 128 + signal.SIGTERM}):
+            self._fault(f"the exit code was {code}")
+        if code == 1 and took_s < limits.STOP_S_MAX:
+            self._fault(f"a stop was called overdue after {took_s:.1f} s")
+
+    # --- Judgement --------------------------------------------------------------------------------
+
+    def _fault(self, text: str) -> None:
+        self.report.faults.append(text)
+
+    async def _judge(self, node: Factory) -> None:
+        for producer in self._producers:
+            producer.resting = True
+        with trio.move_on_after(OUTCOME_S):
+            while any(x.unanswered and not x.failed for x in self._producers):
+                await trio.sleep(0.1)
+        await trio.sleep(_CALM_S)
+        self._judge_people()
+        self._judge_world()
+        self._judge_letters(node)
+        await self._stop(node, [], signals=1)
+        if node.exit_code != 0:
+            self._fault(f"a node that is well ended with {node.exit_code}")
+
+    def _judge_people(self) -> None:
+        for producer in self._producers:
+            self.report.packets += len(producer.sent)
+            if producer.failed:
+                self._fault(f"{producer.name} gave up: {producer.failed}")
+            elif producer.unanswered:
+                self._fault(f"{producer.name} waits for {producer.unanswered} outcomes")
+        if self._display.fault:
+            self._fault(self._display.fault)
+
+    def _judge_world(self) -> None:
+        sent = [sent for producer in self._producers for sent in producer.sent]
+        applied = {x.topic for x in sent if x.receipt and x.receipt.outcome == "applied"}
+        lost = {topic for topic in applied if topic.startswith("cell/")} - self._display.keys
+        if lost:
+            self._fault(f"acked, and not in the picture: {sorted(lost)[:5]}")
+
+    def _judge_letters(self, node: Factory) -> None:
+        letters = letters_in(self._data)
+        ids = {letter.id for letter in letters}
+        sent = [sent for producer in self._producers for sent in producer.sent]
+        bagged = {x.receipt.letter for x in sent if x.receipt and x.receipt.outcome == "bagged"}
+        if bagged - ids:
+            self._fault(f"acked as bagged, and no letter: {sorted(map(str, bagged - ids))[:5]}")
+        missing = self._marks - {letter.packet for letter in letters}
+        if missing:
+            self._fault(f"held by a failed task, and no letter: {sorted(missing)[:5]}")
+
+
+async def _pass_on(ended: trio.CancelScope, node: Factory) -> None:
+    with ended:
+        await trio.sleep_forever()
+    await node.kill()
