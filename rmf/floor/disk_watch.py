@@ -22,7 +22,7 @@ from rmf.floor.latest import Newest
 from rmf.floor.supervisor import Hands
 from rmf.storage import archive, reserve
 from rmf.storage.directory import DataDirectory
-from rmf.storage.files import free_bytes
+from rmf.storage.drive import free_bytes
 from rmf.storage.sending import Sending
 
 __all__ = ["mark_of", "run"]

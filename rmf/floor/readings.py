@@ -16,7 +16,7 @@ from rmf.floor.doors import DOORS, Doors
 from rmf.floor.instruments import Instruments
 from rmf.storage.checkpoint import index_of, newest
 from rmf.storage.directory import DataDirectory
-from rmf.storage.files import free_bytes
+from rmf.storage.drive import free_bytes
 
 __all__ = ["DiskFacts", "DoorFacts", "FloorFacts", "Sources", "door_facts", "read_disk"]
 

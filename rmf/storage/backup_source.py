@@ -22,7 +22,8 @@ from rmf.storage import checkpoint
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_reader import DlqReader
 from rmf.storage.dlq_schema import failures, open_reading
-from rmf.storage.files import TMP, free_bytes
+from rmf.storage.drive import free_bytes
+from rmf.storage.files import TMP
 
 __all__ = ["BackupSource"]
 

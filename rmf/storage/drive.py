@@ -8,8 +8,9 @@ fails or is full (R46), and everything that stores something meets it.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-__all__ = ["Drive", "fdatasync", "fsync", "in_the_way", "pwrite"]
+__all__ = ["Drive", "fdatasync", "free_bytes", "fsync", "in_the_way", "pwrite"]
 
 
 class Drive:
@@ -26,6 +27,11 @@ class Drive:
     def fsync(self, fd: int) -> None:
         """Make a file, or the names in a directory, durable."""
         os.fsync(fd)
+
+    def free_bytes(self, path: Path) -> int:
+        """Return the space that this process may still use on the file system of `path`."""
+        found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize
 
 
 _drives = [Drive()]
@@ -44,6 +50,11 @@ def fdatasync(fd: int) -> None:
 def fsync(fd: int) -> None:
     """Make a file, or the names in a directory, durable."""
     _drives[-1].fsync(fd)
+
+
+def free_bytes(path: Path) -> int:
+    """Return the space that this process may still use on the file system of `path`."""
+    return _drives[-1].free_bytes(path)
 
 
 @contextmanager

@@ -29,7 +29,6 @@ __all__ = [
     "disk_failed",
     "failing_disk",
     "forget_cached",
-    "free_bytes",
     "fsync_directory",
     "move_durably",
     "remove_leftovers",
@@ -158,9 +157,3 @@ def remove_leftovers(directory: Path) -> None:
         if _OWN.fullmatch(path.name) and path.is_file():
             with suppress(FileNotFoundError):
                 path.unlink()
-
-
-def free_bytes(path: Path) -> int:
-    """Return the space that this process may still use on the file system of `path`."""
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize

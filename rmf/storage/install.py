@@ -23,6 +23,7 @@ from rmf.core.events import ChunkWritten
 from rmf.core.raft.messages import Chunk, ChunkReply
 from rmf.errors import CheckpointDamaged, DiskFailed, StorageError
 from rmf.storage import checkpoint, drive
+from rmf.storage.drive import free_bytes
 from rmf.storage.exchange import (
     INSTALL,
     PARTS,
@@ -31,7 +32,7 @@ from rmf.storage.exchange import (
     make_directory,
     remove_directory,
 )
-from rmf.storage.files import TMP, failing_disk, free_bytes, fsync_directory, write_whole
+from rmf.storage.files import TMP, failing_disk, fsync_directory, write_whole
 from rmf.storage.restore import check_digest
 from rmf.storage.segments import Base, fill_segment, place_segment
 

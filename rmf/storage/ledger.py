@@ -27,13 +27,13 @@ from rmf.core.raft.values import HardState
 from rmf.core.record import ENTRY, HARD, SEAL, Record
 from rmf.errors import WAY_BACK, DiskFailed, LedgerDamaged
 from rmf.storage import drive
+from rmf.storage.drive import free_bytes
 from rmf.storage.fence import Fence, Pen
 from rmf.storage.files import (
     NO_DESCRIPTOR,
     TMP,
     disk_failed,
     failing_disk,
-    free_bytes,
     fsync_directory,
     remove_leftovers,
     write_whole,

@@ -9,7 +9,6 @@ A thread that is to wait in virtual time (a drive that hangs) waits here; so do 
 """
 
 import math
-import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -89,11 +88,11 @@ class VirtualClock(trio.abc.Clock, trio.abc.Instrument):
             self._waits = [wait for wait in self._waits if wait[1] is not call]
 
     def _threads_sleep(self) -> bool:
-        for entry in os.listdir(_THREADS):
-            if int(entry) == self._own_id:
+        for entry in _THREADS.iterdir():
+            if int(entry.name) == self._own_id:
                 continue
             try:
-                state = _THREADS.joinpath(entry, "stat").read_bytes().rpartition(b")")[2][1:2]
+                state = entry.joinpath("stat").read_bytes().rpartition(b")")[2][1:2]
             except OSError:
                 continue  # it has ended
             if state in b"RD":

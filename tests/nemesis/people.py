@@ -3,6 +3,7 @@
 What they were promised is kept here and judged in `seed`.
 """
 
+from contextlib import suppress
 from random import Random
 
 import trio
@@ -14,9 +15,12 @@ from rmf.core import messages as m
 from rmf.errors import RmfError
 from tests.floor.wire import Wire
 
-__all__ = ["Display", "Producer", "operate", "rude"]
+__all__ = ["Asker", "Display", "Producer", "companion", "operate", "rude"]
 
 _TTL_MS = 86_400_000
+_NAMESAKE = "companion"
+_MANNERS = ("garbage", "half_open", "deaf", "bad_packet", "reset", "namesake")
+ANSWER_S = 60.0
 _TOPICS = ("cell", "cell", "count", "raises")
 
 
@@ -26,6 +30,7 @@ class Sent:
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.receipt: rmf.Receipt | None = None
+        self.at_s = 0.0  # when that was known
 
 
 class Producer:
@@ -46,7 +51,10 @@ class Producer:
     async def run(self, address: str) -> None:
         """Work until cancelled."""
         try:
-            async with rmf.connect(address, producer=self.name) as factory, trio.open_nursery() as n:
+            async with (
+                rmf.connect(address, producer=self.name) as factory,
+                trio.open_nursery() as n,
+            ):
                 while True:
                     await trio.sleep(self._dice.expovariate(1.5))
                     if not self.resting:
@@ -65,7 +73,7 @@ class Producer:
     async def _send(self, factory: rmf.Factory, some: list[Sent]) -> None:
         receipts = await factory.send_many([(sent.topic, 1, _TTL_MS) for sent in some])
         for sent, receipt in zip(some, receipts, strict=True):
-            sent.receipt = receipt
+            sent.receipt, sent.at_s = receipt, trio.current_time()
 
 
 class Display:
@@ -90,9 +98,66 @@ class Display:
                     self.keys = set(snapshot.cells)
 
 
+class Asker:
+    """Asks one thing after another, each over a connection of its own. The node may close it, with
+    or without a word; what it must not do is to leave the question open."""
+
+    def __init__(self, dice: Random) -> None:
+        self.fault = ""
+        self.answers = 0
+        self._dice = dice
+
+    async def run(self, host: str, port: int) -> None:
+        """Ask until cancelled."""
+        while True:
+            await trio.sleep(self._dice.uniform(0.2, 3))
+            what = self._dice.choice(("status", "get", "subscribe", "no seq"))
+            with trio.move_on_after(ANSWER_S) as patience:
+                try:
+                    await self._ask(what, Wire(await trio.open_tcp_stream(host, port)))
+                    self.answers += 1
+                except (OSError, trio.BrokenResourceError):
+                    continue
+            if patience.cancelled_caught:
+                self.fault = f"{what} was not answered within {ANSWER_S:g} s"
+
+    async def _ask(self, what: str, wire: Wire) -> None:
+        async with wire.stream:
+            await wire.greet("asker" if what == "no seq" else None)
+            if not isinstance(await _patiently(wire), m.Welcome):
+                return
+            question: m.Message
+            if what == "status":
+                question = m.Query(1, "status", {})
+            elif what == "get":
+                question = m.Get(1, "count", linearizable=self._dice.random() < 0.5)
+            elif what == "subscribe":
+                question = m.Subscribe(1, ["#"], {})
+            else:
+                question = m.Send([["no seq"]])
+            await wire.say(question)
+            while isinstance(await _patiently(wire), m.Ping | m.Pong):
+                pass
+
+
+async def _patiently(wire: Wire) -> m.Message | None:
+    """Return the next message, however long it takes; None: the node has closed."""
+    while True:
+        with suppress(trio.TooSlowError):
+            return await wire.hear()
+
+
+async def companion(address: str) -> None:
+    """Go along with the node, as the demo does: a name that others may take."""
+    async with rmf.connect(address, producer=_NAMESAKE) as factory:
+        while True:
+            await factory.send("cell/companion", 1, ttl_ms=_TTL_MS)
+            await trio.sleep(2)
+
+
 async def rude(dice: Random, address: tuple[str, int]) -> None:
     """Be one of the clients that a port meets; whatever becomes of it is no matter."""
-    manner = dice.choice(("garbage", "half_open", "deaf", "bad_packet", "reset", "hello_only"))
+    manner = dice.choice(_MANNERS)
     with trio.move_on_after(dice.uniform(1, 20)):
         try:
             stream = await trio.open_tcp_stream(*address)
@@ -123,18 +188,21 @@ async def _behave(manner: str, dice: Random, stream: trio.SocketStream) -> None:
         )
         return
     else:
-        await wire.hello()
+        await wire.hello(_NAMESAKE)
     await trio.sleep(dice.uniform(0.1, 15))
 
 
-async def operate(address: tuple[str, int], subject: str, args: dict[str, object]) -> None:
-    """Give an order; it may be lost, as may be the answer."""
+async def operate(
+    address: tuple[str, int], subject: str, args: dict[str, object]
+) -> dict[str, object] | None:
+    """Give an order; return what was answered. It may be lost, as may be the answer."""
     with trio.move_on_after(5):
         try:
             wire = Wire(await trio.open_tcp_stream(*address))
             async with wire.stream:
                 await wire.hello()
                 await wire.say(m.Query(1, subject, args))
-                await wire.expect(m.End)
+                return (await wire.expect_where(m.Item, lambda x: x.request == 1)).body
         except (OSError, trio.BrokenResourceError, trio.TooSlowError, AssertionError):
-            return
+            return None
+    return None

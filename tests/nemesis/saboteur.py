@@ -22,6 +22,7 @@ class Saboteur:
     def __init__(self) -> None:
         self.marks: list[bytes] = []
         self.tasks: dict[str, trio.MemorySendChannel[float]] = {}
+        self.fail_always: set[str] = set()
 
     def supervisor(self, *ends: Any) -> "Watched":
         """Return the supervisor of the node."""
@@ -37,6 +38,8 @@ class Saboteur:
 
     async def run(self, name: str, run: Callable[[Hands], Awaitable[Any]], hands: Hands) -> Any:
         """Run a task until it is struck."""
+        if name in self.fail_always:
+            raise Planted(name)
         send, receive = trio.open_memory_channel[float](1)
         self.tasks[name] = send
         struck: list[float] = []

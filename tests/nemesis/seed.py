@@ -8,7 +8,8 @@ What has to hold (R2, R15 to R18, R33):
     every packet has one outcome, within OUTCOME_S of the end of all trouble; what is acked is in the
     World, or its letter in the DLQ, and is there once
     what a task held that failed is in the DLQ
-    pictures do not go back
+    pictures do not go back; whoever asks gets an answer, or is let go
+    nothing is taken in while the drive is full; no task fails by itself; the loop waits for no drive
     a stop ends within its bound, or at the second signal; its exit code is the documented one
     no thread of a node outlives it, and no seed takes longer than REAL_S_MAX
 
@@ -34,7 +35,7 @@ from rmf.floor.stopping import Stop
 from rmf.storage import drive
 from tests.floor.factory import Factory, factory, letters_in
 from tests.nemesis.clock import VirtualClock
-from tests.nemesis.people import Display, Producer, operate, rude
+from tests.nemesis.people import Asker, Display, Producer, companion, operate, rude
 from tests.nemesis.saboteur import Saboteur
 from tests.nemesis.trouble import TroubledDrive
 
@@ -43,8 +44,10 @@ __all__ = ["Report", "run"]
 OUTCOME_S = 60.0
 REAL_S_MAX = 60.0
 _STOP_S = limits.STOP_S_MAX + limits.LAST_WORDS_S_MAX + 1
+_NOTICED_S = 20.0
 _CALM_S = 8.0  # letters are stored, pictures are shown
 _ACTS = ("task",) * 6 + ("hung_task",) * 4 + ("strike",) * 2 + ("rude",) * 4
+_ACTS += ("no_room", "checkpoint", "give_up")
 _DRIVE_ACTS = ("slow", "slow", "hang", "hang", "fail", "full")
 _ENDS = ("stop", "stop", "stop", "kill", "two_signals")
 
@@ -98,6 +101,8 @@ class _World:
         self._clock = clock
         self._producers = [Producer(f"p{i}", Random(f"{seed}.{i}")) for i in range(3)]
         self._display = Display()
+        self._asker = Asker(Random(-seed))
+        self._full: list[tuple[float, float]] = []  # from when to when nothing was to be taken in
         self._marks: set[bytes] = set()  # whose letters have to be there at the end
         self._port = 0
 
@@ -109,6 +114,7 @@ class _World:
                     if not life:
                         for someone in (*self._producers, self._display):
                             people.start_soon(someone.run, self._address)
+                        people.start_soon(self._asker.run, "127.0.0.1", self._port)
                     await self._trouble(node, saboteur)
                     await self._end(node, saboteur, codes)
             async with self._a_node() as (node, _, _):
@@ -120,13 +126,13 @@ class _World:
         return f"127.0.0.1:{self._port}"
 
     @asynccontextmanager
-    async def _a_node(self) -> AsyncIterator[tuple[Factory, Saboteur, list[int]]]:
-        saboteur, codes = Saboteur(), list[int]()
+    async def _a_node(self) -> AsyncIterator[tuple[Factory, Saboteur, list[tuple[int, float]]]]:
+        saboteur, codes = Saboteur(), list[tuple[int, float]]()
         token = trio.lowlevel.current_trio_token()
         ended = trio.CancelScope()
 
         def end(code: int) -> None:
-            codes.append(code)
+            codes.append((code, self._clock.now_s))
             if threading.current_thread() is threading.main_thread():
                 ended.cancel()
             else:
@@ -136,14 +142,17 @@ class _World:
         listen = f"127.0.0.1:{self._port}"
         # Factory ends it by its scope: what `end` cancels is told to it.
         async with factory(
-            self._data, supervisor=saboteur.supervisor, stop=stop, listen=listen
+            self._data, companion, supervisor=saboteur.supervisor, stop=stop, listen=listen
         ) as node:
             self._port = node.address[1]
+            self.drive.is_watched = True
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_pass_on, ended, node)
                 yield node, saboteur, codes
                 nursery.cancel_scope.cancel()
+            self.drive.is_watched = False
             self.drive.heal()
+            self._judge_log(node)
 
     # --- Trouble ----------------------------------------------------------------------------------
 
@@ -156,8 +165,16 @@ class _World:
                 act = dice.choice(_ACTS + _DRIVE_ACTS)
                 self.report.count(act)
                 if act in {"task", "hung_task"}:
-                    hang_s = dice.uniform(0.05, 8) if act == "hung_task" else 0.0
+                    hang_s = dice.uniform(0.05, 14) if act == "hung_task" else 0.0
                     saboteur.strike(dice.choice(sorted(saboteur.tasks)), hang_s)
+                elif act == "give_up":
+                    name = dice.choice(sorted(saboteur.tasks))
+                    saboteur.fail_always.add(name)
+                    saboteur.strike(name)
+                elif act == "no_room":
+                    nursery.start_soon(self._no_room, node)
+                elif act == "checkpoint":
+                    nursery.start_soon(self._checkpoint, node)
                 elif act == "strike":
                     nursery.start_soon(self._strike, node.address)
                 elif act == "rude":
@@ -170,6 +187,24 @@ class _World:
         await operate(address, "admin.strike", {"why": "the nemesis says so"})
         await trio.sleep(self._dice.uniform(0.0, 2))
         await operate(address, "admin.strike", {"end": True})
+
+    async def _no_room(self, node: Factory) -> None:
+        """No room is left: nothing is taken in, by a core that is read again neither."""
+        self.drive.free = 0
+        with trio.move_on_after(_NOTICED_S):
+            while not any(x["mark"] == "hard" for x in node.said("disk_mark")):
+                await trio.sleep(0.2)
+            await trio.sleep(1)
+            begun_s = trio.current_time()
+            await self._strike(node.address)
+            await trio.sleep(self._dice.uniform(0, 3))
+            self._full.append((begun_s, trio.current_time()))
+        self.drive.free = None
+
+    async def _checkpoint(self, node: Factory) -> None:
+        found = await operate(node.address, "admin.checkpoint", {})
+        if found is not None and not list(self._data.glob("checkpoints/*.ckpt")):
+            self._fault(f"a Checkpoint is said to be written, and there is none: {found}")
 
     async def _drive_trouble(self, act: str) -> None:
         troubled = self.drive
@@ -184,7 +219,7 @@ class _World:
         await trio.sleep(self._dice.uniform(0.2, 4))
         troubled.slow_s, troubled.fails, troubled.is_full = 0.0, False, False
 
-    async def _end(self, node: Factory, saboteur: Saboteur, codes: list[int]) -> None:
+    async def _end(self, node: Factory, saboteur: Saboteur, codes: list[tuple[int, float]]) -> None:
         end = self._dice.choice(_ENDS)
         self.report.count(end)
         if end == "kill":
@@ -196,7 +231,7 @@ class _World:
             lost = {x["packet"] for x in node.said("letter_lost")}
             self._marks |= {mark for mark in saboteur.marks if mark.hex() not in lost}
 
-    async def _stop(self, node: Factory, codes: list[int], signals: int) -> None:
+    async def _stop(self, node: Factory, codes: list[tuple[int, float]], signals: int) -> None:
         began_s = trio.current_time()
         os.kill(os.getpid(), signal.SIGTERM)
         if signals == 2:
@@ -204,10 +239,11 @@ class _World:
             if node.exit_code is None:
                 os.kill(os.getpid(), signal.SIGTERM)
         await node.ended()
-        took_s = trio.current_time() - began_s
+        # What ended at once is gone: that its tasks unwind here is no part of it.
+        code, ended_s = codes[0] if codes else (node.exit_code, trio.current_time())
+        took_s = ended_s - began_s
         if took_s > _STOP_S:
             self._fault(f"the stop took {took_s:.1f} s")
-        code = codes[0] if codes else node.exit_code
         if code not in ({0, 1} if signals == 1 else {0, 1, 128 + signal.SIGTERM}):
             self._fault(f"the exit code was {code}")
         if code == 1 and took_s < limits.STOP_S_MAX:
@@ -232,6 +268,14 @@ class _World:
         if node.exit_code != 0:
             self._fault(f"a node that is well ended with {node.exit_code}")
 
+    def _judge_log(self, node: Factory) -> None:
+        """No task fails but by the nemesis' doing, and the loop waits for no drive."""
+        for row in node.said("task_failed"):
+            if not row["error"].startswith("Planted") and row["task"] != "companion":
+                self._fault(f"{row['task']} failed: {row['error']}")
+        if self.drive.touched:
+            self._fault(f"the loop itself called {self.drive.touched}")
+
     def _judge_people(self) -> None:
         for producer in self._producers:
             self.report.packets += len(producer.sent)
@@ -239,12 +283,22 @@ class _World:
                 self._fault(f"{producer.name} gave up: {producer.failed}")
             elif producer.unanswered:
                 self._fault(f"{producer.name} waits for {producer.unanswered} outcomes")
-        if self._display.fault:
-            self._fault(self._display.fault)
+        for fault in (self._display.fault, self._asker.fault):
+            if fault:
+                self._fault(fault)
 
     def _judge_world(self) -> None:
         sent = [sent for producer in self._producers for sent in producer.sent]
         applied = {x.topic for x in sent if x.receipt and x.receipt.outcome == "applied"}
+        taken = [
+            x.topic
+            for x in sent
+            if x.receipt
+            and x.receipt.outcome == "applied"
+            and any(since_s < x.at_s < until_s for since_s, until_s in self._full)
+        ]
+        if taken:
+            self._fault(f"taken in while there was no room: {taken[:5]}")
         lost = {topic for topic in applied if topic.startswith("cell/")} - self._display.keys
         if lost:
             self._fault(f"acked, and not in the picture: {sorted(lost)[:5]}")

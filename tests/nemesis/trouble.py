@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from pathlib import Path
 
 from rmf.storage.drive import Drive
 from tests.nemesis.clock import VirtualClock
@@ -12,13 +13,18 @@ __all__ = ["TroubledDrive"]
 
 class TroubledDrive(Drive):
     """`slow_s` is what each fsync takes, `hangs_until_s` when the next one comes back, `fails` and
-    `is_full` what is raised. The main thread is spared: it is the test's, too."""
+    `is_full` what is raised, `free` what is said to be free (None: what is). The main thread is
+    spared; while `is_watched`, it must not come here at all: `touched` says with which call it did.
+    """
 
     def __init__(self, clock: VirtualClock) -> None:
         self.slow_s = 0.0
         self.hangs_until_s = 0.0
         self.fails = False
         self.is_full = False
+        self.free: int | None = None
+        self.is_watched = False
+        self.touched = ""
         self._clock = clock
         self._released = threading.Event()
 
@@ -26,27 +32,35 @@ class TroubledDrive(Drive):
         """Be well from now on, and give back what hangs."""
         self.slow_s = self.hangs_until_s = 0.0
         self.fails = self.is_full = False
+        self.free = None
         self._released.set()
         self._released = threading.Event()
 
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
         """Write, if there is room."""
-        if self.is_full and not _is_main():
+        if self._is_spared("pwrite"):
+            return super().pwrite(fd, data, offset)
+        if self.is_full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return super().pwrite(fd, data, offset)
 
     def fdatasync(self, fd: int) -> None:
         """Sync, as well as it is able to."""
-        self._suffer()
+        self._suffer("fdatasync")
         super().fdatasync(fd)
 
     def fsync(self, fd: int) -> None:
         """Sync, as well as it is able to."""
-        self._suffer()
+        self._suffer("fsync")
         super().fsync(fd)
 
-    def _suffer(self) -> None:
-        if _is_main():
+    def free_bytes(self, path: Path) -> int:
+        """Say how much is free."""
+        self._is_spared("statvfs")
+        return super().free_bytes(path) if self.free is None else self.free
+
+    def _suffer(self, call: str) -> None:
+        if self._is_spared(call):
             return
         waits_s = max(self.slow_s, self.hangs_until_s - self._clock.now_s)
         if waits_s > 0:
@@ -54,6 +68,9 @@ class TroubledDrive(Drive):
         if self.fails:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-
-def _is_main() -> bool:
-    return threading.current_thread() is threading.main_thread()
+    def _is_spared(self, call: str) -> bool:
+        if threading.current_thread() is not threading.main_thread():
+            return False
+        if self.is_watched:
+            self.touched = call
+        return True
