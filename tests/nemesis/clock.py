@@ -68,7 +68,7 @@ class VirtualClock(trio.abc.Clock, trio.abc.Instrument):
     def wait(self, seconds: float, given_up: Iterable[threading.Event] = ()) -> None:
         """Wait in a thread for so many virtual seconds, or until one of `given_up` is set."""
         woken = threading.Event()
-        self._at(self.now_s + seconds, woken.set)
+        self.at(self.now_s + seconds, woken.set)
         given_up = tuple(given_up)
         while not woken.wait(0.02):
             if any(event.is_set() for event in given_up):
@@ -78,7 +78,8 @@ class VirtualClock(trio.abc.Clock, trio.abc.Instrument):
         """Return what calls a function so long after it was started, as threading.Timer does."""
         return Timer(self, seconds, lambda: call(*args))
 
-    def _at(self, at_s: float, call: Callable[[], object]) -> None:
+    def at(self, at_s: float, call: Callable[[], object]) -> None:
+        """Call a function at this time."""
         with self._lock:
             self._waits.append((at_s, call))
 
@@ -124,7 +125,7 @@ class Timer:
 
     def start(self) -> None:
         """Begin to count."""
-        self._clock._at(self._clock.now_s + self._seconds, self._call)  # noqa: SLF001 its own part
+        self._clock.at(self._clock.now_s + self._seconds, self._call)
 
     def cancel(self) -> None:
         """Do not call."""

@@ -1,0 +1,173 @@
+"""The faults that were found in the first floor (F1 to F15), each as one change to one function.
+
+The nemesis has to find each of them; how many seeds it needs says `found.md`, and which ones it
+cannot find, and why. While one is planted nothing else may run in this process.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import trio
+
+from rmf.core.events import CheckpointEnded
+from rmf.core.surroundings import Surroundings
+from rmf.errors import StorageError
+from rmf.floor import checkpoint_keeper, connection, disk_watch, stand_ins, stopping, supervisor
+from rmf.floor.doors import Doors
+from rmf.floor.latest import Latest
+from rmf.floor.life import Life
+from rmf.floor.supervisor import Child, Hands, Supervisor
+from rmf.storage.directory import DataDirectory
+from rmf.storage.drive import free_bytes
+from rmf.storage.fence import Fence, Pen
+from tests.nemesis.seed import run
+
+__all__ = ["PLANTED", "planted", "seeds_needed"]
+
+Change = tuple[Any, str, Any]
+
+PLANTED: dict[str, Callable[[], list[Change]]] = {}
+
+
+def bug(function: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
+    """Enter a bug under the name of the function that returns its changes."""
+    PLANTED[function.__name__] = function
+    return function
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Have this bug while the block runs."""
+    changes = PLANTED[name]()
+    before = [(owner, attribute, vars(owner)[attribute]) for owner, attribute, _ in changes]
+    for owner, attribute, value in changes:
+        setattr(owner, attribute, value)
+    try:
+        yield
+    finally:
+        for owner, attribute, value in before:
+            setattr(owner, attribute, value)
+
+
+def seeds_needed(name: str, most: int) -> int | None:
+    """Return with which seed the bug shows, None if with none up to `most`."""
+    with planted(name), TemporaryDirectory(prefix="nemesis-") as place:
+        for seed in range(1, most + 1):
+            if run(seed, Path(place) / str(seed)).faults:
+                return seed
+    return None
+
+
+@bug
+def f1_a_companion_is_not_supervised() -> list[Change]:
+    """Whoever takes its name ends the node."""
+    keep = Supervisor.keep
+
+    async def raw(self: Supervisor, child: Child) -> None:
+        if child.name == "companion":
+            await child.run(Hands())
+        else:
+            await keep(self, child)
+
+    return [(Supervisor, "keep", raw)]
+
+
+@bug
+def f2_two_threads_write_one_ledger() -> list[Change]:
+    """One that a hung drive held up goes on beside the next core's."""
+
+    def take(self: Fence) -> Pen:
+        return Pen(self, 0)
+
+    def begin(self: Fence, number: int) -> None:
+        del self, number
+
+    return [(Fence, "take", take), (Fence, "_begin", begin), (Fence, "_end", lambda self: None)]
+
+
+@bug
+def f3_a_stop_has_no_bound() -> list[Change]:
+    """It waits for as long as a task or a drive hangs."""
+
+    def nothing(_seconds: float, _end: Callable[[int], object]) -> None:
+        return
+
+    return [(stopping, "_overdue", nothing)]
+
+
+@bug
+def f5_a_core_that_is_read_again_begins_with_defaults() -> list[Change]:
+    """So it takes packets in though the drive is full."""
+
+    def around(self: Life, behind_bytes: int = 0, checkpoint_bytes: int = 0) -> Surroundings:
+        del self
+        return Surroundings(behind_bytes=behind_bytes, checkpoint_bytes=checkpoint_bytes)
+
+    return [(Life, "_around", around)]
+
+
+@bug
+def f6_a_publisher_that_was_given_up_leaves_displays_without_a_word() -> list[Change]:
+    """SUBSCRIBE gets nothing at all, not even END."""
+
+    async def end(_item: Any, _why: str) -> None:
+        await trio.sleep_forever()
+
+    return [(stand_ins, "_end", end)]
+
+
+@bug
+def f7_a_checkpoint_that_failed_is_said_to_be_written() -> list[Change]:
+    """An operator hears of an index all the same."""
+
+    async def failed(doors: Doors, index: int, exc: StorageError) -> None:
+        del exc
+        await doors.events.send(CheckpointEnded(index, None))
+
+    return [(checkpoint_keeper, "_failed", failed)]
+
+
+@bug
+def f10_a_refused_letter_fails_the_connection() -> list[Change]:
+    """It waits for an id, and the door is closed before its eyes."""
+
+    async def ask(door: Any, question: Callable[[Any], Any]) -> Any:
+        reply, reply_out = trio.open_memory_channel[Any](1)
+        await door.send(question(reply))
+        return await reply_out.receive()
+
+    return [(connection, "ask", ask)]
+
+
+@bug
+def f11_what_a_task_held_is_dropped_in_silence() -> list[Change]:
+    """Where the DLQ takes nothing, neither a letter nor a line of the log says so."""
+
+    def nothing(_task: str, _held: Any) -> None:
+        return
+
+    return [(supervisor, "_tell_of", nothing)]
+
+
+@bug
+def f12_a_door_of_one_asserts_that_it_is_empty() -> list[Change]:
+    """What an ended core put there fails the next one."""
+
+    def put(self: Latest[Any], item: Any) -> None:
+        self._send.send_nowait(item)
+
+    return [(Latest, "put", put)]
+
+
+@bug
+def f13_the_loop_itself_asks_the_drive() -> list[Change]:
+    """A mount that hangs would hang the node."""
+
+    async def found(directory: DataDirectory, _limiter: trio.CapacityLimiter) -> int | None:
+        return free_bytes(directory.path)
+
+    ask: Callable[..., Awaitable[int | None]] = found
+    return [(disk_watch, "_ask", ask)]
