@@ -24,7 +24,7 @@ from rmf.floor import log
 from rmf.floor.asking import answer
 from rmf.floor.doors import Doors
 from rmf.floor.items import EdgeLetter, EdgeTriage, Fetched, FetchedStored, LettersItem
-from rmf.floor.stand_ins import let_letter_go, refuse_letters
+from rmf.floor.stand_ins import let_letter_go, lose_letter, refuse_letters
 from rmf.floor.supervisor import Hands, Held
 from rmf.storage.dlq_store import DlqStore
 
@@ -84,7 +84,7 @@ async def give_up(doors: Doors, backlog: list[LettersItem], why: str = "") -> No
     """Drop what waits, and refuse what comes, until the door is closed: edges must not wait
     for ids of a node on strike that writes nothing more."""
     for item in backlog:
-        let_letter_go(item)
+        lose_letter(item)
     await refuse_letters(doors, why)
 
 

@@ -14,8 +14,9 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.effects import StoreLetters
 from rmf.core.events import Beat, CheckpointEnded, DryRunDone
+from rmf.floor import log
 from rmf.floor.doors import Doors
-from rmf.floor.items import FactsAsked, Greeting, LettersItem, Opened, WhoIsKnown
+from rmf.floor.items import EdgeLetter, FactsAsked, Greeting, LettersItem, Opened, WhoIsKnown
 from rmf.floor.news import Watch
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "give_no_turn",
     "leave_audits_out",
     "let_letter_go",
+    "lose_letter",
     "refuse_checkpoints",
     "refuse_connections",
     "refuse_dry_runs",
@@ -47,7 +49,25 @@ async def refuse_letters(doors: Doors, _why: str) -> None:
     """Letters: they are not stored, and a sender that waits for an id learns that there is none.
     Ends when the door is closed."""
     async for item in doors.letters_out:
-        let_letter_go(item)
+        lose_letter(item)
+
+
+def lose_letter(item: LettersItem) -> None:
+    """Part with an item that is not stored by a node on strike. What is of the line is in the
+    ledger; a letter of an edge is nowhere else, and the log says whose it was (R15, R38)."""
+    if isinstance(item, EdgeLetter):
+        letter = item.letter
+        log.note(
+            "error",
+            "letter_lost",
+            reason=letter.reason,
+            why=letter.error.message,
+            producer=letter.producer,
+            epoch=letter.epoch,
+            bytes=len(letter.packet),
+            packet=letter.packet[: limits.LOG_TEXT_CHARACTERS_MAX // 2].hex(),
+        )
+    let_letter_go(item)
 
 
 def let_letter_go(item: LettersItem) -> None:

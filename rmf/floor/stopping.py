@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
 import trio
 
@@ -22,7 +23,7 @@ from rmf.core.events import StopAsked
 from rmf.floor import log
 from rmf.floor.items import EventItem
 
-__all__ = ["Stop", "heard"]
+__all__ = ["Stop", "Timer", "heard"]
 
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MEANINGLESS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -35,6 +36,20 @@ def heard() -> tuple[signal.Signals, ...]:
     return (*stop, *(x for x in _MEANINGLESS if signal.getsignal(x) == signal.SIG_DFL))
 
 
+class Timer(Protocol):
+    """What calls a function after a while, from whatever thread; see threading.Timer."""
+
+    daemon: bool
+
+    def start(self) -> None:
+        """Begin to count."""
+        ...
+
+    def cancel(self) -> None:
+        """Do not call."""
+        ...
+
+
 class Stop:
     """The stop of one node. `close` it once the process has nothing more to lose. `end` ends the
     process, with an exit code, from whatever thread; `timer` makes what calls it after `bound_s`,
@@ -44,7 +59,7 @@ class Stop:
         self,
         bound_s: float = limits.STOP_S_MAX,
         end: Callable[[int], object] = os._exit,
-        timer: Callable[..., threading.Timer] = threading.Timer,
+        timer: Callable[..., Timer] = threading.Timer,
     ) -> None:
         self._end = end
         self._bound = timer(bound_s, _overdue, (bound_s, end))

@@ -1,5 +1,7 @@
 """What stands in for a task that was given up: the senders at its doors go on."""
 
+import io
+import json
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from rmf.core.events import Beat, CheckpointEnded, DryRunDone
 from rmf.core.producers import Table
 from rmf.core.state import genesis_state
 from rmf.core.world import World
-from rmf.floor import stand_ins
+from rmf.floor import log, stand_ins
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.items import FactsAsked, Opened
 from rmf.floor.news import News, Unwatch, Watch
@@ -64,6 +66,24 @@ async def test_letters_get_no_id_until_the_door_is_closed() -> None:
             await doors.letters.send(item)
         await closed(reply_out)
         doors.letters.close()  # and so it ends by itself
+
+
+async def test_a_letter_that_is_not_stored_is_in_the_log_and_one_of_the_line_in_the_ledger() -> (
+    None
+):
+    """R15: what a failing task held is not dropped in silence. The nemesis found it (seed 20)."""
+    said = io.StringIO()
+    log.configure("json", said)
+    letter = an_edge_letter()
+    stand_ins.lose_letter(line_letters(5, 0))
+    stand_ins.lose_letter(letter)
+    log.configure("json", io.StringIO())
+    (lost,) = [json.loads(line) for line in said.getvalue().splitlines()]
+    assert (lost["event"], lost["reason"]) == ("letter_lost", letter.letter.reason)
+    assert (lost["bytes"], lost["packet"]) == (
+        len(letter.letter.packet),
+        letter.letter.packet.hex(),
+    )
 
 
 async def test_who_subscribes_is_answered_and_no_world_is_held() -> None:

@@ -10,7 +10,7 @@ A thread that is to wait in virtual time (a drive that hangs) waits here; so do 
 
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,12 @@ class VirtualClock(trio.abc.Clock, trio.abc.Instrument):
         """Return the boot time of this virtual machine; for any thread."""
         return int((self.now_s + 1_000) * 1e9)
 
-    def wait(self, seconds: float, given_up: Iterable[threading.Event] = ()) -> None:
-        """Wait in a thread for so many virtual seconds, or until one of `given_up` is set."""
-        woken = threading.Event()
+    def wait(self, seconds: float, woken: threading.Event | None = None) -> None:
+        """Wait in a thread for so many virtual seconds, or until another one sets `woken`."""
+        woken = woken or threading.Event()
         self.at(self.now_s + seconds, woken.set)
-        given_up = tuple(given_up)
-        while not woken.wait(0.02):
-            if any(event.is_set() for event in given_up):
-                return
+        woken.wait()
+        self.forget(woken.set)
 
     def timer(self, seconds: float, call: Callable[..., object], args: Any = ()) -> "Timer":
         """Return what calls a function so long after it was started, as threading.Timer does."""
@@ -86,7 +84,7 @@ class VirtualClock(trio.abc.Clock, trio.abc.Instrument):
     def forget(self, call: Callable[[], object]) -> None:
         """Do not call it any more."""
         with self._lock:
-            self._waits = [wait for wait in self._waits if wait[1] is not call]
+            self._waits = [wait for wait in self._waits if wait[1] != call]
 
     def _threads_sleep(self) -> bool:
         for entry in _THREADS.iterdir():

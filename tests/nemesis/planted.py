@@ -85,7 +85,7 @@ def f2_two_threads_write_one_ledger() -> list[Change]:
     def begin(self: Fence, number: int) -> None:
         del self, number
 
-    return [(Fence, "take", take), (Fence, "_begin", begin), (Fence, "_end", lambda self: None)]
+    return [(Fence, "take", take), (Fence, "_begin", begin), (Fence, "_end", lambda _: None)]
 
 
 @bug

@@ -1,4 +1,4 @@
-"""A drive in the way: slow, hanging, failing or full, as a test says, for the node's own threads."""
+"""A drive in the way of a node's own threads: slow, hanging, failing or full, as a test says."""
 
 import errno
 import os
@@ -26,15 +26,15 @@ class TroubledDrive(Drive):
         self.is_watched = False
         self.touched = ""
         self._clock = clock
-        self._released = threading.Event()
+        self._hanging: set[threading.Event] = set()
 
     def heal(self) -> None:
         """Be well from now on, and give back what hangs."""
         self.slow_s = self.hangs_until_s = 0.0
         self.fails = self.is_full = False
         self.free = None
-        self._released.set()
-        self._released = threading.Event()
+        for event in list(self._hanging):
+            event.set()
 
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
         """Write, if there is room."""
@@ -64,7 +64,10 @@ class TroubledDrive(Drive):
             return
         waits_s = max(self.slow_s, self.hangs_until_s - self._clock.now_s)
         if waits_s > 0:
-            self._clock.wait(waits_s, [self._released])
+            woken = threading.Event()
+            self._hanging.add(woken)
+            self._clock.wait(waits_s, woken)
+            self._hanging.discard(woken)
         if self.fails:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
