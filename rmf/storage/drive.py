@@ -1,8 +1,8 @@
 """The drive: the calls by which bytes get into files and become durable, all in one place (R17).
 
-Only these few, as the system has them: what they mean, and what a failure of theirs is called, is
-told in `files`. They are kept apart so that a test can put a drive in the way that is slow, hangs,
-fails or is full (R46), and everything that stores something meets it.
+Only these few, as the system has them: `files` says what they mean, and what a failure of theirs is
+called. They are kept apart so that a test can put a drive in the way that is slow, hangs, fails or
+is full (R46), and everything that stores something meets it.
 """
 
 import os

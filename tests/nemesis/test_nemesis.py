@@ -12,7 +12,7 @@ from tests.nemesis.planted import PLANTED, planted, seeds_needed
 from tests.nemesis.seed import run
 
 FOUND = Path(__file__).with_name("found.md")
-SEEDS = 8
+SEEDS = 6
 AT_ONCE = ["f1_a_companion_is_not_supervised", "f13_the_loop_itself_asks_the_drive"]
 
 
