@@ -18,7 +18,7 @@ from rmf.core.raft.messages import Chunk, ChunkReply, WireEntry
 from rmf.core.raft.values import Place
 from rmf.core.record import ENTRY, GENESIS_CHAIN
 from rmf.testing.disk import Base, Disk, StoredCheckpoint
-from rmf.testing.performer import Arms, Happen, Later, at_once
+from rmf.testing.performer import Arms, Happen, Later, at_once, uncounted
 from rmf.testing.rebirth import packed, unpacked
 
 __all__ = ["CatchingUp"]
@@ -35,10 +35,6 @@ class _Holder(Protocol):
     def disk(self) -> Disk: ...
 
 
-def _uncounted(_what: str) -> None:
-    pass
-
-
 class CatchingUp:
     """One node's readings for peers, and what it receives itself; to keep a piece takes
     `fsync_wait_ns`."""
@@ -49,7 +45,7 @@ class CatchingUp:
         happen: Happen,
         later: Later = at_once,
         fsync_wait_ns: Callable[[], int] = int,
-        count: Callable[[str], None] = _uncounted,
+        count: Callable[[str], None] = uncounted,
     ) -> None:
         self._holder = holder
         self._happen = happen

@@ -5,7 +5,7 @@ core/effects). What is on the disk, and what a crash leaves of it, is `disk`'s p
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from rmf import limits
 from rmf.core import effects as ef
@@ -14,9 +14,10 @@ from rmf.core.raft.values import Place
 from rmf.core.world import KeyIndex
 from rmf.testing.dice import Stream
 from rmf.testing.disk import Base, Disk, StoredCheckpoint
-from rmf.testing.performer import Arms, Happen, Later, at_once
+from rmf.testing.performer import Arms, Happen, Later, at_once, uncounted
+from rmf.testing.watcher import Watcher
 
-__all__ = ["DiskDriver", "Machine", "Observer"]
+__all__ = ["DiskDriver", "Machine"]
 
 _CHECKPOINT_MS = (20, 300)
 
@@ -37,38 +38,22 @@ class Machine(Protocol):
         ...
 
 
-class Observer:
-    """Who sees what a driver does; this one does not look."""
-
-    def persists(self, effect: ef.Persist) -> None:
-        """Something is to be written."""
-
-    def checkpoint_begins(self, effect: ef.WriteCheckpoint) -> None:
-        """A Checkpoint is to be written."""
-
-    def checkpoint_ends(self, unpin: Callable[[int], object], pin: int) -> None:
-        """A Checkpoint is written, or is not: its keys are released."""
-        unpin(pin)
-
-    def checkpointed(self, found: StoredCheckpoint) -> None:
-        """A Checkpoint is in place."""
-
-    def count(self, what: str) -> None:
-        """This happened once more."""
+_N = TypeVar("_N", bound=Machine)
 
 
-class DiskDriver:
+class DiskDriver(Generic[_N]):
     """`fsync_ns` and `hangs_until_ns` are the disk's weather; `fails`: the next write fails.
     `holds_keys`: a Checkpoint is being written, which holds the keys of its World. `archive_from`
     is the Entry behind which the ledger may go once Checkpoints stand in its place."""
 
     def __init__(
         self,
-        machine: Machine,
+        machine: _N,
         happen: Happen,
         dice: Stream,
         later: Later = at_once,
-        observer: Observer | None = None,
+        watch: Watcher[_N] | None = None,
+        count: Callable[[str], None] = uncounted,
         archive_from: Callable[[], int] = lambda: -1,
     ) -> None:
         self.fsync_ns = self.hangs_until_ns = 0
@@ -78,7 +63,8 @@ class DiskDriver:
         self._happen = happen
         self._later = later
         self._dice = dice
-        self._observer = observer or Observer()
+        self._watch = watch
+        self._count = count
         self._archive_from = archive_from
 
     def arms(self) -> Arms:
@@ -99,7 +85,8 @@ class DiskDriver:
     def _persist(self, effect: ef.Persist) -> None:
         disk = self._machine.disk
         disk.take(effect)
-        self._observer.persists(effect)
+        if self._watch is not None:
+            self._watch.persists(self._machine, effect)
         if not disk.writing and not disk.broken:
             self._begin()
 
@@ -112,7 +99,7 @@ class DiskDriver:
         disk = self._machine.disk
         if self.fails:
             self.fails, disk.broken = False, True
-            self._observer.count("disk_failed")
+            self._count("disk_failed")
             self._happen(ev.DiskFault("the simulated disk fails"))
             return
         ticket, serial = disk.finish(self._machine.true_ns)
@@ -124,7 +111,7 @@ class DiskDriver:
         disk = self._machine.disk
         if disk.repairing == effect.whole:
             disk.repairing = not effect.whole
-            self._observer.count("repaired" if effect.whole else "less_than_said")
+            self._count("repaired" if effect.whole else "less_than_said")
         self._later(0, self._happen, ev.WholeMarked(effect.whole))
 
     # --- Ends ------------------------------------------
@@ -139,7 +126,7 @@ class DiskDriver:
         disk = self._machine.disk
         kept = self._dice.randint(0, len(disk.writing))
         if kept < len(disk.writing) and self._dice.chance(0.5):
-            self._observer.count("torn_tail")  # half a record more: it is cut
+            self._count("torn_tail")  # half a record more: it is cut
         disk.crash(kept, copied=self._dice.chance(0.5))
         self.fails = False
 
@@ -150,7 +137,8 @@ class DiskDriver:
     # --- Checkpoints ------------------------------------------
 
     def _write_checkpoint(self, effect: ef.WriteCheckpoint) -> None:
-        self._observer.checkpoint_begins(effect)
+        if self._watch is not None:
+            self._watch.head(self._machine, effect.head)
         head: dict[str, Any] = {**effect.head, "boot_id": self._machine.boot_id}
         base = Base(head["serial"], Place(effect.index, head["term"], head["chain"]))
         found = StoredCheckpoint(base, head, effect.producers, effect.world.cells)
@@ -162,11 +150,15 @@ class DiskDriver:
     def _checkpoint_written(self, found: StoredCheckpoint, index: KeyIndex, pin: int) -> None:
         disk, at = self._machine.disk, found.base.place.index
         self.holds_keys = False
-        self._observer.checkpoint_ends(index.unpin, pin)
+        if self._watch is None:
+            index.unpin(pin)
+        else:
+            self._watch.work(self._machine, "the end of a Checkpoint", index.unpin, pin)
         if disk.broken:
             self._happen(ev.CheckpointEnded(at, "the simulated disk fails"))
             return
         disk.keep_checkpoint(found, through_index=self._archive_from())
-        self._observer.checkpointed(found)
-        self._observer.count("checkpoint")
+        if self._watch is not None:
+            self._watch.checkpointed(self._machine, found)
+        self._count("checkpoint")
         self._happen(ev.CheckpointEnded(at, None))

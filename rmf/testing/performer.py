@@ -17,7 +17,17 @@ from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.bag import Letter
 
-__all__ = ["Arms", "Happen", "Later", "LetterStore", "LineRunner", "Performer", "Runner", "at_once"]
+__all__ = [
+    "Arms",
+    "Happen",
+    "Later",
+    "LetterStore",
+    "LineRunner",
+    "Performer",
+    "Runner",
+    "at_once",
+    "uncounted",
+]
 
 _STALLED_NS = 20 * limits.MS
 
@@ -52,6 +62,10 @@ class Part(Protocol):
 def at_once(_wait_ns: int, call: Callable[..., None], /, *args: Any) -> None:
     """Call it now: where nothing takes time."""
     call(*args)
+
+
+def uncounted(_what: str) -> None:
+    """Do not count it."""
 
 
 class Performer:

@@ -11,8 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from rmf import limits
 from rmf.core import effects as ef
 from rmf.testing.catching_up import CatchingUp
-from rmf.testing.disk import StoredCheckpoint
-from rmf.testing.disk_driver import DiskDriver, Machine, Observer
+from rmf.testing.disk_driver import DiskDriver, Machine
 from rmf.testing.environment import Environment
 from rmf.testing.network import Caller, Network
 from rmf.testing.performer import Arms, Happen, Later, LetterStore, LineRunner, Performer
@@ -62,9 +61,7 @@ class Performing(Generic[_N]):
         self.line = LineRunner(env.runner, happen, later)
         self.line.line_ns = int(env.options.line_ms * limits.MS)
         self.dlq = LetterStore(happen, later, self._store_ns, self._letters_stall)
-        self.drive = DiskDriver(
-            node, happen, dice, later, _Seen(node, env, watch), self._archive_from
-        )
+        self.drive = DiskDriver(node, happen, dice, later, watch, env.count, self._archive_from)
         self.drive.fsync_ns = int(env.options.fsync_ms * limits.MS)
         if env.options.crowd:
             self.drive.checkpoint_ms = _LONG_CHECKPOINT_MS
@@ -149,27 +146,3 @@ class Performing(Generic[_N]):
 
     def _archive_from(self) -> int:
         return -1 if self._env.options.archive else self.dlq.cursor
-
-
-class _Seen(Observer, Generic[_N]):
-    """Tells those who watch what a node's disk does."""
-
-    def __init__(self, node: _N, env: Environment, watch: Watcher[_N]) -> None:
-        self._node = node
-        self._env = env
-        self._watch = watch
-
-    def persists(self, effect: ef.Persist) -> None:
-        self._watch.persists(self._node, effect)
-
-    def checkpoint_begins(self, effect: ef.WriteCheckpoint) -> None:
-        self._watch.head(self._node, effect.head)
-
-    def checkpoint_ends(self, unpin: Callable[[int], object], pin: int) -> None:
-        self._watch.work(self._node, "the end of a Checkpoint", unpin, pin)
-
-    def checkpointed(self, found: StoredCheckpoint) -> None:
-        self._watch.checkpointed(self._node, found)
-
-    def count(self, what: str) -> None:
-        self._env.count(what)

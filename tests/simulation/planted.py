@@ -100,7 +100,7 @@ def replies_leave_before_the_fsync() -> list[Change]:
 def the_keeper_tells_before_the_fsync() -> list[Change]:
     begin = DiskDriver._begin
 
-    def buggy(self: DiskDriver) -> None:
+    def buggy(self: DiskDriver[Any]) -> None:
         disk = self._machine.disk
         begin(self)
         serial = disk.writing[-1].serial
