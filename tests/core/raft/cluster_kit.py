@@ -12,7 +12,9 @@ from rmf.core import events as ev
 from rmf.core.clock import Pace
 from rmf.core.effects import (
     Effect,
+    LinkPeers,
     MarkWhole,
+    Note,
     Persist,
     ReadChunk,
     ReadEntries,
@@ -217,8 +219,10 @@ class Cluster:
                 case Reload():
                     assert effect.reason == "doubt"
                     self.on_doubt(name)
+                case LinkPeers() | Note():
+                    pass  # everybody is linked, and nobody reads a log
                 case _:
-                    pass
+                    raise AssertionError(f"consensus wants {effect}")
 
     def on_persist(self, name: str) -> None:
         """A write is under way."""
