@@ -23,6 +23,7 @@ import cbor2
 
 from rmf.core import profile
 from rmf.core.bag import Evidence
+from rmf.core.cbor_heads import INITIAL
 from rmf.core.outcome import Change, Outcome
 from rmf.core.packet import Row
 from rmf.core.triage import Triage
@@ -217,11 +218,8 @@ def kind_of(body: bytes) -> int:
 
 def tick_of(body: bytes) -> int:
     """Return the tick of an encoded Entry, without decoding the rest: a log is asked for it."""
-    head = body[3]
-    if head < 0x18:
-        return head
-    size = 1 << (head - 0x18)
-    return int.from_bytes(body[4 : 4 + size], "big")
+    tick = body[3]
+    return tick if tick < 24 else int.from_bytes(body[4 : 4 + INITIAL[tick][2]], "big")
 
 
 def encode_entry(entry: Entry) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import cbor2
 
 from rmf import limits
+from rmf.core.cbor_heads import head
 from rmf.core.messages import WireCell
 
 __all__ = ["EMPTY_PAGE", "Page", "pages_of"]
@@ -43,8 +44,8 @@ class Page:
 
     def cut(self) -> bytes:
         """Return the two arrays of a frame, and begin the next page."""
-        parts = [_array_head(len(self._cells)), *self._cells]
-        parts += [_array_head(len(self._removed)), *self._removed]
+        parts = [head(4, len(self._cells)), *self._cells]
+        parts += [head(4, len(self._removed)), *self._removed]
         self._cells, self._removed, self.filled_bytes = [], [], 0
         return b"".join(parts)
 
@@ -61,12 +62,3 @@ def pages_of(cells: Iterable[bytes | WireCell], removed: Iterable[list[str]]) ->
         if page.is_full:
             done.append(page.cut())
     return [*done, page.cut()] if page.filled_bytes or not done else done
-
-
-def _array_head(items: int) -> bytes:
-    if items < 24:
-        return bytes([0x80 + items])
-    for info, size in ((0x98, 1), (0x99, 2)):
-        if items < 1 << (8 * size):
-            return bytes([info]) + items.to_bytes(size, "big")
-    return b"\x9a" + items.to_bytes(4, "big")

@@ -14,9 +14,10 @@ from typing import Any
 import cbor2
 
 from rmf import limits
+from rmf.core.cbor_heads import LEAST, head_at
 from rmf.errors import ProtocolFault
 
-__all__ = ["NO_TAGS", "array_at", "decode", "item_end", "scan"]
+__all__ = ["NO_TAGS", "array_at", "decode", "scan"]
 
 
 class _NoTags(dict[Any, Any]):
@@ -72,67 +73,49 @@ def _loads(frame: bytes, *, depth_max: int, string_keys_only: bool) -> Any:
 
 def scan(frame: bytes) -> None:
     """Walk the whole frame; raise ProtocolFault for the first broken rule, if there is one."""
-    end = _walk(frame, 0)
+    try:
+        end = _walk(frame)
+    except ValueError as exc:
+        raise ProtocolFault("not_well_formed", str(exc)) from None
     if end != len(frame):
         raise ProtocolFault(
             "trailing_bytes", f"the item ends at byte {end}, the frame at {len(frame)}"
         )
 
 
-def item_end(data: bytes, start: int = 0) -> int:
-    """Return the offset behind the item that starts at `start` of bytes known to be well-formed."""
-    return _walk(data, start)
-
-
 def array_at(data: bytes, start: int) -> tuple[int, int]:
-    """Return the number of elements of the array that starts at `start`, and where the first is."""
-    major, count, at = _head(data, start)
+    """Return the number of elements of the array that starts at `start`, and where the first is, in
+    bytes known to be well-formed."""
+    major, count, at = head_at(data, start)
     if major != 4:
         raise ProtocolFault("wrong_shape", "expected an array")
     return count, at
 
 
-def _head(data: bytes, at: int) -> tuple[int, int, int]:
-    """Return (major type, argument, offset behind the head)."""
-    if at >= len(data):
-        raise ProtocolFault("not_well_formed", f"the item is cut off at byte {at}")
-    initial = data[at]
-    major, info = initial >> 5, initial & 31
-    if info < 24:
-        return major, info, at + 1
-    if info == 31:
-        if major in {0, 1, 6}:
-            raise ProtocolFault("not_well_formed", f"reserved head 0x{initial:02x} at byte {at}")
+def _long_head(major: int, argument: int, size: int, at: int) -> tuple[int, int]:
+    """Check a head that says more than its initial byte; return (major type, argument), 8 as the
+    major type of a float: the profile says nothing about its width."""
+    if argument < 0:
         if major == 7:
             raise ProtocolFault("not_well_formed", f"a break without a beginning at byte {at}")
         raise ProtocolFault("indefinite_length", f"indefinite length at byte {at}")
-    if info > 27:
-        raise ProtocolFault("not_well_formed", f"reserved head 0x{initial:02x} at byte {at}")
-    size = 1 << (info - 24)
-    raw = data[at + 1 : at + 1 + size]
-    if len(raw) < size:
-        raise ProtocolFault("not_well_formed", f"the head at byte {at} is cut off")
-    value = int.from_bytes(raw, "big")
+    if major == 7 and size > 1:
+        return 8, 0
     if major == 7:
-        return _float_or_simple(size, value, at)
-    if value < _SHORTEST[info]:
-        raise ProtocolFault("not_shortest", f"{value} at byte {at} has a head of {size + 1} bytes")
-    return major, value, at + 1 + size
+        if argument < 32:
+            raise ProtocolFault("not_well_formed", f"simple value {argument} in two bytes at {at}")
+        raise ProtocolFault("simple_value", f"simple value {argument} at byte {at}")
+    if argument < LEAST[size]:
+        raise ProtocolFault(
+            "not_shortest", f"{argument} at byte {at} has a head of {size + 1} bytes"
+        )
+    return major, argument
 
 
-_SHORTEST = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
-
-
-def _float_or_simple(size: int, value: int, at: int) -> tuple[int, int, int]:
-    if size == 1:
-        if value < 32:
-            raise ProtocolFault("not_well_formed", f"simple value {value} in two bytes at {at}")
-        raise ProtocolFault("simple_value", f"simple value {value} at byte {at}")
-    return 8, 0, at + 1 + size  # 8: a float; the profile says nothing about its width
-
-
-def _walk(data: bytes, at: int) -> int:
-    """Return the offset behind one item; iterative, so nesting costs no stack."""
+def _walk(data: bytes) -> int:
+    """Return the offset behind the first item; iterative, so nesting costs no stack. Raises
+    ProtocolFault, and ValueError for what is no head."""
+    at = 0
     open_items: list[int] = []  # items still to come, per open array or map
     keys: list[_Keys | None] = []
     items_left = limits.FRAME_ITEMS_MAX
@@ -143,7 +126,9 @@ def _walk(data: bytes, at: int) -> int:
             raise ProtocolFault(
                 "too_many_items", f"more than {limits.FRAME_ITEMS_MAX} items at byte {begin}"
             )
-        major, argument, at = _head(data, at)
+        major, argument, at = head_at(data, at)
+        if at > begin + 1 or argument < 0:
+            major, argument = _long_head(major, argument, at - begin - 1, begin)
         expects_key = bool(keys) and keys[-1] is not None and keys[-1].expects(open_items[-1])
         if expects_key and major not in {0, 1, 3}:
             raise ProtocolFault("key_type", f"the map key at byte {begin} is no text or integer")

@@ -15,6 +15,7 @@ from typing import Any
 from sortedcontainers import SortedSet
 
 from rmf import limits
+from rmf.core.cbor_heads import head
 from rmf.core.outcome import Change
 from rmf.line.values import (
     Fresh,
@@ -142,15 +143,15 @@ class Changes:
     def encode(self) -> bytes:
         """Return the CBOR of all changes: the very bytes that cbor2.dumps would give."""
         known, slot_heads, value_heads = self._keys.get, _SLOT_HEADS, _VALUE_HEADS
-        parts = [_head(0x80, len(self.all))]
+        parts = [head(4, len(self.all))]
         for slot, key, value, shelf in self.all:
             size = -1 if value is None else len(value)
             parts += (
-                slot_heads[slot] if slot < len(slot_heads) else b"\x84" + _head(0, slot),
+                slot_heads[slot] if slot < len(slot_heads) else b"\x84" + head(0, slot),
                 known(key) or encode_key(key),
-                value_heads[size] if size < 256 else _head(0x40, size),
+                value_heads[size] if size < 256 else head(2, size),
                 value or b"",
-                b"\x20" if shelf == INHERIT else b"\x00" if shelf == KEEP else _head(0, shelf),
+                b"\x20" if shelf == INHERIT else b"\x00" if shelf == KEEP else head(0, shelf),
             )
         return b"".join(parts)
 
@@ -178,16 +179,6 @@ def _too_many(taken: int, keys: int) -> ResultInvalid:
     return ResultInvalid(f"more than {_CHANGES_BYTES_MAX} bytes of changes (key {taken} of {keys})")
 
 
-def _head(major: int, number: int) -> bytes:
-    """Return the shortest CBOR head; `major` stands in its three bits already."""
-    if number < 24:
-        return bytes((major | number,))
-    for info, size in ((24, 1), (25, 2), (26, 4)):
-        if number < 1 << (8 * size):
-            return bytes((major | info,)) + number.to_bytes(size, "big")
-    return bytes((major | 27,)) + number.to_bytes(8, "big")
-
-
-_SLOT_HEADS = [b"\x84" + _head(0, slot) for slot in range(limits.TICK_PACKETS_MAX)]
+_SLOT_HEADS = [b"\x84" + head(0, slot) for slot in range(limits.TICK_PACKETS_MAX)]
 # By size; the last one, found at -1, is null: no value.
-_VALUE_HEADS = [*(_head(0x40, size) for size in range(256)), b"\xf6"]
+_VALUE_HEADS = [*(head(2, size) for size in range(256)), b"\xf6"]

@@ -21,6 +21,7 @@ import cbor2
 
 from rmf import limits
 from rmf.core.bag import clip
+from rmf.core.cbor_heads import head, head_at
 from rmf.core.profile import NO_TAGS
 from rmf.errors import RmfError
 
@@ -41,10 +42,9 @@ def decode_all(payloads: list[bytes]) -> list[Any] | None:
     count = len(payloads)
     if not count:
         return []
-    head = b"\x9a" + (2 * count).to_bytes(4, "big")
     try:
         items = cbor2.loads(
-            b"".join((head, _SEPARATOR.join(payloads), _SEPARATOR)),
+            b"".join((head(4, 2 * count), _SEPARATOR.join(payloads), _SEPARATOR)),
             # One for the array around them all, and one less than allowed: cbor2 does not count
             # an empty container, which may be the deepest.
             max_depth=1 + _DEPTH_MAX - 1,
@@ -65,7 +65,10 @@ def decode_alone(payload: bytes) -> Any:
     decoded = decode_all([payload])
     if decoded is not None:
         return decoded[0]
-    end = _walk(payload)
+    try:
+        end = _walk(payload)
+    except ValueError as exc:
+        raise PayloadInvalid(f"payload: no CBOR, {exc}") from None
     if end != len(payload):
         raise PayloadInvalid(f"payload: the item ends at byte {end}, the payload at {len(payload)}")
     try:
@@ -97,7 +100,8 @@ class _Open:
 def _walk(data: bytes) -> int:
     """Return where the first item ends; raise PayloadInvalid for what it may not hold.
 
-    Iterative and linear, and it builds no values; what it lets pass, cbor2 may still refuse.
+    Iterative and linear, and it builds no values; what it lets pass, cbor2 may still refuse. Raises
+    ValueError for what is no head.
     """
     opened: list[_Open] = []
     at = 0
@@ -107,7 +111,9 @@ def _walk(data: bytes) -> int:
             at += 1
         else:
             begin = at
-            major, argument, at = _head(data, at)
+            major, argument, at = head_at(data, at)
+            if argument < 0 and major == 7:
+                raise ValueError(f"reserved head 0xff at byte {begin}")
             if opened and opened[-1].expects_key() and major not in {0, 1, 2, 3}:
                 raise PayloadInvalid(
                     f"payload: the map key at byte {begin} is neither text, bytes nor an integer"
@@ -135,24 +141,6 @@ def _walk(data: bytes) -> int:
             return at
 
 
-def _head(data: bytes, at: int) -> tuple[int, int, int]:
-    """Return (major type, argument or -1 for an indefinite length, offset behind the head)."""
-    if at >= len(data):
-        raise PayloadInvalid(f"payload: no CBOR, the item is cut off at byte {at}")
-    major, info = data[at] >> 5, data[at] & 31
-    if info < 24:
-        return major, info, at + 1
-    if info == 31 and major in {2, 3, 4, 5}:
-        return major, -1, at + 1
-    if info > 27:
-        raise PayloadInvalid(f"payload: no CBOR, reserved head 0x{data[at]:02x} at byte {at}")
-    size = 1 << (info - 24)
-    raw = data[at + 1 : at + 1 + size]
-    if len(raw) < size:
-        raise PayloadInvalid(f"payload: no CBOR, the head at byte {at} is cut off")
-    return major, int.from_bytes(raw, "big"), at + 1 + size
-
-
 def _string(data: bytes, at: int, size: int, major: int) -> int:
     """Return where a string ends whose head ended at `at`; one of indefinite length has chunks."""
     if size >= 0:
@@ -161,7 +149,7 @@ def _string(data: bytes, at: int, size: int, major: int) -> int:
         return at + size
     while data[at : at + 1] != b"\xff":
         begin = at
-        kind, size, at = _head(data, at)
+        kind, size, at = head_at(data, at)
         if kind != major or size < 0:
             raise PayloadInvalid(f"payload: no CBOR, the chunk at byte {begin} is of another kind")
         at = _string(data, at, size, major)

@@ -19,6 +19,7 @@ from typing import Final
 import cbor2
 
 from rmf import limits
+from rmf.core.cbor_heads import head
 from rmf.core.record import ENTRY, HARD, SEAL, Record, chain_of, record_of
 from rmf.storage.framing import HEAD_BYTES, FrameFault, FrameReader, frame_of
 from rmf.storage.segments import Base
@@ -31,7 +32,7 @@ _ARRAY_HEADS: Final = b"\x8a\x8b"  # of ten fields (release 0.1) and of eleven
 
 def record_frame(record: Record) -> bytes:
     """Return the frame of a record. The body, which may be megabytes, is not encoded again."""
-    head = cbor2.dumps(
+    start = cbor2.dumps(
         [
             record.cluster,
             record.kind,
@@ -45,18 +46,7 @@ def record_frame(record: Record) -> bytes:
         ]
     )
     commit = cbor2.dumps(record.commit)
-    return frame_of(b"\x8b" + head[1:], _bytes_head(len(record.body)), record.body, commit)
-
-
-def _bytes_head(length: int) -> bytes:
-    """Return the CBOR head of a byte string."""
-    if length < 24:
-        return bytes((0x40 + length,))
-    if length < 0x100:
-        return bytes((0x58, length))
-    if length < 0x10000:
-        return b"\x59" + length.to_bytes(2, "big")
-    return b"\x5a" + length.to_bytes(4, "big")
+    return frame_of(b"\x8b" + start[1:], head(2, len(record.body)), record.body, commit)
 
 
 class Lineage:
@@ -131,7 +121,7 @@ def durable_behind(fd: int, offset: int, cluster: bytes, serial: int) -> int:
     Candidates are the places where a record of this cluster would begin, so one look through the
     bytes finds them all, whatever the damage did to lengths.
     """
-    mark = _bytes_head(len(cluster)) + cluster  # behind the head of the array
+    mark = head(2, len(cluster)) + cluster  # behind the head of the array
     reader = FrameReader(fd, limits.RECORD_BYTES_MAX, 4 * limits.KIB)
     highest = 0
     while chunk := os.pread(fd, limits.FILE_READ_BYTES, offset):

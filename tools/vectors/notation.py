@@ -7,6 +7,8 @@ import json
 import math
 from typing import Any
 
+from rmf.core.cbor_heads import head_at
+
 __all__ = ["annotated", "diag"]
 
 _LINE_BYTES = 16  # of hex on a line
@@ -49,7 +51,7 @@ def annotated(data: bytes) -> list[str]:
 
 def _item(data: bytes, at: int, indent: str) -> tuple[list[str], int]:
     """Return the lines of the item at `at`, and the offset behind it."""
-    major, argument, behind = _head(data, at)
+    major, argument, behind = head_at(data, at)
     if major in {2, 3}:
         end = behind + argument
         return _string(data[at:behind], data[behind:end], indent, is_text=major == 3), end
@@ -82,11 +84,3 @@ def _scalar(major: int, argument: int) -> str:
     if major == 7:
         return {20: "false", 21: "true", 22: "null"}.get(argument, "float")
     return str(argument if major == 0 else -1 - argument)
-
-
-def _head(data: bytes, at: int) -> tuple[int, int, int]:
-    major, info = data[at] >> 5, data[at] & 31
-    if info < 24:
-        return major, info, at + 1
-    size = 1 << (info - 24)
-    return major, int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size

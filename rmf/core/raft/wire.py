@@ -19,6 +19,7 @@ import crc32c
 from rmf import limits
 from rmf.core import profile
 from rmf.core.bag import Letter
+from rmf.core.cbor_heads import INITIAL, LEAST, head
 from rmf.core.codec import FrameBuffer
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
@@ -64,8 +65,8 @@ def encode(message: Message, version: int = g.VERSION_MAX) -> bytes:
         case m.Chunk() if len(message.data) > _BY_PARTS_BYTES:
             return _chunk_by_parts(message)
         case g.Piece(last, data):
-            head = b"\x83\x18\x6c" + (b"\xf5" if last else b"\xf4") + _head(2, len(data))
-            return _framed([b"", head, data])
+            start = b"\x83\x18\x6c" + (b"\xf5" if last else b"\xf4") + head(2, len(data))
+            return _framed([b"", start, data])
         case g.Letters(letters=letters):
             fields = [[*x[:_ERROR], x.error.fields(), *x[_ERROR + 1 :]] for x in letters]
             body = cbor2.dumps([_CODE_OF[g.Letters], *message[:-1], fields])
@@ -78,16 +79,16 @@ def encode(message: Message, version: int = g.VERSION_MAX) -> bytes:
 
 def _append_by_parts(message: m.Append) -> bytes:
     entries = message.entries
-    parts = [b"", b"\x8b", cbor2.dumps([2, *message[:-1]])[1:], _head(4, len(entries))]
+    parts = [b"", b"\x8b", cbor2.dumps([2, *message[:-1]])[1:], head(4, len(entries))]
     for term, crc, body in entries:
-        parts += (b"\x83" + _head(0, term) + _head(0, crc) + _head(2, len(body)), body)
+        parts += (b"\x83" + head(0, term) + head(0, crc) + head(2, len(body)), body)
     return _framed(parts)
 
 
 def _chunk_by_parts(message: m.Chunk) -> bytes:
     *fields, data, number = message
-    head = cbor2.dumps([6, *fields])[1:] + _head(2, len(data))
-    return _framed([b"", b"\x8a", head, data, _head(0, number)])
+    start = cbor2.dumps([6, *fields])[1:] + head(2, len(data))
+    return _framed([b"", b"\x8a", start, data, head(0, number)])
 
 
 def _framed(parts: list[bytes]) -> bytes:
@@ -98,16 +99,6 @@ def _framed(parts: list[bytes]) -> bytes:
     parts.append(crc.to_bytes(_CRC_BYTES, "big"))
     parts[0] = sum(map(len, parts)).to_bytes(4, "big")
     return b"".join(parts)
-
-
-def _head(major: int, value: int) -> bytes:
-    """Return the shortest head of an item."""
-    if value < 24:
-        return bytes((major << 5 | value,))
-    for info, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
-        if value < 1 << 8 * size:
-            return bytes((major << 5 | info,)) + value.to_bytes(size, "big")
-    raise AssertionError(value)
 
 
 # --- In -------------------------------------------------------------------------------------------
@@ -187,12 +178,11 @@ def _item(data: bytes, at: int, depth: int) -> tuple[Any, int]:
     at += 1
     if initial in {0xF4, 0xF5}:
         return initial == 0xF5, at
-    major, argument = initial >> 5, initial & 31
-    if argument >= 24:
-        size = 1 << (argument - 24)  # 28 to 31 ask for more than there is: no shortest head
+    major, argument, size = INITIAL[initial]
+    if size:
         argument = int.from_bytes(data[at : at + size], "big")
         at += size
-        if size > 8 or argument < (24 if size == 1 else 1 << 4 * size):
+        if size > 8 or argument < LEAST[size]:
             raise ValueError("not the shortest head")
     if major == 0:
         return argument, at
