@@ -7,7 +7,8 @@ production and on an event heap in a simulator.
 
 To read in order:
 
-    packet, faults, cbor_heads, profile, messages, codec    what is on the wire and what it means
+    packet, faults, cbor_heads, profile         what is on the wire: bytes, heads, the profile
+    messages, codec, send_frames                what that means, and back
     topics, world, shelf, producers, bag        the replicated state, piece by piece
     clock, entry, state                         a Tick, written down and applied
     events, effects, arbiter, raft/             who decides, from what, with which outcome

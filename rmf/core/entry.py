@@ -15,17 +15,16 @@ A kind or format that is not known raises ValueError: never a skip (R30). What a
 cluster may hold is written in KINDS_OF_VERSION; a leader raises it once every member knows it.
 """
 
-from io import BytesIO
 from typing import Any, NamedTuple
 
 import attrs
 import cbor2
 
-from rmf.core import profile
 from rmf.core.bag import Evidence
 from rmf.core.cbor_heads import INITIAL
 from rmf.core.outcome import Change, Outcome
 from rmf.core.packet import Row
+from rmf.core.send_frames import rows_of
 from rmf.core.triage import Triage
 
 __all__ = [
@@ -58,9 +57,7 @@ __all__ = [
     "decode_entry",
     "encode_entry",
     "kind_of",
-    "rows_of",
     "tick_of",
-    "verbatim_packets",
 ]
 
 FORMAT = 1
@@ -314,30 +311,3 @@ def _frame(fields: list[Any]) -> Frame:
     producer, epoch, identity, intake, slot, seq, skip, packets, data = fields
     rows = rows_of(data, skip, packets)
     return Frame(producer, epoch, identity, intake, slot, seq, skip, packets, data, rows)
-
-
-def rows_of(data: bytes, skip: int, packets: int) -> list[Row]:
-    """Return the packets of a SEND frame (without its length) that were latched."""
-    rows: list[Row] = cbor2.loads(data)[1]
-    return rows if not skip and packets == len(rows) else rows[skip : skip + packets]
-
-
-def verbatim_packets(data: bytes) -> list[bytes]:
-    """Return each packet of a SEND frame, which was found to be well-formed, as the bytes in which
-    it came. A letter may need one of 4,096: they are passed over by the decoder, a tenth of the
-    time that a walk over their items takes (R45)."""
-    count, code = profile.array_at(data, 0)
-    assert count == 2
-    source = BytesIO(data)
-    skip = cbor2.CBORDecoder(source, read_size=1).decode  # it reads no byte more than the item has
-    source.seek(code)
-    skip()
-    count, begin = profile.array_at(data, source.tell())
-    source.seek(begin)
-    packets = []
-    for _ in range(count):
-        skip()
-        end = source.tell()
-        packets.append(data[begin:end])
-        begin = end
-    return packets

@@ -10,19 +10,15 @@ tables or ticks.
 from itertools import pairwise
 
 import attrs
-import cbor2
 
 from rmf import limits
 from rmf.core import profile
-from rmf.core.entry import verbatim_packets
 from rmf.core.events import Offered
-from rmf.core.messages import CODES, Send
 from rmf.core.packet import SEQ, Row, all_well, check_rows, seq_of
+from rmf.core.send_frames import frame_of, verbatim_packets
 from rmf.errors import ProtocolFault
 
 __all__ = ["Intake", "open_send"]
-
-_SEND = next(code for code, kind in CODES.items() if kind is Send)
 
 
 @attrs.frozen
@@ -52,7 +48,7 @@ def open_send(
     def offer(places: list[int], *, after_hole: bool) -> Offered:
         run = [rows[i] for i in places]
         # An Entry keeps the frame of each offer: it holds these packets and no others.
-        mine = frame if len(run) == len(rows) else _frame_of([verbatim[i] for i in places])
+        mine = frame if len(run) == len(rows) else frame_of([verbatim[i] for i in places])
         verdicts = check_rows(run)
         return Offered(connection, producer, epoch, mine, run, 0, verdicts, arrived_ns, after_hole)
 
@@ -63,12 +59,6 @@ def open_send(
     return Intake(
         offers, [data for data, row in zip(verbatim, rows, strict=True) if seq_of(row) is None]
     )
-
-
-def _frame_of(packets: list[bytes]) -> bytes:
-    """Return a SEND frame of these packets, each as it came, byte for byte."""
-    head = cbor2.dumps([_SEND, [0] * len(packets)])[: -len(packets)]
-    return head + b"".join(packets)
 
 
 def _hole(rows: list[Row], readable: list[int]) -> int:

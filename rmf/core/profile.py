@@ -17,7 +17,7 @@ from rmf import limits
 from rmf.core.cbor_heads import LEAST, head_at
 from rmf.errors import ProtocolFault
 
-__all__ = ["NO_TAGS", "array_at", "decode", "scan"]
+__all__ = ["NO_TAGS", "decode", "scan"]
 
 
 class _NoTags(dict[Any, Any]):
@@ -81,15 +81,6 @@ def scan(frame: bytes) -> None:
         raise ProtocolFault(
             "trailing_bytes", f"the item ends at byte {end}, the frame at {len(frame)}"
         )
-
-
-def array_at(data: bytes, start: int) -> tuple[int, int]:
-    """Return the number of elements of the array that starts at `start`, and where the first is, in
-    bytes known to be well-formed."""
-    major, count, at = head_at(data, start)
-    if major != 4:
-        raise ProtocolFault("wrong_shape", "expected an array")
-    return count, at
 
 
 def _long_head(major: int, argument: int, size: int, at: int) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from rmf.core import messages as m
 from rmf.core.bag import Evidence
 from rmf.core.events import Asked, Joined, Left, Now
 from rmf.core.intake import open_send
+from rmf.core.letters import edge_letter
 from rmf.errors import ProtocolFault
 from rmf.floor.asking import ask
 from rmf.floor.doors import Doors, connection_doors
@@ -32,7 +33,7 @@ from rmf.floor.news import Unwatch, Watch
 from rmf.floor.outbox import Outbox
 from rmf.floor.receiving import Inlet, Passes
 from rmf.floor.subscribing import subscribe_fault
-from rmf.floor.supervisor import Hands, Held, edge_letter
+from rmf.floor.supervisor import Hands, Held
 
 __all__ = ["Connection", "Port"]
 
@@ -311,13 +312,16 @@ class Connection:
         None if that takes too long. A node without a cluster has no DLQ yet: it is stored once
         there is one."""
         reason = "not_allowed" if fault.code == "no_producer" else "malformed"
+        held = self._held(data)
         letter = edge_letter(
             reason,
             "edge",
             self._port.node,
-            self._held(data),
+            data,
             Evidence(fault.code, fault.text, ""),
             self._port.now().wall_ns,
+            producer=held.producer,
+            epoch=held.epoch,
         )
         with trio.move_on_after(limits.LETTER_ID_S_MAX):
             if self._port.cluster():

@@ -18,8 +18,9 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.core.bag import Evidence, Letter, evidence_of
+from rmf.core.bag import Evidence, evidence_of
 from rmf.core.events import Struck
+from rmf.core.letters import edge_letter
 from rmf.errors import RmfError
 from rmf.floor import log
 from rmf.floor.items import EdgeLetter, EventItem, LettersItem
@@ -33,7 +34,6 @@ __all__ = [
     "StandIn",
     "Supervisor",
     "caught",
-    "edge_letter",
     "seal",
     "supervise",
 ]
@@ -160,32 +160,6 @@ class Supervisor:
             await trio.sleep(limits.STAND_IN_DELAY_S)
 
 
-def edge_letter(
-    reason: str, stage: str, node: str, held: Held, evidence: Evidence, wall_ns: int
-) -> Letter:
-    """Return the letter of bytes that have no outcome of their own; the keeper gives it an id."""
-    return Letter(
-        id="",
-        reason=reason,
-        stage=stage,
-        node=node,
-        producer=held.producer,
-        epoch=held.epoch,
-        topic=None,
-        seq=None,
-        term=None,
-        tick=None,
-        slot=None,
-        harvested_at=None,
-        ttl_ms=None,
-        line=None,
-        digest_before=None,
-        error=evidence,
-        packet=held.data,
-        bagged_at=wall_ns,
-    )
-
-
 async def supervise(
     child: Child,
     *,
@@ -274,7 +248,17 @@ async def seal(
     in_time = trio.move_on_after(limits.STOP_S_MAX)
     with trio.CancelScope(shield=True), in_time, suppress(trio.ClosedResourceError):
         while unsealed:
-            letter = edge_letter("task_failed", "task", node, unsealed[0], evidence, wall_ns())
+            held = unsealed[0]
+            letter = edge_letter(
+                "task_failed",
+                "task",
+                node,
+                held.data,
+                evidence,
+                wall_ns(),
+                producer=held.producer,
+                epoch=held.epoch,
+            )
             await letters.send(EdgeLetter(letter, None))
             unsealed.popleft()
     for held in unsealed:

@@ -10,9 +10,10 @@ from bisect import bisect_right
 import attrs
 
 from rmf.core.effects import Batch, ExpiredCell, Group
-from rmf.core.entry import Entry, Frame, LineId, TickBooks, verbatim_packets
+from rmf.core.entry import Entry, Frame, LineId, TickBooks
 from rmf.core.outcome import Outcome
 from rmf.core.packet import SEQ, TOPIC, Stamp
+from rmf.core.send_frames import verbatim_packets
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.core.entry import rows_of
 from rmf.core.intake import Intake, open_send
 from rmf.core.packet import seq_of
+from rmf.core.send_frames import rows_of
 from rmf.errors import ProtocolFault
 from tests import strategies as own
 from tests.core.kit import Playbook

@@ -164,15 +164,6 @@ def test_equal_keys_of_different_kinds_are_different_keys() -> None:
     assert profile.decode(bytes.fromhex("a20100613100")) == {1: 0, "1": 0}
 
 
-def test_an_array_says_how_many_elements_it_has_and_where_they_begin() -> None:
-    elements = [cbor2.dumps(x) for x in (1, "text", [1, [2]], {"a": b"b"}, None)]
-    opening = head(4, len(elements), 0)
-    data = b"\x00" + opening + b"".join(elements)
-    assert profile.array_at(data, 1) == (len(elements), 1 + len(opening))
-    with pytest.raises(ProtocolFault, match="wrong_shape"):
-        profile.array_at(data, 0)
-
-
 class Counted(bytes):
     """Bytes that count how many of them are looked at."""
 

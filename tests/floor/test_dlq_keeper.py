@@ -15,10 +15,11 @@ import trio.testing
 from rmf.core.bag import Evidence, Letter
 from rmf.core.effects import StoreLetters
 from rmf.core.events import DiskFault, LettersStored
+from rmf.core.letters import edge_letter
 from rmf.core.triage import Act
 from rmf.floor import dlq_keeper, log
 from rmf.floor.items import EdgeLetter
-from rmf.floor.supervisor import Hands, Held, edge_letter
+from rmf.floor.supervisor import Hands
 from tests.floor.kit import Bench, bench
 from tests.floor.wire import until
 from tests.storage.ledger_kit import file_bytes_limit
@@ -26,7 +27,7 @@ from tests.storage.ledger_kit import file_bytes_limit
 
 def an_edge_letter(data: bytes = b"bytes", reply: Any = None) -> EdgeLetter:
     evidence = Evidence("no_seq", "no seq", "")
-    letter = edge_letter("malformed", "edge", "n1", Held(data, "probe"), evidence, 7)
+    letter = edge_letter("malformed", "edge", "n1", data, evidence, 7, producer="probe")
     return EdgeLetter(letter, reply)
 
 

@@ -26,6 +26,7 @@ from rmf.core.effects import (
 )
 from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.feed import Feed
+from rmf.core.letters import edge_letter
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import Own, Welcome
 from rmf.core.raft.messages import Append, AppendReply, PeerMessage, ReadAsk
@@ -41,7 +42,7 @@ from rmf.floor.latest import Latest
 from rmf.floor.news import News, Unwatch, Watch
 from rmf.floor.peers import Peers
 from rmf.floor.picture import Picture
-from rmf.floor.supervisor import Hands, Held, edge_letter
+from rmf.floor.supervisor import Hands
 from tests.driven_node import node_in
 from tests.floor.followers import follower_of, ledger_of
 from tests.floor.kit import Pictures, Reign, bench, reign, served
@@ -61,8 +62,8 @@ def row(test: Row) -> Row:
 
 
 def an_edge_letter() -> EdgeLetter:
-    held, evidence = Held(b"bytes"), Evidence("no_seq", "no seq", "")
-    return EdgeLetter(edge_letter("malformed", "edge", "n1", held, evidence, 0), None)
+    evidence = Evidence("no_seq", "no seq", "")
+    return EdgeLetter(edge_letter("malformed", "edge", "n1", b"bytes", evidence, 0), None)
 
 
 SendEnd = trio.MemorySendChannel[Any]

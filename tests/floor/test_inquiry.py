@@ -13,9 +13,9 @@ import trio.testing
 from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.bag import Evidence
+from rmf.core.letters import edge_letter
 from rmf.floor.doors import connection_doors
 from rmf.floor.inquiry import Inquiry
-from rmf.floor.supervisor import Held, edge_letter
 from rmf.storage.directory import DataDirectory
 from tests.floor.kit import Bench, bench
 from tests.protocol.cddl_check import assert_conforms
@@ -30,7 +30,7 @@ def alone(tmp_path: Path) -> Iterator[Bench]:
 def fill(alone: Bench, letters: int) -> list[str]:
     evidence = Evidence("no_seq", "no seq", "")
     ids = alone.store.reserve_edge_ids(letters)
-    bare = edge_letter("malformed", "edge", "n1", Held(b"x" * 1000, "probe"), evidence, 7)
+    bare = edge_letter("malformed", "edge", "n1", b"x" * 1000, evidence, 7, producer="probe")
     alone.store.put_edge([bare._replace(id=name) for name in ids])
     return ids
 
