@@ -1,6 +1,7 @@
 """The real floor under virtual time, and a nemesis over its tasks (R46).
 
     python -m tests.nemesis --seeds 1-2000 --processes 2
+    python -m tests.nemesis --nodes 3 --seeds 1-400 --processes 2
 
 Everything is the node's own: tasks, doors, threads, sockets, files, signals. Only time is not, and
 the drive may be slow, hang, fail or be full. To read in order:
@@ -10,4 +11,6 @@ the drive may be slow, hang, fail or be full. To read in order:
     saboteur   tasks that fail and hang
     people     producers, a display, rude clients, and what they were promised
     seed       one seed: some lives of one node, healed, and judged
+    machine    where one of several nodes lives, again and again
+    three      one seed with three nodes, of which one is lost in the end
 """

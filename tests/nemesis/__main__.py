@@ -11,16 +11,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.nemesis.seed import REAL_S_MAX, run
+from tests.nemesis import seed as one
+from tests.nemesis import three
 
 _FAST = Path("/dev/shm")  # no drive: what it does is decided here
 
 
-def one_after_another(seeds: range) -> None:
+def one_after_another(seeds: range, nodes: int) -> None:
     """Live through these seeds; write a line of JSON for each."""
+    run = three.run if nodes == 3 else one.run
     base = str(_FAST) if _FAST.is_dir() else None
     for seed in seeds:
-        faulthandler.dump_traceback_later(2 * REAL_S_MAX, exit=True)
+        faulthandler.dump_traceback_later(2 * one.REAL_S_MAX, exit=True)
         place = Path(tempfile.mkdtemp(prefix="nemesis-", dir=base))
         try:
             report = run(seed, place / "data")
@@ -44,15 +46,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.nemesis", description=__doc__)
     parser.add_argument("--seeds", default="1-20", metavar="FIRST-LAST")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--nodes", type=int, default=1, choices=(1, 3))
     parser.add_argument("--step", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     first, _, last = args.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     if args.step:
-        one_after_another(seeds[:: args.step])
+        one_after_another(seeds[:: args.step], args.nodes)
         return 0
     began = time.monotonic()
-    command = (sys.executable, "-m", "tests.nemesis")
+    command = (sys.executable, "-m", "tests.nemesis", "--nodes", str(args.nodes))
     children = [
         subprocess.Popen(
             [*command, "--seeds", f"{x}-{seeds[-1]}", "--step", str(args.processes)],

@@ -6,6 +6,7 @@ What they were promised is kept here and judged in `seed`.
 from contextlib import suppress
 from random import Random
 
+import cbor2
 import trio
 
 import rmf
@@ -15,7 +16,7 @@ from rmf.core import messages as m
 from rmf.errors import RmfError
 from tests.floor.wire import Wire
 
-__all__ = ["Asker", "Display", "Producer", "companion", "operate", "rude"]
+__all__ = ["Asker", "Display", "Producer", "answer_to", "companion", "operate", "order", "rude"]
 
 _TTL_MS = 86_400_000
 _NAMESAKE = "companion"
@@ -77,10 +78,11 @@ class Producer:
 
 
 class Display:
-    """Looks at everything. `tick` and `keys` are those of the newest picture."""
+    """Looks at everything. `tick`, `keys` and `count` are those of the newest picture."""
 
     def __init__(self) -> None:
         self.tick = 0
+        self.count = 0
         self.keys: set[str] = set()
         self.fault = ""
 
@@ -96,6 +98,8 @@ class Display:
                 self.tick = snapshot.tick
                 if snapshot.kind != "keepalive":
                     self.keys = set(snapshot.cells)
+                    counted = snapshot.cells.get("count")
+                    self.count = cbor2.loads(counted.encoded) if counted is not None else 0
 
 
 class Asker:
@@ -124,7 +128,7 @@ class Asker:
     async def _ask(self, what: str, wire: Wire) -> None:
         async with wire.stream:
             await wire.greet("asker" if what == "no seq" else None)
-            if not isinstance(await _patiently(wire), m.Welcome):
+            if not isinstance(await answer_to(wire), m.Welcome):
                 return
             question: m.Message
             if what == "status":
@@ -136,11 +140,11 @@ class Asker:
             else:
                 question = m.Send([["no seq"]])
             await wire.say(question)
-            while isinstance(await _patiently(wire), m.Ping | m.Pong):
+            while isinstance(await answer_to(wire), m.Ping | m.Pong):
                 pass
 
 
-async def _patiently(wire: Wire) -> m.Message | None:
+async def answer_to(wire: Wire) -> m.Message | None:
     """Return the next message, however long it takes; None: the node has closed."""
     while True:
         with suppress(trio.TooSlowError):
@@ -206,3 +210,20 @@ async def operate(
         except (OSError, trio.BrokenResourceError, trio.TooSlowError, AssertionError):
             return None
     return None
+
+
+async def order(address: tuple[str, int], subject: str, args: dict[str, object]) -> bool:
+    """Give an order; return whether there was an end of it within ANSWER_S: what was answered, or
+    that the connection is closed."""
+    with trio.move_on_after(ANSWER_S) as patience:
+        try:
+            wire = Wire(await trio.open_tcp_stream(*address))
+            async with wire.stream:
+                await wire.greet()
+                if isinstance(await answer_to(wire), m.Welcome):
+                    await wire.say(m.Query(1, subject, args))
+                    while not isinstance(await answer_to(wire), m.End | m.Error | None):
+                        pass
+        except (OSError, trio.BrokenResourceError, trio.TooSlowError):
+            return True
+    return not patience.cancelled_caught

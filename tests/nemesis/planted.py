@@ -6,36 +6,50 @@ cannot find, and why. While one is planted nothing else may run in this process.
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import trio
 
+from rmf.core.acts import Acts
+from rmf.core.bag import Evidence
+from rmf.core.effects import Effect
 from rmf.core.events import CheckpointEnded
 from rmf.core.surroundings import Surroundings
-from rmf.errors import StorageError
+from rmf.errors import ProtocolFault, StorageError
 from rmf.floor import checkpoint_keeper, connection, disk_watch, stand_ins, stopping, supervisor
+from rmf.floor.asking import ask
 from rmf.floor.doors import Doors
+from rmf.floor.items import EdgeLetter
 from rmf.floor.latest import Latest
 from rmf.floor.life import Life
 from rmf.floor.supervisor import Child, Hands, Supervisor
 from rmf.storage.directory import DataDirectory
 from rmf.storage.drive import free_bytes
 from rmf.storage.fence import Fence, Pen
+from tests.nemesis import three
 from tests.nemesis.seed import run
 
-__all__ = ["PLANTED", "planted", "seeds_needed"]
+__all__ = ["AMONG_THREE", "PLANTED", "planted", "seeds_needed"]
 
 Change = tuple[Any, str, Any]
 
 PLANTED: dict[str, Callable[[], list[Change]]] = {}
+AMONG_THREE: set[str] = set()  # what no node shows that is alone
 
 
 def bug(function: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
     """Enter a bug under the name of the function that returns its changes."""
     PLANTED[function.__name__] = function
     return function
+
+
+def bug_among_three(function: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
+    """Enter a bug that it takes three nodes to show."""
+    AMONG_THREE.add(function.__name__)
+    return bug(function)
 
 
 @contextmanager
@@ -54,9 +68,10 @@ def planted(name: str) -> Iterator[None]:
 
 def seeds_needed(name: str, most: int) -> int | None:
     """Return with which seed the bug shows, None if with none up to `most`."""
+    live = three.run if name in AMONG_THREE else run
     with planted(name), TemporaryDirectory(prefix="nemesis-") as place:
         for seed in range(1, most + 1):
-            if run(seed, Path(place) / str(seed)).faults:
+            if live(seed, Path(place) / str(seed)).faults:
                 return seed
     return None
 
@@ -98,6 +113,19 @@ def f3_a_stop_has_no_bound() -> list[Change]:
     return [(stopping, "_overdue", nothing)]
 
 
+@bug_among_three
+def f4_a_node_without_a_cluster_waits_for_a_letters_id() -> list[Change]:
+    """A malformed frame is never answered, as no task stores letters yet."""
+
+    async def bag(self: connection.Connection, data: bytes, fault: ProtocolFault) -> str | None:
+        held = self._held(data)
+        why = Evidence(fault.code, fault.text, "")
+        letter = supervisor.edge_letter("malformed", "edge", self._port.node, held, why, 0)
+        return await ask(self._doors.letters, partial(EdgeLetter, letter))
+
+    return [(connection.Connection, "_bag", bag)]
+
+
 @bug
 def f5_a_core_that_is_read_again_begins_with_defaults() -> list[Change]:
     """So it takes packets in though the drive is full."""
@@ -130,16 +158,27 @@ def f7_a_checkpoint_that_failed_is_said_to_be_written() -> list[Change]:
     return [(checkpoint_keeper, "_failed", failed)]
 
 
+@bug_among_three
+def f9_a_strike_forgets_who_waits_for_another_leader() -> list[Change]:
+    """The operator that ordered a transfer waits for ever."""
+
+    def give_up(self: Acts, _why: str) -> list[Effect]:
+        self.transfers = []
+        return []
+
+    return [(Acts, "give_up", give_up)]
+
+
 @bug
 def f10_a_refused_letter_fails_the_connection() -> list[Change]:
     """It waits for an id, and the door is closed before its eyes."""
 
-    async def ask(door: Any, question: Callable[[Any], Any]) -> Any:
+    async def ask_as_before(door: Any, question: Callable[[Any], Any]) -> Any:
         reply, reply_out = trio.open_memory_channel[Any](1)
         await door.send(question(reply))
         return await reply_out.receive()
 
-    return [(connection, "ask", ask)]
+    return [(connection, "ask", ask_as_before)]
 
 
 @bug

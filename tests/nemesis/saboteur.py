@@ -17,9 +17,11 @@ class Planted(Exception):
 
 
 class Saboteur:
-    """Those of one node. `marks` are what failing tasks held: each has to become a letter."""
+    """Those of one node, `whose` life this is. `marks` are what failing tasks held: each has to
+    become a letter."""
 
-    def __init__(self) -> None:
+    def __init__(self, whose: str = "") -> None:
+        self._whose = whose
         self.marks: list[bytes] = []
         self.tasks: dict[str, trio.MemorySendChannel[float]] = {}
         self.fail_always: set[str] = set()
@@ -56,7 +58,7 @@ class Saboteur:
             return
         with trio.CancelScope(shield=True):
             await trio.sleep(struck[0])
-        mark = f"held by {name}, {len(self.marks)}".encode()
+        mark = f"held by {name}, {len(self.marks)} {self._whose}".rstrip().encode()
         self.marks.append(mark)
         hands.hold(lambda: [Held(mark)])
         raise Planted(name)

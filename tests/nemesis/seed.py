@@ -40,11 +40,11 @@ from tests.nemesis.people import Asker, Display, Producer, companion, operate, r
 from tests.nemesis.saboteur import Saboteur
 from tests.nemesis.trouble import TroubledDrive
 
-__all__ = ["Report", "run"]
+__all__ = ["OUTCOME_S", "REAL_S_MAX", "STOP_S", "Report", "run"]
 
 OUTCOME_S = 60.0
 REAL_S_MAX = 60.0
-_STOP_S = limits.STOP_S_MAX + limits.LAST_WORDS_S_MAX + 1
+STOP_S = limits.STOP_S_MAX + limits.LAST_WORDS_S_MAX + 1
 _NOTICED_S = 20.0
 _CALM_S = 8.0  # letters are stored, pictures are shown
 _ACTS = (
@@ -254,7 +254,7 @@ class _World:
         # What ended at once is gone: that its tasks unwind here is no part of it.
         code, ended_s = codes[0] if codes else (node.exit_code, trio.current_time())
         took_s = ended_s - began_s
-        if took_s > _STOP_S:
+        if took_s > STOP_S:
             self._fault(f"the stop took {took_s:.1f} s")
         if code not in ({0, 1} if signals == 1 else {0, 1, 128 + signal.SIGTERM}):
             self._fault(f"the exit code was {code}")

@@ -3,12 +3,13 @@
 import errno
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from rmf.storage.drive import Drive
 from tests.nemesis.clock import VirtualClock
 
-__all__ = ["TroubledDrive"]
+__all__ = ["Drives", "TroubledDrive"]
 
 
 class TroubledDrive(Drive):
@@ -77,3 +78,41 @@ class TroubledDrive(Drive):
         if self.is_watched:
             self.touched = call
         return True
+
+
+class Drives(Drive):
+    """The drives of several nodes, told apart by the directories of these."""
+
+    def __init__(self, by_directory: Mapping[Path, TroubledDrive]) -> None:
+        self._by_directory = {f"{path}{os.sep}": found for path, found in by_directory.items()}
+        self._well = Drive()
+
+    def all(self) -> list[TroubledDrive]:
+        """Return all of them."""
+        return list(self._by_directory.values())
+
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
+        """Write to the drive of this file."""
+        return self._of(_path_of(fd)).pwrite(fd, data, offset)
+
+    def fdatasync(self, fd: int) -> None:
+        """Sync the drive of this file."""
+        self._of(_path_of(fd)).fdatasync(fd)
+
+    def fsync(self, fd: int) -> None:
+        """Sync the drive of this file."""
+        self._of(_path_of(fd)).fsync(fd)
+
+    def free_bytes(self, path: Path) -> int:
+        """Say how much is free on the drive of this path."""
+        return self._of(str(path)).free_bytes(path)
+
+    def _of(self, path: str) -> Drive:
+        for directory, found in self._by_directory.items():
+            if f"{path}{os.sep}".startswith(directory):
+                return found
+        return self._well
+
+
+def _path_of(fd: int) -> str:
+    return str(Path(f"/proc/self/fd/{fd}").readlink())

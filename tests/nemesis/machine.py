@@ -1,0 +1,169 @@
+"""One of several nodes in this process: started, stopped, killed and started again as a test says.
+
+Each has a directory, a drive and signals of its own. What they share is what a process has once:
+the clock, the log, standard output.
+"""
+
+import signal
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import trio
+
+from rmf import config
+from rmf.core import messages as m
+from rmf.floor.items import EventItem
+from rmf.floor.line_front import LineFront
+from rmf.floor.serve import Node
+from rmf.floor.stopping import Stop
+from rmf.notation import Address, address_text
+from tests.floor.factory import LINE
+from tests.floor.wire import Wire
+from tests.nemesis.clock import VirtualClock
+from tests.nemesis.saboteur import Saboteur
+from tests.nemesis.trouble import TroubledDrive
+
+__all__ = ["Life", "Machine"]
+
+_LISTENS_S_MAX = 30.0
+
+
+class _OwnSignals(Stop):
+    """The stop of one node among several: it hears what is for this one, not what is for all."""
+
+    def __init__(
+        self, own: trio.MemoryReceiveChannel[int], life: "Life", clock: VirtualClock
+    ) -> None:
+        super().__init__(end=life.end, timer=clock.timer)
+        self._own = own
+
+    async def obey(self, signals: object, events: trio.MemorySendChannel[EventItem]) -> None:
+        """Hear the own signals in the place of those of the process."""
+        del signals
+        await super().obey(self._own, events)
+
+
+class Life:
+    """A node from its start to its end. `code` and `ended_s` tell how the process would have ended
+    and when; that its tasks unwind here is no part of it."""
+
+    def __init__(self, name: str, settings: config.Config, clock: VirtualClock) -> None:
+        self.saboteur = Saboteur(name)
+        self.code: int | None = None
+        self.ended_s = 0.0
+        self.listening, self.gone = trio.Event(), trio.Event()
+        self.at_once = False
+        self._settings = settings
+        self._clock = clock
+        self._scope = trio.CancelScope()
+        self._signals, self._signals_out = trio.open_memory_channel[int](8)
+        self._token = trio.lowlevel.current_trio_token()
+
+    async def run(self, drive: TroubledDrive) -> None:
+        """Run the node until it has ended."""
+        stop = _OwnSignals(self._signals_out, self, self._clock)
+
+        async def listens(_address: str) -> None:
+            drive.is_watched = True
+            self.listening.set()
+
+        with closing(LineFront(self._settings)) as line:
+            node = Node(self._settings, line, supervisor=self.saboteur.supervisor, stop=stop)
+            try:
+                with self._scope:
+                    self._note_end(await node.main(listens))
+            finally:
+                drive.is_watched = False
+                node.close()
+                self.listening.set()
+                self.gone.set()
+
+    def stop(self) -> None:
+        """Send it SIGTERM."""
+        if self.code is None:
+            self._signals.send_nowait(signal.SIGTERM)
+
+    def end(self, code: int) -> None:
+        """End it in the middle of everything, as os._exit does; from whatever thread."""
+        self.at_once = True
+        self._note_end(code)
+        if threading.current_thread() is threading.main_thread():
+            self._scope.cancel()
+        else:
+            self._token.run_sync_soon(self._scope.cancel)
+
+    def _note_end(self, code: int) -> None:
+        if self.code is None:
+            self.code, self.ended_s = code, self._clock.now_s
+
+
+class Machine:
+    """Where a node lives, again and again. `life` is the present one, or the last."""
+
+    def __init__(
+        self,
+        name: str,
+        data: Path,
+        address: Address,
+        peers: Mapping[str, Address],
+        clock: VirtualClock,
+    ) -> None:
+        self.name = name
+        self.data = data
+        self.address = address
+        self.drive = TroubledDrive(clock)
+        self.life: Life | None = None
+        self.turn = trio.Lock()  # of acts that end it and start it
+        self._lives = 0
+        self._clock = clock
+        flags = {
+            "data": str(data),
+            "node": name,
+            "listen": address_text(address),
+            "peers": ",".join(f"{peer}={address_text(where)}" for peer, where in peers.items()),
+            "peer_listen": address_text(peers[name]),
+            "line": LINE,
+            "http": "off",
+            "glovebox": "inline",
+        }
+        self._settings = config.load(dict(flags), {})
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its node runs, and was not told to end."""
+        return self.life is not None and self.life.code is None
+
+    async def start(self, nursery: trio.Nursery) -> Life:
+        """Start its node; return once that listens."""
+        self.drive.heal()
+        self._lives += 1
+        self.life = Life(f"{self.name}, life {self._lives}", self._settings, self._clock)
+        nursery.start_soon(self.life.run, self.drive)
+        with trio.fail_after(_LISTENS_S_MAX):
+            await self.life.listening.wait()
+        return self.life
+
+    async def kill(self) -> None:
+        """End its node in the middle of everything; return once it is gone."""
+        assert self.life is not None
+        self.life.end(-signal.SIGKILL)
+        self.drive.heal()  # what was handed over reaches the drive, or does not: here it does
+        await self.life.gone.wait()
+
+    async def wire(self) -> Wire:
+        """Connect to it, as a client that is welcome. Raises OSError, AssertionError."""
+        wire = Wire(await trio.open_tcp_stream(*self.address))
+        await wire.hello()
+        return wire
+
+    async def status(self) -> dict[str, object]:
+        """Return what it says of itself; nothing where it does not answer."""
+        try:
+            wire = await self.wire()
+            async with wire.stream:
+                await wire.say(m.Query(1, "status", {}))
+                return (await wire.expect_where(m.Item, lambda x: x.request == 1)).body
+        except (OSError, trio.BrokenResourceError, trio.TooSlowError, AssertionError):
+            return {}

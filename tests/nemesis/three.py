@@ -1,0 +1,430 @@
+"""One seed with three nodes: what `seed` does to one, and what only several can suffer.
+
+    report = run(7, Path("/dev/shm/nemesis"))
+    assert report.faults == []
+
+Three real nodes in one process, linked by real sockets, each with a drive of its own, on one
+virtual clock. They are founded with everything watching, troubled, ended and started again one by
+one and together; then all are well; then one is lost for good, and the other two are judged by
+what was promised (beside the laws of `seed`, R2, R29, R33):
+
+    what was acked survives the loss of any one node: it is in the picture of the others, once
+    a letter that was acked is in the DLQ of each that is left
+    people who were with the lost node go to another, and a packet of theirs is applied there
+    a node that waits for its cluster answers a malformed frame, and each order gets its answer
+    a node that is left without a majority stops in order all the same
+"""
+
+import gc
+import io
+import json
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import trio
+
+import rmf
+from rmf import limits
+from rmf.floor import log, present
+from rmf.notation import Address, address_text
+from rmf.storage import drive
+from tests.floor.factory import letters_in
+from tests.nemesis.clock import VirtualClock
+from tests.nemesis.machine import Life, Machine
+from tests.nemesis.people import (
+    ANSWER_S,
+    Asker,
+    Display,
+    Producer,
+    answer_to,
+    operate,
+    order,
+    rude,
+)
+from tests.nemesis.seed import OUTCOME_S, REAL_S_MAX, STOP_S, Report
+from tests.nemesis.trouble import Drives
+
+__all__ = ["run"]
+
+_NAMES = ("n1", "n2", "n3")
+_CLIENT_PORT, _PEER_PORT = 7410, 7420
+_FOUNDED_S_MAX = 15.0
+_SHOWN_S_MAX = 20.0
+_TTL_MS = 86_400_000
+_HANG_S_MAX = 6.0
+_ACTS = (
+    *("task",) * 6,
+    *("hung_task",) * 4,
+    *("restart",) * 4,
+    *("transfer",) * 3,
+    *("rude", "rude", "strike", "checkpoint", "give_up"),
+    *("slow", "hang", "hang", "fail", "full"),
+)
+_ENDS = ("stop", "stop", "kill", "two_signals")
+
+
+def run(seed: int, data: Path) -> Report:
+    """Live through one seed, with its data in this directory, which must not be there yet."""
+    clock = VirtualClock()
+    began = time.perf_counter()
+    world = _World(seed, data, clock)
+    with ExitStack() as stack:
+        stack.enter_context(present.run_by(clock.boot_ns))
+        stack.enter_context(drive.in_the_way(world.drives))
+        stack.enter_context(_process_as_it_was(world.said))
+        try:
+            trio.run(world.live, clock=clock, instruments=[clock])
+        except* Exception as group:  # noqa: BLE001 whatever a node raises is a fault that was found
+            world.report.faults.append(f"it raised {group!r}")
+            world.report.where = "".join(traceback.format_exception(group))
+    left = [x.name for x in threading.enumerate() if x.name == "rmf-ledger"]
+    if left:
+        world.report.faults.append(f"threads outlive their node: {left}")
+    world.report.virtual_s = clock.now_s
+    world.report.real_s = time.perf_counter() - began
+    if world.report.real_s > REAL_S_MAX:
+        world.report.faults.append(f"it took {world.report.real_s:.0f} s")
+    return world.report
+
+
+@contextmanager
+def _process_as_it_was(said: io.StringIO) -> Iterator[None]:
+    """Keep what nodes do to their process from what comes afterwards."""
+    thresholds, collects = gc.get_threshold(), gc.isenabled()
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    handlers = [(number, signal.getsignal(number)) for number in numbers]
+    log.configure("json", said)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        log.configure("json", io.StringIO())
+        for number, handler in handlers:  # nodes that end in another order than they began
+            signal.signal(number, handler)
+        gc.set_threshold(*thresholds)
+        (gc.enable if collects else gc.disable)()
+
+
+def _own_host() -> str:
+    """Return a loopback address of this process alone: no other has its ports."""
+    a, b, c = os.getpid().to_bytes(3, "big")
+    return f"127.{a + 1}.{b}.{c}"
+
+
+class _World:
+    """The nodes, and all around them."""
+
+    def __init__(self, seed: int, data: Path, clock: VirtualClock) -> None:
+        self.report = Report(seed)
+        self.said = io.StringIO()
+        self._dice = Random(f"three {seed}")
+        host = _own_host()
+        peers: dict[str, Address] = {
+            name: (host, _PEER_PORT + i) for i, name in enumerate(_NAMES, start=1)
+        }
+        self._machines = {
+            name: Machine(name, data / name, (host, _CLIENT_PORT + i), peers, clock)
+            for i, name in enumerate(_NAMES, start=1)
+        }
+        data.mkdir(parents=True)
+        self.drives = Drives({x.data: x.drive for x in self._machines.values()})
+        self._producers = [Producer(f"p{i}", Random(f"{seed}.{i}")) for i in range(2)]
+        self._display = Display()
+        self._askers = [Asker(Random(f"asks {seed}.{name}")) for name in _NAMES]
+        self._marks: dict[str, set[bytes]] = {name: set() for name in _NAMES}
+
+    async def live(self) -> None:
+        """Live."""
+        async with trio.open_nursery() as nursery:
+            await self._found(nursery)
+            for someone in (*self._producers, self._display):
+                nursery.start_soon(someone.run, self._addresses)
+            for asker, machine in zip(self._askers, self._machines.values(), strict=True):
+                nursery.start_soon(asker.run, *machine.address)
+            await self._trouble(nursery)
+            await self._heal(nursery)
+            await self._judge()
+            nursery.cancel_scope.cancel()
+
+    @property
+    def _addresses(self) -> str:
+        """Where the nodes are, in an order that is not always the same."""
+        machines = list(self._machines.values())
+        self._dice.shuffle(machines)
+        return ",".join(address_text(machine.address) for machine in machines)
+
+    def _fault(self, text: str) -> None:
+        self.report.faults.append(text)
+
+    # --- The beginning ----------------------------------------------------------------------------
+
+    async def _found(self, nursery: trio.Nursery) -> None:
+        """Start all of them. The first waits for the others, and has to answer meanwhile."""
+        first, *others = self._dice.sample(list(self._machines.values()), len(_NAMES))
+        await first.start(nursery)
+        await self._bad_frame(first)
+        for machine in others:
+            await machine.start(nursery)
+        if not await self._soon(self._is_led, _FOUNDED_S_MAX):
+            self._fault("no cluster was founded")
+
+    async def _bad_frame(self, machine: Machine) -> None:
+        with trio.move_on_after(ANSWER_S) as patience:
+            wire = await machine.wire()
+            async with wire.stream:
+                await wire.say_bytes(b"\0\0\0\1\xff")
+                await answer_to(wire)
+        if patience.cancelled_caught:
+            self._fault("a node without a cluster did not answer a malformed frame")
+
+    async def _is_led(self) -> bool:
+        return bool(await self._leader())
+
+    async def _leader(self) -> str | None:
+        """Return who leads, as any that is up says."""
+        for machine in self._machines.values():
+            if machine.is_up and (leader := (await machine.status()).get("leader")):
+                return str(leader)
+        return None
+
+    async def _soon(self, holds: Callable[[], Any], within_s: float) -> bool:
+        """Return whether something becomes true in time."""
+        with trio.move_on_after(within_s):
+            while True:
+                found = holds()
+                if found is True or (found is not False and await found):
+                    return True
+                await trio.sleep(0.25)
+        return False
+
+    # --- Trouble ----------------------------------------------------------------------------------
+
+    async def _trouble(self, nodes: trio.Nursery) -> None:
+        dice = self._dice
+        until_s = trio.current_time() + dice.uniform(3, 9)
+        async with trio.open_nursery() as nursery:
+            while trio.current_time() < until_s:
+                await trio.sleep(dice.expovariate(1.3))
+                act = dice.choice(_ACTS)
+                machine = self._machines[dice.choice(_NAMES)]
+                if not machine.is_up and act not in {"restart", "transfer"}:
+                    continue
+                self.report.count(act)
+                nursery.start_soon(self._act, act, machine, nodes)
+
+    async def _act(self, act: str, machine: Machine, nodes: trio.Nursery) -> None:
+        dice = self._dice
+        life = machine.life
+        assert life is not None
+        if act in {"task", "hung_task", "give_up"}:
+            tasks = life.saboteur.tasks
+            name = dice.choice(sorted(tasks))
+            if act == "give_up":
+                life.saboteur.fail_always.add(name)
+            hang_s = dice.uniform(0.05, _HANG_S_MAX) if act == "hung_task" else 0.0
+            life.saboteur.strike(name, hang_s)
+        elif act == "restart":
+            await self._restart(machine, dice.choice(_ENDS), nodes)
+        elif act == "transfer":
+            await self._transfer()
+        elif act == "rude":
+            await rude(Random(dice.random()), machine.address)
+        elif act == "strike":
+            await self._strike(machine)
+        elif act == "checkpoint":
+            await self._checkpoint(machine)
+        else:
+            await self._drive_trouble(act, machine)
+
+    async def _strike(self, machine: Machine) -> None:
+        await operate(machine.address, "admin.strike", {"why": "the nemesis says so"})
+        await trio.sleep(self._dice.uniform(0.0, 2))
+        await operate(machine.address, "admin.strike", {"end": True})
+
+    async def _checkpoint(self, machine: Machine) -> None:
+        found = await operate(machine.address, "admin.checkpoint", {})
+        if found is not None and not list(machine.data.glob("checkpoints/*.ckpt")):
+            self._fault(f"a Checkpoint is said to be written, and there is none: {found}")
+
+    async def _transfer(self) -> None:
+        """Order another leader, which may stand still, and have the present one struck."""
+        dice = self._dice
+        target = self._machines[dice.choice(_NAMES)]
+        leader = await self._leader()
+        if dice.random() < 0.5 and target.is_up and target.life is not None:
+            target.life.saboteur.strike("arbiter", dice.uniform(0.5, 3))
+        async with trio.open_nursery() as nursery:
+            for machine in self._machines.values():
+                nursery.start_soon(self._order_transfer, machine, target.name)
+            if leader is not None and dice.random() < 0.5:
+                await trio.sleep(dice.uniform(0, 0.3))
+                await self._strike(self._machines[leader])
+
+    async def _order_transfer(self, machine: Machine, target: str) -> None:
+        if not await order(machine.address, "admin.transfer", {"node": target}):
+            self._fault(f"{machine.name} did not answer an order within {ANSWER_S:g} s")
+
+    async def _drive_trouble(self, act: str, machine: Machine) -> None:
+        troubled = machine.drive
+        if act == "slow":
+            troubled.slow_s = self._dice.uniform(0.01, 0.3)
+        elif act == "hang":
+            troubled.hangs_until_s = trio.current_time() + self._dice.uniform(0.2, 8)
+        elif act == "fail":
+            troubled.fails = True
+        else:
+            troubled.is_full = True
+        await trio.sleep(self._dice.uniform(0.2, 4))
+        troubled.slow_s, troubled.fails, troubled.is_full = 0.0, False, False
+
+    # --- Ends -------------------------------------------------------------------------------------
+
+    async def _restart(self, machine: Machine, how: str, nodes: trio.Nursery) -> None:
+        async with machine.turn:
+            self.report.count(how)
+            await self._end(machine, how)
+            await trio.sleep(self._dice.uniform(0, 2))
+            await machine.start(nodes)
+
+    async def _end(self, machine: Machine, how: str) -> None:
+        life = machine.life
+        assert life is not None
+        if how == "kill":
+            await machine.kill()
+            return
+        if self._dice.random() < 0.5:  # a task fails while the node stops
+            tasks = sorted(life.saboteur.tasks)
+            life.saboteur.strike(self._dice.choice(tasks), self._dice.uniform(0, 1))
+        began_s = trio.current_time()
+        life.stop()
+        if how == "two_signals":
+            await trio.sleep(self._dice.uniform(0, 0.5))
+            life.stop()
+        with trio.move_on_after(2 * STOP_S):
+            await life.gone.wait()
+        self._judge_stop(machine, life, began_s, signals=1 + (how == "two_signals"))
+        await machine.kill()
+        if not life.at_once:  # else it may take with it what was not stored yet
+            lost = {row["packet"] for row in self._rows("letter_lost")}
+            self._marks[machine.name] |= {x for x in life.saboteur.marks if x.hex() not in lost}
+
+    def _judge_stop(self, machine: Machine, life: Life, began_s: float, signals: int) -> None:
+        if life.code is None:
+            self._fault(f"{machine.name} does not stop")
+            return
+        took_s = life.ended_s - began_s
+        if took_s > STOP_S:
+            self._fault(f"the stop of {machine.name} took {took_s:.1f} s")
+        if life.code not in ({0, 1} if signals == 1 else {0, 1, 128 + signal.SIGTERM}):
+            self._fault(f"the exit code of {machine.name} was {life.code}")
+        if life.code == 1 and took_s < limits.STOP_S_MAX - 0.1:
+            self._fault(f"a stop was called overdue after {took_s:.1f} s")
+
+    async def _heal(self, nodes: trio.Nursery) -> None:
+        """End all of them at once, and start all of them again: they are well from now on."""
+        async with trio.open_nursery() as nursery:
+            for machine in self._machines.values():
+                nursery.start_soon(self._restart, machine, "stop", nodes)
+
+    # --- Judgement --------------------------------------------------------------------------------
+
+    async def _judge(self) -> None:
+        for producer in self._producers:
+            producer.resting = True
+        await self._soon(lambda: not any(self._waits()), OUTCOME_S)
+        lost = self._machines.pop(self._dice.choice(_NAMES))
+        await lost.kill()
+        await self._judge_those_left()
+        self._judge_people()
+        for machine in self._machines.values():
+            await self._end(machine, "stop")
+            if machine.life is not None and machine.life.code not in {0, None}:
+                self._fault(f"{machine.name} is well, and ended with {machine.life.code}")
+        self._judge_marks()
+        self._judge_log()
+
+    def _waits(self) -> list[Producer]:
+        return [x for x in self._producers if x.unanswered and not x.failed]
+
+    async def _judge_those_left(self) -> None:
+        with trio.move_on_after(OUTCOME_S) as patience:
+            async with rmf.connect(self._addresses, producer="probe") as factory:
+                await factory.send("cell/probe", 1, ttl_ms=_TTL_MS)
+        if patience.cancelled_caught:
+            self._fault("two of three take nothing in")
+            return
+        if not await self._soon(lambda: "cell/probe" in self._display.keys, _SHOWN_S_MAX):
+            self._fault("the display does not follow")
+        if lost := self._outcomes("applied") - {"count"} - self._display.keys:
+            self._fault(f"acked, and not in the picture: {sorted(lost)[:5]}")
+        counted = sum(
+            x.topic == "count" and x.receipt is not None and x.receipt.outcome == "applied"
+            for producer in self._producers
+            for x in producer.sent
+        )
+        if self._display.count != counted and not any(x.unanswered for x in self._producers):
+            self._fault(f"{counted} packets were counted as {self._display.count}")
+        await self._judge_letters()
+
+    def _outcomes(self, outcome: str) -> set[str]:
+        return {
+            x.topic
+            for producer in self._producers
+            for x in producer.sent
+            if x.receipt is not None and x.receipt.outcome == outcome
+        }
+
+    async def _judge_letters(self) -> None:
+        bagged = {
+            str(x.receipt.letter)
+            for producer in self._producers
+            for x in producer.sent
+            if x.receipt is not None and x.receipt.outcome == "bagged"
+        }
+
+        def missing(machine: Machine) -> set[str]:
+            return bagged - {letter.id for letter in letters_in(machine.data)}
+
+        for machine in self._machines.values():
+            if not await self._soon(lambda machine=machine: not missing(machine), _SHOWN_S_MAX):
+                some = sorted(missing(machine))[:5]
+                self._fault(f"acked as bagged, and no letter on {machine.name}: {some}")
+
+    def _judge_people(self) -> None:
+        for producer in self._producers:
+            self.report.packets += len(producer.sent)
+            if producer.failed:
+                self._fault(f"{producer.name} gave up: {producer.failed}")
+            elif producer.unanswered:
+                self._fault(f"{producer.name} waits for {producer.unanswered} outcomes")
+        for fault in (self._display.fault, *(asker.fault for asker in self._askers)):
+            if fault:
+                self._fault(fault)
+
+    def _judge_marks(self) -> None:
+        for machine in self._machines.values():
+            stored = {letter.packet for letter in letters_in(machine.data)}
+            if missing := self._marks[machine.name] - stored:
+                self._fault(f"held by a failed task, and no letter: {sorted(missing)[:5]}")
+
+    def _judge_log(self) -> None:
+        """No task fails but by the nemesis' doing, and the loop waits for no drive."""
+        for row in self._rows("task_failed"):
+            if not row["error"].startswith("Planted"):
+                self._fault(f"{row['task']} failed: {row['error']}")
+        for troubled in self.drives.all():
+            if troubled.touched:
+                self._fault(f"the loop itself called {troubled.touched}")
+
+    def _rows(self, event: str) -> list[dict[str, Any]]:
+        log.flush()
+        rows = [json.loads(line) for line in self.said.getvalue().splitlines()]
+        return [row for row in rows if row["event"] == event]
