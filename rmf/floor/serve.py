@@ -113,7 +113,7 @@ class Node:
         config: "Config",
         line: LineFront,
         *,
-        supervisor: type[Supervisor] = Supervisor,
+        supervisor: Callable[..., Supervisor] = Supervisor,
         stop: Stop | None = None,
     ) -> None:
         has_peers = _has_peers(config)

@@ -9,10 +9,11 @@ import threading
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import trio
 
-from rmf import config
+from rmf import config, limits
 from rmf.core import messages as m
 from rmf.floor.items import EventItem
 from rmf.floor.line_front import LineFront
@@ -25,9 +26,11 @@ from tests.nemesis.clock import VirtualClock
 from tests.nemesis.saboteur import Saboteur
 from tests.nemesis.trouble import TroubledDrive
 
-__all__ = ["Life", "Machine"]
+__all__ = ["Life", "Machine", "stop_faults"]
 
 _LISTENS_S_MAX = 30.0
+_STOP_S = limits.STOP_S_MAX + limits.LAST_WORDS_S_MAX + 1
+_BUSY_STOPS = 0.5
 
 
 class _OwnSignals(Stop):
@@ -114,6 +117,7 @@ class Machine:
         self.data = data
         self.address = address
         self.drive = TroubledDrive(clock)
+        self.marks: set[bytes] = set()  # what has to become a letter here, or a line of the log
         self.life: Life | None = None
         self.turn = trio.Lock()  # of acts that end it and start it
         self._lives = 0
@@ -167,3 +171,41 @@ class Machine:
                 return (await wire.expect_where(m.Item, lambda x: x.request == 1)).body
         except (OSError, trio.BrokenResourceError, trio.TooSlowError, AssertionError):
             return {}
+
+    async def end(self, how: str, dice: Random) -> list[str]:
+        """Have its node killed, stopped, or stopped by two signals; return what was wrong."""
+        life = self.life
+        assert life is not None
+        if how == "kill":
+            await self.kill()
+            return []
+        if dice.random() < _BUSY_STOPS:  # a task fails while the node stops
+            life.saboteur.strike(dice.choice(sorted(life.saboteur.tasks)), dice.uniform(0, 1))
+        began_s, signals = trio.current_time(), 2 if how == "two_signals" else 1
+        life.stop()
+        if signals == 2:
+            await trio.sleep(dice.uniform(0, 0.5))
+            life.stop()
+        with trio.move_on_after(2 * _STOP_S):
+            await life.gone.wait()
+        faults = [
+            f"{self.name}: {x}" for x in stop_faults(life.code, life.ended_s - began_s, signals)
+        ]
+        await self.kill()
+        if not life.at_once:  # else it may take with it what was not stored yet
+            self.marks |= set(life.saboteur.marks)
+        return faults
+
+
+def stop_faults(code: int | None, took_s: float, signals: int) -> list[str]:
+    """Return what was wrong with a stop: its exit code (None: it has not ended), or its time."""
+    faults = []
+    if code is None:
+        return ["it does not stop"]
+    if took_s > _STOP_S:
+        faults.append(f"the stop took {took_s:.1f} s")
+    if code not in ({0, 1} if signals == 1 else {0, 1, 128 + signal.SIGTERM}):
+        faults.append(f"the exit code was {code}")
+    if code == 1 and took_s < limits.STOP_S_MAX - 0.1:
+        faults.append(f"a stop was called overdue after {took_s:.1f} s")
+    return faults

@@ -144,6 +144,60 @@ class Asker:
                 pass
 
 
+class Crowd:
+    """All who use the library, and what they were promised together."""
+
+    def __init__(self, producers: list[Producer], askers: list[Asker]) -> None:
+        self.display = Display()
+        self.producers = producers
+        self.askers = askers
+
+    @property
+    def packets(self) -> int:
+        """Return how many were sent."""
+        return sum(len(producer.sent) for producer in self.producers)
+
+    @property
+    def waits(self) -> bool:
+        """Return whether an outcome is still to come."""
+        return any(x.unanswered and not x.failed for x in self.producers)
+
+    def rest(self) -> None:
+        """Send nothing more."""
+        for producer in self.producers:
+            producer.resting = True
+
+    def outcomes(self, outcome: str) -> list[tuple[str, str | None]]:
+        """Return topic and letter of each packet of which this became."""
+        return [
+            (x.topic, x.receipt.letter)
+            for producer in self.producers
+            for x in producer.sent
+            if x.receipt is not None and x.receipt.outcome == outcome
+        ]
+
+    def faults(self) -> list[str]:
+        """Return what they complain of."""
+        faults = [x for x in (self.display.fault, *(asker.fault for asker in self.askers)) if x]
+        for producer in self.producers:
+            if producer.failed:
+                faults.append(f"{producer.name} gave up: {producer.failed}")
+            elif producer.unanswered:
+                faults.append(f"{producer.name} waits for {producer.unanswered} outcomes")
+        return faults
+
+    def picture_faults(self) -> list[str]:
+        """Return what the picture lacks of all that was acked, or has twice."""
+        faults, seen = [], self.display
+        applied = [topic for topic, _ in self.outcomes("applied")]
+        if lost := {x for x in applied if x.startswith("cell/")} - seen.keys:
+            faults.append(f"acked, and not in the picture: {sorted(lost)[:5]}")
+        counted = applied.count("count")
+        if seen.count != counted and not self.waits:
+            faults.append(f"{counted} packets were counted as {seen.count}")
+        return faults
+
+
 async def answer_to(wire: Wire) -> m.Message | None:
     """Return the next message, however long it takes; None: the node has closed."""
     while True:

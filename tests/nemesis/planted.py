@@ -17,6 +17,7 @@ from rmf.core.acts import Acts
 from rmf.core.bag import Evidence
 from rmf.core.effects import Effect
 from rmf.core.events import CheckpointEnded
+from rmf.core.letters import edge_letter
 from rmf.core.surroundings import Surroundings
 from rmf.errors import ProtocolFault, StorageError
 from rmf.floor import checkpoint_keeper, connection, disk_watch, stand_ins, stopping, supervisor
@@ -118,9 +119,8 @@ def f4_a_node_without_a_cluster_waits_for_a_letters_id() -> list[Change]:
     """A malformed frame is never answered, as no task stores letters yet."""
 
     async def bag(self: connection.Connection, data: bytes, fault: ProtocolFault) -> str | None:
-        held = self._held(data)
         why = Evidence(fault.code, fault.text, "")
-        letter = supervisor.edge_letter("malformed", "edge", self._port.node, held, why, 0)
+        letter = edge_letter("malformed", "edge", self._port.node, data, why, 0)
         return await ask(self._doors.letters, partial(EdgeLetter, letter))
 
     return [(connection.Connection, "_bag", bag)]

@@ -20,11 +20,9 @@ import io
 import json
 import os
 import signal
-import threading
-import time
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,24 +30,22 @@ from typing import Any
 import trio
 
 import rmf
-from rmf import limits
-from rmf.floor import log, present
+from rmf.floor import log
 from rmf.notation import Address, address_text
-from rmf.storage import drive
 from tests.floor.factory import letters_in
 from tests.nemesis.clock import VirtualClock
-from tests.nemesis.machine import Life, Machine
+from tests.nemesis.machine import Machine
 from tests.nemesis.people import (
     ANSWER_S,
     Asker,
-    Display,
+    Crowd,
     Producer,
     answer_to,
     operate,
     order,
     rude,
 )
-from tests.nemesis.seed import OUTCOME_S, REAL_S_MAX, STOP_S, Report
+from tests.nemesis.seed import OUTCOME_S, Report, lived
 from tests.nemesis.trouble import Drives
 
 __all__ = ["run"]
@@ -74,25 +70,9 @@ _ENDS = ("stop", "stop", "kill", "two_signals")
 def run(seed: int, data: Path) -> Report:
     """Live through one seed, with its data in this directory, which must not be there yet."""
     clock = VirtualClock()
-    began = time.perf_counter()
     world = _World(seed, data, clock)
-    with ExitStack() as stack:
-        stack.enter_context(present.run_by(clock.boot_ns))
-        stack.enter_context(drive.in_the_way(world.drives))
-        stack.enter_context(_process_as_it_was(world.said))
-        try:
-            trio.run(world.live, clock=clock, instruments=[clock])
-        except* Exception as group:  # noqa: BLE001 whatever a node raises is a fault that was found
-            world.report.faults.append(f"it raised {group!r}")
-            world.report.where = "".join(traceback.format_exception(group))
-    left = [x.name for x in threading.enumerate() if x.name == "rmf-ledger"]
-    if left:
-        world.report.faults.append(f"threads outlive their node: {left}")
-    world.report.virtual_s = clock.now_s
-    world.report.real_s = time.perf_counter() - began
-    if world.report.real_s > REAL_S_MAX:
-        world.report.faults.append(f"it took {world.report.real_s:.0f} s")
-    return world.report
+    with _process_as_it_was(world.said):
+        return lived(world.live, world.report, clock, world.drives)
 
 
 @contextmanager
@@ -136,18 +116,19 @@ class _World:
         }
         data.mkdir(parents=True)
         self.drives = Drives({x.data: x.drive for x in self._machines.values()})
-        self._producers = [Producer(f"p{i}", Random(f"{seed}.{i}")) for i in range(2)]
-        self._display = Display()
-        self._askers = [Asker(Random(f"asks {seed}.{name}")) for name in _NAMES]
-        self._marks: dict[str, set[bytes]] = {name: set() for name in _NAMES}
+        self._crowd = Crowd(
+            [Producer(f"p{i}", Random(f"{seed}.{i}")) for i in range(2)],
+            [Asker(Random(f"asks {seed}.{name}")) for name in _NAMES],
+        )
 
     async def live(self) -> None:
         """Live."""
         async with trio.open_nursery() as nursery:
             await self._found(nursery)
-            for someone in (*self._producers, self._display):
-                nursery.start_soon(someone.run, self._addresses)
-            for asker, machine in zip(self._askers, self._machines.values(), strict=True):
+            nursery.start_soon(self._crowd.display.run, self._addresses)
+            for producer in self._crowd.producers:
+                nursery.start_soon(producer.run, self._addresses)
+            for asker, machine in zip(self._crowd.askers, self._machines.values(), strict=True):
                 nursery.start_soon(asker.run, *machine.address)
             await self._trouble(nursery)
             await self._heal(nursery)
@@ -289,44 +270,13 @@ class _World:
 
     async def _restart(self, machine: Machine, how: str, nodes: trio.Nursery) -> None:
         async with machine.turn:
-            self.report.count(how)
             await self._end(machine, how)
             await trio.sleep(self._dice.uniform(0, 2))
             await machine.start(nodes)
 
     async def _end(self, machine: Machine, how: str) -> None:
-        life = machine.life
-        assert life is not None
-        if how == "kill":
-            await machine.kill()
-            return
-        if self._dice.random() < 0.5:  # a task fails while the node stops
-            tasks = sorted(life.saboteur.tasks)
-            life.saboteur.strike(self._dice.choice(tasks), self._dice.uniform(0, 1))
-        began_s = trio.current_time()
-        life.stop()
-        if how == "two_signals":
-            await trio.sleep(self._dice.uniform(0, 0.5))
-            life.stop()
-        with trio.move_on_after(2 * STOP_S):
-            await life.gone.wait()
-        self._judge_stop(machine, life, began_s, signals=1 + (how == "two_signals"))
-        await machine.kill()
-        if not life.at_once:  # else it may take with it what was not stored yet
-            lost = {row["packet"] for row in self._rows("letter_lost")}
-            self._marks[machine.name] |= {x for x in life.saboteur.marks if x.hex() not in lost}
-
-    def _judge_stop(self, machine: Machine, life: Life, began_s: float, signals: int) -> None:
-        if life.code is None:
-            self._fault(f"{machine.name} does not stop")
-            return
-        took_s = life.ended_s - began_s
-        if took_s > STOP_S:
-            self._fault(f"the stop of {machine.name} took {took_s:.1f} s")
-        if life.code not in ({0, 1} if signals == 1 else {0, 1, 128 + signal.SIGTERM}):
-            self._fault(f"the exit code of {machine.name} was {life.code}")
-        if life.code == 1 and took_s < limits.STOP_S_MAX - 0.1:
-            self._fault(f"a stop was called overdue after {took_s:.1f} s")
+        self.report.count(how)
+        self.report.faults += await machine.end(how, Random(self._dice.random()))
 
     async def _heal(self, nodes: trio.Nursery) -> None:
         """End all of them at once, and start all of them again: they are well from now on."""
@@ -337,22 +287,19 @@ class _World:
     # --- Judgement --------------------------------------------------------------------------------
 
     async def _judge(self) -> None:
-        for producer in self._producers:
-            producer.resting = True
-        await self._soon(lambda: not any(self._waits()), OUTCOME_S)
+        self._crowd.rest()
+        await self._soon(lambda: not self._crowd.waits, OUTCOME_S)
         lost = self._machines.pop(self._dice.choice(_NAMES))
         await lost.kill()
         await self._judge_those_left()
-        self._judge_people()
+        self.report.packets = self._crowd.packets
+        self.report.faults += self._crowd.faults()
         for machine in self._machines.values():
             await self._end(machine, "stop")
             if machine.life is not None and machine.life.code not in {0, None}:
                 self._fault(f"{machine.name} is well, and ended with {machine.life.code}")
         self._judge_marks()
         self._judge_log()
-
-    def _waits(self) -> list[Producer]:
-        return [x for x in self._producers if x.unanswered and not x.failed]
 
     async def _judge_those_left(self) -> None:
         with trio.move_on_after(OUTCOME_S) as patience:
@@ -361,58 +308,21 @@ class _World:
         if patience.cancelled_caught:
             self._fault("two of three take nothing in")
             return
-        if not await self._soon(lambda: "cell/probe" in self._display.keys, _SHOWN_S_MAX):
+        display = self._crowd.display
+        if not await self._soon(lambda: "cell/probe" in display.keys, _SHOWN_S_MAX):
             self._fault("the display does not follow")
-        if lost := self._outcomes("applied") - {"count"} - self._display.keys:
-            self._fault(f"acked, and not in the picture: {sorted(lost)[:5]}")
-        counted = sum(
-            x.topic == "count" and x.receipt is not None and x.receipt.outcome == "applied"
-            for producer in self._producers
-            for x in producer.sent
-        )
-        if self._display.count != counted and not any(x.unanswered for x in self._producers):
-            self._fault(f"{counted} packets were counted as {self._display.count}")
-        await self._judge_letters()
-
-    def _outcomes(self, outcome: str) -> set[str]:
-        return {
-            x.topic
-            for producer in self._producers
-            for x in producer.sent
-            if x.receipt is not None and x.receipt.outcome == outcome
-        }
-
-    async def _judge_letters(self) -> None:
-        bagged = {
-            str(x.receipt.letter)
-            for producer in self._producers
-            for x in producer.sent
-            if x.receipt is not None and x.receipt.outcome == "bagged"
-        }
-
-        def missing(machine: Machine) -> set[str]:
-            return bagged - {letter.id for letter in letters_in(machine.data)}
-
+        self.report.faults += self._crowd.picture_faults()
+        bagged = {letter for _, letter in self._crowd.outcomes("bagged")}
         for machine in self._machines.values():
-            if not await self._soon(lambda machine=machine: not missing(machine), _SHOWN_S_MAX):
-                some = sorted(missing(machine))[:5]
-                self._fault(f"acked as bagged, and no letter on {machine.name}: {some}")
-
-    def _judge_people(self) -> None:
-        for producer in self._producers:
-            self.report.packets += len(producer.sent)
-            if producer.failed:
-                self._fault(f"{producer.name} gave up: {producer.failed}")
-            elif producer.unanswered:
-                self._fault(f"{producer.name} waits for {producer.unanswered} outcomes")
-        for fault in (self._display.fault, *(asker.fault for asker in self._askers)):
-            if fault:
-                self._fault(fault)
+            if not await self._soon(partial(_has_letters, machine, bagged), _SHOWN_S_MAX):
+                self._fault(f"acked as bagged, and no letter on {machine.name}")
 
     def _judge_marks(self) -> None:
+        """What a task held that failed is a letter of its node, or in the log."""
+        said = {row["packet"] for row in self._rows("letter_lost")}
         for machine in self._machines.values():
             stored = {letter.packet for letter in letters_in(machine.data)}
-            if missing := self._marks[machine.name] - stored:
+            if missing := [x for x in machine.marks - stored if x.hex() not in said]:
                 self._fault(f"held by a failed task, and no letter: {sorted(missing)[:5]}")
 
     def _judge_log(self) -> None:
@@ -428,3 +338,7 @@ class _World:
         log.flush()
         rows = [json.loads(line) for line in self.said.getvalue().splitlines()]
         return [row for row in rows if row["event"] == event]
+
+
+def _has_letters(machine: Machine, ids: set[str | None]) -> bool:
+    return ids <= {letter.id for letter in letters_in(machine.data)}
