@@ -11,7 +11,7 @@ import attrs
 
 from rmf.core.packet import Stamp, letter_id
 from rmf.line.differences import CellDifference, LetterDifference
-from rmf.line.rerun import Origin
+from rmf.line.laid_out import Origin
 from rmf.line.what_if import EndDifference, WhatIf
 from tools.replay_values import both_written, readable, value_of
 

@@ -11,6 +11,7 @@ order:
 
 and what runs history again:
 
+    laid_out               a Tick of the ledger as a Batch, whole or in part
     rerun, replay          a Tick by the line that wrote it; a ledger, to its first difference
     retry, what_if,        a Tick by another line; a ledger by another line; what came out
     differences            otherwise (patience interrupts what loops)

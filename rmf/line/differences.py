@@ -14,7 +14,8 @@ from rmf import limits
 from rmf.core.bag import Evidence, group_of
 from rmf.core.outcome import Change, Outcome
 from rmf.core.packet import Stamp
-from rmf.line.rerun import Divergence, Origin
+from rmf.line.laid_out import Origin
+from rmf.line.rerun import Divergence
 
 __all__ = ["CellDifference", "Differences", "LetterDifference", "is_alike"]
 

@@ -16,33 +16,30 @@ rest of the Tick is left alone. Evidence is not compared: its tracebacks name th
 machine that wrote it.
 """
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import attrs
 
 from rmf.core.bag import Evidence
-from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.effects import Batch
 from rmf.core.entry import Entry, TickBooks
 from rmf.core.events import Executed
 from rmf.core.outcome import Change, Outcome
-from rmf.core.packet import SEQ, TOPIC, Verdict
-from rmf.core.shelf import Shelf
-from rmf.core.state import State, apply
+from rmf.core.state import State
+from rmf.line.laid_out import (
+    Origin,
+    batch_of,
+    between,
+    expired_cells,
+    groups_of,
+    origin_of,
+    world_behind,
+)
 
-__all__ = ["Divergence", "Origin", "Rerun"]
+__all__ = ["Divergence", "Rerun"]
 
 _OF_THE_BOX = frozenset({"handler_timeout", "handler_died", "handler_memory"})
-
-
-@attrs.frozen
-class Origin:
-    """The packet in a slot."""
-
-    producer: str
-    seq: int
-    topic: str
 
 
 @attrs.frozen(kw_only=True)
@@ -125,60 +122,31 @@ class Rerun:
 
     def _whole_batch(self) -> Batch:
         """Return what of the latched Tick was executed: the Entry holds no other slots."""
-        books = self._books
-        starts = [frame.first_slot for frame in books.frames]
-        verdicts: list[dict[int, Verdict]] = [{} for _ in starts]
-        given: set[int] = set()
-        for bag in self._given:
-            at = bisect_right(starts, bag.slot) - 1
-            if at < 0:
-                given.add(bag.slot)
-            else:
-                verdicts[at][bag.slot - starts[at]] = Verdict(bag.reason, bag.error.message)
-        expired = self._expired()
-        last = books.frames[-1] if books.frames else None
-        return Batch(
-            number=0,
-            term=self._term,
-            tick=self._entry.tick,
-            world=self._before.world,
-            gone=frozenset(expiry.key for expiry in books.expiries),
-            expired=[cell for cell in expired if cell.slot not in given],
-            groups=[
-                Group(f.producer, f.epoch, f.first_slot, f.intake_tick, f.rows, mine)
-                for f, mine in zip(books.frames, verdicts, strict=True)
-            ],
-            slots=len(expired) if last is None else last.first_slot + last.packets,
-            period_ns=self._before.period_ns,
-            wall_ns=self._entry.wall_ns,
-            void_before=self._before.void_before,
+        frames = self._books.frames
+        given = {bag.slot for bag in self._given}
+        expired = list(expired_cells(self._before, self._books.expiries))
+        return batch_of(
+            self._before,
+            self._term,
+            self._entry,
+            self._books.expiries,
+            [cell for cell in expired if cell.slot not in given],
+            list(groups_of(frames, self._given)),
+            frames[-1].first_slot + frames[-1].packets if frames else len(expired),
         )
-
-    def _expired(self) -> list[ExpiredCell]:
-        cells = []
-        for key, reason, slot in self._books.expiries:
-            cell = self._before.world.get(key)
-            if slot is not None and cell is not None:
-                cells.append(ExpiredCell(slot, key, cell, reason))
-        return cells
 
     def _rest(self, done: int) -> Batch:
         """Return the slots from `done` on, on the World that the ones before them left."""
         whole = self._whole
         changes = [change for change in self._books.changes if change[0] < done]
         part = attrs.evolve(self._entry, books=attrs.evolve(self._books, changes=changes))
-        before = attrs.evolve(self._before, world=self._before.world.apart())
-        after, _ = apply(before, part, self._term, before.index + 1, Shelf())
+        groups = (between(group, done, whole.slots) for group in whole.groups)
         return attrs.evolve(
             whole,
-            world=after.world,
+            world=world_behind(self._before, self._term, part),
             gone=frozenset(),  # they are gone from this World
             expired=[cell for cell in whole.expired if cell.slot >= done],
-            groups=[
-                _without(group, max(0, done - group.first_slot))
-                for group in whole.groups
-                if group.first_slot + len(group.rows) > done
-            ],
+            groups=[group for group in groups if group.rows],
         )
 
     # --- What is different --------------------------------------------------------------------
@@ -224,15 +192,8 @@ class Rerun:
             ledger=ledger,
             replay=replay,
             error=error,
-            origin=None if slot is None else self._origin(slot),
+            origin=None if slot is None else origin_of(self._books.frames, slot),
         )
-
-    def _origin(self, slot: int) -> Origin | None:
-        for frame in self._books.frames:
-            if frame.first_slot <= slot < frame.first_slot + frame.packets:
-                row = frame.rows[slot - frame.first_slot]
-                return Origin(frame.producer, row[SEQ], row[TOPIC])
-        return None
 
 
 def _reasons_of(executed: Executed) -> dict[int, str]:
@@ -245,13 +206,3 @@ def _by_slot(changes: Iterable[Change]) -> dict[int, dict[str, Change]]:
     for slot, key, value, shelf in changes:
         slots.setdefault(slot, {})[key] = (slot, key, value, shelf)
     return slots
-
-
-def _without(group: Group, packets: int) -> Group:
-    """Return a group without its first packets."""
-    return attrs.evolve(
-        group,
-        first_slot=group.first_slot + packets,
-        rows=group.rows[packets:],
-        verdicts={at - packets: v for at, v in group.verdicts.items() if at >= packets},
-    )

@@ -7,18 +7,25 @@ also what lies on the bench for a part of the Tick: the line's own changes so fa
 knows an Entry and a state, and runs nothing (see what_if).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import attrs
 
-from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.effects import Batch
 from rmf.core.entry import Entry, Expiry, TickBooks
 from rmf.core.outcome import Change, Outcome
-from rmf.core.packet import SEQ, TOPIC, Stamp, Verdict
-from rmf.core.shelf import Shelf
-from rmf.core.state import State, apply
+from rmf.core.packet import Stamp
+from rmf.core.state import State
 from rmf.line.differences import is_alike
-from rmf.line.rerun import Origin
+from rmf.line.laid_out import (
+    Origin,
+    batch_of,
+    between,
+    expired_cells,
+    groups_of,
+    origin_of,
+    world_behind,
+)
 from rmf.line.scene import UNLIMITED_HERE
 
 __all__ = ["Place", "Retry", "Side"]
@@ -72,43 +79,23 @@ class Retry:
 
     def part(self, begin: int, end: int, number: int) -> Batch:
         """Return the slots from `begin` up to `end`, on what the ones before them did."""
-        world, gone = self.base.world, frozenset(expiry.key for expiry in self.expiries)
-        if begin:
-            before = attrs.evolve(self.base, world=world.apart())
-            entry = self.entry_with([])
-            after, _ = apply(before, entry, self.term, before.index + 1, Shelf())
-            world, gone = after.world, frozenset[str]()
-        groups = (group for group in self._groups() if group.first_slot < end)
-        parts = (_between(group, begin, end) for group in groups)
-        return Batch(
-            number=number,
-            term=self.term,
-            tick=self.entry.tick,
-            world=world,
-            gone=gone,
-            expired=[cell for cell in self._expired() if begin <= cell.slot < end],
-            groups=[group for group in parts if group.rows],
-            slots=end,
-            period_ns=self.base.period_ns,
-            wall_ns=self.entry.wall_ns,
-            void_before=self.base.void_before,
+        groups = groups_of(self.books.frames, self.latch_bags, self.shift)
+        parts = (between(group, begin, end) for group in groups)
+        expired = expired_cells(self.base, self.expiries)
+        part = batch_of(
+            self.base,
+            self.term,
+            self.entry,
+            self.expiries,
+            [cell for cell in expired if begin <= cell.slot < end],
+            [group for group in parts if group.rows],
+            end,
+            number,
         )
-
-    def _expired(self) -> Iterator[ExpiredCell]:
-        for key, reason, slot in self.expiries:
-            cell = self.base.world.get(key)
-            if slot is not None and cell is not None:
-                yield ExpiredCell(slot, key, cell, reason)
-
-    def _groups(self) -> Iterator[Group]:
-        verdicts = {bag.slot: Verdict(bag.reason, bag.error.message) for bag in self.latch_bags}
-        for frame in self.books.frames:
-            first = frame.first_slot + self.shift
-            mine = {}
-            if verdicts:
-                slots = range(first, first + frame.packets)
-                mine = {slot - first: verdicts[slot] for slot in slots if slot in verdicts}
-            yield Group(frame.producer, frame.epoch, first, frame.intake_tick, frame.rows, mine)
+        if not begin:
+            return part
+        world = world_behind(self.base, self.term, self.entry_with([]))
+        return attrs.evolve(part, world=world, gone=frozenset())  # they are gone from this World
 
     def note(self, changes: list[Change], encoded: bytes) -> None:
         """Take what a part of the Tick came to."""
@@ -156,11 +143,7 @@ class Retry:
     def origin_of(self, place: Place) -> Origin | None:
         """Return the packet in a slot, if it is one."""
         kind, slot, _ = place
-        for frame in self.books.frames if kind else ():
-            if frame.first_slot <= slot < frame.first_slot + frame.packets:
-                row = frame.rows[slot - frame.first_slot]
-                return Origin(frame.producer, row[SEQ], row[TOPIC])
-        return None
+        return origin_of(self.books.frames, slot) if kind else None
 
 
 def _is_same(then: Outcome, now: Outcome) -> bool:
@@ -187,17 +170,3 @@ def _side(
     for bag in bags:
         side[place_of(bag.slot)] = (bag, {})
     return side
-
-
-def _between(group: Group, begin: int, end: int) -> Group:
-    """Return the packets of a group in these slots."""
-    first, last = max(0, begin - group.first_slot), max(0, end - group.first_slot)
-    if not first and last >= len(group.rows):
-        return group
-    verdicts = {at - first: v for at, v in group.verdicts.items() if first <= at < last}
-    return attrs.evolve(
-        group,
-        first_slot=group.first_slot + first,
-        rows=group.rows[first:last],
-        verdicts=verdicts,
-    )

@@ -6,7 +6,7 @@ from rmf.core.bag import Evidence
 from rmf.core.outcome import Outcome
 from rmf.core.packet import Stamp
 from rmf.line.differences import Differences, is_alike
-from rmf.line.rerun import Origin
+from rmf.line.laid_out import Origin
 
 TRACE = 'Traceback (most recent call last):\n  File "{}", line {}, in {}\n    x\nKeyError: 1\n'
 

@@ -12,7 +12,8 @@ from rmf.core.shelf import Shelf
 from rmf.core.state import apply, genesis_state
 from rmf.line import Line
 from rmf.line.findings import finding_of, text_of
-from rmf.line.rerun import Divergence, Origin
+from rmf.line.laid_out import Origin
+from rmf.line.rerun import Divergence
 from tests.driven_node import WALL_NS, DrivenNode, node_in
 
 

@@ -20,8 +20,9 @@ from rmf.core.state import genesis_state
 from rmf.core.world import World
 from rmf.errors import StorageError
 from rmf.line import REMOVE, Fresh, Inline, Keep, Line
+from rmf.line.laid_out import Origin
 from rmf.line.replay import Replay
-from rmf.line.rerun import Divergence, Origin
+from rmf.line.rerun import Divergence
 from tests.driven_node import DrivenNode, node_in
 from tests.line.bench import cell
 
