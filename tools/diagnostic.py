@@ -6,6 +6,7 @@ it can be read and as bytes where it can't. It knows CBOR and nothing of RMF's m
 
 import json
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 from rmf.core import profile
@@ -20,8 +21,9 @@ class Embedded(NamedTuple):
     data: bytes
 
 
-def diagnostic(value: Any) -> str:
+def diagnostic(value: Any, *, ascii_only: bool = True) -> str:
     """Return the diagnostic notation of a value; what is no CBOR value appears by its type."""
+    show = partial(diagnostic, ascii_only=ascii_only)
     kind = type(value)
     if kind is Embedded:
         return _embedded(value.data)
@@ -32,13 +34,13 @@ def diagnostic(value: Any) -> str:
     if kind is float:
         return _float(value)
     if kind is str:
-        return json.dumps(value)
+        return json.dumps(value, ensure_ascii=ascii_only)
     if kind is bytes:
         return f"h'{value.hex()}'"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(diagnostic(item) for item in value)}]"
+        return f"[{', '.join(map(show, value))}]"
     if kind is dict:
-        pairs = (f"{diagnostic(key)}: {diagnostic(item)}" for key, item in value.items())
+        pairs = (f"{show(key)}: {show(item)}" for key, item in value.items())
         return f"{{{', '.join(pairs)}}}"
     return f"/{kind.__name__}/"
 

@@ -18,6 +18,7 @@ from rmf.client.command import (
     EXIT_TIME_OUT,
     add_connect_option,
     argument,
+    command_parser,
     notice,
     parse_address,
     parse_duration_ms,
@@ -59,11 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rmf-admin",
-        description="Give orders to a factory, or to one of its nodes.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "rmf-admin", "Give orders to a factory, or to one of its nodes.", _EXAMPLES
     )
     commands = parser.add_subparsers(dest="order", required=True, metavar="ORDER")
     add = commands.add_parser("add", help="make a node a member, or re-admit one that was wiped")

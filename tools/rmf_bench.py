@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from rmf.client.command import run_command
+from rmf.client.command import command_parser, run_command
 
 __all__ = ["main"]
 
@@ -54,12 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rmf-bench",
-        description="Measure a factory.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("rmf-bench", "Measure a factory.", _EXAMPLES)
     commands = parser.add_subparsers(dest="bench", required=True)
     for name in (*_NODES, "recovery", "fanout", "day", "start", "idle"):
         command = commands.add_parser(name)

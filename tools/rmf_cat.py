@@ -16,6 +16,7 @@ from rmf.client.command import (
     EXIT_TIME_OUT,
     add_connect_option,
     argument,
+    command_parser,
     notice,
     parse_duration_ms,
     run_command,
@@ -50,12 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rmf-cat",
-        description="Show the World of a factory, and follow it.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("rmf-cat", "Show the World of a factory, and follow it.", _EXAMPLES)
     add = parser.add_argument
     add("filters", nargs="*", metavar="FILTER", type=argument(_filter), help="what (default: #)")
     add_connect_option(parser)

@@ -233,11 +233,10 @@ def _seconds(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command.command_parser(
         "rmf-dlq",
-        description="Dead letters of a node, or of its data directory: read them, deal with them.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "Dead letters of a node, or of its data directory: read them, deal with them.",
+        _EXAMPLES,
     )
     command.add_connect_option(parser)
     _add_common(parser)

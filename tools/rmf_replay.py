@@ -252,11 +252,8 @@ def _tick(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "rmf-replay",
-        description="Run a ledger again and compare every change and digest.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.command_parser(
+        "rmf-replay", "Run a ledger again and compare every change and digest.", _EXAMPLES
     )
     parser.add_argument(
         "directory",

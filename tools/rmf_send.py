@@ -19,6 +19,7 @@ from rmf.client.command import (
     EXIT_TIME_OUT,
     add_connect_option,
     argument,
+    command_parser,
     notice,
     parse_duration_ms,
     run_command,
@@ -53,11 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rmf-send",
-        description="Send packets to a factory and report what became of each.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "rmf-send", "Send packets to a factory and report what became of each.", _EXAMPLES
     )
     add = parser.add_argument
     add("file", nargs="?", default="-", metavar="FILE", help="what to send (default: stdin, -)")

@@ -211,11 +211,8 @@ def _seconds(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "rmf-sim",
-        description="Run a line under the simulator, and again in other surroundings.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.command_parser(
+        "rmf-sim", "Run a line under the simulator, and again in other surroundings.", _EXAMPLES
     )
     add = parser.add_argument
     add("line", metavar="LINE", help="FILE.py:NAME or package.module:NAME")

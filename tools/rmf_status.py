@@ -19,6 +19,7 @@ from rmf.client.command import (
     EXIT_TIME_OUT,
     add_connect_option,
     argument,
+    command_parser,
     exit_code_of,
     notice,
     parse_duration_ms,
@@ -60,12 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rmf-status",
-        description="Show what each node says of itself.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("rmf-status", "Show what each node says of itself.", _EXAMPLES)
     add = parser.add_argument
     add_connect_option(parser)
     add("-o", "--output", choices=("table", "json"),

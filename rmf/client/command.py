@@ -31,6 +31,7 @@ __all__ = [
     "EXIT_USAGE",
     "add_connect_option",
     "argument",
+    "command_parser",
     "exit_code_of",
     "notice",
     "parse_address",
@@ -101,6 +102,16 @@ def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
             raise argparse.ArgumentTypeError(str(exc)) from exc
 
     return checked
+
+
+def command_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """Return the parser of a command; its help ends with `examples`, as they stand."""
+    return argparse.ArgumentParser(
+        name,
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def add_connect_option(parser: argparse.ArgumentParser) -> None:

@@ -144,3 +144,10 @@ def test_who_decides_is_a_user_on_a_host() -> None:
     user, _, host = command.whoami().partition("@")
     assert user
     assert host
+
+
+def test_the_help_of_a_command_ends_with_its_examples_as_they_stand() -> None:
+    examples = "examples:\n  rmf-x   one\n  rmf-x   two\n"
+    shown = command.command_parser("rmf-x", "Does it.", examples).format_help()
+    assert shown.startswith("usage: rmf-x ")
+    assert shown.endswith(examples)

@@ -40,3 +40,7 @@ def test_a_value_is_shown_as_the_rfc_shows_it(value: Any, expected: str) -> None
 def test_what_is_no_value_or_endless_is_shown_all_the_same() -> None:
     assert diagnostic(object()) == "/object/"
     assert diagnostic(1 << 40_000) == hex(1 << 40_000)
+
+
+def test_text_is_shown_in_its_own_letters_where_that_is_wanted() -> None:
+    assert diagnostic([{"ü": "é"}], ascii_only=False) == '[{"ü": "é"}]'

@@ -3,11 +3,10 @@
 It decides how frames look in `protocol/`, and knows CBOR, not messages.
 """
 
-import json
-import math
 from typing import Any
 
 from rmf.core.cbor_heads import head_at
+from tools.diagnostic import diagnostic
 
 __all__ = ["annotated", "diag"]
 
@@ -15,31 +14,9 @@ _LINE_BYTES = 16  # of hex on a line
 
 
 def diag(value: Any) -> str:
-    """Return a decoded value in diagnostic notation, on one line."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, bytes):
-        return f"h'{value.hex()}'"
-    if isinstance(value, float):
-        return _float(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(diag, value)) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{diag(k)}: {diag(v)}" for k, v in value.items()) + "}"
-    assert isinstance(value, int), type(value)
-    return str(value)
-
-
-def _float(value: float) -> str:
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return repr(value)
+    """Return a decoded value in diagnostic notation, on one line, as people read it: text in its
+    own letters."""
+    return diagnostic(value, ascii_only=False)
 
 
 def annotated(data: bytes) -> list[str]:
