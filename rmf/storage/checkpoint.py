@@ -106,6 +106,7 @@ class CheckpointWriter:
         self._index = base_of(head, path).index
         self._target = path / f"{self._index:020d}{SUFFIX}"
         self._tmp = self._target.with_name(self._target.name + TMP)
+        self._last_key: str | None = None
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         self._offset = self._synced = self._slices = self._cells = 0
         with failing_disk("writing", self._tmp):
@@ -133,6 +134,8 @@ class CheckpointWriter:
         rows: list[CellRow] = []
         size = 0
         for cell in cells:
+            assert self._last_key is None or self._last_key < cell[0], "cells have no order"
+            self._last_key = cell[0]
             rows.append(cell)
             size += len(cell[1])
             if size > _SLICE_BYTES:
@@ -197,6 +200,8 @@ class CheckpointWriter:
         self._put(cbor2.dumps(fields))
 
     def _put(self, body: bytes) -> None:
+        assert self._fd >= 0, "it is finished, or given up"
+        assert len(body) <= FRAME_BYTES_MAX, "no reader takes so long a frame"
         frame = frame_of(body)
         try:
             with failing_disk("writing", self._tmp):

@@ -57,6 +57,7 @@ class EntryReader:
             self._read.popleft()
             entries.append(WireEntry(record.term, crc32c(record.body), record.body))
             self._at = Place(record.index, record.term, record.chain)
+        assert self._at.index == before.index + len(entries), "an Entry is left out"
         return EntriesRead(self._peer, before.index, before.term, before.chain, entries)
 
     def close(self) -> None:

@@ -47,6 +47,7 @@ class Fence:
             raise PenTaken("another writer of this node has the ledger by now")
 
     def _end(self) -> None:
+        assert self._writing.locked(), "the pen is put down that was not taken up"
         self._writing.release()
 
 

@@ -35,9 +35,12 @@ class HardStateCopy:
         self.path = directory / _NAME
         self._cluster = cluster
         self._incarnation = incarnation
+        self._newest = HardState(0, None)  # of those written or read here
 
     def write(self, hard: HardState) -> None:
         """Replace the copy; durable when this returns. Raises OSError."""
+        assert hard.follows(self._newest), "the hard state goes back"
+        self._newest = hard
         fields = [_MAGIC, _FORMAT, self._cluster, self._incarnation, *hard]
         replace_durably(self.path, frame_of(cbor2.dumps(fields)))
 
@@ -69,7 +72,8 @@ class HardStateCopy:
                 f"{self._incarnation.hex()}. Files of two nodes are mixed here: put back the one "
                 f"that belongs to this directory."
             )
-        return HardState(term, voted_for)
+        self._newest = HardState(term, voted_for)
+        return self._newest
 
     def _damaged(self, why: str) -> StorageError:
         return StorageError(f"{self.path} cannot be read: {why}")

@@ -95,6 +95,12 @@ class LedgerWriter:
 
     def _open(self, tail: Tail, *, torn: bool) -> None:
         base = tail.base
+        assert tail.first_offset <= tail.offset, "it would be written over a segment's header"
+        assert tail.commit <= base.index, "more is committed than there is"
+        assert (
+            tail.last is None
+            or Base(tail.last.serial, tail.last.index, base.term, tail.last.chain) == base
+        ), "the reader's last record is not where it says that the ledger stands"
         self.durable_through = base.serial
         self._index, self._term, self._chain = base.index, base.term, base.chain
         self._commit, self._hard = tail.commit, tail.hard
@@ -143,9 +149,10 @@ class LedgerWriter:
         if not drafts:
             return self.durable_through
         batch, place, commit = self._encoded(drafts)
+        assert place.serial == self.durable_through + len(drafts), "a serial is left out"
         hard = next((x.body for x in reversed(drafts) if x.kind == HARD), None)
-        if hard is not None and self._copy is not None:
-            self._write_copy(self._copy, hard_state_of(hard))
+        if hard is not None:
+            self._keep_hard(hard)
         try:
             if self._offset + len(batch) > self._capacity and self._offset > self._first_offset:
                 self._roll()
@@ -227,11 +234,14 @@ class LedgerWriter:
         for draft in drafts:
             serial += 1
             if draft.kind == ENTRY:
-                assert max(commit, index - limits.VOID_ENTRIES_MAX) < draft.index <= index + 1
+                lowest = max(commit, index - limits.VOID_ENTRIES_MAX)
+                assert lowest < draft.index <= index + 1, "a hole, or it voids what is committed"
                 place = Base(serial, draft.index, draft.term, draft.chain)
                 index = draft.index
-            assert (draft.index, draft.chain) == (index, place.chain)
+            assert (draft.index, draft.chain) == (index, place.chain), "it stands elsewhere"
             commit = max(commit, min(draft.commit, index))
+            assert commit <= index, "more is committed than there is"
+            assert self.durable_through < serial, "it would say that it was durable before"
             record = Record(
                 self._cluster,
                 draft.kind,
@@ -248,7 +258,13 @@ class LedgerWriter:
             frames.append(record_frame(record))
         return b"".join(frames), Base(serial, index, place.term, place.chain), commit
 
-    def _write_copy(self, copy: HardStateCopy, hard: HardState) -> None:
+    def _keep_hard(self, body: bytes) -> None:
+        """Write the copy of term and vote, ahead of the record."""
+        hard, copy = hard_state_of(body), self._copy
+        before = hard_state_of(self._hard) if self._hard else HardState(0, None)
+        assert hard.follows(before), "the hard state goes back"
+        if copy is None:
+            return
         try:
             copy.write(hard)
         except OSError as exc:

@@ -101,6 +101,7 @@ class Lineage:
 
     def follow(self, record: Record) -> None:
         """Stand behind this record, which has no fault."""
+        assert record.serial == self.serial + 1, "a record was left out"
         self.serial = record.serial
         self.commit = max(self.commit, record.commit)
         if record.kind != ENTRY:

@@ -146,6 +146,8 @@ def place_segment(
     finally:
         os.close(fd)
     path = segment_path(directory, base)
+    assert len(header) <= limits.KIB, "no reader takes so long a header"
+    assert not path.exists(), "a segment would take another's place"
     tmp.rename(path)
     fsync_directory(directory)
     return path, len(header)

@@ -1,5 +1,6 @@
 """storage/checkpoint: whole or not at all, and never used before it is verified (R25)."""
 
+import hashlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,8 +25,14 @@ from rmf.storage.checkpoint import (
     rewrite,
     verified,
 )
-from rmf.storage.checkpoint_layout import FORMAT_SLICED, base_of
-from rmf.storage.framing import frame_of
+from rmf.storage.checkpoint_layout import (
+    DIGEST_BYTES,
+    FOOTER,
+    FORMAT_SLICED,
+    FRAME_BYTES_MAX,
+    base_of,
+)
+from rmf.storage.framing import FrameReader, frame_of
 from rmf.storage.segments import Base
 from tests.storage.crashes import crash_states
 from tests.storage.ledger_kit import file_bytes_limit
@@ -284,8 +291,31 @@ def test_slices_left_out_or_swapped_are_found_though_each_is_whole(tmp_path: Pat
             load(path, CLUSTER)
 
 
+def frames_of(path: Path) -> list[bytes]:
+    """Return the bodies of the frames of a Checkpoint."""
+    found, size = list[bytes](), path.stat().st_size
+    with path.open("rb", buffering=0) as file:
+        reader, end = FrameReader(file.fileno(), FRAME_BYTES_MAX), 0
+        while end < size:
+            found.append(bytes(reader.body_at(end) or b""))
+            end = reader.end
+    return found
+
+
+def test_a_writer_does_not_write_cells_out_of_order(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="no order"):
+        written(tmp_path, [[cell("b")], [cell("a")]])
+    with pytest.raises(AssertionError, match="no order"):
+        written(tmp_path, [[cell("a"), cell("a")]])
+
+
 def test_cells_out_of_order_are_found(tmp_path: Path) -> None:
-    path = written(tmp_path, [[cell("b")], [cell("a")]])
+    path = written(tmp_path, [[cell("a")], [cell("b")]])
+    *before, one, two, _ = frames_of(path)
+    bodies = [*before, two, one]
+    digest = hashlib.blake2b(b"".join(bodies), digest_size=DIGEST_BYTES).digest()
+    footer = cbor2.dumps([FOOTER, digest, len(bodies) - 1, 2])
+    path.write_bytes(b"".join(map(frame_of, [*bodies, footer])))
     with pytest.raises(CheckpointDamaged, match="no order"):
         read(path)
 

@@ -28,12 +28,23 @@ def node(tmp_path: Path) -> Iterator[WrittenNode]:
         yield made
 
 
-@pytest.mark.parametrize("hard", [HardState(0, None), HardState(3, "n2"), HardState(2**40, "ñ")])
+@pytest.mark.parametrize("hard", [HardState(1, "n1"), HardState(3, "n2"), HardState(2**40, "ñ")])
 def test_what_was_written_is_read_back(copy: HardStateCopy, hard: HardState) -> None:
     assert copy.read() is None
+    copy.write(HardState(0, None))
+    assert copy.read() == HardState(0, None)
     copy.write(HardState(1, "n1"))
     copy.write(hard)
     assert copy.read() == hard
+
+
+@pytest.mark.parametrize("hard", [HardState(2, "n1"), HardState(3, None), HardState(3, "n3")])
+def test_term_and_vote_never_go_back(copy: HardStateCopy, hard: HardState) -> None:
+    """A term that falls and a second vote in one term are a fault of this node's own."""
+    copy.write(HardState(3, "n2"))
+    with pytest.raises(AssertionError, match="goes back"):
+        copy.write(hard)
+    assert copy.read() == HardState(3, "n2")
 
 
 def test_every_flipped_bit_and_every_cut_is_found(copy: HardStateCopy) -> None:

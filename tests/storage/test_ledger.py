@@ -351,3 +351,50 @@ def test_whatever_is_appended_and_however_often_reopened_the_same_is_read(
         assert [r.serial for r in records] == list(range(1, len(records) + 1))
         found = [(r.kind, r.index, r.term, r.chain, r.body) for r in records if r.kind != SEAL]
         assert found == [attrs.astuple(draft)[:-1] for draft in expected]
+
+
+# --- Faults of this node's own --------------------------------------------------------------------
+
+
+def test_a_record_that_does_not_follow_is_not_written(ledger: Ledger) -> None:
+    ledger.entries(b"one")
+    ledger.drafts.entry(b"left out")
+    with pytest.raises(AssertionError, match="a hole"):
+        ledger.entries(b"three")
+    assert [x.body for x in ledger.records()] == [b"one"]
+
+
+def test_what_was_committed_is_not_voided(ledger: Ledger) -> None:
+    ledger.drafts.commit = 2
+    ledger.entries(b"one", b"two")
+    ledger.drafts.void_after(1)
+    with pytest.raises(AssertionError, match="voids what is committed"):
+        ledger.entries(b"another")
+
+
+def test_a_record_stands_where_the_ledger_does(ledger: Ledger) -> None:
+    ledger.entries(b"one")
+    draft = ledger.drafts.hard()
+    with pytest.raises(AssertionError, match="stands elsewhere"):
+        ledger.writer.append([attrs.evolve(draft, index=draft.index - 1)])
+
+
+def test_a_term_in_the_ledger_never_goes_back(ledger: Ledger) -> None:
+    ledger.drafts.term = 3
+    ledger.writer.append([ledger.drafts.hard()])
+    ledger.reopen()
+    ledger.drafts.term = 2
+    with pytest.raises(AssertionError, match="the hard state goes back"):
+        ledger.writer.append([ledger.drafts.hard()])
+
+
+def test_a_writer_begins_only_where_its_reader_stood(ledger: Ledger) -> None:
+    ledger.entries(b"one", b"two")
+    ledger.writer.close()
+    scan = ledger.scan()
+    list(scan)
+    assert scan.tail is not None
+    base = attrs.evolve(scan.tail.base, serial=scan.tail.base.serial - 1)
+    scan.tail = attrs.evolve(scan.tail, base=base)  # planted: it lost count of one
+    with pytest.raises(AssertionError, match="the reader's last record"):
+        LedgerWriter(ledger.directory.ledger_path, scan, boot_id=BOOT_ID, boot_ns=lambda: BOOT_NS)

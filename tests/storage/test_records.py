@@ -124,3 +124,11 @@ def test_a_record_of_either_release_is_found_behind_damage(
     assert data_end_of(path) > limits.FILE_READ_BYTES
     with path.open("rb") as file:
         assert durable_behind(file.fileno(), 0, CLUSTER, 8) == 8
+
+
+def test_a_reader_leaves_no_record_out() -> None:
+    lineage = lineage_of(0)
+    record = attrs.evolve(entry_after(lineage, 2, 1), serial=lineage.serial + 2)
+    assert lineage.fault_of(record) is not None, "a value for what is on the disk"
+    with pytest.raises(AssertionError, match="left out"):
+        lineage.follow(record)

@@ -41,19 +41,20 @@ class Durable:
         self._log = log
         self._writes: Writes[Effect | OwnVote] = Writes(ticket)
         self._dirty = False
+        self._hard = standing.hard  # as it was handed to the disk
         self._hard_ticket = 0
         self._done_ticket = 0
         self._written = log.last  # the last Entry handed to the disk
 
     def enter(self, term: int, voted_for: str | None = None) -> None:
         """Enter a newer term, maybe with a vote in it."""
-        assert term > self.term
+        assert term > self.term, "a term comes back"
         self.term, self.voted_for = term, voted_for
         self._dirty = True
 
     def vote(self, candidate: str) -> None:
         """Vote in the present term: once."""
-        assert self.voted_for in {None, candidate}
+        assert self.voted_for in {None, candidate}, "a second vote in one term"
         if self.voted_for is None:
             self.voted_for = candidate
             self._dirty = True
@@ -69,17 +70,21 @@ class Durable:
         # What a record may say is committed: nothing that stands behind it on the disk, and nothing
         # that an older Entry of the same index still stands for there. A crash may cut anywhere.
         stands = self._written.index
+        assert not entries or entries[0].index <= stands + 1, "a hole on the way to the disk"
         if entries and entries[0].index <= stands:
             stands = entries[0].index - 1
             self._writes.void(entries[0].index)
         if self._dirty:
             at, stated = self._written, min(self._log.commit, stands)
-            body = cbor2.dumps(list(HardState(self.term, self.voted_for)))
+            hard = HardState(self.term, self.voted_for)
+            assert hard.follows(self._hard), "the hard state goes back"
+            self._hard, body = hard, cbor2.dumps(list(hard))
             drafts.append(RecordDraft(HARD, at.index, self.term, at.chain, body, stated))
         for index, term, chain, body, _ in entries:
             stated = min(self._log.commit, index - 1)
             drafts.append(RecordDraft(ENTRY, index, term, chain, body, stated))
             self._written = Place(index, term, chain)
+        assert self._written.index == self._log.last.index, "the disk was not given all of the log"
         if not drafts:
             return []
         persist = self._writes.begin(drafts, now_ns)
@@ -107,6 +112,11 @@ class Durable:
         """Have the vote for oneself given back by `done` when it is durable."""
         waits = self._writes.wait(OwnVote(self.term))
         assert waits, "the vote has to be written first"
+
+    @property
+    def hard_is_durable(self) -> bool:
+        """Whether the disk has the term and the vote in it."""
+        return not self._dirty and self._hard_ticket <= self._done_ticket
 
     def done(self, ticket: int, serial: int) -> list[Effect | OwnVote]:
         """Take note of what the disk has; return what waited for it."""

@@ -53,6 +53,7 @@ class Flow:
 
     def sent(self, mark: int, size: int, now_ns: int) -> None:
         """Note what was sent; marks only rise."""
+        assert not self._sent or self._sent[-1].mark <= mark, "a mark goes back"
         self.bytes += size
         fills = self.bytes >= self.window_bytes
         self._sent.append(_Sent(mark, size, self.bytes, fills, now_ns))
@@ -63,6 +64,7 @@ class Flow:
         while self._sent and self._sent[0].mark <= mark:
             newest = self._sent.popleft()
             self.bytes -= newest.size
+        assert self.bytes >= 0, "more came than was sent"
         if newest is not None:
             self._measure(newest, max(1, now_ns - newest.at_ns))
 

@@ -106,6 +106,7 @@ class Following:
         # What this message verified, and no more (raft-cases 21).
         log.commit_to(max(log.commit, min(append.commit, matched)))
         self._verified = max(self._verified, matched)
+        assert self._verified <= log.last.index, "it would ack more than it has"
         reply = self._accepted(term, self._verified, append.round)
         return Taken(news=news, replies=(reply,))
 

@@ -64,6 +64,7 @@ class Freshness:
     def applied(self, index: int, ended_ns: int | None = None) -> None:
         """All up to this Entry is applied. `ended_ns`: when the first cell ended that it wrote; no
         matter unless its Tick is outlasted."""
+        assert index >= self.index, "what is applied goes back"
         self.index = index
         if ended_ns is not None:
             self.fresh_ns = min(self.fresh_ns, ended_ns + limits.OWED_LATE_NS)

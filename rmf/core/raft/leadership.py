@@ -144,7 +144,7 @@ class Leadership:
         index = quorum_value(known, self._membership.voters)
         if index is None or index < self.first_index:
             return False
-        if not log.commit_to(min(index, log.last.index)):
+        if not log.commit_to(index):
             return False
         if self.peers:
             # Followers hear of it with the next append, or soon.

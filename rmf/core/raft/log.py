@@ -69,7 +69,7 @@ class Log:
         self.durable = self.last.index
 
     def _push(self, entry: LogEntry) -> None:
-        assert entry.index == self.last.index + 1
+        assert entry.index == self.last.index + 1, "a hole in the log"
         self._entries.append(entry)
         self.bytes += len(entry.body)
         self.last = Place(*entry[:3])
@@ -88,7 +88,7 @@ class Log:
 
     def entry(self, index: int) -> LogEntry:
         """Return an Entry in memory."""
-        assert self.base.index < index
+        assert self.base.index < index, "memory let go of it"
         return self._entries[index - self.base.index - 1]
 
     def behind(self, index: int, bytes_max: int) -> list[WireEntry]:
@@ -96,6 +96,7 @@ class Log:
         many as fit into `bytes_max`, their heads counted, but at least one if there is any."""
         found: list[WireEntry] = []
         room, entries, before = bytes_max, self._entries, self.base.index
+        assert before <= index, "memory let go of what comes behind it"
         for i in range(index - before, len(entries)):
             _, term, _, body, crc = entries[i]
             room -= len(body) + limits.ENTRY_HEAD_BYTES
@@ -119,6 +120,7 @@ class Log:
     def append(self, term: int, body: bytes) -> LogEntry:
         """Append an Entry of the leader itself."""
         last = self.last
+        assert term >= last.term, "a term goes back in the log"
         index = last.index + 1
         chain = chain_of(last.chain, self._cluster, index, term, body)
         entry = LogEntry(index, term, chain, body, crc32c.crc32c(body))
@@ -179,11 +181,12 @@ class Log:
             chain = chain_of(last.chain, self._cluster, index, term, body)
             self._push(LogEntry(index, term, chain, body, crc))
             news.append(self._entries[-1])
+        assert self.last.index == matched, "the log does not end where it was verified to"
         return Accepted(matched, news)
 
     def truncate(self, last_index: int) -> None:
         """Void what stands above `last_index`; never what is committed (raft-cases 24)."""
-        assert last_index >= self.commit
+        assert last_index >= self.commit, "what is committed would be voided"
         while self._entries and self._entries[-1].index > last_index:
             self.bytes -= len(self._entries.pop().body)
         self.last = Place(*self._entries[-1][:3]) if self._entries else self.base
@@ -200,7 +203,7 @@ class Log:
 
     def commit_to(self, index: int) -> bool:
         """Note that everything up to `index` is committed; return whether that is news."""
-        assert index <= self.last.index
+        assert index <= self.last.index, "more is committed than there is"
         if index <= self.commit:
             return False
         self.commit = index
@@ -219,4 +222,5 @@ class Log:
             index += 1
         if gone is not None:
             self.base = Place(*gone[:3])
+            assert self.base.index <= min(self.commit, self.durable), "it is not settled"
         return index < settled and self.bytes > bytes_max

@@ -243,6 +243,8 @@ class Raft:
     def _count(self, voter: str, term: int, *, pre: bool, granted: bool, now_ns: int) -> None:
         heard = voter == self.name or self.presence.counts(voter)
         if heard and self.voting.count(voter, term, pre=pre, granted=granted):
+            assert self.durable.voted_for == self.name, "it did not vote for itself"
+            assert self.durable.hard_is_durable, "it leads by a vote that may be forgotten"
             self.voting.forget_leader()
             self.leadership = Leadership(
                 self.name, self.term, self.log, self.membership, self.pace, self.timing, now_ns

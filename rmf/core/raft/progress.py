@@ -129,6 +129,7 @@ class Progress:
             self._become("replicate")  # it caught up, by itself even (raft-cases 51)
             self.next = self.match + 1
             self._stride = 0
+        assert self.match < self.next, "what it has would be sent again"
         return news
 
     def rejected(self, index: int, hint: Place, *, compared: bool = True) -> bool:
@@ -145,6 +146,7 @@ class Progress:
         back = 0 if compared else self._stride
         self._stride = max(1, 2 * back)
         self.next = max(self.match + 1, min(index, hint.index + 1) - back)
+        assert self.match < self.next, "what it has would be sent again"
         self.paused = self.next >= before  # no progress: once for each sign of life
         return True
 

@@ -74,6 +74,7 @@ class Replication:
     def _append(
         self, name: str, peer: Progress, before: Place, wire: list[pm.WireEntry], now_ns: int
     ) -> Tell:
+        assert before.index + len(wire) <= self._log.last.index, "more is sent than there is"
         size = 0
         for entry in wire:
             size += len(entry.body)
@@ -93,6 +94,7 @@ class Replication:
             peer.lost_ledger(last + 1)  # once more: what it says replaces it all
         if reply.accepted:
             peer.accepted(min(reply.compared, last), self.rounds.newest, now_ns)
+            assert peer.match <= last, "a peer has more than the leader"
             if reply.compared < reply.index:
                 peer.committed_to(min(reply.index, last))
             return []

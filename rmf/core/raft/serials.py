@@ -48,6 +48,7 @@ class Serials:
             runs.pop()
         if runs:
             last = runs[-1]
+            assert last.serial < run.serial, "a later record has a lower number"
             kept = min(last.entries, run.first - last.first)
             if (last.first + kept, last.serial + kept) == run[:2]:
                 run = Run(last.first, last.serial, kept + run.entries)

@@ -18,6 +18,11 @@ class HardState(NamedTuple):
     term: int
     voted_for: str | None
 
+    def follows(self, before: "HardState") -> bool:
+        """Whether it may be written after `before`: the term never falls, and a vote stays."""
+        same = self.term == before.term and before.voted_for in {None, self.voted_for}
+        return same or self.term > before.term
+
 
 class Place(NamedTuple):
     """The place of one Entry in the log; index 0 is before the first."""

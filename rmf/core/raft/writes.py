@@ -43,6 +43,7 @@ class _Write(NamedTuple):
         if entries <= 0:
             return Done(None, None)
         last = self.records[heads + entries - 1]
+        assert last.index == first + entries - 1, "the Entries of a write do not follow one another"
         return Done((last.index, last.term), Run(first, first_serial + heads, entries))
 
 
@@ -54,6 +55,7 @@ class Writes(Generic[T]):
         self.ticket = ticket
         self._underway: deque[_Write] = deque()
         self._waiting: deque[tuple[int, T]] = deque()
+        self._serial = 0  # of the last record that is known to be durable
 
     @property
     def idle(self) -> bool:
@@ -93,14 +95,19 @@ class Writes(Generic[T]):
         """Take note of what the disk has; return these writes, and what waited for them. `serial`
         is that of the last record of the write `ticket`; those before it count back from there,
         since the keeper numbers the records of one fsync without a gap."""
+        assert ticket <= self.ticket, "the disk has what it was never given"
         writes: list[_Write] = []
         while self._underway and self._underway[0].ticket <= ticket:
             writes.append(self._underway.popleft())
         done: list[Done] = []
+        newest = serial
         for write in reversed(writes):
             serial -= len(write.records)
             done.append(write.done(serial + 1))
         done.reverse()
+        if writes:
+            assert serial >= self._serial, "two records have one number"
+            self._serial = newest
         released: list[T] = []
         while self._waiting and self._waiting[0][0] <= ticket:
             released.append(self._waiting.popleft()[1])

@@ -2,7 +2,7 @@
 
 import cbor2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rmf import limits
@@ -141,7 +141,6 @@ def test_a_write_hangs_after_its_time() -> None:
     assert kept.hangs(110, 10)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_wherever_a_crash_cuts_recovery_applies_only_what_was_committed(
     data: st.DataObject,
@@ -172,3 +171,33 @@ def test_wherever_a_crash_cuts_recovery_applies_only_what_was_committed(
         standing = disk.standing().standing
         applied = standing.place.index
         assert applied == 0 or place_of(committed[applied - 1]) == standing.place
+
+
+# --- Faults of this node's own --------------------------------------------------------------------
+
+
+def test_entries_go_to_the_disk_without_a_hole() -> None:
+    kept, log = durable(1)
+    log.append(3, b"left out")
+    with pytest.raises(AssertionError, match="a hole on the way to the disk"):
+        kept.persist([log.append(3, b"written")], 0)
+
+
+def test_what_the_log_takes_goes_to_the_disk_at_once() -> None:
+    kept, log = durable(1)
+    entry = log.append(3, b"written")
+    log.append(3, b"forgotten")
+    with pytest.raises(AssertionError, match="not given all of the log"):
+        kept.persist([entry], 0)
+
+
+def test_a_vote_that_was_handed_to_the_disk_is_not_taken_back() -> None:
+    kept, _ = durable()
+    kept.enter(4, "n2")
+    kept.persist([], 0)
+    with pytest.raises(AssertionError, match="a second vote"):
+        kept.vote("n3")
+    kept.voted_for = None  # the planted fault: it forgets, and votes again
+    kept.vote("n3")
+    with pytest.raises(AssertionError, match="the hard state goes back"):
+        kept.persist([], 0)

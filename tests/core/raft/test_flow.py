@@ -138,3 +138,10 @@ def test_what_is_lost_is_on_the_way_no_more() -> None:
     way.flow.forget()
     assert (way.flow.count, way.flow.bytes) == (0, 0)
     way.flow.came(99, 5)
+
+
+def test_what_is_sent_later_is_no_older() -> None:
+    flow = Flow(LEAST, MOST)
+    flow.sent(5, 10, 0)
+    with pytest.raises(AssertionError, match="a mark goes back"):
+        flow.sent(4, 10, 0)

@@ -1,5 +1,7 @@
 """What a node shows is as old as the last Entry named that it has applied (R36)."""
 
+import pytest
+
 from rmf import limits
 from rmf.core.raft.freshness import Freshness
 from rmf.core.raft.messages import INDEX_MAX
@@ -100,3 +102,9 @@ def test_a_clock_that_was_late_made_old_namings_look_new() -> None:
     assert fresh.fresh_ns == T - 300 * limits.MS
     fresh.applied(8)
     assert fresh.fresh_ns == T - 280 * limits.MS
+
+
+def test_what_is_applied_never_goes_back() -> None:
+    fresh = Freshness(7)
+    with pytest.raises(AssertionError, match="goes back"):
+        fresh.applied(6)

@@ -242,3 +242,25 @@ def test_the_heads_of_entries_count_however_small_these_are() -> None:
     for piece in pieces:
         append = Append(2**40, 0, 0, bytes(16), 0, 600, 1, True, 1, piece)
         assert len(encode(append)) <= bytes_max + limits.APPEND_HEAD_BYTES_MAX
+
+
+# --- Faults of this node's own --------------------------------------------------------------------
+
+
+def test_a_leader_appends_in_no_older_term_than_the_log_has() -> None:
+    with pytest.raises(AssertionError, match="a term goes back"):
+        log(1, 3).append(2, body_of("x"))
+
+
+def test_no_more_is_committed_than_there_is() -> None:
+    with pytest.raises(AssertionError, match="more is committed"):
+        log(1, 1).commit_to(3)
+
+
+def test_nothing_is_read_that_memory_let_go_of() -> None:
+    found = log(1, 1, 1, commit=3)
+    found.compact(2, 0)
+    with pytest.raises(AssertionError, match="memory let go"):
+        found.behind(1, 100)
+    with pytest.raises(AssertionError, match="memory let go"):
+        found.entry(2)

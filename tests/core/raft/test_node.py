@@ -5,6 +5,7 @@ import pytest
 from rmf import limits
 from rmf.core.clock import Pace
 from rmf.core.effects import LinkPeers
+from rmf.core.events import EntriesRead
 from rmf.core.raft import messages as m
 from rmf.core.raft.node import Raft
 from rmf.core.raft.values import HardState, Standing, Timing
@@ -17,6 +18,7 @@ from tests.core.raft.entries_kit import (
     members_body,
     members_of,
     place_of,
+    wire_of,
 )
 from tests.core.raft.one_kit import One
 
@@ -198,3 +200,33 @@ def test_a_node_that_was_given_a_timing_of_its_own_keeps_it() -> None:
 def test_who_waits_long_for_an_election_waits_as_long_for_a_majority() -> None:
     assert Timing().with_elections(500, 900).quorum_ns == limits.QUORUM_NS_MAX
     assert Timing().with_elections(5_000, 9_000).quorum_ns == 9_000 * limits.MS
+
+
+# --- Faults of this node's own --------------------------------------------------------------------
+
+
+def test_no_node_leads_by_votes_while_its_own_is_on_its_way_to_the_disk() -> None:
+    one = One()
+    one.slow = True
+    one.do(lambda raft: raft.campaign(one.now_ns))
+    one.hear("n2", yes(1, pre=True))
+    assert one.raft.role == "candidate"
+    one.raft.voting.count("n3", 1, pre=False, granted=True)  # planted: it asked too early
+    with pytest.raises(AssertionError, match="a vote that may be forgotten"):
+        one.hear("n2", yes(1))
+
+
+def test_only_a_leader_proposes() -> None:
+    one = One()
+    with pytest.raises(AssertionError, match="only a leader proposes"):
+        one.propose()
+
+
+def test_a_peer_is_sent_no_more_than_the_log_has() -> None:
+    one = One(terms=[1] * 3)
+    one.lead()
+    one.leads.peers["n2"].reading = True
+    log = log_of([1] * 9)
+    read = EntriesRead("n2", *place_of(log[2]), wire_of(log[3:]))  # planted: above the commit
+    with pytest.raises(AssertionError, match="more is sent than there is"):
+        one.do(lambda raft: raft.disk_read(read, one.now_ns))

@@ -1,5 +1,6 @@
 """The numbers of records, kept in runs: against a plain dict."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,3 +40,9 @@ def test_runs_below_what_is_still_asked_for_are_forgotten() -> None:
     assert (len(serials), serials.of(2), serials.of(3), serials.of(4)) == (2, None, 15, 16)
     serials.forget(9)
     assert (len(serials), serials.of(5)) == (1, 18)
+
+
+def test_a_later_record_has_a_higher_number() -> None:
+    serials = Serials([Run(1, 10, 3)])
+    with pytest.raises(AssertionError, match="lower number"):
+        serials.add(Run(4, 9, 1))

@@ -1,5 +1,6 @@
 """Writes under way: what waits for what, in which order things come back (raft-cases 37, 38)."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ def test_a_thing_comes_back_once_all_that_was_written_before_it_is_durable(
                 assert done == writes.ticket
         elif writes.ticket:
             ticket = data.draw(st.integers(1, writes.ticket))
-            _, released = writes.done(ticket, 99)
+            _, released = writes.done(ticket, ticket)
             done = max(done, ticket)
             assert released == [thing for thing, waits in due if waits <= done]
             due = [pair for pair in due if pair[1] > done]
@@ -82,3 +83,29 @@ def test_what_the_core_before_wrote_says_nothing_of_this_one() -> None:
     assert not writes.idle
     done, released = writes.done(1001, 45)
     assert (len(done), released) == (1, ["reply"])
+
+
+# --- Faults of this node's own --------------------------------------------------------------------
+
+
+def test_the_disk_has_nothing_that_it_was_not_given() -> None:
+    writes: Writes[int] = Writes()
+    writes.begin([entry(1)], 0)
+    with pytest.raises(AssertionError, match="never given"):
+        writes.done(2, 2)
+
+
+def test_no_two_records_have_one_number() -> None:
+    writes: Writes[int] = Writes()
+    writes.begin([entry(1), entry(2)], 0)
+    writes.done(1, 7)
+    writes.begin([entry(3), entry(4)], 0)
+    with pytest.raises(AssertionError, match="one number"):
+        writes.done(2, 8)
+
+
+def test_the_entries_of_a_write_follow_one_another() -> None:
+    writes: Writes[int] = Writes()
+    writes.begin([entry(1), entry(3)], 0)
+    with pytest.raises(AssertionError, match="follow one another"):
+        writes.done(1, 2)
