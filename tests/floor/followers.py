@@ -60,9 +60,10 @@ def audits_of(node: DrivenNode, line: Line) -> list[Audit]:
     core = follower_of(node, line)
     effects: list[Effect] = core.start(NOW)
     effects += core.step([ledger_of(node)], NOW)
+    serial = 0
     for persist in [x for x in effects if isinstance(x, Persist)]:
-        done = ev.Persisted(persist.ticket, len(node.records()))
-        effects += core.step([done], NOW)
+        serial += len(persist.records)
+        effects += core.step([ev.Persisted(persist.ticket, serial)], NOW)
     while core.has_more:
         effects += core.step([], NOW)
     assert core.committed.index == node.core.committed.index

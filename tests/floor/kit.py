@@ -168,6 +168,7 @@ class Reign:
         self.hands = Hands()
         self._instruments = alone.instruments
         self.writes = True
+        self._serial = 0  # of the last record
         self.reload: Reload | None = None
         self.ended = trio.Event()
 
@@ -189,7 +190,8 @@ class Reign:
 
     async def persisted(self, persist: Persist) -> None:
         """Say that this is on the disk."""
-        await self.doors.events.send(Persisted(persist.ticket, persist.ticket))
+        self._serial += len(persist.records)
+        await self.doors.events.send(Persisted(persist.ticket, self._serial))
 
     async def join(self, name: str = "probe", connection: int = 1) -> "Guest":
         """A producer connects and is welcomed."""
