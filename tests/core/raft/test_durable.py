@@ -2,7 +2,7 @@
 
 import cbor2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
@@ -141,6 +141,7 @@ def test_a_write_hangs_after_its_time() -> None:
     assert kept.hangs(110, 10)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_wherever_a_crash_cuts_recovery_applies_only_what_was_committed(
     data: st.DataObject,
