@@ -12,5 +12,7 @@ the drive may be slow, hang, fail or be full. To read in order:
     people     producers, a display, rude clients, and what they were promised
     seed       one seed: some lives of one node, healed, and judged
     machine    where one of several nodes lives, again and again
+    links      the wires between several
+    havoc      what goes wrong with several
     three      one seed with three nodes, of which one is lost in the end
 """

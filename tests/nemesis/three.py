@@ -34,6 +34,8 @@ from rmf.floor import log
 from rmf.notation import Address, address_text
 from tests.floor.factory import letters_in
 from tests.nemesis.clock import VirtualClock
+from tests.nemesis.havoc import Havoc, leader_of
+from tests.nemesis.links import Links
 from tests.nemesis.machine import Machine
 from tests.nemesis.people import (
     ANSWER_S,
@@ -41,9 +43,6 @@ from tests.nemesis.people import (
     Crowd,
     Producer,
     answer_to,
-    operate,
-    order,
-    rude,
 )
 from tests.nemesis.seed import OUTCOME_S, Report, lived
 from tests.nemesis.trouble import Drives
@@ -51,20 +50,10 @@ from tests.nemesis.trouble import Drives
 __all__ = ["run"]
 
 _NAMES = ("n1", "n2", "n3")
-_CLIENT_PORT, _PEER_PORT = 7410, 7420
+_CLIENT_PORT, _PEER_PORT, _LINK_PORT = 7410, 7420, 7430
 _FOUNDED_S_MAX = 15.0
 _SHOWN_S_MAX = 20.0
 _TTL_MS = 86_400_000
-_HANG_S_MAX = 6.0
-_ACTS = (
-    *("task",) * 6,
-    *("hung_task",) * 4,
-    *("restart",) * 4,
-    *("transfer",) * 3,
-    *("rude", "rude", "strike", "checkpoint", "give_up"),
-    *("slow", "hang", "hang", "fail", "full"),
-)
-_ENDS = ("stop", "stop", "kill", "two_signals")
 
 
 def run(seed: int, data: Path) -> Report:
@@ -110,8 +99,11 @@ class _World:
         peers: dict[str, Address] = {
             name: (host, _PEER_PORT + i) for i, name in enumerate(_NAMES, start=1)
         }
+        self._links = Links(host, _LINK_PORT, peers)
         self._machines = {
-            name: Machine(name, data / name, (host, _CLIENT_PORT + i), peers, clock)
+            name: Machine(
+                name, data / name, (host, _CLIENT_PORT + i), self._links.seen_from(name), clock
+            )
             for i, name in enumerate(_NAMES, start=1)
         }
         data.mkdir(parents=True)
@@ -124,13 +116,14 @@ class _World:
     async def live(self) -> None:
         """Live."""
         async with trio.open_nursery() as nursery:
+            await self._links.open(nursery)
             await self._found(nursery)
             nursery.start_soon(self._crowd.display.run, self._addresses)
             for producer in self._crowd.producers:
                 nursery.start_soon(producer.run, self._addresses)
             for asker, machine in zip(self._crowd.askers, self._machines.values(), strict=True):
                 nursery.start_soon(asker.run, *machine.address)
-            await self._trouble(nursery)
+            await Havoc(self._machines, self._links, self._dice, self.report).run(nursery)
             await self._heal(nursery)
             await self._judge()
             nursery.cancel_scope.cancel()
@@ -154,7 +147,7 @@ class _World:
         await self._bad_frame(first)
         for machine in others:
             await machine.start(nursery)
-        if not await self._soon(self._is_led, _FOUNDED_S_MAX):
+        if not await self._soon(partial(_is_led, self._machines), _FOUNDED_S_MAX):
             self._fault("no cluster was founded")
 
     async def _bad_frame(self, machine: Machine) -> None:
@@ -166,16 +159,6 @@ class _World:
         if patience.cancelled_caught:
             self._fault("a node without a cluster did not answer a malformed frame")
 
-    async def _is_led(self) -> bool:
-        return bool(await self._leader())
-
-    async def _leader(self) -> str | None:
-        """Return who leads, as any that is up says."""
-        for machine in self._machines.values():
-            if machine.is_up and (leader := (await machine.status()).get("leader")):
-                return str(leader)
-        return None
-
     async def _soon(self, holds: Callable[[], Any], within_s: float) -> bool:
         """Return whether something becomes true in time."""
         with trio.move_on_after(within_s):
@@ -186,103 +169,16 @@ class _World:
                 await trio.sleep(0.25)
         return False
 
-    # --- Trouble ----------------------------------------------------------------------------------
-
-    async def _trouble(self, nodes: trio.Nursery) -> None:
-        dice = self._dice
-        until_s = trio.current_time() + dice.uniform(3, 9)
-        async with trio.open_nursery() as nursery:
-            while trio.current_time() < until_s:
-                await trio.sleep(dice.expovariate(1.3))
-                act = dice.choice(_ACTS)
-                machine = self._machines[dice.choice(_NAMES)]
-                if not machine.is_up and act not in {"restart", "transfer"}:
-                    continue
-                self.report.count(act)
-                nursery.start_soon(self._act, act, machine, nodes)
-
-    async def _act(self, act: str, machine: Machine, nodes: trio.Nursery) -> None:
-        dice = self._dice
-        life = machine.life
-        assert life is not None
-        if act in {"task", "hung_task", "give_up"}:
-            tasks = life.saboteur.tasks
-            name = dice.choice(sorted(tasks))
-            if act == "give_up":
-                life.saboteur.fail_always.add(name)
-            hang_s = dice.uniform(0.05, _HANG_S_MAX) if act == "hung_task" else 0.0
-            life.saboteur.strike(name, hang_s)
-        elif act == "restart":
-            await self._restart(machine, dice.choice(_ENDS), nodes)
-        elif act == "transfer":
-            await self._transfer()
-        elif act == "rude":
-            await rude(Random(dice.random()), machine.address)
-        elif act == "strike":
-            await self._strike(machine)
-        elif act == "checkpoint":
-            await self._checkpoint(machine)
-        else:
-            await self._drive_trouble(act, machine)
-
-    async def _strike(self, machine: Machine) -> None:
-        await operate(machine.address, "admin.strike", {"why": "the nemesis says so"})
-        await trio.sleep(self._dice.uniform(0.0, 2))
-        await operate(machine.address, "admin.strike", {"end": True})
-
-    async def _checkpoint(self, machine: Machine) -> None:
-        found = await operate(machine.address, "admin.checkpoint", {})
-        if found is not None and not list(machine.data.glob("checkpoints/*.ckpt")):
-            self._fault(f"a Checkpoint is said to be written, and there is none: {found}")
-
-    async def _transfer(self) -> None:
-        """Order another leader, which may stand still, and have the present one struck."""
-        dice = self._dice
-        target = self._machines[dice.choice(_NAMES)]
-        leader = await self._leader()
-        if dice.random() < 0.5 and target.is_up and target.life is not None:
-            target.life.saboteur.strike("arbiter", dice.uniform(0.5, 3))
-        async with trio.open_nursery() as nursery:
-            for machine in self._machines.values():
-                nursery.start_soon(self._order_transfer, machine, target.name)
-            if leader is not None and dice.random() < 0.5:
-                await trio.sleep(dice.uniform(0, 0.3))
-                await self._strike(self._machines[leader])
-
-    async def _order_transfer(self, machine: Machine, target: str) -> None:
-        if not await order(machine.address, "admin.transfer", {"node": target}):
-            self._fault(f"{machine.name} did not answer an order within {ANSWER_S:g} s")
-
-    async def _drive_trouble(self, act: str, machine: Machine) -> None:
-        troubled = machine.drive
-        if act == "slow":
-            troubled.slow_s = self._dice.uniform(0.01, 0.3)
-        elif act == "hang":
-            troubled.hangs_until_s = trio.current_time() + self._dice.uniform(0.2, 8)
-        elif act == "fail":
-            troubled.fails = True
-        else:
-            troubled.is_full = True
-        await trio.sleep(self._dice.uniform(0.2, 4))
-        troubled.slow_s, troubled.fails, troubled.is_full = 0.0, False, False
-
-    # --- Ends -------------------------------------------------------------------------------------
-
-    async def _restart(self, machine: Machine, how: str, nodes: trio.Nursery) -> None:
-        async with machine.turn:
-            await self._end(machine, how)
-            await trio.sleep(self._dice.uniform(0, 2))
-            await machine.start(nodes)
-
-    async def _end(self, machine: Machine, how: str) -> None:
-        self.report.count(how)
-        self.report.faults += await machine.end(how, Random(self._dice.random()))
-
     async def _heal(self, nodes: trio.Nursery) -> None:
         """End all of them at once, and start all of them again: they are well from now on."""
+
+        async def renew(machine: Machine) -> None:
+            self.report.faults += await machine.end("stop", Random(self._dice.random()))
+            await machine.start(nodes)
+
         async with trio.open_nursery() as nursery:
             for machine in self._machines.values():
-                nursery.start_soon(self._restart, machine, "stop", nodes)
+                nursery.start_soon(renew, machine)
 
     # --- Judgement --------------------------------------------------------------------------------
 
@@ -295,7 +191,7 @@ class _World:
         self.report.packets = self._crowd.packets
         self.report.faults += self._crowd.faults()
         for machine in self._machines.values():
-            await self._end(machine, "stop")
+            self.report.faults += await machine.end("stop", Random(self._dice.random()))
             if machine.life is not None and machine.life.code not in {0, None}:
                 self._fault(f"{machine.name} is well, and ended with {machine.life.code}")
         self._judge_marks()
@@ -342,3 +238,7 @@ class _World:
 
 def _has_letters(machine: Machine, ids: set[str | None]) -> bool:
     return ids <= {letter.id for letter in letters_in(machine.data)}
+
+
+async def _is_led(machines: dict[str, Machine]) -> bool:
+    return await leader_of(machines) is not None

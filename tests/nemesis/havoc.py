@@ -1,0 +1,153 @@
+"""What goes wrong with three nodes, one thing and another at the same time, as the dice say."""
+
+from collections.abc import Mapping
+from random import Random
+
+import trio
+
+from tests.nemesis.links import Links
+from tests.nemesis.machine import Machine
+from tests.nemesis.people import ANSWER_S, operate, order, rude
+from tests.nemesis.seed import Report
+
+__all__ = ["Havoc", "leader_of"]
+
+_HANG_S_MAX = 6.0
+_ACTS = (
+    *("task",) * 6,
+    *("hung_task",) * 4,
+    *("restart",) * 4,
+    *("transfer",) * 3,
+    *("rude", "rude", "strike", "checkpoint", "give_up"),
+    *("cut", "cut", "stall", "stall"),
+    *("slow", "hang", "hang", "fail", "full"),
+)
+_ENDS = ("stop", "stop", "kill", "two_signals")
+
+
+async def leader_of(machines: Mapping[str, Machine]) -> str | None:
+    """Return who leads, as any node that is up says; None while none knows."""
+    for machine in machines.values():
+        if machine.is_up and (leader := (await machine.status()).get("leader")):
+            return str(leader)
+    return None
+
+
+class Havoc:
+    """It goes on for some seconds; what began then is over when `run` returns. Orders are held to
+    what they were promised: what is wrong with that is in the report."""
+
+    def __init__(
+        self, machines: Mapping[str, Machine], links: Links, dice: Random, report: Report
+    ) -> None:
+        self._machines = machines
+        self._names = sorted(machines)
+        self._links = links
+        self._dice = dice
+        self._report = report
+
+    async def run(self, nodes: trio.Nursery) -> None:
+        """Do it; nodes that are started again live in this nursery."""
+        dice = self._dice
+        until_s = trio.current_time() + dice.uniform(3, 9)
+        async with trio.open_nursery() as nursery:
+            while trio.current_time() < until_s:
+                await trio.sleep(dice.expovariate(1.8))
+                act = dice.choice(_ACTS)
+                machine = self._machines[dice.choice(self._names)]
+                if not machine.is_up and act not in {"restart", "transfer"}:
+                    continue
+                self._report.count(act)
+                nursery.start_soon(self._act, act, machine, nodes)
+
+    async def _act(self, act: str, machine: Machine, nodes: trio.Nursery) -> None:
+        dice = self._dice
+        life = machine.life
+        assert life is not None
+        if act in {"task", "hung_task", "give_up"}:
+            tasks = life.saboteur.tasks
+            name = dice.choice(sorted(tasks))
+            if act == "give_up":
+                life.saboteur.fail_always.add(name)
+            hang_s = dice.uniform(0.05, _HANG_S_MAX) if act == "hung_task" else 0.0
+            life.saboteur.strike(name, hang_s)
+        elif act == "restart":
+            await self._restart(machine, dice.choice(_ENDS), nodes)
+        elif act == "transfer":
+            await self._transfer()
+        elif act == "rude":
+            await rude(Random(dice.random()), machine.address)
+        elif act in {"cut", "stall"}:
+            await self._link_trouble(act, machine.name)
+        elif act == "strike":
+            await self._strike(machine)
+        elif act == "checkpoint":
+            await self._checkpoint(machine)
+        else:
+            await self._drive_trouble(act, machine)
+
+    async def _link_trouble(self, act: str, name: str) -> None:
+        if act == "cut":
+            self._links.cut(name)
+        else:
+            peer = self._dice.choice([x for x in self._names if x != name])
+            self._links.stall(name, peer)
+        try:
+            await trio.sleep(self._dice.uniform(0.3, 7))
+        finally:
+            self._links.heal(name)
+
+    async def _strike(self, machine: Machine) -> None:
+        await operate(machine.address, "admin.strike", {"why": "the nemesis says so"})
+        await trio.sleep(self._dice.uniform(0.0, 2))
+        await operate(machine.address, "admin.strike", {"end": True})
+
+    async def _checkpoint(self, machine: Machine) -> None:
+        found = await operate(machine.address, "admin.checkpoint", {})
+        if found is not None and not list(machine.data.glob("checkpoints/*.ckpt")):
+            self._report.faults.append(
+                f"a Checkpoint is said to be written, and there is none: {found}"
+            )
+
+    async def _transfer(self) -> None:
+        """Order another leader, which may stand still, and have the present one struck."""
+        dice = self._dice
+        target = self._machines[dice.choice(self._names)]
+        leader = await leader_of(self._machines)
+        if dice.random() < 0.5 and target.is_up and target.life is not None:
+            target.life.saboteur.strike("arbiter", dice.uniform(0.5, 3))
+        async with trio.open_nursery() as nursery:
+            for machine in self._machines.values():
+                nursery.start_soon(self._order_transfer, machine, target.name)
+            if leader is not None and dice.random() < 0.5:
+                await trio.sleep(dice.uniform(0, 0.3))
+                await self._strike(self._machines[leader])
+
+    async def _order_transfer(self, machine: Machine, target: str) -> None:
+        if not await order(machine.address, "admin.transfer", {"node": target}):
+            self._report.faults.append(
+                f"{machine.name} did not answer an order within {ANSWER_S:g} s"
+            )
+
+    async def _drive_trouble(self, act: str, machine: Machine) -> None:
+        troubled = machine.drive
+        if act == "slow":
+            troubled.slow_s = self._dice.uniform(0.01, 0.3)
+        elif act == "hang":
+            troubled.hangs_until_s = trio.current_time() + self._dice.uniform(0.2, 8)
+        elif act == "fail":
+            troubled.fails = True
+        else:
+            troubled.is_full = True
+        await trio.sleep(self._dice.uniform(0.2, 4))
+        troubled.slow_s, troubled.fails, troubled.is_full = 0.0, False, False
+
+    async def _restart(self, machine: Machine, how: str, nodes: trio.Nursery) -> None:
+        async with machine.turn:
+            await self._end(machine, how)
+            await trio.sleep(self._dice.uniform(0, 2))
+            await machine.start(nodes)
+
+    async def _end(self, machine: Machine, how: str) -> None:
+        self._report.count(how)
+        self._report.faults += await machine.end(how, Random(self._dice.random()))
