@@ -7,7 +7,7 @@ Everything is the node's own: tasks, doors, threads, sockets, files, signals. On
 the drive may be slow, hang, fail or be full. To read in order:
 
     clock      virtual time, which never passes a thread that works
-    trouble    the drive in the way
+    trouble    the drive in the way, and in page_cache what it loses with its power
     saboteur   tasks that fail and hang
     people     producers, a display, rude clients, and what they were promised
     seed       one seed: some lives of one node, healed, and judged

@@ -19,10 +19,10 @@ _ACTS = (
     *("restart",) * 4,
     *("transfer",) * 3,
     *("rude", "rude", "strike", "checkpoint", "give_up"),
-    *("cut", "cut", "stall", "stall"),
+    *("cut", "cut", "stall", "stall", "blackout"),
     *("slow", "hang", "hang", "fail", "full"),
 )
-_ENDS = ("stop", "stop", "kill", "two_signals")
+_ENDS = ("stop", "stop", "kill", "power_cut", "power_cut", "two_signals")
 
 
 async def leader_of(machines: Mapping[str, Machine]) -> str | None:
@@ -55,7 +55,7 @@ class Havoc:
                 await trio.sleep(dice.expovariate(1.8))
                 act = dice.choice(_ACTS)
                 machine = self._machines[dice.choice(self._names)]
-                if not machine.is_up and act not in {"restart", "transfer"}:
+                if not machine.is_up and act not in {"restart", "transfer", "blackout"}:
                     continue
                 self._report.count(act)
                 nursery.start_soon(self._act, act, machine, nodes)
@@ -73,6 +73,10 @@ class Havoc:
             life.saboteur.strike(name, hang_s)
         elif act == "restart":
             await self._restart(machine, dice.choice(_ENDS), nodes)
+        elif act == "blackout":
+            async with trio.open_nursery() as nursery:
+                for each in self._machines.values():
+                    nursery.start_soon(self._restart, each, "power_cut", nodes)
         elif act == "transfer":
             await self._transfer()
         elif act == "rude":

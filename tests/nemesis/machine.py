@@ -118,6 +118,7 @@ class Machine:
         self.address = address
         self.drive = TroubledDrive(clock)
         self.marks: set[bytes] = set()  # what has to become a letter here, or a line of the log
+        self.lost_writes = 0
         self.life: Life | None = None
         self.turn = trio.Lock()  # of acts that end it and start it
         self._lives = 0
@@ -156,6 +157,14 @@ class Machine:
         self.drive.heal()  # what was handed over reaches the drive, or does not: here it does
         await self.life.gone.wait()
 
+    async def lose_power(self, dice: Random) -> None:
+        """End all of the machine, with what was not synced."""
+        assert self.life is not None
+        self.drive.power_off()
+        self.life.end(-signal.SIGKILL)
+        await self.life.gone.wait()
+        self.lost_writes += self.drive.power_on(dice)
+
     async def wire(self) -> Wire:
         """Connect to it, as a client that is welcome. Raises OSError, AssertionError."""
         wire = Wire(await trio.open_tcp_stream(*self.address))
@@ -179,6 +188,9 @@ class Machine:
         if how == "kill":
             await self.kill()
             return []
+        if how == "power_cut":
+            await self.lose_power(dice)
+            return []
         if dice.random() < _BUSY_STOPS:  # a task fails while the node stops
             life.saboteur.strike(dice.choice(sorted(life.saboteur.tasks)), dice.uniform(0, 1))
         began_s, signals = trio.current_time(), 2 if how == "two_signals" else 1
@@ -191,7 +203,8 @@ class Machine:
         faults = [
             f"{self.name}: {x}" for x in stop_faults(life.code, life.ended_s - began_s, signals)
         ]
-        await self.kill()
+        if not life.gone.is_set():
+            await self.kill()
         if not life.at_once:  # else it may take with it what was not stored yet
             self.marks |= set(life.saboteur.marks)
         return faults

@@ -30,6 +30,8 @@ from rmf.floor.supervisor import Child, Hands, Supervisor
 from rmf.storage.directory import DataDirectory
 from rmf.storage.drive import free_bytes
 from rmf.storage.fence import Fence, Pen
+from rmf.storage.files import write_whole
+from rmf.storage.ledger import LedgerWriter
 from tests.nemesis import three
 from tests.nemesis.seed import run
 
@@ -102,6 +104,16 @@ def f2_two_threads_write_one_ledger() -> list[Change]:
         del self, number
 
     return [(Fence, "take", take), (Fence, "_begin", begin), (Fence, "_end", lambda _: None)]
+
+
+@bug_among_three
+def p1_an_ack_waits_for_no_drive() -> list[Change]:
+    """What was acked is gone when the power is."""
+
+    def write(self: LedgerWriter, batch: bytes) -> None:
+        write_whole(self._fd, batch, self._offset)
+
+    return [(LedgerWriter, "_write", write)]
 
 
 @bug

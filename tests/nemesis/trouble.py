@@ -3,11 +3,13 @@
 import errno
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 
 from rmf.storage.drive import Drive
 from tests.nemesis.clock import VirtualClock
+from tests.nemesis.page_cache import PageCache
 
 __all__ = ["Drives", "TroubledDrive"]
 
@@ -26,6 +28,8 @@ class TroubledDrive(Drive):
         self.free: int | None = None
         self.is_watched = False
         self.touched = ""
+        self.cache = PageCache()
+        self._has_power = True
         self._clock = clock
         self._hanging: set[threading.Event] = set()
 
@@ -37,28 +41,50 @@ class TroubledDrive(Drive):
         for event in list(self._hanging):
             event.set()
 
+    def power_off(self) -> None:
+        """Take nothing more, and give back what hangs: what was not synced may be lost."""
+        self._has_power = False
+        for event in list(self._hanging):
+            event.set()
+
+    def power_on(self, dice: Random) -> int:
+        """Be well, without what the cache has lost; return how many writes that were."""
+        self._has_power = True
+        self.heal()
+        return self.cache.lose(dice)
+
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
         """Write, if there is room."""
-        if self._is_spared("pwrite"):
-            return super().pwrite(fd, data, offset)
-        if self.is_full:
+        if not self._is_spared("pwrite") and self.is_full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._need_power()
+        self.cache.note(fd, data, offset)
         return super().pwrite(fd, data, offset)
 
     def fdatasync(self, fd: int) -> None:
         """Sync, as well as it is able to."""
         self._suffer("fdatasync")
-        super().fdatasync(fd)
+        self._sync(fd, super().fdatasync)
 
     def fsync(self, fd: int) -> None:
         """Sync, as well as it is able to."""
         self._suffer("fsync")
-        super().fsync(fd)
+        self._sync(fd, super().fsync)
 
     def free_bytes(self, path: Path) -> int:
         """Say how much is free."""
         self._is_spared("statvfs")
         return super().free_bytes(path) if self.free is None else self.free
+
+    def _sync(self, fd: int, sync: Callable[[int], None]) -> None:
+        self._need_power()
+        written = self.cache.written(fd)
+        sync(fd)
+        self.cache.synced(fd, written)
+
+    def _need_power(self) -> None:
+        if not self._has_power:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def _suffer(self, call: str) -> None:
         if self._is_spared(call):
