@@ -10,6 +10,7 @@ peer is logged; the core asks again, and the peer waits. Shutdown: cancel it.
 """
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -19,7 +20,7 @@ from rmf.core.effects import MarkWhole, ReadChunk, ReadEntries, WriteChunk
 from rmf.core.events import ChunkRead, DiskFault, EntriesRead, Event, WholeMarked
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
-from rmf.floor.asking import file_turn
+from rmf.floor.asking import NoTurn, file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.items import CatchUpItem
 from rmf.floor.supervisor import Hands
@@ -80,9 +81,12 @@ class _Work:
         self._limiter = trio.CapacityLimiter(limits.CATCH_UP_THREADS_MAX)
 
     async def serve(self, key: _Key, item: CatchUpItem) -> None:
-        """Do what is wished, and tell the core."""
+        """Do what is wished, and tell the core. A wish for which no turn is given is dropped: the
+        core asks again, in vain."""
+        event = None
         try:
-            event = await self._done(item)
+            with suppress(NoTurn):
+                event = await self._done(item)
         finally:
             self.under_way.discard(key)
         match event:

@@ -19,7 +19,7 @@ from rmf.core.effects import WriteCheckpoint
 from rmf.core.events import CheckpointEnded, DiskFault
 from rmf.errors import DiskFailed, StorageError
 from rmf.floor import log
-from rmf.floor.asking import file_turn
+from rmf.floor.asking import NoTurn, file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.latest import Newest
 from rmf.floor.supervisor import Hands
@@ -60,7 +60,7 @@ async def run(
                     continue  # the core that wished has ended: its ledger may be gone since
                 ended = await _written(wanted, directory, limiter)
                 await _archive(directory, dlq_cursor.look(), sending, limiter)
-        except StorageError as exc:
+        except (StorageError, NoTurn) as exc:
             await _failed(doors, wanted.index, exc)
             continue
         except trio.Cancelled:
@@ -84,7 +84,7 @@ async def run(
         )
 
 
-async def _failed(doors: Doors, index: int, exc: StorageError) -> None:
+async def _failed(doors: Doors, index: int, exc: StorageError | NoTurn) -> None:
     """Tell why there is no Checkpoint: the strike first, so that who waits hears of that."""
     why = f"a Checkpoint cannot be written: {exc}"
     if isinstance(exc, DiskFailed):

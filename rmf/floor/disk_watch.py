@@ -9,6 +9,7 @@ shed. Shutdown: cancel it.
 """
 
 import math
+from contextlib import suppress
 
 import trio
 
@@ -16,7 +17,7 @@ from rmf import limits
 from rmf.core.events import Disk
 from rmf.errors import StorageError
 from rmf.floor import log
-from rmf.floor.asking import file_turn
+from rmf.floor.asking import NoTurn, file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.latest import Newest
 from rmf.floor.supervisor import Hands
@@ -93,8 +94,8 @@ async def _make_room(
     doors: Doors, directory: DataDirectory, dlq_cursor: int, sent: int | None
 ) -> None:
     """Delete history, at every look: Checkpoints go on bringing more of it. A task that moves
-    files of the ledger for long comes first."""
-    with trio.move_on_after(limits.DISK_ASK_S_MAX) as patience:
+    files of the ledger for long comes first; where no turn is given any more, none is moved."""
+    with trio.move_on_after(limits.DISK_ASK_S_MAX) as patience, suppress(NoTurn):
         async with file_turn(doors.file_turns):
             patience.deadline = math.inf
             try:

@@ -25,7 +25,7 @@ from rmf.core.state import State, genesis_state
 from rmf.core.surroundings import NOTHING_HEARD, Surroundings
 from rmf.errors import CheckpointDamaged, DiskFailed, DiskHangs, Diverged, LedgerDamaged
 from rmf.floor import arbiter, ledger_keeper, log
-from rmf.floor.asking import file_turn
+from rmf.floor.asking import NoTurn, file_turn
 from rmf.floor.children import child_of
 from rmf.floor.clients import Clients
 from rmf.floor.ground import Ground
@@ -197,7 +197,8 @@ class Life:
 
     async def run(self, hands: Hands) -> None:
         """Load the core and drive it, again and again, until one of them has stopped. A disk that
-        hangs or fails on the way is a strike: it is unknown what it will hold (R17)."""
+        hangs or fails on the way is a strike: it is unknown what it will hold (R17). So is that no
+        file of the ledger may be moved any more."""
         if not self._ground.directory.founded and not await self._wait_for_cluster(hands):
             await refuse_connections(self._ground.doors, "it has stopped")
             return
@@ -205,6 +206,8 @@ class Life:
             await self._live_on(hands)
         except (DiskHangs, DiskFailed) as exc:
             await self.only_answer(str(exc), hands, kind="disk")
+        except NoTurn as exc:
+            await self.only_answer(str(exc), hands)
 
     async def _live_on(self, hands: Hands) -> None:
         while True:

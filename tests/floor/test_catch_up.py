@@ -19,6 +19,7 @@ from rmf.floor.asking import file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import CatchUpItem
+from rmf.floor.stand_ins import give_no_turn
 from rmf.floor.supervisor import Hands
 from rmf.storage.exchange import READY
 from rmf.storage.repair import is_repairing, set_aside
@@ -53,11 +54,14 @@ class Working:
         self.doors = Doors()
         self.sending = Sending()
 
-    async def run(self) -> None:
+    async def run(self, gives_turns: bool) -> None:
         serial = 77
         directory = self.node.directory
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(FileTurns(self.doors).run, Hands())
+            if gives_turns:
+                nursery.start_soon(FileTurns(self.doors).run, Hands())
+            else:
+                nursery.start_soon(give_no_turn, self.doors, "it failed")
             await catch_up.run(self.doors, directory, lambda: serial, self.sending, Hands())
 
     def wish(self, item: CatchUpItem) -> None:
@@ -73,10 +77,10 @@ class Working:
 
 
 @asynccontextmanager
-async def working(node: WrittenNode) -> AsyncIterator[Working]:
+async def working(node: WrittenNode, *, gives_turns: bool = True) -> AsyncIterator[Working]:
     at_work = Working(node)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(at_work.run)
+        nursery.start_soon(at_work.run, gives_turns)
         yield at_work
         nursery.cancel_scope.cancel()
 
@@ -205,6 +209,17 @@ async def test_nothing_is_kept_while_a_ledger_takes_anothers_place(
             await trio.testing.wait_all_tasks_blocked(0.05)
             assert not (behind.path / "install").exists()
         assert (await there.word()).reply.offset == len(read.data)
+
+
+async def test_where_no_file_may_be_moved_any_more_a_piece_is_dropped_and_peers_are_served(
+    leader: WrittenNode, behind: WrittenNode
+) -> None:
+    leader.checkpoint()
+    async with working(leader) as here, working(behind, gives_turns=False) as there:
+        read = await here.ask(ReadChunk("n2", None, 0))
+        there.wish(WriteChunk("n1", chunk_of(read)))
+        assert isinstance(await there.ask(ReadEntries("n3", 0, 0)), EntriesRead)
+        assert not (behind.path / "install").exists()
 
 
 async def test_a_wish_that_comes_again_while_it_is_under_way_is_done_once(

@@ -20,6 +20,8 @@ from rmf.floor import checkpoint_keeper
 from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import EdgeLetter
 from rmf.floor.latest import Newest
+from rmf.floor.stand_ins import give_no_turn
+from rmf.floor.supervisor import Hands
 from rmf.storage import checkpoint
 from rmf.storage.sending import Sending
 from tests.floor.kit import BOOT_ID, Bench, bench, reign
@@ -248,6 +250,22 @@ async def test_what_a_core_wished_that_ended_is_not_written(tmp_path: Path) -> N
         alone.doors.wish_for(wanted(world, 8))
         alone.doors.void_wish()
         assert alone.doors.checkpoints_out.receive_nowait() is None
+        assert not pinned(world)
+
+
+async def test_where_no_file_may_be_moved_any_more_the_core_learns_why(tmp_path: Path) -> None:
+    world = world_of(3)
+    with bench(tmp_path) as alone:
+        cursor = Newest(alone.doors.archive_cursor_out, 0)
+        files = (alone.directory, cursor, BOOT_ID, Sending())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give_no_turn, alone.doors, "it failed")
+            nursery.start_soon(checkpoint_keeper.run, alone.doors, *files, Hands())
+            hand_in(alone, wanted(world))
+            ended = await word(alone)
+            nursery.cancel_scope.cancel()
+        assert isinstance(ended, CheckpointEnded)
+        assert "no task says whose turn it is" in (ended.why or "")
         assert not pinned(world)
 
 

@@ -20,6 +20,7 @@ from rmf.floor.disk_watch import mark_of
 from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import EdgeLetter
 from rmf.floor.latest import Newest
+from rmf.floor.stand_ins import give_no_turn
 from rmf.storage.archive import archive_behind
 from rmf.storage.checkpoint import newest, prune
 from rmf.storage.sending import Sending
@@ -150,6 +151,20 @@ async def test_below_the_soft_mark_history_is_shed_whenever_some_has_come(tmp_pa
                     assert archive_behind(directory, pinned_index=through)
                 await until(lambda: not any(directory.archive_path.iterdir()))
         assert len(newest(directory.checkpoints_path)) == 1
+
+
+async def test_where_no_file_may_be_moved_any_more_it_goes_on_to_look(tmp_path: Path) -> None:
+    with (
+        bench(tmp_path) as alone,
+        bounds({"DISK_SOFT_FREE_BYTES": 2**62, "DISK_HARD_FREE_BYTES": 0}),
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give_no_turn, alone.doors, "it failed")
+            async with alone.supervised("disk_watch", watch(alone)):
+                assert (await told(alone)).mark == "soft"
+                await trio.testing.wait_all_tasks_blocked(0.05)
+                assert alone.doors.letters_out.statistics().current_buffer_used == 0
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_watch_that_fails_leaves_its_letter_and_is_back(tmp_path: Path) -> None:

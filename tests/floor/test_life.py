@@ -34,6 +34,7 @@ from rmf.floor.file_turns import FileTurns
 from rmf.floor.ground import Ground
 from rmf.floor.items import Linked, Opened, Through
 from rmf.floor.life import Life
+from rmf.floor.stand_ins import give_no_turn
 from rmf.floor.supervisor import Hands
 from rmf.storage.chunks import ChunkReader
 from rmf.storage.genesis_draft import write_draft
@@ -130,11 +131,16 @@ class Living:
 
 
 @asynccontextmanager
-async def living(alone: Bench, *, has_peers: bool = False) -> AsyncIterator[Living]:
+async def living(
+    alone: Bench, *, has_peers: bool = False, gives_turns: bool = True
+) -> AsyncIterator[Living]:
     """Live, and stop in the end."""
     made = Living(alone, has_peers=has_peers)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(FileTurns(alone.doors).run, Hands())
+        if gives_turns:
+            nursery.start_soon(FileTurns(alone.doors).run, Hands())
+        else:
+            nursery.start_soon(give_no_turn, alone.doors, "it failed")
         nursery.start_soon(made.run)
         yield made
         nursery.cancel_scope.cancel()
@@ -301,6 +307,23 @@ async def test_no_second_writer_is_opened_while_the_first_ones_write_hangs(
         assert recovered.notes == []
         last = recovered.standing.tail[-1].index if recovered.standing.tail else 0
         assert max(last, recovered.state.index) == former.committed.index
+
+
+async def test_where_no_file_may_be_moved_any_more_the_next_core_only_answers(
+    tmp_path: Path,
+) -> None:
+    """The task that gives turns was given up: that fails no other task (the nemesis, seed 223)."""
+    with bench(tmp_path) as alone:
+        async with living(alone, gives_turns=False) as living_one:
+            await living_one.produce("cell/a")
+            former = living_one.core
+            await living_one.ask("admin.strike", why="to look at it")
+            await living_one.ask("admin.strike", end=True)
+            await until(lambda: living_one.core is not former)
+            status = await living_one.status()
+            assert status["strike"]["kind"] == "state"
+            assert "no task says whose turn it is" in status["strike"]["why"]
+            assert status["world"]["cells"] == 1
 
 
 async def test_what_a_core_was_told_of_its_surroundings_the_next_one_knows(tmp_path: Path) -> None:
