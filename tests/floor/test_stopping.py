@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from typing import Any
 
@@ -91,11 +92,17 @@ async def test_the_first_signal_reaches_the_arbiter() -> None:
 
 def test_a_node_that_has_ended_is_not_ended_again() -> None:
     """The bound is a thread of the process, which may go on: as that of a test does."""
-    stop = Stop(0.05)
-    stop._bound.start()
+    made: list[threading.Timer] = []
+
+    def timer(*args: Any) -> threading.Timer:
+        made.append(threading.Timer(*args))
+        return made[0]
+
+    stop = Stop(0.05, timer=timer)
+    made[0].start()
     stop.close()
     began = time.monotonic()
-    stop._bound.join(limits.STOP_S_MAX)
+    made[0].join(limits.STOP_S_MAX)
     assert time.monotonic() - began < limits.STOP_S_MAX
 
 

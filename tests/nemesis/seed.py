@@ -52,10 +52,14 @@ _ACTS = (
     *("hung_task",) * 4,
     *("strike",) * 2,
     *("rude",) * 4,
-    *("no_room", "checkpoint", "checkpoint", "give_up", "give_up"),
+    *("no_room", "checkpoint", "give_up", "give_up", "give_up", "hung_reload"),
     *("slow", "slow", "hang", "hang", "fail", "full"),
 )
+_OFTEN = ("publisher", "dlq_keeper", "checkpoint_keeper") * 3
 _BUSY_STOPS = 0.5
+_QUIET_ENDS = 0.2
+_QUIET_S = 40.0  # in which nothing more goes wrong: what hangs is over before
+_ANSWER_S = 20.0
 _ENDS = ("stop", "stop", "stop", "kill", "two_signals")
 
 
@@ -183,8 +187,10 @@ class _World:
                 if act in {"task", "hung_task"}:
                     hang_s = dice.uniform(0.05, 14) if act == "hung_task" else 0.0
                     saboteur.strike(dice.choice(sorted(saboteur.tasks)), hang_s)
+                elif act == "hung_reload":
+                    await self._hung_reload(node.address)
                 elif act == "give_up":
-                    name = dice.choice(sorted(saboteur.tasks))
+                    name = dice.choice((*_OFTEN, *sorted(saboteur.tasks)))
                     saboteur.fail_always.add(name)
                     saboteur.strike(name)
                 elif act == "no_room":
@@ -197,12 +203,30 @@ class _World:
                     nursery.start_soon(rude, Random(dice.random()), node.address)
                 else:
                     nursery.start_soon(self._drive_trouble, act)
+            if dice.random() < _QUIET_ENDS:
+                self._rest(True)
+                await trio.sleep(_QUIET_S)
+                self._rest(False)
+                if self._asker.waits_s > _ANSWER_S:
+                    self._fault(f"{self._asker.what} has been open for {self._asker.waits_s:.0f} s")
             nursery.cancel_scope.cancel()
+
+    def _rest(self, resting: bool) -> None:
+        for producer in self._producers:
+            producer.resting = resting
 
     async def _strike(self, address: tuple[str, int]) -> None:
         await operate(address, "admin.strike", {"why": "the nemesis says so"})
         await trio.sleep(self._dice.uniform(0.0, 2))
         await operate(address, "admin.strike", {"end": True})
+
+    async def _hung_reload(self, address: tuple[str, int]) -> None:
+        """The core is read again while a thread of the one before is in the drive's hands."""
+        hang_s = self._dice.uniform(14, 20)
+        self.drive.hangs_until_s = trio.current_time() + hang_s
+        await trio.sleep(self._dice.uniform(0.5, 2))
+        await self._strike(address)
+        await trio.sleep(hang_s)
 
     async def _no_room(self, node: Factory) -> None:
         """No room is left: nothing is taken in, by a core that is read again neither."""
@@ -220,8 +244,9 @@ class _World:
         self.drive.free = None
 
     async def _checkpoint(self, node: Factory) -> None:
+        self.drive.fails = self._dice.random() < 0.3
         found = await operate(node.address, "admin.checkpoint", {})
-        if found is not None and not list(self._data.glob("checkpoints/*.ckpt")):
+        if found is not None and not list(self._data.rglob(f"*{found['index']}.ckpt")):
             self._fault(f"a Checkpoint is said to be written, and there is none: {found}")
 
     async def _drive_trouble(self, act: str) -> None:
@@ -269,8 +294,7 @@ class _World:
         self.report.faults.append(text)
 
     async def _judge(self, node: Factory) -> None:
-        for producer in self._producers:
-            producer.resting = True
+        self._rest(True)
         with trio.move_on_after(OUTCOME_S):
             while any(  # noqa: ASYNC110 receipts come one by one
                 x.unanswered and not x.failed for x in self._producers
@@ -299,9 +323,10 @@ class _World:
                 self._fault(f"{producer.name} gave up: {producer.failed}")
             elif producer.unanswered:
                 self._fault(f"{producer.name} waits for {producer.unanswered} outcomes")
-        for fault in (self._display.fault, self._asker.fault):
-            if fault:
-                self._fault(fault)
+        if self._display.fault:
+            self._fault(self._display.fault)
+        if self._asker.waits_s > _ANSWER_S:
+            self._fault(f"{self._asker.what} has been open for {self._asker.waits_s:.0f} s")
 
     def _judge_world(self) -> None:
         sent = [sent for producer in self._producers for sent in producer.sent]
