@@ -20,6 +20,8 @@ __all__ = ["Asker", "Display", "Producer", "answer_to", "companion", "operate", 
 
 _TTL_MS = 86_400_000
 _GARBAGE = b"\x00\x00\x00\x01\xff"  # a frame that is no CBOR
+ANSWER_S = 60.0
+_OPEN_S_MAX = 20.0  # for a question, while nothing hangs
 _NAMESAKE = "companion"
 _MANNERS = ("garbage", "half_open", "deaf", "bad_packet", "reset", "namesake")
 _TOPICS = ("cell", "cell", "count", "raises")
@@ -116,6 +118,13 @@ class Asker:
     def waits_s(self) -> float:
         """Return for how long the present question has been open."""
         return trio.current_time() - self._asked_s if self._asked_s is not None else 0.0
+
+    @property
+    def fault(self) -> str:
+        """Return what it complains of: to be asked while nothing hangs any more."""
+        if self.waits_s <= _OPEN_S_MAX:
+            return ""
+        return f"{self.what} has been open for {self.waits_s:.0f} s"
 
     async def run(self, host: str, port: int) -> None:
         """Ask until cancelled."""

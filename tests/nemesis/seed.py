@@ -59,7 +59,6 @@ _OFTEN = ("publisher", "dlq_keeper", "checkpoint_keeper") * 3
 _BUSY_STOPS = 0.5
 _QUIET_ENDS = 0.2
 _QUIET_S = 40.0  # in which nothing more goes wrong: what hangs is over before
-_ANSWER_S = 20.0
 _ENDS = ("stop", "stop", "stop", "kill", "two_signals")
 
 
@@ -207,8 +206,7 @@ class _World:
                 self._rest(True)
                 await trio.sleep(_QUIET_S)
                 self._rest(False)
-                if self._asker.waits_s > _ANSWER_S:
-                    self._fault(f"{self._asker.what} has been open for {self._asker.waits_s:.0f} s")
+                self._judge_asker()
             nursery.cancel_scope.cancel()
 
     def _rest(self, resting: bool) -> None:
@@ -316,6 +314,10 @@ class _World:
         if self.drive.touched:
             self._fault(f"the loop itself called {self.drive.touched}")
 
+    def _judge_asker(self) -> None:
+        if self._asker.fault:
+            self._fault(self._asker.fault)
+
     def _judge_people(self) -> None:
         for producer in self._producers:
             self.report.packets += len(producer.sent)
@@ -325,8 +327,7 @@ class _World:
                 self._fault(f"{producer.name} waits for {producer.unanswered} outcomes")
         if self._display.fault:
             self._fault(self._display.fault)
-        if self._asker.waits_s > _ANSWER_S:
-            self._fault(f"{self._asker.what} has been open for {self._asker.waits_s:.0f} s")
+        self._judge_asker()
 
     def _judge_world(self) -> None:
         sent = [sent for producer in self._producers for sent in producer.sent]
