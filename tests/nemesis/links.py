@@ -3,6 +3,7 @@
 A node dials another by the address of the wire, as `--peers` tells each of them.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
@@ -10,10 +11,16 @@ import trio
 
 from rmf.notation import Address
 
-__all__ = ["Links"]
+__all__ = ["Links", "own_host"]
 
 _READ_BYTES = 65536
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+def own_host() -> str:
+    """Return a loopback address of this process alone: no other has its ports."""
+    a, b, c = os.getpid().to_bytes(3, "big")
+    return f"127.{a + 1}.{b}.{c}"
 
 
 class Links:

@@ -18,7 +18,6 @@ what was promised (beside the laws of `seed`, R2, R29, R33):
 import gc
 import io
 import json
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -36,7 +35,7 @@ from rmf.notation import Address, address_text
 from tests.floor.factory import letters_in
 from tests.nemesis.clock import VirtualClock
 from tests.nemesis.havoc import Havoc, leader_of
-from tests.nemesis.links import Links
+from tests.nemesis.links import Links, own_host
 from tests.nemesis.machine import Machine
 from tests.nemesis.people import (
     ANSWER_S,
@@ -83,12 +82,6 @@ def _process_as_it_was(said: io.StringIO) -> Iterator[None]:
         (gc.enable if collects else gc.disable)()
 
 
-def _own_host() -> str:
-    """Return a loopback address of this process alone: no other has its ports."""
-    a, b, c = os.getpid().to_bytes(3, "big")
-    return f"127.{a + 1}.{b}.{c}"
-
-
 class _World:
     """The nodes, and all around them."""
 
@@ -96,7 +89,7 @@ class _World:
         self.report = Report(seed)
         self.said = io.StringIO()
         self._dice = Random(f"three {seed}")
-        host = _own_host()
+        host = own_host()
         peers: dict[str, Address] = {
             name: (host, _PEER_PORT + i) for i, name in enumerate(_NAMES, start=1)
         }
