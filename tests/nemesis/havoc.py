@@ -116,8 +116,8 @@ class Havoc:
     async def _transfer(self) -> None:
         """Order another leader, which may stand still, and have the present one struck."""
         dice = self._dice
-        target = self._machines[dice.choice(self._names)]
         leader = await leader_of(self._machines)
+        target = self._machines[dice.choice([x for x in self._names if x != leader])]
         if dice.random() < 0.5 and target.is_up and target.life is not None:
             target.life.saboteur.strike("arbiter", dice.uniform(0.5, 3))
         async with trio.open_nursery() as nursery:

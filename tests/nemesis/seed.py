@@ -37,7 +37,7 @@ from rmf.storage import drive
 from tests.floor.factory import Factory, factory, letters_in
 from tests.nemesis.clock import VirtualClock
 from tests.nemesis.machine import stop_faults
-from tests.nemesis.people import Asker, Display, Producer, companion, operate, rude
+from tests.nemesis.people import Asker, Crowd, Producer, companion, operate, rude
 from tests.nemesis.saboteur import Saboteur
 from tests.nemesis.trouble import TroubledDrive
 
@@ -59,7 +59,7 @@ _OFTEN = ("publisher", "dlq_keeper", "checkpoint_keeper") * 3
 _BUSY_STOPS = 0.5
 _QUIET_ENDS = 0.2
 _QUIET_S = 40.0  # in which nothing more goes wrong: what hangs is over before
-_ENDS = ("stop", "stop", "stop", "kill", "two_signals")
+_ENDS = ("stop", "stop", "stop", "kill", "power_cut", "power_cut", "two_signals")
 
 
 @attrs.define
@@ -117,12 +117,12 @@ class _World:
         self._dice = Random(seed)
         self._data = data
         self._clock = clock
-        self._producers = [Producer(f"p{i}", Random(f"{seed}.{i}")) for i in range(3)]
-        self._display = Display()
-        self._asker = Asker(Random(-seed))
+        self._crowd = Crowd(
+            [Producer(f"p{i}", Random(f"{seed}.{i}")) for i in range(3)], [Asker(Random(-seed))]
+        )
         self._full: list[tuple[float, float]] = []  # from when to when nothing was to be taken in
         self._marks: set[bytes] = set()  # whose letters have to be there at the end
-        self._port = 0
+        self._port = self._lives = 0
 
     async def live(self) -> None:
         """Live."""
@@ -130,10 +130,7 @@ class _World:
             for life in range(self._dice.randint(1, 3)):
                 async with self._a_node() as (node, saboteur, codes):
                     if not life:
-                        people.start_soon(self._display.run, self._address)
-                        for producer in self._producers:
-                            people.start_soon(producer.run, self._address)
-                        people.start_soon(self._asker.run, "127.0.0.1", self._port)
+                        self._crowd.gather(people, self._address, [("127.0.0.1", self._port)])
                     await self._trouble(node, saboteur)
                     await self._end(node, saboteur, codes)
             async with self._a_node() as (node, _, _):
@@ -146,7 +143,8 @@ class _World:
 
     @asynccontextmanager
     async def _a_node(self) -> AsyncIterator[tuple[Factory, Saboteur, list[tuple[int, float]]]]:
-        saboteur, codes = Saboteur(), list[tuple[int, float]]()
+        self._lives += 1
+        saboteur, codes = Saboteur(f"in life {self._lives}"), list[tuple[int, float]]()
         token = trio.lowlevel.current_trio_token()
         ended = trio.CancelScope()
 
@@ -203,15 +201,11 @@ class _World:
                 else:
                     nursery.start_soon(self._drive_trouble, act)
             if dice.random() < _QUIET_ENDS:
-                self._rest(True)
+                self._crowd.rest()
                 await trio.sleep(_QUIET_S)
-                self._rest(False)
-                self._judge_asker()
+                self._crowd.rest(resting=False)
+                self.report.faults += self._crowd.open_questions()
             nursery.cancel_scope.cancel()
-
-    def _rest(self, resting: bool) -> None:
-        for producer in self._producers:
-            producer.resting = resting
 
     async def _strike(self, address: tuple[str, int]) -> None:
         await operate(address, "admin.strike", {"why": "the nemesis says so"})
@@ -263,7 +257,11 @@ class _World:
     async def _end(self, node: Factory, saboteur: Saboteur, codes: list[tuple[int, float]]) -> None:
         end = self._dice.choice(_ENDS)
         self.report.count(end)
-        if end == "kill":
+        if end == "power_cut":
+            self.drive.power_off()
+            await node.kill()
+            self.drive.power_on(self._dice)
+        elif end == "kill":
             await node.kill()
         else:
             if self._dice.random() < _BUSY_STOPS:  # a task fails while the node stops
@@ -292,15 +290,16 @@ class _World:
         self.report.faults.append(text)
 
     async def _judge(self, node: Factory) -> None:
-        self._rest(True)
+        crowd = self._crowd
+        crowd.rest()
         with trio.move_on_after(OUTCOME_S):
-            while any(  # noqa: ASYNC110 receipts come one by one
-                x.unanswered and not x.failed for x in self._producers
-            ):
+            while crowd.waits:  # noqa: ASYNC110 receipts come one by one
                 await trio.sleep(0.1)
         await trio.sleep(_CALM_S)
-        self._judge_people()
-        self._judge_world()
+        self.report.packets = crowd.packets
+        self.report.faults += [*crowd.faults(), *crowd.picture_faults()]
+        if taken := crowd.taken_within(self._full):
+            self._fault(f"taken in while there was no room: {taken[:5]}")
         self._judge_letters()
         await self._stop(node, [], signals=1)
         if node.exit_code != 0:
@@ -314,42 +313,10 @@ class _World:
         if self.drive.touched:
             self._fault(f"the loop itself called {self.drive.touched}")
 
-    def _judge_asker(self) -> None:
-        if self._asker.fault:
-            self._fault(self._asker.fault)
-
-    def _judge_people(self) -> None:
-        for producer in self._producers:
-            self.report.packets += len(producer.sent)
-            if producer.failed:
-                self._fault(f"{producer.name} gave up: {producer.failed}")
-            elif producer.unanswered:
-                self._fault(f"{producer.name} waits for {producer.unanswered} outcomes")
-        if self._display.fault:
-            self._fault(self._display.fault)
-        self._judge_asker()
-
-    def _judge_world(self) -> None:
-        sent = [sent for producer in self._producers for sent in producer.sent]
-        applied = {x.topic for x in sent if x.receipt and x.receipt.outcome == "applied"}
-        taken = [
-            x.topic
-            for x in sent
-            if x.receipt
-            and x.receipt.outcome == "applied"
-            and any(since_s < x.at_s < until_s for since_s, until_s in self._full)
-        ]
-        if taken:
-            self._fault(f"taken in while there was no room: {taken[:5]}")
-        lost = {topic for topic in applied if topic.startswith("cell/")} - self._display.keys
-        if lost:
-            self._fault(f"acked, and not in the picture: {sorted(lost)[:5]}")
-
     def _judge_letters(self) -> None:
         letters = letters_in(self._data)
         ids = {letter.id for letter in letters}
-        sent = [sent for producer in self._producers for sent in producer.sent]
-        bagged = {x.receipt.letter for x in sent if x.receipt and x.receipt.outcome == "bagged"}
+        bagged = {letter for _, letter in self._crowd.outcomes("bagged")}
         if bagged - ids:
             self._fault(f"acked as bagged, and no letter: {sorted(map(str, bagged - ids))[:5]}")
         missing = self._marks - {letter.packet for letter in letters}

@@ -112,11 +112,8 @@ class _World:
         async with trio.open_nursery() as nursery:
             await self._links.open(nursery)
             await self._found(nursery)
-            nursery.start_soon(self._crowd.display.run, self._addresses)
-            for producer in self._crowd.producers:
-                nursery.start_soon(producer.run, self._addresses)
-            for asker, machine in zip(self._crowd.askers, self._machines.values(), strict=True):
-                nursery.start_soon(asker.run, *machine.address)
+            nodes = [machine.address for machine in self._machines.values()]
+            self._crowd.gather(nursery, self._addresses, nodes)
             await Havoc(self._machines, self._links, self._dice, self.report).run(nursery)
             await self._heal(nursery)
             await self._judge()
