@@ -17,6 +17,7 @@ and what runs history again:
     differences            otherwise (patience interrupts what loops)
     scene, rehearsal       a single slot, set up as it was; its handler, called by itself
     apart, witness         the same in a child process; what a handler reads
+    child_process          a job in a fork of this process, bounded; what any such process needs
 """
 
 from rmf.line.board import board

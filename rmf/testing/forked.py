@@ -6,21 +6,16 @@ does, R19): of a child that is gone it says which handler it was in, and for wha
 that goes on for too long ends the child, and so does work that does.
 """
 
-import contextlib
 import json
 import mmap
-import os
-import resource
-import select
-import signal
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import monotonic  # the real one, whatever a line is shown (see surroundings)
 from typing import Any, Literal
 
 import attrs
 
 from rmf.core.bag import clip
+from rmf.line.child_process import Tell, address_space_bytes, run_in_child, signal_name
 from rmf.line.line import Handler
 from rmf.testing import bounds
 from rmf.testing.rerun import handler_in_words
@@ -28,8 +23,6 @@ from rmf.testing.rerun import handler_in_words
 __all__ = ["Fate", "Mark", "work"]
 
 _HEAD_BYTES = 8
-_ROUND_S = 0.1
-_READ_BYTES = 1 << 16
 
 
 class Mark:
@@ -94,78 +87,43 @@ class Fate:
 def work(
     job: Callable[[Mark], Any], *, call_s: float, whole_s: float, memory_bytes: int
 ) -> "Any | Fate":
-    """Do a job in a child; return what it returned (in terms of JSON), or its Fate."""
+    """Do a job in a child, whose address space has `memory_bytes`; return what it returned (in
+    terms of JSON), or its Fate."""
     mark = Mark()
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        _be_the_child(job, mark, writing, memory_bytes)
-    os.close(writing)
-    with _closed(reading):
-        data, why = _heard(reading, mark, call_s, whole_s)
-        if why is not None:
-            os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-    if why is None and os.waitstatus_to_exitcode(status) == 0 and data.endswith(b"\n"):
-        return json.loads(data)
-    handler, packet = mark.present or (None, None)
-    if why is not None:
-        kind: Literal["hung", "overdue"] = "overdue" if why == "whole" else "hung"
-        bound_s = whole_s if kind == "overdue" else call_s
-        return Fate(kind, f"it went on for more than {bound_s:g} s", handler, packet)
-    return Fate("died", _death(os.waitstatus_to_exitcode(status)), handler, packet)
 
-
-def _be_the_child(job: Callable[[Mark], Any], mark: Mark, writing: int, memory_bytes: int) -> None:
-    code = 1
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a handler's runner would bag it
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
-        data = json.dumps(job(mark)).encode() + b"\n"
+    def marked(_tell: Tell) -> Any:
+        found = job(mark)
         mark.end()
-        with open(writing, "wb") as pipe:
-            pipe.write(data)
-        code = 0
-    except BaseException:  # noqa: BLE001, ASYNC103 our bug, or a wrong file: it is said, and the end
-        traceback.print_exc()
-    finally:
-        os._exit(code)
+        return found
+
+    ended = run_in_child(
+        marked,
+        whole_s=whole_s,
+        memory_bytes=max(0, memory_bytes - address_space_bytes()),
+        is_hung=_watch(mark, call_s),
+    )
+    if ended.answered:
+        return ended.answer
+    if ended.late is not None:
+        bound_s = whole_s if ended.late == "overdue" else call_s
+        why = f"it went on for more than {bound_s:g} s"
+    elif ended.code < 0:
+        why = f"the process was killed by {signal_name(-ended.code)}"
+    else:
+        why = f"the process exited with {ended.code}"
+    handler, packet = mark.present or (None, None)
+    return Fate(ended.late or "died", why, handler, packet)
 
 
-def _heard(
-    reading: int, mark: Mark, call_s: float, whole_s: float
-) -> tuple[bytes, Literal["call", "whole"] | None]:
-    """Read to the end of what the child says; or say what went on for too long."""
-    parts: list[bytes] = []
-    begun_s = since_s = monotonic()
-    calls = mark.calls
-    while True:
-        ready, _, _ = select.select([reading], [], [], _ROUND_S)
-        if ready:
-            part = os.read(reading, _READ_BYTES)
-            if not part:
-                return b"".join(parts), None
-            parts.append(part)
+def _watch(mark: Mark, call_s: float) -> Callable[[], bool]:
+    """Return what says, asked again and again, whether one call has gone on for too long."""
+    calls, since_s = 0, monotonic()
+
+    def is_hung() -> bool:
+        nonlocal calls, since_s
         now_s = monotonic()
         if mark.calls != calls or mark.present is None:
             calls, since_s = mark.calls, now_s
-        elif now_s - since_s > call_s:
-            return b"", "call"
-        if now_s - begun_s > whole_s:
-            return b"", "whole"
+        return now_s - since_s > call_s
 
-
-@contextlib.contextmanager
-def _closed(descriptor: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _death(code: int) -> str:
-    if code < 0:
-        return f"the process was killed by {signal.Signals(-code).name}"
-    return f"the process exited with {code}"
+    return is_hung

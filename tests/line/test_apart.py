@@ -76,6 +76,7 @@ def test_what_hangs_is_killed_and_says_where_it_was() -> None:
         (os.abort, "died of SIGABRT"),
         (lambda: ctypes.string_at(0), "died of SIGSEGV"),
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "was killed"),
+        (lambda: os.kill(os.getpid(), 40), "died of signal 40"),
     ],
 )
 def test_a_death_is_a_verdict(die: Any, said: str) -> None:

@@ -60,7 +60,12 @@ def test_a_handler_that_fails_is_bagged_and_no_fate() -> None:
     assert done(handled(lambda: 1 / 0)) == ["handler_error", 2, None]
 
 
-@pytest.mark.parametrize("do", [spin, select_for_ever])
+def spin_alone() -> None:
+    os.closerange(3, 1024)  # with the way back
+    spin()
+
+
+@pytest.mark.parametrize("do", [spin, select_for_ever, spin_alone])
 def test_a_call_without_end_is_hung_and_named(do: Callable[[], Any]) -> None:
     fate = done(handled(do), call_s=0.5)
     assert isinstance(fate, Fate)
@@ -77,12 +82,17 @@ def test_a_call_without_end_is_hung_and_named(do: Callable[[], Any]) -> None:
         (lambda: os._exit(0), "the process exited with 0"),
         (aborts, "the process was killed by SIGABRT"),
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "the process was killed by SIGKILL"),
+        (lambda: os.kill(os.getpid(), 40), "the process was killed by signal 40"),
     ],
 )
 def test_a_call_that_ends_the_process_is_named(do: Callable[[], Any], why: str) -> None:
     fate = done(handled(do))
     assert isinstance(fate, Fate)
     assert (fate.kind, fate.why, fate.packet) == ("died", why, {"topic": "bad/b"})
+
+
+def test_a_call_that_forks_gives_one_result() -> None:
+    assert done(handled(lambda: {"x": os.fork() and 1})) == [None, 2, None]
 
 
 def test_memory_is_bounded() -> None:

@@ -29,6 +29,7 @@ from rmf.core.effects import Batch
 from rmf.core.entry import LineId
 from rmf.core.packet import TOPIC
 from rmf.errors import LineError
+from rmf.line.child_process import ends_within, signal_name
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.marker import BATCH, INTERRUPT, NO_SLOT, OVERTIME, SLOT, SharedMark
 from rmf.line.glovebox.process import DUMP_SIGNAL, INTERRUPT_SIGNAL, main
@@ -238,13 +239,13 @@ class BoxHandle:
 
     def end(self, wait_s: float = limits.BOX_REAP_S) -> str:
         """See to it that it is gone, after so long at the latest; return how it ended, in words."""
-        dead, _, _ = select.select([self.pidfd], [], [], wait_s)
+        dead = ends_within(self.pidfd, wait_s)
         self._kill_all()
         code = self.process.wait()
         if not dead:
             return "it closed its pipe"
         if code < 0:
-            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            name = signal_name(-code)
             hint = " (the system was short of memory, perhaps)" if name == "SIGKILL" else ""
             return f"killed by {name}{hint}"
         return f"it ended with exit status {code}"

@@ -8,12 +8,10 @@ Overtime in the handler that is named by the marker, the other has the stack wri
 kill. Its memory is bounded once the line is loaded. It knows no ledger, no peers and no clients.
 """
 
-import ctypes
 import faulthandler
 import gc
 import json
 import os
-import resource
 import signal
 import socket
 import sys
@@ -28,6 +26,7 @@ import cbor2
 from rmf import limits
 from rmf.errors import LineError
 from rmf.line.changes import Changes
+from rmf.line.child_process import be_child_of, bound_memory
 from rmf.line.glovebox import pipe
 from rmf.line.glovebox.cache import CachedWorld
 from rmf.line.glovebox.marker import INTERRUPT, NO_SLOT, OVERTIME, SLOT, Mark, Overtime, SharedMark
@@ -45,7 +44,6 @@ _OF_A_TERMINAL = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT),
     *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
 )
-_PR_SET_PDEATHSIG = 1
 _GARBAGE_YOUNG = 20_000  # objects since the last collection, after which one is worth its time
 _COLLECT_ALL_EVERY = 64  # young collections
 
@@ -53,7 +51,7 @@ _COLLECT_ALL_EVERY = 64  # young collections
 def main(arguments: Sequence[str]) -> int:
     """Serve one node until its end of the pipe is closed."""
     settings: dict[str, Any] = json.loads(arguments[0])
-    _die_with(settings["node_pid"])
+    be_child_of(settings["node_pid"])
     _settle_down(settings)
     _print_apart()
     wire = Wire(socket.socket(fileno=settings["socket"]))
@@ -66,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     mark = SharedMark(settings["marker"]).words
     interrupts = Interrupts(mark)
     signal.signal(INTERRUPT_SIGNAL, interrupts.come)
-    _bound_memory(settings["memory_bytes"])
+    bound_memory(settings["memory_bytes"])
     gc.collect()
     gc.freeze()
     gc.disable()  # between batches, not within one
@@ -77,18 +75,9 @@ def main(arguments: Sequence[str]) -> int:
 # --- The process ----------------------------------------------------------------------------------
 
 
-def _die_with(node_pid: int) -> None:
-    """Have the kernel kill this process when the thread that started it, the node's main one, is
-    gone."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != node_pid:
-        os._exit(1)  # it was gone before that
-
-
 def _settle_down(settings: dict[str, Any]) -> None:
     for number in _OF_A_TERMINAL:
         signal.signal(number, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # a container may forbid it
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     if settings["nice"]:
@@ -105,13 +94,6 @@ def _print_apart() -> None:
         os.dup2(own, 2)
         os.close(own)
     sys.stdout = sys.stderr = Prints(2)
-
-
-def _bound_memory(more_bytes: int) -> None:
-    """Bound the address space at what the loaded line takes, and `more_bytes` on top (R20)."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    size = pages * resource.getpagesize() + more_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
 def _load(spec: str | None, wire: "Wire") -> Line | None:
