@@ -5,7 +5,7 @@ may know the wire, not what a message leads to. A fault is a ProtocolFault with 
 table; whether the connection survives it, the table says.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import cbor2
@@ -13,6 +13,7 @@ import cbor2
 from rmf import limits
 from rmf.core import messages as m
 from rmf.core import profile
+from rmf.core import shape as s
 from rmf.core.packet import kind_of
 from rmf.errors import ProtocolFault
 
@@ -91,142 +92,64 @@ def _message(value: Any) -> tuple[m.Message, bool]:
         )
     try:
         message = kind(*[check(x) for check, x in zip(checks, fields, strict=False)])
-    except _Shape as exc:
+    except s.WrongShape as exc:
         raise ProtocolFault("wrong_shape", f"{_name(kind)}: {exc}") from None
-    return message, _text_map in checks
+    return message, s.text_map in checks
 
 
 def _name(kind: type[Any]) -> str:
     return kind.__name__.upper()
 
 
-class _Shape(Exception):
-    """A field has the wrong shape; becomes a ProtocolFault that names the message."""
-
-
-Check = Callable[[Any], Any]
-
-
-def _is(kind: type[Any], words: str) -> Check:
-    def check(value: Any) -> Any:
-        if type(value) is not kind:
-            raise _Shape(f"expected {words}, found {kind_of(value)}")
-        return value
-
-    return check
-
-
-def _or_null(inner: Check) -> Check:
-    return lambda value: None if value is None else inner(value)
-
-
-def _list_of(inner: Check) -> Check:
-    def check(value: Any) -> Any:
-        if type(value) is not list:
-            raise _Shape(f"expected an array, found {kind_of(value)}")
-        return [inner(x) for x in value]
-
-    return check
-
-
-def _tuple_of(kind: type[Any], *checks: Check) -> Check:
-    def check(value: Any) -> Any:
-        if type(value) is not list or len(value) != len(checks):
-            raise _Shape(f"expected an array of {len(checks)} for {kind.__name__}")
-        return kind(*[inner(x) for inner, x in zip(checks, value, strict=True)])
-
-    return check
-
-
-def _natural(value: Any) -> Any:
-    if type(value) is not int or not 0 <= value < 2**63:
-        found = kind_of(value) if type(value) is not int else "one out of range"
-        raise _Shape(f"expected an integer from 0 to 2^63-1, found {found}")
-    return value
-
-
-def _below(end: int) -> Check:
-    def check(value: Any) -> Any:
-        if type(value) is not int or not 0 <= value < end:
-            raise _Shape(f"expected an integer from 0 to {end - 1}")
-        return value
-
-    return check
-
-
 def _pair(value: Any) -> Any:
     if type(value) is not list or list(map(type, value)) != [str, str]:
-        raise _Shape("expected an array of two texts")
+        raise s.WrongShape("expected an array of two texts")
     return value
 
 
-def _text_map(value: Any) -> Any:
-    if type(value) is not dict or not set(map(type, value)) <= {str}:
-        raise _Shape(f"expected a map with text keys, found {kind_of(value)}")
-    return value
-
-
-_TEXT = _is(str, "text")
-_BYTES = _is(bytes, "bytes")
-_BOOL = _is(bool, "a boolean")
-_ARRAY = _is(list, "an array")
-_CELL = _tuple_of(
-    m.WireCell,
-    _TEXT,
-    _BYTES,
-    _natural,
-    _natural,
-    _natural,
-    _TEXT,
-    _natural,
-    _or_null(_natural),
+_CELL = s.record(
+    m.WireCell, s.TEXT, s.BYTES, *(s.natural,) * 3, s.TEXT, s.natural, s.or_null(s.natural)
 )
-_RUN = _tuple_of(
+_RUN = s.record(
     m.Run,
-    _natural,
-    _natural,
-    _below(len(m.OUTCOMES)),
-    _BOOL,
-    _or_null(_natural),
-    _or_null(_natural),
-    _or_null(_natural),
-    _or_null(_TEXT),
-    _or_null(_TEXT),
+    *(s.natural, s.natural, s.between(0, len(m.OUTCOMES)), s.BOOL),
+    *(s.or_null(s.natural),) * 3,
+    *(s.or_null(s.TEXT),) * 2,
 )
 
-_SHAPES: dict[type[Any], tuple[Check, ...]] = {
-    m.Hello: (_text_map,),
-    m.Welcome: (_text_map,),
-    m.Error: (_TEXT, _TEXT, _or_null(_TEXT)),
-    m.Send: (_ARRAY,),  # what is inside is a packet's own matter: see core/packet
-    m.Ack: (_list_of(_RUN),),
-    m.Refuse: (_natural, _TEXT, _natural, _or_null(_TEXT), _TEXT),
+_SHAPES: dict[type[Any], tuple[s.Check, ...]] = {
+    m.Hello: (s.text_map,),
+    m.Welcome: (s.text_map,),
+    m.Error: (s.TEXT, s.TEXT, s.or_null(s.TEXT)),
+    m.Send: (s.ARRAY,),  # what is inside is a packet's own matter: see core/packet
+    m.Ack: (s.list_of(_RUN),),
+    m.Refuse: (s.natural, s.TEXT, s.natural, s.or_null(s.TEXT), s.TEXT),
     m.Bye: (),
-    m.Goaway: (_TEXT, _list_of(_TEXT), _natural, _TEXT),
-    m.Ping: (_natural,),
-    m.Pong: (_natural, _natural, _natural),
-    m.Subscribe: (_natural, _list_of(_TEXT), _text_map),
-    m.Unsubscribe: (_natural,),
+    m.Goaway: (s.TEXT, s.list_of(s.TEXT), s.natural, s.TEXT),
+    m.Ping: (s.natural,),
+    m.Pong: (s.natural, s.natural, s.natural),
+    m.Subscribe: (s.natural, s.list_of(s.TEXT), s.text_map),
+    m.Unsubscribe: (s.natural,),
     m.Snapshot: (
-        _natural,
-        _below(m.KEEPALIVE + 1),
-        _BOOL,
-        _natural,
-        _natural,
-        _natural,
-        _BYTES,
-        _BOOL,
-        _natural,
-        _list_of(_CELL),
-        _list_of(_pair),
-        _natural,
+        s.natural,
+        s.between(0, m.KEEPALIVE + 1),
+        s.BOOL,
+        s.natural,
+        s.natural,
+        s.natural,
+        s.BYTES,
+        s.BOOL,
+        s.natural,
+        s.list_of(_CELL),
+        s.list_of(_pair),
+        s.natural,
     ),
-    m.Gap: (_natural, _natural),
-    m.Get: (_natural, _TEXT, _BOOL),
-    m.Value: (_natural, _natural, _natural, _natural, _BOOL, _or_null(_CELL)),
-    m.Query: (_natural, _TEXT, _text_map),
-    m.Item: (_natural, _text_map),
-    m.End: (_natural, _or_null(_TEXT), _or_null(_TEXT)),
+    m.Gap: (s.natural, s.natural),
+    m.Get: (s.natural, s.TEXT, s.BOOL),
+    m.Value: (s.natural, s.natural, s.natural, s.natural, s.BOOL, s.or_null(_CELL)),
+    m.Query: (s.natural, s.TEXT, s.text_map),
+    m.Item: (s.natural, s.text_map),
+    m.End: (s.natural, s.or_null(s.TEXT), s.or_null(s.TEXT)),
 }
 assert set(_SHAPES) == set(m.CODES.values())
 _MAY_LACK = {m.Snapshot: 1}  # fields at the end that may be left out

@@ -5,11 +5,11 @@ asked for its kind and its length alone.
 """
 
 import re
-from collections.abc import Callable
 from typing import Any, cast
 
 from rmf import limits
-from rmf.core.bag import Evidence, Letter
+from rmf.core import shape as s
+from rmf.core.bag import Evidence, Letter, Read
 from rmf.core.entry import LineId
 from rmf.core.packet import kind_of
 from rmf.core.raft import greetings as g
@@ -104,129 +104,109 @@ def _name(kind: type[Any]) -> str:
     return "".join(f"_{c}" if c.isupper() else c.upper() for c in kind.__name__).strip("_")
 
 
-Check = Callable[[Any], bool]
+# --- What else a link carries ---------------------------------------------------------------------
+
+_SHORT = s.short_text(limits.PEER_TEXT_BYTES_MAX)
+_ID = s.bytes_of(range(16, 17))
 
 
-def _natural(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= _NATURAL_MAX
+def _code(value: Any) -> Any:
+    if type(value) is not str or re.fullmatch("[a-z][a-z0-9_]{0,63}", value) is None:
+        raise s.WrongShape("expected a code")
+    return value
 
 
-def _flag(value: Any) -> bool:
-    return type(value) is bool
+def _versions(value: Any) -> Any:
+    versions = s.tuple_of(s.natural)(value)
+    if len(versions) != 2:
+        raise s.WrongShape("expected the lowest version and the highest")
+    return versions
 
 
-def _text(value: Any) -> bool:
-    return type(value) is str
+def _purpose(value: Any) -> Any:
+    if value not in g.PURPOSES:
+        raise s.WrongShape(f"expected one of {', '.join(g.PURPOSES)}")
+    return value
 
 
-def _short_text(value: Any) -> bool:
-    return type(value) is str and len(value.encode()) <= limits.PEER_TEXT_BYTES_MAX
+def _evidence(value: Any) -> Any:
+    if type(value) is not list or not 3 <= len(value) <= 4:
+        raise s.WrongShape("expected an array of 3 or 4 for Evidence")
+    return Evidence(*map(s.TEXT, value[:3]), *map(s.tuple_of(_READ), value[3:]))
 
 
-def _code(value: Any) -> bool:
-    return type(value) is str and re.fullmatch("[a-z][a-z0-9_]{0,63}", value) is not None
+def _facts(kind: type[Any], checks: dict[str, s.Check]) -> s.Check:
+    """Return the check for one map; what a later version adds to it is passed over."""
+
+    def check(fields: Any) -> Any:
+        if len(fields) != 1 or type(fields[0]) is not dict:
+            raise s.WrongShape("expected one map")
+        facts = {**_LATER, **fields[0]}
+        known = {}
+        for name, inner in checks.items():
+            if name not in facts:
+                raise s.WrongShape(f"{name}: missing")
+            try:
+                known[name] = inner(facts[name])
+            except s.WrongShape as exc:
+                raise s.WrongShape(f"{name}: {exc}") from None
+        return kind(**known)
+
+    return check
 
 
-def _id(value: Any) -> bool:
-    return type(value) is bytes and len(value) == 16
-
-
-def _texts(value: Any) -> bool:
-    return type(value) is list and all(map(_short_text, value))
-
-
-def _versions(value: Any) -> bool:
-    return type(value) is list and len(value) == 2 and all(map(_natural, value))
-
-
-def _line(value: Any) -> bool:
-    if type(value) is not list or len(value) != 3:
-        return False
-    name, version, digest = value
-    fits = type(digest) is bytes and len(digest) in _CONTENT
-    return fits and _short_text(name) and _natural(version)
-
-
-def _error(value: Any) -> bool:
-    if type(value) is not list or list(map(type, value[:3])) != [str, str, str]:
-        return False
-    return len(value) == 3 or (
-        len(value) == 4 and type(value[3]) is list and all(map(_read, value[3]))
-    )
-
-
-def _read(value: Any) -> bool:
-    if type(value) is not list or list(map(type, value)) != [str, int, int, int]:
-        return False
-    return -2 <= value[1] <= _NATURAL_MAX and _natural(value[2]) and _natural(value[3])
-
-
-def _or_null(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
-_HELLO: dict[str, Check] = {
-    "node": _short_text,
-    "incarnation": _id,
-    "cluster": _or_null(_id),
-    "to": _short_text,
-    "to_incarnation": _or_null(_id),
-    "membership": _natural,
+_HELLO: dict[str, s.Check] = {
+    "node": _SHORT,
+    "incarnation": _ID,
+    "cluster": s.or_null(_ID),
+    "to": _SHORT,
+    "to_incarnation": s.or_null(_ID),
+    "membership": s.natural,
     "versions": _versions,
-    "cluster_version": _natural,
-    "client_address": _short_text,
-    "peer_address": _short_text,
-    "listed": _texts,
-    "purpose": lambda value: value in g.PURPOSES,
-    "line": _or_null(_line),
+    "cluster_version": s.natural,
+    "client_address": _SHORT,
+    "peer_address": _SHORT,
+    "listed": s.tuple_of(_SHORT),
+    "purpose": _purpose,
+    "line": s.or_null(s.record(LineId, _SHORT, s.natural, s.bytes_of(_CONTENT))),
 }
 _LATER = {"line": None}  # facts that earlier releases do not say, and what is taken for them
-_WELCOME: dict[str, Check] = {
+_WELCOME: dict[str, s.Check] = {
     **{name: _HELLO[name] for name in g.Welcome._fields if name in _HELLO},
-    "member": _flag,
-    "version": _natural,
+    "member": s.BOOL,
+    "version": s.natural,
 }
-_LETTER: tuple[Check, ...] = (
-    _text,  # id, reason, stage, node
-    _text,
-    _text,
-    _text,
-    _or_null(_text),  # producer
-    _or_null(lambda value: type(value) is int),
-    _or_null(_text),  # topic
-    _or_null(lambda value: type(value) is int),
-    _natural,  # the Stamp: only letters of the line travel
-    _natural,
-    _natural,
-    _or_null(lambda value: type(value) is int),  # harvested_at, ttl_ms
-    _or_null(lambda value: type(value) is int),
-    _or_null(_text),  # line
-    _or_null(lambda value: type(value) is bytes),
-    _error,
-    lambda value: type(value) is bytes,
-    lambda value: type(value) is int,
+_READ = s.record(Read, s.TEXT, s.between(-2, _NATURAL_MAX + 1), s.natural, s.natural)
+_LETTER: tuple[s.Check, ...] = (
+    *(s.TEXT,) * 4,  # id, reason, stage, node
+    *(s.or_null(s.TEXT), s.or_null(s.INT)),  # producer, epoch
+    *(s.or_null(s.TEXT), s.or_null(s.INT)),  # topic, seq
+    *(s.natural,) * 3,  # the Stamp: only letters of the line travel
+    *(s.or_null(s.INT),) * 2,  # harvested_at, ttl_ms
+    *(s.or_null(s.TEXT), s.or_null(s.BYTES)),  # line, digest_before
+    *(_evidence, s.BYTES, s.INT),  # error, packet, bagged_at
 )
-_ACT: tuple[Check, ...] = (
-    *(_natural,) * 3,  # Entry, tick, wall time
-    *(_text,) * 3,  # act, by, why
-    lambda value: type(value) is list and all(map(_text, value)),
-    _or_null(_text),  # group
-    _or_null(_natural),  # before
-    _or_null(_text),  # job
+_ACT: tuple[s.Check, ...] = (
+    *(s.natural,) * 3,  # Entry, tick, wall time
+    *(s.TEXT,) * 3,  # act, by, why
+    s.tuple_of(s.TEXT),  # letters
+    *(s.or_null(s.TEXT), s.or_null(s.natural), s.or_null(s.TEXT)),  # group, before, job
 )
-_LINK: dict[type[Any], tuple[Check, ...]] = {
-    g.Refusal: (_code, _text),
-    g.LettersAsk: (_natural,) * 4,
-    g.Letters: (_natural, _flag, _flag, lambda value: type(value) is list),
-    g.Alive: (),
-    g.ActsAsk: (_natural,),
-    g.Acts: (_natural, _flag, lambda value: type(value) is list),
-    g.Piece: (
-        _flag,
-        lambda value: type(value) is bytes and 1 <= len(value) <= limits.PEER_PIECE_BYTES_MAX,
+_LINK: dict[type[Any], s.Check] = {
+    g.Hello: _facts(g.Hello, _HELLO),
+    g.Welcome: _facts(g.Welcome, _WELCOME),
+    g.Refusal: s.record(g.Refusal, _code, s.TEXT),
+    g.LettersAsk: s.record(g.LettersAsk, *(s.natural,) * 4),
+    g.Letters: s.record(
+        g.Letters, s.natural, s.BOOL, s.BOOL, s.tuple_of(s.record(Letter, *_LETTER))
     ),
-    g.Taken: (_natural,),
+    g.Alive: s.record(g.Alive),
+    g.ActsAsk: s.record(g.ActsAsk, s.natural),
+    g.Acts: s.record(g.Acts, s.natural, s.BOOL, s.tuple_of(s.record(Act, *_ACT))),
+    g.Piece: s.record(g.Piece, s.BOOL, s.bytes_of(range(1, limits.PEER_PIECE_BYTES_MAX + 1))),
+    g.Taken: s.record(g.Taken, s.natural),
 }
+assert set(_LINK) == set(g.LINK_CODES.values())
 assert set(_HELLO) == set(g.Hello._fields)
 assert set(_WELCOME) == set(g.Welcome._fields)
 assert len(_LETTER) == len(Letter._fields)
@@ -235,53 +215,7 @@ assert len(_ACT) == len(Act._fields)
 
 def link_message(kind: type[Any], fields: list[Any]) -> g.LinkMessage:
     """Return the message of these fields. Raises ProtocolFault `wrong_shape`."""
-    if kind is g.Hello or kind is g.Welcome:
-        return _greeting(kind, fields)
-    checks = _LINK[kind]
-    _require(kind, len(fields) == len(checks), "fields are missing, or too many")
-    for name, check, value in zip(kind._fields, checks, fields, strict=True):
-        _require(kind, check(value), name)
-    if kind is g.Letters:
-        fields[-1] = tuple(map(_letter, fields[-1]))
-    elif kind is g.Acts:
-        fields[-1] = tuple(map(_act, fields[-1]))
-    return cast(g.LinkMessage, kind(*fields))
-
-
-def _greeting(kind: type[Any], fields: list[Any]) -> g.LinkMessage:
-    checks = _HELLO if kind is g.Hello else _WELCOME
-    facts = fields[0] if len(fields) == 1 and type(fields[0]) is dict else None
-    if facts is None:
-        raise ProtocolFault("wrong_shape", f"{_name(kind)}: expected one map")
-    facts = {**_LATER, **facts}
-    for name, check in checks.items():
-        _require(kind, name in facts and check(facts[name]), name)
-    known = {name: facts[name] for name in checks}  # what a later version adds is passed over
-    for name in ("listed", "versions"):
-        if name in known:
-            known[name] = tuple(known[name])
-    if known.get("line") is not None:
-        known["line"] = LineId(*known["line"])
-    return cast(g.LinkMessage, kind(**known))
-
-
-def _letter(fields: Any) -> Letter:
-    _require(g.Letters, type(fields) is list and len(fields) == len(_LETTER), "a letter's fields")
-    for name, check, value in zip(Letter._fields, _LETTER, fields, strict=True):
-        _require(g.Letters, check(value), f"{name} of a letter")
-    named = dict(zip(Letter._fields, fields, strict=True))
-    named["error"] = Evidence.of_fields(*named["error"])
-    return Letter(**named)
-
-
-def _act(fields: Any) -> Act:
-    _require(g.Acts, type(fields) is list and len(fields) == len(_ACT), "an act's fields")
-    for name, check, value in zip(Act._fields, _ACT, fields, strict=True):
-        _require(g.Acts, check(value), f"{name} of an act")
-    act = Act(*fields)
-    return act._replace(letters=tuple(act.letters))
-
-
-def _require(kind: type[Any], holds: bool, what: str) -> None:
-    if not holds:
-        raise ProtocolFault("wrong_shape", f"{_name(kind)}: {what}: missing or of the wrong kind")
+    try:
+        return cast(g.LinkMessage, _LINK[kind](fields))
+    except s.WrongShape as exc:
+        raise ProtocolFault("wrong_shape", f"{_name(kind)}: {exc}") from None

@@ -5,6 +5,7 @@ from typing import Any
 import cbor2
 import pytest
 
+from rmf.core.bag import Evidence, Letter, Read
 from rmf.core.entry import LineId
 from rmf.core.raft import greetings as g
 from rmf.core.raft import messages as m
@@ -87,3 +88,41 @@ def test_a_hello_with_a_wrong_field_names_it(field: str, value: Any) -> None:
     for wrong in ({**facts, field: value}, {k: v for k, v in facts.items() if k != field}):
         with pytest.raises(ProtocolFault, match=f"HELLO: {field}"):
             wire.decode(cbor2.dumps([100, wrong]))
+
+
+LETTER = [
+    *("1.2.3", "handler_error", "line", "n1", "p", 1, "t", 2, 1, 2, 3, 4, None, "l", b"", None),
+    *(b"packet", 5),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (["T", "m", "tb"], Evidence("T", "m", "tb")),
+        (["T", "m", "tb", [["k", -2, 0, 0]]], Evidence("T", "m", "tb", (Read("k", -2, 0, 0),))),
+    ],
+)
+def test_a_letter_comes_with_its_evidence(error: Any, found: Evidence) -> None:
+    letter = [*LETTER[:15], error, *LETTER[16:]]
+    page = link_message(g.Letters, [7, False, True, [letter]])
+    assert page == g.Letters(7, False, True, (Letter(*letter)._replace(error=found),))
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "words"),
+    [
+        (0, 7, "LETTERS: letters: id: expected text"),
+        (6, b"t", "LETTERS: letters: topic: expected text"),
+        (8, None, "LETTERS: letters: term: expected an integer"),
+        (15, ["T", "m"], "LETTERS: letters: error: expected an array of 3 or 4"),
+        (15, ["T", "m", 3], "LETTERS: letters: error: expected text"),
+        (15, ["T", "m", "tb", 7], "LETTERS: letters: error: expected an array"),
+        (15, ["T", "m", "tb", [["k", -3, 0, 0]]], "LETTERS: letters: error: term: expected"),
+    ],
+)
+def test_a_letter_with_a_wrong_field_names_it(at: int, value: Any, words: str) -> None:
+    letter = [*LETTER[:15], ["T", "m", "tb"], *LETTER[16:]]
+    letter[at] = value
+    with pytest.raises(ProtocolFault, match=words):
+        link_message(g.Letters, [7, False, True, [letter]])
