@@ -16,8 +16,8 @@ import trio
 from rmf import limits
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import Refusal
-from rmf.errors import NO_CONNECTION, UsageError, why_no_connection
-from rmf.floor.accepting import accept, open_listeners
+from rmf.floor import acceptor
+from rmf.floor.acceptor import Acceptor, last_words, linger, peer_name
 from rmf.floor.peer_connection import PeerConnection, PeerPort
 from rmf.floor.supervisor import Hands, caught, seal
 from rmf.notation import Address, address_text
@@ -25,43 +25,11 @@ from rmf.notation import Address, address_text
 __all__ = ["Listening", "run"]
 
 
-class Listening:
-    """Where to listen; once bound, `port` is the real one, and it stays over restarts."""
+class Listening(acceptor.Listening):
+    """Where to listen for other nodes."""
 
     def __init__(self, address: Address) -> None:
-        self.host, self.port = address
-        self.open = 0
-        self._bound: list[trio.SocketListener] = []
-
-    @property
-    def address(self) -> str:
-        """Where it listens, as text."""
-        return address_text((self.host, self.port))
-
-    async def bind(self) -> None:
-        """Have the port, before anything is served. Raises UsageError if it cannot be had."""
-        try:
-            self._bound = await open_listeners(self.host, self.port)
-        except NO_CONNECTION as exc:
-            raise UsageError(
-                f"cannot listen on {self.address}: {why_no_connection(exc)}. Stop what listens "
-                f"there, or choose another address with --peer-listen (port 0: a free one)."
-            ) from exc
-        if self.port == 0:
-            self.port = self._bound[0].socket.getsockname()[1]
-
-    async def close(self) -> None:
-        """Give the port up, if it is bound and not served."""
-        for listener in self._bound:
-            await listener.aclose()
-        self._bound = []
-
-    async def listeners(self) -> list[trio.SocketListener]:
-        """Return the listeners to serve; after a failure they are opened again on the same port."""
-        if not self._bound:
-            await self.bind()
-        bound, self._bound = self._bound, []
-        return bound
+        super().__init__(address, "--peer-listen")
 
 
 async def run(
@@ -74,69 +42,35 @@ async def run(
     wall_ns: Callable[[], int],
 ) -> None:
     """Accept and serve connections until cancelled. `letters` takes what a failed connection leaves
-    behind. Raises UsageError if the port cannot be had."""
+    behind. Raises OSError if the port fails."""
     hands.free()  # it holds no packets
     listeners = await listening.listeners()
     explain = partial(seal, "peer_port", node=node, letters=letters, wall_ns=wall_ns)
-    async with trio.open_nursery() as nursery:
-        door = _Door(listening, port, nursery, explain)
-        for listener in listeners:
-            nursery.start_soon(door.accept_all, listener)
+    async with trio.open_nursery() as connections:
+        serve = partial(_serve, listening, port, explain)
+        await Acceptor(listening, connections, serve).accept(listeners)
 
 
-class _Door:
-    """Accepts within the bound and looks after the connections."""
-
-    def __init__(
-        self,
-        listening: Listening,
-        port: PeerPort,
-        nursery: trio.Nursery,
-        explain: Callable[..., Any],
-    ) -> None:
-        self._listening = listening
-        self._port = port
-        self._nursery = nursery
-        self._explain = explain
-
-    async def accept_all(self, listener: trio.SocketListener) -> None:
-        """Accept for ever."""
-        async with listener:
-            while True:
-                stream = await accept(listener)
-                self._listening.open += 1
-                self._nursery.start_soon(self._serve, stream)
-
-    async def _serve(self, stream: trio.SocketStream) -> None:
-        try:
-            if self._listening.open > limits.PEER_CONNECTIONS_MAX:
-                await _turn_away(stream)
-                return
-            connection = PeerConnection(stream, _address_of(stream), self._port)
-            exc = await caught(connection.serve)
-            if exc is not None:
-                cancelled = await self._explain(exc, Hands())
-                if cancelled is not None:
-                    raise cancelled
-        finally:
-            self._listening.open -= 1
-            await trio.aclose_forcefully(stream)
+async def _serve(
+    listening: Listening, port: PeerPort, explain: Callable[..., Any], stream: trio.SocketStream
+) -> None:
+    if listening.open > limits.PEER_CONNECTIONS_MAX:
+        await last_words(stream, _CROWDED)
+        await linger(stream, limits.GOODBYE_S_MAX)  # else a reset may overtake the words
+        return
+    connection = PeerConnection(stream, _address_of(stream), port)
+    exc = await caught(connection.serve)
+    if exc is not None:
+        cancelled = await explain(exc, Hands())
+        if cancelled is not None:
+            raise cancelled
 
 
 def _address_of(stream: trio.SocketStream) -> str:
-    try:
-        name = stream.socket.getpeername()
-    except OSError:
-        return "gone"
-    return address_text((name[0], name[1]))
+    name = peer_name(stream)
+    return "gone" if name is None else address_text(name)
 
 
-async def _turn_away(stream: trio.SocketStream) -> None:
-    most = limits.PEER_CONNECTIONS_MAX
-    refusal = Refusal("too_many_connections", f"at most {most} connections are served")
-    with trio.move_on_after(limits.GOODBYE_S_MAX):
-        try:
-            await stream.send_all(wire.PREFACE + wire.encode(refusal))
-            await stream.receive_some(limits.PEER_HELLO_BYTES_MAX)  # else a reset may overtake it
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return
+_CROWDED = wire.PREFACE + wire.encode(
+    Refusal("too_many_connections", f"at most {limits.PEER_CONNECTIONS_MAX} connections are served")
+)

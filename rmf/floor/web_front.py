@@ -31,8 +31,10 @@ async def bind(config: "Config") -> http.Listening | None:
         return None
     also = frozenset({config.advertise[0].lower()} if config.advertise else ())
     listening = http.Listening(config.http, also=also)
-    on = await listening.bind(asked_for=config.origins["http"] != "default")
-    return listening if on else None
+    if config.origins["http"] == "default":
+        return listening if await listening.bind_or_warn() else None
+    await listening.bind()
+    return listening
 
 
 class WebFront:

@@ -192,7 +192,7 @@ async def open_http(node: Node | None = None) -> AsyncIterator[HttpPort]:
     """Serve HTTP on a free port of loopback."""
     node = node if node is not None else Node()
     listening = http.Listening(("127.0.0.1", 0), also=frozenset({"gate.example"}))
-    assert await listening.bind(asked_for=True)
+    await listening.bind()
     port = HttpPort(node, listening)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(http.run, listening, node.sources, Hands()))

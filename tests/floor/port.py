@@ -1,8 +1,9 @@
 """The port alone: real sockets, real connections, and the test in the place of the Arbiter."""
 
+import resource
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -81,6 +82,17 @@ async def open_port(alone: Bench, inquire: Inquire = nothing_to_say) -> AsyncIte
             yield opened
             nursery.cancel_scope.cancel()
         await opened.hang_up()
+
+
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """This process may open no file and accept no connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def listening_socket(port: int) -> socket.socket:

@@ -275,7 +275,7 @@ async def when_peer_port_fails(tmp_path: Path) -> None:
 async def when_http_fails(tmp_path: Path) -> None:
     """A failing port is opened again by itself (see test_http); this is a failure of its own."""
     listening: Any = http.Listening(("127.0.0.1", 0))
-    assert await listening.bind(asked_for=True)
+    await listening.bind()
     (listener,) = listening._bound
     await listener.aclose()
     listening._bound = [None]

@@ -1,10 +1,7 @@
 """The port: bounds on who comes in, and what happens when it fails."""
 
 import io
-import resource
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,7 @@ from rmf.errors import UsageError
 from rmf.floor import ingest, log
 from rmf.floor.items import EdgeLetter
 from tests.floor.kit import bench
-from tests.floor.port import listening_socket, open_port
+from tests.floor.port import listening_socket, no_descriptors_left, open_port
 from tests.floor.wire import Wire, until
 
 
@@ -123,17 +120,6 @@ async def test_a_frame_in_hand_is_sealed_when_its_connection_fails(tmp_path: Pat
             assert "Traceback" in letter.error.traceback
             await other.ping()
             await until(lambda: port.listening.open == 1)
-
-
-@contextmanager
-def no_descriptors_left() -> Iterator[None]:
-    """This process may open no file and accept no connection."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.slow
