@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rmf.client.client_values import ClientCell, Parcel, Raw, Receipt, Snapshot
     from rmf.client.factory import Factory, connect
-    from rmf.client.values import ClientCell, Parcel, Raw, Receipt, Snapshot
     from rmf.errors import (
         ConfigError,
         ConnectionFailed,
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
         RmfError,
         UsageError,
     )
+    from rmf.line.cell_values import REMOVE, Fresh, Keep
     from rmf.line.line import Line
-    from rmf.line.values import REMOVE, Fresh, Keep
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "REMOVE": "rmf.line.values",
-    "ClientCell": "rmf.client.values",
+    "REMOVE": "rmf.line.cell_values",
+    "ClientCell": "rmf.client.client_values",
     "ConfigError": "rmf.errors",
     "ConnectionFailed": "rmf.errors",
     "Factory": "rmf.client.factory",
-    "Fresh": "rmf.line.values",
-    "Keep": "rmf.line.values",
+    "Fresh": "rmf.line.cell_values",
+    "Keep": "rmf.line.cell_values",
     "Line": "rmf.line.line",
     "LineError": "rmf.errors",
-    "Parcel": "rmf.client.values",
+    "Parcel": "rmf.client.client_values",
     "ProtocolFault": "rmf.errors",
-    "Raw": "rmf.client.values",
-    "Receipt": "rmf.client.values",
+    "Raw": "rmf.client.client_values",
+    "Receipt": "rmf.client.client_values",
     "Refused": "rmf.errors",
     "RmfError": "rmf.errors",
-    "Snapshot": "rmf.client.values",
+    "Snapshot": "rmf.client.client_values",
     "UsageError": "rmf.errors",
     "connect": "rmf.client.factory",
 }

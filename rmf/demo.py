@@ -23,7 +23,7 @@ import trio
 from rmf import limits
 from rmf.client.factory import connect
 
-__all__ = ["PRODUCER", "Sample", "host_slug", "readings", "run", "take"]
+__all__ = ["PRODUCER", "SystemSample", "host_slug", "readings", "run", "take"]
 
 PRODUCER = "demo"
 
@@ -31,7 +31,7 @@ Reading = dict[str, int | float]
 _T = TypeVar("_T")
 
 
-class Sample(NamedTuple):
+class SystemSample(NamedTuple):
     """What the system said at one moment. None: it did not say. Counters count since its start."""
 
     at_s: float  # of a monotonic clock
@@ -60,7 +60,7 @@ async def run(
     Shutdown: cancel it; a reading on its way may or may not arrive.
     """
     host = host_slug(socket.gethostname())
-    before: Sample | None = None
+    before: SystemSample | None = None
     async with connect(address, producer=PRODUCER) as factory:
         task_status.started()
         while True:
@@ -80,7 +80,7 @@ def host_slug(hostname: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", hostname.lower().partition(".")[0]).strip("-") or "host"
 
 
-def readings(before: Sample | None, now: Sample) -> Mapping[str, Reading]:
+def readings(before: SystemSample | None, now: SystemSample) -> Mapping[str, Reading]:
     """Return what two samples tell, by the last level of the topic."""
     found = {
         "cpu": {
@@ -110,7 +110,7 @@ def readings(before: Sample | None, now: Sample) -> Mapping[str, Reading]:
     return {name: values for name, values in told.items() if values}
 
 
-def take(system: Any = psutil) -> Sample:
+def take(system: Any = psutil) -> SystemSample:
     """Ask the system for a sample; what it does not tell stays None.
 
     `system` has psutil's functions; another one shows what happens where they fail.
@@ -121,7 +121,7 @@ def take(system: Any = psutil) -> Sample:
     disk: Any = _told(system.disk_io_counters)  # None as well where there are no disks to see
     network: Any = _told(system.net_io_counters)
     load = _told(system.getloadavg)
-    return Sample(
+    return SystemSample(
         at_s=time.monotonic(),
         cpu_busy_s=cpu and _busy_s(cpu._asdict()),
         cpu_idle_s=cpu and cpu.idle,
@@ -151,7 +151,7 @@ def _busy_s(times_s: Mapping[str, float]) -> float:
     return sum(time_s for name, time_s in times_s.items() if name not in idle)
 
 
-def _busy_percent(before: Sample | None, now: Sample) -> float | None:
+def _busy_percent(before: SystemSample | None, now: SystemSample) -> float | None:
     busy_s = _difference(before, now, "cpu_busy_s")
     idle_s = _difference(before, now, "cpu_idle_s")
     if busy_s is None or idle_s is None:
@@ -159,14 +159,14 @@ def _busy_percent(before: Sample | None, now: Sample) -> float | None:
     return _percent(busy_s, busy_s + idle_s)
 
 
-def _rate(before: Sample | None, now: Sample, name: str) -> float | None:
+def _rate(before: SystemSample | None, now: SystemSample, name: str) -> float | None:
     """Return the change a second of a counter; None at first and where a counter went back."""
     change = _difference(before, now, name)
     passed_s = 0.0 if before is None else now.at_s - before.at_s
     return None if change is None or passed_s <= 0 else round(change / passed_s, 1)
 
 
-def _difference(before: Sample | None, now: Sample, name: str) -> float | None:
+def _difference(before: SystemSample | None, now: SystemSample, name: str) -> float | None:
     first: float | None = None if before is None else getattr(before, name)
     second: float | None = getattr(now, name)
     if first is None or second is None or second < first:

@@ -14,7 +14,7 @@ import cbor2
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.arbiter import Arbiter, NodeIdentity
 from rmf.core.clock import Pace
 from rmf.core.codec import encode
 from rmf.core.effects import (
@@ -27,9 +27,9 @@ from rmf.core.effects import (
 )
 from rmf.core.entry import Entry, LineId, Member, decode_entry
 from rmf.core.intake import open_send
-from rmf.core.raft.node import Raft
+from rmf.core.raft.raft_node import Raft
 from rmf.core.record import ENTRY, Record
-from rmf.floor.recovery import recover
+from rmf.floor.recover_node import recover
 from rmf.line import Inline, Line
 from rmf.storage.archive import archive_behind
 from rmf.storage.checkpoint import CheckpointWriter, prune
@@ -84,7 +84,7 @@ class DrivenNode:
         )
         recovered.writer.close()
         self.writer = self._writer_of_small_segments()
-        identity = Identity(
+        identity = NodeIdentity(
             node="n1",
             incarnation=self.directory.incarnation,
             line=LineId(self.line.name, self.line.version, self.line.digest),

@@ -14,7 +14,7 @@ from tests.syntax import Module, within
 
 # Path, or `path:what is waited for` -> what ends the wait.
 WAITS: Mapping[str, str] = {
-    "rmf/floor/arbiter.py:loop.wait": "its own doors, and beats come to them",
+    "rmf/floor/arbiter_loop.py:loop.wait": "its own doors, and beats come to them",
     "rmf/floor/asking.py:door.send": "a door of the table; the reply is closed by a stand-in",
     "rmf/floor/audit_box.py": "the audit bounds each sample: AUDIT_S_MAX, DRY_RUN_S_MAX",
     "rmf/floor/box_keeper.py": "its own work, and its box, which is killed after BOX_STUCK_S_MAX",
@@ -23,8 +23,8 @@ WAITS: Mapping[str, str] = {
     "rmf/floor/catch_up.py:async with file_turn(self._doors.file_turns)": "its turn: each gives it"
     " back, and a disk that hangs holds up these tasks alone",
     "rmf/floor/checkpoint_keeper.py:async with file_turn(doors.file_turns)": "the same",
-    "rmf/floor/life.py:async with file_turn(self._ground.doors.file_turns)": "the same; meanwhile"
-    " there is no core",
+    "rmf/floor/core_runner.py:async with file_turn(self._ground.doors.file_turns)": "the same;"
+    " meanwhile there is no core",
     "rmf/floor/file_turns.py:self._given.turn.send": "the end of a turn",
     "rmf/floor/connection.py": "its client, within the deadlines of `_read`; the handshake's bound",
     "rmf/floor/receiving.py": "the deadlines of the connection that receives",
@@ -32,12 +32,14 @@ WAITS: Mapping[str, str] = {
     "rmf/floor/dialling.py": "the handshake's bound, in `dial`; then the link's (see peer_link)",
     "rmf/floor/feeder.py": "the turn of its connection: what holds it sends within SEND_S_MAX",
     "rmf/floor/logging_feeder.py": "the same",
-    "rmf/floor/speech.py": "pages: the connection writes each within SEND_S_MAX, or is gone",
+    "rmf/floor/snapshot_writer.py": (
+        "pages: the connection writes each within SEND_S_MAX, or is gone"
+    ),
     "rmf/floor/intake_end.py:self._intake.send": "the arbiter's door: its connection stays behind"
     " the bound of the intake, and ends with its client",
     "rmf/floor/outbox.py": "its own doors; a write takes SEND_S_MAX at most, a turn as long",
     "rmf/floor/publisher.py:picture.take(news.publications, news.pin).wait": "the desk",
-    "rmf/floor/picture.py": "news: a display waits for them as long as it watches",
+    "rmf/floor/published_world.py": "news: a display waits for them as long as it watches",
     "rmf/floor/ingest.py:trio.sleep_forever": "the end of the port, which outlives accepting",
     "rmf/floor/ledger_keeper.py:trio.lowlevel.wait_readable": "reports of its own thread",
     "rmf/floor/letter_fetch.py:async with aclosing(dialled.stream)": "a close is quick",

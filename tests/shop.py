@@ -13,7 +13,7 @@ from rmf.core.bag import Evidence
 from rmf.core.effects import Batch
 from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
-from rmf.core.packet import Verdict
+from rmf.core.packet import PresetVerdict
 from rmf.line import Inline, Line, load_line
 from tests.driven_node import DrivenNode, node_in
 
@@ -108,7 +108,7 @@ class Boxed:
             for at, row in enumerate(group.rows):
                 reason = reasons.get(row[0])
                 if reason is not None:
-                    verdicts[at] = Verdict(reason, "")
+                    verdicts[at] = PresetVerdict(reason, "")
                     evidence = Evidence("", "as the box says", "")
                     bags.append(Outcome(group.first_slot + at, reason, "line", evidence))
             groups.append(attrs.evolve(group, verdicts=verdicts))

@@ -25,7 +25,7 @@ from rmf.core.entry import (
     Version,
 )
 from rmf.core.outcome import Change, Outcome
-from rmf.core.producers import OutcomeRun
+from rmf.core.producer_table import OutcomeRun
 from rmf.core.world import Cell, mark_of
 
 _LEVEL = st.text(

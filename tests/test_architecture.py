@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import house_names
 from tests import house_rules as rules
 from tests.house_asserts import asserts_are_reached
 from tests.house_waits import WAITS, nothing_waits_without_a_bound_or_a_reason, unbounded
@@ -31,7 +32,7 @@ TESTED_ELSEWHERE: rules.Exceptions = {
 
 # What still joins tasks past their doors; nothing may be added here (R14).
 JOINED: rules.Exceptions = {
-    "rmf/floor/arbiter.py:now": "a clock",
+    "rmf/floor/arbiter_loop.py:now": "a clock",
     "rmf/floor/catch_up.py:serial": "which record is durable, read off the ledger's writer",
     "rmf/floor/peer_port.py:wall_ns": "a clock",
 }
@@ -39,6 +40,13 @@ JOINED: rules.Exceptions = {
 # What stands on a class of another file of the core, and holds state all the same.
 SUBCLASSES: rules.Exceptions = {
     "rmf/core/raft/wire.py:Frames": "the same frames, with a CRC; both kinds are used",
+}
+
+ONE_NAME = {
+    "Hello": "a message of both protocols, as their documents call it",
+    "Welcome": "a message of both protocols, as their documents call it",
+    "Letter": "of the DLQ; and what a user's test sees of it, by its public name",
+    "Snapshot": "the message; and what a user of the client sees of it, by its public name",
 }
 
 Rule = Callable[[Sequence[Module]], list[str]]
@@ -64,11 +72,17 @@ def classes_of_the_core_are_whole(modules: Sequence[Module]) -> list[str]:
     return rules.classes_of_the_core_are_whole(modules, SUBCLASSES)
 
 
+def a_name_means_one_thing(modules: Sequence[Module]) -> list[str]:
+    return house_names.a_name_means_one_thing(modules, ONE_NAME)
+
+
 def nothing_waits_without_a_bound(modules: Sequence[Module]) -> list[str]:
     return nothing_waits_without_a_bound_or_a_reason(modules, WAITS)
 
 
 CODE_RULES: list[Rule] = [
+    a_name_means_one_thing,
+    house_names.the_floor_lists_all_of_it,
     rules.packages_import_only_in_their_direction,
     rules.tools_and_testing_never_import_the_floor,
     rules.core_knows_nothing_of_the_outside_world,
@@ -210,8 +224,8 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
     ),
     (
         rules.core_knows_nothing_of_the_outside_world,
-        [("rmf/core/raft/node.py", "from trio import sleep\n")],
-        "rmf/core/raft/node.py:1 imports trio.sleep",
+        [("rmf/core/raft/raft_node.py", "from trio import sleep\n")],
+        "rmf/core/raft/raft_node.py:1 imports trio.sleep",
         "R12",
     ),
     (
@@ -248,11 +262,14 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
         rules.modules_never_import_in_a_circle,
         [
             ("rmf/core/entry.py", "from rmf.core.events import Change\n"),
-            ("rmf/core/events.py", "import attrs\nfrom rmf.core import lines\n"),
-            ("rmf/core/lines.py", "if TYPE_CHECKING:\n    from rmf.core.entry import LineId\n"),
+            ("rmf/core/events.py", "import attrs\nfrom rmf.core import line_versions\n"),
+            (
+                "rmf/core/line_versions.py",
+                "if TYPE_CHECKING:\n    from rmf.core.entry import LineId\n",
+            ),
             ("rmf/core/shelf.py", "from rmf.core.entry import Expiry\n"),
         ],
-        "rmf/core/entry.py:1 imports rmf.core.events, which leads back by rmf.core.lines, rmf.core",
+        "rmf/core/entry.py:1 imports rmf.core.events, which leads back by rmf.core.line_versions",
         "below both",
     ),
     (
@@ -359,6 +376,24 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
         "receives",
     ),
     (
+        a_name_means_one_thing,
+        [("rmf/core/a.py", "class Turn: pass\n"), ("rmf/floor/b.py", "class Turn: pass\n")],
+        "rmf/floor/b.py:1 is called 'Turn', as rmf/core/a.py:1 is",
+        "one name means one thing",
+    ),
+    (
+        a_name_means_one_thing,
+        [("rmf/core/log.py", ""), ("rmf/floor/log.py", "")],
+        "rmf/floor/log.py is called 'log', as rmf/core/log.py is",
+        "one name means one thing",
+    ),
+    (
+        house_names.the_floor_lists_all_of_it,
+        [("rmf/floor/__init__.py", '"""serve: it."""\n'), ("rmf/floor/beats.py", "")],
+        "rmf/floor/__init__.py does not list 'beats'",
+        "by role",
+    ),
+    (
         the_tests_mirror_the_code,
         [("rmf/core/world.py", "def f(): pass\n"), ("tests/test_world.py", "")],
         "rmf/core/world.py has no tests/core/test_world.py",
@@ -419,8 +454,11 @@ INNOCENT: list[tuple[Rule, list[tuple[str, str]]]] = [
         rules.modules_never_import_in_a_circle,
         [
             ("rmf/core/raft/__init__.py", ""),
-            ("rmf/core/raft/node.py", "from rmf.core.raft import log\nfrom rmf import limits\n"),
-            ("rmf/core/raft/log.py", "import rmf.limits\n"),
+            (
+                "rmf/core/raft/raft_node.py",
+                "from rmf.core.raft import log\nfrom rmf import limits\n",
+            ),
+            ("rmf/core/raft/raft_log.py", "import rmf.limits\n"),
             ("rmf/limits.py", "from rmf import limits\n"),
         ],
     ),

@@ -14,14 +14,14 @@ from rmf import demo
 from rmf.core import topics
 from tests.children import said_by
 
-BEFORE = demo.Sample(
+BEFORE = demo.SystemSample(
     at_s=100.0,
     cpu_busy_s=10.0,
     cpu_idle_s=90.0,
     network_received_bytes=1000,
     network_sent_bytes=500,
 )
-NOW = demo.Sample(
+NOW = demo.SystemSample(
     at_s=100.5,
     cpu_busy_s=10.25,
     cpu_idle_s=90.75,

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from rmf.core import messages as m
-from rmf.core.events import Beat, Disk, LettersStored
+from rmf.core.events import Beat, DiskMark, LettersStored
 from rmf.floor.items import Knock
 from tests.commands import assert_understood, commands_in
 from tests.floor.factory import factory
@@ -31,11 +31,11 @@ NOT_PASSED = {  # in the node's own process, by where the line runs
     "process": ("rmf/line/inline.py",),
 }
 ACK = "rmf/floor/outbox.py"
-SNAPSHOT = ("rmf/floor/publisher.py", "rmf/floor/speech.py")
+SNAPSHOT = ("rmf/floor/publisher.py", "rmf/floor/snapshot_writer.py")
 
 CHANNELS = trio.MemorySendChannel.statistics.__code__.co_filename
 DOOR_ITSELF = ("rmf/floor/latest.py", "rmf/floor/news.py")  # it joins what waits with what comes
-CLOCKWORK = (Knock, Beat, Disk, LettersStored, int, type(None))  # crosses without any packet
+CLOCKWORK = (Knock, Beat, DiskMark, LettersStored, int, type(None))  # crosses without any packet
 
 
 class Way:

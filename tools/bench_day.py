@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rmf import limits
+from rmf.core.committed_state import CommittedState
 from rmf.core.entry import Entry, Expiry, Frame, Register, TickBooks
 from rmf.core.in_flight import InFlight
 from rmf.core.latch import Waiting
-from rmf.core.settled import Settled
 from rmf.core.shelf import Shelf
 from rmf.core.state import apply, genesis_state
 
@@ -59,7 +59,7 @@ class _Follower:
 
     def __init__(self, keys_per_s: int, ttl_s: int) -> None:
         state = genesis_state(bytes(16))
-        self.settled = Settled(state, Shelf())
+        self.settled = CommittedState(state, Shelf())
         self._keys_per_s = keys_per_s
         self._ttl_s = ttl_s
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
 from rmf import limits
-from rmf.client.connection import Connection
+from rmf.client.client_session import ClientSession
 from rmf.core import messages as m
 from tools.bench_load import Load, keys_of, payload_of, quantile_ms
 from tools.bench_node import BenchNode
@@ -108,7 +108,7 @@ def _filter_of(kind: str, number: int, names: list[str]) -> str:
 
 def _subscribed(address: tuple[str, int], pattern: str, options: dict[str, Any]) -> socket.socket:
     """Return the socket of a display that has had the beginning of its first picture."""
-    link = Connection({"agent": "rmf-bench"})
+    link = ClientSession({"agent": "rmf-bench"})
     sock = socket.create_connection(address, timeout=limits.BENCH_PATIENCE_S)
     sock.sendall(link.opening())
     _hear(sock, link, m.Welcome)
@@ -117,7 +117,7 @@ def _subscribed(address: tuple[str, int], pattern: str, options: dict[str, Any])
     return sock
 
 
-def _hear(sock: socket.socket, link: Connection, kind: type[m.Message]) -> None:
+def _hear(sock: socket.socket, link: ClientSession, kind: type[m.Message]) -> None:
     while not any(isinstance(x, kind) for x in link.receive(sock.recv(limits.RECEIVE_BYTES))):
         pass
 

@@ -21,7 +21,7 @@ import cbor2
 from rmf import limits
 from rmf.client import blocking
 from rmf.client.blocking import BlockingConnection
-from rmf.client.connection import Connection
+from rmf.client.client_session import ClientSession
 from rmf.core import messages as m
 from rmf.errors import RmfError, UsageError
 from tools.bench_cluster import BenchCluster
@@ -123,7 +123,7 @@ class Probe:
     def __init__(self, address: tuple[str, int], payload: bytes) -> None:
         self._payload = payload
         self._seq = 0
-        self._link = Connection({"agent": "rmf-bench", "producer": "bench"})
+        self._link = ClientSession({"agent": "rmf-bench", "producer": "bench"})
         self._socket = socket.create_connection(address, timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.sendall(self._link.opening())

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from rmf import limits
 from rmf.client.blocking import Address, BlockingConnection, connect
-from rmf.client.connection import refused_by
-from rmf.client.picture import HistoryChanged, Picture
+from rmf.client.client_session import refused_by
+from rmf.client.picture import ClientPicture, HistoryChanged
 from rmf.client.route import address_text, readable
 from rmf.core.messages import DELTA, KEEPALIVE, Error, Gap, Goaway, Pong, Snapshot, Subscribe
 from rmf.errors import ConnectionFailed, Refused, RmfError
@@ -71,7 +71,7 @@ class Follower:
     """
 
     def __init__(self, wanted: Wanted, say: Callable[..., None]) -> None:
-        self.picture = Picture()
+        self.picture = ClientPicture()
         self.time = FactoryTime()
         self.node = ""
         self._wanted = wanted
@@ -109,7 +109,7 @@ class Follower:
         self._on_gap(f"gap: {why}")
         if not self._wanted.reconnect:
             raise ConnectionFailed(why)
-        self.picture = Picture()
+        self.picture = ClientPicture()
         period_s, self.time = self.time.period_s, FactoryTime()
         self.time.period_s = period_s
         options = {key: x for key, x in self._wanted.options.items() if key != "from_tick"}

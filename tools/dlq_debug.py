@@ -19,20 +19,20 @@ from typing import Any
 
 import cbor2
 
-from rmf.client import letters
+from rmf.client import opened_letters
 from rmf.client.command import EXIT_BAGGED, EXIT_DONE, notice
 from rmf.client.render import json_block, json_line
 from rmf.core.bag import Evidence, evidence_of
 from rmf.core.outcome import Outcome
 from rmf.errors import UsageError
-from rmf.line.apart import Ran, run_apart
+from rmf.line.call_handler import Call, NoHandler, call_of
+from rmf.line.cell_values import ResultInvalid
 from rmf.line.differences import is_alike
 from rmf.line.line import Line
 from rmf.line.load import load_line
 from rmf.line.payload import PayloadInvalid
-from rmf.line.rehearsal import Call, NoHandler, call_of
-from rmf.line.scene import Scene
-from rmf.line.values import ResultInvalid
+from rmf.line.replay_slot import Scene
+from rmf.line.run_in_fork import Ran, run_apart
 from tools.letter_scene import id_of, scenes, stamp_of
 
 __all__ = ["debug", "is_same_failure", "line_for"]
@@ -141,10 +141,10 @@ def _told(scene: Scene, ran: Ran, *, same: bool) -> list[str]:
     told = [_verdict(ran.bag, same=same)]
     told.append(f"  then     {_worded(scene.bag)}")
     told.append(f"  now      {_worded(ran.bag)}")
-    told.append(f"  reads    {letters.plain(', '.join(ran.keys) or '-', 400)}")
-    told += [f"  changes  {letters.plain(key)}" for _, key, _, _ in ran.changes]
+    told.append(f"  reads    {opened_letters.plain(', '.join(ran.keys) or '-', 400)}")
+    told += [f"  changes  {opened_letters.plain(key)}" for _, key, _, _ in ran.changes]
     if ran.bag is not None:
-        told += map(letters.plain, ran.bag.error.traceback.splitlines())
+        told += map(opened_letters.plain, ran.bag.error.traceback.splitlines())
     return told
 
 
@@ -158,7 +158,7 @@ def _worded(bag: Outcome | None) -> str:
     if bag is None:
         return "applied"
     error = f"{bag.error.type}: {bag.error.message}" if bag.error.type else bag.error.message
-    return letters.plain(f"{bag.reason}: {error}")
+    return opened_letters.plain(f"{bag.reason}: {error}")
 
 
 # --- Under the debugger -----------------------------------------------------------------------
@@ -188,9 +188,9 @@ def _introduce(scene: Scene) -> None:
         f"the expiry of {scene.topic}" if scene.seq is None else f"seq {scene.seq}, {scene.topic}"
     )
     notice(
-        f"rmf-dlq: letter {id_of(scene.stamp)}: {letters.plain(what)}, from"
-        f" {letters.plain(scene.producer)}; the World is that of term {term}, tick {tick}, before"
-        f" slot {slot}\n  then     {_worded(scene.bag)}"
+        f"rmf-dlq: letter {id_of(scene.stamp)}: {opened_letters.plain(what)}, from"
+        f" {opened_letters.plain(scene.producer)}; the World is that of term {term}, tick {tick},"
+        f" before slot {slot}\n  then     {_worded(scene.bag)}"
     )
 
 
@@ -218,7 +218,9 @@ def _returned(scene: Scene, line: Line, call: Call, result: Any) -> int:
         notice("rmf-dlq: nothing was raised in the handler; it starts at its first line")
         _step_through(scene, call_of(line, scene.batch), risky=False, sure=True)
         return _code(scene, bag)
-    notice(f"  now      applied: it changes {letters.plain(', '.join(changes) or 'nothing')}")
+    notice(
+        f"  now      applied: it changes {opened_letters.plain(', '.join(changes) or 'nothing')}"
+    )
     notice(f"rmf-dlq: {_verdict(None, same=scene.bag is None)}")
     return _code(scene, None)
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from rmf import limits
 from rmf.client.command import EXIT_DONE, notice
-from rmf.client.letters import plain
+from rmf.client.opened_letters import plain
 from rmf.client.render import json_line
 from rmf.core.effects import Batch
 from rmf.core.packet import PAYLOAD, Stamp
 from rmf.core.profile import decode
 from rmf.core.world import Cell
 from rmf.errors import ProtocolFault, RmfError, UsageError
-from rmf.line.apart import Ran, run_apart
-from rmf.line.scene import UNLIMITED_HERE, Scene
+from rmf.line.replay_slot import UNLIMITED_HERE, Scene
+from rmf.line.run_in_fork import Ran, run_apart
 from tools.dlq_debug import line_for
 from tools.letter_scene import id_of, scenes, stamp_of
 

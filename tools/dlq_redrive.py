@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rmf import limits
-from rmf.client import command, dlq, letters
+from rmf.client import command, dlq, opened_letters
 from rmf.client.command import EXIT_BAGGED, EXIT_DONE, argument, notice
 from rmf.client.dlq import Body
 from rmf.client.render import json_line
@@ -137,13 +137,18 @@ def _say(args: argparse.Namespace, body: Body) -> None:
     if args.output != "table":
         print(json_line(body))
         return
-    words = [letters.plain(body["letter"]), letters.plain(body.get("would") or body.get("outcome"))]
-    print("  ".join([*words, letters.plain(body.get("why") or body.get("reason") or "", 160)]))
+    words = [
+        opened_letters.plain(body["letter"]),
+        opened_letters.plain(body.get("would") or body.get("outcome")),
+    ]
+    print(
+        "  ".join([*words, opened_letters.plain(body.get("why") or body.get("reason") or "", 160)])
+    )
 
 
 def _sum_up(args: argparse.Namespace, sums: Body) -> None:
     if args.output != "table":
         print(json_line(sums))
         return
-    print("  ".join(f"{name} {letters.plain(value)}" for name, value in sums.items()))
+    print("  ".join(f"{name} {opened_letters.plain(value)}" for name, value in sums.items()))
     sys.stdout.flush()

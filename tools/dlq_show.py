@@ -8,7 +8,7 @@ looks, client/letters does.
 from collections.abc import Iterator
 from typing import Any
 
-from rmf.client import letters
+from rmf.client import opened_letters
 from rmf.client.dlq import Body, Source
 from rmf.client.render import json_line
 from rmf.core import profile
@@ -20,7 +20,7 @@ __all__ = ["for_scripts", "text_of"]
 
 def for_scripts(source: Source, body: Body) -> Body:
     """Return a letter as `list` gives it, and what is known of it beyond."""
-    letter = letters.for_scripts(body)
+    letter = opened_letters.for_scripts(body)
     letter["reads"] = [_with_now(source, read) for read in letter["reads"]]
     return {
         **letter,
@@ -60,7 +60,7 @@ def _value_of(encoded: bytes) -> Any:
 def text_of(source: Source, body: Body) -> str:
     """Return everything of a letter, for a person to read."""
     found = for_scripts(source, body)
-    return "\n".join([letters.text_of(body), *_reads(found), *_history(found)])
+    return "\n".join([opened_letters.text_of(body), *_reads(found), *_history(found)])
 
 
 def _reads(found: Body) -> Iterator[str]:
@@ -71,9 +71,9 @@ def _reads(found: Body) -> Iterator[str]:
         if "more" in read:
             yield "  … and more"
         elif "scan" in read:
-            yield f"  all keys that begin with {letters.plain(read['scan'])!r}"
+            yield f"  all keys that begin with {opened_letters.plain(read['scan'])!r}"
         else:
-            yield f"  {letters.plain(read['key'])}  {_stamp(read)}{_now(read)}"
+            yield f"  {opened_letters.plain(read['key'])}  {_stamp(read)}{_now(read)}"
 
 
 def _stamp(read: Body) -> str:
@@ -87,9 +87,9 @@ def _now(read: Body) -> str:
     if now is None:
         return "" if not read["term"] else "  (gone since)"
     if _stamp(now) == _stamp(read):
-        return f"  (unchanged: {letters.plain(json_line(now['value']), 60)})"
-    value = letters.plain(json_line(now["value"]), 60)
-    return f"  (now {_stamp(now)} of {letters.plain(now['producer'], 40)}: {value})"
+        return f"  (unchanged: {opened_letters.plain(json_line(now['value']), 60)})"
+    value = opened_letters.plain(json_line(now["value"]), 60)
+    return f"  (now {_stamp(now)} of {opened_letters.plain(now['producer'], 40)}: {value})"
 
 
 def _history(found: Body) -> Iterator[str]:
@@ -101,6 +101,6 @@ def _history(found: Body) -> Iterator[str]:
         yield "what people decided"
     for act in found["acts"]:
         where = f"Entry {act['entry']}" if act["entry"] else "this node"
-        job = f" (job {letters.plain(act['job'])})" if act["job"] else ""
-        who, why = letters.plain(act["by"], 80), letters.plain(act["why"], 200)
-        yield f"  {letters.time_of(act['at'])}  {act['act']}{job}: {why}, by {who}, {where}"
+        job = f" (job {opened_letters.plain(act['job'])})" if act["job"] else ""
+        who, why = opened_letters.plain(act["by"], 80), opened_letters.plain(act["why"], 200)
+        yield f"  {opened_letters.time_of(act['at'])}  {act['act']}{job}: {why}, by {who}, {where}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rmf import limits
-from rmf.client import command, dlq, letters
+from rmf.client import command, dlq, opened_letters
 from rmf.client.command import EXIT_DONE, notice
 from rmf.client.dlq import Body
 from rmf.client.render import json_line
@@ -85,7 +85,7 @@ def known_ids(source: dlq.Source, ids: list[str]) -> list[str]:
     for letter in ids:
         if not list(source.ask("dlq.show", {"letter": letter})):
             raise RmfError(
-                f"unknown_letter: {source.name} has no letter {letters.plain(letter, 80)}"
+                f"unknown_letter: {source.name} has no letter {opened_letters.plain(letter, 80)}"
             )
     return list(dict.fromkeys(ids))
 
@@ -106,7 +106,7 @@ def _confirmed(source: dlq.Source, args: argparse.Namespace, selection: Body, co
     if args.output == "table":
         print(f"{count} letters would go:")
         for body in _some(source, selection):
-            print("  " + "  ".join(letters.cells_of(body)))
+            print("  " + "  ".join(opened_letters.cells_of(body)))
     else:
         ids = [body["letter"] for body in _some(source, selection)]
         print(json_line({"dry_run": True, "act": "purge", "letters": count, "some": ids}))
@@ -193,14 +193,14 @@ def _audit(source: dlq.Source, args: argparse.Namespace) -> int:
 def _line_of(body: Body) -> str:
     selection = f"{len(body['letters'])} letters" if body["letters"] else body["group"]
     if selection is None:
-        selection = f"before {letters.time_of(body['before'])}"
+        selection = f"before {opened_letters.time_of(body['before'])}"
     words = (
-        letters.time_of(body["at"]),
+        opened_letters.time_of(body["at"]),
         f"Entry {body['entry']}" if body["entry"] else "this node",
         body["act"],
-        f"job {letters.plain(body['job'])}" if body["job"] else "-",
-        f"{letters.plain(selection)} ({body['matched']} here)",
-        letters.plain(body["why"], 200),
-        f"by {letters.plain(body['by'], 100)}",
+        f"job {opened_letters.plain(body['job'])}" if body["job"] else "-",
+        f"{opened_letters.plain(selection)} ({body['matched']} here)",
+        opened_letters.plain(body["why"], 200),
+        f"by {opened_letters.plain(body['by'], 100)}",
     )
     return "  ".join(words)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rmf.core.packet import Stamp, letter_id
 from rmf.errors import RmfError, StorageError
-from rmf.line.scene import Scene, scene_of
+from rmf.line.replay_slot import Scene, scene_of
 from rmf.storage.directory import DataView, inspect
 from rmf.storage.dlq_reader import DlqReader
-from rmf.storage.moment import moments
+from rmf.storage.time_travel import moments
 
 __all__ = ["id_of", "scenes", "stamp_of"]
 

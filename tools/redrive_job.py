@@ -23,9 +23,9 @@ from typing import Any
 import trio
 
 from rmf import limits
+from rmf.client.client_values import Parcel, Raw, Receipt
 from rmf.client.dlq import Body, Source, walk
 from rmf.client.factory import Factory, connect
-from rmf.client.values import Parcel, Raw, Receipt
 from rmf.core.triage import JOB_PREFIX
 from rmf.errors import ConnectionFailed, Refused, RmfError
 from tools import dlq_jobs, dlq_triage

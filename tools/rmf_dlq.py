@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rmf import limits
-from rmf.client import command, dlq, letters
+from rmf.client import command, dlq, opened_letters
 from rmf.client.command import EXIT_DONE, EXIT_TIME_OUT, notice
 from rmf.client.render import json_block, json_line
 from rmf.core.bag import REASONS
@@ -91,13 +91,17 @@ class _Directory(dlq.Source):
 
 
 def _open(args: argparse.Namespace) -> dlq.Source:
-    return dlq.Node(args.connect, args.timeout_s) if args.data is None else _Directory(args.data)
+    return (
+        dlq.QueriedNode(args.connect, args.timeout_s)
+        if args.data is None
+        else _Directory(args.data)
+    )
 
 
 def _stats(source: dlq.Source, args: argparse.Namespace) -> int:
     for body in source.ask("dlq.stats", {}):
         if args.output == "table":
-            _print_table(tuple(body), [tuple(map(letters.plain, body.values()))])
+            _print_table(tuple(body), [tuple(map(opened_letters.plain, body.values()))])
         else:
             print(_json_of(args.output)(body))
     return EXIT_DONE
@@ -122,11 +126,14 @@ def _groups(source: dlq.Source, args: argparse.Namespace) -> int:
 
 def _group_cells(body: Body) -> tuple[str, ...]:
     group, count, reason, stage = (
-        letters.plain(body.get(name)) for name in ("group", "count", "reason", "stage")
+        opened_letters.plain(body.get(name)) for name in ("group", "count", "reason", "stage")
     )
-    times = (letters.time_of(body.get("first_seen")), letters.time_of(body.get("last_seen")))
-    state = letters.plain(body.get("state"))
-    return (group, state, count, *times, reason, stage, letters.error_of(body, 100))
+    times = (
+        opened_letters.time_of(body.get("first_seen")),
+        opened_letters.time_of(body.get("last_seen")),
+    )
+    state = opened_letters.plain(body.get("state"))
+    return (group, state, count, *times, reason, stage, opened_letters.error_of(body, 100))
 
 
 def _list(source: dlq.Source, args: argparse.Namespace) -> int:
@@ -135,9 +142,9 @@ def _list(source: dlq.Source, args: argparse.Namespace) -> int:
         source, dlq_triage.filters_of(args), limit, newest_first=not args.oldest_first
     )
     if args.output == "table":
-        shown = _print_table(letters.COLUMNS, map(letters.cells_of, bodies))
+        shown = _print_table(opened_letters.COLUMNS, map(opened_letters.cells_of, bodies))
     else:
-        shown = _print_json(map(letters.for_scripts, bodies), args.output)
+        shown = _print_json(map(opened_letters.for_scripts, bodies), args.output)
     if shown == limit:
         notice(f"rmf-dlq: {limit} letters shown, there may be more: see --limit, or use export")
     return EXIT_DONE
@@ -158,7 +165,7 @@ def _one(source: dlq.Source, letter: str) -> Body:
     for body in source.ask("dlq.show", {"letter": letter}):
         return body
     raise RmfError(
-        f"unknown_letter: {source.name} has no letter {letters.plain(letter, 80)};"
+        f"unknown_letter: {source.name} has no letter {opened_letters.plain(letter, 80)};"
         " `rmf-dlq list` names those it has"
     )
 
@@ -172,7 +179,7 @@ def _export(source: dlq.Source, args: argparse.Namespace) -> int:
     if args.form == "pytest":
         return dlq_again.export_tests((body["letter"] for body in bodies), args)
     for body in bodies:
-        print(json_line(letters.for_scripts(body)))
+        print(json_line(opened_letters.for_scripts(body)))
     return EXIT_DONE
 
 
@@ -180,9 +187,9 @@ def _tail(source: dlq.Source, args: argparse.Namespace) -> int:
     past = limits.DLQ_TAIL_LETTERS if args.limit is None else args.limit
     for body in islice(dlq.follow(source, dlq_triage.filters_of(args), past), args.count):
         if args.output == "table":
-            print("  ".join(letters.cells_of(body)))
+            print("  ".join(opened_letters.cells_of(body)))
         else:
-            print(json_line(letters.for_scripts(body)))
+            print(json_line(opened_letters.for_scripts(body)))
     return EXIT_DONE
 
 

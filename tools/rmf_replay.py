@@ -36,9 +36,9 @@ from rmf.line.replay import Replay
 from rmf.line.what_if import WhatIf
 from rmf.storage.archive import Start, starts
 from rmf.storage.directory import DataView, inspect
+from rmf.storage.ledger_extent import Survey, holding, survey
 from rmf.storage.restore import Restored, restore
 from rmf.storage.scan import LedgerScan
-from rmf.storage.survey import Survey, holding, survey
 from tools.replay_output import Result, json_of, line_notices, summary_of, world_lines
 from tools.what_if_output import FAIL_ON, FailOn, WhatIfResult
 

@@ -19,11 +19,11 @@ from typing import Any, BinaryIO, NamedTuple
 import trio
 
 from rmf import limits
+from rmf.client.client_values import rows_of
 from rmf.client.factory import Factory, connect
 from rmf.client.nursery import open_hidden_nursery
-from rmf.client.producing import Batch
+from rmf.client.producing import SentBatch
 from rmf.client.route import Address
-from rmf.client.values import rows_of
 from rmf.core import messages as m
 from rmf.errors import ProtocolFault, Refused, RmfError, UsageError
 from tools.send_lines import BadLine, LineReader, Packet
@@ -129,7 +129,9 @@ class Flow:
             give_up_s=self._pace.patience_s,
             say=say,
         ) as factory:
-            posted, posted_out = trio.open_memory_channel[Batch](limits.PRODUCER_FRAMES_IN_FLIGHT)
+            posted, posted_out = trio.open_memory_channel[SentBatch](
+                limits.PRODUCER_FRAMES_IN_FLIGHT
+            )
             async with open_hidden_nursery() as nursery:
                 nursery.start_soon(self._collect, factory, posted_out)
                 async with posted:
@@ -140,7 +142,7 @@ class Flow:
             raise self._bad
 
     async def _post_all(
-        self, factory: Factory, posted: trio.MemorySendChannel[Batch], resume_after: int | None
+        self, factory: Factory, posted: trio.MemorySendChannel[SentBatch], resume_after: int | None
     ) -> None:
         """Post packets until the end, or until a line that is none."""
         began, count = trio.current_time(), 0
@@ -158,7 +160,7 @@ class Flow:
                     await trio.sleep_until(began + count / self._pace.rate_hz)
 
     async def _post(
-        self, factory: Factory, posted: trio.MemorySendChannel[Batch], packets: list[Packet]
+        self, factory: Factory, posted: trio.MemorySendChannel[SentBatch], packets: list[Packet]
     ) -> bool:
         """Post packets; False if one can't be sent: then only those before it were posted."""
         good = packets
@@ -210,7 +212,9 @@ class Flow:
             raise RmfError(f"reading failed: {exc.strerror}") from exc
         return data
 
-    async def _collect(self, factory: Factory, posted: trio.MemoryReceiveChannel[Batch]) -> None:
+    async def _collect(
+        self, factory: Factory, posted: trio.MemoryReceiveChannel[SentBatch]
+    ) -> None:
         """Report the outcomes of batches, in the order in which they were posted."""
         async for batch in posted:
             try:
@@ -219,7 +223,7 @@ class Flow:
                 self._report.add(batch.known)
                 raise
 
-    async def _outcomes(self, factory: Factory, batch: Batch) -> list[m.Run]:
+    async def _outcomes(self, factory: Factory, batch: SentBatch) -> list[m.Run]:
         """Wait for a batch's outcomes. Raises TimedOut if a connected node is silent on it; being
         without a connection has its own bound, in the client."""
         while True:

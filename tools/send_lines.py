@@ -23,7 +23,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from rmf import limits
-from rmf.client.values import Parcel, Raw
+from rmf.client.client_values import Parcel, Raw
 from rmf.errors import RmfError
 
 __all__ = ["FORMATS", "BadLine", "LineReader", "Packet", "Wanted", "number_or_text"]

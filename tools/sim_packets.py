@@ -12,14 +12,14 @@ from pathlib import Path
 import cbor2
 
 from rmf import limits
-from rmf.client.values import encode_payload
+from rmf.client.client_values import encode_payload
 from rmf.core.entry import TickBooks, decode_entry
 from rmf.core.packet import check_rows
 from rmf.errors import StorageError, UsageError
 from rmf.storage.archive import starts
 from rmf.storage.directory import inspect
+from rmf.storage.ledger_extent import holding, survey
 from rmf.storage.scan import LedgerScan
-from rmf.storage.survey import holding, survey
 from rmf.testing import bounds
 from rmf.testing.line_workload import Given
 from tools.send_lines import BadLine, LineReader, Wanted

@@ -111,7 +111,7 @@ class Trials:
         }
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "rmf.testing.trial"],
+                [sys.executable, "-m", "rmf.testing.trial_process"],
                 input=json.dumps(told),
                 env=around.environment(),
                 capture_output=True,

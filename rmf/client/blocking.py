@@ -1,6 +1,6 @@
 """A blocking connection for command-line tools: one socket, absolute deadlines, no thread.
 
-It performs what `client/connection` decides, the way the trio client does, for tools that must
+It performs what `client/client_session` decides, the way the trio client does, for tools that must
 answer before trio would be imported (DESIGN §16): sockets and a monotonic clock, no trio, no attrs.
 What the messages lead to is the tool's matter.
 
@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from rmf import limits
-from rmf.client.connection import Connection, refused_by
+from rmf.client.client_session import ClientSession, refused_by
 from rmf.core.messages import (
     End,
     Error,
@@ -86,7 +86,7 @@ def _open(address: Address, options: dict[str, Any], timeout_s: float) -> "Block
         sock = socket.create_connection(address, timeout=max(timeout_s, 0.001))
     except NO_CONNECTION as exc:
         raise ConnectionFailed(f"{name}: {why_no_connection(exc)}") from exc
-    connection = BlockingConnection(sock, Connection(options), name)
+    connection = BlockingConnection(sock, ClientSession(options), name)
     try:
         connection.shake_hands(max(deadline - time.monotonic(), 0.001))
     except BaseException:
@@ -110,7 +110,7 @@ class BlockingConnection:
     def __init__(
         self,
         sock: socket.socket,
-        connection: Connection,
+        connection: ClientSession,
         address: str,
         *,
         ping_s: float = limits.PING_S,

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from rmf import limits
-from rmf.client import blocking, letters
+from rmf.client import blocking, opened_letters
 from rmf.client.command import notice, whoami
 from rmf.core.messages import WireCell
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused
 
-__all__ = ["AGENT", "Body", "Node", "Source", "follow", "walk"]
+__all__ = ["AGENT", "Body", "QueriedNode", "Source", "follow", "walk"]
 
 AGENT = f"rmf-dlq {whoami()}"  # who decides something says so: it is kept (R40)
 
@@ -54,7 +54,7 @@ class Source:
         """Close it."""
 
 
-class Node(Source):
+class QueriedNode(Source):
     """A node, by QUERY; `timeout_s` bounds the wait for each piece of an answer."""
 
     def __init__(self, addresses: list[blocking.Address], timeout_s: float) -> None:
@@ -71,7 +71,7 @@ class Node(Source):
         self._connection = blocking.connect(
             self._addresses, agent=AGENT, timeout_s=min(self._timeout_s, limits.CONNECT_S_MAX)
         )
-        self.name = letters.plain(self._connection.welcome.get("node"))
+        self.name = opened_letters.plain(self._connection.welcome.get("node"))
 
     def ask(self, subject: str, query: Body) -> Iterator[Body]:
         """Give the bodies of an answer. Raises what `BlockingConnection.query` raises."""

@@ -15,20 +15,20 @@ from typing import Any, Literal
 import trio
 
 from rmf import limits
-from rmf.client.asking import Questions
-from rmf.client.command import parse_addresses
-from rmf.client.link import Link
-from rmf.client.nursery import open_hidden_nursery
-from rmf.client.producing import FORGETFUL, Batch, Production
-from rmf.client.route import Address, Route
-from rmf.client.speaker import Speaker
-from rmf.client.values import (
+from rmf.client.client_values import (
     ClientCell,
     Parcel,
     Receipt,
     cells_of,
     rows_of,
 )
+from rmf.client.command import parse_addresses
+from rmf.client.link import ClientLink
+from rmf.client.nursery import open_hidden_nursery
+from rmf.client.producing import FORGETFUL, Production, SentBatch
+from rmf.client.questions import Questions
+from rmf.client.route import Address, Route
+from rmf.client.speaker import Speaker
 from rmf.client.watching import Watching, subscription
 from rmf.core import topics
 from rmf.errors import Refused, UsageError
@@ -166,7 +166,7 @@ class Factory:
             batches.append(await self.post(some))
         return [receipt for batch in batches for receipt in await batch.receipts()]
 
-    async def post(self, parcels: Iterable[tuple[Any, ...]]) -> Batch:
+    async def post(self, parcels: Iterable[tuple[Any, ...]]) -> SentBatch:
         """Number packets as soon as there is room, and return without waiting for their outcome.
 
         The Batch has `first_seq`, and `await batch.receipts()` or, cheaper, `await batch.runs()`
@@ -248,8 +248,8 @@ class Factory:
 
     # --- Connections --------------------------------------------------------------------------
 
-    def _link(self, speaker: Speaker) -> Link:
-        link = Link(Route(self._addresses), speaker, give_up_s=self._give_up_s, say=self._say)
+    def _link(self, speaker: Speaker) -> ClientLink:
+        link = ClientLink(Route(self._addresses), speaker, give_up_s=self._give_up_s, say=self._say)
         for other in (self._production, self._questions):
             if other is not None and other is not speaker:
                 link.know(other.link.addresses)  # what one of our connections learnt, all know

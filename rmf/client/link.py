@@ -16,7 +16,7 @@ from collections.abc import Callable
 import trio
 
 from rmf import limits
-from rmf.client.connection import Connection, refused_by
+from rmf.client.client_session import ClientSession, refused_by
 from rmf.client.route import Address, Route, address_text
 from rmf.client.speaker import Speaker, clock_ns
 from rmf.core import faults
@@ -29,7 +29,7 @@ from rmf.errors import (
     why_no_connection,
 )
 
-__all__ = ["Link"]
+__all__ = ["ClientLink"]
 
 
 class _Lost(Exception):
@@ -42,7 +42,7 @@ class _Lost(Exception):
         self.silent = silent
 
 
-class Link:
+class ClientLink:
     """Keeps one Speaker connected. `connected` is an Event of the present connection or of the
     first one to come; `say` receives losses and returns, in words.
 
@@ -151,7 +151,7 @@ class Link:
 
     async def _shake_hands(
         self, address: Address
-    ) -> tuple[trio.SocketStream, Connection, list[m.Message]]:
+    ) -> tuple[trio.SocketStream, ClientSession, list[m.Message]]:
         """Return a welcomed connection and what came behind WELCOME. Raises _Lost, Refused."""
         attempt_s = self._route.attempt_s()
         with trio.move_on_after(attempt_s):
@@ -160,7 +160,7 @@ class Link:
             except NO_CONNECTION as exc:
                 raise _Lost(why_no_connection(exc)) from exc
             try:
-                connection = Connection(self._speaker.hello())
+                connection = ClientSession(self._speaker.hello())
                 return stream, connection, await self._greet(stream, connection)
             except BaseException as exc:
                 await trio.aclose_forcefully(stream)
@@ -169,7 +169,7 @@ class Link:
                 raise
         raise _Lost(f"no WELCOME within {attempt_s:g} s", silent=True)
 
-    async def _greet(self, stream: trio.SocketStream, connection: Connection) -> list[m.Message]:
+    async def _greet(self, stream: trio.SocketStream, connection: ClientSession) -> list[m.Message]:
         await stream.send_all(connection.opening())
         while True:
             data = bytes(await stream.receive_some(limits.RECEIVE_BYTES))
@@ -204,7 +204,7 @@ class Link:
         self,
         address: Address,
         stream: trio.SocketStream,
-        connection: Connection,
+        connection: ClientSession,
         rest: list[m.Message],
     ) -> _Lost:
         """Carry messages until the connection is lost; return why. Raises what is final."""
@@ -239,7 +239,7 @@ class Link:
         return self._lost_by
 
     async def _read(
-        self, stream: trio.SocketStream, connection: Connection, messages: list[m.Message]
+        self, stream: trio.SocketStream, connection: ClientSession, messages: list[m.Message]
     ) -> None:
         silence_s = limits.SILENCE_S_MAX
         while True:
@@ -290,7 +290,7 @@ class Link:
             raise refusal
         self._lost_by = _Lost(str(refusal), faults.FAULTS[message.code].back_off_ms)
 
-    async def _write(self, stream: trio.SocketStream, connection: Connection) -> None:
+    async def _write(self, stream: trio.SocketStream, connection: ClientSession) -> None:
         self._ping_at = trio.current_time() + limits.PING_S
         try:
             while True:

@@ -18,7 +18,7 @@ from rmf import limits
 from rmf.core.messages import DELTA, FULL, KEEPALIVE, Gap, Snapshot, WireCell
 from rmf.errors import ProtocolFault, RmfError
 
-__all__ = ["HistoryChanged", "Picture"]
+__all__ = ["ClientPicture", "HistoryChanged"]
 
 
 class HistoryChanged(RmfError):
@@ -26,7 +26,7 @@ class HistoryChanged(RmfError):
     that holds the picture drops it, and subscribes as one that has none."""
 
 
-class Picture:
+class ClientPicture:
     """What one subscription has shown so far.
 
     `cells`: key to cell. `tick`, `term`, `index`, `digest`, `live`: of the last whole Snapshot or

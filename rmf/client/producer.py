@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rmf import limits
-from rmf.client.connection import announced
+from rmf.client.client_session import announced
 from rmf.core import codec, faults
 from rmf.core import messages as m
 from rmf.core.packet import PAYLOAD, SEQ, TOPIC, TTL_MS

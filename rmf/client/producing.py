@@ -11,16 +11,16 @@ from typing import Any
 
 import trio
 
-from rmf.client.connection import refused_by, same_cluster
-from rmf.client.link import Link
+from rmf.client.client_session import refused_by, same_cluster
+from rmf.client.client_values import Receipt, receipts_of
+from rmf.client.link import ClientLink
 from rmf.client.producer import ProducerLog, clip_run
 from rmf.client.speaker import clock_ns
-from rmf.client.values import Receipt, receipts_of
 from rmf.core import faults
 from rmf.core import messages as m
 from rmf.errors import ConnectionFailed, Refused, RmfError
 
-__all__ = ["FORGETFUL", "Batch", "Production"]
+__all__ = ["FORGETFUL", "Production", "SentBatch"]
 
 
 # Codes of a factory that does not know (any more) what it was sent: it forgot the name, or it is
@@ -28,7 +28,7 @@ __all__ = ["FORGETFUL", "Batch", "Production"]
 FORGETFUL = frozenset({"forgotten", "wrong_cluster"})
 
 
-class Batch:
+class SentBatch:
     """Packets with the seqs from `first_seq` on, on their way."""
 
     def __init__(self, first_seq: int, packets: int) -> None:
@@ -86,18 +86,18 @@ class Batch:
 class Production:
     """The Speaker of a producer. `link` is set by the maker of its Link."""
 
-    link: Link
+    link: ClientLink
 
     def __init__(self, hello: dict[str, Any]) -> None:
         self.log = ProducerLog()
         self.failure: RmfError | None = None
         self._down = trio.Event()
         self._hello = hello
-        self._batches: deque[Batch] = deque()
+        self._batches: deque[SentBatch] = deque()
         self._turn = trio.Lock()  # fair: who came first is numbered first
         self._changed = trio.Event()
 
-    async def post(self, rows: list[list[Any]]) -> Batch:
+    async def post(self, rows: list[list[Any]]) -> SentBatch:
         """Number packets once there is room and return their Batch; they are then sent.
 
         Their shelf life counts from this call. Cancelled while waiting: nothing is sent.
@@ -109,7 +109,7 @@ class Production:
                 await self._changed.wait()
             if self.failure is not None:
                 raise self.failure
-            batch = Batch(self.log.add(rows, born_ns), len(rows))
+            batch = SentBatch(self.log.add(rows, born_ns), len(rows))
             self._batches.append(batch)
         self.link.wake()
         return batch

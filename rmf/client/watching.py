@@ -12,10 +12,10 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.client.connection import refused_by, same_cluster
-from rmf.client.link import Link
-from rmf.client.picture import HistoryChanged, Picture
-from rmf.client.values import KINDS, Snapshot, cells_of
+from rmf.client.client_session import refused_by, same_cluster
+from rmf.client.client_values import KINDS, Snapshot, cells_of
+from rmf.client.link import ClientLink
+from rmf.client.picture import ClientPicture, HistoryChanged
 from rmf.core import codec, topics
 from rmf.core import messages as m
 from rmf.errors import RmfError, UsageError
@@ -66,10 +66,10 @@ class Watching:
     One task at a time may iterate.
     """
 
-    link: Link
+    link: ClientLink
 
     def __init__(self, hello: dict[str, Any], subscribe: m.Subscribe) -> None:
-        self.picture = Picture()
+        self.picture = ClientPicture()
         self._hello = {**hello, "now": True}
         self._subscribe = subscribe
         self._full = subscribe.options["mode"] == "full"
@@ -176,7 +176,7 @@ class Watching:
 
     def _begin_anew(self, why: str) -> None:
         """Drop the picture: its ticks mean nothing where the node is. A whole one comes next."""
-        self.picture = Picture()
+        self.picture = ClientPicture()
         self._gap = f"gap: {why}"
         options = {key: x for key, x in self._subscribe.options.items() if key != "from_tick"}
         self._subscribe = self._subscribe._replace(options=options)

@@ -14,13 +14,13 @@ from rmf.core import messages as m
 from rmf.core.entry import LineId, Member
 from rmf.core.events import PeerMet
 from rmf.core.faults import FAULTS
-from rmf.core.raft.node import Raft
+from rmf.core.raft.raft_node import Raft
 
-__all__ = ["AddressBook", "Identity"]
+__all__ = ["AddressBook", "NodeIdentity"]
 
 
 @attrs.frozen
-class Identity:
+class NodeIdentity:
     """Who this node is: its name and incarnation, its line, the period for a new cluster, and the
     addresses that clients and peers receive."""
 
@@ -37,7 +37,7 @@ class Identity:
 class AddressBook:
     """`met` are the nodes that called and were let in, `knocked` those that were not."""
 
-    identity: Identity
+    identity: NodeIdentity
     _raft: Raft
     met: dict[str, PeerMet] = attrs.Factory(dict)
     knocked: dict[str, PeerMet] = attrs.Factory(dict)

@@ -20,8 +20,8 @@ from rmf.core.entry import (
     Settings,
     Version,
 )
-from rmf.core.raft.node import Raft
 from rmf.core.raft.quorum import has_majority
+from rmf.core.raft.raft_node import Raft
 from rmf.core.triage import Triage, triage_of
 
 __all__ = [

@@ -8,8 +8,8 @@ import attrs
 
 from rmf.core.address_book import AddressBook
 from rmf.core.node_health import NodeHealth
-from rmf.core.petitions import Refusal
-from rmf.core.raft.node import Raft
+from rmf.core.producer_sessions import IntakeRefusal
+from rmf.core.raft.raft_node import Raft
 from rmf.core.shutdown import Shutdown, ShutdownPhase
 from rmf.core.surroundings import Reported
 
@@ -26,7 +26,7 @@ class Admission:
     _shutdown: Shutdown
     _reported: Reported
 
-    def refusal(self, *, reigns: bool) -> Refusal | None:
+    def refusal(self, *, reigns: bool) -> IntakeRefusal | None:
         """Return why nothing is taken in, or None; `reigns` says whether this node does."""
         serves, fault = self._shutdown.phase is ShutdownPhase.SERVING, self._health.fault
         if reigns and serves and fault is None:
@@ -34,16 +34,18 @@ class Admission:
         leader, own = self._raft.leader, self._book.identity.node
         elsewhere = self._book.address_of(leader) if leader != own else None
         if not serves:
-            return Refusal("stopping", elsewhere, "the node is being stopped")
+            return IntakeRefusal("stopping", elsewhere, "the node is being stopped")
         if fault is not None:
-            return Refusal("strike", elsewhere, fault[1])
+            return IntakeRefusal("strike", elsewhere, fault[1])
         if self._health.in_touch and leader is not None:
-            return Refusal("not_leader", elsewhere, f"node {leader} reigns, this one does not")
+            return IntakeRefusal(
+                "not_leader", elsewhere, f"node {leader} reigns, this one does not"
+            )
         assert self._health.strike is not None or leader == own
-        return Refusal("no_reign", None, "the election is not over yet")
+        return IntakeRefusal("no_reign", None, "the election is not over yet")
 
-    def busy(self) -> Refusal | None:
+    def busy(self) -> IntakeRefusal | None:
         """Return why no packets are taken in by a node that takes in all else, or None."""
         if self._reported.mark != "hard":
             return None
-        return Refusal("busy", None, "the disk is at its hard mark: no packets for now")
+        return IntakeRefusal("busy", None, "the disk is at its hard mark: no packets for now")

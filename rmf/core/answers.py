@@ -9,16 +9,16 @@ from rmf.core import messages as m
 from rmf.core.address_book import AddressBook
 from rmf.core.clock import TickClock
 from rmf.core.codec import announced_limits
+from rmf.core.committed_state import CommittedState
 from rmf.core.effects import Answer, WriteCheckpoint
 from rmf.core.entry import LineId
 from rmf.core.events import Asked
 from rmf.core.latch import Latched
-from rmf.core.lines import Kinship
+from rmf.core.line_versions import Kinship
 from rmf.core.node_health import NodeHealth
-from rmf.core.petitions import Petitions
-from rmf.core.producers import ProducerRow, wire_runs
-from rmf.core.raft.node import Raft
-from rmf.core.settled import Settled
+from rmf.core.producer_sessions import ProducerSessions
+from rmf.core.producer_table import ProducerRow, wire_runs
+from rmf.core.raft.raft_node import Raft
 from rmf.core.state import Applied, State, head_of
 from rmf.core.surroundings import Reported
 from rmf.core.world import Cell
@@ -96,10 +96,10 @@ def value_of(asked: Asked, state: State, health: NodeHealth) -> m.Value:
 
 def status_of(
     book: AddressBook,
-    settled: Settled,
+    settled: CommittedState,
     raft: Raft,
     health: NodeHealth,
-    petitions: Petitions,
+    petitions: ProducerSessions,
     reported: Reported,
     kinship: Kinship,
     uptime_ns: int,

@@ -27,22 +27,22 @@ from collections.abc import Callable
 from typing import Any
 
 from rmf.core import events as ev
-from rmf.core.acts import Acts
-from rmf.core.address_book import AddressBook, Identity
+from rmf.core.address_book import AddressBook, NodeIdentity
+from rmf.core.admin_requests import AdminRequests
 from rmf.core.admission import Admission
 from rmf.core.checkpointing import Checkpointing
 from rmf.core.commit import Commit
+from rmf.core.committed_state import CannotApply, CommittedState
 from rmf.core.effects import Effect, Reload
 from rmf.core.leadership_lifecycle import LeadershipLifecycle
 from rmf.core.line_check import LineCheck
 from rmf.core.live import Live
 from rmf.core.node_health import NodeHealth
-from rmf.core.petitions import Petitions
+from rmf.core.producer_sessions import ProducerSessions
 from rmf.core.publishing import Publishing
-from rmf.core.raft.messages import ReadAsk, ReadReply
-from rmf.core.raft.node import Raft
+from rmf.core.raft.peer_messages import ReadAsk, ReadReply
+from rmf.core.raft.raft_node import Raft
 from rmf.core.requests import Requests
-from rmf.core.settled import Settled, Unfit
 from rmf.core.shelf import Shelf
 from rmf.core.shutdown import Shutdown, ShutdownPhase
 from rmf.core.state import State
@@ -50,7 +50,7 @@ from rmf.core.surroundings import NOTHING_HEARD, Reported, Surroundings
 from rmf.core.transfer import Transfer
 from rmf.core.unapplied import Unapplied
 
-__all__ = ["Arbiter", "Identity"]
+__all__ = ["Arbiter", "NodeIdentity"]
 
 
 class Arbiter:
@@ -63,7 +63,7 @@ class Arbiter:
 
     def __init__(
         self,
-        identity: Identity,
+        identity: NodeIdentity,
         state: State,
         shelf: Shelf,
         raft: Raft,
@@ -75,7 +75,7 @@ class Arbiter:
     ) -> None:
         if state.index:
             raft.obey(state.election_ms)
-        settled, petitions = Settled(state, shelf), Petitions(depth_packets_max)
+        settled, petitions = CommittedState(state, shelf), ProducerSessions(depth_packets_max)
         book, health = AddressBook(identity, raft), NodeHealth(raft, settled, Live(raft))
         node = raft, settled, book, health  # what most parts decide from
         reported = Reported(around.mark, around.dlq_facts, around.box_restarts)
@@ -84,7 +84,7 @@ class Arbiter:
         admission = Admission(raft, book, health, shutdown, reported)
         publishing = Publishing(raft, settled, health)
         keeping = Checkpointing(around.behind_bytes, around.checkpoint_bytes)
-        acts = Acts(raft, book)
+        acts = AdminRequests(raft, book)
         requests = Requests(*node, admission, petitions, reported, line, keeping, acts)
         lifecycle = LeadershipLifecycle(
             *node, admission, petitions, requests, publishing, transfer, listens
@@ -104,7 +104,7 @@ class Arbiter:
     # --- What may be read ---------------------------------------------------------------------
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> NodeIdentity:
         """Who this node is."""
         return self.book.identity
 
@@ -212,7 +212,7 @@ class Arbiter:
             lifecycle.follow(effects)
         try:
             self.commit.settle(now, effects)
-        except Unfit as fault:
+        except CannotApply as fault:
             lifecycle.give_up(fault, effects)
         self.requests.settle(lifecycle.reign, now, effects)
         if lifecycle.reign is None and raft.leadership is not None:
@@ -287,7 +287,7 @@ class Arbiter:
                 effects += self._checkpointing.ended(event)
             case ev.CheckpointAsked():
                 self._checkpointing.wanted = True
-            case ev.Disk():
+            case ev.DiskMark():
                 self._reported.mark = event.mark
             case ev.DiskFault():
                 self.lifecycle.strike("disk", event.why, effects)

@@ -12,10 +12,11 @@ from typing import Final
 import attrs
 
 from rmf import limits
-from rmf.core.acts import Acts
 from rmf.core.address_book import AddressBook
+from rmf.core.admin_requests import AdminRequests
 from rmf.core.answers import acks_of, checkpoint_of, welcome_of
 from rmf.core.checkpointing import Checkpointing
+from rmf.core.committed_state import CommittedState
 from rmf.core.effects import Effect, StoreLetters
 from rmf.core.entry import Accession, Genesis, Settings
 from rmf.core.events import LettersStored, Now
@@ -25,10 +26,9 @@ from rmf.core.leadership_lifecycle import LeadershipLifecycle
 from rmf.core.letters import acts_of, letters_of
 from rmf.core.line_check import LineCheck
 from rmf.core.node_health import NodeHealth
-from rmf.core.petitions import Petitions
+from rmf.core.producer_sessions import ProducerSessions
 from rmf.core.publishing import Publishing
-from rmf.core.raft.node import Raft
-from rmf.core.settled import Settled
+from rmf.core.raft.raft_node import Raft
 from rmf.core.state import State
 from rmf.core.unapplied import Unapplied, shrink_log
 
@@ -45,12 +45,12 @@ class Commit:
     `unapplied` knows where the Entries are that wait."""
 
     _raft: Raft
-    _settled: Settled
+    _settled: CommittedState
     _book: AddressBook
     _health: NodeHealth
     _lifecycle: LeadershipLifecycle
-    _petitions: Petitions
-    _acts: Acts
+    _petitions: ProducerSessions
+    _acts: AdminRequests
     _checkpointing: Checkpointing
     _line: LineCheck
     _publishing: Publishing

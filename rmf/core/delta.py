@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     Turns = list[tuple[TickChange, Collection[str]]]
 
-__all__ = ["Changes", "Delta", "Piece", "pages_of_tick"]
+__all__ = ["Delta", "DeltaChanges", "DeltaPage", "pages_of_tick"]
 
 
 @attrs.frozen
-class Changes:
+class DeltaChanges:
     """A delta as values: cells written, keys gone with the reason, both in key order, and how many
     Ticks changed anything."""
 
@@ -36,7 +36,7 @@ class Changes:
     ticks: int
 
 
-class Piece(NamedTuple):
+class DeltaPage(NamedTuple):
     """A page of a delta, and the number of keys told with it; it is the last if that is all."""
 
     body: bytes
@@ -71,7 +71,7 @@ class Delta:
         self.ticks = len(turns)
         self.keys = yield from _in_order(touched)
 
-    def piece(self, begin: int) -> Generator[Piece | None]:
+    def piece(self, begin: int) -> Generator[DeltaPage | None]:
         """Encode the keys from this one on until a page is full: the last thing it yields."""
         get, page = self.at.world.get, Page()
         for i in range(begin, len(self.keys)):
@@ -82,20 +82,20 @@ class Delta:
             else:
                 page.add_removal(key, self._reasons.get(key, "removed"))
             if page.is_full:
-                yield Piece(page.cut(), i + 1)
+                yield DeltaPage(page.cut(), i + 1)
                 return
             if i % limits.FEED_STEP_KEYS == limits.FEED_STEP_KEYS - 1:
                 yield None
-        yield Piece(page.cut(), len(self.keys))
+        yield DeltaPage(page.cut(), len(self.keys))
 
-    def whole(self) -> Changes | None:
+    def whole(self) -> DeltaChanges | None:
         """Return all of it at once, as values."""
         for _ in self.gather():
             pass
         if self.is_lost:
             return None
         found = [(key, self.at.world.get(key)) for key in self.keys]
-        return Changes(
+        return DeltaChanges(
             [wire_cell(key, cell) for key, cell in found if cell is not None],
             [[key, self._reasons.get(key, "removed")] for key, cell in found if cell is None],
             self.ticks,

@@ -10,9 +10,9 @@ from typing import Any
 from rmf import limits
 from rmf.core import messages as m
 from rmf.core import profile
-from rmf.core.effects import Answer, Batch, DryRun, Group
+from rmf.core.effects import Answer, Batch, DryRun, FrameGroup
 from rmf.core.events import Asked, DryRunDone, Executed, Now
-from rmf.core.lines import Kinship
+from rmf.core.line_versions import Kinship
 from rmf.core.packet import Row, check_rows, seq_of
 from rmf.core.state import State
 from rmf.core.world import World
@@ -52,7 +52,7 @@ class DryRuns:
             world=state.world,
             gone=frozenset(),
             expired=[],
-            groups=[Group(asked.args["producer"], 0, 0, tick, [row], {})],
+            groups=[FrameGroup(asked.args["producer"], 0, 0, tick, [row], {})],
             slots=1,
             period_ns=state.period_ns,
             wall_ns=now.wall_ns,

@@ -30,9 +30,9 @@ from rmf.core.bag import Letter
 from rmf.core.clock import TickClock
 from rmf.core.entry import Entry, Member, TickBooks
 from rmf.core.messages import Message
-from rmf.core.packet import Row, Verdict
-from rmf.core.producers import Table
-from rmf.core.raft.messages import Chunk, PeerMessage
+from rmf.core.packet import PresetVerdict, Row
+from rmf.core.producer_table import Table
+from rmf.core.raft.peer_messages import Chunk, PeerMessage
 from rmf.core.triage import Act
 from rmf.core.world import Cell, World
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
-    "Audit",
     "Batch",
     "Broadcast",
     "Close",
@@ -49,7 +48,7 @@ __all__ = [
     "Effect",
     "Execute",
     "ExpiredCell",
-    "Group",
+    "FrameGroup",
     "LinkPeers",
     "MarkWhole",
     "Note",
@@ -59,6 +58,7 @@ __all__ = [
     "ReadEntries",
     "RecordDraft",
     "Reload",
+    "RunAgain",
     "Stopped",
     "StoreLetters",
     "Tell",
@@ -98,7 +98,7 @@ class ExpiredCell:
 
 
 @attrs.frozen
-class Group:
+class FrameGroup:
     """Packets of one frame that the line shall run: row i of `rows` has the slot first_slot + i.
     Positions (in `rows`) named in `verdicts` are already decided and are not run."""
 
@@ -107,7 +107,7 @@ class Group:
     first_slot: int
     intake_tick: int
     rows: list[Row]
-    verdicts: dict[int, Verdict]
+    verdicts: dict[int, PresetVerdict]
 
 
 @attrs.frozen
@@ -124,7 +124,7 @@ class Batch:
     world: World
     gone: frozenset[str]
     expired: list[ExpiredCell]
-    groups: list[Group]
+    groups: list[FrameGroup]
     slots: int
     period_ns: int = limits.TICK_PERIOD_NS
     wall_ns: int = 0
@@ -155,7 +155,7 @@ class DryRun:
 
 
 @attrs.frozen
-class Audit:
+class RunAgain:
     """Run this Tick again, which another node executed, and compare (R21); nothing waits for it,
     and it may be left out. `before` is the state that it was applied to; the user, once done
     with it, takes `pin` off its World's index."""
@@ -323,7 +323,7 @@ class Stopped:
 Effect = (
     Persist
     | Execute
-    | Audit
+    | RunAgain
     | DryRun
     | Answer
     | Broadcast

@@ -9,8 +9,8 @@ import attrs
 
 from rmf.core.entry import LineId
 from rmf.core.outcome import Change, Outcome
-from rmf.core.packet import Row, Verdict
-from rmf.core.raft.messages import ChunkReply, PeerMessage, WireEntry
+from rmf.core.packet import PresetVerdict, Row
+from rmf.core.raft.peer_messages import ChunkReply, PeerMessage, WireEntry
 from rmf.core.world import World
 
 __all__ = [
@@ -21,8 +21,8 @@ __all__ = [
     "CheckpointEnded",
     "ChunkRead",
     "ChunkWritten",
-    "Disk",
     "DiskFault",
+    "DiskMark",
     "DryRunDone",
     "EntriesRead",
     "Event",
@@ -78,7 +78,7 @@ class Offered:
     frame: bytes
     rows: list[Row]
     skip: int
-    verdicts: dict[int, Verdict]
+    verdicts: dict[int, PresetVerdict]
     arrived_ns: int
     after_hole: bool = False
 
@@ -165,7 +165,7 @@ class DiskFault:
 
 
 @attrs.frozen
-class Disk:
+class DiskMark:
     """The disk passed a watermark (R38): "ok", "soft" or "hard"."""
 
     mark: str
@@ -307,7 +307,7 @@ Event = (
     | BoxLost
     | Persisted
     | DiskFault
-    | Disk
+    | DiskMark
     | LettersStored
     | CheckpointEnded
     | CheckpointAsked

@@ -18,10 +18,10 @@ import cbor2
 
 from rmf import limits
 from rmf.core.answers import wire_cell
-from rmf.core.delta import Changes, Delta
+from rmf.core.delta import Delta, DeltaChanges
 from rmf.core.effects import Publish
 from rmf.core.filter_tree import FilterTree
-from rmf.core.selector import Mark, Own, Selector, TickChange
+from rmf.core.selector import Own, SelectionMark, Selector, TickChange
 from rmf.core.world import KeyIndex, World
 
 __all__ = ["Feed"]
@@ -38,7 +38,7 @@ class Feed:
         self._matches_max = matches_max
         self._tail_bytes_max = tail_bytes_max
         self.newest: Publish | None = None
-        self._base = Mark(0, 0, 0, b"")  # where the ring begins
+        self._base = SelectionMark(0, 0, 0, b"")  # where the ring begins
         self._fell_back = False
         self._pin: tuple[KeyIndex, int] | None = None
         self._ring: deque[TickChange] = deque()
@@ -64,7 +64,7 @@ class Feed:
         selector = self._selectors.get(key)
         if selector is None:
             selector = self._selectors[key] = Selector(key)
-            selector.since = self._base if self.newest is None else Mark.of(self.newest)
+            selector.since = self._base if self.newest is None else SelectionMark.of(self.newest)
             self._known.clear()
             if selector.takes_all:
                 self._all[selector] = None
@@ -120,7 +120,7 @@ class Feed:
         if not follows or self._fell_back:
             self._begin_at(publication, pin)
             return None
-        change = TickChange(Mark.of(publication), publication.changed, publication.removed)
+        change = TickChange(SelectionMark.of(publication), publication.changed, publication.removed)
         matches = 0
         for selector, keys in (yield from self._owners(change)).items():
             change.owners.append(selector)
@@ -173,7 +173,7 @@ class Feed:
         """Start over: no display gets a delta across this."""
         self._fell_back = False
         self._show(publication, pin)
-        self._base = Mark.of(publication)
+        self._base = SelectionMark.of(publication)
         self._ring.clear()
         self._tail.clear()
         self._keys = self._matches = self._tail_bytes = 0
@@ -255,7 +255,7 @@ class Feed:
 
     # --- What is sent -----------------------------------------------------------------------------
 
-    def mark_at(self, tick: int) -> Mark | None:
+    def mark_at(self, tick: int) -> SelectionMark | None:
         """Return where a display stands that has this tick, None if the ring begins later."""
         if self.newest is None or tick < self._base.tick:
             return None
@@ -274,7 +274,7 @@ class Feed:
             return None
         return Delta(self.newest, self._own_turns(selector, since_tick, self.newest.tick))
 
-    def changes(self, selector: Selector, since_tick: int) -> Changes | None:
+    def changes(self, selector: Selector, since_tick: int) -> DeltaChanges | None:
         """Return a delta at once."""
         delta = self.delta(selector, since_tick)
         return None if delta is None else delta.whole()

@@ -15,7 +15,7 @@ from heapq import heapify, heappop, heappush
 
 from rmf import limits
 from rmf.core.latch import IngestQueue
-from rmf.core.producers import ProducerRow, Table
+from rmf.core.producer_table import ProducerRow, Table
 from rmf.core.state import State
 
 __all__ = ["Forgetting"]

@@ -20,7 +20,7 @@ from rmf.core.entry import Leaver, Register
 from rmf.core.events import Joined
 from rmf.core.forgetting import Forgetting
 from rmf.core.latch import IngestQueue, Latched
-from rmf.core.producers import ProducerRow
+from rmf.core.producer_table import ProducerRow
 from rmf.core.state import State
 
 __all__ = ["latch_hellos"]

@@ -18,11 +18,11 @@ from rmf.core.packet import SEQ, Row, all_well, check_rows, seq_of
 from rmf.core.send_frames import frame_of, verbatim_packets
 from rmf.errors import ProtocolFault
 
-__all__ = ["Intake", "open_send"]
+__all__ = ["OpenedFrame", "open_send"]
 
 
 @attrs.frozen
-class Intake:
+class OpenedFrame:
     """What a frame offers, in order, and its packets without a readable seq, verbatim."""
 
     offers: list[Offered]
@@ -31,7 +31,7 @@ class Intake:
 
 def open_send(
     frame: bytes, rows: list[Row], *, connection: int, producer: str, epoch: int, arrived_ns: int
-) -> Intake:
+) -> OpenedFrame:
     """Judge the packets of a frame. Raises ProtocolFault: `frame_packets`, or a profile fault."""
     if not 1 <= len(rows) <= limits.FRAME_PACKETS_MAX:
         raise ProtocolFault(
@@ -40,7 +40,7 @@ def open_send(
         )
     if all_well(rows):
         whole = Offered(connection, producer, epoch, frame, rows, 0, {}, arrived_ns)
-        return Intake([whole], [])
+        return OpenedFrame([whole], [])
     profile.scan(frame)  # a fault of the encoding goes before a fault of a label
     verbatim = verbatim_packets(frame)
     readable = [i for i, row in enumerate(rows) if seq_of(row) is not None]
@@ -56,7 +56,7 @@ def open_send(
     offers = [offer(readable[:end], after_hole=False)] if end else []
     if end < len(readable):
         offers.append(offer(readable[end : end + 1], after_hole=True))
-    return Intake(
+    return OpenedFrame(
         offers, [data for data, row in zip(verbatim, rows, strict=True) if seq_of(row) is None]
     )
 

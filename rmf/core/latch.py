@@ -15,12 +15,12 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.bag import Evidence
 from rmf.core.clock import TickClock, ticks_of_ms
-from rmf.core.effects import Group
+from rmf.core.effects import FrameGroup
 from rmf.core.entry import Expiry, Frame, Leaver, Register
 from rmf.core.events import Joined, Left, Offered
 from rmf.core.outcome import Outcome
-from rmf.core.packet import FENCE, TTL_MS, Row, Verdict
-from rmf.core.producers import ProducerRow
+from rmf.core.packet import FENCE, TTL_MS, PresetVerdict, Row
+from rmf.core.producer_table import ProducerRow
 from rmf.core.state import State
 
 __all__ = [
@@ -128,7 +128,7 @@ class Latched:
     leavers: list[Leaver] = attrs.Factory(list)
     expiries: list[Expiry] = attrs.Factory(list)
     frames: list[Frame] = attrs.Factory(list)
-    groups: list[Group] = attrs.Factory(list)
+    groups: list[FrameGroup] = attrs.Factory(list)
     offers: list[Offered] = attrs.Factory(list)
     verdicts: list[Outcome] = attrs.Factory(list)
     joined: list[Joined] = attrs.Factory(list)
@@ -247,7 +247,9 @@ def _take(item: Offered, state: State, latched: Latched, clock: TickClock, term:
             item.rows,
         )
     )
-    latched.groups.append(Group(item.producer, item.epoch, slot, intake_tick, item.rows, verdicts))
+    latched.groups.append(
+        FrameGroup(item.producer, item.epoch, slot, intake_tick, item.rows, verdicts)
+    )
     latched.offers.append(item)
     latched.verdicts += [
         Outcome(slot + i, verdict.reason, "latch", Evidence("", verdict.text, ""))
@@ -257,7 +259,7 @@ def _take(item: Offered, state: State, latched: Latched, clock: TickClock, term:
     latched.bytes += len(item.frame)
 
 
-def _verdicts(item: Offered, age_ticks: int, period_ns: int, term: int) -> dict[int, Verdict]:
+def _verdicts(item: Offered, age_ticks: int, period_ns: int, term: int) -> dict[int, PresetVerdict]:
     """Return the verdicts of a run by position: preset ones, else ttl, else fence (R8, R10)."""
     rows = item.rows
     if (
@@ -275,14 +277,14 @@ def _verdicts(item: Offered, age_ticks: int, period_ns: int, term: int) -> dict[
     return verdicts
 
 
-def _stale(row: Row, age_ticks: int, period_ns: int, term: int) -> Verdict | None:
+def _stale(row: Row, age_ticks: int, period_ns: int, term: int) -> PresetVerdict | None:
     shelf_ticks = ticks_of_ms(row[TTL_MS], period_ns)
     if age_ticks >= shelf_ticks:
-        return Verdict(
+        return PresetVerdict(
             "expired", f"latched {age_ticks} ticks after intake; its shelf life was {shelf_ticks}"
         )
     if len(row) > FENCE and row[FENCE] != term:
-        return Verdict("stale_term", f"its fence is term {row[FENCE]}; term {term} reigns")
+        return PresetVerdict("stale_term", f"its fence is term {row[FENCE]}; term {term} reigns")
     return None
 
 

@@ -12,16 +12,16 @@ import attrs
 from rmf.core import messages as m
 from rmf.core.address_book import AddressBook
 from rmf.core.admission import Admission
+from rmf.core.committed_state import CannotApply, CommittedState
 from rmf.core.effects import Answer, Effect, LinkPeers, Note, Reload
 from rmf.core.entry import Genesis
 from rmf.core.events import Asked, Now
 from rmf.core.node_health import NodeHealth
-from rmf.core.petitions import Petitions, Refusal
+from rmf.core.producer_sessions import IntakeRefusal, ProducerSessions
 from rmf.core.publishing import Publishing
-from rmf.core.raft.node import Raft
+from rmf.core.raft.raft_node import Raft
 from rmf.core.reign import Reign
 from rmf.core.requests import Requests
-from rmf.core.settled import Settled, Unfit
 from rmf.core.state import State
 from rmf.core.transfer import Transfer
 
@@ -36,11 +36,11 @@ class LeadershipLifecycle:
     Invariant: while there is a reign or an accession this node leads, and is not on strike."""
 
     _raft: Raft
-    _settled: Settled
+    _settled: CommittedState
     _book: AddressBook
     _health: NodeHealth
     _admission: Admission
-    _petitions: Petitions
+    _petitions: ProducerSessions
     _requests: Requests
     _publishing: Publishing
     _transfer: Transfer
@@ -116,7 +116,7 @@ class LeadershipLifecycle:
         assert state.index <= reign.state.index
         reign.undo(state)
         why = self._admission.refusal(reigns=False)
-        why = why or Refusal("no_reign", None, "the reign is over")
+        why = why or IntakeRefusal("no_reign", None, "the reign is over")
         effects += self._petitions.let_down(*reign.unfinished(), why, state.producers)
         effects += self._petitions.refuse_all(why, state.producers)
         effects += self._requests.reign_is_over(reign)
@@ -136,7 +136,7 @@ class LeadershipLifecycle:
         self._end(effects)
         effects += self._requests.give_up(why)
         table = self._settled.state.producers
-        effects += self._petitions.refuse_all(Refusal("strike", None, why), table)
+        effects += self._petitions.refuse_all(IntakeRefusal("strike", None, why), table)
         if unlink:
             effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
         self._health.look_again()
@@ -170,7 +170,7 @@ class LeadershipLifecycle:
         effects += self._petitions.send_off(self._book.goaway("no_reign", reload.why))
         effects.append(reload)
 
-    def give_up(self, fault: Unfit, effects: list[Effect]) -> None:
+    def give_up(self, fault: CannotApply, effects: list[Effect]) -> None:
         """What is committed cannot be applied here: read it again, or strike."""
         if fault.repair:
             self.reload(Reload("repair", str(fault)), effects)

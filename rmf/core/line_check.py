@@ -6,11 +6,11 @@ and which Entries an audit takes. It runs nothing; how two lines are compared, `
 
 import attrs
 
-from rmf.core.effects import Audit, Effect, Note
+from rmf.core.effects import Effect, Note, RunAgain
 from rmf.core.entry import LineId, TickBooks
 from rmf.core.in_flight import InFlight
-from rmf.core.lines import Kinship, is_sampled, kinship_of, line_text
-from rmf.core.raft.node import Raft
+from rmf.core.line_versions import Kinship, compare_lines, is_sampled, line_text
+from rmf.core.raft.raft_node import Raft
 
 __all__ = ["LineCheck"]
 
@@ -33,7 +33,7 @@ class LineCheck:
     def compare(self, ledger: LineId) -> list[Effect]:
         """Compare with the line of the accession in force: a node with an older one lets others
         lead if any can, and people hear of it."""
-        before, self.kinship = self.kinship, kinship_of(self._line, ledger)
+        before, self.kinship = self.kinship, compare_lines(self._line, ledger)
         self._raft.voting.yields = self.kinship == "behind"
         alone = len(self._raft.members) < 2  # then it reigns itself, in a moment
         if self.kinship == before or self.kinship not in _REMARKS or alone:
@@ -55,4 +55,4 @@ class LineCheck:
         ):
             return []
         pin = done.before.world.index.pin()
-        return [Audit(done.index, done.state.term, done.entry, books, done.before, pin)]
+        return [RunAgain(done.index, done.state.term, done.entry, books, done.before, pin)]

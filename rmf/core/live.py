@@ -8,7 +8,7 @@ consensus and the DLQ keeper are known to have done; it takes nothing off, and t
 from rmf import limits
 from rmf.core.in_flight import InFlight
 from rmf.core.owed import first_end_of
-from rmf.core.raft.node import Raft
+from rmf.core.raft.raft_node import Raft
 
 __all__ = ["Live"]
 

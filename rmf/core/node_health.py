@@ -6,9 +6,9 @@ declares none and sends nothing. Answers are kept until something happens.
 
 import attrs
 
+from rmf.core.committed_state import CommittedState
 from rmf.core.live import Live
-from rmf.core.raft.node import Raft
-from rmf.core.settled import Settled
+from rmf.core.raft.raft_node import Raft
 
 __all__ = ["NodeHealth"]
 
@@ -19,7 +19,7 @@ class NodeHealth:
     that belongs to no cluster; `now_ns` is the boot time of the step under way."""
 
     _raft: Raft
-    _settled: Settled
+    _settled: CommittedState
     live: Live
     now_ns: int = 0
     fault: tuple[str, str] | None = None

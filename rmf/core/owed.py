@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rmf import limits
 from rmf.core.entry import Expiry, TickBooks
-from rmf.core.raft.messages import INDEX_MAX
+from rmf.core.raft.peer_messages import INDEX_MAX
 
 if TYPE_CHECKING:
     from rmf.core.clock import TickClock

@@ -18,9 +18,9 @@ from rmf.core import topics
 __all__ = [
     "FENCE",
     "PAYLOAD",
+    "PresetVerdict",
     "Row",
     "Stamp",
-    "Verdict",
     "all_well",
     "check_rows",
     "letter_id",
@@ -40,7 +40,7 @@ class Stamp(NamedTuple):
     slot: int
 
 
-class Verdict(NamedTuple):
+class PresetVerdict(NamedTuple):
     """What is wrong with a packet before any handler saw it: a reason of the DLQ and a sentence."""
 
     reason: str
@@ -62,7 +62,7 @@ def seq_of(row: object) -> int | None:
     return seq
 
 
-def check_rows(rows: list[Row]) -> dict[int, Verdict]:
+def check_rows(rows: list[Row]) -> dict[int, PresetVerdict]:
     """Return the preset verdicts of packets, by their position; empty when all are well.
 
     Every row must have a readable seq (see `seq_of`).
@@ -98,10 +98,10 @@ def all_well(rows: list[Row]) -> bool:
     )
 
 
-def _verdict(row: Row) -> Verdict | None:
+def _verdict(row: Row) -> PresetVerdict | None:
     """Return why this one packet is bad, or None."""
     if not 5 <= len(row) <= 6:
-        return Verdict(
+        return PresetVerdict(
             "label_invalid",
             f"expected 5 fields [topic, seq, harvested_at, ttl_ms, payload] and an optional fence,"
             f" found {len(row)}",
@@ -117,12 +117,12 @@ def _verdict(row: Row) -> Verdict | None:
         else:
             fault = topics.topic_fault(topic)
     if fault is not None:
-        return Verdict("label_invalid", fault)
+        return PresetVerdict("label_invalid", fault)
     if type(payload) is not bytes:
-        return Verdict("label_invalid", f"payload: expected bytes, found {kind_of(payload)}")
+        return PresetVerdict("label_invalid", f"payload: expected bytes, found {kind_of(payload)}")
     if len(payload) > limits.PAYLOAD_BYTES_MAX:
         found = f"{len(payload)} bytes, at most {limits.PAYLOAD_BYTES_MAX} are taken"
-        return Verdict("payload_invalid", f"payload: {found}")
+        return PresetVerdict("payload_invalid", f"payload: {found}")
     return None
 
 

@@ -6,10 +6,10 @@ wrong. It sends nothing: each picture is an effect.
 
 import attrs
 
+from rmf.core.committed_state import CommittedState
 from rmf.core.effects import Effect, Publish
 from rmf.core.node_health import NodeHealth
-from rmf.core.raft.node import Raft
-from rmf.core.settled import Settled
+from rmf.core.raft.raft_node import Raft
 from rmf.core.state import NOTHING, Applied
 
 __all__ = ["Publishing"]
@@ -20,7 +20,7 @@ class Publishing:
     """It remembers what it showed last."""
 
     _raft: Raft
-    _settled: Settled
+    _settled: CommittedState
     _health: NodeHealth
     _shown: Publish | None = None
 

@@ -38,8 +38,8 @@ from rmf.core.latch import (
     producer_of,
 )
 from rmf.core.owed import owed_index
-from rmf.core.raft.log import Log
-from rmf.core.raft.node import Raft
+from rmf.core.raft.raft_log import RaftLog
+from rmf.core.raft.raft_node import Raft
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply
 
@@ -126,7 +126,7 @@ class Reign:
 
     # --- The first Entries of a reign ---------------------------------------------------------
 
-    def inherit(self, log: Log) -> bool:
+    def inherit(self, log: RaftLog) -> bool:
         """Build on the Entries of earlier reigns, committed or not (R3): they are in this log, so
         they will be committed with the first Entry of this one. Takes a slice of them; returns
         whether these were all. Raises ValueError, as `apply`."""

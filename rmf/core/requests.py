@@ -11,21 +11,21 @@ import attrs
 
 from rmf.core import admin
 from rmf.core import messages as m
-from rmf.core.acts import Acts
 from rmf.core.address_book import AddressBook
+from rmf.core.admin_requests import AdminRequests
 from rmf.core.admission import Admission
 from rmf.core.answers import status_of, value_of, welcome_of
 from rmf.core.checkpointing import Checkpointing
-from rmf.core.current import CurrentReads
+from rmf.core.committed_state import CommittedState
 from rmf.core.dry_run import DryRuns
 from rmf.core.effects import Answer, Effect
 from rmf.core.events import Asked, Now
 from rmf.core.line_check import LineCheck
+from rmf.core.linearizable_reads import LinearizableReads
 from rmf.core.node_health import NodeHealth
-from rmf.core.petitions import Petitions
-from rmf.core.raft.node import Raft
+from rmf.core.producer_sessions import ProducerSessions
+from rmf.core.raft.raft_node import Raft
 from rmf.core.reign import Reign
-from rmf.core.settled import Settled
 from rmf.core.surroundings import Reported
 
 __all__ = ["Requests"]
@@ -36,16 +36,16 @@ class Requests:
     """`acts` are orders under way, `reads` the reads. `started_ns` is when the core began."""
 
     _raft: Raft
-    _settled: Settled
+    _settled: CommittedState
     _book: AddressBook
     _health: NodeHealth
     _admission: Admission
-    _petitions: Petitions
+    _petitions: ProducerSessions
     _reported: Reported
     _line: LineCheck
     _checkpointing: Checkpointing
-    acts: Acts
-    reads: CurrentReads = attrs.Factory(CurrentReads)
+    acts: AdminRequests
+    reads: LinearizableReads = attrs.Factory(LinearizableReads)
     dry_runs: DryRuns = attrs.Factory(DryRuns)
     started_ns: int = 0
 

@@ -12,10 +12,10 @@ from rmf import limits
 from rmf.core.effects import Publish
 from rmf.core.filter_tree import FilterTree
 
-__all__ = ["Mark", "Own", "Selector", "TickChange"]
+__all__ = ["Own", "SelectionMark", "Selector", "TickChange"]
 
 
-class Mark(NamedTuple):
+class SelectionMark(NamedTuple):
     """Where a picture stands: an Entry, by its term, tick, index and digest."""
 
     term: int
@@ -24,7 +24,7 @@ class Mark(NamedTuple):
     digest: bytes
 
     @classmethod
-    def of(cls, at: Publish) -> "Mark":
+    def of(cls, at: Publish) -> "SelectionMark":
         """Return the mark of a publication."""
         return cls(at.term, at.tick, at.index, at.digest)
 
@@ -35,7 +35,9 @@ class TickChange:
 
     __slots__ = ("changed", "encoded", "mark", "owners", "removed")
 
-    def __init__(self, mark: Mark, changed: frozenset[str], removed: dict[str, str]) -> None:
+    def __init__(
+        self, mark: SelectionMark, changed: frozenset[str], removed: dict[str, str]
+    ) -> None:
         self.mark = mark
         self.changed = changed
         self.removed = removed
@@ -61,7 +63,7 @@ class Selector:
         self.takes_all = "#" in self.filters
         self.users = 0
         self.loggers = 0
-        self.since = Mark(0, 0, 0, b"")
+        self.since = SelectionMark(0, 0, 0, b"")
         self.turns: deque[Own] = deque()
         self.filling: Generator[None] | None = None
         self._tree: FilterTree[None] = FilterTree()

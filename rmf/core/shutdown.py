@@ -13,7 +13,7 @@ import attrs
 
 from rmf.core.address_book import AddressBook
 from rmf.core.effects import Broadcast, Effect, Stopped
-from rmf.core.raft.node import Raft
+from rmf.core.raft.raft_node import Raft
 from rmf.core.reign import Reign
 from rmf.core.transfer import Transfer
 

@@ -28,7 +28,7 @@ from rmf.core.entry import (
     Version,
 )
 from rmf.core.packet import Row
-from rmf.core.producers import OutcomeRun, Table
+from rmf.core.producer_table import OutcomeRun, Table
 from rmf.core.shelf import Shelf
 from rmf.core.triage import Triage
 from rmf.core.world import MARK_HEAD, Cell, Draft, World

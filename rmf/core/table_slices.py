@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rmf import limits
-from rmf.core.producers import OutcomeRun, ProducerRow, Table, marked_row
+from rmf.core.producer_table import OutcomeRun, ProducerRow, Table, marked_row
 
 __all__ = ["TableSlice", "rows_in", "slices_of", "table_in", "whole_row"]
 

@@ -9,8 +9,8 @@ import attrs
 from rmf import limits
 from rmf.core.address_book import AddressBook
 from rmf.core.effects import Effect, Note
-from rmf.core.lines import laggards
-from rmf.core.raft.node import Raft
+from rmf.core.line_versions import nodes_with_older_line
+from rmf.core.raft.raft_node import Raft
 
 __all__ = ["Transfer"]
 
@@ -31,7 +31,7 @@ class Transfer:
         leads, book = self._raft.leadership, self._book
         if leads is None:
             return None
-        return leads.handover.successor(laggards(book.met, book.identity.line))
+        return leads.handover.successor(nodes_with_older_line(book.met, book.identity.line))
 
     def begin(self, target: str, now_ns: int) -> list[Effect]:
         """Let this node lead, as soon as the bench is free."""

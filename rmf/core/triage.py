@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rmf import limits
-from rmf.core.producers import name_fault
+from rmf.core.producer_table import name_fault
 
 __all__ = ["ACTS", "JOB_PREFIX", "LINE_ID", "Act", "Triage", "act_of", "seqs_of", "triage_of"]
 

@@ -12,9 +12,9 @@ from collections import deque
 from rmf import limits
 from rmf.core.effects import ReadEntries
 from rmf.core.events import EntriesRead
-from rmf.core.raft.log import Log
-from rmf.core.raft.node import Raft
-from rmf.core.raft.values import LogEntry, Place
+from rmf.core.raft.raft_log import RaftLog
+from rmf.core.raft.raft_node import Raft
+from rmf.core.raft.raft_values import LogEntry, Place
 from rmf.core.record import chain_of
 
 __all__ = ["Unapplied", "shrink_log"]
@@ -44,7 +44,7 @@ class Unapplied:
         self._again_ns: int | None = None  # asked, and asked again then
         self._by_ns: int | None = None  # put off until then
 
-    def next(self, log: Log) -> LogEntry | None:
+    def next(self, log: RaftLog) -> LogEntry | None:
         """Return the next Entry to apply, None where it has to be read first."""
         if self.place.index >= log.base.index:
             return log.entry(self.place.index + 1)
@@ -57,7 +57,7 @@ class Unapplied:
         if self._read:
             self._read.popleft()
 
-    def wish(self, log: Log, now_ns: int) -> list[ReadEntries]:
+    def wish(self, log: RaftLog, now_ns: int) -> list[ReadEntries]:
         """Ask for what is in the ledger only; again, if no answer came for a while."""
         self._by_ns = None
         waits = self._again_ns is not None and now_ns < self._again_ns
@@ -87,7 +87,7 @@ class Unapplied:
         """There is nothing that could be applied at present."""
         self._again_ns = self._by_ns = None
 
-    def take(self, event: EntriesRead, log: Log) -> str | None:
+    def take(self, event: EntriesRead, log: RaftLog) -> str | None:
         """Take what was read; return why it cannot be what was dropped, or None. An answer that
         came late is left alone."""
         if self._again_ns is None or self._read or event.after_index != self.place.index:

@@ -1,24 +1,45 @@
 """Everything that waits: trio tasks, one per file, joined by memory channels only (R14).
 
-    doors, items    every channel: what, from, to, how many, what happens when full
-    supervisor      restarts, and the letter for what a failing task held (R15)
-    children        every task, its policy, and what stands in for it once it is given up
-    stand_ins       what serves the doors of such a task
-    file_turns      whose turn it is to move files of the ledger
-    ingest          the port: connections come in        connection, handshake   one of them
-    arbiter         the loop around core/arbiter         ledger_keeper           its disk
-    beats               what is due with no client there
-    publisher       Snapshots go out                     dlq_keeper              letters go in
-    feeder, logging_feeder   one subscription each: the newest, or every Tick, out of the
-    picture, history         feed or the ledger; made at the desk, in slices, and said by speech
-    clients, peers  the connections' answers doors, and the doors of links, which outlive a core
-    peering         the node among its peers             peer_port, peer_connection   they come in
-    peer_link, peer_writer   a link to one of them       peer_links  which there are
-    founding        how it comes to a cluster            peer_front  all of it together
-    checkpoint_keeper   Checkpoints and archive          disk_watch              watermarks
-    catch_up, letter_fetch   what peers lack, and what this node does   data_front  all of it
-    recovery        from the disk to a state             serve                   all of it together
-    life, ground    one core after the other, and what outlives them
+All of it, by role. What stands in capitals is a task; tasks never import each other: `serve` and
+`supervisor` know them all.
 
-Tasks never import each other; `serve` and `supervisor` know them all.
+    a node        serve: starts and stops it         supervisor, children: every task, its policy
+                  stopping, ready, rebooted          stand_ins: what serves after it was given up
+                  companion: the demo                restoring: the directory of one that starts
+    doors         doors: every channel, on a page    items: what passes there
+                  latest: of depth 1, the newest     asking: a question, and its answer
+
+    the core      core_runner: one after the other   node_resources: what outlives them
+                  ARBITER_LOOP                       steps: how long a step takes
+                  clients, peers: their doors        in_progress: what a failure is explained with
+                  BEATS                              node_clock: what time it is
+                  recover_node: disk to state        expiry_alarm, storm: when too much ends or fails
+
+    data          LEDGER_KEEPER                      CHECKPOINT_KEEPER
+                  DLQ_KEEPER                         DISK_WATCH
+                  CATCH_UP: what peers lack          FILE_TURNS: who may move files
+                  data_front: put together           collector: Python's own
+
+    a client's    INGEST: the port                   acceptor: how each port takes them in
+    connection    CONNECTION: one of them            handshake: its first words
+                  receiving, outbox: its bytes       intake_end: the door to the arbiter
+                  subscribing: is it plain?          edge_triage, inquiry: letters, and backups
+
+    displays      PUBLISHER                          news: what it hears
+                  published_world: what all see      desk: where the work is done, in slices
+                  feeder, logging_feeder: one each   snapshot_writer: what is written to it
+                  history: Ticks of the past
+
+    other nodes   PEERING: who is let in             peer_front: put together
+                  PEER_PORT, PEER_CONNECTION         PEER_LINK, peer_links, peer_writer
+                  FOUNDING: to come to a cluster     dialling: to call one
+                  LETTER_FETCH                       letterbox: the other side of that
+
+    boxes         GLOVE_BOX: of the reign            box_keeper: of any
+                  SPARE_BOX: that stands ready       AUDIT, AUDIT_BOX: runs the past again
+                  DRY_RUN_TASK                       line_front: where the line runs
+
+    HTTP          HTTP: the port                     http_exchange: one connection
+                  http_answers, health, metrics      readings, web_front: where these read
+    gauges        instruments                        log
 """

@@ -20,16 +20,16 @@ import trio
 
 from rmf import limits
 from rmf.core.bag import Letter
-from rmf.core.effects import Audit, Batch
+from rmf.core.effects import Batch, RunAgain
 from rmf.core.events import Executed
 from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Audits
 from rmf.floor.items import EdgeLetter
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.line.findings import finding_of
 from rmf.line.inline import Inline
-from rmf.line.rerun import Divergence, Rerun
+from rmf.line.replay_tick import Divergence, Rerun
 
 __all__ = ["AuditRunner", "Auditor", "Bound", "InlineRunner", "keep", "run"]
 
@@ -106,7 +106,7 @@ class Auditor:
         self._counts = counts
         self._bound = Bound()
 
-    async def take(self, audit: Audit) -> list[Letter]:
+    async def take(self, audit: RunAgain) -> list[Letter]:
         """Run a sample again; return the letters of what differs."""
         again = Rerun(audit.before, audit.term, audit.entry, audit.books)
         other = again.other_expiry(self._listens)
@@ -129,7 +129,7 @@ class Auditor:
             found += again.compare(await self._runner.run(again.batch))
         return found
 
-    def _letter(self, found: Divergence, audit: Audit) -> Letter:
+    def _letter(self, found: Divergence, audit: RunAgain) -> Letter:
         topic = found.origin.topic if found.origin is not None else found.key
         if found.origin is None:
             keys = {x.slot: x.key for x in audit.books.expiries if x.slot is not None}
@@ -150,7 +150,7 @@ class Auditor:
         log.note("error", "audit_failed", error=why)
 
 
-async def run(doors: Doors, auditor: Auditor, hands: Hands) -> None:
+async def run(doors: Doors, auditor: Auditor, hands: InProgress) -> None:
     """Serve the audits door until cancelled."""
     hands.free()  # it holds no packet whose outcome is open
     async for audit in doors.audits_out:
@@ -173,7 +173,7 @@ async def run(doors: Doors, auditor: Auditor, hands: Hands) -> None:
                 return  # the node stops: no letter is stored any more (R18)
 
 
-async def keep(serve: Callable[[Hands], Awaitable[None]], hands: Hands) -> None:
+async def keep(serve: Callable[[InProgress], Awaitable[None]], hands: InProgress) -> None:
     """Keep a glove box for audits, until cancelled. Where none can be had (the line's file was
     changed, memory is short) it is tried again later, without letters: nothing depends on it."""
     while True:

@@ -10,9 +10,9 @@ import trio
 
 from rmf.core.effects import Batch
 from rmf.core.events import Executed
-from rmf.floor.box_keeper import Bench, BoxKeeper
+from rmf.floor.box_keeper import BoxKeeper, BoxState
 from rmf.floor.instruments import Durations
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.line.glovebox.handle import LineFacts
 
 __all__ = ["AuditBox"]
@@ -21,14 +21,14 @@ __all__ = ["AuditBox"]
 class AuditBox:
     """Runs one batch at a time, for as long as `serve` runs."""
 
-    def __init__(self, bench: Bench, facts: LineFacts) -> None:
+    def __init__(self, bench: BoxState, facts: LineFacts) -> None:
         self._facts = facts
         self._number = 0
         self._executed: Executed | None = None
         self._told = trio.Event()
         self._keeper = BoxKeeper(bench, Durations(), tell=self._tell, lost=lambda _: None)
 
-    async def serve(self, hands: Hands) -> None:
+    async def serve(self, hands: InProgress) -> None:
         """Keep the box, until cancelled. Raises NoBox."""
         hands.free()  # whatever it runs has its outcome already
         await self._keeper.serve()

@@ -12,13 +12,13 @@ import trio
 from rmf import limits
 from rmf.core.events import Beat
 from rmf.floor.doors import Doors
-from rmf.floor.present import now
-from rmf.floor.supervisor import Hands
+from rmf.floor.node_clock import now
+from rmf.floor.supervisor import InProgress
 
 __all__ = ["run"]
 
 
-async def run(doors: Doors, hands: Hands) -> None:
+async def run(doors: Doors, hands: InProgress) -> None:
     """Send a Beat at the boot time that the `due` door says, or after BEAT_S, unless the arbiter
     has something else to do: a busy one needs none."""
     hands.free()  # it holds no packets

@@ -28,10 +28,10 @@ from rmf.line.glovebox.hearing import answer, end_of
 from rmf.line.glovebox.pipe import BoxBroken
 from rmf.line.glovebox.trial import Death, Memory, Order, Trial, cut
 
-__all__ = ["Bench", "BoxKeeper", "first_leaf"]
+__all__ = ["BoxKeeper", "BoxState", "first_leaf"]
 
 
-class Bench:
+class BoxState:
     """What outlives the task: the first box, started with the node, and what is remembered
     of packets. `budget_s` is what one of them may take. Where the `line` is known already, boxes
     are started when they are wanted, and no spare `ahead` of that."""
@@ -88,7 +88,7 @@ class BoxKeeper:
 
     def __init__(
         self,
-        bench: Bench,
+        bench: BoxState,
         execute: Durations,
         *,
         tell: Callable[[Executed], None],

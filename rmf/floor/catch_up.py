@@ -23,7 +23,7 @@ from rmf.floor import log
 from rmf.floor.asking import NoTurn, file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.items import CatchUpItem
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.storage import repair
 from rmf.storage.chunks import ChunkReader
 from rmf.storage.directory import DataDirectory
@@ -39,14 +39,14 @@ async def run(
     directory: DataDirectory,
     serial: Callable[[], int],
     sending: Sending,
-    hands: Hands,
+    hands: InProgress,
 ) -> None:
     """Serve the catch-up door until cancelled. `serial` tells the number of this node's last
     record, behind which a received Checkpoint begins. A piece of it is kept in
     turn: what stands ready is not touched while it takes the ledger's place. `sending` keeps what
     of the history peers still need."""
     hands.free()  # it holds no packets
-    bench = _Bench(directory, serial)
+    bench = _OpenReaders(directory, serial)
     work = _Work(doors, bench, sending)
     try:
         async with trio.open_nursery() as nursery:
@@ -72,7 +72,7 @@ def _key_of(item: CatchUpItem) -> _Key:
 class _Work:
     """The wishes under way. Checkpoints are read by one thread at a time (see ChunkReader)."""
 
-    def __init__(self, doors: Doors, bench: "_Bench", sending: Sending) -> None:
+    def __init__(self, doors: Doors, bench: "_OpenReaders", sending: Sending) -> None:
         self.under_way: set[_Key] = set()
         self._doors = doors
         self._bench = bench
@@ -140,7 +140,7 @@ class _Work:
             return None
 
 
-class _Bench:
+class _OpenReaders:
     """What is open: a reader of Entries for each peer, one of Checkpoints, and the receiver."""
 
     def __init__(self, directory: DataDirectory, serial: Callable[[], int]) -> None:

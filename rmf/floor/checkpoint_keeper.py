@@ -22,7 +22,7 @@ from rmf.floor import log
 from rmf.floor.asking import NoTurn, file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.latest import Newest
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.storage import archive, checkpoint
 from rmf.storage.checkpoint import CheckpointWriter
 from rmf.storage.directory import DataDirectory
@@ -37,7 +37,7 @@ async def run(
     dlq_cursor: Newest[int],
     boot_id: bytes,
     sending: Sending,
-    hands: Hands,
+    hands: InProgress,
 ) -> None:
     """Serve the checkpoints door until cancelled. `boot_id` names the boot that `clock` in the
     head counts from (R6). Entries behind `dlq_cursor` stay. Files are written and moved in

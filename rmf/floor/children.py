@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from rmf import limits
 from rmf.floor import stand_ins
 from rmf.floor.doors import Doors
-from rmf.floor.supervisor import Child, Hands, StandIn
+from rmf.floor.supervisor import Child, InProgress, StandIn
 
 __all__ = ["CHILDREN", "Row", "child_of", "row_of"]
 
@@ -168,7 +168,7 @@ def row_of(name: str) -> Row:
 
 def child_of(
     name: str,
-    run: Callable[[Hands], Awaitable[Any]],
+    run: Callable[[InProgress], Awaitable[Any]],
     doors: Doors,
     *,
     stand_in: StandIn | None = None,
@@ -187,10 +187,10 @@ def child_of(
 
 
 async def _serve(
-    serve: Callable[[Doors, str], Awaitable[None]], doors: Doors, why: str, _hands: Hands
+    serve: Callable[[Doors, str], Awaitable[None]], doors: Doors, why: str, _hands: InProgress
 ) -> None:
     await serve(doors, why)
 
 
-async def _again(run: Callable[[Hands], Awaitable[Any]], _why: str, hands: Hands) -> None:
+async def _again(run: Callable[[InProgress], Awaitable[Any]], _why: str, hands: InProgress) -> None:
     await run(hands)

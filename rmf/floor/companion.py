@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 
 from rmf.errors import RmfError
 from rmf.floor import log
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 
 __all__ = ["Companion", "accompany"]
 
 Companion = Callable[[str], Awaitable[None]]
 
 
-async def accompany(companion: Companion, here: str, hands: Hands) -> None:
+async def accompany(companion: Companion, here: str, hands: InProgress) -> None:
     """Run a companion of the node that listens `here`. That it is refused, because another client
     speaks for its name or because the node is on strike, is no failure of a task (R15)."""
     hands.free()  # its packets are a client's

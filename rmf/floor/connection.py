@@ -27,15 +27,15 @@ from rmf.floor.asking import ask
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.edge_triage import act_on_edge
 from rmf.floor.handshake import Guest, Strangers, guest_of
-from rmf.floor.intake_end import Intake
+from rmf.floor.intake_end import IntakeDoor
 from rmf.floor.items import Closed, EdgeLetter, Opened
-from rmf.floor.news import Unwatch, Watch
+from rmf.floor.news import Unwatch, Watched
 from rmf.floor.outbox import Outbox
 from rmf.floor.receiving import Inlet, Passes
 from rmf.floor.subscribing import subscribe_fault
-from rmf.floor.supervisor import Hands, Held
+from rmf.floor.supervisor import HeldItem, InProgress
 
-__all__ = ["Connection", "Port"]
+__all__ = ["Port", "ServerConnection"]
 
 Pages = trio.MemorySendChannel[bytes]
 
@@ -54,7 +54,7 @@ class Port:
     passes: Passes = attrs.Factory(Passes)
 
 
-class Connection:
+class ServerConnection:
     """Serves one client from preface to close."""
 
     def __init__(self, number: int, peer: str, stream: trio.abc.Stream, port: Port) -> None:
@@ -64,14 +64,14 @@ class Connection:
         self._since_ns = 0  # nothing of the frame that is served was there before then (boot ns)
         self._port = port
         self._doors = port.doors
-        self._intake = Intake(port.doors)
+        self._intake = IntakeDoor(port.doors)
         self._buffer = codec.FrameBuffer(limits.FRAME_BEFORE_HELLO_BYTES_MAX)
         self._deadline = trio.CancelScope()
         self._late = ("idle_timeout", "")
         self._guest: Guest | None = None
         self._out = Outbox(stream)
 
-    async def serve(self, hands: Hands, on_guest: Callable[[], None]) -> None:
+    async def serve(self, hands: InProgress, on_guest: Callable[[], None]) -> None:
         """Serve until the client leaves, breaks the protocol, or is cut. `on_guest` is called once
         it is no stranger any more."""
         answers, answers_out, pages, pages_out = connection_doors()
@@ -150,7 +150,7 @@ class Connection:
 
     # --- Reading ------------------------------------------------------------------------------
 
-    async def _read(self, nursery: trio.Nursery, pages: Pages, hands: Hands) -> None:
+    async def _read(self, nursery: trio.Nursery, pages: Pages, hands: InProgress) -> None:
         """Serve frames until the end of the stream, or until time is up for the next one."""
         with self._deadline:
             try:
@@ -160,7 +160,7 @@ class Connection:
         if self._deadline.cancelled_caught:
             await self._out.say_fault(ProtocolFault(*self._late))
 
-    async def _serve_frames(self, nursery: trio.Nursery, pages: Pages, hands: Hands) -> None:
+    async def _serve_frames(self, nursery: trio.Nursery, pages: Pages, hands: InProgress) -> None:
         begun_s: float | None = None
         self._since_ns = self._inlet.since_ns
         while True:
@@ -202,12 +202,12 @@ class Connection:
         except trio.BrokenResourceError:
             return b""
 
-    def _held_all(self, frame: bytes) -> list[Held]:
+    def _held_all(self, frame: bytes) -> list[HeldItem]:
         return [self._held(frame)]
 
-    def _held(self, frame: bytes) -> Held:
+    def _held(self, frame: bytes) -> HeldItem:
         producer = self._guest.producer if self._guest is not None else None
-        return Held(frame, producer, self._out.epoch, self._number)
+        return HeldItem(frame, producer, self._out.epoch, self._number)
 
     # --- Messages -----------------------------------------------------------------------------
 
@@ -294,7 +294,7 @@ class Connection:
             raise fault
         self._out.watched.add(message.number)
         assert self._guest is not None
-        watch = Watch(self._number, message, pages.clone(), self._guest.dated)
+        watch = Watched(self._number, message, pages.clone(), self._guest.dated)
         await self._doors.watches.send(watch)
 
     @property

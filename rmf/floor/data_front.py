@@ -15,7 +15,7 @@ from rmf.floor.doors import Doors
 from rmf.floor.items import LettersItem
 from rmf.floor.latest import Newest
 from rmf.floor.letter_fetch import LetterFetch
-from rmf.floor.supervisor import Child, Hands
+from rmf.floor.supervisor import Child, InProgress
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
 from rmf.storage.sending import Sending
@@ -60,11 +60,11 @@ class DataFront:
         """Return the task that stores letters; what it has not stored outlives its failures."""
         doors, backlog, store = self._doors, self._backlog, self.store()
 
-        async def keep(hands: Hands) -> None:
+        async def keep(hands: InProgress) -> None:
             await dlq_keeper.run(doors, store, backlog, hands)
             self.stored.set()
 
-        async def refuse(why: str, _hands: Hands) -> None:
+        async def refuse(why: str, _hands: InProgress) -> None:
             await dlq_keeper.give_up(doors, backlog, why)
             self.stored.set()
 

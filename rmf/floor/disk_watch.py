@@ -14,13 +14,13 @@ from contextlib import suppress
 import trio
 
 from rmf import limits
-from rmf.core.events import Disk
+from rmf.core.events import DiskMark
 from rmf.errors import StorageError
 from rmf.floor import log
 from rmf.floor.asking import NoTurn, file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.latest import Newest
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.storage import archive, reserve
 from rmf.storage.directory import DataDirectory
 from rmf.storage.drive import free_bytes
@@ -42,7 +42,7 @@ async def run(
     directory: DataDirectory,
     dlq_cursor: Newest[int],
     sending: Sending,
-    hands: Hands,
+    hands: InProgress,
 ) -> None:
     """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes. Entries
     behind `dlq_cursor` stay. `sending` says what of the history is on its way to peers: it stays
@@ -78,7 +78,7 @@ async def _ask(directory: DataDirectory, limiter: trio.CapacityLimiter) -> int |
 
 async def _tell(doors: Doors, mark: str, free: int) -> None:
     log.note("info" if mark == "ok" else "warning", "disk_mark", mark=mark, free_bytes=free)
-    await doors.events.send(Disk(mark, free))
+    await doors.events.send(DiskMark(mark, free))
 
 
 def _sent(sending: Sending, mark: str) -> int | None:

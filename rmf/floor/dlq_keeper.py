@@ -25,7 +25,7 @@ from rmf.floor.asking import answer
 from rmf.floor.doors import Doors
 from rmf.floor.items import EdgeLetter, EdgeTriage, Fetched, FetchedStored, LettersItem
 from rmf.floor.stand_ins import let_letter_go, lose_letter, refuse_letters
-from rmf.floor.supervisor import Hands, Held
+from rmf.floor.supervisor import HeldItem, InProgress
 from rmf.storage.dlq_store import DlqStore
 
 __all__ = ["give_up", "run"]
@@ -35,7 +35,7 @@ async def run(
     doors: Doors,
     store: DlqStore,
     backlog: list[LettersItem],
-    hands: Hands,
+    hands: InProgress,
 ) -> None:
     """Store what comes through the letters door, until it is closed."""
     limiter = trio.CapacityLimiter(1)  # one thread at a time has the store
@@ -76,8 +76,8 @@ async def run(
         await _report(doors, store, limiter, _line_letters(batch))
 
 
-def _held(items: list[LettersItem]) -> list[Held]:
-    return [Held(letter.packet) for letter in _letters(items)]
+def _held(items: list[LettersItem]) -> list[HeldItem]:
+    return [HeldItem(letter.packet) for letter in _letters(items)]
 
 
 async def give_up(doors: Doors, backlog: list[LettersItem], why: str = "") -> None:

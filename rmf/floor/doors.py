@@ -12,13 +12,13 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.core.effects import Audit, Batch, DryRun, Persist, WriteCheckpoint
+from rmf.core.effects import Batch, DryRun, Persist, RunAgain, WriteCheckpoint
 from rmf.core.messages import Message
 from rmf.core.raft.greetings import Own
-from rmf.core.raft.messages import PeerMessage
+from rmf.core.raft.peer_messages import PeerMessage
 from rmf.floor import items
 from rmf.floor.latest import Latest, open_latest
-from rmf.floor.news import News, Unwatch, Watch
+from rmf.floor.news import News, Unwatch, Watched
 
 __all__ = [
     "DOORS",
@@ -248,8 +248,8 @@ class Doors:
     ledger_out: trio.MemoryReceiveChannel[Persist]
     bench: Latest[Batch]
     bench_out: trio.MemoryReceiveChannel[Batch]
-    audits: trio.MemorySendChannel[Audit]
-    audits_out: trio.MemoryReceiveChannel[Audit]
+    audits: trio.MemorySendChannel[RunAgain]
+    audits_out: trio.MemoryReceiveChannel[RunAgain]
     dry_runs: trio.MemorySendChannel[DryRun]
     dry_runs_out: trio.MemoryReceiveChannel[DryRun]
     letters: trio.MemorySendChannel[items.LettersItem]
@@ -264,8 +264,8 @@ class Doors:
     publications_out: trio.MemoryReceiveChannel[News]
     file_turns: trio.MemorySendChannel[items.TurnAsked]
     file_turns_out: trio.MemoryReceiveChannel[items.TurnAsked]
-    watches: trio.MemorySendChannel[Watch | Unwatch]
-    watches_out: trio.MemoryReceiveChannel[Watch | Unwatch]
+    watches: trio.MemorySendChannel[Watched | Unwatch]
+    watches_out: trio.MemoryReceiveChannel[Watched | Unwatch]
     checkpoints: Latest[WriteCheckpoint | None]
     checkpoints_out: trio.MemoryReceiveChannel[WriteCheckpoint | None]
     due: Latest[int | None]

@@ -11,11 +11,11 @@ import trio
 from rmf import limits
 from rmf.core import messages as m
 from rmf.core.effects import Publish
-from rmf.core.selector import Mark, Selector
+from rmf.core.selector import SelectionMark, Selector
 from rmf.floor.history import History
 from rmf.floor.logging_feeder import LoggingFeeder
-from rmf.floor.picture import Picture, SharedDelta
-from rmf.floor.speech import Speech
+from rmf.floor.published_world import PublishedWorld, SharedDelta
+from rmf.floor.snapshot_writer import SnapshotWriter
 
 __all__ = ["Feeder"]
 
@@ -27,7 +27,7 @@ class Feeder:
 
     def __init__(
         self,
-        picture: Picture,
+        picture: PublishedWorld,
         history: History,
         subscribe: m.Subscribe,
         pages: trio.MemorySendChannel[bytes],
@@ -46,7 +46,7 @@ class Feeder:
         self._picture = picture
         self._history = history
         turn = turn or trio.Lock()
-        self._speech = Speech(picture, subscribe.number, pages, turn, dated=dated)
+        self._speech = SnapshotWriter(picture, subscribe.number, pages, turn, dated=dated)
 
     async def run(self) -> None:
         """Send the selection, then what changes."""
@@ -68,14 +68,14 @@ class _Newest:
     """A newest-only subscription: what was sent, and when it was looked at last."""
 
     def __init__(
-        self, picture: Picture, speech: Speech, selector: Selector, interval_s: float
+        self, picture: PublishedWorld, speech: SnapshotWriter, selector: Selector, interval_s: float
     ) -> None:
         self._picture = picture
         self._speech = speech
         self._selector = selector
         self._interval_s = interval_s
         self._looked_s = trio.current_time()
-        self._told = Mark(0, 0, 0, b"")
+        self._told = SelectionMark(0, 0, 0, b"")
 
     async def run(self, from_tick: int | None, *, full: bool) -> None:
         """Begin with all there is, or behind `from_tick`; go on with changes."""
@@ -113,7 +113,7 @@ class _Newest:
     async def _keep_alive(self) -> None:
         """Say that everything was sent: up to now, if nothing of it has changed since (R35)."""
         if not self._has_changed:
-            self._told = Mark.of(self._picture.newest)
+            self._told = SelectionMark.of(self._picture.newest)
         await self._speech.say(m.KEEPALIVE, self._told)
 
     # --- Telling ----------------------------------------------------------------------------------
@@ -128,7 +128,9 @@ class _Newest:
                 if shared is None or shared.delta.is_lost:
                     await self._tell_whole(at)
                 elif not shared.delta.ticks:
-                    self._told = Mark.of(at)  # nothing of what this one watches has changed
+                    self._told = SelectionMark.of(
+                        at
+                    )  # nothing of what this one watches has changed
                 elif full:
                     await self._tell_whole(at, shared.delta.ticks - 1)
                 else:
@@ -143,5 +145,5 @@ class _Newest:
         self._note_told(at)
 
     def _note_told(self, at: Publish) -> None:
-        self._told = Mark.of(at)
+        self._told = SelectionMark.of(at)
         self._looked_s = trio.current_time()

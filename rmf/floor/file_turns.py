@@ -11,7 +11,7 @@ import trio
 
 from rmf.floor.doors import Doors
 from rmf.floor.items import TurnAsked
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 
 __all__ = ["FileTurns"]
 
@@ -23,7 +23,7 @@ class FileTurns:
         self._doors = doors
         self._given: TurnAsked | None = None
 
-    async def run(self, hands: Hands) -> None:
+    async def run(self, hands: InProgress) -> None:
         """Give turns until cancelled."""
         hands.free()  # it holds no packets
         while True:

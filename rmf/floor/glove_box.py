@@ -9,15 +9,15 @@ from contextlib import suppress
 import trio
 
 from rmf.core.events import BoxLost, Executed
-from rmf.floor.box_keeper import Bench, BoxKeeper
+from rmf.floor.box_keeper import BoxKeeper, BoxState
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Durations
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 
 __all__ = ["run"]
 
 
-async def run(doors: Doors, bench: Bench, execute: Durations, hands: Hands) -> None:
+async def run(doors: Doors, bench: BoxState, execute: Durations, hands: InProgress) -> None:
     """Serve the bench door. `execute` measures."""
     hands.free()  # the packets on the bench are the arbiter's to explain
 

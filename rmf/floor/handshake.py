@@ -12,7 +12,7 @@ import attrs
 
 from rmf import limits
 from rmf.core import messages as m
-from rmf.core.producers import name_fault
+from rmf.core.producer_table import name_fault
 from rmf.errors import ProtocolFault
 
 __all__ = ["Guest", "Strangers", "guest_of"]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from rmf import limits
 
-__all__ = ["Check", "Verdict", "leader", "live", "ready"]
+__all__ = ["Check", "HealthAnswer", "leader", "live", "ready"]
 
 Facts = dict[str, Any] | None
 
@@ -22,25 +22,25 @@ class Check(NamedTuple):
     why: str
 
 
-class Verdict(NamedTuple):
+class HealthAnswer(NamedTuple):
     """An answer: the status of HTTP, and a human-readable text."""
 
     status: int
     text: str
 
 
-def live(facts: Facts, last_step_age_s: float) -> Verdict:
+def live(facts: Facts, last_step_age_s: float) -> HealthAnswer:
     """Return 200 while the Arbiter's loop turns, or while it is being loaded."""
     check = _turns(facts, last_step_age_s)
     if check.why:
-        return Verdict(503, f"not live: {check.why}\n")
+        return HealthAnswer(503, f"not live: {check.why}\n")
     strike = _strike(facts)
-    return Verdict(200, f"live, on strike: {strike}\n" if strike else "live\n")
+    return HealthAnswer(200, f"live, on strike: {strike}\n" if strike else "live\n")
 
 
 def ready(
     facts: Facts, last_step_age_s: float, *, verbose: bool = False, exclude: Collection[str] = ()
-) -> Verdict:
+) -> HealthAnswer:
     """Return 200 if all checks but the excluded ones are well; else 503 with what is not, a check
     a line. `verbose` shows all of them."""
     checks = _checks(facts, last_step_age_s)
@@ -58,18 +58,18 @@ def ready(
         for name in sorted(set(exclude) - set(names))
     ]
     lines.append("not ready" if failed else "ready")
-    return Verdict(503 if failed else 200, "\n".join(lines) + "\n")
+    return HealthAnswer(503 if failed else 200, "\n".join(lines) + "\n")
 
 
-def leader(facts: Facts) -> Verdict:
+def leader(facts: Facts) -> HealthAnswer:
     """Return 200 if this node reigns, for who sends everything to the leader."""
     if facts is None:
-        return Verdict(503, "unknown: the ledger is being read\n")
+        return HealthAnswer(503, "unknown: the ledger is being read\n")
     if facts["role"] == "leader" and facts["strike"] is None:
-        return Verdict(200, f"{facts['node']} reigns in term {facts['term']}\n")
+        return HealthAnswer(200, f"{facts['node']} reigns in term {facts['term']}\n")
     who = facts["leader"]
     known = f"the leader of term {facts['term']} is {who}" if who else "no leader is known"
-    return Verdict(503, f"{facts['node']} does not reign: {known}\n")
+    return HealthAnswer(503, f"{facts['node']} does not reign: {known}\n")
 
 
 def _checks(facts: Facts, last_step_age_s: float) -> list[Check]:

@@ -18,8 +18,8 @@ from rmf import limits
 from rmf.core.entry import ACCESSION, Accession, Entry, decode_entry, kind_of, tick_of
 from rmf.core.page import pages_of
 from rmf.core.record import Record
-from rmf.core.selector import Mark
-from rmf.core.turns import turn_of
+from rmf.core.selector import SelectionMark
+from rmf.core.tick_changes import changes_of_entry
 from rmf.storage.cursor import EntryCursor
 
 __all__ = ["Gone", "History", "ToldTick", "TurnCursor"]
@@ -39,7 +39,7 @@ class Gone:
 class ToldTick:
     """What one Tick changed of the selection: pages, and the Entry that it was."""
 
-    mark: Mark
+    mark: SelectionMark
     pages: list[bytes]
 
 
@@ -63,7 +63,12 @@ class History:
         period_ns, line = self._facts()
         cursor = EntryCursor(self._directories, self._cluster(), after_index)
         return TurnCursor(
-            cursor, wanted, Mark(0, since_tick, after_index, b""), period_ns, line, self._limiter
+            cursor,
+            wanted,
+            SelectionMark(0, since_tick, after_index, b""),
+            period_ns,
+            line,
+            self._limiter,
         )
 
 
@@ -75,13 +80,13 @@ class TurnCursor:
         self,
         cursor: EntryCursor,
         wanted: Wanted,
-        mark: Mark,
+        mark: SelectionMark,
         period_ns: int,
         line: str,
         limiter: trio.CapacityLimiter,
     ) -> None:
         self.mark = mark
-        self.bookmark: Mark | None = None
+        self.bookmark: SelectionMark | None = None
         self._cursor = cursor
         self._wanted = wanted
         self._since_tick = mark.tick
@@ -105,7 +110,7 @@ class TurnCursor:
                 return Gone(None)
         return []
 
-    def skip(self, mark: Mark) -> None:
+    def skip(self, mark: SelectionMark) -> None:
         """Take what is up to this Entry for told."""
         self.mark = mark
         self._since_tick = mark.tick
@@ -166,7 +171,7 @@ class TurnCursor:
         self._since_tick = entry.tick
         if isinstance(entry.books, Accession):
             self._line = entry.books.line.name
-        turn = turn_of(entry, record.term, record.index, self._period_ns, self._line)
+        turn = changes_of_entry(entry, record.term, record.index, self._period_ns, self._line)
         if turn is None:
             return None
         cells = [cell for cell in turn.cells if self._wanted(cell.key)]
@@ -188,5 +193,5 @@ class TurnCursor:
             self.bookmark = _mark_of(before, decode_entry(before.body))
 
 
-def _mark_of(record: Record, entry: Entry) -> Mark:
-    return Mark(record.term, entry.tick, record.index, entry.digest)
+def _mark_of(record: Record, entry: Entry) -> SelectionMark:
+    return SelectionMark(record.term, entry.tick, record.index, entry.digest)

@@ -17,10 +17,10 @@ from rmf.floor import acceptor, log
 from rmf.floor.acceptor import Acceptor, last_words, linger
 from rmf.floor.http_answers import Answers
 from rmf.floor.readings import Sources
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.notation import Address
 
-__all__ = ["Listening", "run"]
+__all__ = ["HttpListening", "run"]
 
 _CROWDED = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -28,7 +28,7 @@ _CROWDED = (
 )
 
 
-class Listening(acceptor.Listening):
+class HttpListening(acceptor.Listening):
     """Where to listen. Names in `also` are served beside loopback and the host itself."""
 
     def __init__(self, address: Address, *, also: frozenset[str] = frozenset()) -> None:
@@ -46,7 +46,7 @@ class Listening(acceptor.Listening):
         return True
 
 
-async def run(listening: Listening, sources: Sources, hands: Hands) -> None:
+async def run(listening: HttpListening, sources: Sources, hands: InProgress) -> None:
     """Accept and serve connections until cancelled; a port that fails is opened again."""
     hands.free()  # it holds no packets
     async with trio.open_nursery() as connections:
@@ -58,7 +58,7 @@ async def run(listening: Listening, sources: Sources, hands: Hands) -> None:
             await trio.sleep(limits.HTTP_RETRY_S)
 
 
-async def _accept(listening: Listening, acceptor: Acceptor) -> None:
+async def _accept(listening: HttpListening, acceptor: Acceptor) -> None:
     """Accept until the port fails."""
     try:
         listeners = await listening.listeners()
@@ -75,7 +75,7 @@ async def _accept(listening: Listening, acceptor: Acceptor) -> None:
 class _Service:
     """Serves the connections within their bound."""
 
-    def __init__(self, listening: Listening, answers: Answers) -> None:
+    def __init__(self, listening: HttpListening, answers: Answers) -> None:
         self._listening = listening
         self._answers = answers
         self._exchange: ModuleType | None = None

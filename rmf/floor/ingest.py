@@ -17,13 +17,13 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.floor import acceptor
 from rmf.floor.acceptor import Acceptor, last_words, linger, peer_name
-from rmf.floor.connection import Connection, Port
-from rmf.floor.supervisor import Hands, caught, seal
+from rmf.floor.connection import Port, ServerConnection
+from rmf.floor.supervisor import InProgress, caught, seal
 
-__all__ = ["Listening", "run"]
+__all__ = ["ClientListening", "run"]
 
 
-class Listening(acceptor.Listening):
+class ClientListening(acceptor.Listening):
     """Where to listen for clients. `strangers` have not said HELLO yet."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -40,7 +40,7 @@ class Listening(acceptor.Listening):
         )
 
 
-async def run(listening: Listening, port: Port, hands: Hands) -> None:
+async def run(listening: ClientListening, port: Port, hands: InProgress) -> None:
     """Accept and serve connections until cancelled. Raises OSError if the port fails."""
     hands.free()  # each connection has hands of its own
     listeners = await listening.listeners()
@@ -50,16 +50,16 @@ async def run(listening: Listening, port: Port, hands: Hands) -> None:
         await trio.sleep_forever()  # the connections have theirs still to hear
 
 
-async def _serve(listening: Listening, port: Port, stream: trio.SocketStream) -> None:
-    hands = Hands()
-    stranger = _Stranger(listening)
+async def _serve(listening: ClientListening, port: Port, stream: trio.SocketStream) -> None:
+    hands = InProgress()
+    stranger = _BeforeHello(listening)
     try:
         if listening.is_crowded:
             await last_words(stream, _CROWDED)
             return
         number = next(listening.numbers)
         with port.passes.watched():
-            connection = Connection(number, _peer_of(stream), stream, port)
+            connection = ServerConnection(number, _peer_of(stream), stream, port)
             exc = await caught(partial(connection.serve, hands, stranger.is_known))
         if exc is not None:
             await _explain(port, exc, hands, stream)
@@ -68,7 +68,9 @@ async def _serve(listening: Listening, port: Port, stream: trio.SocketStream) ->
         stranger.is_known()
 
 
-async def _explain(port: Port, exc: BaseException, hands: Hands, stream: trio.SocketStream) -> None:
+async def _explain(
+    port: Port, exc: BaseException, hands: InProgress, stream: trio.SocketStream
+) -> None:
     cancelled = await seal(
         "ingest",
         exc,
@@ -83,11 +85,11 @@ async def _explain(port: Port, exc: BaseException, hands: Hands, stream: trio.So
     await last_words(stream, codec.encode(error))
 
 
-class _Stranger:
+class _BeforeHello:
     """Counts one connection among those that have not said HELLO yet, until it is known."""
 
-    def __init__(self, listening: Listening) -> None:
-        self._listening: Listening | None = listening
+    def __init__(self, listening: ClientListening) -> None:
+        self._listening: ClientListening | None = listening
         listening.strangers += 1
 
     def is_known(self) -> None:

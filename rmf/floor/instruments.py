@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from rmf import limits
-from rmf.floor.crowd import Crowd
+from rmf.floor.expiry_alarm import ExpiryAlarm
 from rmf.floor.storm import Storm
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ __all__ = [
     "BOUNDS_S",
     "STEP_BOUNDS_S",
     "Audits",
-    "Changes",
     "Durations",
     "Instruments",
+    "LeaderChanges",
     "Owed",
     "Pulse",
     "Reasons",
@@ -82,7 +82,7 @@ class Reasons:
             self.counts[reason] = self.counts.get(reason, 0) + 1
 
 
-class Changes:
+class LeaderChanges:
     """Strikes that began, and leaders that came, since this process started."""
 
     def __init__(self) -> None:
@@ -160,12 +160,12 @@ class Instruments:
     execute: Durations = attrs.Factory(Durations)  # the line, over one Tick
     steps: Steps = attrs.Factory(Steps)
     bagged: Reasons = attrs.Factory(Reasons)  # packets, at commit
-    changes: Changes = attrs.Factory(Changes)
+    changes: LeaderChanges = attrs.Factory(LeaderChanges)
     audits: Audits = attrs.Factory(Audits)
     owed: Owed = attrs.Factory(Owed)
     pulse: Pulse = attrs.Factory(Pulse)
     storm: Storm = attrs.Factory(Storm)
-    crowd: Crowd = attrs.Factory(Crowd)
+    crowd: ExpiryAlarm = attrs.Factory(ExpiryAlarm)
 
     def look(self, core: "Arbiter", now_s: float) -> None:
         """See who reigns and how the books stand; a few times per second are enough."""

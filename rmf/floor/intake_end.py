@@ -7,10 +7,10 @@ import trio
 from rmf.floor.doors import Doors
 from rmf.floor.items import IntakeItem, Knock
 
-__all__ = ["Intake"]
+__all__ = ["IntakeDoor"]
 
 
-class Intake:
+class IntakeDoor:
     """The intake door as a connection sees it: it waits while full, and wakes the arbiter."""
 
     def __init__(self, doors: Doors) -> None:

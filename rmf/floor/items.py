@@ -16,7 +16,7 @@ from rmf.core.entry import Member
 from rmf.core.events import Event, Joined, Left, Offered
 from rmf.core.messages import Message
 from rmf.core.raft.greetings import Hello, Own, Refusal, Welcome
-from rmf.core.raft.messages import PeerMessage
+from rmf.core.raft.peer_messages import PeerMessage
 from rmf.core.triage import Act, Triage
 from rmf.floor.dialling import Peer
 
@@ -33,11 +33,11 @@ __all__ = [
     "Greeting",
     "IntakeItem",
     "Knock",
-    "Known",
     "LettersItem",
     "Linked",
     "Opened",
     "Parted",
+    "PeeringFacts",
     "PeeringItem",
     "Roster",
     "Through",
@@ -156,7 +156,7 @@ class Belongs:
 
 
 @attrs.frozen
-class Known:
+class PeeringFacts:
     """What the node says of itself, and whom it links."""
 
     own: Own
@@ -167,7 +167,7 @@ class Known:
 class WhoIsKnown:
     """A task wants to call peers: what is known is sent to `reply`."""
 
-    reply: trio.MemorySendChannel[Known]
+    reply: trio.MemorySendChannel[PeeringFacts]
 
 
 @attrs.frozen(eq=False)

@@ -25,7 +25,7 @@ from rmf.core.events import DiskFault, Persisted
 from rmf.errors import DiskFailed, PenTaken
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Durations
-from rmf.floor.supervisor import Hands, Held
+from rmf.floor.supervisor import HeldItem, InProgress
 from rmf.storage.ledger import LedgerWriter
 
 __all__ = ["run"]
@@ -33,9 +33,9 @@ __all__ = ["run"]
 Report = Callable[[Persisted | DiskFault | BaseException], None]
 
 
-async def run(doors: Doors, writer: LedgerWriter, fsync: Durations, hands: Hands) -> None:
+async def run(doors: Doors, writer: LedgerWriter, fsync: Durations, hands: InProgress) -> None:
     """Serve the ledger door with this writer; its thread closes it. `fsync` measures."""
-    bench, reports = _Bench(), _Reports()
+    bench, reports = _WriteQueue(), _Reports()
     hands.hold(bench.held)
     args = (writer, bench, reports.put, fsync)
     thread = threading.Thread(target=_write, args=args, name="rmf-ledger")
@@ -52,7 +52,7 @@ async def run(doors: Doors, writer: LedgerWriter, fsync: Durations, hands: Hands
         reports.close()
 
 
-async def _hand_over(doors: Doors, bench: "_Bench") -> None:
+async def _hand_over(doors: Doors, bench: "_WriteQueue") -> None:
     """Give the thread what comes through the door."""
     async for persist in doors.ledger_out:
         bench.work.put(persist)
@@ -99,7 +99,7 @@ class _Reports:
             self._fd = -1
 
 
-class _Bench:
+class _WriteQueue:
     """What the thread has to write, and what it is writing."""
 
     def __init__(self) -> None:
@@ -126,16 +126,16 @@ class _Bench:
         self.writing = batch
         return batch
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[HeldItem]:
         """Return the records that are being written."""
         return [held for persist in self.writing for held in _held(persist)]
 
 
-def _held(persist: Persist) -> list[Held]:
-    return [Held(record.body) for record in persist.records]
+def _held(persist: Persist) -> list[HeldItem]:
+    return [HeldItem(record.body) for record in persist.records]
 
 
-def _write(writer: LedgerWriter, bench: _Bench, report: Report, fsync: Durations) -> None:
+def _write(writer: LedgerWriter, bench: _WriteQueue, report: Report, fsync: Durations) -> None:
     """Write until told to stop; the body of the thread. It alone closes the writer."""
     sealed = writer.is_sealed
     try:

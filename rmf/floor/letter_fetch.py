@@ -27,8 +27,8 @@ from rmf.floor import log
 from rmf.floor.asking import ask
 from rmf.floor.dialling import FAILURES, Dialled, Peer, dial
 from rmf.floor.doors import Doors
-from rmf.floor.items import Fetched, FetchedStored, Known, Through, WhoIsKnown
-from rmf.floor.supervisor import Hands
+from rmf.floor.items import Fetched, FetchedStored, PeeringFacts, Through, WhoIsKnown
+from rmf.floor.supervisor import InProgress
 
 __all__ = ["Fetch", "LetterFetch"]
 
@@ -41,7 +41,7 @@ class LetterFetch:
         self._doors = doors
         self._fetch: Fetch | None = None
 
-    async def run(self, hands: Hands) -> None:
+    async def run(self, hands: InProgress) -> None:
         """Fetch what each core that was read may lack, until cancelled."""
         hands.free()  # what it holds, its peers still have
         while True:
@@ -91,12 +91,12 @@ class Fetch:
         self._stored += stored.new
         return stored
 
-    async def _known(self) -> Known | None:
+    async def _known(self) -> PeeringFacts | None:
         """Ask what this node says of itself and whom it links; None: no task knows that any
         more."""
         return await ask(self._doors.peering, WhoIsKnown)
 
-    async def ask_all(self, known: Known | None) -> bool:
+    async def ask_all(self, known: PeeringFacts | None) -> bool:
         """Ask each peer for what it has; return whether one of them had everything."""
         if known is None:
             return False

@@ -11,14 +11,14 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.floor import audit, dry_run, glove_box
+from rmf.floor import audit, dry_run_task, glove_box
 from rmf.floor.audit_box import AuditBox
-from rmf.floor.box_keeper import Bench
+from rmf.floor.box_keeper import BoxState
 from rmf.floor.children import child_of
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Audits, Durations
-from rmf.floor.present import now
-from rmf.floor.supervisor import Child, Hands
+from rmf.floor.node_clock import now
+from rmf.floor.supervisor import Child, InProgress
 from rmf.line.glovebox.handle import BoxHandle, BoxSettings, LineFacts
 from rmf.line.inline import Inline
 from rmf.line.line import Line
@@ -41,13 +41,13 @@ class LineFront:
         self.audit_ppm = round(config.audit * 1_000_000)
         self.inline: Inline | None = None
         self._facts: LineFacts | None = None
-        self._bench: Bench | None = None
+        self._bench: BoxState | None = None
         fill_standard_descriptors()  # before the node opens anything
         if config.glovebox == "inline":
             self.inline = _inline(load_line(config.line))
             return
         settings = BoxSettings(config.line, config.handler_memory_bytes)
-        self._bench = Bench(settings, config.handler_time_ns / limits.SECOND, first=box)
+        self._bench = BoxState(settings, config.handler_time_ns / limits.SECOND, first=box)
 
     def facts(self) -> LineFacts:
         """Return who the line is; waits, blocking, until it is loaded. Raises LineError."""
@@ -78,15 +78,15 @@ class LineFront:
                 return audit.InlineRunner(_inline(self.inline.line))
             assert self._bench is not None
             box = AuditBox(self._bench_apart(self._bench), facts)
-            nursery.start_soon(box.serve, Hands())
+            nursery.start_soon(box.serve, InProgress())
             return box
 
-        return child_of("dry_run", dry_run.DryRuns(doors, open_runner).run, doors)
+        return child_of("dry_run", dry_run_task.DryRunTask(doors, open_runner).run, doors)
 
-    def _bench_apart(self, bench: Bench) -> Bench:
+    def _bench_apart(self, bench: BoxState) -> BoxState:
         """Return a bench of its own, at low priority: the serving box comes first."""
         settings = attrs.evolve(bench.settings, nice=limits.BOX_AUDIT_NICE)
-        return Bench(settings, bench.budget_s, line=self.facts().identity)
+        return BoxState(settings, bench.budget_s, line=self.facts().identity)
 
     def _auditors(self, doors: Doors, counts: Audits) -> list[Child]:
         if not self.audit_ppm:

@@ -21,7 +21,7 @@ from typing import Literal, TextIO
 
 from rmf import limits
 
-__all__ = ["Format", "Level", "LineWriter", "Log", "configure", "flush", "note"]
+__all__ = ["Format", "Level", "LineWriter", "NodeLog", "configure", "flush", "note"]
 
 LOG_LINE_BYTES_MAX = select.PIPE_BUF  # what a writable pipe takes without making the writer wait
 
@@ -37,7 +37,7 @@ _Shown = str | int | float | bool | None
 _Fact = tuple[str, str, tuple[tuple[str, _Shown], ...]]
 
 
-class Log:
+class NodeLog:
     """One log. `clock_ns` is the wall clock, for dates and for telling what is a repetition."""
 
     def __init__(
@@ -203,7 +203,7 @@ def _quoted(value: _Shown) -> str:
     return json.dumps(value)
 
 
-_log = Log(None)
+_log = NodeLog(None)
 
 
 def configure(
@@ -220,7 +220,7 @@ def configure(
     # One process, one log: the starter of the node says where it goes.
     global _log  # noqa: PLW0603
     _log.flush()
-    _log = Log(sys.stderr if stream is None else stream, form, level=level, node=node)
+    _log = NodeLog(sys.stderr if stream is None else stream, form, level=level, node=node)
 
 
 def note(level: str, event: str, /, **fields: object) -> None:

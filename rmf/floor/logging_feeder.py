@@ -13,10 +13,10 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.delta import pages_of_tick
 from rmf.core.effects import Publish
-from rmf.core.selector import Mark, Own, Selector
+from rmf.core.selector import Own, SelectionMark, Selector
 from rmf.floor.history import Gone, History, TurnCursor
-from rmf.floor.picture import Picture
-from rmf.floor.speech import Speech
+from rmf.floor.published_world import PublishedWorld
+from rmf.floor.snapshot_writer import SnapshotWriter
 
 __all__ = ["LoggingFeeder"]
 
@@ -26,9 +26,9 @@ class LoggingFeeder:
     is 0 while only its tick is known."""
 
     def __init__(
-        self, picture: Picture, history: History, speech: Speech, selector: Selector
+        self, picture: PublishedWorld, history: History, speech: SnapshotWriter, selector: Selector
     ) -> None:
-        self.told = Mark(0, 0, 0, b"")
+        self.told = SelectionMark(0, 0, 0, b"")
         self._picture = picture
         self._history = history
         self._speech = speech
@@ -42,7 +42,7 @@ class LoggingFeeder:
             await self._tell_whole()
         else:
             known = self._picture.feed.mark_at(from_tick)
-            self.told = (known or Mark(0, 0, 0, b""))._replace(tick=from_tick)
+            self.told = (known or SelectionMark(0, 0, 0, b""))._replace(tick=from_tick)
             if known is not None:
                 await self._speech.say(m.KEEPALIVE, self.told)
         while True:
@@ -62,7 +62,7 @@ class LoggingFeeder:
                 await self._picture.news(self._selector)
         if waited.cancelled_caught or not self._has_more:
             if not self._has_more:
-                self.told = Mark.of(self._picture.newest)
+                self.told = SelectionMark.of(self._picture.newest)
             await self._speech.say(m.KEEPALIVE, self.told)
 
     @property
@@ -87,7 +87,7 @@ class LoggingFeeder:
                     return  # it left the tail while this display was slow: the ledger has it
                 await self._tell(change.mark, pages)
 
-    async def _tell(self, mark: Mark, pages: list[bytes]) -> None:
+    async def _tell(self, mark: SelectionMark, pages: list[bytes]) -> None:
         for i, page in enumerate(pages):
             await self._speech.say(m.DELTA, mark, page, more=i < len(pages) - 1)
         self.told = mark
@@ -100,7 +100,7 @@ class LoggingFeeder:
 
     async def _tell_held(self, at: Publish) -> None:
         await self._speech.say_whole(self._selector, at, with_removed=self._owes_whole)
-        self.told, self._owes_whole = Mark.of(at), False
+        self.told, self._owes_whole = SelectionMark.of(at), False
 
     # --- History ----------------------------------------------------------------------------------
 

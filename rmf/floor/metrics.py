@@ -19,7 +19,7 @@ from rmf.core.bag import REASONS
 from rmf.floor.instruments import Durations
 from rmf.floor.readings import DiskFacts, Sources
 
-__all__ = ["METRICS", "Metric", "Sample", "render", "samples"]
+__all__ = ["METRICS", "Metric", "MetricSample", "render", "samples"]
 
 ROLES: Final = ("leader", "follower", "candidate", "learner")
 STRIKES: Final = ("no_reign", "disk", "state", "admin")
@@ -39,7 +39,7 @@ class Metric(NamedTuple):
     stability: str = "stable"
 
 
-class Sample(NamedTuple):
+class MetricSample(NamedTuple):
     """A value of a metric, with a value for each of its labels."""
 
     name: str
@@ -149,7 +149,7 @@ class _Page(Collector):
         self._samples = list(samples(sources, disk))
 
     def collect(self) -> Iterator[metrics_core.Metric]:
-        by_name: dict[str, list[Sample]] = {}
+        by_name: dict[str, list[MetricSample]] = {}
         for sample in self._samples:
             by_name.setdefault(sample.name, []).append(sample)
         for metric in METRICS:
@@ -157,7 +157,7 @@ class _Page(Collector):
                 yield _family(metric, by_name[metric.name])
 
 
-def _family(metric: Metric, found: list[Sample]) -> metrics_core.Metric:
+def _family(metric: Metric, found: list[MetricSample]) -> metrics_core.Metric:
     family = metrics_core.Metric(metric.name.removesuffix("_total"), metric.meaning, metric.type)
     for _, value, labels in found:
         named = dict(zip(metric.labels, labels, strict=True))
@@ -176,19 +176,19 @@ def _family(metric: Metric, found: list[Sample]) -> metrics_core.Metric:
 # --- Samples ----------------------------------------------------------------------------------
 
 
-def samples(sources: Sources, disk: DiskFacts | None) -> Iterator[Sample]:
+def samples(sources: Sources, disk: DiskFacts | None) -> Iterator[MetricSample]:
     """Return every sample that is known now; names are those of METRICS."""
     facts = sources.facts()
     versions = (sources.version, platform.python_version(), trio.__version__)
-    yield Sample("rmf_build_info", 1, versions)
-    yield Sample("rmf_node_info", 1, (sources.node,))
-    yield Sample("rmf_ledger_read", facts is not None)
-    yield Sample("rmf_arbiter_step_age_seconds", sources.last_step_age_s())
+    yield MetricSample("rmf_build_info", 1, versions)
+    yield MetricSample("rmf_node_info", 1, (sources.node,))
+    yield MetricSample("rmf_ledger_read", facts is not None)
+    yield MetricSample("rmf_arbiter_step_age_seconds", sources.last_step_age_s())
     if facts is not None:
         line = facts["line"]
-        yield Sample("rmf_line_info", 1, (line["name"], str(line["version"])))
-        yield Sample("rmf_line_behind", facts["line_behind"])
-        yield Sample("rmf_line_mismatch", facts["line_mismatch"])
+        yield MetricSample("rmf_line_info", 1, (line["name"], str(line["version"])))
+        yield MetricSample("rmf_line_behind", facts["line_behind"])
+        yield MetricSample("rmf_line_mismatch", facts["line_mismatch"])
         yield from _of_reign(facts)
         yield from _of_members(facts)
         yield from _of_packets(facts)
@@ -196,97 +196,97 @@ def samples(sources: Sources, disk: DiskFacts | None) -> Iterator[Sample]:
     yield from _of_floor(sources)
     yield from _of_instruments(sources)
     if disk is not None:
-        yield Sample("rmf_ledger_bytes", disk.ledger_bytes)
-        yield Sample("rmf_archive_bytes", disk.archive_bytes)
-        yield Sample("rmf_checkpoint_index", disk.checkpoint_index)
-        yield Sample("rmf_disk_free_bytes", disk.free_bytes)
+        yield MetricSample("rmf_ledger_bytes", disk.ledger_bytes)
+        yield MetricSample("rmf_archive_bytes", disk.archive_bytes)
+        yield MetricSample("rmf_checkpoint_index", disk.checkpoint_index)
+        yield MetricSample("rmf_disk_free_bytes", disk.free_bytes)
 
 
-def _one_hot(name: str, values: tuple[str, ...], found: str | None) -> Iterator[Sample]:
+def _one_hot(name: str, values: tuple[str, ...], found: str | None) -> Iterator[MetricSample]:
     for value in values:
-        yield Sample(name, value == found, (value,))
+        yield MetricSample(name, value == found, (value,))
 
 
-def _of_reign(facts: dict[str, Any]) -> Iterator[Sample]:
+def _of_reign(facts: dict[str, Any]) -> Iterator[MetricSample]:
     strike = facts["strike"]
-    yield Sample("rmf_uptime_seconds", facts["uptime_s"])
-    yield Sample("rmf_term", facts["term"])
-    yield Sample("rmf_tick", facts["tick"])
-    yield Sample("rmf_last_index", facts["index"])
-    yield Sample("rmf_commit_index", facts["commit"])
-    yield Sample("rmf_applied_index", facts.get("applied", facts["commit"]))
+    yield MetricSample("rmf_uptime_seconds", facts["uptime_s"])
+    yield MetricSample("rmf_term", facts["term"])
+    yield MetricSample("rmf_tick", facts["tick"])
+    yield MetricSample("rmf_last_index", facts["index"])
+    yield MetricSample("rmf_commit_index", facts["commit"])
+    yield MetricSample("rmf_applied_index", facts.get("applied", facts["commit"]))
     yield from _one_hot("rmf_role", ROLES, facts["role"])
-    yield Sample("rmf_reigns", facts["role"] == "leader" and strike is None)
-    yield Sample("rmf_leader_known", facts["leader"] is not None)
+    yield MetricSample("rmf_reigns", facts["role"] == "leader" and strike is None)
+    yield MetricSample("rmf_leader_known", facts["leader"] is not None)
     yield from _one_hot("rmf_strike", STRIKES, strike and strike["kind"])
     yield from _one_hot("rmf_disk_mark", MARKS, facts.get("disk"))
 
 
-def _of_members(facts: dict[str, Any]) -> Iterator[Sample]:
-    yield Sample("rmf_members", len(facts["members"]))
+def _of_members(facts: dict[str, Any]) -> Iterator[MetricSample]:
+    yield MetricSample("rmf_members", len(facts["members"]))
     for member in facts["members"]:
         labels = (member["node"],)
-        yield Sample("rmf_member_voter", member["voter"], labels)
+        yield MetricSample("rmf_member_voter", member["voter"], labels)
         if facts["role"] == "leader" and member["match"] is not None:
-            yield Sample("rmf_member_match_index", member["match"], labels)
-            yield Sample("rmf_member_lag_entries", facts["index"] - member["match"], labels)
+            yield MetricSample("rmf_member_match_index", member["match"], labels)
+            yield MetricSample("rmf_member_lag_entries", facts["index"] - member["match"], labels)
 
 
-def _of_packets(facts: dict[str, Any]) -> Iterator[Sample]:
+def _of_packets(facts: dict[str, Any]) -> Iterator[MetricSample]:
     packets, ingest = facts["packets"], facts["ingest"]
     latched, applied, bagged = packets["latched"], packets["applied"], packets["bagged"]
-    yield Sample("rmf_ingest_depth_packets", ingest["depth"])
-    yield Sample("rmf_ingest_capacity_packets", ingest["capacity"])
-    yield Sample("rmf_packets_latched_total", latched)
-    yield Sample("rmf_packets_applied_total", applied)
-    yield Sample("rmf_packets_bagged_total", bagged)
-    yield Sample("rmf_packets_unaccounted", latched - applied - bagged)
-    yield Sample("rmf_packets_duplicate_total", packets["duplicate"])
+    yield MetricSample("rmf_ingest_depth_packets", ingest["depth"])
+    yield MetricSample("rmf_ingest_capacity_packets", ingest["capacity"])
+    yield MetricSample("rmf_packets_latched_total", latched)
+    yield MetricSample("rmf_packets_applied_total", applied)
+    yield MetricSample("rmf_packets_bagged_total", bagged)
+    yield MetricSample("rmf_packets_unaccounted", latched - applied - bagged)
+    yield MetricSample("rmf_packets_duplicate_total", packets["duplicate"])
 
 
-def _of_stores(facts: dict[str, Any]) -> Iterator[Sample]:
+def _of_stores(facts: dict[str, Any]) -> Iterator[MetricSample]:
     for key in ("letters", "groups", "bytes", "open", "reopened", "complete"):
         if facts["dlq"].get(key) is not None:
-            yield Sample(f"rmf_dlq_{key}", facts["dlq"][key])
-    yield Sample("rmf_world_cells", facts["world"]["cells"])
+            yield MetricSample(f"rmf_dlq_{key}", facts["dlq"][key])
+    yield MetricSample("rmf_world_cells", facts["world"]["cells"])
     for reason, count in facts.get("expiries", {}).items():
-        yield Sample("rmf_expiries_total", count, (reason,))
+        yield MetricSample("rmf_expiries_total", count, (reason,))
     if facts.get("producers") is not None:
-        yield Sample("rmf_producers", facts["producers"])
+        yield MetricSample("rmf_producers", facts["producers"])
     for why, names in facts.get("producers_left", {}).items():
-        yield Sample("rmf_producers_left_total", names, (why,))
-    yield Sample("rmf_glovebox_restarts_total", facts["glovebox"]["restarts"])
+        yield MetricSample("rmf_producers_left_total", names, (why,))
+    yield MetricSample("rmf_glovebox_restarts_total", facts["glovebox"]["restarts"])
 
 
-def _of_floor(sources: Sources) -> Iterator[Sample]:
+def _of_floor(sources: Sources) -> Iterator[MetricSample]:
     floor = sources.floor()
-    yield Sample("rmf_connections", floor.connections)
-    yield Sample("rmf_connections_before_hello", floor.strangers)
+    yield MetricSample("rmf_connections", floor.connections)
+    yield MetricSample("rmf_connections_before_hello", floor.strangers)
     if floor.subscriptions is not None:
-        yield Sample("rmf_subscriptions", floor.subscriptions)
+        yield MetricSample("rmf_subscriptions", floor.subscriptions)
     for door in floor.doors:
-        yield Sample("rmf_door_depth", door.depth, (door.name,))
-        yield Sample("rmf_door_capacity", door.capacity, (door.name,))
+        yield MetricSample("rmf_door_depth", door.depth, (door.name,))
+        yield MetricSample("rmf_door_capacity", door.capacity, (door.name,))
 
 
-def _of_instruments(sources: Sources) -> Iterator[Sample]:
+def _of_instruments(sources: Sources) -> Iterator[MetricSample]:
     instruments = sources.instruments
-    yield Sample("rmf_commit_seconds", instruments.commit)
-    yield Sample("rmf_fsync_seconds", instruments.fsync)
-    yield Sample("rmf_execute_seconds", instruments.execute)
-    yield Sample("rmf_arbiter_step_seconds", instruments.steps.time)
-    yield Sample("rmf_arbiter_step_cpu_seconds", instruments.steps.work)
-    yield Sample("rmf_expiries_crowd", instruments.crowd.here)
-    yield Sample("rmf_dlq_storm", instruments.storm.raging)
-    yield Sample("rmf_dlq_storms_total", instruments.storm.storms)
-    yield Sample("rmf_leader_changes_total", instruments.changes.leader_changes)
+    yield MetricSample("rmf_commit_seconds", instruments.commit)
+    yield MetricSample("rmf_fsync_seconds", instruments.fsync)
+    yield MetricSample("rmf_execute_seconds", instruments.execute)
+    yield MetricSample("rmf_arbiter_step_seconds", instruments.steps.time)
+    yield MetricSample("rmf_arbiter_step_cpu_seconds", instruments.steps.work)
+    yield MetricSample("rmf_expiries_crowd", instruments.crowd.here)
+    yield MetricSample("rmf_dlq_storm", instruments.storm.raging)
+    yield MetricSample("rmf_dlq_storms_total", instruments.storm.storms)
+    yield MetricSample("rmf_leader_changes_total", instruments.changes.leader_changes)
     for kind in STRIKES:
-        yield Sample("rmf_strikes_total", instruments.changes.strikes.get(kind, 0), (kind,))
+        yield MetricSample("rmf_strikes_total", instruments.changes.strikes.get(kind, 0), (kind,))
     audits = instruments.audits
-    yield Sample("rmf_audited_ticks_total", audits.done)
-    yield Sample("rmf_diverged_total", audits.differences)
+    yield MetricSample("rmf_audited_ticks_total", audits.done)
+    yield MetricSample("rmf_diverged_total", audits.differences)
     for why in SKIPPED:
-        yield Sample("rmf_audit_skipped_total", audits.skipped.get(why, 0), (why,))
+        yield MetricSample("rmf_audit_skipped_total", audits.skipped.get(why, 0), (why,))
     for reason in REASONS:
         count = instruments.bagged.counts.get(reason, 0)
-        yield Sample("rmf_bagged_by_reason_total", count, (reason,))
+        yield MetricSample("rmf_bagged_by_reason_total", count, (reason,))

@@ -11,7 +11,7 @@ from rmf.core.effects import Publish
 from rmf.core.messages import Subscribe, Unsubscribe
 from rmf.floor.latest import Latest
 
-__all__ = ["News", "Unwatch", "Watch"]
+__all__ = ["News", "Unwatch", "Watched"]
 
 
 @attrs.frozen
@@ -45,7 +45,7 @@ class News:
 
 
 @attrs.frozen
-class Watch:
+class Watched:
     """A SUBSCRIBE of a connection; the publisher sends frames to `pages`. `dated`: each SNAPSHOT
     shall carry the present tick."""
 

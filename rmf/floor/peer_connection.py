@@ -20,7 +20,7 @@ import trio
 from rmf import limits
 from rmf.core.events import Heard, PeerMet
 from rmf.core.raft import greetings as g
-from rmf.core.raft import messages as m
+from rmf.core.raft import peer_messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.pieces import BULK, Joining
 from rmf.errors import ProtocolFault, StorageError

@@ -14,10 +14,10 @@ from rmf.floor.children import child_of
 from rmf.floor.doors import Doors
 from rmf.floor.items import Belongs
 from rmf.floor.letterbox import Letterbox
+from rmf.floor.node_clock import now
 from rmf.floor.peer_connection import PeerPort
 from rmf.floor.peering import Peering
-from rmf.floor.present import now
-from rmf.floor.supervisor import Child, Hands, Supervisor
+from rmf.floor.supervisor import Child, InProgress, Supervisor
 from rmf.notation import address_text
 from rmf.storage.directory import DataDirectory
 
@@ -37,7 +37,7 @@ class PeerFront:
         self._directory = directory
         self._doors = doors
         asked_for = has_peers or config.origins["peer_listen"] != "default"
-        self._listening = peer_port.Listening(config.peer_listen) if asked_for else None
+        self._listening = peer_port.PeerListening(config.peer_listen) if asked_for else None
 
     @property
     def address(self) -> str | None:
@@ -72,7 +72,7 @@ class PeerFront:
             children.append(child_of("peer_port", run, self._doors))
         return children
 
-    async def _run_port(self, listening: peer_port.Listening, hands: Hands) -> None:
+    async def _run_port(self, listening: peer_port.PeerListening, hands: InProgress) -> None:
         doors, directory = self._doors, self._directory
         port = PeerPort(doors.events, doors.peering, Letterbox(directory.dlq_path))
         await peer_port.run(

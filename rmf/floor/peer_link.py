@@ -27,7 +27,7 @@ from rmf.floor.doors import link_doors
 from rmf.floor.items import EventItem, Linked
 from rmf.floor.peer_writer import PeerWriter
 from rmf.floor.receiving import receive
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.notation import address_text
 
 __all__ = ["carry", "run"]
@@ -38,7 +38,7 @@ async def run(
     own: Own,
     dials: trio.MemoryReceiveChannel[Own],
     events: trio.MemorySendChannel[EventItem],
-    hands: Hands,
+    hands: InProgress,
 ) -> None:
     """Keep a link to `peer` until cancelled. `own` is what this node says of itself, until `dials`
     says another; with that, or if it is said again, it is time to dial."""

@@ -17,7 +17,7 @@ from rmf.floor.children import child_of
 from rmf.floor.dialling import Peer
 from rmf.floor.doors import Doors, dial_door
 from rmf.floor.latest import Latest
-from rmf.floor.supervisor import Hands, Supervisor
+from rmf.floor.supervisor import InProgress, Supervisor
 from rmf.notation import Address, parse_address
 
 __all__ = ["PeerLinks"]
@@ -97,7 +97,7 @@ class PeerLinks:
                 self._nursery.start_soon(self._keep, kept, dials_out)
 
     async def _keep(self, kept: "_Kept", dials: trio.MemoryReceiveChannel[Own]) -> None:
-        async def run(hands: Hands) -> None:  # whatever failed begins with what is so then
+        async def run(hands: InProgress) -> None:  # whatever failed begins with what is so then
             await peer_link.run(kept.peer, self._own, dials, self._doors.events, hands)
 
         with kept.scope:

@@ -19,13 +19,13 @@ from rmf.core.raft.greetings import Refusal
 from rmf.floor import acceptor
 from rmf.floor.acceptor import Acceptor, last_words, linger, peer_name
 from rmf.floor.peer_connection import PeerConnection, PeerPort
-from rmf.floor.supervisor import Hands, caught, seal
+from rmf.floor.supervisor import InProgress, caught, seal
 from rmf.notation import Address, address_text
 
-__all__ = ["Listening", "run"]
+__all__ = ["PeerListening", "run"]
 
 
-class Listening(acceptor.Listening):
+class PeerListening(acceptor.Listening):
     """Where to listen for other nodes."""
 
     def __init__(self, address: Address) -> None:
@@ -33,9 +33,9 @@ class Listening(acceptor.Listening):
 
 
 async def run(
-    listening: Listening,
+    listening: PeerListening,
     port: PeerPort,
-    hands: Hands,
+    hands: InProgress,
     *,
     node: str,
     letters: trio.MemorySendChannel[Any],
@@ -52,7 +52,7 @@ async def run(
 
 
 async def _serve(
-    listening: Listening, port: PeerPort, explain: Callable[..., Any], stream: trio.SocketStream
+    listening: PeerListening, port: PeerPort, explain: Callable[..., Any], stream: trio.SocketStream
 ) -> None:
     if listening.open > limits.PEER_CONNECTIONS_MAX:
         await last_words(stream, _CROWDED)
@@ -61,7 +61,7 @@ async def _serve(
     connection = PeerConnection(stream, _address_of(stream), port)
     exc = await caught(connection.serve)
     if exc is not None:
-        cancelled = await explain(exc, Hands())
+        cancelled = await explain(exc, InProgress())
         if cancelled is not None:
             raise cancelled
 

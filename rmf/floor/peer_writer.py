@@ -17,7 +17,7 @@ from rmf import limits
 from rmf.core.raft import wire
 from rmf.core.raft.flow import Flow
 from rmf.core.raft.greetings import PIECES, Piece
-from rmf.core.raft.messages import PeerMessage
+from rmf.core.raft.peer_messages import PeerMessage
 from rmf.core.raft.pieces import item_of
 
 __all__ = ["PeerWriter"]

@@ -24,10 +24,10 @@ from rmf.core.events import PeerLost, PeerMet
 from rmf.core.raft.greetings import GENESIS, RAFT, Hello, Own, Refusal, refusal_of, welcome_of
 from rmf.floor.asking import answer
 from rmf.floor.doors import Doors
-from rmf.floor.items import Belongs, Greeting, Known, Parted, PeeringItem
+from rmf.floor.items import Belongs, Greeting, Parted, PeeringFacts, PeeringItem
 from rmf.floor.peer_connection import met_by
 from rmf.floor.peer_links import PeerLinks
-from rmf.floor.supervisor import Hands, Supervisor
+from rmf.floor.supervisor import InProgress, Supervisor
 from rmf.notation import Address
 
 __all__ = ["Peering"]
@@ -51,7 +51,7 @@ class Peering:
         self._members: tuple[Member, ...] = ()
         self._attending: dict[str, Greeting] = {}
 
-    async def run(self, hands: Hands) -> None:
+    async def run(self, hands: InProgress) -> None:
         """Keep links, and answer who comes, until cancelled."""
         hands.free()  # it holds no packets
         try:
@@ -97,7 +97,7 @@ class Peering:
                 members = self._own.members or item.members
                 self._become(attrs.evolve(self._own, cluster=item.cluster, members=members), links)
             case _:
-                answer(item.reply, Known(self._own, links.peers()))
+                answer(item.reply, PeeringFacts(self._own, links.peers()))
 
     def _judge(self, greeting: Greeting, links: PeerLinks) -> None:
         hello, own = greeting.hello, self._own

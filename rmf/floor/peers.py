@@ -14,7 +14,7 @@ import trio
 
 from rmf import limits
 from rmf.core.events import PeerMet
-from rmf.core.raft.messages import Append, Chunk, PeerMessage
+from rmf.core.raft.peer_messages import Append, Chunk, PeerMessage
 from rmf.core.raft.pieces import BULK
 from rmf.floor.items import Linked
 

@@ -19,19 +19,19 @@ from rmf.floor.doors import Doors
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
 from rmf.floor.instruments import Pulse
-from rmf.floor.news import Unwatch, Watch
-from rmf.floor.picture import Picture
-from rmf.floor.supervisor import Hands
+from rmf.floor.news import Unwatch, Watched
+from rmf.floor.published_world import PublishedWorld
+from rmf.floor.supervisor import InProgress
 
 __all__ = ["run"]
 
 
-async def run(doors: Doors, feed: Feed, history: History, pulse: Pulse, hands: Hands) -> None:
+async def run(doors: Doors, feed: Feed, history: History, pulse: Pulse, hands: InProgress) -> None:
     """Serve the publications and watches doors until cancelled. The feed outlives this task, so
     that subscribers find the last picture when it is back. By `pulse` it sees that the Arbiter's
     loop turns: if it does not, no picture is live."""
     hands.free()  # it holds no packets: what it publishes is in the World
-    watches = _Watches(Picture(feed, pulse.is_fresh), history)
+    watches = _Watches(PublishedWorld(feed, pulse.is_fresh), history)
     failure: Exception | None = None
     async with trio.open_nursery() as feeders:
         try:
@@ -49,13 +49,13 @@ async def run(doors: Doors, feed: Feed, history: History, pulse: Pulse, hands: H
 
 async def _take_watches(doors: Doors, watches: "_Watches", feeders: trio.Nursery) -> None:
     async for item in doors.watches_out:
-        if isinstance(item, Watch):
+        if isinstance(item, Watched):
             watches.begin(item, feeders)
         else:
             watches.end(item)
 
 
-async def _take_publications(doors: Doors, picture: Picture) -> None:
+async def _take_publications(doors: Doors, picture: PublishedWorld) -> None:
     async for news in doors.publications_out:
         await picture.take(news.publications, news.pin).wait()
 
@@ -63,14 +63,14 @@ async def _take_publications(doors: Doors, picture: Picture) -> None:
 class _Watches:
     """The subscriptions by (connection, number), each with the scope that ends it."""
 
-    def __init__(self, picture: Picture, history: History) -> None:
+    def __init__(self, picture: PublishedWorld, history: History) -> None:
         self.picture = picture
         self._history = history
         self._scopes: dict[tuple[int, int], trio.CancelScope] = {}
         self._turns: dict[int, trio.Lock] = {}  # by connection
         self._failed = False
 
-    def begin(self, item: Watch, nursery: trio.Nursery) -> None:
+    def begin(self, item: Watched, nursery: trio.Nursery) -> None:
         """Start a feeder; the connection has checked that the number is free."""
         scope = trio.CancelScope()
         self._turns.setdefault(item.connection, trio.Lock())
@@ -92,7 +92,7 @@ class _Watches:
         for scope in self._scopes.values():
             scope.cancel()
 
-    async def _feed(self, item: Watch, scope: trio.CancelScope) -> None:
+    async def _feed(self, item: Watched, scope: trio.CancelScope) -> None:
         number = item.subscribe.number
         end = m.End(number, None, None)
         with item.pages:
@@ -112,7 +112,7 @@ class _Watches:
             except trio.BrokenResourceError:
                 return
 
-    def _feeder(self, item: Watch) -> Feeder:
+    def _feeder(self, item: Watched) -> Feeder:
         turn = self._turns.get(item.connection)
         pages, dated = item.pages, item.dated
         return Feeder(self.picture, self._history, item.subscribe, pages, turn, dated=dated)

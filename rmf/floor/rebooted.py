@@ -7,11 +7,11 @@ to believe in (R6). All else is the command as it is.
 import runpy
 import sys
 
-from rmf.floor import present
+from rmf.floor import node_clock
 
 __all__: list[str] = []
 
 if __name__ == "__main__":
     boot = bytes.fromhex(sys.argv.pop(1))
-    present.boot_id = lambda: boot
+    node_clock.boot_id = lambda: boot
     runpy.run_module("rmf", run_name="__main__", alter_sys=True)

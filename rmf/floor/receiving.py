@@ -22,7 +22,7 @@ from contextlib import contextmanager
 import trio
 
 from rmf import limits
-from rmf.floor.present import boot_ns
+from rmf.floor.node_clock import boot_ns
 
 __all__ = ["Inlet", "Passes", "receive"]
 

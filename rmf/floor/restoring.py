@@ -20,7 +20,7 @@ from rmf.floor import log
 from rmf.notation import address_text
 from rmf.storage import backup, refound
 from rmf.storage.directory import DataDirectory
-from rmf.storage.exchange import make_directory, remove_directory
+from rmf.storage.swap_directories import make_directory, remove_directory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,29 +19,29 @@ import attrs
 import trio
 
 from rmf import __version__, limits
-from rmf.core.arbiter import Identity
+from rmf.core.arbiter import NodeIdentity
 from rmf.core.feed import Feed
 from rmf.core.raft.greetings import Own
 from rmf.floor import beats, collector, http, ingest, log, publisher, web_front
 from rmf.floor.children import child_of
 from rmf.floor.companion import Companion, accompany
 from rmf.floor.connection import Port
+from rmf.floor.core_runner import CoreRunner
 from rmf.floor.data_front import DataFront
 from rmf.floor.doors import Doors
 from rmf.floor.file_turns import FileTurns
-from rmf.floor.ground import Ground
 from rmf.floor.handshake import Strangers
 from rmf.floor.history import History
 from rmf.floor.inquiry import Inquiry
 from rmf.floor.instruments import Instruments
-from rmf.floor.life import Life
 from rmf.floor.line_front import LineFront
+from rmf.floor.node_clock import boot_id, now
+from rmf.floor.node_resources import NodeResources
 from rmf.floor.peer_front import PeerFront
-from rmf.floor.present import boot_id, now
 from rmf.floor.ready import say_ready
 from rmf.floor.restoring import leave, open_directory, take_over
 from rmf.floor.stopping import Stop, heard
-from rmf.floor.supervisor import Child, Hands, Supervisor
+from rmf.floor.supervisor import Child, InProgress, Supervisor
 from rmf.line.glovebox.handle import BoxHandle
 from rmf.notation import address_text
 from rmf.storage.directory import DataDirectory
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-Run = Callable[[Hands], Awaitable[Any]]
+Run = Callable[[InProgress], Awaitable[Any]]
 
 
 def run(
@@ -78,8 +78,8 @@ def _has_peers(config: "Config") -> bool:
 
 def _ground_of(
     config: "Config", line: LineFront, data: DataFront, doors: Doors, directory: DataDirectory
-) -> Ground:
-    return Ground(
+) -> NodeResources:
+    return NodeResources(
         directory=directory,
         store=data.store,
         doors=doors,
@@ -93,8 +93,8 @@ def _ground_of(
     )
 
 
-def _identity_of(config: "Config", line: LineFront, directory: DataDirectory) -> Identity:
-    return Identity(
+def _identity_of(config: "Config", line: LineFront, directory: DataDirectory) -> NodeIdentity:
+    return NodeIdentity(
         node=config.node,
         incarnation=directory.incarnation,
         line=line.facts().identity,
@@ -123,7 +123,7 @@ class Node:
         self._line = line
         self._data = DataFront(directory, doors)
         self.ground = _ground_of(config, line, self._data, doors, directory)
-        self._life = Life(self.ground, _identity_of(config, line, directory))
+        self._life = CoreRunner(self.ground, _identity_of(config, line, directory))
         self._peers = PeerFront(config, directory, doors, has_peers=has_peers)
         self._supervisor = supervisor(config.node, doors.letters, doors.events)
         self._stop = stop or Stop()
@@ -150,7 +150,7 @@ class Node:
     async def main(self, companion: Companion | None) -> int:
         """Run all tasks until a signal; return the exit code."""
         collector.tame(self._config.glovebox)
-        listening = ingest.Listening(*self._config.listen)
+        listening = ingest.ClientListening(*self._config.listen)
         await listening.bind()
         await self._peers.bind()
         web = await web_front.bind(self._config)
@@ -164,8 +164,8 @@ class Node:
     async def _live(
         self,
         companion: Companion | None,
-        listening: ingest.Listening,
-        web: http.Listening | None,
+        listening: ingest.ClientListening,
+        web: http.HttpListening | None,
     ) -> None:
         """Run all tasks until the node has stopped: each of them is a child."""
         own = self._own(listening)
@@ -198,7 +198,7 @@ class Node:
     def _child(self, name: str, run: Run) -> Child:
         return child_of(name, run, self.ground.doors)
 
-    def _own(self, listening: ingest.Listening) -> Own:
+    def _own(self, listening: ingest.ClientListening) -> Own:
         """Return what this node says of itself to others. Port 0 has become a number: they receive
         that one."""
         identity = self._life.identity
@@ -222,14 +222,14 @@ class Node:
             *self._peers.children(own, self._supervisor),
         ]
 
-    def _web(self, web: http.Listening | None, port: ingest.Listening) -> list[Child]:
+    def _web(self, web: http.HttpListening | None, port: ingest.ClientListening) -> list[Child]:
         if web is None:
             return []
         ground = self.ground
         front = web_front.WebFront(ground.directory, ground.doors, ground.instruments, port)
         return [self._child("http", partial(http.run, web, front.sources))]
 
-    async def _join_cluster(self, nursery: trio.Nursery, own: Own, hands: Hands) -> None:
+    async def _join_cluster(self, nursery: trio.Nursery, own: Own, hands: InProgress) -> None:
         """See to it that there is a cluster, then start the tasks that keep its data."""
         hands.free()  # it holds no packets
         await self._peers.found(own)
@@ -261,7 +261,7 @@ class Node:
 
     # --- Stop -------------------------------------------------------------------------------------
 
-    async def _wind_down(self, listening: ingest.Listening) -> None:
+    async def _wind_down(self, listening: ingest.ClientListening) -> None:
         listening.shut()
         with trio.move_on_after(limits.GOODBYE_S_MAX):
             while listening.open:

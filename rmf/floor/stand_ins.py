@@ -17,7 +17,7 @@ from rmf.core.events import Beat, CheckpointEnded, DryRunDone
 from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.items import EdgeLetter, FactsAsked, Greeting, LettersItem, Opened, WhoIsKnown
-from rmf.floor.news import Watch
+from rmf.floor.news import Watched
 
 __all__ = [
     "beat_steadily",
@@ -81,7 +81,7 @@ async def refuse_watches(doors: Doors, why: str) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_let_news_go, doors)
         async for item in doors.watches_out:
-            if isinstance(item, Watch):
+            if isinstance(item, Watched):
                 nursery.start_soon(_end, item, why)
 
 
@@ -90,7 +90,7 @@ async def _let_news_go(doors: Doors) -> None:
         news.let_go()
 
 
-async def _end(item: Watch, why: str) -> None:
+async def _end(item: Watched, why: str) -> None:
     end = m.End(item.subscribe.number, "internal", f"this node shows nothing any more: {why}")
     with item.pages, suppress(trio.BrokenResourceError):
         await item.pages.send(codec.encode(end))

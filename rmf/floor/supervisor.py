@@ -1,6 +1,6 @@
 """The supervisor (R15): children with a restart policy, and a letter for what a failing one held.
 
-A child is a coroutine that takes `Hands`: whatever it is working on, it holds there. When it fails,
+A child is a coroutine that takes `InProgress`: what it works on, it holds there. When it fails,
 whatever it raised (BaseException that is not a cancellation, groups included), the supervisor
 seals the exception together with what it held into the letters door and starts it again, after a
 short delay. The nursery lives on. A child that fails too often within its period is given up: the
@@ -24,12 +24,12 @@ from rmf.core.letters import edge_letter
 from rmf.errors import RmfError
 from rmf.floor import log
 from rmf.floor.items import EdgeLetter, EventItem, LettersItem
-from rmf.floor.present import now
+from rmf.floor.node_clock import now
 
 __all__ = [
     "Child",
-    "Hands",
-    "Held",
+    "HeldItem",
+    "InProgress",
     "ReignLost",
     "StandIn",
     "Supervisor",
@@ -48,7 +48,7 @@ class ReignLost(RmfError):
 
 
 @attrs.frozen
-class Held:
+class HeldItem:
     """What a task works on: the bytes, and of the packet's label what is known."""
 
     data: bytes
@@ -57,13 +57,13 @@ class Held:
     connection: int | None = None
 
 
-class Hands:
+class InProgress:
     """The hands of one task: what it holds while it works, so that a failure can be explained."""
 
     def __init__(self) -> None:
-        self._held: Callable[[], list[Held]] | None = None
+        self._held: Callable[[], list[HeldItem]] | None = None
 
-    def hold(self, held: Callable[[], list[Held]]) -> None:
+    def hold(self, held: Callable[[], list[HeldItem]]) -> None:
         """Take something in hand; `held` is asked only if the task fails."""
         self._held = held
 
@@ -76,17 +76,17 @@ class Hands:
         """Whether nothing is held."""
         return self._held is None
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[HeldItem]:
         """Return what is held; one empty thing if nothing is, or if that is unknown."""
         try:
             found = self._held() if self._held is not None else []
         except Exception as exc:  # noqa: BLE001 what failed may hold something broken: go on (R15)
             log.note("error", "hands_broken", error=type(exc).__name__)
             found = []
-        return found or [Held(b"")]
+        return found or [HeldItem(b"")]
 
 
-StandIn = Callable[[str, Hands], Awaitable[None]]  # takes why the child was given up
+StandIn = Callable[[str, InProgress], Awaitable[None]]  # takes why the child was given up
 
 
 @attrs.frozen
@@ -96,7 +96,7 @@ class Child:
     place runs `stand_in`."""
 
     name: str
-    run: Callable[[Hands], Awaitable[Any]]
+    run: Callable[[InProgress], Awaitable[Any]]
     restarts_max: int = limits.EDGE_RESTARTS_MAX
     period_s: float = limits.EDGE_RESTARTS_PERIOD_S
     is_vital: bool = True
@@ -141,11 +141,11 @@ class Supervisor:
             if child.stand_in is not None:
                 await self._stand_in(f"{child.name}'s stand-in", partial(child.stand_in, why))
 
-    async def _stand_in(self, name: str, run: Callable[[Hands], Awaitable[None]]) -> None:
+    async def _stand_in(self, name: str, run: Callable[[InProgress], Awaitable[None]]) -> None:
         """Run a stand-in again and again until it ends by itself. It must not fill the DLQ: where
         it held nothing, the log alone says that it failed."""
         while True:
-            hands = Hands()
+            hands = InProgress()
             exc = await caught(partial(run, hands))
             if exc is None:
                 return
@@ -174,7 +174,7 @@ async def supervise(
     """
     failures: deque[float] = deque()
     while True:
-        hands = Hands()
+        hands = InProgress()
         exc = await caught(partial(child.run, hands))
         if exc is None:
             if not child.is_permanent:
@@ -229,7 +229,7 @@ def _explained(task: str, exc: BaseException) -> tuple[BaseException | None, Evi
 async def seal(
     task: str,
     exc: BaseException,
-    hands: Hands,
+    hands: InProgress,
     *,
     node: str,
     letters: trio.MemorySendChannel[Any],
@@ -266,7 +266,7 @@ async def seal(
     return cancelled
 
 
-def _tell_of(task: str, held: Held) -> None:
+def _tell_of(task: str, held: HeldItem) -> None:
     log.note(
         "error",
         "letter_lost",

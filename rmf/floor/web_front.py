@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["WebFront", "bind"]
 
 
-async def bind(config: "Config") -> http.Listening | None:
+async def bind(config: "Config") -> http.HttpListening | None:
     """Have the port for HTTP; None where it is off. Raises UsageError if one that was asked for
     cannot be had."""
     if config.http is None:
         return None
     also = frozenset({config.advertise[0].lower()} if config.advertise else ())
-    listening = http.Listening(config.http, also=also)
+    listening = http.HttpListening(config.http, also=also)
     if config.origins["http"] == "default":
         return listening if await listening.bind_or_warn() else None
     await listening.bind()
@@ -45,7 +45,7 @@ class WebFront:
         directory: DataDirectory,
         doors: Doors,
         instruments: Instruments,
-        port: ingest.Listening,
+        port: ingest.ClientListening,
     ) -> None:
         self._facts: dict[str, Any] | None = None
         self._events = doors.events

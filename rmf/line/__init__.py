@@ -21,10 +21,10 @@ and what runs history again:
 """
 
 from rmf.line.board import board
+from rmf.line.cell_values import REMOVE, Fresh, Keep, encode_value
 from rmf.line.inline import Inline
 from rmf.line.line import Line
 from rmf.line.load import load_line
-from rmf.line.values import REMOVE, Fresh, Keep, encode_value
 from rmf.line.view import CellView, Packet, WorldView
 
 __all__ = [

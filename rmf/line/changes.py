@@ -17,7 +17,7 @@ from sortedcontainers import SortedSet
 from rmf import limits
 from rmf.core.cbor_heads import head
 from rmf.core.outcome import Change
-from rmf.line.values import (
+from rmf.line.cell_values import (
     Fresh,
     Keep,
     Remove,

@@ -15,7 +15,7 @@ from rmf.core.bag import Evidence, group_of
 from rmf.core.outcome import Change, Outcome
 from rmf.core.packet import Stamp
 from rmf.line.laid_out import Origin
-from rmf.line.rerun import Divergence
+from rmf.line.replay_tick import Divergence
 
 __all__ = ["CellDifference", "Differences", "LetterDifference", "is_alike"]
 

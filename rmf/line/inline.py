@@ -25,7 +25,7 @@ from typing import Any, Final, TextIO, cast
 
 from rmf import limits
 from rmf.core.bag import Evidence, clip, evidence_of
-from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
 from rmf.core.packet import PAYLOAD, Row
@@ -89,7 +89,7 @@ class Inline:
         world = WorldView(batch, changes, self.line.name)
         self.mark[BATCH] = batch.number
         self.mark[OVERTIME] = NO_SLOT
-        bench = _Bench(self, batch, world, changes)
+        bench = _RunningBatch(self, batch, world, changes)
         done = bench.run()
         cut_short = self.mark[OVERTIME] != NO_SLOT
         return Executed(
@@ -97,7 +97,7 @@ class Inline:
         )
 
 
-class _Bench:
+class _RunningBatch:
     """One batch being run."""
 
     def __init__(self, inline: Inline, batch: Batch, world: WorldView, changes: Changes) -> None:
@@ -155,7 +155,7 @@ class _Bench:
         elif checked is not None:
             self._room_bytes -= self._changes.apply(checked)
 
-    def _run_group(self, group: Group) -> int | None:
+    def _run_group(self, group: FrameGroup) -> int | None:
         """Run the packets of one group; return the slot behind the last one if the Tick closes.
 
         The hot loop of the line: it keeps to locals. Whatever a handler made (packet, payload,
@@ -257,7 +257,7 @@ class _Bench:
         return Evidence("", clip(text, limits.EVIDENCE_TEXT_BYTES_MAX), "")
 
 
-def _decoded(group: Group) -> tuple[Sequence[int], list[Any]]:
+def _decoded(group: FrameGroup) -> tuple[Sequence[int], list[Any]]:
     """Return the positions of the packets to run, and their payloads, decoded together if they all
     can be."""
     rows = group.rows

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.entry import Entry, Expiry, Frame
 from rmf.core.outcome import Outcome
-from rmf.core.packet import SEQ, TOPIC, Verdict
+from rmf.core.packet import SEQ, TOPIC, PresetVerdict
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply
 from rmf.core.world import World
@@ -53,20 +53,22 @@ def expired_cells(base: State, expiries: Iterable[Expiry]) -> Iterator[ExpiredCe
             yield ExpiredCell(slot, key, cell, reason)
 
 
-def groups_of(frames: list[Frame], given: Iterable[Outcome], shift: int = 0) -> Iterator[Group]:
+def groups_of(
+    frames: list[Frame], given: Iterable[Outcome], shift: int = 0
+) -> Iterator[FrameGroup]:
     """Give the packets of each frame, `shift` slots behind the ledger's. The slots of `given` (of
     this layout) are not run: they keep their verdict."""
-    verdicts = {bag.slot: Verdict(bag.reason, bag.error.message) for bag in given}
+    verdicts = {bag.slot: PresetVerdict(bag.reason, bag.error.message) for bag in given}
     for frame in frames:
         first = frame.first_slot + shift
         mine = {}
         if verdicts:
             slots = range(first, first + frame.packets)
             mine = {slot - first: verdicts[slot] for slot in slots if slot in verdicts}
-        yield Group(frame.producer, frame.epoch, first, frame.intake_tick, frame.rows, mine)
+        yield FrameGroup(frame.producer, frame.epoch, first, frame.intake_tick, frame.rows, mine)
 
 
-def between(group: Group, begin: int, end: int) -> Group:
+def between(group: FrameGroup, begin: int, end: int) -> FrameGroup:
     """Return the packets of a group in the slots from `begin` up to `end`; there may be none."""
     first, last = max(0, begin - group.first_slot), max(0, end - group.first_slot)
     if not first and last >= len(group.rows):
@@ -86,7 +88,7 @@ def batch_of(
     entry: Entry,
     expiries: Iterable[Expiry],
     expired: list[ExpiredCell],
-    groups: list[Group],
+    groups: list[FrameGroup],
     slots: int,
     number: int = 0,
 ) -> Batch:

@@ -16,8 +16,8 @@ import attrs
 from rmf import limits
 from rmf.core import topics
 from rmf.errors import LineError
+from rmf.line.cell_values import type_name
 from rmf.line.structure import Structure, structure_for
-from rmf.line.values import type_name
 
 __all__ = ["Handler", "Line"]
 

@@ -19,9 +19,9 @@ from typing import Any
 from rmf.core.bag import evidence_of
 from rmf.errors import LineError
 from rmf.line.board import board
+from rmf.line.cell_values import type_name
 from rmf.line.from_source import FromSource, compile_from, compile_named
 from rmf.line.line import Line
-from rmf.line.values import type_name
 
 __all__ = ["load_line"]
 

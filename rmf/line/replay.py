@@ -13,13 +13,13 @@ answer is what that line would have done with history as it was.
 from collections.abc import Iterable
 
 from rmf.core.entry import Accession, Entry, LineId, TickBooks
-from rmf.core.history import entry_of, follow
+from rmf.core.entry_walk import entry_of, follow
 from rmf.core.record import Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State
 from rmf.line.inline import Inline
 from rmf.line.line import Line
-from rmf.line.rerun import Divergence, Rerun
+from rmf.line.replay_tick import Divergence, Rerun
 
 __all__ = ["Replay"]
 

@@ -21,11 +21,11 @@ import cbor2
 from rmf import limits
 from rmf.core.bag import MORE_READS, SCANNED, Read, clip
 from rmf.core.clock import ticks_of_ms
-from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.outcome import Change
 from rmf.core.packet import HARVESTED_AT, SEQ, TTL_MS, Row, Stamp
+from rmf.line.cell_values import type_name
 from rmf.line.changes import Changes
-from rmf.line.values import type_name
 
 __all__ = ["CellView", "Packet", "WorldView", "looked_at", "reads_of"]
 
@@ -63,7 +63,7 @@ class Packet:
     __slots__ = ("_group", "_random", "_row", "_slot", "_world", "payload", "topic")
 
     def __init__(
-        self, topic: str, payload: Any, row: Row, group: Group, world: "WorldView", slot: int
+        self, topic: str, payload: Any, row: Row, group: FrameGroup, world: "WorldView", slot: int
     ) -> None:
         self.topic = topic
         self.payload = payload

@@ -22,21 +22,21 @@ import attrs
 from rmf import limits
 from rmf.core.effects import Batch
 from rmf.core.entry import Accession, Entry, Expiry, LineId, TickBooks
+from rmf.core.entry_walk import entry_of, follow
 from rmf.core.events import Executed
-from rmf.core.history import entry_of, follow
 from rmf.core.outcome import Change, Outcome
 from rmf.core.record import Record
 from rmf.core.shelf import Shelf, is_due
 from rmf.core.state import State, expiries_of
 from rmf.core.world import Cell, World
-from rmf.line.apart import run_apart
 from rmf.line.differences import Differences, is_alike
 from rmf.line.inline import Inline
 from rmf.line.line import Line
-from rmf.line.patience import patience
 from rmf.line.replay import Replay
-from rmf.line.rerun import Divergence
-from rmf.line.retry import Retry
+from rmf.line.replay_tick import Divergence
+from rmf.line.run_in_fork import run_apart
+from rmf.line.time_limit import patience
+from rmf.line.whatif_tick import Retry
 
 __all__ = ["EndDifference", "WhatIf"]
 
@@ -50,7 +50,7 @@ class EndDifference:
     replay: Cell | None
 
 
-class Runner(Protocol):
+class BatchRunner(Protocol):
     """What runs a batch: this process, or a glove box."""
 
     def run(self, batch: Batch) -> Executed:
@@ -70,7 +70,7 @@ class WhatIf:
         *,
         forward: bool = False,
         run_poison: bool = False,
-        runner: Runner | None = None,
+        runner: BatchRunner | None = None,
         shown: int = limits.WHAT_IF_SHOWN,
     ) -> None:
         self.replay = replay
@@ -80,7 +80,7 @@ class WhatIf:
         self.poison_skipped = 0
         self._run_poison = run_poison
         self._inline = Inline(line)
-        self._runner: Runner = runner or self._inline
+        self._runner: BatchRunner = runner or self._inline
         self._batches = 0
         before = replay.state
         self._id = LineId(line.name, line.version, line.digest)

@@ -23,7 +23,7 @@ from rmf.errors import CheckpointDamaged
 from rmf.storage import checkpoint
 from rmf.storage.directory import DataDirectory
 from rmf.storage.files import failing_disk, fsync_directory, move_durably
-from rmf.storage.segments import GENESIS, Base, SegmentHeader, read_header, segments_in
+from rmf.storage.segments import GENESIS, LedgerPlace, SegmentHeader, read_header, segments_in
 
 __all__ = ["Start", "archive_behind", "archive_bytes", "begins", "shed_archive", "starts"]
 
@@ -35,7 +35,7 @@ _NO_PIN = 2**63 - 1
 class Start:
     """A place from which history can be replayed: a Checkpoint, or genesis if it is None."""
 
-    base: Base
+    base: LedgerPlace
     checkpoint: Path | None
 
 

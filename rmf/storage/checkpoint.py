@@ -25,7 +25,7 @@ import cbor2
 
 from rmf import limits
 from rmf.core.entry import TABLE_SLICES_VERSION
-from rmf.core.producers import Table
+from rmf.core.producer_table import Table
 from rmf.core.table_slices import TableSlice, slices_of, whole_row
 from rmf.errors import StorageError
 from rmf.storage import drive

@@ -28,7 +28,7 @@ import cbor2
 
 from rmf.errors import CheckpointDamaged, StorageError
 from rmf.storage.framing import FrameFault, FrameReader
-from rmf.storage.segments import Base, foreign
+from rmf.storage.segments import LedgerPlace, foreign
 
 __all__ = [
     "DIGEST_BYTES",
@@ -71,12 +71,12 @@ class Verified:
     content: bytes
 
 
-def base_of(head: dict[str, Any], path: Path) -> Base:
+def base_of(head: dict[str, Any], path: Path) -> LedgerPlace:
     """Return where a Checkpoint with this head stands. Raises CheckpointDamaged."""
     found: list[Any] = [head.get(name) for name in ("serial", "index", "term", "chain")]
     if [type(value) for value in found] != [int, int, int, bytes]:
         raise damaged(path, 0, "its head does not say where it stands")
-    return Base(*found)
+    return LedgerPlace(*found)
 
 
 def index_of(path: Path) -> int:

@@ -17,7 +17,7 @@ from rmf.core.events import ChunkRead
 from rmf.errors import CheckpointDamaged
 from rmf.storage import checkpoint
 from rmf.storage.checkpoint_layout import Verified, base_of, index_of, opened, verify
-from rmf.storage.segments import Base
+from rmf.storage.segments import LedgerPlace
 
 __all__ = ["ChunkReader"]
 
@@ -27,7 +27,7 @@ class _Held:
     """A Checkpoint that verified, and its file."""
 
     fd: int
-    base: Base
+    base: LedgerPlace
     found: Verified
 
     def stands_at(self, path: Path) -> bool:

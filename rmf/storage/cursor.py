@@ -22,7 +22,7 @@ from rmf.core.record import ENTRY, Record, record_of
 from rmf.errors import LedgerDamaged
 from rmf.storage.framing import FrameFault, FrameReader
 from rmf.storage.segments import (
-    Base,
+    LedgerPlace,
     damaged,
     first_serial_of,
     foreign,
@@ -56,7 +56,7 @@ def oldest_index(directories: Sequence[Path], cluster: bytes) -> int | None:
     return None if base is None else base.index + 1
 
 
-def oldest_base(directories: Sequence[Path], cluster: bytes) -> Base | None:
+def oldest_base(directories: Sequence[Path], cluster: bytes) -> LedgerPlace | None:
     """Return where a ledger stood before the oldest record that is held, None if there is none."""
     while segments := segments_in(*directories):
         opened = open_segment(segments[0], directories)

@@ -22,11 +22,10 @@ import attrs
 from rmf import limits
 from rmf.errors import DirectoryInUse, ForeignDirectory, StorageError
 from rmf.storage import refound
-from rmf.storage.exchange import finish, is_unfinished, make_directory, take_place
 from rmf.storage.fence import Fence
 from rmf.storage.files import TMP, forget_cached, remove_leftovers
 from rmf.storage.framing import FrameFault, FrameReader
-from rmf.storage.identity import Identity, read_identity, write_identity
+from rmf.storage.identity import DirectoryIdentity, read_identity, write_identity
 from rmf.storage.segments import (
     GENESIS,
     fill_segment,
@@ -35,6 +34,7 @@ from rmf.storage.segments import (
     read_header,
     segments_in,
 )
+from rmf.storage.swap_directories import finish, is_unfinished, make_directory, take_place
 
 __all__ = ["DataDirectory", "DataView", "inspect"]
 
@@ -62,7 +62,7 @@ class DataDirectory:
         self,
         path: Path,
         lock_fd: int,
-        identity: Identity,
+        identity: DirectoryIdentity,
         first_segment_bytes: int,
         *,
         fresh: bool,
@@ -129,7 +129,7 @@ class DataDirectory:
             if not create:
                 raise StorageError(f"{path} has no identity.json: no factory has run here")
             _refuse_used(path)
-            identity = Identity(b"", os.urandom(_ID_BYTES), node)
+            identity = DirectoryIdentity(b"", os.urandom(_ID_BYTES), node)
             (path / "vote").unlink(missing_ok=True)  # of another incarnation
             write_identity(path, identity)
         if identity.node != node:
@@ -165,7 +165,7 @@ class DataDirectory:
         assert cluster
         assert not self.founded
         _genesis(self.path, cluster, self._first_segment_bytes)
-        write_identity(self.path, Identity(cluster, self.incarnation, self.node))
+        write_identity(self.path, DirectoryIdentity(cluster, self.incarnation, self.node))
         self.cluster = cluster
 
     def refounded(self) -> None:
@@ -181,7 +181,7 @@ class DataDirectory:
         """Take what is here for this node's own: a copy of it, and one that was made before, is
         found out from now on. On a disk without room all stays as it is."""
         with suppress(OSError):
-            write_identity(self.path, Identity(self.cluster, self.incarnation, self.node))
+            write_identity(self.path, DirectoryIdentity(self.cluster, self.incarnation, self.node))
             self.copied = False
 
     def close(self) -> None:
@@ -215,7 +215,7 @@ def inspect(path: Path) -> DataView:
     return DataView(path, node, cluster, places, checkpoints, path / "dlq.sqlite")
 
 
-def _cluster_of(identity: Identity, path: Path) -> bytes:
+def _cluster_of(identity: DirectoryIdentity, path: Path) -> bytes:
     if is_unfinished(path):
         raise StorageError(
             f"{path}: its ledger is being exchanged for another one, or that was interrupted. Look "

@@ -24,7 +24,7 @@ from typing import Any
 from rmf import limits
 from rmf.core.packet import kind_of
 from rmf.errors import ProtocolFault
-from rmf.storage.dlq_reader import DlqReader, Group, StoredLetter
+from rmf.storage.dlq_reader import DlqReader, LetterGroup, StoredLetter
 
 __all__ = ["SUBJECTS", "answer"]
 
@@ -82,7 +82,7 @@ def _limit(args: Args) -> int:
     return min(asked, limits.DLQ_PAGE_LETTERS)
 
 
-def _group_body(group: Group) -> dict[str, Any]:
+def _group_body(group: LetterGroup) -> dict[str, Any]:
     return {
         "group": group.group,
         "count": group.letters,

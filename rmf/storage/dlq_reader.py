@@ -24,7 +24,7 @@ from rmf.errors import LetterDamaged, StorageError
 from rmf.storage.dlq_schema import LETTER_COLUMNS, failures, fetch, meta_of, open_reading
 from rmf.storage.dlq_triage import ACT_COLUMNS, act_in
 
-__all__ = ["DlqReader", "Group", "Stats", "StoredAct", "StoredLetter", "stats_of"]
+__all__ = ["DlqReader", "LetterGroup", "Stats", "StoredAct", "StoredLetter", "stats_of"]
 
 
 class Stats(NamedTuple):
@@ -40,7 +40,7 @@ class Stats(NamedTuple):
     reopened: int
 
 
-class Group(NamedTuple):
+class LetterGroup(NamedTuple):
     """Letters that failed in the same way (R40); times in wall-clock ns, `message` is a sample."""
 
     group: str
@@ -127,7 +127,7 @@ class DlqReader:
         found: int = meta_of(self._db, self._path)["cursor"]
         return found
 
-    def groups(self, *, after: str = "", limit: int = limits.DLQ_PAGE_LETTERS) -> list[Group]:
+    def groups(self, *, after: str = "", limit: int = limits.DLQ_PAGE_LETTERS) -> list[LetterGroup]:
         """Return up to `limit` groups by their names, from the one that follows `after`."""
         with failures(self._path):
             found = fetch(
@@ -135,7 +135,7 @@ class DlqReader:
                 "SELECT * FROM groups WHERE grp > ? AND count ORDER BY grp LIMIT ?",
                 (after, limit),
             )
-        return [Group(*row) for row in found]
+        return [LetterGroup(*row) for row in found]
 
     def letters(
         self,

@@ -15,8 +15,8 @@ from crc32c import crc32c
 
 from rmf import limits
 from rmf.core.events import EntriesRead
-from rmf.core.raft.messages import WireEntry
-from rmf.core.raft.values import Place
+from rmf.core.raft.peer_messages import WireEntry
+from rmf.core.raft.raft_values import Place
 from rmf.core.record import GENESIS_CHAIN, Record
 from rmf.storage.cursor import EntryCursor, oldest_base
 

@@ -14,7 +14,7 @@ from typing import Final
 import cbor2
 
 from rmf import limits
-from rmf.core.raft.values import HardState
+from rmf.core.raft.raft_values import HardState
 from rmf.errors import ForeignDirectory, StorageError
 from rmf.storage.files import forget_cached, replace_durably
 from rmf.storage.framing import FrameFault, FrameReader, frame_of

@@ -18,13 +18,13 @@ from rmf.errors import StorageError
 from rmf.storage.birthmark import Birthmark, birthmark_of
 from rmf.storage.files import replace_durably
 
-__all__ = ["Identity", "read_identity", "write_identity"]
+__all__ = ["DirectoryIdentity", "read_identity", "write_identity"]
 
 _FORMAT: Final = 1
 
 
 @attrs.frozen
-class Identity:
+class DirectoryIdentity:
     """The cluster (empty: none yet), the incarnation of the node, and its name. `copied`: it was
     read from a file that is a copy."""
 
@@ -34,7 +34,7 @@ class Identity:
     copied: bool = False
 
 
-def read_identity(path: Path) -> Identity | None:
+def read_identity(path: Path) -> DirectoryIdentity | None:
     """Return who this directory belongs to, None if it does not say. Raises StorageError."""
     place = path / "identity.json"
     try:
@@ -58,10 +58,10 @@ def read_identity(path: Path) -> Identity | None:
             f"{place} has the format {form!r}, this version reads {_FORMAT}: use the version of "
             f"RMF that wrote it, or a later one"
         )
-    return Identity(cluster, incarnation, node, copied)
+    return DirectoryIdentity(cluster, incarnation, node, copied)
 
 
-def write_identity(path: Path, identity: Identity) -> None:
+def write_identity(path: Path, identity: DirectoryIdentity) -> None:
     """Say whose this directory is; durable when this returns. From then on it is no copy. Raises
     OSError."""
     fields: dict[str, Any] = {

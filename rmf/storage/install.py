@@ -20,11 +20,14 @@ from typing import Final
 
 from rmf import limits
 from rmf.core.events import ChunkWritten
-from rmf.core.raft.messages import Chunk, ChunkReply
+from rmf.core.raft.peer_messages import Chunk, ChunkReply
 from rmf.errors import CheckpointDamaged, DiskFailed, StorageError
 from rmf.storage import checkpoint, drive
 from rmf.storage.drive import free_bytes
-from rmf.storage.exchange import (
+from rmf.storage.files import TMP, failing_disk, fsync_directory, write_whole
+from rmf.storage.restore import check_digest
+from rmf.storage.segments import LedgerPlace, fill_segment, place_segment
+from rmf.storage.swap_directories import (
     INSTALL,
     PARTS,
     READY,
@@ -32,9 +35,6 @@ from rmf.storage.exchange import (
     make_directory,
     remove_directory,
 )
-from rmf.storage.files import TMP, failing_disk, fsync_directory, write_whole
-from rmf.storage.restore import check_digest
-from rmf.storage.segments import Base, fill_segment, place_segment
 
 __all__ = ["Receiver"]
 
@@ -132,7 +132,7 @@ class Receiver:
         assert self._path is not None
         try:
             self._verify(self._path, chunk)
-            self._stage(self._path, Base(serial, chunk.index, chunk.entry_term, chunk.chain))
+            self._stage(self._path, LedgerPlace(serial, chunk.index, chunk.entry_term, chunk.chain))
         except DiskFailed:
             raise
         except (StorageError, ValueError, TypeError, KeyError) as exc:
@@ -151,7 +151,7 @@ class Receiver:
             raise CheckpointDamaged(f"{path}: it is not the Checkpoint that the leader named")
         check_digest(path, self._cluster)
 
-    def _stage(self, path: Path, base: Base) -> None:
+    def _stage(self, path: Path, base: LedgerPlace) -> None:
         """Make a ledger that begins behind the Checkpoint."""
         ready = self._directory / READY
         remove_directory(ready)

@@ -11,17 +11,17 @@ from collections.abc import Callable
 import attrs
 
 from rmf.core.bag import Letter
-from rmf.core.history import entry_of, follow
+from rmf.core.entry_walk import entry_of, follow
 from rmf.core.letters import acts_of, letters_of
 from rmf.core.state import State
 from rmf.core.triage import Act
 from rmf.errors import Diverged, LedgerDamaged
 from rmf.storage.archive import starts
 from rmf.storage.directory import DataDirectory
+from rmf.storage.ledger_extent import Survey, holding, survey
 from rmf.storage.restore import restore
 from rmf.storage.scan import LedgerScan
-from rmf.storage.segments import Base
-from rmf.storage.survey import Survey, holding, survey
+from rmf.storage.segments import LedgerPlace
 
 __all__ = ["LastState", "read_last"]
 
@@ -35,7 +35,7 @@ class LastState:
     `wall_ns`; all are empty where the ledger holds no Entry behind its Checkpoint."""
 
     state: State
-    base: Base
+    base: LedgerPlace
     commit: int
     boot_id: bytes
     boot_ns: int
@@ -66,7 +66,7 @@ def read_last(directory: DataDirectory, put: Put) -> LastState:
             record.index,
             acts_of(entry, record.index),
         )
-        base = Base(record.serial, record.index, record.term, record.chain)
+        base = LedgerPlace(record.serial, record.index, record.term, record.chain)
         boot_id, boot_ns, wall_ns = record.boot_id, record.boot_ns, entry.wall_ns
     commit = max(seen.commit, restored.state.index)
     return LastState(state, base, commit, boot_id, boot_ns, wall_ns)

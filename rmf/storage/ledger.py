@@ -21,10 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rmf import limits
-from rmf.core.comeback import hard_state_of
 from rmf.core.effects import RecordDraft
-from rmf.core.raft.values import HardState
+from rmf.core.raft.raft_values import HardState
 from rmf.core.record import ENTRY, HARD, SEAL, Record
+from rmf.core.recovery import hard_state_of
 from rmf.errors import WAY_BACK, DiskFailed, LedgerDamaged
 from rmf.storage import drive
 from rmf.storage.drive import free_bytes
@@ -42,7 +42,7 @@ from rmf.storage.files import (
 from rmf.storage.hard_state import HardStateCopy
 from rmf.storage.records import record_frame
 from rmf.storage.scan import LedgerScan, Tail
-from rmf.storage.segments import Base, fill_segment, place_segment, segment_path
+from rmf.storage.segments import LedgerPlace, fill_segment, place_segment, segment_path
 
 __all__ = ["LedgerWriter"]
 
@@ -99,7 +99,7 @@ class LedgerWriter:
         assert tail.commit <= base.index, "more is committed than there is"
         assert (
             tail.last is None
-            or Base(tail.last.serial, tail.last.index, base.term, tail.last.chain) == base
+            or LedgerPlace(tail.last.serial, tail.last.index, base.term, tail.last.chain) == base
         ), "the reader's last record is not where it says that the ledger stands"
         self.durable_through = base.serial
         self._index, self._term, self._chain = base.index, base.term, base.chain
@@ -123,9 +123,9 @@ class LedgerWriter:
         self._capacity = max(os.fstat(self._fd).st_size, self._inline_segment_bytes)
 
     @property
-    def place(self) -> Base:
+    def place(self) -> LedgerPlace:
         """Where the ledger stands: everything up to here is on the disk."""
-        return Base(self.durable_through, self._index, self._term, self._chain)
+        return LedgerPlace(self.durable_through, self._index, self._term, self._chain)
 
     @property
     def wants_next(self) -> bool:
@@ -223,7 +223,7 @@ class LedgerWriter:
             self._fd = -1
             self._failure = self._failure or f"{self._segment}: the ledger is closed"
 
-    def _encoded(self, drafts: list[RecordDraft]) -> tuple[bytes, Base, int]:
+    def _encoded(self, drafts: list[RecordDraft]) -> tuple[bytes, LedgerPlace, int]:
         """Return the bytes of a batch, where the ledger stands behind it, and up to which index it
         says that Entries are committed. A record speaks of what is on this disk with it: a draft
         that knows of more (a follower that catches up) is held back to its own index."""
@@ -236,7 +236,7 @@ class LedgerWriter:
             if draft.kind == ENTRY:
                 lowest = max(commit, index - limits.VOID_ENTRIES_MAX)
                 assert lowest < draft.index <= index + 1, "a hole, or it voids what is committed"
-                place = Base(serial, draft.index, draft.term, draft.chain)
+                place = LedgerPlace(serial, draft.index, draft.term, draft.chain)
                 index = draft.index
             assert (draft.index, draft.chain) == (index, place.chain), "it stands elsewhere"
             commit = max(commit, min(draft.commit, index))
@@ -256,7 +256,7 @@ class LedgerWriter:
                 commit,
             )
             frames.append(record_frame(record))
-        return b"".join(frames), Base(serial, index, place.term, place.chain), commit
+        return b"".join(frames), LedgerPlace(serial, index, place.term, place.chain), commit
 
     def _keep_hard(self, body: bytes) -> None:
         """Write the copy of term and vote, ahead of the record."""

@@ -22,7 +22,7 @@ from rmf import limits
 from rmf.core.cbor_heads import head
 from rmf.core.record import ENTRY, HARD, SEAL, Record, chain_of, record_of
 from rmf.storage.framing import HEAD_BYTES, FrameFault, FrameReader, frame_of
-from rmf.storage.segments import Base
+from rmf.storage.segments import LedgerPlace
 
 __all__ = ["KINDS", "Lineage", "durable_behind", "record_frame"]
 
@@ -56,7 +56,7 @@ class Lineage:
     `commit` is the highest index that was said to be committed; a base always is.
     """
 
-    def __init__(self, cluster: bytes, base: Base) -> None:
+    def __init__(self, cluster: bytes, base: LedgerPlace) -> None:
         self.serial = base.serial
         self.index = base.index
         self.term = base.term
@@ -66,11 +66,11 @@ class Lineage:
         self._chains = [base.chain]
 
     @property
-    def base(self) -> Base:
+    def base(self) -> LedgerPlace:
         """The place itself, as a Base."""
-        return Base(self.serial, self.index, self.term, self._chains[-1])
+        return LedgerPlace(self.serial, self.index, self.term, self._chains[-1])
 
-    def stands_at(self, place: Base) -> bool:
+    def stands_at(self, place: LedgerPlace) -> bool:
         """Whether this is the place (the chain covers the term)."""
         return (place.serial, place.index, place.chain) == (
             self.serial,

@@ -31,11 +31,11 @@ from rmf.errors import StorageError
 from rmf.storage import checkpoint
 from rmf.storage.dlq_refound import refound_dlq
 from rmf.storage.dlq_schema import DLQ_FILE
-from rmf.storage.exchange import PARTS, exchange, make_directory, remove_directory
-from rmf.storage.exchange import finish as finish_exchange
 from rmf.storage.files import TMP, fsync_directory, replace_durably
-from rmf.storage.identity import Identity, write_identity
-from rmf.storage.segments import Base, fill_segment, place_segment
+from rmf.storage.identity import DirectoryIdentity, write_identity
+from rmf.storage.segments import LedgerPlace, fill_segment, place_segment
+from rmf.storage.swap_directories import PARTS, exchange, make_directory, remove_directory
+from rmf.storage.swap_directories import finish as finish_exchange
 
 __all__ = ["Refounding", "finish", "new_head", "source_of", "stage"]
 
@@ -107,7 +107,7 @@ def stage(
     replace_durably(path / _NAME, json.dumps(fields, indent=2).encode() + b"\n")
 
 
-def _place_first(ledger: Path, cluster: bytes, base: Base, file_bytes: int) -> None:
+def _place_first(ledger: Path, cluster: bytes, base: LedgerPlace, file_bytes: int) -> None:
     tmp = ledger / f"first{TMP}"
     fill_segment(tmp, file_bytes)
     place_segment(tmp, ledger, cluster, base)
@@ -137,7 +137,7 @@ def finish(path: Path) -> bool:
         refound_dlq(path / DLQ_FILE, cluster=cluster, node=node, index=index, tick=tick)
     for of_the_old in ("vote", "genesis.json"):
         (path / of_the_old).unlink(missing_ok=True)
-    write_identity(path, Identity(cluster, incarnation, node))
+    write_identity(path, DirectoryIdentity(cluster, incarnation, node))
     replace_durably(path / _MADE_OF, json.dumps({"source": found.get("source")}).encode() + b"\n")
     place.unlink()
     fsync_directory(path)

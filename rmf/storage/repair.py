@@ -18,9 +18,9 @@ from typing import Final
 
 from rmf import limits
 from rmf.errors import StorageError
-from rmf.storage.exchange import exchange, make_directory, remove_directory
 from rmf.storage.files import TMP, failing_disk, fsync_directory, replace_durably
 from rmf.storage.segments import GENESIS, fill_segment, place_segment
+from rmf.storage.swap_directories import exchange, make_directory, remove_directory
 
 __all__ = ["is_repairing", "mark_repairing", "repaired", "set_aside"]
 

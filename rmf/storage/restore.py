@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from rmf.core.producers import Table
+from rmf.core.producer_table import Table
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, genesis_state, state_of
 from rmf.core.table_slices import rows_in, table_in

@@ -27,7 +27,7 @@ from rmf.errors import WAY_BACK, LedgerDamaged, StorageError
 from rmf.storage.framing import FrameFault, FrameReader, data_end
 from rmf.storage.records import KINDS, Lineage, durable_behind
 from rmf.storage.segments import (
-    Base,
+    LedgerPlace,
     SegmentHeader,
     damaged,
     first_serial_of,
@@ -60,7 +60,7 @@ class Tail:
     path: Path
     offset: int
     first_offset: int
-    base: Base
+    base: LedgerPlace
     last: Record | None
     commit: int
     hard: bytes
@@ -79,7 +79,7 @@ class LedgerScan:
     what it says of a cut there may be a write under way.
     """
 
-    def __init__(self, directories: Sequence[Path], cluster: bytes, base: Base) -> None:
+    def __init__(self, directories: Sequence[Path], cluster: bytes, base: LedgerPlace) -> None:
         self.cluster = cluster
         self.tail: Tail | None = None
         self.cut: Cut | None = None

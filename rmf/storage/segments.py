@@ -5,11 +5,11 @@ Decides how a segment is named, made and headed. It does not judge the records i
     segment = header frame, record frames …, zeros
     header  = CBOR [magic, format, cluster, bytes, serial, index, term, chain, hard]
 
-The header says where the ledger stands before the segment's first record (`Base`), so each segment
-can be placed and read by itself, and how many bytes the file was made with, so a file that was cut
-short is found out whatever is left of it. `hard` is the body of the last HARD record before it
-(empty if there was none; release 0.1 wrote no such field): recovery may begin behind that record,
-and a vote must not be forgotten for it. A segment gets its name only once its header and
+The header says where the ledger stands before the segment's first record (`LedgerPlace`), so each
+segment can be placed and read by itself, and how many bytes the file was made with, so a file that
+was cut short is found out whatever is left of it. `hard` is the body of the last HARD record before
+it (empty if there was none; release 0.1 wrote no such field): recovery may begin behind that
+record, and a vote must not be forgotten for it. A segment gets its name only once its header and
 filling are fsynced: hence damage to a header is never a torn write. It is zero-filled ahead,
 because writing over what is already allocated nearly halves an fdatasync.
 """
@@ -34,7 +34,7 @@ from rmf.storage.framing import FrameFault, FrameReader, frame_of
 __all__ = [
     "GENESIS",
     "SUFFIX",
-    "Base",
+    "LedgerPlace",
     "SegmentHeader",
     "damaged",
     "fill_segment",
@@ -53,7 +53,7 @@ _FORMAT: Final = 1
 
 
 @attrs.frozen
-class Base:
+class LedgerPlace:
     """Where a ledger stands: the serial of the last record, and the last Entry's index, term and
     chain. A Checkpoint stands at such a place."""
 
@@ -63,7 +63,7 @@ class Base:
     chain: bytes
 
 
-GENESIS = Base(0, 0, 0, GENESIS_CHAIN)
+GENESIS = LedgerPlace(0, 0, 0, GENESIS_CHAIN)
 
 
 @attrs.frozen
@@ -72,7 +72,7 @@ class SegmentHeader:
     of the last HARD record before it, empty if there was none."""
 
     cluster: bytes
-    base: Base
+    base: LedgerPlace
     file_bytes: int
     end: int
     hard: bytes
@@ -102,7 +102,7 @@ def segments_in(*directories: Path) -> list[Path]:
     return sorted((p for p in found if p.stem.isdecimal()), key=first_serial_of)
 
 
-def segment_path(directory: Path, base: Base) -> Path:
+def segment_path(directory: Path, base: LedgerPlace) -> Path:
     """Return what the segment is called that begins behind this place."""
     return directory / f"{base.serial + 1:020d}{SUFFIX}"
 
@@ -132,7 +132,7 @@ def fill_segment(tmp: Path, file_bytes: int) -> None:
 
 
 def place_segment(
-    tmp: Path, directory: Path, cluster: bytes, base: Base, hard: bytes = b""
+    tmp: Path, directory: Path, cluster: bytes, base: LedgerPlace, hard: bytes = b""
 ) -> tuple[Path, int]:
     """Give a filled file its header and its name. Returns its path and the offset of its first
     record. Raises OSError."""
@@ -170,7 +170,7 @@ def read_header(fd: int, path: Path) -> SegmentHeader:
             f"of RMF that wrote it, or a later one"
         )
     _, _, cluster, file_bytes, serial_before, index, term, chain, *hard = fields
-    base = Base(serial_before, index, term, chain)
+    base = LedgerPlace(serial_before, index, term, chain)
     header = SegmentHeader(cluster, base, file_bytes, reader.end, *(hard or [b""]))
     if header.base.serial + 1 != serial:
         why = f"the header is that of segment {header.base.serial + 1}: the file was renamed"

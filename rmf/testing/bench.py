@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 
 from rmf import limits
-from rmf.client.values import ClientCell, Parcel, Receipt, Snapshot, receipts_of, rows_of
+from rmf.client.client_values import ClientCell, Parcel, Receipt, Snapshot, receipts_of, rows_of
 from rmf.core import codec
 from rmf.core import events as ev
 from rmf.core import messages as m

@@ -16,11 +16,11 @@ from rmf.core.raft.quorum import majority
 from rmf.core.record import GENESIS_CHAIN
 from rmf.testing.violation import Violation
 
-__all__ = ["Books", "Known"]
+__all__ = ["Books", "KnownEntry"]
 
 
 @attrs.frozen
-class Known:
+class KnownEntry:
     """An Entry that a node wrote: its place, what it follows, its body, the members that its log
     names there, with the index of the Entry that names them, and when it was first written."""
 
@@ -43,13 +43,13 @@ class Books:
     latched."""
 
     def __init__(self) -> None:
-        self.history: list[Known] = []
+        self.history: list[KnownEntry] = []
         self.committed_ns: list[int] = []
         self.digests: list[bytes] = [bytes(16)]
         self.letters: dict[str, int] = {}
         self.latched_ns: dict[tuple[int, int], int] = {}
-        self.known: dict[bytes, Known] = {
-            GENESIS_CHAIN: Known(0, 0, GENESIS_CHAIN, b"", b"", (), 0, 0)
+        self.known: dict[bytes, KnownEntry] = {
+            GENESIS_CHAIN: KnownEntry(0, 0, GENESIS_CHAIN, b"", b"", (), 0, 0)
         }
         self._by_place: dict[tuple[int, int], bytes] = {}
 
@@ -67,7 +67,7 @@ class Books:
         """Return the chain of a committed Entry."""
         return self.history[index - 1].chain if index else GENESIS_CHAIN
 
-    def write(self, draft: RecordDraft, before: bytes, now_ns: int) -> Known | None:
+    def write(self, draft: RecordDraft, before: bytes, now_ns: int) -> KnownEntry | None:
         """Note that a node writes an Entry behind the one of chain `before`; return it if it was
         not known yet. Raises Violation where two logs of one (index, term) differ."""
         known = self.known.get(draft.chain)
@@ -82,7 +82,7 @@ class Books:
         if ahead is None or ahead.index != draft.index - 1:
             raise Violation("log matching", f"Entry {draft.index} follows nothing that is known")
         members = members_in(draft.body)
-        known = Known(
+        known = KnownEntry(
             draft.index,
             draft.term,
             draft.chain,
@@ -97,7 +97,7 @@ class Books:
         self.known[draft.chain] = known
         return known
 
-    def enter(self, known: Known, now_ns: int) -> None:
+    def enter(self, known: KnownEntry, now_ns: int) -> None:
         """Note that an Entry is committed: the next of history."""
         self.history.append(known)
         self.committed_ns.append(now_ns)
@@ -106,10 +106,10 @@ class Books:
         """Return the last index that was committed at this moment."""
         return bisect_right(self.committed_ns, when_ns)
 
-    def line_to(self, chain: bytes) -> list[Known]:
+    def line_to(self, chain: bytes) -> list[KnownEntry]:
         """Return the Entries behind history up to this one. Raises Violation if it does not follow
         from history."""
-        found: list[Known] = []
+        found: list[KnownEntry] = []
         at = self.known[chain]
         while at.index > self.index:
             found.append(at)

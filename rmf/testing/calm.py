@@ -6,7 +6,7 @@ by its own doing shows it here.
 """
 
 from rmf import limits
-from rmf.testing.cluster import Cluster
+from rmf.testing.cluster import SimulatedCluster
 from rmf.testing.freight import FREIGHT
 from rmf.testing.violation import Violation
 
@@ -22,7 +22,7 @@ _FIRST_NS = limits.SECOND  # resends and clients that find the leader
 _SILENCE_NS = int(limits.OWED_SILENCE_S_MAX * limits.SECOND)
 
 
-def live_calmly(cluster: Cluster, term: int) -> int:
+def live_calmly(cluster: SimulatedCluster, term: int) -> int:
     """Let `calm_seconds` pass in this term, with a hand-over; return the term in which they end.
     Raises Violation."""
     agenda, options = cluster.agenda, cluster.options
@@ -40,14 +40,14 @@ def live_calmly(cluster: Cluster, term: int) -> int:
     return term if options.bandwidth_kib else _hand_over(cluster, term)
 
 
-def _check_reign(cluster: Cluster, term: int) -> None:
+def _check_reign(cluster: SimulatedCluster, term: int) -> None:
     found = max(x.core.raft.term for x in cluster.nodes.values() if x.core)
     leader = cluster.operators.leader()
     if found != term or leader is None:
         raise Violation("calm", f"the reign of term {term} ended though nothing was wrong: {found}")
 
 
-def _check_outcomes(cluster: Cluster, begun_ns: int) -> None:
+def _check_outcomes(cluster: SimulatedCluster, begun_ns: int) -> None:
     calm_ns = cluster.agenda.now_ns - begun_ns
     for name, producer in sorted(cluster.producers.items()):
         if producer.resting and name != FREIGHT:
@@ -58,7 +58,7 @@ def _check_outcomes(cluster: Cluster, begun_ns: int) -> None:
             raise Violation("calm", f"a packet of {name} waits for {waits_ns / limits.SECOND:g} s")
 
 
-def _hand_over(cluster: Cluster, term: int) -> int:
+def _hand_over(cluster: SimulatedCluster, term: int) -> int:
     """Ask for it a few times, in the middle of the work: the named node gets it, at once."""
     for _ in range(_HAND_OVERS):
         leader = cluster.operators.leader()
@@ -81,7 +81,7 @@ def _hand_over(cluster: Cluster, term: int) -> int:
     return term
 
 
-def _wait_for(cluster: Cluster, term: int) -> None:
+def _wait_for(cluster: SimulatedCluster, term: int) -> None:
     """Wait until a node leads this term, or another."""
     end_ns = cluster.agenda.now_ns + _HAND_OVER_NS
     while cluster.agenda.now_ns < end_ns and max(cluster.invariants.leaders) < term:

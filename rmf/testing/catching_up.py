@@ -14,10 +14,10 @@ import crc32c
 from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
-from rmf.core.raft.messages import Chunk, ChunkReply, WireEntry
-from rmf.core.raft.values import Place
+from rmf.core.raft.peer_messages import Chunk, ChunkReply, WireEntry
+from rmf.core.raft.raft_values import Place
 from rmf.core.record import ENTRY, GENESIS_CHAIN
-from rmf.testing.disk import Base, Disk, StoredCheckpoint
+from rmf.testing.disk import DiskStart, SimulatedDisk, StoredCheckpoint
 from rmf.testing.performer import Arms, Happen, Later, at_once, uncounted
 from rmf.testing.rebirth import packed, unpacked
 
@@ -32,7 +32,7 @@ class _Holder(Protocol):
     """Who has a disk, which may be replaced."""
 
     @property
-    def disk(self) -> Disk: ...
+    def disk(self) -> SimulatedDisk: ...
 
 
 class CatchingUp:
@@ -56,7 +56,7 @@ class CatchingUp:
 
     def replaced(self) -> None:
         """Another disk took the place of the one that was lost."""
-        self._packed: dict[Base, tuple[StoredCheckpoint, bytes, bytes]] = {}
+        self._packed: dict[DiskStart, tuple[StoredCheckpoint, bytes, bytes]] = {}
         self._key = (b"", -1)
         self._received = b""
         self._complete = False
@@ -123,7 +123,7 @@ class CatchingUp:
     def _all_packed(self) -> list[tuple[StoredCheckpoint, bytes, bytes]]:
         """Return the Checkpoints that verify, newest first, with the name of their content."""
         living = [x for x in self._holder.disk.checkpoints if not x.rotten]
-        known: dict[Base, tuple[StoredCheckpoint, bytes, bytes]] = {}
+        known: dict[DiskStart, tuple[StoredCheckpoint, bytes, bytes]] = {}
         for found in living:
             if found.base not in self._packed:
                 data = packed(found)
@@ -156,7 +156,7 @@ class CatchingUp:
 
     def _made_ready(self, chunk: Chunk) -> bool:
         disk = self._holder.disk
-        base = Base(disk.serial, Place(chunk.index, chunk.entry_term, chunk.chain))
+        base = DiskStart(disk.serial, Place(chunk.index, chunk.entry_term, chunk.chain))
         try:
             disk.ready = unpacked(self._received, base)
         except ValueError:

@@ -5,10 +5,10 @@ Builds it by options and lets time pass. What a run is made of (phases, verdict)
 
 from rmf import limits
 from rmf.core.entry import Member
-from rmf.core.founding import founding_records
-from rmf.testing.audit import Audit
+from rmf.core.first_records import founding_records
 from rmf.testing.crowd import Crowd
-from rmf.testing.disk import Disk
+from rmf.testing.disk import SimulatedDisk
+from rmf.testing.entry_audit import EntryAudit
 from rmf.testing.environment import Environment
 from rmf.testing.freight import Freight
 from rmf.testing.invariants import Invariants
@@ -16,35 +16,35 @@ from rmf.testing.laws import Laws
 from rmf.testing.looks import Looks
 from rmf.testing.nemesis import Nemesis
 from rmf.testing.network import Network
-from rmf.testing.node import Node
 from rmf.testing.operators import Operators
 from rmf.testing.options import Options
 from rmf.testing.passers import Passers
 from rmf.testing.ports import Ports
-from rmf.testing.producers import Employer, Producer
 from rmf.testing.promises import Promises
 from rmf.testing.readers import Reader
-from rmf.testing.watch import Watch
+from rmf.testing.simulated_node import SimulatedNode
+from rmf.testing.simulated_producers import Employer, Producer
+from rmf.testing.watch import Observers
 from rmf.testing.workload import SIMULATED, Workload
 
-__all__ = ["Cluster"]
+__all__ = ["SimulatedCluster"]
 
 _CLUSTER = b"simulated-cluster"[:16]
 _LOOK_NS = 700 * limits.MS
 _LATE_NS = 20 * limits.SECOND  # how late the last of a crowd of cells may go
 
 
-class Cluster:
+class SimulatedCluster:
     """Everything of one run; each part receives those that it works with."""
 
     def __init__(self, options: Options, workload: Workload = SIMULATED) -> None:
         self.env = env = Environment(options, workload)
         self.options, self.workload, self.books = options, workload, env.books
         self.agenda, self.count, self.counts = env.agenda, env.count, env.counts
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, SimulatedNode] = {}
         self.producers: dict[str, Producer] = {}
         late_ns = _LATE_NS if options.crowd else 0
-        self.audit = Audit(
+        self.audit = EntryAudit(
             self.books, _CLUSTER, self.producers, workload, late_ns, options.drift_ppm
         )
         self.network = Network(self.agenda, env.dice.stream("network"), options, self.nodes)
@@ -53,7 +53,7 @@ class Cluster:
         self.invariants = Invariants(env, self.nodes, self.audit)
         self.looks = Looks(env, self.nodes, self.network, self.invariants.seen)
         judges = (self.invariants, self.promises, Laws(env), self.looks)
-        self.watch = Watch(env, self.nodes, *judges)
+        self.watch = Observers(env, self.nodes, *judges)
         employs = (env, self.nodes, self.ports, self.promises, self.audit.forgotten)
         self._employer = employer = Employer(self.producers, *employs)
         self.employ = employer.employ
@@ -75,8 +75,8 @@ class Cluster:
         joined = (self.env, self.network, self.ports, self.watch, self.nodes)
         for i in range(options.nodes + options.spares):
             name = f"n{i + 1}"
-            disk = Disk(_CLUSTER, f"incarnation-of-{name}".encode())
-            self.nodes[name] = node = Node(name, disk, *joined, founded=i < options.nodes)
+            disk = SimulatedDisk(_CLUSTER, f"incarnation-of-{name}".encode())
+            self.nodes[name] = node = SimulatedNode(name, disk, *joined, founded=i < options.nodes)
             self.watch.show(node)
         founders = [x for x in self.nodes.values() if x.founded]
         members = [Member(x.name, x.disk.incarnation, x.name, x.name) for x in founders]

@@ -10,9 +10,9 @@ from typing import Any
 import cbor2
 
 from rmf import limits
-from rmf.testing.audit import Audit
+from rmf.testing.entry_audit import EntryAudit
 from rmf.testing.environment import Environment
-from rmf.testing.producers import Employer, Producer
+from rmf.testing.simulated_producers import Employer, Producer
 
 __all__ = ["Crowd"]
 
@@ -26,7 +26,7 @@ _CURSED_TTL_MS = 20_000
 class Crowd:
     """`cells` of them, as far as possible."""
 
-    def __init__(self, env: Environment, employer: Employer, audit: Audit, cells: int) -> None:
+    def __init__(self, env: Environment, employer: Employer, audit: EntryAudit, cells: int) -> None:
         self._env = env
         self._employer = employer
         self._audit = audit

@@ -16,39 +16,39 @@ from typing import Any, NamedTuple
 import immutables
 
 from rmf import limits
-from rmf.core.comeback import hard_state_of
 from rmf.core.effects import Persist, RecordDraft
-from rmf.core.producers import Table
-from rmf.core.raft.values import HardState, Place
+from rmf.core.producer_table import Table
+from rmf.core.raft.raft_values import HardState, Place
 from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, SEAL, Record
+from rmf.core.recovery import hard_state_of
 from rmf.core.world import Cell
 
-__all__ = ["Base", "Disk", "StoredCheckpoint"]
+__all__ = ["DiskStart", "SimulatedDisk", "StoredCheckpoint"]
 
 _NOWHERE = HardState(0, None)
 
 
-class Base(NamedTuple):
+class DiskStart(NamedTuple):
     """Where a ledger begins: behind this record, which is that of this Entry."""
 
     serial: int
     place: Place
 
 
-_GENESIS = Base(0, Place(0, 0, GENESIS_CHAIN))
+_GENESIS = DiskStart(0, Place(0, 0, GENESIS_CHAIN))
 
 
 class StoredCheckpoint(NamedTuple):
     """A Checkpoint: its head, its producers, its cells. `rotten`: it will not verify."""
 
-    base: Base
+    base: DiskStart
     head: dict[str, Any]
     producers: Table
     cells: "immutables.Map[str, Cell]"
     rotten: bool = False
 
 
-class Disk:
+class SimulatedDisk:
     """`written` and `durable` say which Entry (by its chain) stands at each index, with all that is
     on its way and without; indexes at or below `base` are in a Checkpoint."""
 
@@ -63,7 +63,7 @@ class Disk:
         self._lost: tuple[int, dict[int, bytes]] = (0, {})
         self._begin_anew(_GENESIS)
 
-    def _begin_anew(self, base: Base) -> None:
+    def _begin_anew(self, base: DiskStart) -> None:
         """Have an empty ledger that begins here."""
         self.base = base
         self.records: list[Record] = []
@@ -212,9 +212,9 @@ class Disk:
         self.hard_copy, self.checkpoints = hard_copy, checkpoints
         self.written, self.last_written = dict(self.durable), self.last_durable
 
-    def copied(self) -> "Disk":
+    def copied(self) -> "SimulatedDisk":
         """Return a copy of all that is durable here."""
-        copy = Disk(self.cluster, self.incarnation)
+        copy = SimulatedDisk(self.cluster, self.incarnation)
         copy._begin_anew(self.base)
         copy._keep(self.records)
         copy.hard_copy, copy.votes = self.hard_copy, dict(self.votes)
@@ -252,7 +252,7 @@ class Disk:
         if len(self.checkpoints) == limits.CHECKPOINTS_KEPT and whole:
             self._let_go(whole[0].base)
 
-    def _let_go(self, base: Base) -> None:
+    def _let_go(self, base: DiskStart) -> None:
         if base.serial <= self.base.serial:
             return
         self.records = [x for x in self.records if x.serial > base.serial]

@@ -10,10 +10,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
-from rmf.core.raft.values import Place
+from rmf.core.raft.raft_values import Place
 from rmf.core.world import KeyIndex
 from rmf.testing.dice import Stream
-from rmf.testing.disk import Base, Disk, StoredCheckpoint
+from rmf.testing.disk import DiskStart, SimulatedDisk, StoredCheckpoint
 from rmf.testing.performer import Arms, Happen, Later, at_once, uncounted
 from rmf.testing.watcher import Watcher
 
@@ -25,7 +25,7 @@ _CHECKPOINT_MS = (20, 300)
 class Machine(Protocol):
     """What a disk is in."""
 
-    disk: Disk
+    disk: SimulatedDisk
     boot_id: bytes
 
     @property
@@ -140,7 +140,7 @@ class DiskDriver(Generic[_N]):
         if self._watch is not None:
             self._watch.head(self._machine, effect.head)
         head: dict[str, Any] = {**effect.head, "boot_id": self._machine.boot_id}
-        base = Base(head["serial"], Place(effect.index, head["term"], head["chain"]))
+        base = DiskStart(head["serial"], Place(effect.index, head["term"], head["chain"]))
         found = StoredCheckpoint(base, head, effect.producers, effect.world.cells)
         index = effect.world.index
         wait_ns = self._dice.randint(*self.checkpoint_ms) * limits.MS

@@ -10,12 +10,12 @@ from rmf import limits
 from rmf.core.arbiter import Arbiter
 from rmf.core.effects import Note
 from rmf.core.entry import LineId
-from rmf.core.raft.values import Timing
+from rmf.core.raft.raft_values import Timing
 from rmf.line import Inline
 from rmf.testing.agenda import Agenda
 from rmf.testing.books import Books
 from rmf.testing.dice import Dice
-from rmf.testing.disk import Disk
+from rmf.testing.disk import SimulatedDisk
 from rmf.testing.options import Options
 from rmf.testing.violation import Violation
 from rmf.testing.workload import SIMULATED, Workload
@@ -43,7 +43,7 @@ class Environment:
         self.line = workload.line()
         self.runner = Inline(self.line)
         self.books = Books()
-        self.ghosts: list[Disk] = []
+        self.ghosts: list[SimulatedDisk] = []
         self.splits_votes = self.resting = False
         self.counts: Counter[str] = Counter()
         self.notes: list[str] = []

@@ -20,12 +20,12 @@ from rmf.line.line import Handler
 from rmf.testing import bounds
 from rmf.testing.rerun import handler_in_words
 
-__all__ = ["Fate", "Mark", "work"]
+__all__ = ["CallMark", "Fate", "work"]
 
 _HEAD_BYTES = 8
 
 
-class Mark:
+class CallMark:
     """Where a child is: how many calls it has begun, and the present one, as JSON."""
 
     def __init__(self) -> None:
@@ -85,11 +85,11 @@ class Fate:
 
 
 def work(
-    job: Callable[[Mark], Any], *, call_s: float, whole_s: float, memory_bytes: int
+    job: Callable[[CallMark], Any], *, call_s: float, whole_s: float, memory_bytes: int
 ) -> "Any | Fate":
     """Do a job in a child, whose address space has `memory_bytes`; return what it returned (in
     terms of JSON), or its Fate."""
-    mark = Mark()
+    mark = CallMark()
 
     def marked(_tell: Tell) -> Any:
         found = job(mark)
@@ -115,7 +115,7 @@ def work(
     return Fate(ended.late or "died", why, handler, packet)
 
 
-def _watch(mark: Mark, call_s: float) -> Callable[[], bool]:
+def _watch(mark: CallMark, call_s: float) -> Callable[[], bool]:
     """Return what says, asked again and again, whether one call has gone on for too long."""
     calls, since_s = 0, monotonic()
 

@@ -8,7 +8,7 @@ import cbor2
 
 from rmf import limits
 from rmf.testing.environment import Environment
-from rmf.testing.producers import Employer
+from rmf.testing.simulated_producers import Employer
 
 __all__ = ["FREIGHT", "Freight"]
 

@@ -20,20 +20,20 @@ from itertools import permutations
 from typing import Any
 
 from rmf import limits
-from rmf.client.values import ClientCell, Parcel, Receipt, rows_of
+from rmf.client.client_values import ClientCell, Parcel, Receipt, rows_of
 from rmf.core import bag
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
 from rmf.core.packet import Stamp, letter_id
 from rmf.errors import UsageError
 from rmf.line.line import Line
-from rmf.testing.cluster import Cluster as Simulated
+from rmf.testing.cluster import SimulatedCluster as Simulated
 from rmf.testing.line_workload import LineWorkload
 from rmf.testing.liveness import unequal
-from rmf.testing.node import Node
 from rmf.testing.options import Options
-from rmf.testing.producers import Producer
 from rmf.testing.shown import Letter, Picture, letter_of
+from rmf.testing.simulated_node import SimulatedNode
+from rmf.testing.simulated_producers import Producer
 from rmf.testing.violation import Violation
 
 __all__ = ["Cluster", "Sent"]
@@ -308,7 +308,7 @@ class Cluster:
             raise UsageError("no node is running")
         return self.leader or running[0]
 
-    def _node(self, name: str) -> Node:
+    def _node(self, name: str) -> SimulatedNode:
         try:
             return self._cluster.nodes[name]
         except KeyError:

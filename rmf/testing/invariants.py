@@ -10,13 +10,13 @@ from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
 from rmf.core.effects import Effect, Execute, Persist, Tell
 from rmf.core.entry import MEMBERS, Member, kind_of
-from rmf.core.raft import messages as pm
+from rmf.core.raft import peer_messages as pm
 from rmf.core.raft.quorum import majority
 from rmf.core.record import ENTRY
-from rmf.testing.audit import Audit
 from rmf.testing.disk import StoredCheckpoint
+from rmf.testing.entry_audit import EntryAudit
 from rmf.testing.environment import Environment
-from rmf.testing.node import Node
+from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.violation import Violation
 
 __all__ = ["NEVER_NS", "Invariants", "Seen"]
@@ -56,7 +56,9 @@ class Seen:
 class Invariants:
     """`leaders` are those of each term, `votes` whom each incarnation of a node voted for."""
 
-    def __init__(self, env: Environment, nodes: dict[str, Node], audit: Audit) -> None:
+    def __init__(
+        self, env: Environment, nodes: dict[str, SimulatedNode], audit: EntryAudit
+    ) -> None:
         self.leaders: dict[int, str] = {}
         self.votes: dict[tuple[bytes, int], str] = {}
         self.seen: dict[str, Seen] = {}
@@ -68,7 +70,7 @@ class Invariants:
 
     # --- Births ---------------------------------------------------------------------------------
 
-    def born(self, node: Node, core: Arbiter) -> None:
+    def born(self, node: SimulatedNode, core: Arbiter) -> None:
         """A core was read from the disk: it must not know less than it promised, nor more than is
         true."""
         self.seen[node.name] = Seen(core)
@@ -87,7 +89,7 @@ class Invariants:
         if vote not in {None, core.raft.durable.voted_for}:
             raise Violation("one vote a term", f"{node.name} forgot that it voted for {vote}")
 
-    def restored(self, node: Node) -> None:
+    def restored(self, node: SimulatedNode) -> None:
         """An older copy took the place of this node's disk: it may know less than it promised."""
         incarnation, term = node.disk.incarnation, node.disk.hard_copy.term
         self._promised[incarnation] = min(self._promised.get(incarnation, 0), term)
@@ -102,7 +104,7 @@ class Invariants:
                 batch = effect.batch
                 self._books.latched_ns[batch.term, batch.tick] = self._env.agenda.now_ns
 
-    def persists(self, node: Node, effect: Persist) -> None:
+    def persists(self, node: SimulatedNode, effect: Persist) -> None:
         """Note what goes to a disk."""
         disk, books = node.disk, self._books
         for draft in effect.records:
@@ -115,7 +117,7 @@ class Invariants:
                 if known is not None and kind_of(draft.body) == MEMBERS:
                     self._check_change(node, draft.term, books.known[known.before].members_index)
 
-    def _check_change(self, node: Node, term: int, last_change: int) -> None:
+    def _check_change(self, node: SimulatedNode, term: int, last_change: int) -> None:
         """A change of members needs an own-term commit, and the last change committed (R28)."""
         core = node.core
         assert core is not None
@@ -126,12 +128,12 @@ class Invariants:
         if chain is None or self._books.known[chain].term != term:
             raise Violation("one configuration", f"{node.name} changes members too early")
 
-    def _vote(self, node: Node, term: int, candidate: str) -> None:
+    def _vote(self, node: SimulatedNode, term: int, candidate: str) -> None:
         voter = (node.disk.incarnation, term)
         if self.votes.setdefault(voter, candidate) != candidate:
             raise Violation("one vote a term", f"{node.name} votes twice in term {term}")
 
-    def tells(self, node: Node, effect: Tell) -> None:
+    def tells(self, node: SimulatedNode, effect: Tell) -> None:
         """Hold a message to what is on the disk of who says it (R2, R13)."""
         message = effect.message
         kind = type(message)
@@ -147,7 +149,7 @@ class Invariants:
             candidate = effect.peer if kind is pm.VoteReply else node.name
             self._check_vote(node, message.term, candidate)
 
-    def _check_vote(self, node: Node, term: int, candidate: str) -> None:
+    def _check_vote(self, node: SimulatedNode, term: int, candidate: str) -> None:
         self._vote(node, term, candidate)
         self._check_striking(node, "votes")
         if node.disk.votes.get(term) != candidate:
@@ -159,7 +161,7 @@ class Invariants:
         self._promised[node.disk.incarnation] = term
 
     @staticmethod
-    def _check_recency(voter: Node, term: int, candidate: Node) -> None:
+    def _check_recency(voter: SimulatedNode, term: int, candidate: SimulatedNode) -> None:
         """No node gets the vote of one that has more (paper §5.4.1)."""
         raft = candidate.core.raft if candidate.core is not None else None
         if raft is None or raft.term != term or raft.voting.campaign is None:
@@ -170,7 +172,7 @@ class Invariants:
         if (theirs.term, theirs.index) < (mine.term, mine.index):
             raise Violation("log recency", f"{voter.name} votes for {candidate.name}, who has less")
 
-    def _check_accepted(self, node: Node, reply: pm.AppendReply) -> None:
+    def _check_accepted(self, node: SimulatedNode, reply: pm.AppendReply) -> None:
         if not reply.accepted:
             return
         self._check_striking(node, "accepts Entries")
@@ -191,14 +193,14 @@ class Invariants:
         self._promised[disk.incarnation] = max(self._promised.get(disk.incarnation, 0), reply.term)
 
     @staticmethod
-    def _check_striking(node: Node, what: str) -> None:
+    def _check_striking(node: SimulatedNode, what: str) -> None:
         fault = node.core.strike if node.core is not None else None
         if node.disk.broken or (fault is not None and fault[0] != "no_reign"):
             raise Violation("strike", f"{node.name} {what} though it is on strike")
 
     # --- After a step ---------------------------------------------------------------------------
 
-    def stepped(self, node: Node, events: list[ev.Event]) -> None:
+    def stepped(self, node: SimulatedNode, events: list[ev.Event]) -> None:
         """Look at the node that stepped."""
         core = node.core
         if core is None:
@@ -231,7 +233,7 @@ class Invariants:
             self._applied(node, core, seen.applied, applied)
             seen.applied = applied
 
-    def _acceded(self, node: Node, core: Arbiter) -> None:
+    def _acceded(self, node: SimulatedNode, core: Arbiter) -> None:
         """A node leads: no other led this term, a majority voted for it, and it has all."""
         term, books = core.raft.term, self._books
         if self.leaders.setdefault(term, node.name) != node.name:
@@ -248,7 +250,7 @@ class Invariants:
         if votes < majority(len(voters)):
             raise Violation("election safety", f"{node.name} leads with {votes} votes")
 
-    def _committed(self, node: Node, before: int, commit: int) -> None:
+    def _committed(self, node: SimulatedNode, before: int, commit: int) -> None:
         books, disk = self._books, node.disk
         if commit < before:
             raise Violation("committed never changes", f"{node.name} takes back a commit")
@@ -267,7 +269,7 @@ class Invariants:
             self._audit.take(known)
         self._env.trace(chain)
 
-    def _check_quorum(self, node: Node, commit: int, chain: bytes) -> None:
+    def _check_quorum(self, node: SimulatedNode, commit: int, chain: bytes) -> None:
         """Hold a commit to the disks: a majority of them has the Entry, and the newest that is
         counted is of the leader's own term."""
         term = self._books.known[chain].term
@@ -291,7 +293,7 @@ class Invariants:
         held = sum(x.promised(index, chain) for x in disks if x.incarnation in voters)
         return held >= majority(len(voters))
 
-    def _applied(self, node: Node, core: Arbiter, before: int, applied: int) -> None:
+    def _applied(self, node: SimulatedNode, core: Arbiter, before: int, applied: int) -> None:
         books = self._books
         if applied < before or applied > books.index or applied > core.raft.log.commit:
             raise Violation("commit rule", f"{node.name} applies {applied}")
@@ -307,7 +309,7 @@ class Invariants:
 
     # --- Checkpoints ----------------------------------------------------------------------------
 
-    def checkpointed(self, node: Node, found: StoredCheckpoint) -> None:
+    def checkpointed(self, node: SimulatedNode, found: StoredCheckpoint) -> None:
         """A Checkpoint must stand where history stands, with the serial of its Entry's record."""
         base = found.base
         index = base.place.index

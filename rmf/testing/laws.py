@@ -16,10 +16,10 @@ from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
 from rmf.core.entry import TickBooks, decode_entry
-from rmf.core.raft.messages import Append
+from rmf.core.raft.peer_messages import Append
 from rmf.testing.environment import Environment
 from rmf.testing.meter import Meter
-from rmf.testing.node import Node
+from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.violation import Violation
 
 __all__ = ["Laws"]
@@ -49,7 +49,7 @@ class Laws:
     # --- Cost -----------------------------------------------------------------------------------
 
     def step(
-        self, node: Node, core: Arbiter, events: list[ev.Event]
+        self, node: SimulatedNode, core: Arbiter, events: list[ev.Event]
     ) -> tuple[list[ef.Effect], int]:
         """Let a core take a step; return its effects, and for how many ns they are late."""
         if self._meter is None:
@@ -62,7 +62,7 @@ class Laws:
         free += _CALLS_AN_ENTRY_SENT * sum(map(_sent, effects))
         return effects, self._price(node, "a step", free)
 
-    def work(self, node: Node, what: str, work: Callable[..., _T], *args: object) -> _T:
+    def work(self, node: SimulatedNode, what: str, work: Callable[..., _T], *args: object) -> _T:
         """Do something else on a node's loop, which costs the World nothing either."""
         if self._meter is None:
             return work(*args)
@@ -74,14 +74,14 @@ class Laws:
         return found
 
     @staticmethod
-    def head(node: Node, head: dict[str, Any]) -> None:
+    def head(node: SimulatedNode, head: dict[str, Any]) -> None:
         """Hold the head of a Checkpoint to its size: it is encoded in one piece (R25)."""
         items = _items(head)
         if items > _HEAD_ITEMS_MAX:
             text = f"the head of a Checkpoint of {node.name} has {items} items"
             raise Violation("no step costs the World", text)
 
-    def _price(self, node: Node, what: str, free: int) -> int:
+    def _price(self, node: SimulatedNode, what: str, free: int) -> int:
         """Return how much virtual time goes by. Raises Violation if it is far too much."""
         assert self._meter is not None
         excess = self._meter.calls - free

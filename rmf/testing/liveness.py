@@ -8,8 +8,8 @@ back, back.
 
 from rmf import limits
 from rmf.testing.calm import live_calmly
-from rmf.testing.cluster import Cluster
-from rmf.testing.node import Node
+from rmf.testing.cluster import SimulatedCluster
+from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.violation import Violation
 
 __all__ = ["settle", "unequal"]
@@ -19,7 +19,7 @@ _QUIET_NS = 3 * limits.SECOND
 _STORE_ROUND_NS = 20 * limits.MS
 
 
-def settle(cluster: Cluster) -> None:
+def settle(cluster: SimulatedCluster) -> None:
     """Heal everything but maybe one node, then that one, too. Raises Violation."""
     left_out = _left_out(cluster)
     cluster.operators.changes = False
@@ -60,7 +60,7 @@ def settle(cluster: Cluster) -> None:
     _check_display(cluster)
 
 
-def _left_out(cluster: Cluster) -> str | None:
+def _left_out(cluster: SimulatedCluster) -> str | None:
     """Choose a voter that stays down for a while, where the others can do without it."""
     dice = cluster.env.dice.stream("left_out")
     voters = sorted(x.name for x in cluster.books.members if x.voter)
@@ -69,7 +69,7 @@ def _left_out(cluster: Cluster) -> str | None:
     return dice.choice(voters)
 
 
-def _end_strikes(cluster: Cluster) -> None:
+def _end_strikes(cluster: SimulatedCluster) -> None:
     for _, node in sorted(cluster.nodes.items()):
         fault = node.core.strike if node.core is not None else None
         if node.disk.broken or (fault is not None and fault[0] != "no_reign"):
@@ -77,7 +77,7 @@ def _end_strikes(cluster: Cluster) -> None:
             node.begin(new_boot=False)
 
 
-def _wait(cluster: Cluster, for_ns: int, what: str, come, why=lambda: "") -> None:  # type: ignore[no-untyped-def]
+def _wait(cluster: SimulatedCluster, for_ns: int, what: str, come, why=lambda: "") -> None:  # type: ignore[no-untyped-def]
     agenda = cluster.agenda
     end_ns = agenda.now_ns + for_ns
     while not come():
@@ -86,7 +86,7 @@ def _wait(cluster: Cluster, for_ns: int, what: str, come, why=lambda: "") -> Non
         agenda.run_until(agenda.now_ns + _ROUND_NS)
 
 
-def _leader(cluster: Cluster) -> Node | None:
+def _leader(cluster: SimulatedCluster) -> SimulatedNode | None:
     leader = cluster.operators.leader()
     core = leader.core if leader is not None else None
     if core is None or core.raft.leadership is None or not core.raft.leadership.has_committed:
@@ -94,7 +94,7 @@ def _leader(cluster: Cluster) -> Node | None:
     return leader
 
 
-def _finish_work(cluster: Cluster) -> None:
+def _finish_work(cluster: SimulatedCluster) -> None:
     """No new packets; every packet that there is has its outcome within a bound."""
     cluster.env.resting = True
     for producer in cluster.producers.values():
@@ -110,7 +110,7 @@ def _finish_work(cluster: Cluster) -> None:
     )
 
 
-def unequal(cluster: Cluster) -> str | None:
+def unequal(cluster: SimulatedCluster) -> str | None:
     """Return which member is not yet what it should be, or None."""
     books = cluster.books
     for member in books.members:
@@ -133,13 +133,13 @@ def unequal(cluster: Cluster) -> str | None:
     return None
 
 
-def _check_terms(cluster: Cluster, term: int) -> None:
+def _check_terms(cluster: SimulatedCluster, term: int) -> None:
     found = max(x.core.raft.term for x in cluster.nodes.values() if x.core)
     if found != term:
         raise Violation("liveness", f"terms went on from {term} to {found} though all was well")
 
 
-def _check_letters(cluster: Cluster) -> None:
+def _check_letters(cluster: SimulatedCluster) -> None:
     """Every member has every letter of the line, once, and no other (R39): those of the last cells
     that expired as soon as its DLQ has stored them."""
     expected = cluster.books.letters.keys()
@@ -156,7 +156,7 @@ def _check_letters(cluster: Cluster) -> None:
             raise Violation("letters once", f"{member.name} differs by {some}")
 
 
-def _check_display(cluster: Cluster) -> None:
+def _check_display(cluster: SimulatedCluster) -> None:
     """What is stale by the reign's own clock is gone (R9)."""
     leader = _leader(cluster)
     if leader is None or leader.core is None:

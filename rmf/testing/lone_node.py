@@ -9,17 +9,17 @@ producers nor users: who is spoken to is a connection's number.
 from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
-from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.arbiter import Arbiter, NodeIdentity
 from rmf.core.bag import Letter
 from rmf.core.entry import LineId, Member
-from rmf.core.founding import founding_records
+from rmf.core.first_records import founding_records
 from rmf.core.messages import Message
-from rmf.core.raft.values import Timing
+from rmf.core.raft.raft_values import Timing
 from rmf.core.record import ENTRY, Record
 from rmf.line.inline import Inline
 from rmf.line.line import Line
 from rmf.testing.dice import Dice
-from rmf.testing.disk import Disk
+from rmf.testing.disk import SimulatedDisk
 from rmf.testing.disk_driver import DiskDriver
 from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer
 from rmf.testing.rebirth import reborn
@@ -31,7 +31,7 @@ _CLUSTER = b"factory-in-tests"
 _INCARNATION = b"the-only-node..."
 _NAME = "n1"
 _PEERS_AND_LOG = (
-    *(ef.Broadcast, ef.Close, ef.Note, ef.Audit, ef.Tell, ef.LinkPeers),
+    *(ef.Broadcast, ef.Close, ef.Note, ef.RunAgain, ef.Tell, ef.LinkPeers),
     *(ef.ReadEntries, ef.ReadChunk, ef.WriteChunk),
 )
 _TIMING = Timing(50 * limits.MS, 200 * limits.MS, 400 * limits.MS)
@@ -60,7 +60,7 @@ class LoneNode:
         )
         self._boots = 0
         self.boot_id = b""
-        self.disk = Disk(_CLUSTER, _INCARNATION)
+        self.disk = SimulatedDisk(_CLUSTER, _INCARNATION)
         member = Member(_NAME, _INCARNATION, _NAME, _NAME)
         drafts = founding_records(_NAME, _CLUSTER, limits.TICK_PERIOD_NS, [member], WALL_NS)
         self._boot()
@@ -83,7 +83,7 @@ class LoneNode:
 
     def _begin(self) -> Arbiter:
         line = self._line
-        identity = Identity(
+        identity = NodeIdentity(
             _NAME,
             _INCARNATION,
             LineId(line.name, line.version, line.digest),

@@ -13,7 +13,7 @@ from rmf.core.raft.quorum import majority
 from rmf.testing.environment import Environment
 from rmf.testing.invariants import NEVER_NS, Seen
 from rmf.testing.network import Network
-from rmf.testing.node import Node
+from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.violation import Violation
 
 __all__ = ["Looks"]
@@ -34,7 +34,7 @@ class Looks:
     def __init__(
         self,
         env: Environment,
-        nodes: dict[str, Node],
+        nodes: dict[str, SimulatedNode],
         network: Network,
         seen: Mapping[str, Seen],
     ) -> None:
@@ -45,7 +45,7 @@ class Looks:
         self._timing = env.timing
         self._full: dict[str, tuple[int, int]] = {}  # core and since when, by node
 
-    def look(self, node: Node) -> None:
+    def look(self, node: SimulatedNode) -> None:
         """Look at one node. Raises Violation."""
         core = node.core
         if core is None or not node.idle:
@@ -64,7 +64,7 @@ class Looks:
         _check_log(node, core)
         self._check_index(node, core)
 
-    def _check_index(self, node: Node, core: Arbiter) -> None:
+    def _check_index(self, node: SimulatedNode, core: Arbiter) -> None:
         """A node has no keys in its index for long that it has no cells for, committed or in
         flight: all versions share it (R3, R45).
 
@@ -89,7 +89,7 @@ class Looks:
             text = f"{node.name}: {keys} keys in the index for {cells} cells"
             raise Violation("memory", text)
 
-    def _check_contact(self, node: Node, core: Arbiter) -> None:
+    def _check_contact(self, node: SimulatedNode, core: Arbiter) -> None:
         """A node that says that it knows a reign has heard of one, or is one that is heard."""
         now_ns = self._env.agenda.now_ns
         seen, raft = self._seen[node.name], core.raft
@@ -107,7 +107,7 @@ class Looks:
                 "no stale authority", f"{node.name} knows a reign of which it heard nothing"
             )
 
-    def _check_age(self, node: Node, core: Arbiter) -> None:
+    def _check_age(self, node: SimulatedNode, core: Arbiter) -> None:
         """What a node shows as live is no older than a heartbeat that may still count, and than a
         leader may be that does not know yet that another one reigns (R36)."""
         network, books = self._network, self._env.books
@@ -121,7 +121,7 @@ class Looks:
                 f" committed {age_ns / limits.SECOND:.2f} s ago",
             )
 
-    def _check_ends(self, node: Node, core: Arbiter) -> None:
+    def _check_ends(self, node: SimulatedNode, core: Arbiter) -> None:
         """What a node shows as live did not end long ago by the clock of the reign (R9, R36)."""
         world = core.committed.world
         kings = [x for x in self._nodes.values() if x.core is not None and x.core.reigns]
@@ -143,7 +143,7 @@ def _cells_of(core: Arbiter) -> int:
     return max(len(core.committed.world), len(core.newest.world))
 
 
-def _check_bounds(node: Node, core: Arbiter) -> None:
+def _check_bounds(node: SimulatedNode, core: Arbiter) -> None:
     writes = len(node.disk.waiting)
     if writes > limits.LEDGER_QUEUE_MAX:
         raise Violation("bounded queues", f"{node.name}: {writes} writes wait")
@@ -154,7 +154,7 @@ def _check_bounds(node: Node, core: Arbiter) -> None:
         raise Violation("bounded queues", f"{node.name} remembers {len(core.book.met)} peers")
 
 
-def _check_shelf(node: Node, core: Arbiter) -> None:
+def _check_shelf(node: SimulatedNode, core: Arbiter) -> None:
     """Hold the shelf to its law: so much a cell, and no more (R45).
 
     It is shared by all versions of the World, and stands where the newest does, which may be ahead
@@ -175,7 +175,7 @@ def _check_shelf(node: Node, core: Arbiter) -> None:
             raise Violation("memory", f"{node.name}: {count} {what}, not {most}, for {cells}")
 
 
-def _check_log(node: Node, core: Arbiter) -> None:
+def _check_log(node: SimulatedNode, core: Arbiter) -> None:
     """Hold the log in memory to its bound (R28, R45).
 
     Of what no call here waits for, LOG_MEMORY_BYTES are kept for slow peers, and not a byte more:

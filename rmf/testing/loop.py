@@ -13,7 +13,7 @@ from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
 from rmf.testing.agenda import Agenda
-from rmf.testing.clock import BootClock
+from rmf.testing.drifting_clock import BootClock
 from rmf.testing.watcher import Watcher
 
 __all__ = ["Loop"]
@@ -22,7 +22,7 @@ _TURN_NS = 20_000  # the least time between two steps of a core that asks for th
 _BACKLOG_MAX = 2 * limits.PEER_QUEUE_FRAMES_MAX
 
 
-class Process(Protocol):
+class LoopProcess(Protocol):
     """What a loop is the loop of."""
 
     core: Arbiter | None
@@ -37,7 +37,7 @@ class Process(Protocol):
         """Do what a step wants done."""
 
 
-_N = TypeVar("_N", bound=Process)
+_N = TypeVar("_N", bound=LoopProcess)
 
 
 class Loop(Generic[_N]):

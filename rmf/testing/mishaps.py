@@ -10,10 +10,10 @@ from collections.abc import Callable
 from rmf import limits
 from rmf.core.bag import Letter
 from rmf.testing.environment import Environment
-from rmf.testing.faults import Faults
+from rmf.testing.fault_state import Faults
 from rmf.testing.network import Network
-from rmf.testing.node import Node
 from rmf.testing.operators import Operators
+from rmf.testing.simulated_node import SimulatedNode
 
 __all__ = ["Mishaps"]
 
@@ -21,14 +21,14 @@ __all__ = ["Mishaps"]
 class Copy:
     """A node's directory as it was: its disk and its DLQ."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: SimulatedNode) -> None:
         self.disk = node.disk.copied()
         dlq = node.performing.dlq
         self._letters: dict[str, Letter] = dict(dlq.letters)
         self._cursor: int = dlq.cursor
         self._missing_through: int = dlq.missing_through
 
-    def put_back(self, node: Node) -> None:
+    def put_back(self, node: SimulatedNode) -> None:
         """Put it in the place of what the node has now; its process is down."""
         node.disk = self.disk
         dlq = node.performing.dlq
@@ -43,10 +43,10 @@ class Mishaps:
     def __init__(
         self,
         env: Environment,
-        nodes: dict[str, Node],
+        nodes: dict[str, SimulatedNode],
         network: Network,
         operators: Operators,
-        restored: Callable[[Node], None],
+        restored: Callable[[SimulatedNode], None],
         faults: Faults,
     ) -> None:
         self._env = env
@@ -92,7 +92,7 @@ class Mishaps:
         node.performing.drive.fails = True
         return True
 
-    def _victim(self) -> Node | None:
+    def _victim(self) -> SimulatedNode | None:
         """A voter whose disk may be lost now."""
         if not self._operators.sound():
             return None
@@ -114,7 +114,7 @@ class Mishaps:
         node.disk.lose_from(lost[0].serial)
         return True
 
-    def _others_have(self, node: Node, index: int, chain: bytes) -> bool:
+    def _others_have(self, node: SimulatedNode, index: int, chain: bytes) -> bool:
         voters = [x.name for x in self._env.books.members if x.voter and x.name != node.name]
         return all(self._nodes[x].disk.holds(index, chain) for x in voters)
 
@@ -129,7 +129,7 @@ class Mishaps:
         self._env.agenda.after(wait_ns, self._restore, node, Copy(node))
         return True
 
-    def _restore(self, node: Node, copy: "Copy") -> None:
+    def _restore(self, node: SimulatedNode, copy: "Copy") -> None:
         if not self._faults.active or not self._may_restore(node, copy):
             return
         self._env.count("restored")
@@ -138,7 +138,7 @@ class Mishaps:
         self._restored(node)
         node.begin(new_boot=False)
 
-    def _may_restore(self, node: Node, copy: "Copy") -> bool:
+    def _may_restore(self, node: SimulatedNode, copy: "Copy") -> bool:
         operators, nodes = self._operators, self._nodes
         leader = operators.leader()
         if not operators.sound() or leader is None or leader is node or self._network.cut:

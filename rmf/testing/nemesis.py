@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 
 from rmf import limits
 from rmf.testing.environment import Environment
-from rmf.testing.faults import Faults
+from rmf.testing.fault_state import Faults
 from rmf.testing.mishaps import Mishaps
 from rmf.testing.network import Network
-from rmf.testing.node import Node
 from rmf.testing.operators import Operators
 from rmf.testing.ports import Ports
-from rmf.testing.producers import Producer
 from rmf.testing.scenes import Scenes
+from rmf.testing.simulated_node import SimulatedNode
+from rmf.testing.simulated_producers import Producer
 
 __all__ = ["Nemesis"]
 
@@ -28,12 +28,12 @@ class Nemesis:
     def __init__(
         self,
         env: Environment,
-        nodes: dict[str, Node],
+        nodes: dict[str, SimulatedNode],
         network: Network,
         ports: Ports,
         producers: Mapping[str, Producer],
         operators: Operators,
-        restored: Callable[[Node], None],
+        restored: Callable[[SimulatedNode], None],
     ) -> None:
         self.met = 0
         self._env = env
@@ -80,7 +80,7 @@ class Nemesis:
 
     # --- Whom and how long ----------------------------------------------------------------------
 
-    def _leader(self) -> Node | None:
+    def _leader(self) -> SimulatedNode | None:
         return self._operators.leader()
 
     # --- Network --------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ class Nemesis:
     def _power_cut_all(self) -> bool:
         return self._all(power=True)
 
-    def _pause_one(self, node: Node | None) -> bool:
+    def _pause_one(self, node: SimulatedNode | None) -> bool:
         if node is None or not node.running:
             return False
         node.pause()
@@ -199,7 +199,7 @@ class Nemesis:
         return True
 
     @staticmethod
-    def _resume(node: Node, life: int) -> None:
+    def _resume(node: SimulatedNode, life: int) -> None:
         if node.life == life:
             node.resume()
 

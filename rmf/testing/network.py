@@ -15,14 +15,14 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.raft.greetings import RAFT, Hello, Own, hello_of, refusal_of
-from rmf.core.raft.messages import PeerMessage
+from rmf.core.raft.peer_messages import PeerMessage
 from rmf.testing.agenda import Agenda
 from rmf.testing.dice import Stream
-from rmf.testing.disk import Disk
+from rmf.testing.disk import SimulatedDisk
 from rmf.testing.options import Options
-from rmf.testing.wires import Wire
+from rmf.testing.wires import SimulatedWire
 
-__all__ = ["Caller", "Link", "Network"]
+__all__ = ["Caller", "Network", "SimulatedLink"]
 
 _HANDSHAKE_NS = 2 * limits.MS
 _STRAGGLE_NS_MAX = 4 * limits.SECOND
@@ -33,7 +33,7 @@ class Caller(Protocol):
 
     name: str
     life: int
-    disk: Disk
+    disk: SimulatedDisk
 
     @property
     def running(self) -> bool:
@@ -61,13 +61,13 @@ class Caller(Protocol):
         """Something happens to it."""
 
 
-class Link:
+class SimulatedLink:
     """From one process to another. `open` False: nothing more is said on it. `wire`: None where
     bandwidth is unlimited; what left it at `last_ns` or later does not come before."""
 
     __slots__ = ("called", "called_life", "caller", "caller_life", "last_ns", "open", "wire")
 
-    def __init__(self, caller: Caller, called: Caller, wire: Wire | None) -> None:
+    def __init__(self, caller: Caller, called: Caller, wire: SimulatedWire | None) -> None:
         self.caller, self.called = caller, called
         self.caller_life, self.called_life = caller.life, called.life
         self.open = True
@@ -93,7 +93,7 @@ class Network:
         self.counts = dict.fromkeys(("sent", "lost", "doubled", "straggled", "stale", "refused"), 0)
         self._agenda = agenda
         self._dice = dice
-        self._links: dict[tuple[str, str], Link] = {}
+        self._links: dict[tuple[str, str], SimulatedLink] = {}
         self._dialling: set[tuple[str, str]] = set()
 
     @property
@@ -154,18 +154,18 @@ class Network:
             called.knock(hello)
             return False
         rate = self._bytes_a_second
-        wire = Wire(self._agenda, rate) if rate else None
-        self._links[caller.name, called.name] = Link(caller, called, wire)
+        wire = SimulatedWire(self._agenda, rate) if rate else None
+        self._links[caller.name, called.name] = SimulatedLink(caller, called, wire)
         called.meet(hello, self._met(caller))
         return True
 
-    def _close(self, link: Link) -> None:
+    def _close(self, link: SimulatedLink) -> None:
         """The caller's end is gone; the called node notices it a moment later."""
         if link.open:
             link.open = False
             self._agenda.after(self._delay_ns(link.caller.name), self._part, link)
 
-    def _part(self, link: Link) -> None:
+    def _part(self, link: SimulatedLink) -> None:
         """The called node learns that a link is gone, unless a newer one is up."""
         pair = (link.caller.name, link.called.name)
         if self._links.get(pair) is link and link.called_life == link.called.life:
@@ -230,7 +230,7 @@ class Network:
             counts["doubled"] += 1
             self._agenda.after(3 * self._delay_ns(sender.name), self._deliver, link, message)
 
-    def _left(self, link: Link, message: PeerMessage) -> None:
+    def _left(self, link: SimulatedLink, message: PeerMessage) -> None:
         """A message left a wire: it arrives in the order in which it left."""
         link.last_ns = max(link.last_ns, self._agenda.now_ns + self._delay_ns(link.caller.name))
         self._agenda.at(link.last_ns, self._deliver, link, message)
@@ -243,7 +243,7 @@ class Network:
             delay_ns += int(random() * random() * _STRAGGLE_NS_MAX)
         return delay_ns + self.lag_ns.get(sender, 0)
 
-    def _deliver(self, link: Link, message: PeerMessage) -> None:
+    def _deliver(self, link: SimulatedLink, message: PeerMessage) -> None:
         called = link.called
         if self._links.get((link.caller.name, called.name)) is not link:
             self.counts["stale"] += 1

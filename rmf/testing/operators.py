@@ -13,7 +13,7 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.raft.quorum import majority
 from rmf.testing.environment import Environment
-from rmf.testing.node import Node
+from rmf.testing.simulated_node import SimulatedNode
 
 __all__ = ["Operators"]
 
@@ -24,7 +24,7 @@ _STRIKE_NS = 4 * limits.SECOND
 class Operators:
     """`changes` False: they only repair. `betray` is called amid a change of members."""
 
-    def __init__(self, env: Environment, nodes: dict[str, Node]) -> None:
+    def __init__(self, env: Environment, nodes: dict[str, SimulatedNode]) -> None:
         self.changes = True
         self.betray: Callable[[], None] = lambda: None
         self._env = env
@@ -45,7 +45,7 @@ class Operators:
 
     # --- What they can see ----------------------------------------------------------------------
 
-    def leader(self) -> Node | None:
+    def leader(self) -> SimulatedNode | None:
         """Return the node that reigns and knows it, of several the one of the highest term."""
         found = [x for x in self._nodes.values() if x.running and x.core and x.core.reigns]
         return max(found, key=lambda x: x.core.raft.term if x.core else 0, default=None)
@@ -64,7 +64,7 @@ class Operators:
         written = [books.known[nodes[x.name].disk.last_written.chain] for x in voters]
         return all(x.members == books.members or x.index < books.index for x in written)
 
-    def is_member(self, node: Node) -> bool:
+    def is_member(self, node: SimulatedNode) -> bool:
         """Return whether this very disk belongs to a member."""
         return any(
             x.name == node.name and x.incarnation == node.disk.incarnation
@@ -79,7 +79,7 @@ class Operators:
             self._look_after(self._nodes[name])
         self._finish_leaving()
 
-    def _look_after(self, node: Node) -> None:
+    def _look_after(self, node: SimulatedNode) -> None:
         if not node.up or node.paused:
             return
         if not node.founded and (self._is_named(node) or node.name in self._joining):
@@ -92,11 +92,11 @@ class Operators:
         if self._env.agenda.now_ns - since_ns >= _STRIKE_NS:
             self._end_strike(node, fault[0])
 
-    def _is_named(self, node: Node) -> bool:
+    def _is_named(self, node: SimulatedNode) -> bool:
         """Whether the ledger names a member that lost its disk, and this is the new one."""
         return any(x.name == node.name for x in self._env.books.members)
 
-    def _end_strike(self, node: Node, kind: str) -> None:
+    def _end_strike(self, node: SimulatedNode, kind: str) -> None:
         """What an order began, an order ends; else the process is begun again."""
         del self._striking[node.name]
         self._env.count("strike_ended")
@@ -175,24 +175,24 @@ class Operators:
             self._env.agenda.after(10 * limits.SECOND, self._kill_stopping, node, node.life)
             self._env.agenda.after(wait_ns, self.bring_back, node)
 
-    def _kill_stopping(self, node: Node, life: int) -> None:
+    def _kill_stopping(self, node: SimulatedNode, life: int) -> None:
         if node.life == life and node.up:
             self._env.count("stop_overdue")
             node.end(power=False)
             self.bring_back(node)
 
-    def bring_back(self, node: Node) -> None:
+    def bring_back(self, node: SimulatedNode) -> None:
         """Start a process that is down, once it is."""
         if not node.up:
             node.begin(new_boot=False)
         else:
             self._env.agenda.after(limits.SECOND, self._bring_back_later, node, node.life)
 
-    def _bring_back_later(self, node: Node, life: int) -> None:
+    def _bring_back_later(self, node: SimulatedNode, life: int) -> None:
         if not node.up and node.life == life + 1:
             node.begin(new_boot=False)
 
-    def _strangers(self) -> list[Node]:
+    def _strangers(self) -> list[SimulatedNode]:
         """Return the nodes that belong to no cluster, but would like to."""
         return [x for _, x in sorted(self._nodes.items()) if x.up and not x.founded]
 

@@ -13,9 +13,9 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.testing.environment import Environment
-from rmf.testing.node import Node
 from rmf.testing.ports import Ports
-from rmf.testing.producers import Employer, Producer
+from rmf.testing.simulated_node import SimulatedNode
+from rmf.testing.simulated_producers import Employer, Producer
 
 __all__ = ["Passers"]
 
@@ -32,7 +32,7 @@ class Passers:
         env: Environment,
         employer: Employer,
         ports: Ports,
-        leader: Callable[[], Node | None],
+        leader: Callable[[], SimulatedNode | None],
         places: int,
     ) -> None:
         self._env = env
@@ -89,7 +89,9 @@ class _Stranger:
 
     name = ""
 
-    def __init__(self, env: Environment, ports: Ports, node: Node | None, passer: Producer) -> None:
+    def __init__(
+        self, env: Environment, ports: Ports, node: SimulatedNode | None, passer: Producer
+    ) -> None:
         self._env = env
         self._ports = ports
         self._passer = passer

@@ -88,7 +88,7 @@ class Performer:
 
 
 def _leave_out(effect: Any) -> None:
-    if isinstance(effect, ef.Audit):
+    if isinstance(effect, ef.RunAgain):
         effect.world.index.unpin(effect.pin)  # D8
 
 

@@ -25,7 +25,7 @@ _STORE_MS = (2, 150)
 _LONG_CHECKPOINT_MS = (1_000, 6_000)
 
 
-class Process(Machine, Caller, Protocol):
+class PerformingProcess(Machine, Caller, Protocol):
     """Whose effects are done."""
 
     def arms(self) -> Arms:
@@ -33,7 +33,7 @@ class Process(Machine, Caller, Protocol):
         ...
 
 
-_N = TypeVar("_N", bound=Process)
+_N = TypeVar("_N", bound=PerformingProcess)
 
 
 class Performing(Generic[_N]):
@@ -70,7 +70,7 @@ class Performing(Generic[_N]):
         self._agenda = env.agenda
         self._stored_ns = 0
         parts = (self.line, self.drive, self.catching_up, node, self)
-        self.perform = Performer(*parts, leaves_out=(ef.Audit,)).perform
+        self.perform = Performer(*parts, leaves_out=(ef.RunAgain,)).perform
 
     def arms(self) -> Arms:
         """What reaches the network and the people outside."""

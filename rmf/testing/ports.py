@@ -37,7 +37,7 @@ class _Edge(Protocol):
     edge: deque[ev.Offered]
 
 
-class Process(Protocol):
+class PortProcess(Protocol):
     """A node, as its ports know it."""
 
     name: str
@@ -61,7 +61,7 @@ class Process(Protocol):
 class _Line:
     __slots__ = ("life", "node", "open", "person")
 
-    def __init__(self, node: Process, person: Person) -> None:
+    def __init__(self, node: PortProcess, person: Person) -> None:
         self.node, self.person = node, person
         self.life, self.open = node.life, True
 
@@ -76,7 +76,7 @@ class Ports:
         self._count = 0
         self._last_ns = 0  # what is said arrives in order: on all lines, for simplicity
 
-    def open(self, node: Process, person: Person) -> int | None:
+    def open(self, node: PortProcess, person: Person) -> int | None:
         """Connect; return the connection, None if no node listens there."""
         if not node.running or node.core is None:
             return None

@@ -8,11 +8,11 @@ the books, and nothing of Raft.
 from rmf.core import messages as m
 from rmf.core.effects import Publish, StoreLetters
 from rmf.errors import Refused
-from rmf.testing.audit import Audit, Outcome
+from rmf.testing.entry_audit import EntryAudit, Outcome
 from rmf.testing.environment import Environment
-from rmf.testing.node import Node
 from rmf.testing.ports import Ports
-from rmf.testing.producers import Producer
+from rmf.testing.simulated_node import SimulatedNode
+from rmf.testing.simulated_producers import Producer
 from rmf.testing.violation import Violation
 
 __all__ = ["Promises"]
@@ -23,7 +23,7 @@ class Promises:
     `newest` is the Publish that each node's displays saw last."""
 
     def __init__(
-        self, env: Environment, ports: Ports, audit: Audit, producers: dict[str, Producer]
+        self, env: Environment, ports: Ports, audit: EntryAudit, producers: dict[str, Producer]
     ) -> None:
         self.acks = 0
         self.counted: dict[str, int] = {}
@@ -38,14 +38,14 @@ class Promises:
         self._producers = producers
         self._counters = frozenset(env.workload.counters)
 
-    def born(self, node: Node) -> None:
+    def born(self, node: SimulatedNode) -> None:
         """A core begins: its displays and its DLQ begin again."""
         self._stored[node.name] = set()
         self.newest.pop(node.name, None)
 
     # --- Acks -----------------------------------------------------------------------------------
 
-    def answers(self, node: Node, connection: int, messages: list[m.Message]) -> None:
+    def answers(self, node: SimulatedNode, connection: int, messages: list[m.Message]) -> None:
         """An ack leaves a node; it is held to the books once the step is over."""
         for message in messages:
             if type(message) is m.Ack:
@@ -124,7 +124,7 @@ class Promises:
 
     # --- Displays -------------------------------------------------------------------------------
 
-    def publishes(self, node: Node, found: Publish) -> None:
+    def publishes(self, node: SimulatedNode, found: Publish) -> None:
         """Hold a Snapshot to history, and to the one before it (R35, R36)."""
         before = self.newest.get(node.name)
         if before is not None and (found.index, found.tick) < (before.index, before.tick):
@@ -137,7 +137,7 @@ class Promises:
         if found.index > books.index or found.digest != books.digests[found.index]:
             raise Violation("snapshot order", f"{name} shows Entry {found.index}, not as committed")
 
-    def look(self, node: Node) -> None:
+    def look(self, node: SimulatedNode) -> None:
         """What its displays received last must be what the node would send them now."""
         core, newest = node.core, self.newest.get(node.name)
         if core is None or newest is None or not node.idle:
@@ -149,7 +149,7 @@ class Promises:
 
     # --- Letters --------------------------------------------------------------------------------
 
-    def stores(self, node: Node, effect: StoreLetters) -> None:
+    def stores(self, node: SimulatedNode, effect: StoreLetters) -> None:
         """Letters leave a core once (R39)."""
         stored = self._stored[node.name]
         for letter in effect.letters:

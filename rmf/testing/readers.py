@@ -17,9 +17,9 @@ from rmf.core.effects import Publish
 from rmf.core.feed import Feed
 from rmf.core.selection import selection
 from rmf.testing.environment import Environment
-from rmf.testing.node import Node
 from rmf.testing.ports import Ports
 from rmf.testing.promises import Promises
+from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.violation import Violation
 from rmf.testing.watcher import Watcher
 
@@ -34,7 +34,7 @@ class Reader:
     name = ""
 
     def __init__(
-        self, env: Environment, nodes: dict[str, Node], ports: Ports, promises: Promises
+        self, env: Environment, nodes: dict[str, SimulatedNode], ports: Ports, promises: Promises
     ) -> None:
         self.answered = 0
         self._env = env
@@ -91,7 +91,9 @@ class Display:
     served on the node's loop, and compares it. Its feed outlives a core, as the publisher's does:
     what a core that was read again publishes must not take it back."""
 
-    def __init__(self, node: Node, filters: Sequence[str], watch: Watcher[Node]) -> None:
+    def __init__(
+        self, node: SimulatedNode, filters: Sequence[str], watch: Watcher[SimulatedNode]
+    ) -> None:
         self.updates = 0
         self._node = node
         self._filters = filters

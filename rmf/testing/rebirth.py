@@ -12,19 +12,19 @@ from typing import Any, NamedTuple
 import cbor2
 
 from rmf import limits
-from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.arbiter import Arbiter, NodeIdentity
 from rmf.core.bag import Letter
 from rmf.core.clock import Pace, TickClock
-from rmf.core.comeback import Comeback, higher_of
 from rmf.core.entry import Member
-from rmf.core.raft.node import Raft
-from rmf.core.raft.values import Place, Timing
+from rmf.core.raft.raft_node import Raft
+from rmf.core.raft.raft_values import Place, Timing
 from rmf.core.record import GENESIS_CHAIN
+from rmf.core.recovery import Recovery, higher_of
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, genesis_state, state_of
 from rmf.core.table_slices import slices_of, table_in
 from rmf.core.world import Cell, mark_of
-from rmf.testing.disk import Base, Disk, StoredCheckpoint
+from rmf.testing.disk import DiskStart, SimulatedDisk, StoredCheckpoint
 
 __all__ = ["Reborn", "come_back", "opened", "packed", "reborn", "unpacked"]
 
@@ -41,15 +41,15 @@ class Reborn(NamedTuple):
 
 
 class _Start(NamedTuple):
-    base: Base
+    base: DiskStart
     state: State
     shelf: Shelf
     head: dict[str, Any]
 
 
 def reborn(
-    disk: Disk,
-    identity: Identity,
+    disk: SimulatedDisk,
+    identity: NodeIdentity,
     cursor: int,
     *,
     boot_id: bytes,
@@ -93,13 +93,13 @@ def reborn(
     return Reborn(core, comeback.take_letters(), missing)
 
 
-def come_back(disk: Disk, node: str, cursor: int) -> Comeback:
+def come_back(disk: SimulatedDisk, node: str, cursor: int) -> Recovery:
     """Read a disk as a node does when it starts; its DLQ has all up to `cursor`."""
     return _come_back(disk, _start_of(disk, cursor), node, cursor)
 
 
-def _come_back(disk: Disk, start: _Start, node: str, cursor: int) -> Comeback:
-    comeback = Comeback(node, start.state, start.shelf, start.base.place, start.base.serial, cursor)
+def _come_back(disk: SimulatedDisk, start: _Start, node: str, cursor: int) -> Recovery:
+    comeback = Recovery(node, start.state, start.shelf, start.base.place, start.base.serial, cursor)
     for record in disk.records:
         if record.serial > start.base.serial:
             comeback.take(record)
@@ -107,14 +107,14 @@ def _come_back(disk: Disk, start: _Start, node: str, cursor: int) -> Comeback:
     return comeback
 
 
-def _start_of(disk: Disk, cursor: int) -> _Start:
+def _start_of(disk: SimulatedDisk, cursor: int) -> _Start:
     """Return the best start that verifies: the newest behind which the ledger holds every letter
     that is not stored yet; else the oldest (R39)."""
     whole = [x for x in disk.checkpoints if not x.rotten and x.base.serial >= disk.base.serial]
     for found in reversed([x for x in whole if x.base.place.index <= cursor]):
         return opened(found)
     if disk.base.serial == 0:
-        base = Base(0, Place(0, 0, GENESIS_CHAIN))
+        base = DiskStart(0, Place(0, 0, GENESIS_CHAIN))
         return _Start(base, genesis_state(disk.cluster), Shelf(), {})
     return opened(whole[0])
 
@@ -127,7 +127,7 @@ def opened(found: StoredCheckpoint) -> _Start:
     return _Start(found.base, state, Shelf.of(state.world, state.void_before), found.head)
 
 
-def _bridge(comeback: Comeback, start: _Start, boot_id: bytes, *, tail: bool) -> TickClock | None:
+def _bridge(comeback: Recovery, start: _Start, boot_id: bytes, *, tail: bool) -> TickClock | None:
     last = comeback.last_tick
     if last is not None:
         bridges = last.boot_id == boot_id
@@ -147,7 +147,7 @@ def packed(found: StoredCheckpoint) -> bytes:
     return cbor2.dumps([found.head, list(slices_of(found.producers)), rows])
 
 
-def unpacked(content: bytes, base: Base) -> StoredCheckpoint:
+def unpacked(content: bytes, base: DiskStart) -> StoredCheckpoint:
     """Return the Checkpoint in bytes as this node's own: it says this node's serial, and neither
     boot nor clock. Raises ValueError if it does not verify."""
     head, slices, rows = cbor2.loads(content)

@@ -20,7 +20,7 @@ from rmf.core.record import ENTRY, Record
 from rmf.errors import UsageError
 from rmf.line.line import Line
 from rmf.testing.books import Books
-from rmf.testing.cluster import Cluster
+from rmf.testing.cluster import SimulatedCluster
 from rmf.testing.dice import Dice
 from rmf.testing.line_workload import Given, LineWorkload
 from rmf.testing.options import FAULTS, Options, derived
@@ -171,7 +171,7 @@ def simulate(
     kinds = kinds_of(faults)
     options = options_for(seed, kinds, nodes=nodes, seconds=seconds)
 
-    def judge(cluster: Cluster) -> None:
+    def judge(cluster: SimulatedCluster) -> None:
         if not cluster.audit.packets:
             raise Void("no packet was committed")
         if kinds and not faults_met(cluster.counts):
@@ -198,7 +198,7 @@ def records_of(books: Books, cluster: bytes) -> list[Record]:
     ]
 
 
-def _run_again(cluster: Cluster, line: Line) -> None:
+def _run_again(cluster: SimulatedCluster, line: Line) -> None:
     """Run all of history through the line once more; raise Violation where it comes out as
     another: then the line kept something from one call to the next."""
     records = records_of(cluster.books, cluster.nodes["n1"].disk.cluster)

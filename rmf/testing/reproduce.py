@@ -19,15 +19,15 @@ import attrs
 import cbor2
 
 from rmf import limits
-from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.outcome import Outcome
 from rmf.core.world import Cell, mark_of
 from rmf.errors import RmfError
-from rmf.line.apart import run_apart
+from rmf.line.call_handler import call_of
 from rmf.line.line import Line
 from rmf.line.load import load_line
-from rmf.line.rehearsal import call_of
-from rmf.line.witness import KnownWorld
+from rmf.line.read_recorder import KnownWorld
+from rmf.line.run_in_fork import run_apart
 
 __all__ = ["KnownCell", "StillFails", "known", "reproduce", "reproduce_expiry"]
 
@@ -92,7 +92,7 @@ def reproduce(
         cells or {},
         absent,
         scanned,
-        groups=[Group(producer, epoch, stamp[2], at, [row], {})],
+        groups=[FrameGroup(producer, epoch, stamp[2], at, [row], {})],
     )
     batch = attrs.evolve(batch, period_ns=period_ns, wall_ns=wall_ns, void_before=void_before)
     return _run(line, batch, apart=apart)
@@ -127,7 +127,7 @@ def _batch(
     absent: Iterable[str],
     scanned: Iterable[str],
     *,
-    groups: list[Group] | None = None,
+    groups: list[FrameGroup] | None = None,
     expired: list[ExpiredCell] | None = None,
 ) -> Batch:
     term, tick, slot = stamp

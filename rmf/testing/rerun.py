@@ -14,8 +14,8 @@ from typing import Any
 import attrs
 import cbor2
 
+from rmf.client.client_values import Parcel, Raw
 from rmf.client.render import to_json
-from rmf.client.values import Parcel, Raw
 from rmf.core.entry import TickBooks, decode_entry
 from rmf.core.packet import PAYLOAD, SEQ
 from rmf.core.record import Record
@@ -23,7 +23,7 @@ from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
 from rmf.line.line import Handler, Line
 from rmf.line.replay import Replay
-from rmf.line.rerun import Divergence
+from rmf.line.replay_tick import Divergence
 from rmf.testing.bench import Bench
 from rmf.testing.dice import Dice
 from rmf.testing.line_workload import Given, LineWorkload

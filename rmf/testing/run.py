@@ -20,7 +20,7 @@ from typing import Any, Literal
 import attrs
 
 from rmf import limits
-from rmf.testing.cluster import Cluster
+from rmf.testing.cluster import SimulatedCluster
 from rmf.testing.knobs import small_bounds
 from rmf.testing.liveness import settle
 from rmf.testing.options import Options, derived, options_of
@@ -61,13 +61,13 @@ class Report:
 def run(
     options: Options,
     workload: Workload = SIMULATED,
-    judge: Callable[[Cluster], None] | None = None,
+    judge: Callable[[SimulatedCluster], None] | None = None,
 ) -> Report:
     """Run it, and judge it; `judge` raises Violation or Void for what it finds at the end."""
     rule, why, where = "", "", ""
     verdict: Literal["passed", "failed", "void"] = "passed"
     with small_bounds(options):
-        cluster = Cluster(options, workload)
+        cluster = SimulatedCluster(options, workload)
         try:
             _live(cluster)
             (judge or _judge)(cluster)
@@ -96,7 +96,7 @@ def run(
     )
 
 
-def _live(cluster: Cluster) -> None:
+def _live(cluster: SimulatedCluster) -> None:
     cluster.begin()
     # First a while without faults: there is something to lose.
     cluster.agenda.run_until(int(cluster.options.quiet_seconds * limits.SECOND))
@@ -106,7 +106,7 @@ def _live(cluster: Cluster) -> None:
     settle(cluster)
 
 
-def _judge(cluster: Cluster) -> None:
+def _judge(cluster: SimulatedCluster) -> None:
     options, packets = cluster.options, cluster.audit.packets
     wanted = int(options.seconds * options.packets_a_second * _SHARE_MIN)
     if packets < wanted:

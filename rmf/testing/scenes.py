@@ -10,9 +10,9 @@ from functools import partial
 
 from rmf import limits
 from rmf.testing.environment import Environment
-from rmf.testing.faults import Faults
-from rmf.testing.node import Node
+from rmf.testing.fault_state import Faults
 from rmf.testing.operators import Operators
+from rmf.testing.simulated_node import SimulatedNode
 
 __all__ = ["Scenes"]
 
@@ -27,7 +27,11 @@ class Scenes:
     """Each returns whether it has begun."""
 
     def __init__(
-        self, env: Environment, nodes: dict[str, Node], operators: Operators, faults: Faults
+        self,
+        env: Environment,
+        nodes: dict[str, SimulatedNode],
+        operators: Operators,
+        faults: Faults,
     ) -> None:
         self._env = env
         self._nodes = nodes
@@ -149,7 +153,7 @@ class Scenes:
         self._end_once_durable(leader, leader.life, index, 2_000)
         return True
 
-    def _end_once_durable(self, node: Node, life: int, index: int, rounds: int) -> None:
+    def _end_once_durable(self, node: SimulatedNode, life: int, index: int, rounds: int) -> None:
         if node.life != life or not self._faults.active:
             return
         if node.disk.last_durable.index >= index:

@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 import cbor2
 
-from rmf.client.letters import open_packet
-from rmf.client.values import ClientCell, Snapshot
+from rmf.client.client_values import ClientCell, Snapshot
+from rmf.client.opened_letters import open_packet
 from rmf.core import bag
 from rmf.core.effects import Publish
 from rmf.core.packet import Stamp

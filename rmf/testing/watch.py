@@ -11,20 +11,20 @@ from rmf.testing.environment import Environment
 from rmf.testing.invariants import Invariants
 from rmf.testing.laws import Laws
 from rmf.testing.looks import Looks
-from rmf.testing.node import Node
 from rmf.testing.promises import Promises
 from rmf.testing.readers import Display
+from rmf.testing.simulated_node import SimulatedNode
 
-__all__ = ["Watch"]
+__all__ = ["Observers"]
 
 
-class Watch:
+class Observers:
     """Passes everything on."""
 
     def __init__(
         self,
         env: Environment,
-        nodes: dict[str, Node],
+        nodes: dict[str, SimulatedNode],
         invariants: Invariants,
         promises: Promises,
         laws: Laws,
@@ -42,31 +42,31 @@ class Watch:
         self.persists = invariants.persists
         self.answers = promises.answers
 
-    def show(self, node: Node) -> None:
+    def show(self, node: SimulatedNode) -> None:
         """Have a display look at what this node publishes."""
         self.displays[node.name] = Display(node, self._env.workload.filters, self)
 
-    def born(self, node: Node, core: Arbiter) -> None:
+    def born(self, node: SimulatedNode, core: Arbiter) -> None:
         """A core was read from a disk."""
         self._invariants.born(node, core)
         self._promises.born(node)
 
-    def stepped(self, node: Node, events: list[ev.Event]) -> None:
+    def stepped(self, node: SimulatedNode, events: list[ev.Event]) -> None:
         """A node took a step, and its effects are under way."""
         self._invariants.stepped(node, events)
         self._promises.stepped()
         self._env.stepped(node.core)
 
-    def publishes(self, node: Node, found: Publish) -> None:
+    def publishes(self, node: SimulatedNode, found: Publish) -> None:
         """A node publishes."""
         self._promises.publishes(node, found)
         self.displays[node.name].publish(found)
 
-    def stores(self, node: Node, effect: StoreLetters) -> None:
+    def stores(self, node: SimulatedNode, effect: StoreLetters) -> None:
         """A node gives letters to its DLQ."""
         self._promises.stores(node, effect)
 
-    def checkpointed(self, node: Node, found: StoredCheckpoint) -> None:
+    def checkpointed(self, node: SimulatedNode, found: StoredCheckpoint) -> None:
         """A Checkpoint is in place."""
         self._invariants.checkpointed(node, found)
 

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable
 
 from rmf import limits
-from rmf.core.raft.messages import Append, Chunk, PeerMessage
+from rmf.core.raft.peer_messages import Append, Chunk, PeerMessage
 from rmf.core.raft.pieces import BULK
 from rmf.testing.agenda import Agenda
 
-__all__ = ["Wire", "is_bulk", "size_of"]
+__all__ = ["SimulatedWire", "is_bulk", "size_of"]
 
 _HEAD_BYTES = 80  # of a frame with its headers
 _PART_BYTES = 1_400  # what leaves at once: a packet of the network below
@@ -42,7 +42,7 @@ class _Load:
         self.arrive = arrive
 
 
-class Wire:
+class SimulatedWire:
     """One direction of one link. `bytes_a_second` may be changed at any time."""
 
     def __init__(self, agenda: Agenda, bytes_a_second: int) -> None:

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from rmf.client.blocking import BlockingConnection, connect
-from rmf.client.connection import Connection
+from rmf.client.client_session import ClientSession
 from rmf.core.codec import PREFACE
 from rmf.core.messages import End, Error, Goaway, Hello, Item, Ping, Pong, Query
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused
@@ -195,7 +195,7 @@ def test_a_node_that_breaks_the_protocol_differs_from_a_lost_one() -> None:
 def _impatient(node: ScriptedNode, *, ping_s: float, answer_s: float) -> BlockingConnection:
     connection = BlockingConnection(
         socket.create_connection(node.address),
-        Connection({}),
+        ClientSession({}),
         node.text,
         ping_s=ping_s,
         answer_s=answer_s,

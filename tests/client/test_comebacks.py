@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rmf import limits
-from rmf.client.connection import refused_by
+from rmf.client.client_session import refused_by
 from rmf.client.producer import ProducerLog
 from rmf.core import events as ev
 from rmf.core import messages as m
@@ -192,7 +192,7 @@ class Comebacks(RuleBasedStateMachine):
 
     @rule(mark=st.sampled_from(["ok", "hard"]))
     def fill_the_disk(self, mark: str) -> None:
-        self.play.happen(ev.Disk(mark, 1))
+        self.play.happen(ev.DiskMark(mark, 1))
 
     @rule(written=st.booleans())
     def strike_and_start_again(self, written: bool) -> None:
@@ -269,7 +269,7 @@ class Comebacks(RuleBasedStateMachine):
         """Everything works, and people are patient."""
         self.play.disk.held = False
         self.play.sync()
-        self.play.happen(ev.Disk("ok", 1))
+        self.play.happen(ev.DiskMark("ok", 1))
         for _ in range(20):
             for who in NAMES:
                 self.connect(who)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.client.picture import HistoryChanged, Picture
+from rmf.client.picture import ClientPicture, HistoryChanged
 from rmf.core.messages import DELTA, FULL, KEEPALIVE, Gap, Snapshot, WireCell
 from rmf.errors import ProtocolFault
 
@@ -30,8 +30,8 @@ def snapshot(
     return Snapshot(1, kind, more, 1, tick, tick, digest, live, skipped, cells or [], removed or [])
 
 
-def started(tick: int = 5) -> Picture:
-    picture = Picture()
+def started(tick: int = 5) -> ClientPicture:
+    picture = ClientPicture()
     picture.take(snapshot(FULL, tick, [cell("a", 1, tick)]))
     return picture
 
@@ -52,7 +52,7 @@ def chunks_of(whole: Snapshot, size: int) -> list[Snapshot]:
 def test_deltas_add_up_to_the_full_picture(
     writes: list[dict[str, int | None]], chunk_cells: int
 ) -> None:
-    picture = Picture()
+    picture = ClientPicture()
     world: dict[str, WireCell] = {}
     for tick, changes in enumerate(writes, 1):
         cells = [cell(key, value, tick) for key, value in changes.items() if value is not None]
@@ -112,12 +112,12 @@ def test_a_tick_is_never_split_by_another(chunk: Snapshot) -> None:
 
 def test_an_unknown_kind_is_a_fault() -> None:
     with pytest.raises(ProtocolFault, match="kind of 0 to 2"):
-        Picture().take(snapshot(3, 1))
+        ClientPicture().take(snapshot(3, 1))
 
 
 def test_removed_holds_pairs() -> None:
     with pytest.raises(ProtocolFault, match="pairs"):
-        Picture().take(snapshot(FULL, 1, removed=[["key"]]))
+        ClientPicture().take(snapshot(FULL, 1, removed=[["key"]]))
 
 
 def test_skipped_ticks_are_added_up_once_for_all_chunks() -> None:
@@ -189,7 +189,7 @@ def test_a_gap_is_said_in_words_and_the_picture_incomplete_until_it_is_full_agai
 
 
 def test_a_subscription_that_begins_with_deltas_is_not_complete() -> None:
-    picture = Picture()
+    picture = ClientPicture()
     picture.take(snapshot(DELTA, 7, [cell("a", 1, 7)]))
     assert not picture.complete
 
@@ -202,7 +202,7 @@ def stood(tick: int, index: int, digest: bytes, *, live: bool = True) -> Snapsho
     return Snapshot(1, KEEPALIVE, False, 1, tick, index, digest, live, 0, [], [])
 
 
-def resumed(tick: int = 5) -> Picture:
+def resumed(tick: int = 5) -> ClientPicture:
     picture = started(tick)
     picture.lost()
     return picture
@@ -251,7 +251,7 @@ def test_a_node_that_is_live_and_never_had_what_was_shown_has_another_history() 
 
 
 def test_the_keepalive_of_a_node_without_any_entry_is_no_bookmark() -> None:
-    picture = Picture()
+    picture = ClientPicture()
     whole = picture.take(stood(0, 0, bytes(16), live=False))
     assert whole is not None
     assert picture.tick is None

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from rmf.client.asking import Questions
 from rmf.client.producing import Production
+from rmf.client.questions import Questions
 from rmf.client.speaker import Speaker, clock_ns
 from rmf.client.watching import Watching, subscription
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import rmf
 from rmf import limits
-from rmf.client.values import ClientCell, Snapshot
+from rmf.client.client_values import ClientCell, Snapshot
 from rmf.client.watching import merged, subscription
 from rmf.core import messages as m
 from rmf.core.messages import DELTA, FULL, KEEPALIVE

@@ -22,8 +22,8 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.effects import RecordDraft
 from rmf.core.entry import CLUSTER_VERSION, Genesis, decode_entry, encode_entry
-from rmf.core.founding import founding_records
-from rmf.core.raft.messages import PeerMessage
+from rmf.core.first_records import founding_records
+from rmf.core.raft.peer_messages import PeerMessage
 from rmf.core.record import GENESIS_CHAIN, chain_of
 from rmf.line import Line
 from tests.core.cluster_node import Node, member

@@ -11,7 +11,7 @@ from rmf.core import codec
 from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.arbiter import Arbiter, NodeIdentity
 from rmf.core.bag import Letter
 from rmf.core.entry import LineId, Member
 from rmf.core.raft import wire
@@ -124,7 +124,7 @@ class Node:
     def begin(self, *, bridged: bool) -> None:
         """Read the disk and take part. `bridged`: this boot wrote it."""
         own = member(self.name, self.incarnation)
-        identity = Identity(
+        identity = NodeIdentity(
             self.name,
             own.incarnation,
             self.line_id,
@@ -230,7 +230,7 @@ class Node:
             ef.Broadcast: self._broadcast,
             ef.Close: self._close,
             ef.Publish: self._publish,
-            ef.Audit: lambda _: None,  # a test does it, and takes off the pin
+            ef.RunAgain: lambda _: None,  # a test does it, and takes off the pin
             ef.WriteCheckpoint: lambda x: self._told(ev.CheckpointEnded(x.index, None)),
             ef.Reload: self._end,
             ef.Stopped: self._end,

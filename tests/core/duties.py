@@ -181,10 +181,12 @@ def dry_runs_done(notes: Notes) -> list[str]:
 
 def pins_taken_off(notes: Notes) -> list[str]:
     """D8."""
-    return [f"the pin of {type(x).__name__} is on" for x in notes.of(ef.Audit, ef.DryRun) if _on(x)]
+    return [
+        f"the pin of {type(x).__name__} is on" for x in notes.of(ef.RunAgain, ef.DryRun) if _on(x)
+    ]
 
 
-def _on(effect: ef.Audit | ef.DryRun) -> bool:
+def _on(effect: ef.RunAgain | ef.DryRun) -> bool:
     try:
         effect.world.index.share(effect.pin)
     except KeyError:

@@ -27,11 +27,10 @@ import cbor2
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.arbiter import Arbiter, NodeIdentity
 from rmf.core.bag import Letter
 from rmf.core.effects import (
     Answer,
-    Audit,
     Batch,
     Broadcast,
     Close,
@@ -43,6 +42,7 @@ from rmf.core.effects import (
     ReadChunk,
     ReadEntries,
     Reload,
+    RunAgain,
     Stopped,
     StoreLetters,
     Tell,
@@ -93,10 +93,12 @@ class Playbook:
         self.runner.answers = False
         self.dlq = LetterStore(self._pending.append)
         self._performer = Performer(
-            self.runner, self.disk, self, leaves_out=(*PEERS, Audit, Note, Reload, Stopped)
+            self.runner, self.disk, self, leaves_out=(*PEERS, RunAgain, Note, Reload, Stopped)
         )
         line = LineId(self.line.name, self.line.version, self.line.digest)
-        identity = Identity("n1", b"incarnation-of-1", line, self.period_ns, "here:1", "rmf/test")
+        identity = NodeIdentity(
+            "n1", b"incarnation-of-1", line, self.period_ns, "here:1", "rmf/test"
+        )
         self.core = core_of(
             self.disk,
             identity,

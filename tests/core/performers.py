@@ -18,13 +18,13 @@ from rmf.core import messages as m
 from rmf.core.effects import Batch
 from rmf.floor import checkpoint_keeper, dlq_keeper, ledger_keeper
 from rmf.floor.doors import connection_doors
-from rmf.floor.dry_run import DryRuns
+from rmf.floor.dry_run_task import DryRunTask
 from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import Opened
 from rmf.floor.latest import Newest
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.storage.sending import Sending
-from rmf.testing.cluster import Cluster as Simulated
+from rmf.testing.cluster import SimulatedCluster as Simulated
 from rmf.testing.line_workload import LineWorkload
 from rmf.testing.lone_node import LoneNode
 from rmf.testing.options import Options
@@ -226,19 +226,19 @@ async def floor(data: Path) -> AsyncIterator[Performer]:
             (alone.directory, Newest(alone.doors.archive_cursor_out, 0), BOOT_ID),
         )
         fsync = alone.instruments.fsync
-        dry_runs = DryRuns(doors, lambda _nursery: _Apart(alone))
+        dry_runs = DryRunTask(doors, lambda _nursery: _Apart(alone))
         found = OnTheFloor(ruling, core)
         async with trio.open_nursery() as nursery:
             go = nursery.start_soon
-            go(ledger_keeper.run, doors, recovered.writer, fsync, Hands())
-            go(dlq_keeper.run, doors, alone.store, [], Hands())
+            go(ledger_keeper.run, doors, recovered.writer, fsync, InProgress())
+            go(dlq_keeper.run, doors, alone.store, [], InProgress())
             go(
                 partial(checkpoint_keeper.run, doors, *files),
                 Sending(),
-                Hands(),
+                InProgress(),
             )
-            go(FileTurns(doors).run, Hands())
-            go(dry_runs.run, Hands())
+            go(FileTurns(doors).run, InProgress())
+            go(dry_runs.run, InProgress())
             go(ruling.rule, alone.runner)
             with trio.fail_after(PATIENCE_S):
                 await ruling.reigns()

@@ -14,17 +14,17 @@ from rmf import limits
 from rmf.core import codec
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.arbiter import Arbiter, NodeIdentity
 from rmf.core.effects import Persist, RecordDraft
 from rmf.core.entry import Entry, Member, decode_entry
 from rmf.core.intake import open_send
 from rmf.core.packet import Row
-from rmf.core.raft.values import Timing
+from rmf.core.raft.raft_values import Timing
 from rmf.core.record import ENTRY, Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from rmf.line import REMOVE, Fresh, Keep, Line
-from rmf.testing.disk import Disk as Stored
+from rmf.testing.disk import SimulatedDisk as Stored
 from rmf.testing.performer import Arms
 from rmf.testing.rebirth import reborn
 
@@ -185,7 +185,7 @@ def replay(disk: Disk) -> Replayed:
 
 def core_of(
     disk: Disk,
-    identity: Identity,
+    identity: NodeIdentity,
     line: Line,
     *,
     bridged: bool,

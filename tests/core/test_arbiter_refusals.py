@@ -3,7 +3,7 @@
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.arbiter import Identity
+from rmf.core.arbiter import NodeIdentity
 from rmf.core.effects import (
     Answer,
     Effect,
@@ -81,14 +81,14 @@ def test_a_disk_at_its_hard_mark_is_busy_for_packets_only() -> None:
     play = Playbook()
     probe = play.join("p")
     probe.send(1, ttl_ms=5)
-    play.happen(ev.Disk("hard", 7))
+    play.happen(ev.DiskMark("hard", 7))
     probe.send(2)
     assert probe.refusals == [(2, "busy", 2)]
     play.advance(6)
     assert play.world == {}
     assert play.join("q").epoch == play.tick
     assert play.facts["disk"] == "hard"
-    play.happen(ev.Disk("soft", 7))
+    play.happen(ev.DiskMark("soft", 7))
     probe.send(3)
     assert probe.refusals[1:] == [(3, "seq_gap", 2)]
     probe.send(2)
@@ -187,7 +187,7 @@ def test_what_is_acked_survives_a_strike() -> None:
 
 def test_a_node_that_starts_on_strike_shows_what_it_has() -> None:
     line = LineId("shop", 7, b"")
-    identity = Identity("n1", b"i", line, 100_000, "here:1", "rmf/test")
+    identity = NodeIdentity("n1", b"i", line, 100_000, "here:1", "rmf/test")
     core = core_of(Playbook().disk, identity, shop(), bridged=False)
     core.strike_for("state", "a digest differs")
     effects = core.start(ev.Now(BOOT_NS, WALL_NS))

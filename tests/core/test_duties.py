@@ -13,10 +13,10 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.bag import Letter
 from rmf.core.intake import open_send
-from rmf.core.producers import Table
+from rmf.core.producer_table import Table
 from rmf.core.record import ENTRY
 from rmf.core.world import World
-from rmf.testing.cluster import Cluster as Simulated
+from rmf.testing.cluster import SimulatedCluster as Simulated
 from rmf.testing.options import Options
 from tests.core import duties
 from tests.core.duties import DUTIES, Duty, Notes

@@ -7,7 +7,7 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.effects import Execute
-from rmf.core.raft.messages import VoteAsk
+from rmf.core.raft.peer_messages import VoteAsk
 from tests.core.cluster import NAMES, Cluster
 from tests.core.surroundings import Producer
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rmf import limits
 from rmf.core import topics
 from rmf.core.answers import wire_cell
-from rmf.core.delta import Changes
+from rmf.core.delta import DeltaChanges
 from rmf.core.effects import Publish
 from rmf.core.feed import Feed
 from rmf.core.messages import WireCell
@@ -43,7 +43,7 @@ def shown(world: World, wanted: Any) -> dict[str, WireCell]:
     return {key: wire_cell(key, cell) for key, cell in world.cells.items() if wanted(key)}
 
 
-def brought_up_to_date(picture: dict[str, WireCell], delta: Changes) -> dict[str, WireCell]:
+def brought_up_to_date(picture: dict[str, WireCell], delta: DeltaChanges) -> dict[str, WireCell]:
     """What a display makes of a delta."""
     gone = {key for key, _ in delta.removed}
     kept = {key: cell for key, cell in picture.items() if key not in gone}
@@ -107,13 +107,13 @@ def test_of_two_reasons_the_newest_is_sent() -> None:
     feed.publish(publication(2, removed={"a": "expired"}))
     feed.publish(publication(3, "a"))
     feed.publish(publication(4, removed={"a": "removed"}))
-    assert feed.changes(feed.selector(("#",)), 10) == Changes([], [["a", "removed"]], 3)
+    assert feed.changes(feed.selector(("#",)), 10) == DeltaChanges([], [["a", "removed"]], 3)
 
 
 def test_nothing_changed_since_the_newest_tick() -> None:
     feed = Feed()
     feed.publish(publication(1, "a"))
-    assert feed.changes(feed.selector(("#",)), 10) == Changes([], [], 0)
+    assert feed.changes(feed.selector(("#",)), 10) == DeltaChanges([], [], 0)
 
 
 def test_the_first_publication_is_where_deltas_begin() -> None:
@@ -132,7 +132,7 @@ def test_no_delta_reaches_across_ticks_that_are_missing() -> None:
     feed.publish(publication(9, removed={"d": "expired"}))
     selector = feed.selector(("#",))
     assert feed.changes(selector, 60) is None
-    assert feed.changes(selector, 80) == Changes([], [["d", "expired"]], 1)
+    assert feed.changes(selector, 80) == DeltaChanges([], [["d", "expired"]], 1)
 
 
 def test_a_core_that_was_read_again_does_not_know_what_its_last_entry_changed() -> None:
@@ -143,7 +143,7 @@ def test_a_core_that_was_read_again_does_not_know_what_its_last_entry_changed() 
     feed.publish(publication(6, world=World.of({"a": Cell(b"\x01", 1, 60, 0, "probe", 0, 0, 7)})))
     assert feed.changes(selector, 50) is None
     feed.publish(publication(7, world=World.of({"a": Cell(b"\x01", 1, 60, 0, "probe", 0, 0, 7)})))
-    assert feed.changes(selector, 60) == Changes([], [], 0), "an Entry that changed nothing"
+    assert feed.changes(selector, 60) == DeltaChanges([], [], 0), "an Entry that changed nothing"
 
 
 def test_the_same_entry_again_only_says_whether_it_is_live() -> None:
@@ -151,7 +151,7 @@ def test_the_same_entry_again_only_says_whether_it_is_live() -> None:
     feed = Feed()
     feed.publish(publication(5, "a"))
     feed.publish(publication(5))
-    assert feed.changes(feed.selector(("#",)), 50) == Changes([], [], 0)
+    assert feed.changes(feed.selector(("#",)), 50) == DeltaChanges([], [], 0)
 
 
 def test_the_ring_holds_so_many_ticks() -> None:
@@ -185,7 +185,7 @@ def test_the_ring_holds_so_many_matches() -> None:
         feed.publish(publication(index, "a/x"))
     assert feed.since_tick == 30
     assert feed.changes(selectors[0], 29) is None
-    assert feed.changes(selectors[0], 30) == Changes([], [["a/x", "removed"]], 10)
+    assert feed.changes(selectors[0], 30) == DeltaChanges([], [["a/x", "removed"]], 10)
     feed.publish(publication(14, *[f"{i}/x" for i in range(11)]))  # too much for one ring
     assert feed.since_tick == 140
     assert [len(x.turns) for x in selectors] == [0] * 10
@@ -199,7 +199,7 @@ def test_a_quiet_selection_outlasts_the_ring() -> None:
     for index in range(2, 10 + limits.CHANGED_TICKS_KEPT):
         feed.publish(publication(index, "loud"))
     assert feed.since_tick > 20
-    assert feed.changes(quiet, 10) == Changes([], [], 0)
+    assert feed.changes(quiet, 10) == DeltaChanges([], [], 0)
 
 
 class Lookups:
@@ -237,7 +237,7 @@ def test_a_display_of_single_keys_or_everything_pays_for_no_other_key() -> None:
     feed.publish(publication(2, "a", *others, removed={"b": "expired"}))
     found, all_of_it = feed.changes(one, 10), feed.changes(everything, 10)
     assert sorted(lookups.keys) == ["a", "b"]
-    assert found == Changes([], [["a", "removed"], ["b", "expired"]], 1)
+    assert found == DeltaChanges([], [["a", "removed"], ["b", "expired"]], 1)
     assert all_of_it is not None
     assert len(all_of_it.removed) == 1002
 
@@ -256,12 +256,12 @@ def test_what_is_older_than_what_was_shown_only_says_whether_it_is_live() -> Non
         feed.publish(attrs.evolve(publication(index, "a"), live=False))
         assert feed.newest == attrs.evolve(newest, live=False)
     feed.publish(publication(10, "a"))
-    assert feed.changes(selector, 100) == Changes([], [], 0)
+    assert feed.changes(selector, 100) == DeltaChanges([], [], 0)
     feed.publish(publication(11, "b"))
     assert selector.since.tick == 110
     assert feed.changes(selector, 100) is None  # a whole picture comes, when it has passed
     feed.publish(publication(12, "c"))
-    assert feed.changes(selector, 110) == Changes([], [["c", "removed"]], 1)
+    assert feed.changes(selector, 110) == DeltaChanges([], [["c", "removed"]], 1)
 
 
 def test_the_keys_of_what_is_shown_stay_in_their_index() -> None:

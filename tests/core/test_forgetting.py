@@ -4,7 +4,7 @@ import pytest
 
 from rmf.core.forgetting import Forgetting
 from rmf.core.latch import IngestQueue
-from rmf.core.producers import OutcomeRun, ProducerRow, Table
+from rmf.core.producer_table import OutcomeRun, ProducerRow, Table
 from rmf.testing.knobs import bounds
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.core.intake import Intake, open_send
+from rmf.core.intake import OpenedFrame, open_send
 from rmf.core.packet import seq_of
 from rmf.core.send_frames import rows_of
 from rmf.errors import ProtocolFault
@@ -18,7 +18,7 @@ from tests.core.kit import Playbook
 from tests.core.surroundings import frame_of, row_of
 
 
-def opened(rows: list[Any], frame: bytes | None = None) -> Intake:
+def opened(rows: list[Any], frame: bytes | None = None) -> OpenedFrame:
     return open_send(
         frame_of(rows) if frame is None else frame,
         rows,

@@ -9,7 +9,7 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.effects import LinkPeers, Reload
 from rmf.core.entry import Accession, TickBooks
-from rmf.core.raft.messages import Heartbeat
+from rmf.core.raft.peer_messages import Heartbeat
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import Node
 

@@ -8,7 +8,7 @@ import pytest
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.clock import TickClock
-from rmf.core.raft import messages as pm
+from rmf.core.raft import peer_messages as pm
 from rmf.line import Inline
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import Node

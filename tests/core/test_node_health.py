@@ -6,7 +6,7 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.effects import Note
 from rmf.core.entry import CLUSTER_VERSION
-from rmf.core.raft.messages import HeartbeatReply
+from rmf.core.raft.peer_messages import HeartbeatReply
 from tests.core.cluster import Cluster
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from rmf import limits
 from rmf.core.owed import first_end_of
-from rmf.core.raft.messages import INDEX_MAX
+from rmf.core.raft.peer_messages import INDEX_MAX
 from tests.core.kit import Playbook
 
 LATE_MS = limits.OWED_LATE_NS // limits.MS

@@ -24,7 +24,7 @@ from rmf.core.entry import (
     TickBooks,
     Version,
 )
-from rmf.core.producers import Table
+from rmf.core.producer_table import Table
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, expiries_of, genesis_state, head_of, state_of
 from rmf.core.table_slices import slices_of, table_in

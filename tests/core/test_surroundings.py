@@ -11,7 +11,7 @@ def test_a_core_begins_with_what_the_one_before_knew_of_its_surroundings() -> No
     play = Cluster()
     n2 = play["n2"]
     assert n2.core.surroundings == NOTHING_HEARD
-    n2.happen(ev.Disk("hard", 0), ev.BoxLost(3), ev.LettersStored(0, 0, {"letters": 7}))
+    n2.happen(ev.DiskMark("hard", 0), ev.BoxLost(3), ev.LettersStored(0, 0, {"letters": 7}))
     known = n2.core.surroundings
     assert known == Surroundings("hard", {"letters": 7}, 3)
     state, raft = n2.core.committed, n2.core.raft

@@ -16,7 +16,7 @@ def test_a_leader_whose_disk_is_full_lets_another_one_lead(play: Cluster) -> Non
     """R38: it would say `busy` to packets for ever, while others have room."""
     n1 = play["n1"]
     play.advance(1_100)
-    n1.happen(ev.Disk("hard", 0))
+    n1.happen(ev.DiskMark("hard", 0))
     play.advance(100)
     assert not n1.core.reigns
     (leader,) = play.reigning()
@@ -27,7 +27,7 @@ def test_a_leader_whose_disk_is_full_lets_another_one_lead(play: Cluster) -> Non
 
 def test_full_nodes_do_not_pass_leadership_round_and_round(play: Cluster) -> None:
     for node in play.nodes.values():
-        node.happen(ev.Disk("hard", 0))
+        node.happen(ev.DiskMark("hard", 0))
     term = play.reigning()[0].core.raft.term
     play.advance(3_000)
     assert play.reigning()[0].core.raft.term - term <= 3
@@ -36,5 +36,5 @@ def test_full_nodes_do_not_pass_leadership_round_and_round(play: Cluster) -> Non
 def test_a_full_node_that_is_alone_goes_on_leading() -> None:
     play = Playbook()
     play.join("p")
-    play.core.step([ev.Disk("hard", 0)], play.now)
+    play.core.step([ev.DiskMark("hard", 0)], play.now)
     assert play.core.reigns

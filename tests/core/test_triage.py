@@ -8,7 +8,7 @@ from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.effects import StoreLetters
 from rmf.core.entry import CLUSTER_VERSION, Entry, decode_entry, encode_entry
-from rmf.core.events import Disk
+from rmf.core.events import DiskMark
 from rmf.core.messages import End
 from rmf.core.triage import Act, Triage, seqs_of, triage_of
 from rmf.testing.rebirth import come_back
@@ -150,7 +150,7 @@ def test_no_act_is_written_before_every_member_knows_them_or_where_the_disk_is_f
     play.advance(100)
     assert n1.ask("admin.triage", act="resolve", why="x", group="2-x").code in {None, "waits"}
     play.advance(50)
-    n1.happen(Disk("hard", 0))
+    n1.happen(DiskMark("hard", 0))
     assert n1.ask("admin.triage", act="purge", why="x", group="2-x").code == "busy"
 
 

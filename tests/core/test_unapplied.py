@@ -7,9 +7,9 @@ import pytest
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.effects import ReadEntries
-from rmf.core.raft.log import Log
-from rmf.core.raft.messages import WireEntry
-from rmf.core.raft.values import LogEntry, Place
+from rmf.core.raft.peer_messages import WireEntry
+from rmf.core.raft.raft_log import RaftLog
+from rmf.core.raft.raft_values import LogEntry, Place
 from rmf.core.record import GENESIS_CHAIN
 from rmf.core.unapplied import Unapplied
 from rmf.testing.knobs import bounds
@@ -26,7 +26,7 @@ class Follower:
     third."""
 
     def __init__(self) -> None:
-        self.log = Log(CLUSTER, GENESIS)
+        self.log = RaftLog(CLUSTER, GENESIS)
         self.entries = [self.log.append(1, b"entry %d" % n) for n in range(1, 6)]
         self.log.is_durable(5, 1)
         self.log.commit_to(5)

@@ -14,8 +14,8 @@ import attrs
 import trio
 
 import rmf
+from rmf.client.client_values import Receipt, Snapshot
 from rmf.client.route import Address
-from rmf.client.values import Receipt, Snapshot
 
 TTL_MS = 3_600_000
 

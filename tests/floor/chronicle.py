@@ -10,9 +10,9 @@ from rmf.core.effects import Publish
 from rmf.core.entry import decode_entry
 from rmf.core.feed import Feed
 from rmf.core.record import ENTRY
-from rmf.core.turns import Turn, turn_of
+from rmf.core.tick_changes import TickChanges, changes_of_entry
 from rmf.floor.history import History
-from rmf.floor.picture import Picture
+from rmf.floor.published_world import PublishedWorld
 from tests.core.kit import Playbook
 from tests.storage.ledger_kit import Ledger, ledger_in
 
@@ -23,8 +23,8 @@ class Chronicle:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.play = Playbook()
-        self.picture = Picture(Feed())
-        self.turns: list[Turn] = []
+        self.picture = PublishedWorld(Feed())
+        self.turns: list[TickChanges] = []
         self._probe = self.play.join("probe")
         self._seq = 0
         self._published = 0
@@ -32,7 +32,7 @@ class Chronicle:
         self.write()
 
     @property
-    def changes(self) -> list[Turn]:
+    def changes(self) -> list[TickChanges]:
         """The Ticks that changed anything."""
         return [turn for turn in self.turns if turn.cells or turn.removed]
 
@@ -62,7 +62,7 @@ class Chronicle:
             self.ledger.entries(*(draft.body for draft in new))
         for draft in new:
             entry = decode_entry(draft.body)
-            turn = turn_of(entry, draft.term, draft.index, limits.TICK_PERIOD_NS, "shop")
+            turn = changes_of_entry(entry, draft.term, draft.index, limits.TICK_PERIOD_NS, "shop")
             if turn is not None:
                 self.turns.append(turn)
         self._written = len(drafts)

@@ -4,13 +4,13 @@ import crc32c
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.arbiter import Arbiter, NodeIdentity
 from rmf.core.clock import Pace
-from rmf.core.effects import Audit, Effect, Persist
+from rmf.core.effects import Effect, Persist, RunAgain
 from rmf.core.entry import LineId
-from rmf.core.raft.messages import Append, WireEntry
-from rmf.core.raft.node import Raft
-from rmf.core.raft.values import HardState, Place, Standing
+from rmf.core.raft.peer_messages import Append, WireEntry
+from rmf.core.raft.raft_node import Raft
+from rmf.core.raft.raft_values import HardState, Place, Standing
 from rmf.core.record import GENESIS_CHAIN
 from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
@@ -36,7 +36,7 @@ def follower_of(node: DrivenNode, line: Line) -> Arbiter:
     )
     name = LineId(line.name, line.version, line.digest)
     return Arbiter(
-        Identity("n2", b"i" * 16, name, limits.TICK_PERIOD_NS, "here:1", "rmf/test"),
+        NodeIdentity("n2", b"i" * 16, name, limits.TICK_PERIOD_NS, "here:1", "rmf/test"),
         genesis_state(cluster),
         Shelf(),
         raft,
@@ -55,7 +55,7 @@ def ledger_of(node: DrivenNode) -> ev.Heard:
     return ev.Heard("n1", Append(last.term, *fields, entries))
 
 
-def audits_of(node: DrivenNode, line: Line) -> list[Audit]:
+def audits_of(node: DrivenNode, line: Line) -> list[RunAgain]:
     """What a follower wants run again of a node's ledger, the clusters' first Entries on."""
     core = follower_of(node, line)
     effects: list[Effect] = core.start(NOW)
@@ -67,4 +67,4 @@ def audits_of(node: DrivenNode, line: Line) -> list[Audit]:
     while core.has_more:
         effects += core.step([], NOW)
     assert core.committed.index == node.core.committed.index
-    return [x for x in effects if isinstance(x, Audit)]
+    return [x for x in effects if isinstance(x, RunAgain)]

@@ -19,7 +19,7 @@ import trio
 from rmf.floor import http
 from rmf.floor.instruments import Instruments
 from rmf.floor.readings import DiskFacts, DoorFacts, FloorFacts, Sources
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from tests.floor.wire import PATIENCE_S
 
 
@@ -163,7 +163,7 @@ class Caller:
 class HttpPort:
     """A port that is served."""
 
-    def __init__(self, node: Node, listening: http.Listening) -> None:
+    def __init__(self, node: Node, listening: http.HttpListening) -> None:
         self.node = node
         self.listening = listening
         self.callers: list[Caller] = []
@@ -191,11 +191,11 @@ def request(path: str, method: str = "GET", host: str = "localhost") -> bytes:
 async def open_http(node: Node | None = None) -> AsyncIterator[HttpPort]:
     """Serve HTTP on a free port of loopback."""
     node = node if node is not None else Node()
-    listening = http.Listening(("127.0.0.1", 0), also=frozenset({"gate.example"}))
+    listening = http.HttpListening(("127.0.0.1", 0), also=frozenset({"gate.example"}))
     await listening.bind()
     port = HttpPort(node, listening)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(http.run, listening, node.sources, Hands()))
+        nursery.start_soon(partial(http.run, listening, node.sources, InProgress()))
         yield port
         for caller in port.callers:
             await trio.aclose_forcefully(caller.stream)

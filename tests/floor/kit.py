@@ -22,7 +22,7 @@ import trio.testing
 
 from rmf import limits
 from rmf.core import messages as m
-from rmf.core.arbiter import Arbiter, Identity
+from rmf.core.arbiter import Arbiter, NodeIdentity
 from rmf.core.bag import Letter
 from rmf.core.clock import Pace
 from rmf.core.effects import Persist, Publish, Reload
@@ -30,19 +30,19 @@ from rmf.core.entry import LineId, Member
 from rmf.core.events import Asked, Joined, Offered, Persisted
 from rmf.core.intake import open_send
 from rmf.core.packet import Row
-from rmf.core.raft.node import Raft
+from rmf.core.raft.raft_node import Raft
 from rmf.core.world import Cell, World, mark_of
-from rmf.floor import arbiter
+from rmf.floor import arbiter_loop
 from rmf.floor.asking import file_turn
-from rmf.floor.connection import Connection, Port
+from rmf.floor.connection import Port, ServerConnection
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.handshake import Strangers
 from rmf.floor.instruments import Instruments
 from rmf.floor.items import EdgeLetter, Opened
-from rmf.floor.present import boot_ns, now
+from rmf.floor.node_clock import boot_ns, now
 from rmf.floor.receiving import Passes
-from rmf.floor.recovery import Recovered, recover
-from rmf.floor.supervisor import Child, Hands, supervise
+from rmf.floor.recover_node import Recovered, recover
+from rmf.floor.supervisor import Child, InProgress, supervise
 from rmf.line.inline import Inline
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
@@ -113,7 +113,7 @@ class Bench:
         )
         line = LineId(shop.name, shop.version, shop.digest)
         return Arbiter(
-            Identity("n1", b"i" * 16, line, limits.TICK_PERIOD_NS, "here:1", "rmf/test"),
+            NodeIdentity("n1", b"i" * 16, line, limits.TICK_PERIOD_NS, "here:1", "rmf/test"),
             state,
             recovered.shelf,
             raft,
@@ -123,7 +123,7 @@ class Bench:
 
     @asynccontextmanager
     async def supervised(
-        self, name: str, run: Callable[[Hands], Awaitable[Any]], **policy: Any
+        self, name: str, run: Callable[[InProgress], Awaitable[Any]], **policy: Any
     ) -> AsyncIterator[list[str]]:
         """Run a task under the supervisor; gives the list of reasons for which it gave up."""
         spent: list[str] = []
@@ -165,16 +165,16 @@ class Reign:
     def __init__(self, alone: Bench, core: Arbiter) -> None:
         self.core = core
         self.doors = alone.doors
-        self.hands = Hands()
+        self.hands = InProgress()
         self._instruments = alone.instruments
         self.writes = True
         self._serial = 0  # of the last record
         self.reload: Reload | None = None
         self.ended = trio.Event()
 
-    async def rule(self, runner: arbiter.Runner) -> None:
+    async def rule(self, runner: arbiter_loop.BlockingRunner) -> None:
         """Run the loop until it ends by itself."""
-        loop = partial(arbiter.run, self.core, self.doors, runner, self.hands, now)
+        loop = partial(arbiter_loop.run, self.core, self.doors, runner, self.hands, now)
         self.reload = await loop(self._instruments)
         self.ended.set()
 
@@ -250,7 +250,10 @@ class Guest:
 
 @asynccontextmanager
 async def reign(
-    alone: Bench, runner: arbiter.Runner | None = None, *, depth: int = limits.INGEST_DEPTH_PACKETS
+    alone: Bench,
+    runner: arbiter_loop.BlockingRunner | None = None,
+    *,
+    depth: int = limits.INGEST_DEPTH_PACKETS,
 ) -> AsyncIterator[Reign]:
     """Run the Arbiter's loop over a core that recovered from the bench's disk; its disk is the
     test's word for it."""
@@ -283,7 +286,7 @@ class Served:
     def __init__(self, alone: Bench, wire: Wire) -> None:
         self.doors = alone.doors
         self.wire = wire
-        self.hands = Hands()
+        self.hands = InProgress()
         self.strangers = Strangers()
         self.known = trio.Event()
         self.ended = trio.Event()
@@ -332,7 +335,7 @@ async def served(
     strangers = serving.strangers
     cluster, passes = alone.directory.cluster, Passes(clock)
     port = Port(alone.doors, "n1", lambda: cluster, now, strangers, inquire, passes)
-    connection = Connection(1, "tests", theirs, port)
+    connection = ServerConnection(1, "tests", theirs, port)
 
     async def serve() -> None:
         try:

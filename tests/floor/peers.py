@@ -27,15 +27,15 @@ from rmf.core.raft.greetings import (
     Welcome,
     hello_of,
 )
-from rmf.core.raft.messages import PeerMessage
+from rmf.core.raft.peer_messages import PeerMessage
 from rmf.floor import peer_link, peer_port
 from rmf.floor.dialling import Dialled, Peer
 from rmf.floor.doors import Doors, dial_door
-from rmf.floor.items import EventItem, Known, Linked, Roster, WhoIsKnown
+from rmf.floor.items import EventItem, Linked, PeeringFacts, Roster, WhoIsKnown
 from rmf.floor.peer_connection import PeerPort
 from rmf.floor.peering import Peering
 from rmf.floor.peers import Peers
-from rmf.floor.supervisor import Hands, Supervisor
+from rmf.floor.supervisor import InProgress, Supervisor
 from rmf.notation import Address
 from tests.floor.wire import PATIENCE_S
 from tests.protocol.cddl_check import assert_peer_conforms
@@ -170,12 +170,12 @@ class Here(Inbox):
         self,
         own: Own,
         letters: Callable[[Any], Any] = no_letters,
-        listening: peer_port.Listening | None = None,
+        listening: peer_port.PeerListening | None = None,
     ) -> None:
         super().__init__(Doors())
         self.own = own
         self.callers: list[Caller] = []
-        self.listening = listening or peer_port.Listening(("127.0.0.1", 0))
+        self.listening = listening or peer_port.PeerListening(("127.0.0.1", 0))
         self.supervisor = Supervisor(own.node, self.doors.letters, self.doors.events)
         self.peering = Peering(self.doors, own, {}, self.supervisor)
         self.port = PeerPort(self.doors.events, self.doors.peering, letters)
@@ -184,9 +184,9 @@ class Here(Inbox):
         """Have a ledger that names these members in that Entry."""
         self.doors.membership.put(Roster(linked, members, index))
 
-    async def known(self) -> Known:
+    async def known(self) -> PeeringFacts:
         """Ask what it says of itself, and whom it links."""
-        reply, reply_out = trio.open_memory_channel[Known](1)
+        reply, reply_out = trio.open_memory_channel[PeeringFacts](1)
         with trio.fail_after(PATIENCE_S):
             await self.doors.peering.send(WhoIsKnown(reply))
             return await reply_out.receive()
@@ -219,21 +219,21 @@ class Here(Inbox):
             peer_port.run,
             self.listening,
             self.port,
-            Hands(),
+            InProgress(),
             node=self.own.node,
             letters=self.doors.letters,
             wall_ns=lambda: 0,
         )
         async with trio.open_nursery() as nursery:
             if keeps:
-                nursery.start_soon(self.peering.run, Hands())
+                nursery.start_soon(self.peering.run, InProgress())
             nursery.start_soon(run)
 
 
 @asynccontextmanager
 async def here(own: Own, *, keeps: bool = True, **more: Any) -> AsyncIterator[Here]:
     """Serve the port of a node, and have it say where that is."""
-    listening = peer_port.Listening(("127.0.0.1", 0))
+    listening = peer_port.PeerListening(("127.0.0.1", 0))
     await listening.bind()
     node = Here(attrs.evolve(own, peer_address=listening.address), listening=listening, **more)
     try:
@@ -317,7 +317,7 @@ async def linking(peer: Peer, own: Own) -> AsyncIterator[Link]:
     """Run a link task."""
     doors = Doors()
     link = Link(doors)
-    run = partial(peer_link.run, peer, own, link.dials_out, doors.events, Hands())
+    run = partial(peer_link.run, peer, own, link.dials_out, doors.events, InProgress())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
         yield link

@@ -15,7 +15,7 @@ from rmf.floor import ingest
 from rmf.floor.connection import Port
 from rmf.floor.handshake import Strangers
 from rmf.floor.items import Closed, Opened
-from rmf.floor.present import now
+from rmf.floor.node_clock import now
 from tests.floor.kit import Bench
 from tests.floor.wire import Wire
 from tests.scripted_node import facts
@@ -26,7 +26,9 @@ Inquire = Callable[[m.Query, trio.MemorySendChannel[bytes]], Awaitable[None]]
 class OpenPort:
     """A port that is served under the supervisor."""
 
-    def __init__(self, alone: Bench, listening: ingest.Listening, strangers: Strangers) -> None:
+    def __init__(
+        self, alone: Bench, listening: ingest.ClientListening, strangers: Strangers
+    ) -> None:
         self.alone = alone
         self.listening = listening
         self.strangers = strangers
@@ -72,7 +74,7 @@ async def nothing_to_say(query: m.Query, pages: trio.MemorySendChannel[bytes]) -
 @asynccontextmanager
 async def open_port(alone: Bench, inquire: Inquire = nothing_to_say) -> AsyncIterator[OpenPort]:
     """Listen on loopback."""
-    listening, strangers = ingest.Listening("127.0.0.1", 0), Strangers()
+    listening, strangers = ingest.ClientListening("127.0.0.1", 0), Strangers()
     await listening.bind()
     opened = OpenPort(alone, listening, strangers)
     port = Port(alone.doors, "n1", lambda: alone.directory.cluster, now, strangers, inquire)

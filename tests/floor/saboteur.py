@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import trio
 
-from rmf.floor.supervisor import Child, Hands, Held, Supervisor
+from rmf.floor.supervisor import Child, HeldItem, InProgress, Supervisor
 
 IN_HAND = b"what it had in hand"
 
@@ -50,7 +50,7 @@ class Saboteur:
         stand_in = child.stand_in and partial(self._note, child.name, child.stand_in)
         return attrs.evolve(child, run=partial(self._run, child.run), stand_in=stand_in)
 
-    async def _run(self, run: Callable[[Hands], Awaitable[Any]], hands: Hands) -> None:
+    async def _run(self, run: Callable[[InProgress], Awaitable[Any]], hands: InProgress) -> None:
         """Run the task until it is time."""
         if not self._is_due:
             await run(hands)
@@ -65,7 +65,7 @@ class Saboteur:
                 await self.released.wait()
             return
         self.failed += 1
-        hands.hold(lambda: [Held(IN_HAND)])
+        hands.hold(lambda: [HeldItem(IN_HAND)])
         raise Planted
 
     @property
@@ -75,9 +75,9 @@ class Saboteur:
     async def _note(
         self,
         name: str,
-        stand_in: Callable[[str, Hands], Awaitable[None]],
+        stand_in: Callable[[str, InProgress], Awaitable[None]],
         why: str,
-        hands: Hands,
+        hands: InProgress,
     ) -> None:
         self.begun.append(name)
         await stand_in(why, hands)

@@ -14,14 +14,14 @@ import trio.testing
 
 from rmf import limits
 from rmf.core.bag import Evidence
-from rmf.core.effects import Audit, Batch
+from rmf.core.effects import Batch, RunAgain
 from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
 from rmf.floor import audit
 from rmf.floor.audit import Auditor, Bound, InlineRunner
 from rmf.floor.instruments import Audits
 from rmf.floor.items import EdgeLetter
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.line import Inline, Keep, Line
 from tests.driven_node import DrivenNode, node_in
 from tests.floor.followers import audits_of
@@ -74,7 +74,7 @@ class Auditing:
             self.counts,
         )
 
-    async def letters(self, audits: list[Audit]) -> list[Any]:
+    async def letters(self, audits: list[RunAgain]) -> list[Any]:
         return [letter for x in audits for letter in await self.auditor.take(x)]
 
 
@@ -299,7 +299,7 @@ async def test_a_node_that_stops_is_not_held_up(node: DrivenNode, tmp_path: Path
         alone.doors.letters.close()
         alone.doors.audits.send_nowait(sample)
         with trio.fail_after(5):
-            await audit.run(alone.doors, Auditing(adder(10)).auditor, Hands())
+            await audit.run(alone.doors, Auditing(adder(10)).auditor, InProgress())
 
 
 async def test_a_box_that_cannot_be_had_is_no_reason_for_letters(
@@ -307,11 +307,11 @@ async def test_a_box_that_cannot_be_had_is_no_reason_for_letters(
 ) -> None:
     began = []
 
-    async def serve(_hands: Hands) -> None:
+    async def serve(_hands: InProgress) -> None:
         began.append(trio.current_time())
         raise OSError("no memory")
 
     autojump_clock.autojump_threshold = 0
     with trio.move_on_after(2.5 * limits.AUDIT_BOX_RETRY_S):
-        await audit.keep(serve, Hands())
+        await audit.keep(serve, InProgress())
     assert [round(b - a) for a, b in pairwise(began)] == [limits.AUDIT_BOX_RETRY_S] * 2

@@ -7,8 +7,8 @@ from rmf import limits
 from rmf.core.events import Asked, Beat
 from rmf.floor import beats
 from rmf.floor.doors import Doors
-from rmf.floor.present import now
-from rmf.floor.supervisor import Hands
+from rmf.floor.node_clock import now
+from rmf.floor.supervisor import InProgress
 
 
 async def test_an_idle_arbiter_gets_a_beat_each_time(
@@ -16,7 +16,7 @@ async def test_an_idle_arbiter_gets_a_beat_each_time(
 ) -> None:
     doors = Doors()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(beats.run, doors, Hands())
+        nursery.start_soon(beats.run, doors, InProgress())
         began = trio.current_time()
         for _ in range(50):
             assert await doors.events_out.receive() == Beat()
@@ -28,7 +28,7 @@ async def test_a_busy_one_needs_none(autojump_clock: trio.testing.MockClock) -> 
     doors = Doors()
     doors.events.send_nowait(Asked(1, 1, "ping"))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(beats.run, doors, Hands())
+        nursery.start_soon(beats.run, doors, InProgress())
         await trio.sleep(100 * limits.BEAT_S)
         assert doors.events.statistics().current_buffer_used == 1
         assert await doors.events_out.receive() == Asked(1, 1, "ping")
@@ -41,7 +41,7 @@ async def test_a_beat_comes_when_it_is_due(autojump_clock: trio.testing.MockCloc
     due_ns = now().boot_ns + 20 * limits.MS
     async with trio.open_nursery() as nursery:
         doors.due.put(due_ns)
-        nursery.start_soon(beats.run, doors, Hands())
+        nursery.start_soon(beats.run, doors, InProgress())
         began = trio.current_time()
         await doors.events_out.receive()
         assert trio.current_time() - began <= 0.02
@@ -54,7 +54,7 @@ async def test_what_is_overdue_does_not_make_the_beats_spin(
     doors = Doors()
     async with trio.open_nursery() as nursery:
         doors.due.put(0)
-        nursery.start_soon(beats.run, doors, Hands())
+        nursery.start_soon(beats.run, doors, InProgress())
         began = trio.current_time()
         for _ in range(10):
             await doors.events_out.receive()
@@ -68,7 +68,7 @@ async def test_what_becomes_due_suddenly_is_heard_before_its_time(
 ) -> None:
     doors = Doors()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(beats.run, doors, Hands())
+        nursery.start_soon(beats.run, doors, InProgress())
         await trio.testing.wait_all_tasks_blocked()
         began = trio.current_time()
         doors.due.put(now().boot_ns)

@@ -12,7 +12,7 @@ import trio.testing
 from rmf import limits
 from rmf.core.effects import MarkWhole, ReadChunk, ReadEntries, WriteChunk
 from rmf.core.events import ChunkRead, ChunkWritten, DiskFault, EntriesRead, WholeMarked
-from rmf.core.raft.messages import Chunk
+from rmf.core.raft.peer_messages import Chunk
 from rmf.core.record import GENESIS_CHAIN
 from rmf.floor import catch_up
 from rmf.floor.asking import file_turn
@@ -20,10 +20,10 @@ from rmf.floor.doors import Doors
 from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import CatchUpItem
 from rmf.floor.stand_ins import give_no_turn
-from rmf.floor.supervisor import Hands
-from rmf.storage.exchange import READY
+from rmf.floor.supervisor import InProgress
 from rmf.storage.repair import is_repairing, set_aside
 from rmf.storage.sending import Sending
+from rmf.storage.swap_directories import READY
 from tests.floor.wire import PATIENCE_S
 from tests.storage.ledger_kit import file_bytes_limit
 from tests.storage.written_node import CLUSTER, WrittenNode, written_node
@@ -59,10 +59,10 @@ class Working:
         directory = self.node.directory
         async with trio.open_nursery() as nursery:
             if gives_turns:
-                nursery.start_soon(FileTurns(self.doors).run, Hands())
+                nursery.start_soon(FileTurns(self.doors).run, InProgress())
             else:
                 nursery.start_soon(give_no_turn, self.doors, "it failed")
-            await catch_up.run(self.doors, directory, lambda: serial, self.sending, Hands())
+            await catch_up.run(self.doors, directory, lambda: serial, self.sending, InProgress())
 
     def wish(self, item: CatchUpItem) -> None:
         self.doors.catch_up.send_nowait(item)

@@ -14,14 +14,14 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.effects import WriteCheckpoint
 from rmf.core.events import CheckpointAsked, CheckpointEnded, DiskFault
-from rmf.core.producers import Table
+from rmf.core.producer_table import Table
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor import checkpoint_keeper
 from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import EdgeLetter
 from rmf.floor.latest import Newest
 from rmf.floor.stand_ins import give_no_turn
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.storage import checkpoint
 from rmf.storage.sending import Sending
 from tests.floor.kit import BOOT_ID, Bench, bench, reign
@@ -260,7 +260,7 @@ async def test_where_no_file_may_be_moved_any_more_the_core_learns_why(tmp_path:
         files = (alone.directory, cursor, BOOT_ID, Sending())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(give_no_turn, alone.doors, "it failed")
-            nursery.start_soon(checkpoint_keeper.run, alone.doors, *files, Hands())
+            nursery.start_soon(checkpoint_keeper.run, alone.doors, *files, InProgress())
             hand_in(alone, wanted(world))
             ended = await word(alone)
             nursery.cancel_scope.cancel()

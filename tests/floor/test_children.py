@@ -5,7 +5,7 @@ import trio
 
 from rmf.floor.children import CHILDREN, child_of, row_of
 from rmf.floor.doors import DOORS, Doors
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 
 # Doors whose receiving task leaves nothing undone by not receiving: who sends never waits there.
 UNHEARD = {
@@ -20,11 +20,11 @@ UNHEARD = {
 }
 
 
-async def nothing(_hands: Hands) -> None:
+async def nothing(_hands: InProgress) -> None:
     pass
 
 
-async def instead(_why: str, _hands: Hands) -> None:
+async def instead(_why: str, _hands: InProgress) -> None:
     pass
 
 
@@ -66,7 +66,7 @@ async def test_the_stand_in_of_the_table_serves_the_doors_that_the_child_has() -
     child = child_of("catch_up", nothing, doors)
     assert child.stand_in is not None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(child.stand_in, "it failed", Hands())
+        nursery.start_soon(child.stand_in, "it failed", InProgress())
         item = object()
         await doors.catch_up.send(item)  # type: ignore[arg-type]
         await trio.testing.wait_all_tasks_blocked()
@@ -83,11 +83,11 @@ async def test_a_stand_in_that_needs_more_is_brought_along() -> None:
 async def test_a_port_is_tried_again() -> None:
     runs = 0
 
-    async def listens(_hands: Hands) -> None:
+    async def listens(_hands: InProgress) -> None:
         nonlocal runs
         runs += 1
 
     child = child_of("ingest", listens, Doors())
     assert child.stand_in is not None
-    await child.stand_in("it failed", Hands())
+    await child.stand_in("it failed", InProgress())
     assert runs == 1

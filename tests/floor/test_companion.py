@@ -8,7 +8,7 @@ import pytest
 from rmf.errors import Refused
 from rmf.floor import log
 from rmf.floor.companion import accompany
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 
 
 async def test_one_that_is_refused_ends_with_a_word() -> None:
@@ -20,7 +20,7 @@ async def test_one_that_is_refused_ends_with_a_word() -> None:
         raise Refused("superseded", "a newer connection speaks for producer 'demo'")
 
     try:
-        await accompany(demo, "127.0.0.1:7410", Hands())
+        await accompany(demo, "127.0.0.1:7410", InProgress())
     finally:
         log.configure("json", io.StringIO())
     line = json.loads(written.getvalue())
@@ -33,4 +33,4 @@ async def test_one_that_fails_is_left_to_the_supervisor() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await accompany(demo, "127.0.0.1:7410", Hands())
+        await accompany(demo, "127.0.0.1:7410", InProgress())

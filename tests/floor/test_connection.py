@@ -17,8 +17,8 @@ from rmf.core import messages as m
 from rmf.core.events import Asked, Joined, Left, Offered
 from rmf.floor import dlq_keeper
 from rmf.floor.items import Closed, Opened
-from rmf.floor.news import Unwatch, Watch
-from rmf.floor.supervisor import Hands
+from rmf.floor.news import Unwatch, Watched
+from rmf.floor.supervisor import InProgress
 from tests.floor.kit import Bench, Served, bench, served
 from tests.floor.wire import framed, packet, until
 from tests.scripted_node import facts
@@ -37,7 +37,7 @@ async def letters_kept(alone: Bench) -> AsyncIterator[None]:
     """Run the DLQ keeper: an edge waits for the id of its letter."""
     keep = partial(dlq_keeper.run, alone.doors, alone.store, [])
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep, Hands())
+        nursery.start_soon(keep, InProgress())
         yield
         nursery.cancel_scope.cancel()
 
@@ -234,7 +234,7 @@ async def test_subscriptions_go_to_the_publisher(alone: Bench) -> None:
         assert (await serving.wire.expect(m.Error)).code == "subscription_taken"
         await trio.testing.wait_all_tasks_blocked()
         watches = [alone.doors.watches_out.receive_nowait() for _ in range(3)]
-        assert [type(x) for x in watches] == [Watch, Unwatch, Watch]
+        assert [type(x) for x in watches] == [Watched, Unwatch, Watched]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
 from rmf.floor import dlq_keeper
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from tests.floor.kit import Bench, Served, bench, served
 from tests.floor.wire import packet, until
 
@@ -32,7 +32,7 @@ async def letters_kept(alone: Bench) -> AsyncIterator[None]:
     """Run the DLQ keeper: an edge waits for the id of its letter."""
     keep = partial(dlq_keeper.run, alone.doors, alone.store, [])
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep, Hands())
+        nursery.start_soon(keep, InProgress())
         yield
         nursery.cancel_scope.cancel()
 

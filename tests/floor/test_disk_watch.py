@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.core.events import Disk
+from rmf.core.events import DiskMark
 from rmf.floor import disk_watch, log
 from rmf.floor.disk_watch import mark_of
 from rmf.floor.file_turns import FileTurns
@@ -64,10 +64,10 @@ def watch(alone: Bench) -> Any:
     return partial(disk_watch.run, alone.doors, alone.directory, cursor, Sending())
 
 
-async def told(alone: Bench) -> Disk:
+async def told(alone: Bench) -> DiskMark:
     with trio.fail_after(5):
         event = await alone.doors.events_out.receive()
-    assert isinstance(event, Disk)
+    assert isinstance(event, DiskMark)
     return event
 
 

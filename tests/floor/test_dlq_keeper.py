@@ -19,7 +19,7 @@ from rmf.core.letters import edge_letter
 from rmf.core.triage import Act
 from rmf.floor import dlq_keeper, log
 from rmf.floor.items import EdgeLetter
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from tests.floor.kit import Bench, bench
 from tests.floor.wire import until
 from tests.storage.ledger_kit import file_bytes_limit
@@ -218,5 +218,5 @@ async def test_it_ends_when_its_door_is_closed_and_all_is_stored(tmp_path: Path)
             alone.doors.letters.send_nowait(an_edge_letter(b"%d" % i))
         alone.doors.letters.close()
         with trio.fail_after(5):
-            await dlq_keeper.run(alone.doors, alone.store, [], Hands())
+            await dlq_keeper.run(alone.doors, alone.store, [], InProgress())
         assert len(alone.letters()) == 5

@@ -29,20 +29,20 @@ from rmf.core.feed import Feed
 from rmf.core.letters import edge_letter
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import Own, Welcome
-from rmf.core.raft.messages import Append, AppendReply, PeerMessage, ReadAsk
+from rmf.core.raft.peer_messages import Append, AppendReply, PeerMessage, ReadAsk
 from rmf.core.world import World
 from rmf.floor import beats, dlq_keeper
 from rmf.floor.doors import DOORS, Doors, connection_doors, dial_door, link_doors, verdict_door
 from rmf.floor.feeder import Feeder
 from rmf.floor.file_turns import FileTurns
 from rmf.floor.history import History
-from rmf.floor.intake_end import Intake
+from rmf.floor.intake_end import IntakeDoor
 from rmf.floor.items import Belongs, EdgeLetter, Greeting, Linked, Roster, Through, TurnAsked
 from rmf.floor.latest import Latest
-from rmf.floor.news import News, Unwatch, Watch
+from rmf.floor.news import News, Unwatch, Watched
 from rmf.floor.peers import Peers
-from rmf.floor.picture import Picture
-from rmf.floor.supervisor import Hands
+from rmf.floor.published_world import PublishedWorld
+from rmf.floor.supervisor import InProgress
 from tests.driven_node import node_in
 from tests.floor.followers import follower_of, ledger_of
 from tests.floor.kit import Pictures, Reign, bench, reign, served
@@ -108,7 +108,7 @@ async def when_intake_is_full_the_edge_waits_and_with_it_the_client(tmp_path: Pa
 async def when_events_is_full_the_sender_waits_and_a_knock_is_dropped(tmp_path: Path) -> None:
     doors = Doors()
     fill(doors.events, ev.Beat())
-    intake = Intake(doors)
+    intake = IntakeDoor(doors)
     await intake.offer(ev.Left(1, "probe", 1))
     assert waiting(doors.intake) == 1
     async with trio.open_nursery() as nursery:
@@ -251,7 +251,7 @@ async def when_watches_is_full_the_edge_waits(tmp_path: Path) -> None:
             await trio.testing.wait_all_tasks_blocked()
             assert waiting(alone.doors.events) == 2
             items = [alone.doors.watches_out.receive_nowait() for _ in range(1024)]
-            assert isinstance(items[-1], Watch)
+            assert isinstance(items[-1], Watched)
 
 
 @row
@@ -384,7 +384,7 @@ async def when_file_turns_is_full_the_sender_waits_as_for_its_turn(tmp_path: Pat
         await until(lambda: doors.file_turns.statistics().tasks_waiting_send == 1)
         for _, turn_out in ends:
             turn_out.close()
-        nursery.start_soon(FileTurns(doors).run, Hands())
+        nursery.start_soon(FileTurns(doors).run, InProgress())
         await until(lambda: waiting(doors.file_turns_out) == 0)
         nursery.cancel_scope.cancel()
 
@@ -397,7 +397,7 @@ async def when_peering_is_full_the_sender_waits(tmp_path: Path) -> None:
         await caller.say_bytes(wire.PREFACE + wire.encode(hello_from("n2")))
         await until(lambda: node.doors.peering.statistics().tasks_waiting_send == 1)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(node.peering.run, Hands())
+            nursery.start_soon(node.peering.run, InProgress())
             assert isinstance(await caller.hear(), Welcome)
             nursery.cancel_scope.cancel()
 
@@ -507,7 +507,7 @@ async def when_answers_is_full_the_connection_is_cut(tmp_path: Path) -> None:
 @row
 async def when_pages_is_full_the_sender_waits_and_ticks_are_conflated(tmp_path: Path) -> None:
     pictures = Pictures()
-    picture = Picture(Feed())
+    picture = PublishedWorld(Feed())
     picture.take([pictures.next({"cell/a": 0})])
     _, _, pages, pages_out = connection_doors()
     subscribe = m.Subscribe(1, ["#"], {"rate_hz": 1000})
@@ -570,7 +570,7 @@ def test_a_new_reign_finds_an_empty_ledger_door() -> None:
 
 async def test_the_arbiter_is_woken_once_for_what_waits_at_the_intake_door() -> None:
     doors = Doors()
-    intake = Intake(doors)
+    intake = IntakeDoor(doors)
     for _ in range(3):
         await intake.offer(ev.Left(1, "probe", 1))
     assert waiting(doors.intake) == 3

@@ -18,15 +18,15 @@ from rmf.core import messages as m
 from rmf.core.bag import Letter
 from rmf.core.effects import Persist, ReadChunk, ReadEntries, RecordDraft, WriteCheckpoint
 from rmf.core.events import Beat, CheckpointAsked, Heard, PeerLost, PeerMet
-from rmf.core.producers import Table
-from rmf.core.raft.messages import ReadAsk
+from rmf.core.producer_table import Table
+from rmf.core.raft.peer_messages import ReadAsk
 from rmf.core.record import ENTRY
 from rmf.core.world import World
 from rmf.errors import Refused
 from rmf.floor import beats, dlq_keeper, http, peer_link
 from rmf.floor.dialling import Peer
 from rmf.floor.doors import Doors, dial_door
-from rmf.floor.items import EdgeLetter, Known, Linked, Through, WhoIsKnown
+from rmf.floor.items import EdgeLetter, Linked, PeeringFacts, Through, WhoIsKnown
 from rmf.floor.letter_fetch import LetterFetch
 from tests.floor.factory import Factory, bystander, factory, impossible_offer
 from tests.floor.kit import bench
@@ -218,7 +218,7 @@ async def tell_peers(doors: Doors, peers: tuple[Peer, ...]) -> None:
         item = await doors.peering_out.receive()
     assert isinstance(item, WhoIsKnown)
     with item.reply:
-        item.reply.send_nowait(Known(own_of("n1"), peers))
+        item.reply.send_nowait(PeeringFacts(own_of("n1"), peers))
 
 
 @task
@@ -228,7 +228,7 @@ async def when_peering_fails(tmp_path: Path) -> None:
         node.doors.peering.send_nowait("no question")  # type: ignore[arg-type]
         letter = await one_evidence(node, "AttributeError")
         assert letter.packet == b""
-        reply, reply_out = trio.open_memory_channel[Known](1)
+        reply, reply_out = trio.open_memory_channel[PeeringFacts](1)
         await node.doors.peering.send(WhoIsKnown(reply))
         with trio.fail_after(PATIENCE_S):
             known = await reply_out.receive()
@@ -274,7 +274,7 @@ async def when_peer_port_fails(tmp_path: Path) -> None:
 @task
 async def when_http_fails(tmp_path: Path) -> None:
     """A failing port is opened again by itself (see test_http); this is a failure of its own."""
-    listening: Any = http.Listening(("127.0.0.1", 0))
+    listening: Any = http.HttpListening(("127.0.0.1", 0))
     await listening.bind()
     (listener,) = listening._bound
     await listener.aclose()

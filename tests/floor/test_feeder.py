@@ -17,7 +17,7 @@ from rmf.core.feed import Feed
 from rmf.floor.doors import connection_doors
 from rmf.floor.feeder import Feeder
 from rmf.floor.history import History
-from rmf.floor.picture import Picture
+from rmf.floor.published_world import PublishedWorld
 from tests.floor.display import Display, keys, values
 from tests.floor.kit import Pictures
 
@@ -28,7 +28,7 @@ class Scene:
     def __init__(self, tmp_path: Path) -> None:
         self.pictures = Pictures()
         self.turning = True
-        self.picture = Picture(Feed(), lambda: self.turning)
+        self.picture = PublishedWorld(Feed(), lambda: self.turning)
         facts = (limits.TICK_PERIOD_NS, "shop")
         self.history = History((tmp_path,), lambda: b"c" * 16, lambda: facts)
 
@@ -448,7 +448,7 @@ async def test_keepalives_carry_the_present_tick_where_it_was_asked_for(
 ) -> None:
     """So that an age can be computed from them, though the picture stands still (D2)."""
     clock = TickClock(100_000, scene.pictures.tick, 0)
-    scene.picture = Picture(Feed(), boot_ns=lambda: int(trio.current_time() * 1e9))
+    scene.picture = PublishedWorld(Feed(), boot_ns=lambda: int(trio.current_time() * 1e9))
     scene.picture.take([attrs.evolve(scene.pictures.next({"a": 1}), clock=clock)])
     tick = scene.pictures.tick
     async with scene.display("#", dated=True) as display:

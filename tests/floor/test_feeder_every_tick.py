@@ -16,7 +16,7 @@ from rmf.core import messages as m
 from rmf.core.feed import Feed
 from rmf.floor.doors import connection_doors
 from rmf.floor.feeder import Feeder
-from rmf.floor.picture import Picture
+from rmf.floor.published_world import PublishedWorld
 from tests.floor.chronicle import Chronicle, chronicle
 from tests.floor.display import Display, values
 
@@ -156,7 +156,7 @@ async def test_a_logging_node_hears_where_it_stood(
     """From the feed, or from the ledger where the feed begins later."""
     ticks = [told.tick("cell/a", i) for i in range(5)]
     elsewhere = attrs.evolve(ticks[-1], world=ticks[-1].world)
-    for picture in (told.picture, Picture(Feed())):
+    for picture in (told.picture, PublishedWorld(Feed())):
         told.picture = picture
         picture.take([elsewhere])
         async with logging(told, "#", from_tick=ticks[2].tick) as display:
@@ -185,7 +185,7 @@ async def test_beyond_the_tail_a_slow_logging_node_reads_the_ledger(
     told: Chronicle,
 ) -> None:
     newest = told.picture.newest
-    told.picture = Picture(Feed(tail_bytes_max=1000))
+    told.picture = PublishedWorld(Feed(tail_bytes_max=1000))
     told.picture.take([newest])
     told.tick("cell/a", 0)
     async with logging(told, "cell/a") as display:

@@ -11,7 +11,7 @@ from rmf.floor import stand_ins
 from rmf.floor.asking import NoTurn, file_turn
 from rmf.floor.doors import Doors
 from rmf.floor.file_turns import FileTurns
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from tests.floor.wire import PATIENCE_S
 
 
@@ -19,7 +19,7 @@ from tests.floor.wire import PATIENCE_S
 async def given() -> AsyncIterator[Doors]:
     doors = Doors()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(FileTurns(doors).run, Hands())
+        nursery.start_soon(FileTurns(doors).run, InProgress())
         with trio.fail_after(PATIENCE_S):
             yield doors
         nursery.cancel_scope.cancel()
@@ -74,12 +74,12 @@ async def test_a_task_that_failed_and_is_back_gives_no_turn_twice() -> None:
     turns = FileTurns(doors)
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as first:
-            nursery.start_soon(turns.run, Hands())
+            nursery.start_soon(turns.run, InProgress())
             async with file_turn(doors.file_turns):
                 nursery.cancel_scope.cancel()
                 first.cancel()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(turns.run, Hands())
+        nursery.start_soon(turns.run, InProgress())
         async with file_turn(doors.file_turns):
             pass
         nursery.cancel_scope.cancel()

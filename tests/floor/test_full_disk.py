@@ -10,7 +10,7 @@ import pytest
 
 from rmf import limits
 from rmf.core import messages as m
-from rmf.core.events import Disk
+from rmf.core.events import DiskMark
 from tests.floor.factory import factory, letters_in
 from tests.floor.process import a_process, a_process_on_a_small_disk, can_mount
 from tests.floor.wire import Wire, packet
@@ -119,12 +119,12 @@ async def test_packets_are_refused_above_the_hard_mark_and_taken_again_below_it(
         display = await node.display("#")
         await probe.send(packet(1, "cell/brief", ttl_ms=150))
         await probe.outcomes(1)
-        await node.happen(Disk("hard", 0))
+        await node.happen(DiskMark("hard", 0))
         await probe.send(packet(2, "cell/a"))
         refusal = await probe.expect(m.Refuse)
         assert (refusal.code, refusal.expected) == ("busy", 2)
         await display.expect_where(m.Snapshot, lambda x: x.removed == [["cell/brief", "expired"]])
         await node.producer("newcomer")  # who they are is no packet
-        await node.happen(Disk("ok", limits.DISK_SOFT_FREE_BYTES))
+        await node.happen(DiskMark("ok", limits.DISK_SOFT_FREE_BYTES))
         await probe.send(packet(2, "cell/a"))
         assert [run.outcome for run in await probe.outcomes(1)] == [m.APPLIED]

@@ -14,17 +14,17 @@ import pytest
 import trio
 
 from rmf import limits
-from rmf.core.effects import Batch, Group
+from rmf.core.effects import Batch, FrameGroup
 from rmf.core.events import BoxLost, Executed
 from rmf.core.outcome import Outcome
 from rmf.core.packet import Row
 from rmf.core.world import World
 from rmf.floor import glove_box
-from rmf.floor.box_keeper import Bench
+from rmf.floor.box_keeper import BoxState
 from rmf.floor.doors import Doors
 from rmf.floor.instruments import Durations
 from rmf.floor.spare_box import NoBox
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.line.glovebox.handle import BoxSettings
 from tests.floor.test_spare_box import SOURCE
 from tests.floor.wire import PATIENCE_S, until
@@ -43,7 +43,7 @@ TERM = 1 << 32
 class Kept:
     """A glove box that is kept, and what the arbiter hears of it."""
 
-    bench: Bench
+    bench: BoxState
     doors: Doors = attrs.Factory(Doors)
     execute: Durations = attrs.Factory(Durations)
     number: int = TERM
@@ -53,7 +53,7 @@ class Kept:
     def batch(self, rows: Sequence[Row], before: World | None = None) -> Batch:
         """The next batch of the reign: these packets of one producer."""
         self.number += 1
-        group = Group("probe", 1, 0, TICK, list(rows), {})
+        group = FrameGroup("probe", 1, 0, TICK, list(rows), {})
         over = World.empty() if before is None else before
         return Batch(self.number, 3, TICK, over, frozenset(), [], [group], len(rows))
 
@@ -104,11 +104,11 @@ async def kept(
     line: str = POISON, *, budget_s: float = BUDGET_S, memory_bytes: int = 64 * MIB
 ) -> AsyncIterator[Kept]:
     before = open_fds()
-    bench = Bench(BoxSettings(line, memory_bytes), budget_s)
+    bench = BoxState(BoxSettings(line, memory_bytes), budget_s)
     bench.wait_ready()
     keeping = Kept(bench)
     async with trio.open_nursery() as nursery:
-        run = partial(glove_box.run, keeping.doors, bench, keeping.execute, Hands())
+        run = partial(glove_box.run, keeping.doors, bench, keeping.execute, InProgress())
         nursery.start_soon(run)
         yield keeping
         nursery.cancel_scope.cancel()
@@ -283,10 +283,10 @@ async def test_what_is_larger_than_the_pipe_goes_through_it() -> None:
 
 
 async def test_what_a_keeper_had_on_the_bench_the_next_one_goes_on_with() -> None:
-    bench = Bench(BoxSettings(POISON, 64 * MIB), BUDGET_S)
+    bench = BoxState(BoxSettings(POISON, 64 * MIB), BUDGET_S)
     bench.wait_ready()
     keeping = Kept(bench)
-    run = partial(glove_box.run, keeping.doors, bench, keeping.execute, Hands())
+    run = partial(glove_box.run, keeping.doors, bench, keeping.execute, InProgress())
     batch = keeping.batch([row("store/a", 1), row("counts", seq=2)])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
@@ -305,7 +305,7 @@ async def test_without_a_box_it_ends_with_words_and_not_before(tmp_path: Path) -
     """The line's file was changed on the disk: the box at work goes on, but none follows it."""
     path = tmp_path / "mine.py"
     path.write_text(SOURCE.format(version=1), encoding="utf-8")
-    bench = Bench(BoxSettings(f"{path}:line"), BUDGET_S)
+    bench = BoxState(BoxSettings(f"{path}:line"), BUDGET_S)
     bench.wait_ready()
     keeping = Kept(bench)
     path.write_text(SOURCE.format(version=2), encoding="utf-8")
@@ -318,5 +318,5 @@ async def test_without_a_box_it_ends_with_words_and_not_before(tmp_path: Path) -
     async with trio.open_nursery() as nursery:
         nursery.start_soon(work)
         with pytest.raises(NoBox, match=r"changed since this node started.*restart the node"):
-            await glove_box.run(keeping.doors, bench, keeping.execute, Hands())
+            await glove_box.run(keeping.doors, bench, keeping.execute, InProgress())
     assert keeping.values() == {"a": 1}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rmf import limits
-from rmf.core.turns import Turn
+from rmf.core.tick_changes import TickChanges
 from rmf.floor.history import Gone, ToldTick, TurnCursor
 from tests.floor.chronicle import Chronicle, chronicle
 from tests.floor.display import opened
@@ -22,18 +22,18 @@ def all_keys(_: str) -> bool:
     return True
 
 
-def turn(told: ToldTick) -> Turn:
+def turn(told: ToldTick) -> TickChanges:
     """A Tick as it reads once its pages are opened."""
     pages = [opened(page) for page in told.pages]
     cells = [cell for page in pages for cell in page.cells]
     removed = [pair for page in pages for pair in page.removed]
     mark = told.mark
-    return Turn(mark.term, mark.tick, mark.entry_index, mark.digest, cells, removed)
+    return TickChanges(mark.term, mark.tick, mark.entry_index, mark.digest, cells, removed)
 
 
-async def rest(told: Chronicle, cursor: TurnCursor) -> list[Turn]:
+async def rest(told: Chronicle, cursor: TurnCursor) -> list[TickChanges]:
     """Everything that a cursor still gives."""
-    found: list[Turn] = []
+    found: list[TickChanges] = []
     while turns := await cursor.turns(told.picture.newest.index):
         assert isinstance(turns, list)
         found += map(turn, turns)
@@ -72,7 +72,7 @@ async def test_nothing_above_what_is_committed_is_sent(told: Chronicle) -> None:
         told.tick(f"cell/{i}", i)
     cursor = told.history().cursor(all_keys, 0)
     through = told.changes[-2].index
-    found: list[Turn] = []
+    found: list[TickChanges] = []
     while turns := await cursor.turns(through):
         assert isinstance(turns, list)
         found += map(turn, turns)
@@ -122,7 +122,7 @@ async def test_a_reader_that_is_overtaken_by_shedding_hears_of_the_gap(told: Chr
     while len(told.ledger.segments) < 5:
         told.tick("count", 1)
     shed(told, 3)
-    found: list[Turn] = []
+    found: list[TickChanges] = []
     gone = None
     while turns := await cursor.turns(told.picture.newest.index):
         if isinstance(turns, Gone):

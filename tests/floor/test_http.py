@@ -279,7 +279,7 @@ async def test_a_port_that_fails_is_opened_again(port: HttpPort) -> None:
 async def test_a_port_that_was_asked_for_and_is_taken_is_the_users_mistake() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         number = other.getsockname()[1]
-        listening = http.Listening(("127.0.0.1", number))
+        listening = http.HttpListening(("127.0.0.1", number))
         with pytest.raises(UsageError, match=rf"cannot listen on 127.0.0.1:{number}: .*--http"):
             await listening.bind()
 
@@ -288,7 +288,7 @@ async def test_a_port_that_the_user_did_not_ask_for_and_is_taken_is_logged() -> 
     said = io.StringIO()
     log.configure("json", said)
     with socket.create_server(("127.0.0.1", 0)) as other:
-        listening = http.Listening(("127.0.0.1", other.getsockname()[1]))
+        listening = http.HttpListening(("127.0.0.1", other.getsockname()[1]))
         assert not await listening.bind_or_warn()
     log.flush()
     log.configure("json", io.StringIO())
@@ -297,7 +297,7 @@ async def test_a_port_that_the_user_did_not_ask_for_and_is_taken_is_logged() -> 
 
 
 async def test_a_name_with_several_addresses_gets_one_port() -> None:
-    listening = http.Listening(("localhost", 0))
+    listening = http.HttpListening(("localhost", 0))
     await listening.bind()
     listeners = await listening.listeners()
     assert [x.socket.getsockname()[1] for x in listeners] == [listening.port]

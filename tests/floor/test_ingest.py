@@ -43,7 +43,7 @@ async def test_a_free_port_is_chosen_and_kept(tmp_path: Path) -> None:
 async def test_a_port_that_is_taken_is_the_users_mistake() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         number = other.getsockname()[1]
-        listening = ingest.Listening("127.0.0.1", number)
+        listening = ingest.ClientListening("127.0.0.1", number)
         with pytest.raises(UsageError, match=rf"cannot listen on 127.0.0.1:{number}: .*--listen"):
             await listening.bind()
 

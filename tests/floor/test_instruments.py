@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from rmf.floor.instruments import BOUNDS_S, Changes, Durations, Reasons
+from rmf.floor.instruments import BOUNDS_S, Durations, LeaderChanges, Reasons
 
 
 def test_a_duration_is_counted_within_the_smallest_bound_that_holds_it() -> None:
@@ -37,14 +37,14 @@ def test_reasons_add_up_over_entries() -> None:
 
 
 def test_a_strike_is_counted_when_it_begins() -> None:
-    changes = Changes()
+    changes = LeaderChanges()
     for strike in (None, "no_reign", "no_reign", None, "no_reign", "disk", "disk"):
         changes.see(strike, 1, None)
     assert changes.strikes == {"no_reign": 2, "disk": 1}
 
 
 def test_a_reign_is_counted_once_though_it_is_lost_from_sight() -> None:
-    changes = Changes()
+    changes = LeaderChanges()
     reigns = [(1, None), (1, "n1"), (1, "n1"), (1, None), (1, "n1"), (2, None), (2, "n1")]
     for term, leader in reigns:
         changes.see(None, term, leader)

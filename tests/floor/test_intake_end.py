@@ -6,12 +6,12 @@ import trio.testing
 from rmf import limits
 from rmf.core import events as ev
 from rmf.floor.doors import Doors
-from rmf.floor.intake_end import Intake
+from rmf.floor.intake_end import IntakeDoor
 
 
 async def test_who_offers_waits_while_the_door_is_full_and_the_arbiter_is_awake_by_then() -> None:
     doors = Doors()
-    intake = Intake(doors)
+    intake = IntakeDoor(doors)
     for number in range(limits.INTAKE_FRAMES):
         await intake.offer(ev.Left(number, "probe", 1))
     assert doors.events.statistics().current_buffer_used == 1

@@ -12,11 +12,11 @@ import trio.testing
 from rmf import limits
 from rmf.core.effects import Persist
 from rmf.core.events import DiskFault, Persisted
-from rmf.core.raft.values import HardState
+from rmf.core.raft.raft_values import HardState
 from rmf.core.record import ENTRY, HARD, SEAL
 from rmf.errors import DiskHangs
 from rmf.floor import ledger_keeper
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.storage.hard_state import HardStateCopy
 from rmf.storage.ledger import LedgerWriter
 from rmf.storage.scan import LedgerScan
@@ -29,12 +29,12 @@ from tests.storage.ledger_kit import Drafts, file_bytes_limit
 
 
 @asynccontextmanager
-async def keeping(alone: Bench, hands: Hands | None = None) -> AsyncIterator[LedgerWriter]:
+async def keeping(alone: Bench, hands: InProgress | None = None) -> AsyncIterator[LedgerWriter]:
     """Run the keeper over the bench's ledger."""
     writer = alone.recover().writer
     async with trio.open_nursery() as nursery:
         fsync = alone.instruments.fsync
-        nursery.start_soon(ledger_keeper.run, alone.doors, writer, fsync, hands or Hands())
+        nursery.start_soon(ledger_keeper.run, alone.doors, writer, fsync, hands or InProgress())
         yield writer
         nursery.cancel_scope.cancel()
 
@@ -173,7 +173,7 @@ async def test_what_it_cannot_write_ends_it_with_the_bytes_in_hand(tmp_path: Pat
         drafts = Drafts(alone.directory.cluster)
         drafts.index = 7  # an Entry out of order: our bug
         drafts.chains *= 8
-        hands = Hands()
+        hands = InProgress()
         with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
             async with keeping(alone, hands):
                 await alone.doors.ledger.send(Persist(1, [drafts.entry(b"astray")]))

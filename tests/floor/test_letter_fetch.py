@@ -15,10 +15,10 @@ from rmf.core.triage import Act
 from rmf.floor import dlq_keeper
 from rmf.floor.dialling import Peer
 from rmf.floor.doors import Doors
-from rmf.floor.items import EventItem, Known, Through, WhoIsKnown
+from rmf.floor.items import EventItem, PeeringFacts, Through, WhoIsKnown
 from rmf.floor.letter_fetch import Fetch
 from rmf.floor.letterbox import Letterbox, page
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from rmf.storage.dlq_reader import DlqReader
 from rmf.storage.dlq_store import DlqStore
 from tests.floor.peers import CLUSTER, Here, here, own_of
@@ -66,7 +66,7 @@ async def fetched(store: DlqStore, *peers: Peer, through: Through = THROUGH) -> 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(know, doors, peers)
             async with trio.open_nursery() as keeping:
-                keeping.start_soon(dlq_keeper.run, doors, store, [], Hands())
+                keeping.start_soon(dlq_keeper.run, doors, store, [], InProgress())
                 await Fetch(doors, through).complete()
                 doors.letters.close()
             nursery.cancel_scope.cancel()
@@ -86,7 +86,7 @@ async def know(doors: Doors, peers: tuple[Peer, ...]) -> None:
     async for item in doors.peering_out:
         assert isinstance(item, WhoIsKnown)
         with item.reply:
-            item.reply.send_nowait(Known(own_of("n1"), peers))
+            item.reply.send_nowait(PeeringFacts(own_of("n1"), peers))
 
 
 async def test_missing_letters_of_the_line_come_under_the_local_name_and_the_dlq_is_complete(

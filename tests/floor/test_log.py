@@ -31,9 +31,9 @@ class Wall:
         self.now_ns += int(seconds * limits.SECOND)
 
 
-def make(form: log.Format = "json", **options: Any) -> tuple[log.Log, io.StringIO, Wall]:
+def make(form: log.Format = "json", **options: Any) -> tuple[log.NodeLog, io.StringIO, Wall]:
     stream, wall = io.StringIO(), Wall()
-    return log.Log(stream, form, clock_ns=wall, **options), stream, wall
+    return log.NodeLog(stream, form, clock_ns=wall, **options), stream, wall
 
 
 def rows(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def test_a_fact_is_a_line_of_text_for_people() -> None:
 def test_auto_is_text_on_a_terminal_and_json_elsewhere() -> None:
     terminal, pipe = Terminal(), io.StringIO()
     for stream in (terminal, pipe):
-        log.Log(stream, "auto", clock_ns=Wall()).note("info", "ready")
+        log.NodeLog(stream, "auto", clock_ns=Wall()).note("info", "ready")
     assert terminal.getvalue().startswith("2025-11-23T20:44:01.123Z info    ready")
     assert rows(pipe)[0]["event"] == "ready"
 
@@ -179,7 +179,7 @@ def test_a_field_cannot_take_the_name_of_the_logs_own() -> None:
 def test_a_reader_that_does_not_read_loses_lines_and_learns_how_many() -> None:
     read, write = os.pipe()
     with os.fdopen(read, "rb", buffering=0) as reader, os.fdopen(write, "w") as stream:
-        written = log.Log(stream, "json", clock_ns=Wall())
+        written = log.NodeLog(stream, "json", clock_ns=Wall())
         for i in range(2000):
             written.note("info", "many", i=i, text="x" * 200)
         received = reader.read(1_000_000)
@@ -195,13 +195,13 @@ def test_a_stream_that_is_gone_does_not_stop_the_node() -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as broken:
-        written = log.Log(broken, "json", clock_ns=Wall())
+        written = log.NodeLog(broken, "json", clock_ns=Wall())
         written.note("info", "to nobody")
     written.note("info", "to a closed file")
     closed = io.StringIO()
     closed.close()
-    log.Log(closed, "auto").note("info", "to a closed stream")
-    log.Log(None).note("info", "to no stream")
+    log.NodeLog(closed, "auto").note("info", "to a closed stream")
+    log.NodeLog(None).note("info", "to no stream")
 
 
 def test_the_process_has_one_log() -> None:

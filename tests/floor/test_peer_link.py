@@ -11,7 +11,7 @@ import trio.testing
 from rmf import limits
 from rmf.core import codec
 from rmf.core.raft import greetings as g
-from rmf.core.raft import messages as m
+from rmf.core.raft import peer_messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.pieces import Joining
 from rmf.errors import ConnectionFailed, ProtocolFault, Refused

@@ -10,7 +10,7 @@ from rmf.core import codec
 from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.events import Beat, Heard, PeerLost, PeerMet
 from rmf.core.raft import greetings as g
-from rmf.core.raft import messages as m
+from rmf.core.raft import peer_messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.pieces import item_of
 from rmf.floor.items import EdgeLetter

@@ -10,7 +10,7 @@ import trio.testing
 
 from rmf import limits
 from rmf.core.raft import greetings as g
-from rmf.core.raft import messages as m
+from rmf.core.raft import peer_messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.pieces import BULK, Joining
 from rmf.floor.dialling import Dialled

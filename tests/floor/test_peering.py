@@ -11,12 +11,12 @@ from rmf import limits
 from rmf.core.entry import CLUSTER_VERSION, LineId, Member
 from rmf.core.events import Heard, PeerLost, PeerMet, Unfounded
 from rmf.core.raft import greetings as g
-from rmf.core.raft.messages import ReadAsk, ReadReply
+from rmf.core.raft.peer_messages import ReadAsk, ReadReply
 from rmf.floor.doors import Doors, verdict_door
-from rmf.floor.items import Belongs, Greeting, Known, Parted, WhoIsKnown
+from rmf.floor.items import Belongs, Greeting, Parted, PeeringFacts, WhoIsKnown
 from rmf.floor.peering import Peering
 from rmf.floor.stand_ins import refuse_peers
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from tests.floor.peers import CLUSTER, Here, hello_from, here, own_of
 from tests.floor.wire import PATIENCE_S
 
@@ -158,7 +158,7 @@ async def test_after_a_failure_it_knows_what_it_knew_and_peers_come_again() -> N
         verdict.receive_nowait()
     assert await one.event() == PeerLost("n2")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(kept.run, Hands())
+        nursery.start_soon(kept.run, InProgress())
         known = await one.known()
         assert known.own.membership == 5
         assert [peer.name for peer in known.peers] == ["n2"]
@@ -167,7 +167,7 @@ async def test_after_a_failure_it_knows_what_it_knew_and_peers_come_again() -> N
 
 async def fail(kept: Peering) -> None:
     with pytest.RaisesGroup(AttributeError):
-        await kept.run(Hands())
+        await kept.run(InProgress())
 
 
 def greeted(hello: g.Hello) -> tuple[Greeting, trio.MemoryReceiveChannel[g.Welcome | g.Refusal]]:
@@ -178,7 +178,7 @@ def greeted(hello: g.Hello) -> tuple[Greeting, trio.MemoryReceiveChannel[g.Welco
 async def test_where_it_is_given_up_no_peer_is_let_in_and_none_waits() -> None:
     doors = Doors()
     greeting, verdict = greeted(hello_from("n2"))
-    reply, reply_out = trio.open_memory_channel[Known](1)
+    reply, reply_out = trio.open_memory_channel[PeeringFacts](1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refuse_peers, doors, "it failed 11 times")
         for item in (greeting, Parted(greeting), Belongs(CLUSTER), WhoIsKnown(reply)):

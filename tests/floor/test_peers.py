@@ -5,7 +5,7 @@ import attrs
 from rmf import limits
 from rmf.core.entry import CLUSTER_VERSION
 from rmf.core.events import PeerMet
-from rmf.core.raft.messages import Chunk, ReadAsk
+from rmf.core.raft.peer_messages import Chunk, ReadAsk
 from rmf.floor.doors import link_doors
 from rmf.floor.items import Linked
 from rmf.floor.peers import Peers

@@ -17,9 +17,9 @@ from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.history import History
 from rmf.floor.instruments import Pulse
 from rmf.floor.items import EdgeLetter
-from rmf.floor.news import News, Unwatch, Watch
+from rmf.floor.news import News, Unwatch, Watched
 from rmf.floor.stand_ins import refuse_watches
-from rmf.floor.supervisor import Hands
+from rmf.floor.supervisor import InProgress
 from tests.floor.kit import Bench, Pictures, bench
 from tests.floor.wire import PATIENCE_S, snapshot_in
 
@@ -34,7 +34,7 @@ class Display:
 
     async def watch(self, number: int = 1, *filters: str, **options: Any) -> None:
         subscribe = m.Subscribe(number, list(filters or ["#"]), options)
-        await self.doors.watches.send(Watch(self.connection, subscribe, self.pages.clone()))
+        await self.doors.watches.send(Watched(self.connection, subscribe, self.pages.clone()))
 
     async def unwatch(self, number: int | None = 1) -> None:
         unsubscribe = m.Unsubscribe(number) if number is not None else None
@@ -143,7 +143,7 @@ async def test_a_feeder_that_fails_ends_its_subscription_alone(
             News.of([pictures.next({"a": 1})]).put_into(alone.doors.publications)
             broken, sound = Display(alone.doors), Display(alone.doors, 2)
             subscribe = m.Subscribe(1, [7], {})  # type: ignore[list-item]  # no filter at all
-            await alone.doors.watches.send(Watch(1, subscribe, broken.pages.clone()))
+            await alone.doors.watches.send(Watched(1, subscribe, broken.pages.clone()))
             await sound.watch(1)
             end = await broken.next()
             assert isinstance(end, m.End)
@@ -216,7 +216,7 @@ async def test_cancelling_it_says_nothing(tmp_path: Path, pictures: Pictures) ->
     with bench(tmp_path) as alone:
         display = Display(alone.doors)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(task(alone), Hands())
+            nursery.start_soon(task(alone), InProgress())
             News.of([pictures.next({"a": 1})]).put_into(alone.doors.publications)
             await display.watch(1)
             await display.snapshot()

@@ -12,7 +12,7 @@ from rmf.core import messages as m
 from rmf.core.effects import RecordDraft
 from rmf.core.events import CheckpointAsked
 from rmf.core.record import SEAL
-from rmf.floor.present import boot_id
+from rmf.floor.node_clock import boot_id
 from rmf.storage.directory import DataDirectory
 from rmf.storage.ledger import LedgerWriter
 from rmf.storage.scan import LedgerScan

@@ -11,15 +11,15 @@ from trio.testing import wait_all_tasks_blocked
 from rmf import limits
 from rmf.core import messages as m
 from rmf.core.codec import FrameBuffer, decode
-from rmf.core.effects import Audit, DryRun, ReadEntries, WriteCheckpoint
+from rmf.core.effects import DryRun, ReadEntries, RunAgain, WriteCheckpoint
 from rmf.core.events import Beat, CheckpointEnded, DryRunDone
-from rmf.core.producers import Table
+from rmf.core.producer_table import Table
 from rmf.core.state import genesis_state
 from rmf.core.world import World
 from rmf.floor import log, stand_ins
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.items import FactsAsked, Opened
-from rmf.floor.news import News, Unwatch, Watch
+from rmf.floor.news import News, Unwatch, Watched
 from tests.floor.kit import Pictures
 from tests.floor.test_dlq_keeper import an_edge_letter, line_letters
 from tests.floor.wire import PATIENCE_S
@@ -91,7 +91,7 @@ async def test_who_subscribes_is_answered_and_no_world_is_held() -> None:
     async with trio.open_nursery() as nursery:
         doors = Standing(nursery, stand_ins.refuse_watches).doors
         _, _, pages, pages_out = connection_doors()
-        await doors.watches.send(Watch(1, m.Subscribe(3, ["#"], {}), pages))
+        await doors.watches.send(Watched(1, m.Subscribe(3, ["#"], {}), pages))
         buffer = FrameBuffer(limits.FRAME_BYTES_MAX)
         with trio.fail_after(PATIENCE_S):
             buffer.feed(await pages_out.receive())
@@ -137,7 +137,7 @@ async def test_samples_are_left_out_and_their_worlds_let_go() -> None:
         before = genesis_state(b"")
         pin = before.world.index.pin()
         nothing: Any = None
-        doors.audits.send_nowait(Audit(1, 1, nothing, nothing, before, pin))
+        doors.audits.send_nowait(RunAgain(1, 1, nothing, nothing, before, pin))
         await wait_all_tasks_blocked()
         assert not before.world.index._pins
         nursery.cancel_scope.cancel()

@@ -16,7 +16,7 @@ from rmf.core.events import Beat, Struck
 from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.items import EdgeLetter
-from rmf.floor.supervisor import Child, Hands, Held, ReignLost, Supervisor, seal, supervise
+from rmf.floor.supervisor import Child, HeldItem, InProgress, ReignLost, Supervisor, seal, supervise
 from tests.floor.wire import until
 
 WALL_NS = 1_764_000_000_000_000_000
@@ -30,7 +30,7 @@ class Rude(Exception):
 class Scene:
     """A supervised child that fails as the test says, run after run, and then waits for ever."""
 
-    def __init__(self, *failures: BaseException, held: Callable[[], list[Held]] | None = None):
+    def __init__(self, *failures: BaseException, held: Callable[[], list[HeldItem]] | None = None):
         self.doors = Doors()
         self.failures = list(failures)
         self.held = held
@@ -38,7 +38,7 @@ class Scene:
         self.spent: list[str] = []
         self.waits = trio.Event()
 
-    async def child(self, hands: Hands) -> None:
+    async def child(self, hands: InProgress) -> None:
         self.runs += 1
         if self.held is not None:
             hands.hold(self.held)
@@ -79,7 +79,7 @@ async def run_until_it_waits(scene: Scene, **policy: Any) -> None:
 async def test_a_failing_task_leaves_a_letter_with_what_it_held_and_is_back(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    held = [Held(b"one", "probe", 3, 7), Held(b"two")]
+    held = [HeldItem(b"one", "probe", 3, 7), HeldItem(b"two")]
     scene = Scene(ValueError("no"), held=lambda: held)
     await run_until_it_waits(scene)
     one, two = scene.letters()
@@ -130,7 +130,7 @@ async def test_whatever_python_raises_is_caught(
 async def test_what_the_task_held_is_sealed_even_if_it_cannot_be_told(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    def broken() -> list[Held]:
+    def broken() -> list[HeldItem]:
         raise LookupError("the hands are broken, too")
 
     scene = Scene(ValueError("no"), held=broken)
@@ -143,7 +143,7 @@ async def test_what_the_task_held_is_sealed_even_if_it_cannot_be_told(
 async def test_a_task_that_ends_by_itself_is_let_go() -> None:
     doors = Doors()
 
-    async def ends(hands: Hands) -> None:
+    async def ends(hands: InProgress) -> None:
         await trio.lowlevel.checkpoint()
 
     async def never(why: str) -> None:
@@ -164,7 +164,7 @@ async def test_cancelling_is_no_failure() -> None:
 async def test_a_failure_on_the_way_out_is_sealed_and_the_cancellation_goes_on() -> None:
     doors = Doors()
 
-    async def fails_while_cancelled(hands: Hands) -> None:
+    async def fails_while_cancelled(hands: InProgress) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep_forever)
             try:
@@ -209,7 +209,7 @@ async def test_a_permanent_task_that_returns_has_failed(
 ) -> None:
     doors, runs = Doors(), 0
 
-    async def returns_once(hands: Hands) -> None:
+    async def returns_once(hands: InProgress) -> None:
         nonlocal runs
         runs += 1
         if runs > 1:
@@ -261,7 +261,7 @@ async def test_a_stand_in_serves_at_once_though_no_task_hears_of_the_strike(
         except trio.WouldBlock:
             break
 
-    async def stand_in(why: str, _hands: Hands) -> None:
+    async def stand_in(why: str, _hands: InProgress) -> None:
         reasons.append(why)
         while isinstance(await scene.doors.events_out.receive(), Beat):
             pass
@@ -277,11 +277,11 @@ async def test_a_stand_in_that_fails_is_back_and_fills_no_dlq(
     scene, runs = failing(), 0
     began = trio.current_time()
 
-    async def stand_in(_why: str, hands: Hands) -> None:
+    async def stand_in(_why: str, hands: InProgress) -> None:
         nonlocal runs
         runs += 1
         if runs == 3:
-            hands.hold(lambda: [Held(b"in hand")])
+            hands.hold(lambda: [HeldItem(b"in hand")])
         if runs < 5:
             raise LookupError
 
@@ -294,7 +294,7 @@ async def test_a_stand_in_that_fails_is_back_and_fills_no_dlq(
 async def test_a_stand_in_can_be_cancelled(autojump_clock: trio.testing.MockClock) -> None:
     scene = failing()
 
-    async def stand_in(_why: str, _hands: Hands) -> None:
+    async def stand_in(_why: str, _hands: InProgress) -> None:
         await trio.sleep_forever()
 
     with trio.move_on_after(100) as scope:
@@ -308,7 +308,7 @@ async def test_failures_of_another_period_do_not_count(
     doors = Doors()
     runs = 0
 
-    async def fails_now_and_then(hands: Hands) -> None:
+    async def fails_now_and_then(hands: InProgress) -> None:
         nonlocal runs
         runs += 1
         if runs == 20:
@@ -355,7 +355,10 @@ async def test_a_dlq_that_takes_nothing_holds_no_task_down_for_ever_and_nothing_
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """R15: a letter that finds no room is in the log, with whose it was and what it held."""
-    held = [Held(bytes.fromhex("c0ffee"), "probe", 3, 7), Held(b"\xff" * 1000, "probe", 3, 7)]
+    held = [
+        HeldItem(bytes.fromhex("c0ffee"), "probe", 3, 7),
+        HeldItem(b"\xff" * 1000, "probe", 3, 7),
+    ]
     scene = Scene(ValueError("no"), held=lambda: held)
     while scene.doors.letters.statistics().current_buffer_used < limits_of_letters(scene) - 1:
         scene.doors.letters.send_nowait("taken")  # type: ignore[arg-type]
@@ -377,7 +380,7 @@ async def test_a_task_that_fails_while_the_node_stops_takes_nothing_down(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """The letters door is closed by then: what it held is in the log."""
-    scene = Scene(ValueError("no"), held=lambda: [Held(bytes.fromhex("c0ffee"))])
+    scene = Scene(ValueError("no"), held=lambda: [HeldItem(bytes.fromhex("c0ffee"))])
     scene.doors.letters.close()
     said = io.StringIO()
     log.configure("json", said)
@@ -404,12 +407,12 @@ def limits_of_letters(scene: Scene) -> float:
 
 
 async def test_hands_are_asked_only_when_a_task_fails(tmp_path: Path) -> None:
-    hands = Hands()
+    hands = InProgress()
     hands.hold(lambda: pytest.fail("asked"))
     hands.free()
-    assert hands.held() == [Held(b"")]
+    assert hands.held() == [HeldItem(b"")]
     doors = Doors()
-    hands.hold(lambda: [Held(b"late")])
+    hands.hold(lambda: [HeldItem(b"late")])
     cancelled = await seal(
         "x", ValueError(), hands, node="n1", letters=doors.letters, wall_ns=lambda: WALL_NS
     )

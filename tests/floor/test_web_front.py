@@ -48,7 +48,7 @@ async def test_a_taken_port_that_was_asked_for_is_an_error(tmp_path: Path) -> No
 
 
 def front_of(alone: Bench) -> web_front.WebFront:
-    port: Any = ingest.Listening("127.0.0.1", 0)
+    port: Any = ingest.ClientListening("127.0.0.1", 0)
     return web_front.WebFront(alone.directory, alone.doors, Instruments(), port)
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import cbor2
 
-from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.events import Executed
-from rmf.core.packet import Row, Verdict
+from rmf.core.packet import PresetVerdict, Row
 from rmf.core.world import Cell, World, mark_of
 from rmf.line import Inline, Line
 
@@ -42,12 +42,12 @@ def batch(
     before: World | None = None,
     gone: frozenset[str] = frozenset(),
     expired_cells: tuple[ExpiredCell, ...] = (),
-    verdicts: dict[int, Verdict] | None = None,
+    verdicts: dict[int, PresetVerdict] | None = None,
     tick: int = TICK,
 ) -> Batch:
     """One Tick with one group of packets."""
     first = len(expired_cells)
-    groups = [Group("probe", 1, first, tick - 5, list(rows), verdicts or {})] if rows else []
+    groups = [FrameGroup("probe", 1, first, tick - 5, list(rows), verdicts or {})] if rows else []
     gone |= {cell.key for cell in expired_cells}
     base = World.empty() if before is None else before
     slots = first + len(rows)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
+from rmf.line.cell_values import REMOVE, Fresh, Keep, ResultInvalid
 from rmf.line.changes import INHERIT, KEEP, Changes, KnownKeys
-from rmf.line.values import REMOVE, Fresh, Keep, ResultInvalid
-from tests.line.test_values import Quacks, sound_values
+from tests.line.test_cell_values import Quacks, sound_values
 
 
 def taken(result: Any, plain_shelf: int = INHERIT) -> Changes:

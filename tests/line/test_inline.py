@@ -8,8 +8,8 @@ import pytest
 
 from rmf import limits
 from rmf.core.bag import STAGES, group_of
-from rmf.core.effects import Batch, Group
-from rmf.core.packet import Stamp, Verdict
+from rmf.core.effects import Batch, FrameGroup
+from rmf.core.packet import PresetVerdict, Stamp
 from rmf.core.world import World
 from rmf.line import REMOVE, Fresh, Inline, Keep, Line, board
 from tests.line.bench import (
@@ -24,7 +24,7 @@ from tests.line.bench import (
     values,
     world,
 )
-from tests.line.test_values import Quacks
+from tests.line.test_cell_values import Quacks
 
 # --- What a handler sees -------------------------------------------------------------------------
 
@@ -57,8 +57,8 @@ def test_groups_are_run_one_after_the_other_and_each_names_its_producer() -> Non
     line = Line("test")
     line.on("#")(handler)
     groups = [
-        Group("one", 1, 0, TICK, [row("a"), row("b")], {}),
-        Group("two", 1, 2, TICK, [row("c")], {}),
+        FrameGroup("one", 1, 0, TICK, [row("a"), row("b")], {}),
+        FrameGroup("two", 1, 2, TICK, [row("c")], {}),
     ]
     executed = Inline(line).run(Batch(1, 1, TICK, World.empty(), frozenset(), [], groups, 3))
     assert values(executed) == {"a": ["one", 0], "b": ["one", 1], "c": ["two", 2]}
@@ -379,7 +379,7 @@ def test_packets_that_are_decided_already_are_not_run() -> None:
         seen.append(packet.topic)
         return {packet.topic: packet.stamp.slot}
 
-    verdict = Verdict("expired", "its shelf life ended before the latch")
+    verdict = PresetVerdict("expired", "its shelf life ended before the latch")
     rows = [row("a"), ["b", 2, 0, 5, "no bytes"], row("c"), ["d", 4]]
     executed = run_handler(handler, *rows, verdicts={1: verdict, 3: verdict})
     assert seen == ["a", "c"]

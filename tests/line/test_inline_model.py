@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmf.core.effects import Batch, Group
+from rmf.core.effects import Batch, FrameGroup
 from rmf.core.events import Executed
-from rmf.core.packet import Verdict
+from rmf.core.packet import PresetVerdict
 from rmf.core.world import World
 from rmf.line import REMOVE, Fresh, Inline, Keep, Line
 from tests.line.bench import TICK, cell, expired, row
@@ -129,11 +129,13 @@ def test_inline_does_what_a_naive_executor_does(
     for i, program in enumerate(lost):
         model.run(i, program, 0)
     slot = len(lost)
-    latched: list[Group] = []
+    latched: list[FrameGroup] = []
     for at, packets in enumerate(groups):
-        verdicts = {i: Verdict("expired", "") for i in range(len(packets)) if (at, i) in decided}
+        verdicts = {
+            i: PresetVerdict("expired", "") for i in range(len(packets)) if (at, i) in decided
+        }
         rows = [row(topic, payload) for topic, payload in packets]
-        latched.append(Group("p", 1, slot, TICK, rows, verdicts))
+        latched.append(FrameGroup("p", 1, slot, TICK, rows, verdicts))
         for i, (topic, payload) in enumerate(packets):
             if i in verdicts:
                 pass

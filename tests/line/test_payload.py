@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf.line.payload import PayloadInvalid, decode_all, decode_alone
-from tests.line.test_values import sound_values
+from tests.line.test_cell_values import sound_values
 
 
 @given(st.lists(sound_values, max_size=6))

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf.core.world import World
+from rmf.line.cell_values import REMOVE
 from rmf.line.changes import Changes, KnownKeys
-from rmf.line.values import REMOVE
 from rmf.line.view import WorldView
 from tests.line.bench import TICK, batch, cell, row, run_handler, values, world
 

@@ -14,8 +14,8 @@ from rmf.core.state import genesis_state
 from rmf.line import Inline, Keep, Line, load_line
 from rmf.line.differences import Differences
 from rmf.line.replay import Replay
-from rmf.line.retry import Retry
 from rmf.line.what_if import WhatIf
+from rmf.line.whatif_tick import Retry
 from tests import shop
 from tests.driven_node import DrivenNode, node_in
 

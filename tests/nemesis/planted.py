@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from rmf.core.acts import Acts
+from rmf.core.admin_requests import AdminRequests
 from rmf.core.bag import Evidence
 from rmf.core.effects import Effect
 from rmf.core.events import CheckpointEnded
@@ -22,11 +22,11 @@ from rmf.core.surroundings import Surroundings
 from rmf.errors import ProtocolFault, StorageError
 from rmf.floor import checkpoint_keeper, connection, disk_watch, stand_ins, stopping, supervisor
 from rmf.floor.asking import ask
+from rmf.floor.core_runner import CoreRunner
 from rmf.floor.doors import Doors
 from rmf.floor.items import EdgeLetter
 from rmf.floor.latest import Latest
-from rmf.floor.life import Life
-from rmf.floor.supervisor import Child, Hands, Supervisor
+from rmf.floor.supervisor import Child, InProgress, Supervisor
 from rmf.storage.directory import DataDirectory
 from rmf.storage.drive import free_bytes
 from rmf.storage.fence import Fence, Pen
@@ -86,7 +86,7 @@ def f1_a_companion_is_not_supervised() -> list[Change]:
 
     async def raw(self: Supervisor, child: Child) -> None:
         if child.name == "companion":
-            await child.run(Hands())
+            await child.run(InProgress())
         else:
             await keep(self, child)
 
@@ -130,23 +130,25 @@ def f3_a_stop_has_no_bound() -> list[Change]:
 def f4_a_node_without_a_cluster_waits_for_a_letters_id() -> list[Change]:
     """A malformed frame is never answered, as no task stores letters yet."""
 
-    async def bag(self: connection.Connection, data: bytes, fault: ProtocolFault) -> str | None:
+    async def bag(
+        self: connection.ServerConnection, data: bytes, fault: ProtocolFault
+    ) -> str | None:
         why = Evidence(fault.code, fault.text, "")
         letter = edge_letter("malformed", "edge", self._port.node, data, why, 0)
         return await ask(self._doors.letters, partial(EdgeLetter, letter))
 
-    return [(connection.Connection, "_bag", bag)]
+    return [(connection.ServerConnection, "_bag", bag)]
 
 
 @bug
 def f5_a_core_that_is_read_again_begins_with_defaults() -> list[Change]:
     """So it takes packets in though the drive is full."""
 
-    def around(self: Life, behind_bytes: int = 0, checkpoint_bytes: int = 0) -> Surroundings:
+    def around(self: CoreRunner, behind_bytes: int = 0, checkpoint_bytes: int = 0) -> Surroundings:
         del self
         return Surroundings(behind_bytes=behind_bytes, checkpoint_bytes=checkpoint_bytes)
 
-    return [(Life, "_around", around)]
+    return [(CoreRunner, "_around", around)]
 
 
 @bug
@@ -174,11 +176,11 @@ def f7_a_checkpoint_that_failed_is_said_to_be_written() -> list[Change]:
 def f9_a_strike_forgets_who_waits_for_another_leader() -> list[Change]:
     """The operator that ordered a transfer waits for ever."""
 
-    def give_up(self: Acts, _why: str) -> list[Effect]:
+    def give_up(self: AdminRequests, _why: str) -> list[Effect]:
         self.transfers = []
         return []
 
-    return [(Acts, "give_up", give_up)]
+    return [(AdminRequests, "give_up", give_up)]
 
 
 @bug

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import trio
 
-from rmf.floor.supervisor import Child, Hands, Held, Supervisor
+from rmf.floor.supervisor import Child, HeldItem, InProgress, Supervisor
 
 __all__ = ["Planted", "Saboteur"]
 
@@ -38,7 +38,9 @@ class Saboteur:
             return False
         return True
 
-    async def run(self, name: str, run: Callable[[Hands], Awaitable[Any]], hands: Hands) -> Any:
+    async def run(
+        self, name: str, run: Callable[[InProgress], Awaitable[Any]], hands: InProgress
+    ) -> Any:
         """Run a task until it is struck."""
         if name in self.fail_always:
             raise Planted(name)
@@ -60,7 +62,7 @@ class Saboteur:
             await trio.sleep(struck[0])
         mark = f"held by {name}, {len(self.marks)} {self._whose}".rstrip().encode()
         self.marks.append(mark)
-        hands.hold(lambda: [Held(mark)])
+        hands.hold(lambda: [HeldItem(mark)])
         raise Planted(name)
 
 

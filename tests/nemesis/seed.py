@@ -31,7 +31,7 @@ from random import Random
 import attrs
 import trio
 
-from rmf.floor import present
+from rmf.floor import node_clock
 from rmf.floor.stopping import Stop
 from rmf.storage import drive
 from tests.floor.factory import Factory, factory, letters_in
@@ -91,7 +91,7 @@ def lived(
 ) -> Report:
     """Return the report of what lives by this clock, with this drive in the way."""
     began = time.perf_counter()
-    with present.run_by(clock.boot_ns), drive.in_the_way(way):
+    with node_clock.run_by(clock.boot_ns), drive.in_the_way(way):
         try:
             trio.run(live, clock=clock, instruments=[clock])
         except* Exception as group:  # noqa: BLE001 whatever a node raises is a fault that was found

@@ -10,7 +10,7 @@ import cddl_verifier
 
 from rmf.core import profile
 from rmf.core.messages import CODES
-from rmf.core.raft import greetings, messages
+from rmf.core.raft import greetings, peer_messages
 
 __all__ = [
     "CDDL",
@@ -25,7 +25,7 @@ __all__ = [
 
 CDDL = Path(__file__).parent.parent.parent / "protocol" / "rmf.cddl"
 PEERS_CDDL = CDDL.with_name("peers.cddl")
-PEER_CODES = messages.CODES | greetings.LINK_CODES
+PEER_CODES = peer_messages.CODES | greetings.LINK_CODES
 
 
 def assert_conforms(frame_body: bytes) -> None:

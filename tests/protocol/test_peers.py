@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rmf.core.raft import greetings as g
-from rmf.core.raft import messages as m
+from rmf.core.raft import peer_messages as m
 from rmf.core.raft import wire
 from tests.protocol.cddl_check import (
     PEER_CODES,

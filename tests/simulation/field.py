@@ -14,7 +14,7 @@ import attrs
 
 from rmf import limits
 from rmf.client.producer import ProducerLog
-from rmf.core import commit, hellos, reign, settled
+from rmf.core import commit, committed_state, hellos, reign
 from rmf.core.clock import Pace, TickClock
 from rmf.core.delta import Delta
 from rmf.core.entry import Accession
@@ -71,7 +71,7 @@ def an_unknown_age_arms_every_cell() -> list[Change]:
 
         return buggy
 
-    return [(x, "apply", armed_at_once(vars(x)["apply"])) for x in (reign, settled)]
+    return [(x, "apply", armed_at_once(vars(x)["apply"])) for x in (reign, committed_state)]
 
 
 @bug

@@ -13,38 +13,38 @@ from typing import Any
 import attrs
 
 from rmf import limits
-from rmf.core import answers, commit, current, hellos, latch
+from rmf.core import answers, commit, hellos, latch, linearizable_reads
 from rmf.core import messages as m
 from rmf.core.clock import Pace, TickClock
-from rmf.core.comeback import Comeback
-from rmf.core.current import CurrentReads
+from rmf.core.committed_state import CommittedState
 from rmf.core.effects import Tell
 from rmf.core.entry import Register
 from rmf.core.events import Persisted
 from rmf.core.leadership_lifecycle import LeadershipLifecycle
+from rmf.core.linearizable_reads import LinearizableReads
 from rmf.core.live import Live
-from rmf.core.producers import Table
+from rmf.core.producer_table import Table
 from rmf.core.raft import contact, leadership, voting
-from rmf.core.raft import messages as pm
+from rmf.core.raft import peer_messages as pm
 from rmf.core.raft.contact import Contact
 from rmf.core.raft.durable import Durable
 from rmf.core.raft.following import Following
 from rmf.core.raft.freshness import Freshness
 from rmf.core.raft.leadership import Leadership
-from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
-from rmf.core.raft.node import Raft
 from rmf.core.raft.progress import Progress
 from rmf.core.raft.quorum import majority
-from rmf.core.raft.values import HardState, Place
+from rmf.core.raft.raft_log import RaftLog
+from rmf.core.raft.raft_node import Raft
+from rmf.core.raft.raft_values import HardState, Place
 from rmf.core.raft.voting import Campaign, Voting
+from rmf.core.recovery import Recovery
 from rmf.core.reign import Reign
-from rmf.core.settled import Settled
-from rmf.testing.disk import Disk
+from rmf.testing.disk import SimulatedDisk
 from rmf.testing.disk_driver import DiskDriver
-from rmf.testing.node import Node
 from rmf.testing.options import FAULTS, Options, derived
 from rmf.testing.run import run
+from rmf.testing.simulated_node import SimulatedNode
 
 __all__ = ["HARSH", "PLANTED", "SPECIAL", "Change", "bug", "life", "planted", "seeds_needed"]
 
@@ -78,14 +78,14 @@ def planted(name: str) -> Iterator[None]:
 
 @bug
 def the_leader_counts_its_own_disk_before_the_fsync() -> list[Change]:
-    append = Log.append
+    append = RaftLog.append
 
-    def buggy(self: Log, term: int, body: bytes) -> Any:
+    def buggy(self: RaftLog, term: int, body: bytes) -> Any:
         entry = append(self, term, body)
         self.durable = entry.index
         return entry
 
-    return [(Log, "append", buggy)]
+    return [(RaftLog, "append", buggy)]
 
 
 @bug
@@ -164,40 +164,40 @@ def a_node_on_strike_goes_on_in_raft() -> list[Change]:
 
 @bug
 def a_restart_forgets_the_vote() -> list[Change]:
-    standing = Comeback.standing
+    standing = Recovery.standing
 
-    def buggy(self: Comeback, *, whole: bool = True) -> Any:
+    def buggy(self: Recovery, *, whole: bool = True) -> Any:
         found = standing(self, whole=whole)
         return found._replace(hard=HardState(found.hard.term, None))
 
-    return [(Comeback, "standing", buggy)]
+    return [(Recovery, "standing", buggy)]
 
 
 @bug
 def a_restart_forgets_the_term() -> list[Change]:
-    standing = Comeback.standing
+    standing = Recovery.standing
 
-    def buggy(self: Comeback, *, whole: bool = True) -> Any:
+    def buggy(self: Recovery, *, whole: bool = True) -> Any:
         found = standing(self, whole=whole)
         term = found.tail[-1].term if found.tail else found.place.term
         return found._replace(hard=HardState(term, None))
 
-    return [(Comeback, "standing", buggy)]
+    return [(Recovery, "standing", buggy)]
 
 
 @bug
 def a_restart_applies_what_is_not_known_to_be_committed() -> list[Change]:
-    take = Comeback.take
+    take = Recovery.take
 
-    def buggy(self: Comeback, record: Any) -> None:
+    def buggy(self: Recovery, record: Any) -> None:
         take(self, attrs.evolve(record, commit=record.index))
 
-    return [(Comeback, "take", buggy)]
+    return [(Recovery, "take", buggy)]
 
 
 @bug
 def a_damaged_ledger_is_cut() -> list[Change]:
-    def buggy(self: Disk, serial: int) -> bool:
+    def buggy(self: SimulatedDisk, serial: int) -> bool:
         kept = [x for x in self.records if x.serial < serial]
         base = self.base
         checkpoints = [x for x in self.checkpoints if x.base.serial < serial]
@@ -207,38 +207,38 @@ def a_damaged_ledger_is_cut() -> list[Change]:
         self.written, self.last_written = dict(self.durable), self.last_durable
         return True
 
-    return [(Disk, "rot", buggy)]
+    return [(SimulatedDisk, "rot", buggy)]
 
 
 @bug
 def a_repaired_node_votes_too_early() -> list[Change]:
-    standing = Comeback.standing
-    return [(Comeback, "standing", lambda self, **_: standing(self, whole=True))]
+    standing = Recovery.standing
+    return [(Recovery, "standing", lambda self, **_: standing(self, whole=True))]
 
 
 @bug
 def a_wiped_node_keeps_its_incarnation() -> list[Change]:
-    wipe = Node.wipe
+    wipe = SimulatedNode.wipe
 
-    def buggy(self: Node) -> None:
+    def buggy(self: SimulatedNode) -> None:
         incarnation = self.disk.incarnation
         wipe(self)
         self.disk.incarnation, self.founded = incarnation, True
 
-    return [(Node, "wipe", buggy)]
+    return [(SimulatedNode, "wipe", buggy)]
 
 
 @bug
 def an_installed_checkpoint_forgets_the_vote() -> list[Change]:
-    install = Disk.install
+    install = SimulatedDisk.install
 
-    def buggy(self: Disk) -> bool:
+    def buggy(self: SimulatedDisk) -> bool:
         done = install(self)
         if done:
             self.hard_copy = HardState(0, None)
         return done
 
-    return [(Disk, "install", buggy)]
+    return [(SimulatedDisk, "install", buggy)]
 
 
 @bug
@@ -371,33 +371,33 @@ def what_was_sent_counts_as_accepted() -> list[Change]:
 
 @bug
 def a_duplicate_append_truncates() -> list[Change]:
-    take = Log._take
+    take = RaftLog._take
 
-    def buggy(self: Log, before: Place, entries: Any) -> Any:
+    def buggy(self: RaftLog, before: Place, entries: Any) -> Any:
         if self.commit <= before.index < self.last.index:
             self.truncate(before.index)
         return take(self, before, entries)
 
-    return [(Log, "_take", buggy)]
+    return [(RaftLog, "_take", buggy)]
 
 
 @bug
 def the_entry_before_is_not_compared() -> list[Change]:
-    accept = Log.accept
+    accept = RaftLog.accept
 
-    def buggy(self: Log, before: Place, entries: Any) -> Any:
+    def buggy(self: RaftLog, before: Place, entries: Any) -> Any:
         if self.base.index <= before.index <= self.last.index:
             before = self.place(before.index)
         return accept(self, before, entries)
 
-    return [(Log, "accept", buggy)]
+    return [(RaftLog, "accept", buggy)]
 
 
 @bug
 def a_follower_commits_what_was_not_verified() -> list[Change]:
     append = Following._append
 
-    def buggy(self: Following, message: Any, term: int, log: Log) -> Any:
+    def buggy(self: Following, message: Any, term: int, log: RaftLog) -> Any:
         taken = append(self, message, term, log)
         log.commit_to(max(log.commit, min(message.commit, log.last.index)))
         return taken
@@ -425,7 +425,7 @@ def a_heartbeat_commits_what_the_peer_may_not_have() -> list[Change]:
 def a_reply_acks_more_than_was_verified() -> list[Change]:
     append = Following._append
 
-    def buggy(self: Following, message: Any, term: int, log: Log) -> Any:
+    def buggy(self: Following, message: Any, term: int, log: RaftLog) -> Any:
         taken = append(self, message, term, log)
         replies = tuple(
             x._replace(index=log.last.index) if isinstance(x, pm.AppendReply) and x.accepted else x
@@ -482,26 +482,26 @@ def a_removed_leader_counts_itself() -> list[Change]:
 
 @bug
 def a_read_waits_for_too_little() -> list[Change]:
-    told = CurrentReads.told
+    told = LinearizableReads.told
 
-    def buggy(self: CurrentReads, reply: pm.ReadReply, now_ns: int) -> Any:
+    def buggy(self: LinearizableReads, reply: pm.ReadReply, now_ns: int) -> Any:
         index = reply.index - 2 if reply.index > 2 else reply.index
         return told(self, reply._replace(index=index), now_ns)
 
-    return [(CurrentReads, "told", buggy)]
+    return [(LinearizableReads, "told", buggy)]
 
 
 @bug
 def a_follower_answers_reads_by_itself() -> list[Change]:
-    ask = CurrentReads.ask
+    ask = LinearizableReads.ask
 
-    def buggy(self: CurrentReads, event: Any, raft: Any, now_ns: int) -> Any:
+    def buggy(self: LinearizableReads, event: Any, raft: Any, now_ns: int) -> Any:
         if raft.leadership is None and raft.leader is not None:
             self._known.append((0, event, now_ns + limits.READ_NS_MAX))
             return []
         return ask(self, event, raft, now_ns)
 
-    return [(current.CurrentReads, "ask", buggy)]
+    return [(linearizable_reads.LinearizableReads, "ask", buggy)]
 
 
 @bug
@@ -548,13 +548,13 @@ def a_lost_reign_forgets_expiries() -> list[Change]:
 
 @bug
 def a_key_is_forgotten_that_a_version_in_flight_has() -> list[Change]:
-    def buggy(self: Settled, removed: Any, in_flight: Any) -> None:
+    def buggy(self: CommittedState, removed: Any, in_flight: Any) -> None:
         newest = in_flight[-1].state if in_flight else self.state
         for key in removed:
             if newest.world.get(key) is None:
                 newest.world.index.discard(key)
 
-    return [(Settled, "forget_keys", buggy)]
+    return [(CommittedState, "forget_keys", buggy)]
 
 
 @bug
@@ -627,7 +627,7 @@ def followers_keep_no_letters() -> list[Change]:
 
 @bug
 def a_restart_loses_letters() -> list[Change]:
-    return [(Comeback, "take_letters", lambda _self: [])]
+    return [(Recovery, "take_letters", lambda _self: [])]
 
 
 @bug

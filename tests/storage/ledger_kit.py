@@ -14,7 +14,7 @@ from rmf.storage.directory import DataDirectory
 from rmf.storage.framing import data_end
 from rmf.storage.ledger import LedgerWriter
 from rmf.storage.scan import LedgerScan
-from rmf.storage.segments import GENESIS, Base
+from rmf.storage.segments import GENESIS, LedgerPlace
 
 BOOT_ID = b"b" * 16
 BOOT_NS = 12_345
@@ -81,10 +81,10 @@ class Ledger:
         self.writer.close()
         self.writer = self.opened()
 
-    def scan(self, base: Base = GENESIS) -> LedgerScan:
+    def scan(self, base: LedgerPlace = GENESIS) -> LedgerScan:
         return LedgerScan(self.directory.ledgers, self.cluster, base)
 
-    def records(self, base: Base = GENESIS) -> list[Record]:
+    def records(self, base: LedgerPlace = GENESIS) -> list[Record]:
         return list(self.scan(base))
 
     def entries(self, *bodies: bytes) -> int:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rmf import limits
 from rmf.core.entry import CLUSTER_VERSION
-from rmf.core.producers import OutcomeRun, Table, marked_row
+from rmf.core.producer_table import OutcomeRun, Table, marked_row
 from rmf.core.table_slices import table_in
 from rmf.errors import CheckpointDamaged, DiskFailed, ForeignDirectory, StorageError
 from rmf.storage.checkpoint import (
@@ -33,7 +33,7 @@ from rmf.storage.checkpoint_layout import (
     base_of,
 )
 from rmf.storage.framing import FrameReader, frame_of
-from rmf.storage.segments import Base
+from rmf.storage.segments import LedgerPlace
 from tests.storage.crashes import crash_states
 from tests.storage.ledger_kit import file_bytes_limit
 
@@ -84,7 +84,7 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
     expected = head(tables={"producers": [["p", 1, b"x"]]}, digest=b"d")
     assert read(path) == (expected, [cell("a"), cell("b", b"\x02" * 300), cell("c")])
     assert head_of(path, CLUSTER) == expected
-    assert base_of(expected, path) == Base(9, 7, 1, b"h" * 16)
+    assert base_of(expected, path) == LedgerPlace(9, 7, 1, b"h" * 16)
 
 
 def test_its_content_names_what_it_holds_and_where_it_stands(tmp_path: Path) -> None:

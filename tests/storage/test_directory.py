@@ -12,9 +12,9 @@ import pytest
 
 from rmf.errors import DirectoryInUse, ForeignDirectory, StorageError
 from rmf.storage.directory import DataDirectory, inspect
-from rmf.storage.exchange import READY, announce, make_directory
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS
+from rmf.storage.swap_directories import READY, announce, make_directory
 from tests.storage.crashes import crash_states
 from tests.storage.ledger_kit import SEGMENT_BYTES, Ledger, ledger_in
 

@@ -9,7 +9,7 @@ from crc32c import crc32c
 from rmf import limits
 from rmf.core.events import EntriesRead
 from rmf.core.raft import wire
-from rmf.core.raft.messages import Append
+from rmf.core.raft.peer_messages import Append
 from rmf.core.record import GENESIS_CHAIN
 from rmf.storage.cursor import oldest_base
 from rmf.storage.entries import EntryReader

@@ -7,7 +7,7 @@ import attrs
 import cbor2
 import pytest
 
-from rmf.core.raft.values import HardState
+from rmf.core.raft.raft_values import HardState
 from rmf.core.record import HARD
 from rmf.errors import DiskFailed, ForeignDirectory, StorageError
 from rmf.storage.framing import frame_of

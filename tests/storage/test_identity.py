@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from rmf.errors import StorageError
-from rmf.storage.identity import Identity, read_identity, write_identity
+from rmf.storage.identity import DirectoryIdentity, read_identity, write_identity
 
-N1 = Identity(b"c" * 16, b"i" * 16, "n1")
+N1 = DirectoryIdentity(b"c" * 16, b"i" * 16, "n1")
 
 
-@pytest.mark.parametrize("identity", [N1, Identity(b"", b"i" * 16, "n1")])
-def test_what_was_written_is_read(tmp_path: Path, identity: Identity) -> None:
+@pytest.mark.parametrize("identity", [N1, DirectoryIdentity(b"", b"i" * 16, "n1")])
+def test_what_was_written_is_read(tmp_path: Path, identity: DirectoryIdentity) -> None:
     write_identity(tmp_path, identity)
     assert read_identity(tmp_path) == identity
     assert [path.name for path in tmp_path.iterdir()] == ["identity.json"]

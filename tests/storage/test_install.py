@@ -9,7 +9,7 @@ import pytest
 
 from rmf import limits
 from rmf.core.events import ChunkWritten
-from rmf.core.raft.messages import Chunk, ChunkReply
+from rmf.core.raft.peer_messages import Chunk, ChunkReply
 from rmf.core.state import head_of
 from rmf.errors import DiskFailed
 from rmf.storage import checkpoint
@@ -17,10 +17,10 @@ from rmf.storage.archive import starts
 from rmf.storage.checkpoint import CheckpointWriter
 from rmf.storage.chunks import ChunkReader
 from rmf.storage.directory import DataDirectory
-from rmf.storage.exchange import READY, take_place
 from rmf.storage.install import Receiver
 from rmf.storage.restore import Restored, restore
 from rmf.storage.scan import LedgerScan
+from rmf.storage.swap_directories import READY, take_place
 from tests.storage.crashes import crash_states
 from tests.storage.ledger_kit import SEGMENT_BYTES, file_bytes_limit
 from tests.storage.written_node import CLUSTER, WrittenNode, written_node

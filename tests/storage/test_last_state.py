@@ -7,7 +7,7 @@ import pytest
 
 from rmf.errors import LedgerDamaged
 from rmf.storage.last_state import LastState, read_last
-from rmf.storage.segments import Base
+from rmf.storage.segments import LedgerPlace
 from tests.core.author import BOOT_ID, BOOT_NS
 from tests.core.surroundings import WALL_NS
 from tests.storage.of_three import of_three
@@ -29,7 +29,7 @@ def test_the_tail_that_is_not_known_to_be_committed_is_taken_too(tmp_path: Path)
         record = node.entries()[-1]
     assert last.state.digest() == node.author.state.digest()
     assert sorted(last.state.world.cells) == ["a", "b", "c", "d", "e"]
-    assert last.base == Base(record.serial, 6, 1, record.chain)
+    assert last.base == LedgerPlace(record.serial, 6, 1, record.chain)
     assert (last.commit, last.boot_id, last.boot_ns, last.wall_ns) == (5, BOOT_ID, BOOT_NS, WALL_NS)
 
 

@@ -11,7 +11,7 @@ from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, SEAL, Record, chain_of
 from rmf.errors import LedgerDamaged
 from rmf.storage.framing import frame_of
 from rmf.storage.records import Lineage, durable_behind, record_frame
-from rmf.storage.segments import GENESIS, Base
+from rmf.storage.segments import GENESIS, LedgerPlace
 from tests.storage.ledger_kit import BOOT_ID, BOOT_NS, Ledger, data_end_of, ledger_in
 
 CLUSTER = b"c" * 16
@@ -43,7 +43,7 @@ def lineage_of(*commits: int) -> Lineage:
 
 def test_what_is_committed_only_rises() -> None:
     assert lineage_of(0, 1, 3, 1).commit == 3
-    assert Lineage(CLUSTER, Base(9, 7, 1, b"")).commit == 7  # whatever a Checkpoint holds is
+    assert Lineage(CLUSTER, LedgerPlace(9, 7, 1, b"")).commit == 7  # whatever a Checkpoint holds is
 
 
 def test_an_entry_that_was_committed_is_not_voided() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rmf import limits
-from rmf.core.raft.values import HardState
+from rmf.core.raft.raft_values import HardState
 from rmf.errors import DiskFailed
 from rmf.storage.directory import DataDirectory
 from rmf.storage.repair import is_repairing, repaired, set_aside

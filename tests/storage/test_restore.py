@@ -8,7 +8,7 @@ import pytest
 from rmf import limits
 from rmf.core.forgetting import Forgetting
 from rmf.core.latch import IngestQueue
-from rmf.core.producers import Table
+from rmf.core.producer_table import Table
 from rmf.core.table_slices import table_in
 from rmf.errors import CheckpointDamaged
 from rmf.line import board

@@ -18,7 +18,7 @@ from rmf.storage.framing import frame_of
 from rmf.storage.ledger import LedgerWriter
 from rmf.storage.records import durable_behind, record_frame
 from rmf.storage.scan import LedgerScan
-from rmf.storage.segments import GENESIS, Base
+from rmf.storage.segments import GENESIS, LedgerPlace
 from tests.storage.ledger_kit import (
     BOOT_ID,
     BOOT_NS,
@@ -181,7 +181,7 @@ def test_the_place_where_a_ledger_ends_is_said(ledger: Ledger) -> None:
     scan = made.scan()[1]
     assert scan.tail is not None
     last = made.records[-1]
-    assert scan.tail.base == Base(last.serial, last.index, 2, last.chain)
+    assert scan.tail.base == LedgerPlace(last.serial, last.index, 2, last.chain)
     assert scan.tail.last == last
     assert scan.tail.offset == data_end_of(made.path)
 

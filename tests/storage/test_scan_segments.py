@@ -12,7 +12,7 @@ from rmf.core.record import Record
 from rmf.errors import LedgerDamaged
 from rmf.storage.cursor import EntryCursor
 from rmf.storage.files import move_durably
-from rmf.storage.segments import GENESIS, Base, fill_segment, place_segment
+from rmf.storage.segments import GENESIS, LedgerPlace, fill_segment, place_segment
 from tests.storage.ledger_kit import Drafts, Ledger, data_end_of, ledger_in, overwrite
 
 
@@ -87,7 +87,7 @@ def test_a_scan_goes_on_behind_a_checkpoint(ledger: Ledger) -> None:
     rolled(ledger)
     records = ledger.records()
     for record in records:
-        base = Base(record.serial, record.index, record.term, record.chain)
+        base = LedgerPlace(record.serial, record.index, record.term, record.chain)
         assert ledger.records(base) == records[record.serial :]
         assert ledger.scan(base).tail is None
     ledger.segments[0].unlink()
@@ -96,8 +96,8 @@ def test_a_scan_goes_on_behind_a_checkpoint(ledger: Ledger) -> None:
         ledger.records(base_of(records[0]))
 
 
-def base_of(record: Record) -> Base:
-    return Base(record.serial, record.index, record.term, record.chain)
+def base_of(record: Record) -> LedgerPlace:
+    return LedgerPlace(record.serial, record.index, record.term, record.chain)
 
 
 def test_a_checkpoint_of_another_history_does_not_fit(ledger: Ledger) -> None:

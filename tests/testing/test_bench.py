@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from rmf import LineError, Raw, Refused, UsageError
-from rmf.client.values import Parcel
+from rmf.client.client_values import Parcel
 from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
 from rmf.line import Line

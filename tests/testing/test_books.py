@@ -5,8 +5,8 @@ import pytest
 from rmf.core.effects import RecordDraft
 from rmf.core.entry import Entry, Member, Members, encode_entry
 from rmf.core.record import ENTRY
-from rmf.testing.audit import Audit
 from rmf.testing.books import Books
+from rmf.testing.entry_audit import EntryAudit
 from rmf.testing.violation import Violation
 
 ONE, TWO, THREE, FOUR = (Member(f"n{i}", f"disk-{i}".encode()) for i in range(1, 5))
@@ -57,7 +57,7 @@ def test_the_majorities_of_two_configurations_have_to_meet() -> None:
 
 def test_an_audit_finds_a_tick_that_goes_back_and_a_digest_that_is_wrong() -> None:
     books = Books()
-    audit = Audit(books, b"cluster", {})
+    audit = EntryAudit(books, b"cluster", {})
     body = encode_entry(Entry(5, 0, bytes(16), Members([ONE], "a test")))
     known = books.write(draft(1, 1, b"a", body), books.chain(0), 0)
     assert known is not None

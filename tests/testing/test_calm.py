@@ -4,19 +4,19 @@ import pytest
 
 from rmf import limits
 from rmf.testing.calm import live_calmly
-from rmf.testing.cluster import Cluster
+from rmf.testing.cluster import SimulatedCluster
 from rmf.testing.options import Options
 from rmf.testing.violation import Violation
 
 
-def cluster() -> Cluster:
-    found = Cluster(Options(seed=2, spares=0, calm_seconds=2.0, faults={}))
+def cluster() -> SimulatedCluster:
+    found = SimulatedCluster(Options(seed=2, spares=0, calm_seconds=2.0, faults={}))
     found.begin()
     found.agenda.run_until(2 * limits.SECOND)
     return found
 
 
-def term_of(found: Cluster) -> int:
+def term_of(found: SimulatedCluster) -> int:
     return max(found.invariants.leaders)
 
 
@@ -32,7 +32,7 @@ def test_a_reign_that_ends_by_itself_is_a_violation() -> None:
         live_calmly(found, term_of(found) - 1)
 
 
-def slow_line(found: Cluster, waited_s: int) -> None:
+def slow_line(found: SimulatedCluster, waited_s: int) -> None:
     """Let a packet wait on the bench for `waited_s` by now, and for seconds more."""
     for node in found.nodes.values():
         node.performing.line.line_ns = 12 * limits.SECOND

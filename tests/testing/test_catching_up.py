@@ -5,14 +5,14 @@ from rmf.core import events as ev
 from rmf.core.effects import RecordDraft
 from rmf.core.record import ENTRY, GENESIS_CHAIN
 from rmf.testing.catching_up import CatchingUp
-from rmf.testing.disk import Disk
+from rmf.testing.disk import SimulatedDisk
 
 
 class Holder:
     """Three Entries on a disk; what the catch-up says."""
 
     def __init__(self) -> None:
-        self.disk = Disk(b"cluster", b"incarnation")
+        self.disk = SimulatedDisk(b"cluster", b"incarnation")
         self.said: list[ev.Event] = []
         drafts = [RecordDraft(ENTRY, i, 1, b"%d" % i, b"body %d" % i, 0) for i in (1, 2, 3)]
         self.disk.write_now(drafts, b"boot", 0)

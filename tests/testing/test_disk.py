@@ -5,10 +5,10 @@ import immutables
 
 from rmf import limits
 from rmf.core.effects import Persist, RecordDraft
-from rmf.core.producers import Table
-from rmf.core.raft.values import HardState, Place
+from rmf.core.producer_table import Table
+from rmf.core.raft.raft_values import HardState, Place
 from rmf.core.record import ENTRY, HARD
-from rmf.testing.disk import Base, Disk, StoredCheckpoint
+from rmf.testing.disk import DiskStart, SimulatedDisk, StoredCheckpoint
 
 BOOT = b"boot"
 
@@ -21,14 +21,14 @@ def vote(term: int, candidate: str) -> RecordDraft:
     return RecordDraft(HARD, 0, term, bytes(16), cbor2.dumps([term, candidate]), 0)
 
 
-def written(*drafts: RecordDraft) -> Disk:
-    disk = Disk(b"cluster", b"incarnation")
+def written(*drafts: RecordDraft) -> SimulatedDisk:
+    disk = SimulatedDisk(b"cluster", b"incarnation")
     disk.write_now(list(drafts), BOOT, 0)
     return disk
 
 
 def test_what_waits_is_written_with_one_fsync_and_durable_when_that_returns() -> None:
-    disk = Disk(b"cluster", b"incarnation")
+    disk = SimulatedDisk(b"cluster", b"incarnation")
     disk.take(Persist(1, [entry(1)]))
     disk.take(Persist(2, [entry(2)]))
     disk.begin(0, BOOT, 0)
@@ -57,7 +57,7 @@ def test_a_later_entry_voids_those_above() -> None:
 
 
 def test_the_copy_of_a_vote_may_be_there_before_the_record() -> None:
-    disk = Disk(b"cluster", b"incarnation")
+    disk = SimulatedDisk(b"cluster", b"incarnation")
     disk.take(Persist(1, [vote(4, "n2")]))
     disk.begin(0, BOOT, 0)
     disk.crash(0, copied=True)
@@ -85,7 +85,7 @@ def test_an_idle_disk_is_sealed_before_the_next_write() -> None:
 
 def checkpoint(index: int, serial: int) -> StoredCheckpoint:
     place = Place(index, 1, f"{index}.1".encode())
-    return StoredCheckpoint(Base(serial, place), {}, Table.of({}), immutables.Map())
+    return StoredCheckpoint(DiskStart(serial, place), {}, Table.of({}), immutables.Map())
 
 
 def test_the_ledger_behind_the_older_of_two_checkpoints_is_let_go() -> None:

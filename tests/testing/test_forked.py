@@ -11,24 +11,24 @@ import pytest
 
 from rmf.line import Line
 from rmf.testing import Bench
-from rmf.testing.forked import Fate, Mark, work
-from rmf.testing.surroundings import FalseClock, attended
+from rmf.testing.false_surroundings import FalseClock, attended
+from rmf.testing.forked import CallMark, Fate, work
 
 GIB = 2**30
 
 
-def done(job: Callable[[Mark], Any], call_s: float = 5.0, whole_s: float = 20.0) -> Any:
+def done(job: Callable[[CallMark], Any], call_s: float = 5.0, whole_s: float = 20.0) -> Any:
     return work(job, call_s=call_s, whole_s=whole_s, memory_bytes=4 * GIB)
 
 
-def handled(do: Callable[[], Any]) -> Callable[[Mark], Any]:
+def handled(do: Callable[[], Any]) -> Callable[[CallMark], Any]:
     """A job that sends a good packet and a bad one to a line, whose handler then does this."""
     line = Line("bad")
     line.on("good/+")(lambda _world, packet: {packet.topic: packet.payload})
     line.on("bad/+")(lambda _world, _packet: do())
     line.check()
 
-    def job(mark: Mark) -> Any:
+    def job(mark: CallMark) -> Any:
         factory = Bench(attended(line, FalseClock(0), 1, mark))
         factory.send("good/a", 1, ttl_ms=60_000)
         receipt = factory.send("bad/b", 1, ttl_ms=60_000)

@@ -3,7 +3,7 @@
 import pytest
 
 from rmf import UsageError
-from rmf.client.values import Parcel
+from rmf.client.client_values import Parcel
 from rmf.testing import Cluster, Violation
 from tests.simulation.planted import planted
 from tests.testing.lines import greenhouse, workshop

@@ -5,14 +5,16 @@ import pytest
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.testing.cluster import Cluster
+from rmf.testing.cluster import SimulatedCluster
 from rmf.testing.options import Options
 from rmf.testing.violation import Violation
 
 
-def cluster_of(crowd: int) -> Cluster:
+def cluster_of(crowd: int) -> SimulatedCluster:
     """Return a cluster of one node, which reigns."""
-    cluster = Cluster(Options(seed=1, nodes=1, spares=0, producers=1, crowd=crowd, faults={}))
+    cluster = SimulatedCluster(
+        Options(seed=1, nodes=1, spares=0, producers=1, crowd=crowd, faults={})
+    )
     cluster.begin()
     cluster.agenda.run_until(2 * limits.SECOND)
     return cluster
@@ -63,7 +65,7 @@ def test_entries_sent_to_a_node_that_was_away_are_touched() -> None:
     busy = Options(
         seed=1, nodes=3, spares=0, producers=2, packets_a_second=100.0, crowd=1_000, faults=faults
     )
-    cluster = Cluster(busy)
+    cluster = SimulatedCluster(busy)
     cluster.begin()
     cluster.agenda.run_until(2 * limits.SECOND)
     away = next(x for x in cluster.nodes.values() if x.core is not None and not x.core.reigns)

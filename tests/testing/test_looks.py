@@ -5,31 +5,33 @@ import pytest
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.world import KeyIndex
-from rmf.testing.cluster import Cluster
+from rmf.testing.cluster import SimulatedCluster
 from rmf.testing.knobs import bounds
-from rmf.testing.node import Node
 from rmf.testing.options import Options
+from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.violation import Violation
 
 KEPT_BYTES = 2 * limits.KIB
 
 
-def cluster() -> Cluster:
-    found = Cluster(Options(seed=3, spares=0, faults={}))
+def cluster() -> SimulatedCluster:
+    found = SimulatedCluster(Options(seed=3, spares=0, faults={}))
     found.begin()
     found.agenda.run_until(3 * limits.SECOND)
     return found
 
 
-def index_of(found: Cluster) -> KeyIndex:
+def index_of(found: SimulatedCluster) -> KeyIndex:
     core = found.nodes["n2"].core
     assert core is not None
     return core.committed.world.index
 
 
-def with_many_cells_in_flight() -> tuple[Cluster, Node]:
+def with_many_cells_in_flight() -> tuple[SimulatedCluster, SimulatedNode]:
     """Return a node that reigns, and has just proposed an Entry that writes 200 cells."""
-    found = Cluster(Options(seed=3, spares=0, faults={}, crowd=600, checkpoint_every_ms=1e12))
+    found = SimulatedCluster(
+        Options(seed=3, spares=0, faults={}, crowd=600, checkpoint_every_ms=1e12)
+    )
     found.begin()
     while True:
         found.agenda.run_until(found.agenda.now_ns + limits.MS // 10)
@@ -40,7 +42,7 @@ def with_many_cells_in_flight() -> tuple[Cluster, Node]:
                 return found, node
 
 
-def follower_with(entries: int, each_bytes: int) -> tuple[Cluster, Node]:
+def follower_with(entries: int, each_bytes: int) -> tuple[SimulatedCluster, SimulatedNode]:
     """Return a node that follows, and has so many Entries more that its disk has not."""
     found = cluster()
     node = next(x for x in found.nodes.values() if x.core is not None and not x.core.reigns)

@@ -2,21 +2,21 @@
 
 from rmf import limits
 from rmf.core.record import ENTRY
-from rmf.testing.cluster import Cluster
+from rmf.testing.cluster import SimulatedCluster
 from rmf.testing.dice import Dice
-from rmf.testing.faults import Faults
+from rmf.testing.fault_state import Faults
 from rmf.testing.mishaps import Copy, Mishaps
 from rmf.testing.options import Options
 
 
-def cluster() -> Cluster:
-    found = Cluster(Options(seed=4, spares=0, faults={}))
+def cluster() -> SimulatedCluster:
+    found = SimulatedCluster(Options(seed=4, spares=0, faults={}))
     found.begin()
     found.agenda.run_until(3 * limits.SECOND)
     return found
 
 
-def mishaps_of(found: Cluster) -> Mishaps:
+def mishaps_of(found: SimulatedCluster) -> Mishaps:
     faults = Faults(found.env, found.nodes, found.network, Dice(1).stream("mishaps"))
     joined = (found.nodes, found.network, found.operators, found.invariants.restored)
     return Mishaps(found.env, *joined, faults)

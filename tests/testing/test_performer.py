@@ -52,7 +52,7 @@ def test_the_pin_of_an_audit_that_is_left_out_is_taken_off() -> None:
     index = before.world.index
     nothing: Any = None
     pin = index.pin()
-    Performer(leaves_out=ALL).perform([ef.Audit(1, 1, nothing, nothing, before, pin)])
+    Performer(leaves_out=ALL).perform([ef.RunAgain(1, 1, nothing, nothing, before, pin)])
     with pytest.raises(KeyError):
         index.share(pin)
 

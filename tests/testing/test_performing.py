@@ -4,7 +4,7 @@ from typing import Any
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.testing.cluster import Cluster
+from rmf.testing.cluster import SimulatedCluster
 from rmf.testing.options import Options
 from tests.core.duties import Overheard, checkpoints_ended
 
@@ -12,7 +12,7 @@ from tests.core.duties import Overheard, checkpoints_ended
 def test_a_checkpoint_ends_though_the_disk_fails_meanwhile() -> None:
     """D7 of core/effects: who asked for it waits for its end."""
     options: dict[str, Any] = {"spares": 0, "producers": 0, "faults": {}}
-    cluster = Cluster(Options(seed=1, nodes=1, **options))
+    cluster = SimulatedCluster(Options(seed=1, nodes=1, **options))
     cluster.begin_nodes()
     agenda, node = cluster.agenda, cluster.nodes["n1"]
     agenda.run_until(5 * limits.SECOND)

@@ -9,10 +9,10 @@ import pytest
 
 from rmf.errors import LineError
 from rmf.line import Keep, Line
+from rmf.line.call_handler import NoHandler
+from rmf.line.cell_values import ResultInvalid
 from rmf.line.payload import PayloadInvalid
-from rmf.line.rehearsal import NoHandler
-from rmf.line.values import ResultInvalid
-from rmf.line.witness import NotKnown
+from rmf.line.read_recorder import NotKnown
 from rmf.testing.reproduce import StillFails, known, reproduce, reproduce_expiry
 from tests import shop
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from rmf.core.raft.values import Place
+from rmf.core.raft.raft_values import Place
 from rmf.testing import rebirth
-from rmf.testing.cluster import Cluster
+from rmf.testing.cluster import SimulatedCluster
 from rmf.testing.liveness import settle
 from rmf.testing.options import derived
 from rmf.testing.run import main, run
@@ -49,7 +49,7 @@ def test_the_command_line_replays_what_it_printed(capsys: pytest.CaptureFixture[
 
 @pytest.mark.slow
 def test_a_healthy_factory_settles_and_its_checkpoint_travels_unchanged() -> None:
-    cluster = Cluster(derived(3, checkpoint_every_ms=500.0, **CALM))
+    cluster = SimulatedCluster(derived(3, checkpoint_every_ms=500.0, **CALM))
     cluster.begin()
     cluster.agenda.run_until(5 * 10**9)
     settle(cluster)
@@ -63,7 +63,7 @@ def test_a_healthy_factory_settles_and_its_checkpoint_travels_unchanged() -> Non
 
 def test_a_suite_knows_what_it_never_met() -> None:
     (report,) = reports([4], seconds=4.0)
-    missing = never(type(Cluster(report.options).counts)(report.counts))
+    missing = never(type(SimulatedCluster(report.options).counts)(report.counts))
     assert set(missing) <= set(SOMETIMES)
     assert "fault_wipe" in missing
 

@@ -4,14 +4,14 @@ import pytest
 
 from rmf import limits
 from rmf.core.raft.membership import members_in
-from rmf.testing.cluster import Cluster
+from rmf.testing.cluster import SimulatedCluster
 from rmf.testing.dice import Dice
-from rmf.testing.faults import Faults
+from rmf.testing.fault_state import Faults
 from rmf.testing.options import Options
 from rmf.testing.scenes import Scenes
 
 
-def cluster(nodes: int) -> Cluster:
+def cluster(nodes: int) -> SimulatedCluster:
     options = Options(
         seed=4,
         nodes=nodes,
@@ -21,13 +21,13 @@ def cluster(nodes: int) -> Cluster:
         log_memory_bytes=0,
         faults={},
     )
-    found = Cluster(options)
+    found = SimulatedCluster(options)
     found.begin()
     found.agenda.run_until(9 * limits.SECOND)
     return found
 
 
-def scenes_of(found: Cluster) -> Scenes:
+def scenes_of(found: SimulatedCluster) -> Scenes:
     faults = Faults(found.env, found.nodes, found.network, Dice(1).stream("scenes"))
     faults.active = True
     return Scenes(found.env, found.nodes, found.operators, faults)

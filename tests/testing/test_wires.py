@@ -4,9 +4,9 @@ is in order."""
 from functools import partial
 
 from rmf import limits
-from rmf.core.raft.messages import Append, Heartbeat, PeerMessage, WireEntry
+from rmf.core.raft.peer_messages import Append, Heartbeat, PeerMessage, WireEntry
 from rmf.testing.agenda import Agenda
-from rmf.testing.wires import Wire, size_of
+from rmf.testing.wires import SimulatedWire, size_of
 
 RATE = 100_000  # bytes a second
 
@@ -22,7 +22,7 @@ HEARTBEAT = Heartbeat(1, 0, 0, 0, True, 1, 0, 0)
 def carried(*messages: PeerMessage) -> list[tuple[float, PeerMessage]]:
     """Return when each of them arrives, in seconds; all are said at once."""
     agenda = Agenda()
-    wire = Wire(agenda, RATE)
+    wire = SimulatedWire(agenda, RATE)
     found: list[tuple[float, PeerMessage]] = []
 
     def arrive(message: PeerMessage) -> None:
@@ -54,7 +54,7 @@ def test_a_heartbeat_overtakes_entries_even_those_that_are_leaving() -> None:
 
 
 def test_what_waits_is_bounded() -> None:
-    wire = Wire(Agenda(), RATE)
+    wire = SimulatedWire(Agenda(), RATE)
     one = append(1, limits.PEER_QUEUE_BYTES_MAX // 2)
     taken = [wire.carry(one, lambda: None) for _ in range(3)]
     assert taken == [True, False, False]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.client.values import Parcel, Raw
+from rmf.client.client_values import Parcel, Raw
 from tools.send_lines import BadLine, LineReader, Packet, Wanted, number_or_text
 
 WANTED = Wanted("t", 5000, None)

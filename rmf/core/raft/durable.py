@@ -10,10 +10,10 @@ import cbor2
 
 from rmf import limits
 from rmf.core.effects import Effect, RecordDraft
-from rmf.core.raft.log import Log
-from rmf.core.raft.serials import Run, Serials
-from rmf.core.raft.values import HardState, LogEntry, Place, Standing
-from rmf.core.raft.writes import Done, Writes
+from rmf.core.raft.raft_log import RaftLog
+from rmf.core.raft.raft_values import HardState, LogEntry, Place, Standing
+from rmf.core.raft.serials import SerialRun, Serials
+from rmf.core.raft.writes import WriteDone, Writes
 from rmf.core.record import ENTRY, HARD
 
 __all__ = ["Durable", "OwnVote"]
@@ -33,11 +33,11 @@ class Durable:
     Invariants: the term never falls; at most one vote a term, across restarts.
     """
 
-    def __init__(self, standing: Standing, log: Log, ticket: int = 0) -> None:
+    def __init__(self, standing: Standing, log: RaftLog, ticket: int = 0) -> None:
         self.term, self.voted_for = standing.hard
-        self.serials = Serials([Run(standing.place.index, standing.serial, 1)])
+        self.serials = Serials([SerialRun(standing.place.index, standing.serial, 1)])
         for entry, serial in zip(standing.tail, standing.tail_serials, strict=True):
-            self.serials.add(Run(entry.index, serial, 1))
+            self.serials.add(SerialRun(entry.index, serial, 1))
         self._log = log
         self._writes: Writes[Effect | OwnVote] = Writes(ticket)
         self._dirty = False
@@ -121,7 +121,7 @@ class Durable:
     def done(self, ticket: int, serial: int) -> list[Effect | OwnVote]:
         """Take note of what the disk has; return what waited for it."""
         self._done_ticket = max(self._done_ticket, ticket)  # raft-cases 38
-        writes: list[Done]
+        writes: list[WriteDone]
         writes, released = self._writes.done(ticket, serial)
         for write in writes:
             if write.last is not None and write.run is not None:

@@ -8,13 +8,13 @@ whole. Terms and roles are not its matter: `node` passes on what the leader of t
 from rmf.core.clock import Pace
 from rmf.core.effects import Effect, MarkWhole, Note, Reload, Tell
 from rmf.core.events import ChunkWritten
-from rmf.core.raft import messages as pm
+from rmf.core.raft import peer_messages as pm
 from rmf.core.raft.durable import Durable
-from rmf.core.raft.following import Following, Taken
+from rmf.core.raft.following import AppendResult, Following
 from rmf.core.raft.freshness import Freshness
-from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
-from rmf.core.raft.values import Standing
+from rmf.core.raft.raft_log import RaftLog
+from rmf.core.raft.raft_values import Standing
 
 __all__ = ["Follower"]
 
@@ -26,7 +26,7 @@ class Follower:
     def __init__(
         self,
         standing: Standing,
-        log: Log,
+        log: RaftLog,
         durable: Durable,
         membership: Membership,
         pace: Pace,
@@ -75,7 +75,7 @@ class Follower:
         if isinstance(message, pm.Heartbeat):
             freshness.named(message.acked, pace.said_ns(message.tick, now_ns))
 
-    def _written(self, taken: Taken, now_ns: int) -> list[Effect]:
+    def _written(self, taken: AppendResult, now_ns: int) -> list[Effect]:
         """Have the disk write what is news, and follow the members that it names."""
         effects, membership = list(taken.effects), self._membership
         if taken.news:

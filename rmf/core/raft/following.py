@@ -7,14 +7,14 @@ sends and persists nothing: `node` writes `news`, and lets `replies` out once th
 from typing import NamedTuple
 
 from rmf.core.effects import Effect, Note, Reload, WriteChunk
-from rmf.core.raft import messages as pm
-from rmf.core.raft.log import Accepted, Log, Mismatch, Uncompared
-from rmf.core.raft.values import LogEntry, Place
+from rmf.core.raft import peer_messages as pm
+from rmf.core.raft.raft_log import Accepted, Mismatch, RaftLog, Uncompared
+from rmf.core.raft.raft_values import LogEntry, Place
 
-__all__ = ["Following", "Taken"]
+__all__ = ["AppendResult", "Following"]
 
 
-class Taken(NamedTuple):
+class AppendResult(NamedTuple):
     """Entries to persist, replies that must not leave before they are durable, other wishes."""
 
     news: tuple[LogEntry, ...] = ()
@@ -51,8 +51,8 @@ class Following:
         return True
 
     def take(
-        self, leader: str, message: pm.Append | pm.Heartbeat | pm.Chunk, term: int, log: Log
-    ) -> Taken:
+        self, leader: str, message: pm.Append | pm.Heartbeat | pm.Chunk, term: int, log: RaftLog
+    ) -> AppendResult:
         """Take a message of the leader of `term`."""
         self.enter(term)
         self.round = max(self.round, message.round)
@@ -68,7 +68,7 @@ class Following:
             return self._append(message, term, log)
         return self._heartbeat(message, term, log)
 
-    def _heartbeat(self, heartbeat: pm.Heartbeat, term: int, log: Log) -> Taken:
+    def _heartbeat(self, heartbeat: pm.Heartbeat, term: int, log: RaftLog) -> AppendResult:
         effects: tuple[Effect, ...] = ()
         if self.whole and heartbeat.held > log.last.index:
             # A drive that lied about a flush, or a copy that was put in this ledger's place.
@@ -83,9 +83,9 @@ class Following:
             # What an older life of this node said it had, has to be compared first.
             ask = pm.AppendReply(term, True, here, 0, 0, heartbeat.round, self.whole, 0)
             replies = (*replies, ask)
-        return Taken(replies=replies, effects=effects)
+        return AppendResult(replies=replies, effects=effects)
 
-    def _append(self, append: pm.Append, term: int, log: Log) -> Taken:
+    def _append(self, append: pm.Append, term: int, log: RaftLog) -> AppendResult:
         before = Place(append.prev_index, append.prev_term, append.prev_chain)
         found = log.accept(before, append.entries)
         match found:
@@ -96,11 +96,11 @@ class Following:
                 reply = pm.AppendReply(
                     term, False, append.prev_index, *hint, append.round, self.whole, 0
                 )
-                return Taken(replies=(reply,))
+                return AppendResult(replies=(reply,))
             case Uncompared():
                 # The leader asks next at what is committed here (raft-cases 25).
                 reply = self._accepted(term, log.commit, append.round)
-                return Taken(replies=(reply,))
+                return AppendResult(replies=(reply,))
             case _:
                 return self._diverged(found.index, append, term, log)
         # What this message verified, and no more (raft-cases 21).
@@ -108,14 +108,14 @@ class Following:
         self._verified = max(self._verified, matched)
         assert self._verified <= log.last.index, "it would ack more than it has"
         reply = self._accepted(term, self._verified, append.round)
-        return Taken(news=news, replies=(reply,))
+        return AppendResult(news=news, replies=(reply,))
 
     def _accepted(self, term: int, index: int, round_: int) -> pm.AppendReply:
         return pm.AppendReply(term, True, index, 0, 0, round_, self.whole, self._verified)
 
     def _diverged(
-        self, index: int, message: pm.Append | pm.Heartbeat | pm.Chunk, term: int, log: Log
-    ) -> Taken:
+        self, index: int, message: pm.Append | pm.Heartbeat | pm.Chunk, term: int, log: RaftLog
+    ) -> AppendResult:
         """No two Raft logs differ so: one of the two ledgers is damaged, or is a copy of what it
         once was. Which one, neither can tell from here."""
         why = (
@@ -127,9 +127,9 @@ class Following:
         reply = pm.AppendReply(
             term, False, place.index, *place[:2], message.round, self.whole, pm.INDEX_MAX
         )
-        return Taken(replies=(reply,), effects=(Reload("doubt", why),))
+        return AppendResult(replies=(reply,), effects=(Reload("doubt", why),))
 
-    def _chunk(self, leader: str, chunk: pm.Chunk, term: int, log: Log) -> Taken:
+    def _chunk(self, leader: str, chunk: pm.Chunk, term: int, log: RaftLog) -> AppendResult:
         place = Place(chunk.index, chunk.entry_term, chunk.chain)
         if log.holds(place.index) and log.place(place.index) == place:
             # The Entry is here already: that it is committed is all there is to learn of it, and
@@ -139,5 +139,5 @@ class Following:
             return self._diverged(place.index, chunk, term, log)
         if chunk.index <= log.commit:
             reply = pm.ChunkReply(term, log.commit, chunk.content, 0, False, chunk.round)
-            return Taken(replies=(reply,))
-        return Taken(effects=(WriteChunk(leader, chunk),))
+            return AppendResult(replies=(reply,))
+        return AppendResult(effects=(WriteChunk(leader, chunk),))

@@ -14,7 +14,7 @@ from collections import deque
 from typing import Final
 
 from rmf import limits
-from rmf.core.raft.messages import INDEX_MAX
+from rmf.core.raft.peer_messages import INDEX_MAX
 
 __all__ = ["Freshness"]
 

@@ -8,10 +8,10 @@ it was asked, nothing is proposed any more. Also who is the best successor.
 from collections.abc import Collection, Mapping
 
 from rmf.core.effects import Effect, Tell
-from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
-from rmf.core.raft.messages import CampaignNow
+from rmf.core.raft.peer_messages import CampaignNow
 from rmf.core.raft.progress import Progress
+from rmf.core.raft.raft_log import RaftLog
 
 __all__ = ["Handover", "heir_among"]
 
@@ -33,7 +33,7 @@ class Handover:
     def __init__(
         self,
         term: int,
-        log: Log,
+        log: RaftLog,
         membership: Membership,
         peers: Mapping[str, Progress],
         patience_ns: int,

@@ -16,16 +16,16 @@ from collections.abc import Callable
 from rmf import limits
 from rmf.core.clock import Pace
 from rmf.core.effects import Effect, Tell
-from rmf.core.raft import messages as pm
+from rmf.core.raft import peer_messages as pm
 from rmf.core.raft.contact import Contact
 from rmf.core.raft.handover import Handover
-from rmf.core.raft.log import Log
+from rmf.core.raft.leader_messages import LeaderMessages
 from rmf.core.raft.membership import Membership
 from rmf.core.raft.quorum import quorum_value
+from rmf.core.raft.raft_log import RaftLog
+from rmf.core.raft.raft_values import Timing
 from rmf.core.raft.reads import Reads
 from rmf.core.raft.replication import Replication
-from rmf.core.raft.speech import Speech
-from rmf.core.raft.values import Timing
 
 __all__ = ["Leadership", "Reply"]
 
@@ -39,7 +39,7 @@ class Leadership:
         self,
         name: str,
         term: int,
-        log: Log,
+        log: RaftLog,
         membership: Membership,
         pace: Pace,
         timing: Timing,
@@ -51,7 +51,7 @@ class Leadership:
         self._name = name
         self._log = log
         self._membership = membership
-        self._speech = Speech(term, log, pace)
+        self._speech = LeaderMessages(term, log, pace)
         self.replication = Replication(name, log, membership, self._speech, now_ns)
         self.peers = self.replication.peers
         self.contact = Contact(name, membership, self.peers, self.replication.rounds)

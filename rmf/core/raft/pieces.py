@@ -6,7 +6,7 @@ only: how large pieces are and when they leave, the sending end decides (see flo
 """
 
 from rmf import limits
-from rmf.core.raft import messages as m
+from rmf.core.raft import peer_messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import Piece
 from rmf.errors import ProtocolFault

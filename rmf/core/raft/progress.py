@@ -14,7 +14,7 @@ from typing import Literal
 
 from rmf import limits
 from rmf.core.raft.flow import Flow
-from rmf.core.raft.values import Place
+from rmf.core.raft.raft_values import Place
 
 __all__ = ["Progress"]
 

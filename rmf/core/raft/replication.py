@@ -8,13 +8,13 @@ prove. What a majority has, and what follows from that, `leadership` decides.
 from rmf import limits
 from rmf.core.effects import Effect, Note, ReadChunk, ReadEntries, Tell
 from rmf.core.events import ChunkRead, EntriesRead
-from rmf.core.raft import messages as pm
+from rmf.core.raft import peer_messages as pm
 from rmf.core.raft.contact import Rounds
-from rmf.core.raft.log import Log
+from rmf.core.raft.leader_messages import LeaderMessages
 from rmf.core.raft.membership import Membership
 from rmf.core.raft.progress import Progress
-from rmf.core.raft.speech import Speech
-from rmf.core.raft.values import Place, Timing
+from rmf.core.raft.raft_log import RaftLog
+from rmf.core.raft.raft_values import Place, Timing
 
 __all__ = ["Replication"]
 
@@ -24,7 +24,7 @@ class Replication:
     node has none."""
 
     def __init__(
-        self, name: str, log: Log, membership: Membership, speech: Speech, now_ns: int
+        self, name: str, log: RaftLog, membership: Membership, speech: LeaderMessages, now_ns: int
     ) -> None:
         self.peers: dict[str, Progress] = {}
         self.wants_checkpoint = False

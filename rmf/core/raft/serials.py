@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
-__all__ = ["Run", "Serials"]
+__all__ = ["SerialRun", "Serials"]
 
 _first_of = attrgetter("first")
 
 
-class Run(NamedTuple):
+class SerialRun(NamedTuple):
     """So many `entries` from the index `first` on, whose records are numbered from `serial` on."""
 
     first: int
@@ -33,15 +33,15 @@ class Serials:
     """The numbers of the Entries that may still become the place of a Checkpoint, and maybe of some
     before them; its length is that in memory, in runs."""
 
-    def __init__(self, runs: Iterable[Run]) -> None:
-        self._runs: list[Run] = []  # in the order of the Entries, no two of which overlap
+    def __init__(self, runs: Iterable[SerialRun]) -> None:
+        self._runs: list[SerialRun] = []  # in the order of the Entries, no two of which overlap
         for run in runs:
             self.add(run)
 
     def __len__(self) -> int:
         return len(self._runs)
 
-    def add(self, run: Run) -> None:
+    def add(self, run: SerialRun) -> None:
         """These are durable; what was known of their first index and all above it is void."""
         runs = self._runs
         while runs and runs[-1].first >= run.first:
@@ -51,7 +51,7 @@ class Serials:
             assert last.serial < run.serial, "a later record has a lower number"
             kept = min(last.entries, run.first - last.first)
             if (last.first + kept, last.serial + kept) == run[:2]:
-                run = Run(last.first, last.serial, kept + run.entries)
+                run = SerialRun(last.first, last.serial, kept + run.entries)
                 runs.pop()
             elif kept < last.entries:
                 runs[-1] = last._replace(entries=kept)

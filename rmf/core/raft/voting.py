@@ -13,11 +13,11 @@ from rmf.core.clock import Pace
 from rmf.core.effects import Effect, Tell
 from rmf.core.entry import tick_of
 from rmf.core.raft.durable import Durable
-from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
-from rmf.core.raft.messages import VoteAsk, VoteReply
+from rmf.core.raft.peer_messages import VoteAsk, VoteReply
 from rmf.core.raft.quorum import has_majority
-from rmf.core.raft.values import Place, Timing
+from rmf.core.raft.raft_log import RaftLog
+from rmf.core.raft.raft_values import Place, Timing
 
 __all__ = ["Campaign", "Voting", "is_up_to_date"]
 
@@ -68,7 +68,7 @@ class Voting:
         self,
         name: str,
         durable: Durable,
-        log: Log,
+        log: RaftLog,
         membership: Membership,
         pace: Pace,
         timing: Timing,

@@ -22,7 +22,7 @@ from rmf.core.bag import Letter
 from rmf.core.cbor_heads import INITIAL, LEAST, head
 from rmf.core.codec import FrameBuffer
 from rmf.core.raft import greetings as g
-from rmf.core.raft import messages as m
+from rmf.core.raft import peer_messages as m
 from rmf.core.raft.wire_shapes import link_message, peer_message
 from rmf.errors import ProtocolFault
 

@@ -13,7 +13,7 @@ from rmf.core.bag import Evidence, Letter, Read
 from rmf.core.entry import LineId
 from rmf.core.packet import kind_of
 from rmf.core.raft import greetings as g
-from rmf.core.raft import messages as m
+from rmf.core.raft import peer_messages as m
 from rmf.core.triage import Act
 from rmf.errors import ProtocolFault
 

@@ -9,21 +9,21 @@ from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from rmf.core.effects import Persist, RecordDraft
-from rmf.core.raft.serials import Run
+from rmf.core.raft.serials import SerialRun
 from rmf.core.record import ENTRY
 
-__all__ = ["Done", "Writes"]
+__all__ = ["WriteDone", "Writes"]
 
 T = TypeVar("T")
 
 
-class Done(NamedTuple):
+class WriteDone(NamedTuple):
     """A write that is durable: index and term of the last of its Entries that are still the newest
     of their indices on the way to the disk, and the numbers of all their records. None: it held no
     such Entry."""
 
     last: tuple[int, int] | None
-    run: Run | None
+    run: SerialRun | None
 
 
 class _Write(NamedTuple):
@@ -32,7 +32,7 @@ class _Write(NamedTuple):
     records: Sequence[RecordDraft]
     void_from: int | None = None  # Entries from here on were overwritten by a later write
 
-    def done(self, first_serial: int) -> Done:
+    def done(self, first_serial: int) -> WriteDone:
         """Return what is durable with it, its records numbered from there on. Its Entries follow
         one another, and a hard state at most goes before them: so none is looked at by itself."""
         heads = int(self.records[0].kind != ENTRY)
@@ -41,10 +41,10 @@ class _Write(NamedTuple):
         if self.void_from is not None:
             entries = min(entries, self.void_from - first)
         if entries <= 0:
-            return Done(None, None)
+            return WriteDone(None, None)
         last = self.records[heads + entries - 1]
         assert last.index == first + entries - 1, "the Entries of a write do not follow one another"
-        return Done((last.index, last.term), Run(first, first_serial + heads, entries))
+        return WriteDone((last.index, last.term), SerialRun(first, first_serial + heads, entries))
 
 
 class Writes(Generic[T]):
@@ -91,7 +91,7 @@ class Writes(Generic[T]):
         self._waiting.append((self.ticket, thing))
         return True
 
-    def done(self, ticket: int, serial: int) -> tuple[list[Done], list[T]]:
+    def done(self, ticket: int, serial: int) -> tuple[list[WriteDone], list[T]]:
         """Take note of what the disk has; return these writes, and what waited for them. `serial`
         is that of the last record of the write `ticket`; those before it count back from there,
         since the keeper numbers the records of one fsync without a gap."""
@@ -99,7 +99,7 @@ class Writes(Generic[T]):
         writes: list[_Write] = []
         while self._underway and self._underway[0].ticket <= ticket:
             writes.append(self._underway.popleft())
-        done: list[Done] = []
+        done: list[WriteDone] = []
         newest = serial
         for write in reversed(writes):
             serial -= len(write.records)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rmf import limits
 from rmf.core.clock import ticks_of_ms
-from rmf.core.effects import Batch, Group
+from rmf.core.effects import Batch, FrameGroup
 from rmf.core.outcome import Change
 from rmf.core.packet import HARVESTED_AT, TOPIC, TTL_MS
 from rmf.core.world import Cell
@@ -139,7 +139,7 @@ class CachedWorld:
             news.append((change[1], self._fields_of(batch, change, group)))
         self.learn(news)
 
-    def _fields_of(self, batch: Batch, change: Change, group: Group | None) -> Fields | None:
+    def _fields_of(self, batch: Batch, change: Change, group: FrameGroup | None) -> Fields | None:
         slot, _, value, shelf = change
         if value is None:
             return None

@@ -11,7 +11,7 @@ from rmf import limits
 from rmf.core.effects import Batch
 from rmf.core.packet import TOPIC
 from rmf.core.world import World
-from rmf.line.glovebox.pipe import BoxBroken, Done, KnownCell
+from rmf.line.glovebox.pipe import BatchDone, BoxBroken, KnownCell
 
 __all__ = ["CellsAlong", "keys_of", "known", "page_of"]
 
@@ -26,7 +26,7 @@ class CellsAlong:
         self._fill: Iterator[str] | None = None
         self._fill_bytes = memory_bytes // limits.BOX_CACHE_SHARE // 2
 
-    def learn(self, done: Done) -> None:
+    def learn(self, done: BatchDone) -> None:
         """Take note of how the line reads."""
         self._reads, self._own = done.reads, done.own
 

@@ -26,10 +26,10 @@ import cbor2
 from rmf import limits
 from rmf.core import topics
 from rmf.core.bag import MORE_READS, Evidence
-from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
-from rmf.core.packet import Row, Verdict
+from rmf.core.packet import PresetVerdict, Row
 from rmf.core.profile import NO_TAGS
 from rmf.core.world import Cell
 from rmf.errors import RmfError
@@ -46,8 +46,8 @@ __all__ = [
     "NEED",
     "RUN",
     "SCAN",
+    "BatchDone",
     "BoxBroken",
-    "Done",
     "KnownCell",
     "Splitter",
     "cells_body",
@@ -69,7 +69,7 @@ KnownCell = tuple[str, tuple[Any, ...] | None]
 
 _UNSEEN: Final[list[Any]] = []  # stands for a packet that the latch has bagged: it is not looked at
 _END: Final = os.urandom(16)  # stands behind what is to be one item: cbor2 ignores a rest
-_NO_VERDICT: Final = Verdict("", "")
+_NO_VERDICT: Final = PresetVerdict("", "")
 _REASONS: Final = frozenset(
     {
         "handler_error",
@@ -86,7 +86,7 @@ class BoxBroken(RmfError):
     """A glove box said what no glove box says: it is not to be trusted any more."""
 
 
-class Done(NamedTuple):
+class BatchDone(NamedTuple):
     """What came of a batch. `reads`: the line has read cells; `own`: the cells of its topics."""
 
     executed: Executed
@@ -152,7 +152,7 @@ def encode_run(batch: Batch, cells: Sequence[KnownCell]) -> bytes:
     return marshal.dumps(fields)
 
 
-def _to_run(group: Group) -> list[Row]:
+def _to_run(group: FrameGroup) -> list[Row]:
     """Return the rows of a group without what the latch has bagged: that may hold anything."""
     if not group.verdicts:
         return group.rows
@@ -172,7 +172,7 @@ def decode_run(body: bytes, world: object) -> tuple[Batch, Sequence[KnownCell]]:
         gone=frozenset(gone),
         expired=[ExpiredCell(slot, key, Cell(*cell), why) for slot, key, cell, why in expired],
         groups=[
-            Group(name, epoch, first, intake, rows, dict.fromkeys(decided, _NO_VERDICT))
+            FrameGroup(name, epoch, first, intake, rows, dict.fromkeys(decided, _NO_VERDICT))
             for name, epoch, first, intake, rows, decided in groups
         ],
         slots=slots,
@@ -219,7 +219,7 @@ def read_item(body: bytes) -> Any:
         raise BoxBroken(f"a frame that is no CBOR: {exc}") from exc
 
 
-def decode_done(body: bytes, batch: Batch) -> Done:
+def decode_done(body: bytes, batch: Batch) -> BatchDone:
     """Return what came of this batch. Raises BoxBroken for what cannot have come of it."""
     try:
         number, done, encoded, bags, cut_short, reads, own = read_item(body)
@@ -236,7 +236,7 @@ def decode_done(body: bytes, batch: Batch) -> Done:
     if fault is not None:
         raise BoxBroken(f"DONE of batch {batch.number}: {fault}")
     executed = Executed(number, done, changes, encoded, outcomes, cut_short is True)
-    return Done(executed, reads is True, own is True)
+    return BatchDone(executed, reads is True, own is True)
 
 
 def _fault(

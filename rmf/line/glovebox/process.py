@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     be_child_of(settings["node_pid"])
     _settle_down(settings)
     _print_apart()
-    wire = Wire(socket.socket(fileno=settings["socket"]))
+    wire = BlockingPipe(socket.socket(fileno=settings["socket"]))
     trace = settings["trace"]
     faulthandler.enable(file=trace, all_threads=False)
     line = _load(settings["line"], wire)
@@ -96,7 +96,7 @@ def _print_apart() -> None:
     sys.stdout = sys.stderr = Prints(2)
 
 
-def _load(spec: str | None, wire: "Wire") -> Line | None:
+def _load(spec: str | None, wire: "BlockingPipe") -> Line | None:
     """Load the line; if that fails, say why."""
     try:
         return load_line(spec)
@@ -165,7 +165,7 @@ class Interrupts:
         self.come(0, None)
 
 
-class Wire:
+class BlockingPipe:
     """This end of the pipe: it blocks, since there is nothing else to do."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -204,7 +204,7 @@ class Box:
     def __init__(
         self,
         line: Line,
-        wire: Wire,
+        wire: BlockingPipe,
         mark: Mark,
         interrupts: Interrupts,
         memory_bytes: int,

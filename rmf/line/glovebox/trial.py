@@ -23,7 +23,7 @@ import attrs
 
 from rmf import limits
 from rmf.core.bag import Evidence, clip
-from rmf.core.effects import Batch, Group
+from rmf.core.effects import Batch, FrameGroup
 from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
 from rmf.core.packet import SEQ
@@ -221,7 +221,7 @@ def cut(batch: Batch, stop: int) -> Batch:
     if stop >= batch.slots:
         return batch
     expired = [one for one in batch.expired if one.slot < stop]
-    groups: list[Group] = []
+    groups: list[FrameGroup] = []
     for group in batch.groups:
         keep = stop - group.first_slot
         if keep > 0:

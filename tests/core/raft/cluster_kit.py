@@ -24,9 +24,9 @@ from rmf.core.effects import (
 )
 from rmf.core.entry import Member
 from rmf.core.raft.membership import members_in
-from rmf.core.raft.messages import ChunkReply, PeerMessage
-from rmf.core.raft.node import Raft
-from rmf.core.raft.values import Place
+from rmf.core.raft.peer_messages import ChunkReply, PeerMessage
+from rmf.core.raft.raft_node import Raft
+from rmf.core.raft.raft_values import Place
 from tests.core.raft.disk_kit import START, Checkpoint, Disk, hard_record, records_of
 from tests.core.raft.entries_kit import (
     CLUSTER,

@@ -13,8 +13,8 @@ import crc32c
 from rmf.core.effects import Persist, RecordDraft
 from rmf.core.entry import Member
 from rmf.core.raft.membership import members_in
-from rmf.core.raft.messages import Chunk, WireEntry
-from rmf.core.raft.values import HardState, LogEntry, Place, Standing
+from rmf.core.raft.peer_messages import Chunk, WireEntry
+from rmf.core.raft.raft_values import HardState, LogEntry, Place, Standing
 from rmf.core.record import ENTRY, HARD
 
 START = Place(0, 0, bytes(16))

@@ -6,8 +6,8 @@ import crc32c
 
 from rmf import limits
 from rmf.core.entry import Accession, Entry, LineId, Member, Members, encode_entry
-from rmf.core.raft.messages import Append, WireEntry
-from rmf.core.raft.values import LogEntry, Place
+from rmf.core.raft.peer_messages import Append, WireEntry
+from rmf.core.raft.raft_values import LogEntry, Place
 from rmf.core.record import chain_of
 from tests.core.raft.disk_kit import START
 

@@ -7,9 +7,9 @@ majority of durable logs (crashed voters count too), terms and commits that neve
 from collections.abc import Iterable, Mapping
 
 from rmf.core.effects import RecordDraft, Tell
-from rmf.core.raft.messages import VoteReply
-from rmf.core.raft.node import Raft
-from rmf.core.raft.values import Standing
+from rmf.core.raft.peer_messages import VoteReply
+from rmf.core.raft.raft_node import Raft
+from rmf.core.raft.raft_values import Standing
 from rmf.core.record import ENTRY
 from tests.core.raft.disk_kit import Disk
 

@@ -18,11 +18,11 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.clock import Pace
 from rmf.core.effects import Effect, Persist, ReadChunk, ReadEntries, Tell, WriteChunk
-from rmf.core.raft import messages as pm
+from rmf.core.raft import peer_messages as pm
 from rmf.core.raft import wire
-from rmf.core.raft.node import Raft
 from rmf.core.raft.pieces import BULK
-from rmf.core.raft.values import HardState, Place, Standing, Timing
+from rmf.core.raft.raft_node import Raft
+from rmf.core.raft.raft_values import HardState, Place, Standing, Timing
 from rmf.core.record import ENTRY
 from tests.core.raft.entries_kit import CLUSTER, body_of, members_of
 

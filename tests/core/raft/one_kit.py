@@ -5,9 +5,9 @@ from typing import TypeVar
 
 from rmf.core.effects import Effect, Persist
 from rmf.core.raft.leadership import Leadership
-from rmf.core.raft.log import Log
-from rmf.core.raft.messages import AppendReply, HeartbeatReply, PeerMessage, VoteReply
-from rmf.core.raft.node import Raft
+from rmf.core.raft.peer_messages import AppendReply, HeartbeatReply, PeerMessage, VoteReply
+from rmf.core.raft.raft_log import RaftLog
+from rmf.core.raft.raft_node import Raft
 from tests.core.raft.cluster_kit import Cluster, Node
 from tests.core.raft.disk_kit import Disk
 from tests.core.raft.entries_kit import MS
@@ -42,7 +42,7 @@ class One:
         return self.cluster.core("n1")
 
     @property
-    def log(self) -> Log:
+    def log(self) -> RaftLog:
         return self.raft.log
 
     @property

@@ -11,7 +11,7 @@ from random import Random
 
 from rmf.core.effects import Effect
 from rmf.core.entry import Member
-from rmf.core.raft.node import Raft
+from rmf.core.raft.raft_node import Raft
 from tests.core.raft.cluster_kit import Cluster, Sent
 from tests.core.raft.entries_kit import MS, member
 

@@ -23,8 +23,8 @@ import attrs
 
 from rmf import limits
 from rmf.core.effects import Effect
-from rmf.core.raft.node import Raft
-from rmf.core.raft.values import Place
+from rmf.core.raft.raft_node import Raft
+from rmf.core.raft.raft_values import Place
 from rmf.core.record import ENTRY
 from tests.core.raft import words
 from tests.core.raft.cluster_kit import Cluster, Node, Sent

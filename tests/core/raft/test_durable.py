@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from rmf import limits
 from rmf.core.effects import Effect, Persist, RecordDraft, Tell
 from rmf.core.raft.durable import Durable, OwnVote
-from rmf.core.raft.log import Accepted, Log
-from rmf.core.raft.messages import CampaignNow
-from rmf.core.raft.values import HardState, LogEntry, Standing
+from rmf.core.raft.peer_messages import CampaignNow
+from rmf.core.raft.raft_log import Accepted, RaftLog
+from rmf.core.raft.raft_values import HardState, LogEntry, Standing
 from rmf.core.record import ENTRY, HARD
 from rmf.testing.meter import Meter
 from tests.core.raft.disk_kit import START, Disk
@@ -19,11 +19,11 @@ from tests.core.raft.entries_kit import CLUSTER, log_of, place_of, wire_of
 THING = Tell("n2", CampaignNow(1))
 
 
-def durable(*terms: int) -> tuple[Durable, Log]:
+def durable(*terms: int) -> tuple[Durable, RaftLog]:
     tail = tuple(log_of(terms))
     serials = tuple(range(11, 11 + len(tail)))
     standing = Standing(HardState(3, None), START, 10, tail, serials)
-    log = Log(CLUSTER, START, tail)
+    log = RaftLog(CLUSTER, START, tail)
     return Durable(standing, log), log
 
 

@@ -2,14 +2,14 @@
 
 from rmf.core.effects import Reload
 from rmf.core.raft.following import Following
-from rmf.core.raft.log import Log
-from rmf.core.raft.messages import INDEX_MAX, Append, AppendReply, Heartbeat, HeartbeatReply
+from rmf.core.raft.peer_messages import INDEX_MAX, Append, AppendReply, Heartbeat, HeartbeatReply
+from rmf.core.raft.raft_log import RaftLog
 from tests.core.raft.disk_kit import START
 from tests.core.raft.entries_kit import CLUSTER, append, log_of
 
 
-def log(*terms: int) -> Log:
-    return Log(CLUSTER, START, log_of(terms))
+def log(*terms: int) -> RaftLog:
+    return RaftLog(CLUSTER, START, log_of(terms))
 
 
 def test_replies_name_the_round_and_whether_the_node_is_whole() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from rmf import limits
 from rmf.core.raft.freshness import Freshness
-from rmf.core.raft.messages import INDEX_MAX
+from rmf.core.raft.peer_messages import INDEX_MAX
 
 T = 1000 * limits.SECOND
 

@@ -1,15 +1,15 @@
 """Handing over: when the successor may be told, until when, and who it is (raft-cases 63)."""
 
 from rmf.core.raft.handover import Handover, heir_among
-from rmf.core.raft.log import Log
 from rmf.core.raft.membership import Membership
 from rmf.core.raft.progress import Progress
+from rmf.core.raft.raft_log import RaftLog
 from tests.core.raft.disk_kit import START
 from tests.core.raft.entries_kit import CLUSTER
 
 
 def handing_over() -> Handover:
-    return Handover(1, Log(CLUSTER, START), Membership(0, ()), {}, 400)
+    return Handover(1, RaftLog(CLUSTER, START), Membership(0, ()), {}, 400)
 
 
 def test_the_successor_hears_once_and_not_while_a_tick_is_on_the_bench() -> None:

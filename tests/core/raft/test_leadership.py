@@ -1,7 +1,7 @@
 """Leading a term: what `cases` does not ask."""
 
 from rmf import limits
-from rmf.core.raft.messages import Append, AppendReply, Heartbeat
+from rmf.core.raft.peer_messages import Append, AppendReply, Heartbeat
 from tests.core.raft.one_kit import One, of, only
 
 

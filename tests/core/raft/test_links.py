@@ -2,7 +2,7 @@
 
 import pytest
 
-from rmf.core.raft.values import Timing
+from rmf.core.raft.raft_values import Timing
 from tests.core.raft.links_kit import KIB, MS, SECOND, World
 
 NEAR = Timing()

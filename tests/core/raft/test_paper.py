@@ -9,7 +9,7 @@ import pytest
 
 from rmf import limits
 from rmf.core.effects import ReadChunk, ReadEntries
-from rmf.core.raft.messages import (
+from rmf.core.raft.peer_messages import (
     Append,
     AppendReply,
     Chunk,

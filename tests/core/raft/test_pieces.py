@@ -4,7 +4,7 @@ import crc32c
 import pytest
 
 from rmf import limits
-from rmf.core.raft import messages as m
+from rmf.core.raft import peer_messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import Piece
 from rmf.core.raft.pieces import Joining, item_of

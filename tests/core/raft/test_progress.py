@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rmf import limits
 from rmf.core.raft.progress import Progress
-from rmf.core.raft.values import Place
+from rmf.core.raft.raft_values import Place
 
 INDEXES = st.integers(0, 40)
 

@@ -3,7 +3,7 @@
 from rmf import limits
 from rmf.core.effects import ReadEntries, Tell
 from rmf.core.events import EntriesRead
-from rmf.core.raft.messages import Append, AppendReply, Heartbeat
+from rmf.core.raft.peer_messages import Append, AppendReply, Heartbeat
 from tests.core.raft.entries_kit import log_of, place_of, wire_of
 from tests.core.raft.one_kit import One, of, only
 

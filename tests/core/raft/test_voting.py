@@ -5,8 +5,8 @@ import pytest
 from rmf import limits
 from rmf.core.clock import TickClock
 from rmf.core.entry import Accession, Entry, LineId, encode_entry
-from rmf.core.raft.messages import CampaignNow, VoteAsk, VoteReply
-from rmf.core.raft.values import Place
+from rmf.core.raft.peer_messages import CampaignNow, VoteAsk, VoteReply
+from rmf.core.raft.raft_values import Place
 from rmf.core.raft.voting import Campaign, is_up_to_date
 from tests.core.raft.cases.test_elections import ask, heartbeat, no, yes
 from tests.core.raft.disk_kit import START

@@ -8,7 +8,7 @@ import pytest
 from rmf.core.bag import Evidence, Letter, Read
 from rmf.core.entry import LineId
 from rmf.core.raft import greetings as g
-from rmf.core.raft import messages as m
+from rmf.core.raft import peer_messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.wire_shapes import link_message, peer_message
 from rmf.errors import ProtocolFault

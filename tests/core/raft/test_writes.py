@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmf.core.effects import RecordDraft
-from rmf.core.raft.serials import Run
+from rmf.core.raft.serials import SerialRun
 from rmf.core.raft.writes import Writes
 from rmf.core.record import ENTRY, HARD
 
@@ -48,7 +48,7 @@ def test_serials_count_back_over_the_writes_of_one_fsync() -> None:
     writes.begin([entry(7)], 0)
     writes.begin([HARD_ONE], 0)
     done, _ = writes.done(3, 44)
-    assert [x.run for x in done] == [Run(5, 41, 2), Run(7, 43, 1), None]
+    assert [x.run for x in done] == [SerialRun(5, 41, 2), SerialRun(7, 43, 1), None]
     assert [x.last for x in done] == [(6, 1), (7, 1), None]
 
 
@@ -61,7 +61,7 @@ def test_what_was_overwritten_meanwhile_is_durable_no_more() -> None:
     writes.void(7)  # nothing to overwrite: the lower bound stands
     done, _ = writes.done(3, 5)
     assert [x.last for x in done] == [(5, 1), None, (6, 2)]
-    assert [x.run for x in done] == [Run(5, 1, 1), None, Run(6, 5, 1)]
+    assert [x.run for x in done] == [SerialRun(5, 1, 1), None, SerialRun(6, 5, 1)]
 
 
 def test_the_oldest_write_says_how_long_the_disk_takes() -> None:

@@ -18,8 +18,8 @@ from rmf.core.effects import (
     WriteChunk,
 )
 from rmf.core.entry import Accession, Member, Members, decode_entry
-from rmf.core.raft import messages as m
-from rmf.core.raft.node import Raft
+from rmf.core.raft import peer_messages as m
+from rmf.core.raft.raft_node import Raft
 from rmf.core.record import HARD
 
 

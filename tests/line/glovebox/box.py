@@ -66,7 +66,7 @@ class Box:
             self._frames += frames
         return self._frames.pop(0)
 
-    def outcome(self, batch: Batch) -> pipe.Done | None:
+    def outcome(self, batch: Batch) -> pipe.BatchDone | None:
         """Return what came of the batch, answering the box's questions; None if it has ended."""
         while (word := self.hear()) is not None:
             kind, body = word
@@ -86,7 +86,7 @@ class Box:
             cells = pipe.cells_body(page, more=more)
         self._send(pipe.frame(pipe.CELLS, cells))
 
-    def run(self, batch: Batch) -> pipe.Done | None:
+    def run(self, batch: Batch) -> pipe.BatchDone | None:
         """Have a batch run, and return what came of it."""
         self.say(batch)
         return self.outcome(batch)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.core.effects import Batch, Group
+from rmf.core.effects import Batch, FrameGroup
 from rmf.core.events import Executed
-from rmf.core.packet import Verdict
+from rmf.core.packet import PresetVerdict
 from rmf.core.world import World
 from rmf.line import REMOVE, Fresh, Inline, Keep, Line
 from rmf.line.changes import Changes
@@ -136,13 +136,13 @@ def test_a_line_over_the_cache_gives_what_it_gives_over_the_world(
     twin = Twin(line, memory_bytes)
     twin.dice = dice if in_part else None
     play = Playbook(line=line, bridged=True)
-    play.runner = twin
+    play.runner.runner = twin
     probe, seq = play.join("probe"), 0
     for _ in range(25):
         step = dice.randint(0, 19)
         if step == 0:
             play = play.restart(bridged=bool(dice.randint(0, 1)), after_ms=2)
-            play.runner = twin
+            play.runner.runner = twin
             probe, seq = play.join("probe"), 0
         elif step < 6:
             play.advance(dice.randint(1, 6))
@@ -165,7 +165,7 @@ def reading(function: Any) -> Line:
 def groups_of(*frames: Any, before: World, number: int = 7) -> Batch:
     slot, groups = 0, []
     for at, (rows, verdicts) in enumerate(frames):
-        groups.append(Group(f"p{at}", 1, slot, TICK, rows, verdicts))
+        groups.append(FrameGroup(f"p{at}", 1, slot, TICK, rows, verdicts))
         slot += len(rows)
     return Batch(number, 3, TICK, before, frozenset(), [], groups, slot)
 
@@ -204,7 +204,7 @@ def test_what_the_latch_has_bagged_has_no_topic_to_ask_for(topic: Any) -> None:
     """It may be no text at all; the innocent packets beside it must not notice."""
     twin = Twin(reading(lambda world, packet: {packet.topic: world.get(packet.topic, 0)}))
     bad: list[Any] = [topic, 2, 0, 0, b""]
-    frame = ([row("a"), bad, row("b", seq=3)], {1: Verdict("label_invalid", "no topic")})
+    frame = ([row("a"), bad, row("b", seq=3)], {1: PresetVerdict("label_invalid", "no topic")})
     for _ in range(2):
         executed = twin.run(groups_of(frame, before=world(a=1)))
         assert executed.outcomes == []
@@ -214,7 +214,7 @@ def test_what_the_latch_has_bagged_has_no_topic_to_ask_for(topic: Any) -> None:
 
 def test_another_reign_begins_with_nothing() -> None:
     twin = Twin(reading(lambda world, _packet: {"out": world.get("a")}))
-    twin.along.learn(pipe.Done(Executed(0, 0, [], b"\x80", []), reads=False, own=False))
+    twin.along.learn(pipe.BatchDone(Executed(0, 0, [], b"\x80", []), reads=False, own=False))
     for number, value in ((1 << 32, 1), ((1 << 32) + 1, 1), (2 << 32, 5)):
         twin.new_box() if number == 1 << 32 else None
         told = groups_of(([row("t")], {}), before=world(a=value), number=number)

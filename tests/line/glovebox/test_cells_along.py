@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from rmf import limits
 from rmf.core.events import Executed
-from rmf.core.packet import Verdict
+from rmf.core.packet import PresetVerdict
 from rmf.core.world import World
 from rmf.line.glovebox.cells_along import CellsAlong, keys_of, known, page_of
-from rmf.line.glovebox.pipe import BoxBroken, Done
+from rmf.line.glovebox.pipe import BatchDone, BoxBroken
 from tests.line.bench import batch, cell, row, world
 
 NOTHING = Executed(7, 0, [], b"\x80", [])
-READS = Done(NOTHING, reads=True, own=False)
-OWN = Done(NOTHING, reads=True, own=True)
+READS = BatchDone(NOTHING, reads=True, own=False)
+OWN = BatchDone(NOTHING, reads=True, own=True)
 
 
 def told(key: str, before: World) -> Any:
@@ -29,7 +29,7 @@ def test_nothing_goes_along_to_a_line_that_reads_nothing() -> None:
     along = CellsAlong()
     told = batch(row("a"), before=world(a=1, b=2))
     assert along.cells(told) == ()
-    along.learn(Done(NOTHING, reads=False, own=False))
+    along.learn(BatchDone(NOTHING, reads=False, own=False))
     assert along.cells(told) == ()
 
 
@@ -53,7 +53,7 @@ def test_the_cells_of_the_topics_of_a_small_batch_go_along() -> None:
 def test_what_the_latch_has_bagged_has_no_topic(bad: list[Any]) -> None:
     along = CellsAlong(0)
     along.learn(OWN)
-    rows = batch(row("a"), bad, before=world(a=1), verdicts={1: Verdict("label_invalid", "")})
+    rows = batch(row("a"), bad, before=world(a=1), verdicts={1: PresetVerdict("label_invalid", "")})
     assert [key for key, _ in along.cells(rows)] == ["a"]
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from rmf import limits
 from rmf.core.bag import Evidence
-from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
-from rmf.core.packet import Verdict
+from rmf.core.packet import PresetVerdict
 from rmf.core.world import World
 from rmf.line import Inline, board
 from rmf.line.glovebox import pipe
@@ -62,9 +62,9 @@ def batches(draw: st.DrawFn) -> Batch:
         bad = draw(st.sets(st.integers(0, len(rows) - 1)))
         for at in bad:
             rows[at] = [draw(strategies.values), at + 1, *draw(st.lists(strategies.values))]
-        verdicts = {at: Verdict("label_invalid", "bad") for at in bad}
+        verdicts = {at: PresetVerdict("label_invalid", "bad") for at in bad}
         name, ticks = draw(strategies.names), draw(strategies.ticks)
-        groups.append(Group(name, draw(st.integers(1, 9)), slot, ticks, rows, verdicts))
+        groups.append(FrameGroup(name, draw(st.integers(1, 9)), slot, ticks, rows, verdicts))
         slot += len(rows)
     return Batch(
         draw(st.integers(0, 2**62)),
@@ -104,7 +104,7 @@ def test_a_batch_comes_out_as_it_went_in_but_for_what_is_not_run(
 def test_what_the_latch_has_bagged_may_be_anything_at_all() -> None:
     """What cannot be said over the pipe would end the reign, and nobody will look at it anyway."""
     rows = [row("a"), [cbor2.undefined, 2, {}, object()], row("c", seq=3)]
-    told = batch(*rows, verdicts={1: Verdict("label_invalid", "bad")})
+    told = batch(*rows, verdicts={1: PresetVerdict("label_invalid", "bad")})
     found, _ = pipe.decode_run(pipe.encode_run(told, ()), told.world)
     assert found.groups[0].rows == [rows[0], [], rows[2]]
 
@@ -120,7 +120,7 @@ def test_cells_come_out_as_they_went_in(key: str, data: st.DataObject, more: boo
 BATCH = batch(row("a", 1), row("b", 2, seq=2), row("c", b"\xff", seq=3))
 
 
-def done_of(executed: Executed) -> pipe.Done:
+def done_of(executed: Executed) -> pipe.BatchDone:
     return pipe.decode_done(pipe.encode_done(executed, reads=True, own=False), BATCH)
 
 

@@ -8,25 +8,25 @@ from hypothesis import strategies as st
 
 from rmf import limits
 from rmf.core.bag import Evidence
-from rmf.core.effects import Batch, ExpiredCell, Group
+from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
-from rmf.core.packet import SEQ, Verdict
+from rmf.core.packet import SEQ, PresetVerdict
 from rmf.core.world import World
 from rmf.line.glovebox.trial import Death, Memory, Order, Overdue, Trial, cut
 from tests.line.bench import cell, row
 
-EXPIRED = Verdict("expired", "too late")
+EXPIRED = PresetVerdict("expired", "too late")
 
 
-def group(producer: str, first_slot: int, *seqs: int, decided: tuple[int, ...] = ()) -> Group:
+def group(producer: str, first_slot: int, *seqs: int, decided: tuple[int, ...] = ()) -> FrameGroup:
     """Packets of one producer; those of the seqs `decided` the latch has bagged."""
     rows = [row(f"{producer}/{seq}", seq=seq) for seq in seqs]
     verdicts = {at: EXPIRED for at, seq in enumerate(seqs) if seq in decided}
-    return Group(producer, 1, first_slot, 1, rows, verdicts)
+    return FrameGroup(producer, 1, first_slot, 1, rows, verdicts)
 
 
-def batch_of(*groups: Group, keys: tuple[str, ...] = (), number: int = 7) -> Batch:
+def batch_of(*groups: FrameGroup, keys: tuple[str, ...] = (), number: int = 7) -> Batch:
     expired = [ExpiredCell(at, key, cell(0, key=key), "expired") for at, key in enumerate(keys)]
     slots = len(keys) + sum(len(group.rows) for group in groups)
     gone = frozenset(keys)

@@ -7,8 +7,8 @@ import pytest
 from rmf import limits
 from rmf.core.effects import ReadChunk, ReadEntries, WriteChunk
 from rmf.core.events import ChunkRead, ChunkWritten, EntriesRead
-from rmf.core.raft.messages import Append, AppendReply, Chunk, ChunkReply
-from rmf.core.raft.values import LogEntry
+from rmf.core.raft.peer_messages import Append, AppendReply, Chunk, ChunkReply
+from rmf.core.raft.raft_values import LogEntry
 from tests.core.raft.cluster_kit import Cluster
 from tests.core.raft.entries_kit import append, log_of, members_of
 from tests.core.raft.one_kit import One, Told, of, only

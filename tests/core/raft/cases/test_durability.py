@@ -5,8 +5,7 @@ from rmf.core.effects import MarkWhole, Note
 from rmf.core.entry import Member
 from rmf.core.events import Persisted
 from rmf.core.raft.following import Following
-from rmf.core.raft.log import Log
-from rmf.core.raft.messages import (
+from rmf.core.raft.peer_messages import (
     Append,
     AppendReply,
     Heartbeat,
@@ -14,6 +13,7 @@ from rmf.core.raft.messages import (
     VoteAsk,
     VoteReply,
 )
+from rmf.core.raft.raft_log import RaftLog
 from rmf.core.record import ENTRY, HARD
 from tests.core.raft.cases.test_elections import ask, heartbeat, yes
 from tests.core.raft.cluster_kit import Cluster
@@ -300,7 +300,7 @@ def test_case_45_a_node_that_has_less_than_it_said_notices_and_catches_up_before
 
 def test_case_45_the_disk_gets_it_again_until_it_says_so() -> None:
     following = Following(whole=True)
-    mine = Log(CLUSTER, START)
+    mine = RaftLog(CLUSTER, START)
     beat = heartbeat(1, last=4)._replace(held=3)
     following.take("n2", beat, 1, mine)
     assert (following.whole, following.marked) == (False, True)

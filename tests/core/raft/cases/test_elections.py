@@ -6,7 +6,7 @@ import crc32c
 import pytest
 
 from rmf import limits
-from rmf.core.raft.messages import (
+from rmf.core.raft.peer_messages import (
     Append,
     AppendReply,
     CampaignNow,

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from rmf import limits
 from rmf.core.raft.membership import one_change_apart
-from rmf.core.raft.messages import Append, AppendReply, CampaignNow, Heartbeat, VoteAsk, VoteReply
+from rmf.core.raft.peer_messages import (
+    Append,
+    AppendReply,
+    CampaignNow,
+    Heartbeat,
+    VoteAsk,
+    VoteReply,
+)
 from rmf.core.raft.quorum import has_majority
 from tests.core.raft.cases.test_elections import ask, heartbeat
 from tests.core.raft.cluster_kit import Cluster

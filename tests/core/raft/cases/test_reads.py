@@ -1,7 +1,7 @@
 """Corner cases of linearizable reads and leases: 64 to 66 of the list that R28 asks for."""
 
 from rmf import limits
-from rmf.core.raft.messages import AppendReply, Heartbeat, HeartbeatReply, VoteAsk, VoteReply
+from rmf.core.raft.peer_messages import AppendReply, Heartbeat, HeartbeatReply, VoteAsk, VoteReply
 from tests.core.raft.cases.test_elections import heartbeat
 from tests.core.raft.one_kit import One, Told, of, only
 

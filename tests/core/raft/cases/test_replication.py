@@ -7,7 +7,7 @@ import pytest
 from rmf import limits
 from rmf.core.effects import ReadEntries, Reload
 from rmf.core.entry import Accession, Entry, LineId, encode_entry
-from rmf.core.raft.messages import INDEX_MAX, Append, AppendReply, Heartbeat, HeartbeatReply
+from rmf.core.raft.peer_messages import INDEX_MAX, Append, AppendReply, Heartbeat, HeartbeatReply
 from tests.core.raft.cases.test_elections import ask, heartbeat
 from tests.core.raft.cluster_kit import Cluster
 from tests.core.raft.entries_kit import append, log_of
