@@ -13,7 +13,7 @@ All of it, by role. What stands in capitals is a task; tasks never import each o
                   ARBITER_LOOP                       steps: how long a step takes
                   clients, peers: their doors        in_progress: what a failure is explained with
                   BEATS                              node_clock: what time it is
-                  recover_node: disk to state        expiry_alarm, storm: when too much ends or fails
+                  recover_node: disk to state        expiry_alarm, storm: too much ends or fails
 
     data          LEDGER_KEEPER                      CHECKPOINT_KEEPER
                   DLQ_KEEPER                         DISK_WATCH
