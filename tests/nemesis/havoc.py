@@ -1,6 +1,6 @@
 """What goes wrong with three nodes, one thing and another at the same time, as the dice say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import trio
@@ -10,10 +10,10 @@ from tests.nemesis.machine import Machine
 from tests.nemesis.people import ANSWER_S, operate, order, rude
 from tests.nemesis.seed import Report
 
-__all__ = ["Havoc", "leader_of"]
+__all__ = ["ALL", "PASSING", "Havoc", "leader_of"]
 
 _HANG_S_MAX = 6.0
-_ACTS = (
+ALL = (
     *("task",) * 6,
     *("hung_task",) * 4,
     *("restart",) * 4,
@@ -22,6 +22,7 @@ _ACTS = (
     *("cut", "cut", "stall", "stall", "blackout"),
     *("slow", "hang", "hang", "fail", "full"),
 )
+PASSING = tuple(act for act in ALL if act not in {"give_up", "strike", "fail", "full"})
 _ENDS = ("stop", "stop", "kill", "power_cut", "power_cut", "two_signals")
 
 
@@ -46,14 +47,14 @@ class Havoc:
         self._dice = dice
         self._report = report
 
-    async def run(self, nodes: trio.Nursery) -> None:
+    async def run(self, nodes: trio.Nursery, acts: Sequence[str], seconds: float) -> None:
         """Do it; nodes that are started again live in this nursery."""
         dice = self._dice
-        until_s = trio.current_time() + dice.uniform(3, 9)
+        until_s = trio.current_time() + seconds
         async with trio.open_nursery() as nursery:
             while trio.current_time() < until_s:
                 await trio.sleep(dice.expovariate(1.8))
-                act = dice.choice(_ACTS)
+                act = dice.choice(acts)
                 machine = self._machines[dice.choice(self._names)]
                 if not machine.is_up and act not in {"restart", "transfer", "blackout"}:
                     continue

@@ -4,9 +4,11 @@ Each has a directory, a drive and signals of its own. What they share is what a 
 the clock, the log, standard output.
 """
 
+import os
+import shutil
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -42,10 +44,14 @@ class _OwnSignals(Stop):
         super().__init__(end=life.end, timer=clock.timer)
         self._own = own
 
-    async def obey(self, signals: object, events: trio.MemorySendChannel[EventItem]) -> None:
-        """Hear the own signals in the place of those of the process."""
-        del signals
-        await super().obey(self._own, events)
+    async def obey(
+        self, signals: AsyncIterator[int], events: trio.MemorySendChannel[EventItem]
+    ) -> None:
+        """Hear the own signals in the place of those of the process, which end all of it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(super().obey, self._own, events)
+            async for number in signals:
+                os._exit(128 + number)
 
 
 class Life:
@@ -164,6 +170,11 @@ class Machine:
         self.life.end(-signal.SIGKILL)
         await self.life.gone.wait()
         self.lost_writes += self.drive.power_on(dice)
+
+    def wipe(self) -> None:
+        """Lose all that it has on its drive."""
+        shutil.rmtree(self.data)
+        self.marks.clear()
 
     async def wire(self) -> Wire:
         """Connect to it, as a client that is welcome. Raises OSError, AssertionError."""

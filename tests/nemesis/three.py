@@ -5,11 +5,13 @@
 
 Three real nodes in one process, linked by real sockets, each with a drive of its own, on one
 virtual clock. They are founded with everything watching, troubled, ended and started again one by
-one and together; then all are well; then one is lost for good, and the other two are judged by
-what was promised (beside the laws of `seed`, R2, R29, R33):
+one and together; then all are well, but that sometimes one loses its directory and has to be
+admitted again, amid milder trouble; then one is lost for good, and the other two are judged by what
+was promised (beside the laws of `seed`, R2, R28, R29, R33):
 
     what was acked survives the loss of any one node: it is in the picture of the others, once
     a letter that was acked is in the DLQ of each that is left
+    a node that was wiped comes back, with all of it
     people who were with the lost node go to another, and a packet of theirs is applied there
     a node that waits for its cluster answers a malformed frame, and each order gets its answer
     a node that is left without a majority stops in order all the same
@@ -34,7 +36,7 @@ from rmf.floor import log
 from rmf.notation import Address, address_text
 from tests.floor.factory import letters_in
 from tests.nemesis.clock import VirtualClock
-from tests.nemesis.havoc import Havoc, leader_of
+from tests.nemesis.havoc import ALL, PASSING, Havoc, leader_of
 from tests.nemesis.links import Links, own_host
 from tests.nemesis.machine import Machine
 from tests.nemesis.people import (
@@ -43,6 +45,7 @@ from tests.nemesis.people import (
     Crowd,
     Producer,
     answer_to,
+    operate,
 )
 from tests.nemesis.seed import OUTCOME_S, Report, lived
 from tests.nemesis.trouble import Drives
@@ -53,6 +56,8 @@ _NAMES = ("n1", "n2", "n3")
 _CLIENT_PORT, _PEER_PORT, _LINK_PORT = 7410, 7420, 7430
 _FOUNDED_S_MAX = 15.0
 _SHOWN_S_MAX = 20.0
+_ADMITTED_S_MAX = 40.0
+_WIPES = 0.4
 _TTL_MS = 86_400_000
 
 
@@ -90,10 +95,10 @@ class _World:
         self.said = io.StringIO()
         self._dice = Random(f"three {seed}")
         host = own_host()
-        peers: dict[str, Address] = {
+        self._peers: dict[str, Address] = {
             name: (host, _PEER_PORT + i) for i, name in enumerate(_NAMES, start=1)
         }
-        self._links = Links(host, _LINK_PORT, peers)
+        self._links = Links(host, _LINK_PORT, self._peers)
         self._machines = {
             name: Machine(
                 name, data / name, (host, _CLIENT_PORT + i), self._links.seen_from(name), clock
@@ -114,8 +119,12 @@ class _World:
             await self._found(nursery)
             nodes = [machine.address for machine in self._machines.values()]
             self._crowd.gather(nursery, self._addresses, nodes)
-            await Havoc(self._machines, self._links, self._dice, self.report).run(nursery)
+            havoc = Havoc(self._machines, self._links, self._dice, self.report)
+            await havoc.run(nursery, ALL, self._dice.uniform(3, 9))
             await self._heal(nursery)
+            if self._dice.random() < _WIPES:
+                await self._wipe(nursery, havoc)
+                await self._heal(nursery)
             await self._judge()
             nursery.cancel_scope.cancel()
 
@@ -170,6 +179,38 @@ class _World:
         async with trio.open_nursery() as nursery:
             for machine in self._machines.values():
                 nursery.start_soon(renew, machine)
+
+    async def _wipe(self, nodes: trio.Nursery, havoc: Havoc) -> None:
+        """Lose a node's directory, and have the node back, while not all is well."""
+        machine = self._machines[self._dice.choice(_NAMES)]
+        self.report.count("wipe")
+        for each in self._machines.values():
+            await operate(each.address, "admin.checkpoint", {})
+        async with machine.turn:
+            await machine.kill()
+            machine.wipe()
+            await machine.start(nodes)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(havoc.run, nodes, PASSING, self._dice.uniform(1, 5))
+            if not await self._soon(partial(self._admits, machine), _ADMITTED_S_MAX):
+                self._fault(f"{machine.name} was wiped, and cannot come back")
+            elif not await self._soon(partial(self._votes, machine), _ADMITTED_S_MAX):
+                self._fault(f"{machine.name} was admitted, and does not catch up")
+
+    async def _admits(self, machine: Machine) -> bool:
+        leader = await leader_of(self._machines)
+        if leader is None:
+            return False
+        who: dict[str, object] = {
+            "node": machine.name,
+            "peer_address": address_text(self._peers[machine.name]),
+        }
+        return await operate(self._machines[leader].address, "admin.add", who) is not None
+
+    async def _votes(self, machine: Machine) -> bool:
+        leader = await leader_of(self._machines)
+        members: Any = (await self._machines[leader].status()).get("members", []) if leader else []
+        return any(x["node"] == machine.name and x["voter"] for x in members)
 
     # --- Judgement --------------------------------------------------------------------------------
 
