@@ -99,13 +99,13 @@ def status_of(
     settled: CommittedState,
     raft: Raft,
     health: NodeHealth,
-    petitions: ProducerSessions,
+    sessions: ProducerSessions,
     reported: Reported,
     kinship: Kinship,
     uptime_ns: int,
 ) -> dict[str, Any]:
     """Return what `rmf-status` shows (INTERFACES)."""
-    identity, state, queue = book.identity, settled.state, petitions.queue
+    identity, state, queue = book.identity, settled.state, sessions.queue
     strike = health.strike
     return {
         "node": identity.node,
@@ -125,7 +125,7 @@ def status_of(
             "latched": state.latched,
             "applied": state.applied,
             "bagged": state.bagged,
-            "duplicate": petitions.duplicates,
+            "duplicate": sessions.duplicates,
         },
         "expiries": dict(settled.expiries),
         "dlq": reported.dlq_facts,
@@ -137,7 +137,7 @@ def status_of(
         "glovebox": {"restarts": reported.box_restarts},
         "disk": reported.mark,
         "producers": len(state.producers.rows),
-        "producers_left": dict(petitions.departures.counts),
+        "producers_left": dict(sessions.departures.counts),
         "uptime_s": round(uptime_ns / 1e9, 3),
         "cluster": state.cluster.hex(),
         "version": state.version,

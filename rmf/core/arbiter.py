@@ -19,7 +19,7 @@ concerns, and in each step every part has its turn, in this order:
     transfer, shutdown      another node is to lead; the way out
     publishing              what subscribers are shown
 
-`settled` is the committed state, `petitions` what producers want; `node_health`, `admission`,
+`settled` is the committed state, `sessions` what producers want; `node_health`, `admission`,
 `address_book`, `line_check` and `surroundings` are asked by the others.
 """
 
@@ -75,7 +75,7 @@ class Arbiter:
     ) -> None:
         if state.index:
             raft.obey(state.election_ms)
-        settled, petitions = CommittedState(state, shelf), ProducerSessions(depth_packets_max)
+        settled, sessions = CommittedState(state, shelf), ProducerSessions(depth_packets_max)
         book, health = AddressBook(identity, raft), NodeHealth(raft, settled, Live(raft))
         node = raft, settled, book, health  # what most parts decide from
         reported = Reported(around.mark, around.dlq_facts, around.box_restarts)
@@ -85,18 +85,18 @@ class Arbiter:
         publishing = Publishing(raft, settled, health)
         keeping = Checkpointing(around.behind_bytes, around.checkpoint_bytes)
         acts = AdminRequests(raft, book)
-        requests = Requests(*node, admission, petitions, reported, line, keeping, acts)
+        requests = Requests(*node, admission, sessions, reported, line, keeping, acts)
         lifecycle = LeadershipLifecycle(
-            *node, admission, petitions, requests, publishing, transfer, listens
+            *node, admission, sessions, requests, publishing, transfer, listens
         )
         unapplied = Unapplied(identity.node, state.cluster, raft.log.base)
         self.commit = Commit(
-            *(*node, lifecycle, petitions, acts, keeping, line, publishing),
+            *(*node, lifecycle, sessions, acts, keeping, line, publishing),
             unapplied,
             around.letters_unstored,
         )
         self.raft, self.settled, self.book, self.health = node
-        self.petitions, self.requests, self.lifecycle = petitions, requests, lifecycle
+        self.sessions, self.requests, self.lifecycle = sessions, requests, lifecycle
         self._reported, self._admission, self._line = reported, admission, line
         self._transfer, self._shutdown = transfer, shutdown
         self._checkpointing, self._publishing = keeping, publishing
@@ -148,7 +148,7 @@ class Arbiter:
     @property
     def takes_in(self) -> bool:
         """Whether the floor should hand over more offers; if not, the edge waits (R16)."""
-        return not self.petitions.queue.full
+        return not self.sessions.queue.full
 
     @property
     def has_more(self) -> bool:
@@ -220,7 +220,7 @@ class Arbiter:
         if lifecycle.reign is not None and self._may_latch:
             effects += lifecycle.reign.turn(now)
             for waiting in lifecycle.reign.take_unbound():
-                effects += self.petitions.tell(waiting)
+                effects += self.sessions.tell(waiting)
         if self._shutdown.phase is not ShutdownPhase.SERVING or self._reported.mark == "hard":
             self._leave(now, effects)
         self._publishing.show_again(effects)
@@ -247,7 +247,7 @@ class Arbiter:
         match event:
             case ev.Offered():
                 why = self._admission.refusal(reigns=reign is not None) or self._admission.busy()
-                effects += self.petitions.offered(event, why, self.settled.state.producers)
+                effects += self.sessions.offered(event, why, self.settled.state.producers)
             case ev.Executed():
                 if reign is not None:
                     effects += reign.executed(event, now)
@@ -260,12 +260,12 @@ class Arbiter:
                 pass  # nothing came, but time went on
             case ev.Joined():
                 why = self._admission.refusal(reigns=reign is not None)
-                effects += self.petitions.joined(event, why)
+                effects += self.sessions.joined(event, why)
             case ev.Left():
                 if reign is not None:
-                    self.petitions.queue.push(event)
+                    self.sessions.queue.push(event)
             case ev.Lost():
-                self.petitions.lost(event.connection)
+                self.sessions.lost(event.connection)
             case ev.Asked(subject="admin.strike"):
                 self.lifecycle.order_strike(event, effects)
             case ev.Asked():
@@ -299,7 +299,7 @@ class Arbiter:
                 goaway = self._shutdown.begin()
                 why = self._admission.refusal(reigns=self.lifecycle.reign is not None)
                 assert why is not None
-                effects += self.petitions.refuse_all(why, self.settled.state.producers)
+                effects += self.sessions.refuse_all(why, self.settled.state.producers)
                 effects += goaway
             case _:
                 self._on_peer(event, now, effects)

@@ -49,7 +49,7 @@ class Commit:
     _book: AddressBook
     _health: NodeHealth
     _lifecycle: LeadershipLifecycle
-    _petitions: ProducerSessions
+    _sessions: ProducerSessions
     _acts: AdminRequests
     _checkpointing: Checkpointing
     _line: LineCheck
@@ -150,7 +150,7 @@ class Commit:
             effects += acks_of(done.latched, done.applied)
             if done.latched.joined:
                 self._welcome(done.latched, state, effects)
-        effects += self._petitions.departures.see(done, now_ns)
+        effects += self._sessions.departures.see(done, now_ns)
         letters = letters_of(done.entry, done.before, state.term, self._book.identity.node)
         acts = acts_of(done.entry, done.index)
         if letters or acts:
@@ -158,7 +158,7 @@ class Commit:
             assert self.letters_unstored <= _LETTERS_MAX
             self._health.live.letters_wait(now_ns)
             effects.append(StoreLetters(done.index, letters, acts))
-        effects += self._petitions.tell(done.waiting)
+        effects += self._sessions.tell(done.waiting)
         effects += self._acts.committed(done.index)
         effects.append(self._publishing.show(done.applied))
         in_flight = reign.in_flight if reign is not None else ()
@@ -182,7 +182,7 @@ class Commit:
             row = state.producers.rows[joined.producer]
             parts = self._book, state, self._raft, self._health
             welcome = welcome_of(*parts, epoch=register.epoch, row=row)
-            effects += self._petitions.welcome(joined, welcome)
+            effects += self._sessions.welcome(joined, welcome)
 
     def _checkpoint(self, now: Now, effects: list[Effect]) -> None:
         """Ask for a Checkpoint of what is committed; one at a time, and no Tick waits (R25)."""

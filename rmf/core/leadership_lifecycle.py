@@ -40,7 +40,7 @@ class LeadershipLifecycle:
     _book: AddressBook
     _health: NodeHealth
     _admission: Admission
-    _petitions: ProducerSessions
+    _sessions: ProducerSessions
     _requests: Requests
     _publishing: Publishing
     _transfer: Transfer
@@ -87,7 +87,7 @@ class LeadershipLifecycle:
         effects += self._accede(reign, now)
 
     def _accession_of(self, state: State) -> Reign:
-        shelf, queue, line = self._settled.shelf, self._petitions.queue, self._book.identity.line
+        shelf, queue, line = self._settled.shelf, self._sessions.queue, self._book.identity.line
         return Reign(state, shelf, self._raft, queue, line, self._listens)
 
     def _accede(self, reign: Reign, now: Now) -> list[Effect]:
@@ -117,8 +117,8 @@ class LeadershipLifecycle:
         reign.undo(state)
         why = self._admission.refusal(reigns=False)
         why = why or IntakeRefusal("no_reign", None, "the reign is over")
-        effects += self._petitions.let_down(*reign.unfinished(), why, state.producers)
-        effects += self._petitions.refuse_all(why, state.producers)
+        effects += self._sessions.let_down(*reign.unfinished(), why, state.producers)
+        effects += self._sessions.refuse_all(why, state.producers)
         effects += self._requests.reign_is_over(reign)
         why_over = fault[1] if fault is not None else self._raft.why_over
         fields = {"term": reign.state.term, "why": why_over}
@@ -136,7 +136,7 @@ class LeadershipLifecycle:
         self._end(effects)
         effects += self._requests.give_up(why)
         table = self._settled.state.producers
-        effects += self._petitions.refuse_all(IntakeRefusal("strike", None, why), table)
+        effects += self._sessions.refuse_all(IntakeRefusal("strike", None, why), table)
         if unlink:
             effects.append(LinkPeers(()))  # the peers notice at once, not after a time-out
         self._health.look_again()
@@ -167,7 +167,7 @@ class LeadershipLifecycle:
             self.strike("state", f"{reload.why}; both were read again", effects)
             return
         self.strike("state", reload.why, effects, unlink=reload.reason != "doubt")
-        effects += self._petitions.send_off(self._book.goaway("no_reign", reload.why))
+        effects += self._sessions.send_off(self._book.goaway("no_reign", reload.why))
         effects.append(reload)
 
     def give_up(self, fault: CannotApply, effects: list[Effect]) -> None:

@@ -40,7 +40,7 @@ class Requests:
     _book: AddressBook
     _health: NodeHealth
     _admission: Admission
-    _petitions: ProducerSessions
+    _sessions: ProducerSessions
     _reported: Reported
     _line: LineCheck
     _checkpointing: Checkpointing
@@ -86,7 +86,7 @@ class Requests:
             self._settled,
             self._raft,
             self._health,
-            self._petitions,
+            self._sessions,
             self._reported,
             self._line.kinship,
             now.boot_ns - self.started_ns,

@@ -80,7 +80,7 @@ async def run(
     core: Arbiter,
     doors: Doors,
     runner: BlockingRunner | None,
-    hands: InProgress,
+    in_progress: InProgress,
     now: Callable[[], ev.Now],
     instruments: Instruments,
     clients: Clients | None = None,
@@ -91,7 +91,7 @@ async def run(
     door hears once it reigns over all that there was before. `clients` and `peers` are those that
     the core before left."""
     clients, peers = clients or Clients(), peers or Peers()
-    loop = _Loop(core, doors, runner, hands, now, instruments, clients, peers)
+    loop = _Loop(core, doors, runner, in_progress, now, instruments, clients, peers)
     try:
         loop.start()
         while not loop.is_over:
@@ -109,7 +109,7 @@ class _Loop:
         core: Arbiter,
         doors: Doors,
         runner: BlockingRunner | None,
-        hands: InProgress,
+        in_progress: InProgress,
         now: Callable[[], ev.Now],
         instruments: Instruments,
         clients: Clients,
@@ -122,7 +122,7 @@ class _Loop:
         self._turned_s = self._look_s = 0.0
         self._proposed: deque[tuple[int, float]] = deque(maxlen=limits.VOID_ENTRIES_MAX)
         self._core, self._doors, self._runner = core, doors, runner
-        self._hands = hands
+        self._in_progress = in_progress
         self._now = now
         self._unpublished: list[Publish] = []
         self._clients, self._peers = clients, peers
@@ -146,11 +146,11 @@ class _Loop:
             self._say_due()
             return  # a beat, and nothing was due
         self._watch.begin()
-        self._hands.hold(partial(packets_among, events))
+        self._in_progress.hold(partial(packets_among, events))
         effects = self._core.step(events, self._now())
         self._watch.decided()
         self._perform_all(effects)
-        self._hands.free()
+        self._in_progress.free()
         self._publish()
         self._say_due()
         self._look()
@@ -185,7 +185,7 @@ class _Loop:
 
     def _take_intake(self, events: list[ev.Event]) -> None:
         self._turned_s = self._instruments.pulse.beat()
-        queue = self._core.petitions.queue
+        queue = self._core.sessions.queue
         packets = queue.packets
         self._intake_left = True  # what comes to an empty door knocks (see intake_end)
         for _ in range(limits.INTAKE_A_STEP):
@@ -252,7 +252,7 @@ class _Loop:
             executed: list[ev.Event] = []
             for effect in effects:
                 if isinstance(effect, Execute) and self._runner is not None:
-                    self._hands.hold(partial(packets_on, effect.batch))
+                    self._in_progress.hold(partial(packets_on, effect.batch))
                     began = time.perf_counter()
                     executed.append(self._runner.run(effect.batch))
                     self._instruments.execute.observe(time.perf_counter() - began)

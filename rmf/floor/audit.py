@@ -150,9 +150,9 @@ class Auditor:
         log.note("error", "audit_failed", error=why)
 
 
-async def run(doors: Doors, auditor: Auditor, hands: InProgress) -> None:
+async def run(doors: Doors, auditor: Auditor, in_progress: InProgress) -> None:
     """Serve the audits door until cancelled."""
-    hands.free()  # it holds no packet whose outcome is open
+    in_progress.free()  # it holds no packet whose outcome is open
     async for audit in doors.audits_out:
         letters: list[Letter] = []
         try:
@@ -173,12 +173,12 @@ async def run(doors: Doors, auditor: Auditor, hands: InProgress) -> None:
                 return  # the node stops: no letter is stored any more (R18)
 
 
-async def keep(serve: Callable[[InProgress], Awaitable[None]], hands: InProgress) -> None:
+async def keep(serve: Callable[[InProgress], Awaitable[None]], in_progress: InProgress) -> None:
     """Keep a glove box for audits, until cancelled. Where none can be had (the line's file was
     changed, memory is short) it is tried again later, without letters: nothing depends on it."""
     while True:
         try:
-            await serve(hands)
+            await serve(in_progress)
         except Exception as exc:  # noqa: BLE001 whatever it is, the node works without (R15)
             log.note("error", "audit_box_failed", error=f"{type(exc).__name__}: {exc}")
         await trio.sleep(limits.AUDIT_BOX_RETRY_S)

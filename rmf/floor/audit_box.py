@@ -28,9 +28,9 @@ class AuditBox:
         self._told = trio.Event()
         self._keeper = BoxKeeper(bench, Durations(), tell=self._tell, lost=lambda _: None)
 
-    async def serve(self, hands: InProgress) -> None:
+    async def serve(self, in_progress: InProgress) -> None:
         """Keep the box, until cancelled. Raises NoBox."""
-        hands.free()  # whatever it runs has its outcome already
+        in_progress.free()  # whatever it runs has its outcome already
         await self._keeper.serve()
 
     async def run(self, batch: Batch) -> Executed:

@@ -18,10 +18,10 @@ from rmf.floor.supervisor import InProgress
 __all__ = ["run"]
 
 
-async def run(doors: Doors, hands: InProgress) -> None:
+async def run(doors: Doors, in_progress: InProgress) -> None:
     """Send a Beat at the boot time that the `due` door says, or after BEAT_S, unless the arbiter
     has something else to do: a busy one needs none."""
-    hands.free()  # it holds no packets
+    in_progress.free()  # it holds no packets
     beat, due_ns = Beat(), None
     while True:
         with trio.move_on_after(_pause_s(due_ns)) as pause:

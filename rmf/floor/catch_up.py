@@ -39,13 +39,13 @@ async def run(
     directory: DataDirectory,
     serial: Callable[[], int],
     sending: Sending,
-    hands: InProgress,
+    in_progress: InProgress,
 ) -> None:
     """Serve the catch-up door until cancelled. `serial` tells the number of this node's last
     record, behind which a received Checkpoint begins. A piece of it is kept in
     turn: what stands ready is not touched while it takes the ledger's place. `sending` keeps what
     of the history peers still need."""
-    hands.free()  # it holds no packets
+    in_progress.free()  # it holds no packets
     bench = _OpenReaders(directory, serial)
     work = _Work(doors, bench, sending)
     try:

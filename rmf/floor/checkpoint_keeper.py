@@ -37,13 +37,13 @@ async def run(
     dlq_cursor: Newest[int],
     boot_id: bytes,
     sending: Sending,
-    hands: InProgress,
+    in_progress: InProgress,
 ) -> None:
     """Serve the checkpoints door until cancelled. `boot_id` names the boot that `clock` in the
     head counts from (R6). Entries behind `dlq_cursor` stay. Files are written and moved in
     turn: a ledger that another takes the place of must not get a Checkpoint of the old
     one. `sending` says what of the history is on its way to peers."""
-    hands.free()  # it holds no packets
+    in_progress.free()  # it holds no packets
     limiter = trio.CapacityLimiter(1)
     newer: WriteCheckpoint | None = None
     while True:

@@ -46,7 +46,7 @@ CHILDREN = (
         "permanent",
         _ARBITER,
         True,
-        "a core on strike: it answers status, GET and orders, takes nothing in (see life)",
+        "a core on strike: it answers status, GET and orders, takes nothing in (see core_runner)",
     ),
     Row(
         "publisher",
@@ -187,10 +187,12 @@ def child_of(
 
 
 async def _serve(
-    serve: Callable[[Doors, str], Awaitable[None]], doors: Doors, why: str, _hands: InProgress
+    serve: Callable[[Doors, str], Awaitable[None]], doors: Doors, why: str, _in_progress: InProgress
 ) -> None:
     await serve(doors, why)
 
 
-async def _again(run: Callable[[InProgress], Awaitable[Any]], _why: str, hands: InProgress) -> None:
-    await run(hands)
+async def _again(
+    run: Callable[[InProgress], Awaitable[Any]], _why: str, in_progress: InProgress
+) -> None:
+    await run(in_progress)

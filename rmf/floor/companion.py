@@ -14,10 +14,10 @@ __all__ = ["Companion", "accompany"]
 Companion = Callable[[str], Awaitable[None]]
 
 
-async def accompany(companion: Companion, here: str, hands: InProgress) -> None:
+async def accompany(companion: Companion, here: str, in_progress: InProgress) -> None:
     """Run a companion of the node that listens `here`. That it is refused, because another client
     speaks for its name or because the node is on strike, is no failure of a task (R15)."""
-    hands.free()  # its packets are a client's
+    in_progress.free()  # its packets are a client's
     try:
         await companion(here)
     except RmfError as exc:

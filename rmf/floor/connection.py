@@ -71,7 +71,7 @@ class ServerConnection:
         self._guest: Guest | None = None
         self._out = Outbox(stream)
 
-    async def serve(self, hands: InProgress, on_guest: Callable[[], None]) -> None:
+    async def serve(self, in_progress: InProgress, on_guest: Callable[[], None]) -> None:
         """Serve until the client leaves, breaks the protocol, or is cut. `on_guest` is called once
         it is no stranger any more."""
         answers, answers_out, pages, pages_out = connection_doors()
@@ -92,7 +92,7 @@ class ServerConnection:
                     nursery.start_soon(self._out.write_answers, answers_out, nursery.cancel_scope)
                     nursery.start_soon(self._out.write_pages, pages_out, nursery.cancel_scope)
                     await self._greet()
-                    await self._read(nursery, pages, hands)
+                    await self._read(nursery, pages, in_progress)
                     nursery.cancel_scope.cancel()
             finally:
                 with trio.CancelScope(shield=True):
@@ -150,28 +150,30 @@ class ServerConnection:
 
     # --- Reading ------------------------------------------------------------------------------
 
-    async def _read(self, nursery: trio.Nursery, pages: Pages, hands: InProgress) -> None:
+    async def _read(self, nursery: trio.Nursery, pages: Pages, in_progress: InProgress) -> None:
         """Serve frames until the end of the stream, or until time is up for the next one."""
         with self._deadline:
             try:
-                await self._serve_frames(nursery, pages, hands)
+                await self._serve_frames(nursery, pages, in_progress)
             except ProtocolFault as fault:
                 await self._out.say_fault(fault)
         if self._deadline.cancelled_caught:
             await self._out.say_fault(ProtocolFault(*self._late))
 
-    async def _serve_frames(self, nursery: trio.Nursery, pages: Pages, hands: InProgress) -> None:
+    async def _serve_frames(
+        self, nursery: trio.Nursery, pages: Pages, in_progress: InProgress
+    ) -> None:
         begun_s: float | None = None
         self._since_ns = self._inlet.since_ns
         while True:
             for served, frame in enumerate(self._buffer.frames(), start=1):
                 begun_s = None
-                hands.hold(partial(self._held_all, frame))
+                in_progress.hold(partial(self._held_all, frame))
                 if len(frame) > limits.DECODE_BIG_FRAME_BYTES or not served % limits.FRAMES_A_PASS:
                     await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
                 if await self._serve_frame(frame, nursery, pages):
                     return
-                hands.free()
+                in_progress.free()
                 self._since_ns = self._inlet.since_ns
             begun_s = self._set_deadline(begun_s)
             data = await self._receive()

@@ -195,33 +195,33 @@ class CoreRunner:
 
     # --- Driving ------------------------------------------------------------------------------
 
-    async def run(self, hands: InProgress) -> None:
+    async def run(self, in_progress: InProgress) -> None:
         """Load the core and drive it, again and again, until one of them has stopped. A disk that
         hangs or fails on the way is a strike: it is unknown what it will hold (R17). So is that no
         file of the ledger may be moved any more."""
-        if not self._ground.directory.founded and not await self._wait_for_cluster(hands):
+        if not self._ground.directory.founded and not await self._wait_for_cluster(in_progress):
             await refuse_connections(self._ground.doors, "it has stopped")
             return
         try:
-            await self._live_on(hands)
+            await self._live_on(in_progress)
         except (DiskHangs, DiskFailed) as exc:
-            await self.only_answer(str(exc), hands, kind="disk")
+            await self.only_answer(str(exc), in_progress, kind="disk")
         except NoTurn as exc:
-            await self.only_answer(str(exc), hands)
+            await self.only_answer(str(exc), in_progress)
 
-    async def _live_on(self, hands: InProgress) -> None:
+    async def _live_on(self, in_progress: InProgress) -> None:
         while True:
             recovered, self._recovered = self._recovered, None
             if recovered is None:
                 recovered = await self._load_again()
-            reload = await self._live(recovered, hands)
+            reload = await self._live(recovered, in_progress)
             if reload is None:
                 self._ground.doors.standing.put("stopped")
                 await refuse_connections(self._ground.doors, "it has stopped")
                 return
             log.note("warning", "core_reloaded", reason=reload.reason, why=reload.why)
             if reload.reason == "repair" and not self._ground.has_peers:
-                await self.only_answer(reload.why, hands)
+                await self.only_answer(reload.why, in_progress)
                 return
             async with file_turn(self._ground.doors.file_turns):
                 await trio.to_thread.run_sync(self._prepare, reload, limiter=self._limiter)
@@ -237,7 +237,7 @@ class CoreRunner:
         elif reload.reason == "installed":
             swap_directories.take_place(directory.path, directory.cluster)
 
-    async def _live(self, recovered: Recovered, hands: InProgress) -> Reload | None:
+    async def _live(self, recovered: Recovered, in_progress: InProgress) -> Reload | None:
         ground = self._ground
         ground.doors.renew_reign()
         self._writer = recovered.writer
@@ -255,7 +255,7 @@ class CoreRunner:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_ledger, recovered.writer)
-                reload = await self._drive(core, hands)
+                reload = await self._drive(core, in_progress)
                 nursery.cancel_scope.cancel()
         finally:
             ground.doors.end_life()
@@ -267,13 +267,13 @@ class CoreRunner:
         if self._ground.has_peers and state.index:
             self._ground.doors.restored.put(Through(state.index, state.term, state.tick))
 
-    async def _drive(self, core: Arbiter, hands: InProgress) -> Reload | None:
+    async def _drive(self, core: Arbiter, in_progress: InProgress) -> Reload | None:
         ground = self._ground
         return await arbiter_loop.run(
             core,
             ground.doors,
             ground.runner,
-            hands,
+            in_progress,
             now,
             ground.instruments,
             self._clients,
@@ -282,15 +282,17 @@ class CoreRunner:
 
     async def _keep_ledger(self, writer: LedgerWriter) -> None:
         """Run the ledger keeper; its failure is sealed with what it held, and ends the reign."""
-        hands, ground = InProgress(), self._ground
-        run = partial(ledger_keeper.run, ground.doors, writer, ground.instruments.fsync, hands)
+        in_progress, ground = InProgress(), self._ground
+        run = partial(
+            ledger_keeper.run, ground.doors, writer, ground.instruments.fsync, in_progress
+        )
         exc = await caught(run)
         if exc is None:
             return
         cancelled = await seal(
             "ledger_keeper",
             exc,
-            hands,
+            in_progress,
             node=ground.directory.node,
             letters=ground.doors.letters,
             wall_ns=lambda: now().wall_ns,
@@ -299,7 +301,7 @@ class CoreRunner:
 
     # --- Cores that only answer -----------------------------------------------------------------
 
-    async def _wait_for_cluster(self, hands: InProgress) -> bool:
+    async def _wait_for_cluster(self, in_progress: InProgress) -> bool:
         """Answer questions until this node belongs to a cluster; False: it was stopped."""
         core = self._bare_core(genesis_state(b""))
 
@@ -310,18 +312,18 @@ class CoreRunner:
         is_stopped = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(until_founded)
-            await self._drive(core, hands)
+            await self._drive(core, in_progress)
             is_stopped = True
             self._ground.doors.standing.put("stopped")
             nursery.cancel_scope.cancel()
         return not is_stopped
 
-    async def only_answer(self, why: str, hands: InProgress, kind: str = "state") -> None:
+    async def only_answer(self, why: str, in_progress: InProgress, kind: str = "state") -> None:
         """Go on as a core on strike, with the state that was committed last (R17)."""
         self._note_newest()
         core = self._bare_core(self._newest)
         core.strike_for(kind, why)
-        await self._drive(core, hands)
+        await self._drive(core, in_progress)
         self._ground.doors.standing.put("stopped")
         await refuse_connections(self._ground.doors, "it has stopped")
 

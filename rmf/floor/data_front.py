@@ -60,11 +60,11 @@ class DataFront:
         """Return the task that stores letters; what it has not stored outlives its failures."""
         doors, backlog, store = self._doors, self._backlog, self.store()
 
-        async def keep(hands: InProgress) -> None:
-            await dlq_keeper.run(doors, store, backlog, hands)
+        async def keep(in_progress: InProgress) -> None:
+            await dlq_keeper.run(doors, store, backlog, in_progress)
             self.stored.set()
 
-        async def refuse(why: str, _hands: InProgress) -> None:
+        async def refuse(why: str, _in_progress: InProgress) -> None:
             await dlq_keeper.give_up(doors, backlog, why)
             self.stored.set()
 

@@ -42,12 +42,12 @@ async def run(
     directory: DataDirectory,
     dlq_cursor: Newest[int],
     sending: Sending,
-    hands: InProgress,
+    in_progress: InProgress,
 ) -> None:
     """Look at the disk every DISK_WATCH_S until cancelled; say when the mark changes. Entries
     behind `dlq_cursor` stay. `sending` says what of the history is on its way to peers: it stays
     up to the hard mark."""
-    hands.free()
+    in_progress.free()
     limiter = trio.CapacityLimiter(1)
     mark = "unknown"  # whatever is found first is reported: the arbiter may know of an older mark
     while True:

@@ -35,7 +35,7 @@ async def run(
     doors: Doors,
     store: DlqStore,
     backlog: list[LettersItem],
-    hands: InProgress,
+    in_progress: InProgress,
 ) -> None:
     """Store what comes through the letters door, until it is closed."""
     limiter = trio.CapacityLimiter(1)  # one thread at a time has the store
@@ -50,7 +50,7 @@ async def run(
         _drain(doors.letters_out, backlog)
         batch = backlog[:1] if one_by_one else list(backlog)
         one_by_one = max(0, one_by_one - 1)
-        hands.hold(partial(_held, batch))
+        in_progress.hold(partial(_held, batch))
         try:
             told = await trio.to_thread.run_sync(_store, store, batch, limiter=limiter)
         except DiskFailed as exc:
@@ -58,7 +58,7 @@ async def run(
             await doors.events.send(DiskFault(f"the DLQ cannot be written: {exc}"))
             return await give_up(doors, backlog)
         except StorageError:
-            hands.free()  # no letter is to blame: all of them stay in the backlog
+            in_progress.free()  # no letter is to blame: all of them stay in the backlog
             raise
         except Exception:
             if len(batch) > 1:  # find the one that cannot be stored
@@ -69,7 +69,7 @@ async def run(
                 await _report(doors, store, limiter, _line_letters(batch))
             raise
         del backlog[: len(batch)]
-        hands.free()
+        in_progress.free()
         _reply(told)
         for group in store.take_reopened():
             log.note("warning", "group_reopened", group=group)

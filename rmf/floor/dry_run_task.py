@@ -34,9 +34,9 @@ class DryRunTask:
         self._open = open_runner
         self._asked: DryRun | None = None
 
-    async def run(self, hands: InProgress) -> None:
+    async def run(self, in_progress: InProgress) -> None:
         """Serve the dry_runs door until cancelled."""
-        hands.free()  # what it runs is in a letter already
+        in_progress.free()  # what it runs is in a letter already
         async for first in self._doors.dry_runs_out:
             self._asked = first
             try:

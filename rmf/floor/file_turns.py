@@ -23,9 +23,9 @@ class FileTurns:
         self._doors = doors
         self._given: TurnAsked | None = None
 
-    async def run(self, hands: InProgress) -> None:
+    async def run(self, in_progress: InProgress) -> None:
         """Give turns until cancelled."""
-        hands.free()  # it holds no packets
+        in_progress.free()  # it holds no packets
         while True:
             if self._given is None:
                 self._given = await self._doors.file_turns_out.receive()

@@ -17,9 +17,9 @@ from rmf.floor.supervisor import InProgress
 __all__ = ["run"]
 
 
-async def run(doors: Doors, bench: BoxState, execute: Durations, hands: InProgress) -> None:
+async def run(doors: Doors, bench: BoxState, execute: Durations, in_progress: InProgress) -> None:
     """Serve the bench door. `execute` measures."""
-    hands.free()  # the packets on the bench are the arbiter's to explain
+    in_progress.free()  # the packets on the bench are the arbiter's to explain
 
     def tell(executed: Executed) -> None:
         try:

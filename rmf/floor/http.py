@@ -46,9 +46,9 @@ class HttpListening(acceptor.Listening):
         return True
 
 
-async def run(listening: HttpListening, sources: Sources, hands: InProgress) -> None:
+async def run(listening: HttpListening, sources: Sources, in_progress: InProgress) -> None:
     """Accept and serve connections until cancelled; a port that fails is opened again."""
-    hands.free()  # it holds no packets
+    in_progress.free()  # it holds no packets
     async with trio.open_nursery() as connections:
         service = _Service(listening, Answers(sources, listening.host, listening.also))
         acceptor = Acceptor(listening, connections, service.serve, "http_accept_failed")

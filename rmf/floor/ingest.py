@@ -40,9 +40,9 @@ class ClientListening(acceptor.Listening):
         )
 
 
-async def run(listening: ClientListening, port: Port, hands: InProgress) -> None:
+async def run(listening: ClientListening, port: Port, in_progress: InProgress) -> None:
     """Accept and serve connections until cancelled. Raises OSError if the port fails."""
-    hands.free()  # each connection has hands of its own
+    in_progress.free()  # each connection has hands of its own
     listeners = await listening.listeners()
     async with trio.open_nursery() as connections:
         serve = partial(_serve, listening, port)
@@ -51,7 +51,7 @@ async def run(listening: ClientListening, port: Port, hands: InProgress) -> None
 
 
 async def _serve(listening: ClientListening, port: Port, stream: trio.SocketStream) -> None:
-    hands = InProgress()
+    in_progress = InProgress()
     stranger = _BeforeHello(listening)
     try:
         if listening.is_crowded:
@@ -60,21 +60,21 @@ async def _serve(listening: ClientListening, port: Port, stream: trio.SocketStre
         number = next(listening.numbers)
         with port.passes.watched():
             connection = ServerConnection(number, _peer_of(stream), stream, port)
-            exc = await caught(partial(connection.serve, hands, stranger.is_known))
+            exc = await caught(partial(connection.serve, in_progress, stranger.is_known))
         if exc is not None:
-            await _explain(port, exc, hands, stream)
+            await _explain(port, exc, in_progress, stream)
         await linger(stream)
     finally:
         stranger.is_known()
 
 
 async def _explain(
-    port: Port, exc: BaseException, hands: InProgress, stream: trio.SocketStream
+    port: Port, exc: BaseException, in_progress: InProgress, stream: trio.SocketStream
 ) -> None:
     cancelled = await seal(
         "ingest",
         exc,
-        hands,
+        in_progress,
         node=port.node,
         letters=port.doors.letters,
         wall_ns=lambda: port.now().wall_ns,

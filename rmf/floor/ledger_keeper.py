@@ -33,10 +33,12 @@ __all__ = ["run"]
 Report = Callable[[Persisted | DiskFault | BaseException], None]
 
 
-async def run(doors: Doors, writer: LedgerWriter, fsync: Durations, hands: InProgress) -> None:
+async def run(
+    doors: Doors, writer: LedgerWriter, fsync: Durations, in_progress: InProgress
+) -> None:
     """Serve the ledger door with this writer; its thread closes it. `fsync` measures."""
     bench, reports = _WriteQueue(), _Reports()
-    hands.hold(bench.held)
+    in_progress.hold(bench.held)
     args = (writer, bench, reports.put, fsync)
     thread = threading.Thread(target=_write, args=args, name="rmf-ledger")
     thread.daemon = True  # a hung fsync cannot be joined; it must not keep the process

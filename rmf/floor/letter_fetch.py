@@ -41,9 +41,9 @@ class LetterFetch:
         self._doors = doors
         self._fetch: Fetch | None = None
 
-    async def run(self, hands: InProgress) -> None:
+    async def run(self, in_progress: InProgress) -> None:
         """Fetch what each core that was read may lack, until cancelled."""
-        hands.free()  # what it holds, its peers still have
+        in_progress.free()  # what it holds, its peers still have
         while True:
             async with trio.open_nursery() as nursery:
                 if self._fetch is not None:

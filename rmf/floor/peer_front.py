@@ -72,13 +72,13 @@ class PeerFront:
             children.append(child_of("peer_port", run, self._doors))
         return children
 
-    async def _run_port(self, listening: peer_port.PeerListening, hands: InProgress) -> None:
+    async def _run_port(self, listening: peer_port.PeerListening, in_progress: InProgress) -> None:
         doors, directory = self._doors, self._directory
         port = PeerPort(doors.events, doors.peering, Letterbox(directory.dlq_path))
         await peer_port.run(
             listening,
             port,
-            hands,
+            in_progress,
             node=directory.node,
             letters=doors.letters,
             wall_ns=lambda: now().wall_ns,

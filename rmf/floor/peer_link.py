@@ -38,11 +38,11 @@ async def run(
     own: Own,
     dials: trio.MemoryReceiveChannel[Own],
     events: trio.MemorySendChannel[EventItem],
-    hands: InProgress,
+    in_progress: InProgress,
 ) -> None:
     """Keep a link to `peer` until cancelled. `own` is what this node says of itself, until `dials`
     says another; with that, or if it is said again, it is time to dial."""
-    hands.free()  # it holds no packets
+    in_progress.free()  # it holds no packets
     pause_s = limits.RECONNECT_PEER_S_MIN
     while True:
         with suppress(trio.WouldBlock):

@@ -97,8 +97,10 @@ class PeerLinks:
                 self._nursery.start_soon(self._keep, kept, dials_out)
 
     async def _keep(self, kept: "_Kept", dials: trio.MemoryReceiveChannel[Own]) -> None:
-        async def run(hands: InProgress) -> None:  # whatever failed begins with what is so then
-            await peer_link.run(kept.peer, self._own, dials, self._doors.events, hands)
+        async def run(
+            in_progress: InProgress,
+        ) -> None:  # whatever failed begins with what is so then
+            await peer_link.run(kept.peer, self._own, dials, self._doors.events, in_progress)
 
         with kept.scope:
             await self._supervisor.keep(child_of(f"peer_link.{kept.peer.name}", run, self._doors))

@@ -35,7 +35,7 @@ class PeerListening(acceptor.Listening):
 async def run(
     listening: PeerListening,
     port: PeerPort,
-    hands: InProgress,
+    in_progress: InProgress,
     *,
     node: str,
     letters: trio.MemorySendChannel[Any],
@@ -43,7 +43,7 @@ async def run(
 ) -> None:
     """Accept and serve connections until cancelled. `letters` takes what a failed connection leaves
     behind. Raises OSError if the port fails."""
-    hands.free()  # it holds no packets
+    in_progress.free()  # it holds no packets
     listeners = await listening.listeners()
     explain = partial(seal, "peer_port", node=node, letters=letters, wall_ns=wall_ns)
     async with trio.open_nursery() as connections:

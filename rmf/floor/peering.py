@@ -51,9 +51,9 @@ class Peering:
         self._members: tuple[Member, ...] = ()
         self._attending: dict[str, Greeting] = {}
 
-    async def run(self, hands: InProgress) -> None:
+    async def run(self, in_progress: InProgress) -> None:
         """Keep links, and answer who comes, until cancelled."""
-        hands.free()  # it holds no packets
+        in_progress.free()  # it holds no packets
         try:
             async with trio.open_nursery() as nursery:
                 links = PeerLinks(self._doors, self._own, self._hints, nursery, self._supervisor)

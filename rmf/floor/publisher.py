@@ -26,11 +26,13 @@ from rmf.floor.supervisor import InProgress
 __all__ = ["run"]
 
 
-async def run(doors: Doors, feed: Feed, history: History, pulse: Pulse, hands: InProgress) -> None:
+async def run(
+    doors: Doors, feed: Feed, history: History, pulse: Pulse, in_progress: InProgress
+) -> None:
     """Serve the publications and watches doors until cancelled. The feed outlives this task, so
     that subscribers find the last picture when it is back. By `pulse` it sees that the Arbiter's
     loop turns: if it does not, no picture is live."""
-    hands.free()  # it holds no packets: what it publishes is in the World
+    in_progress.free()  # it holds no packets: what it publishes is in the World
     watches = _Watches(PublishedWorld(feed, pulse.is_fresh), history)
     failure: Exception | None = None
     async with trio.open_nursery() as feeders:

@@ -229,9 +229,9 @@ class Node:
         front = web_front.WebFront(ground.directory, ground.doors, ground.instruments, port)
         return [self._child("http", partial(http.run, web, front.sources))]
 
-    async def _join_cluster(self, nursery: trio.Nursery, own: Own, hands: InProgress) -> None:
+    async def _join_cluster(self, nursery: trio.Nursery, own: Own, in_progress: InProgress) -> None:
         """See to it that there is a cluster, then start the tasks that keep its data."""
-        hands.free()  # it holds no packets
+        in_progress.free()  # it holds no packets
         await self._peers.found(own)
         await self._data.open()
         ground, life = self.ground, self._life

@@ -81,7 +81,7 @@ class InProgress:
         try:
             found = self._held() if self._held is not None else []
         except Exception as exc:  # noqa: BLE001 what failed may hold something broken: go on (R15)
-            log.note("error", "hands_broken", error=type(exc).__name__)
+            log.note("error", "in_progress_unreadable", error=type(exc).__name__)
             found = []
         return found or [HeldItem(b"")]
 
@@ -145,15 +145,20 @@ class Supervisor:
         """Run a stand-in again and again until it ends by itself. It must not fill the DLQ: where
         it held nothing, the log alone says that it failed."""
         while True:
-            hands = InProgress()
-            exc = await caught(partial(run, hands))
+            in_progress = InProgress()
+            exc = await caught(partial(run, in_progress))
             if exc is None:
                 return
-            if hands.are_free:
+            if in_progress.are_free:
                 cancelled, _ = _explained(name, exc)
             else:
                 cancelled = await seal(
-                    name, exc, hands, node=self.node, letters=self.letters, wall_ns=self.wall_ns
+                    name,
+                    exc,
+                    in_progress,
+                    node=self.node,
+                    letters=self.letters,
+                    wall_ns=self.wall_ns,
                 )
             if cancelled is not None:
                 raise cancelled
@@ -174,13 +179,15 @@ async def supervise(
     """
     failures: deque[float] = deque()
     while True:
-        hands = InProgress()
-        exc = await caught(partial(child.run, hands))
+        in_progress = InProgress()
+        exc = await caught(partial(child.run, in_progress))
         if exc is None:
             if not child.is_permanent:
                 return
             exc = ChildEnded("it returned, and is to run as long as the node does")
-        cancelled = await seal(child.name, exc, hands, node=node, letters=letters, wall_ns=wall_ns)
+        cancelled = await seal(
+            child.name, exc, in_progress, node=node, letters=letters, wall_ns=wall_ns
+        )
         if cancelled is not None:
             raise cancelled
         # Our own errors say in words what to do; a foreign text may be anything.
@@ -229,7 +236,7 @@ def _explained(task: str, exc: BaseException) -> tuple[BaseException | None, Evi
 async def seal(
     task: str,
     exc: BaseException,
-    hands: InProgress,
+    in_progress: InProgress,
     *,
     node: str,
     letters: trio.MemorySendChannel[Any],
@@ -244,7 +251,7 @@ async def seal(
     cancelled, evidence = _explained(task, exc)
     if evidence is None:
         return cancelled
-    unsealed = deque(hands.held())
+    unsealed = deque(in_progress.held())
     in_time = trio.move_on_after(limits.STOP_S_MAX)
     with trio.CancelScope(shield=True), in_time, suppress(trio.ClosedResourceError):
         while unsealed:

@@ -147,7 +147,7 @@ def _check_bounds(node: SimulatedNode, core: Arbiter) -> None:
     writes = len(node.disk.waiting)
     if writes > limits.LEDGER_QUEUE_MAX:
         raise Violation("bounded queues", f"{node.name}: {writes} writes wait")
-    queue = core.petitions.queue
+    queue = core.sessions.queue
     if queue.packets > queue.depth_packets_max + limits.FRAME_PACKETS_MAX:
         raise Violation("bounded queues", f"{node.name}: {queue.packets} packets wait")
     if len(core.book.met) > 2 * limits.MEMBERS_MAX:

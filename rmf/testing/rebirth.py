@@ -3,7 +3,7 @@ behind it, the second copy of the vote, and the clock if this boot wrote the las
 R26).
 
 It decides what rmf/floor/recovery decides, over records instead of files; the steps from there on
-(Comeback, Standing, Raft, Arbiter) are the very ones of production.
+(Recovery, Standing, Raft, Arbiter) are the very ones of production.
 """
 
 from collections.abc import Callable

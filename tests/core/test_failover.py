@@ -209,7 +209,7 @@ def test_what_is_not_committed_is_bounded_and_the_next_accession_fits_all_the_sa
     """Raft-cases 32: while no majority writes, what comes beyond ENTRIES_IN_FLIGHT waits in the
     queue, and the edge is left waiting once that is full (R16)."""
     n1 = play["n1"]
-    n1.core.petitions.queue.depth_packets_max = 10
+    n1.core.sessions.queue.depth_packets_max = 10
     probe = n1.join("probe")
     hold_all_but(play, "n1")
     committed = n1.core.committed.index
@@ -220,7 +220,7 @@ def test_what_is_not_committed_is_bounded_and_the_next_accession_fits_all_the_sa
         play.advance(20)
     assert n1.core.reigns
     assert n1.core.raft.log.last.index == committed + limits.ENTRIES_IN_FLIGHT
-    assert n1.core.petitions.queue.packets == 10
+    assert n1.core.sessions.queue.packets == 10
     assert not n1.core.takes_in
     play.advance(300)
     assert n1.core.raft.log.last.index == committed + limits.ENTRIES_IN_FLIGHT

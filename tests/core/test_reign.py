@@ -86,11 +86,11 @@ def test_several_entries_may_be_in_flight_but_not_more_than_so_many() -> None:
     for seq in range(1, limits.ENTRIES_IN_FLIGHT + 4):
         probe.send(seq)
     assert len(play.disk.waiting) == limits.ENTRIES_IN_FLIGHT
-    assert play.core.petitions.queue.packets == 3
+    assert play.core.sessions.queue.packets == 3
     assert play.core.next_due_ns() == BOOT_NS + limits.ELECTION_NS_MAX  # to be live no more
     play.sync(1)
     assert len(play.disk.waiting) == limits.ENTRIES_IN_FLIGHT
-    assert play.core.petitions.queue.packets == 0
+    assert play.core.sessions.queue.packets == 0
 
 
 def test_nothing_waiting_means_no_tick() -> None:

@@ -165,7 +165,7 @@ class Reign:
     def __init__(self, alone: Bench, core: Arbiter) -> None:
         self.core = core
         self.doors = alone.doors
-        self.hands = InProgress()
+        self.in_progress = InProgress()
         self._instruments = alone.instruments
         self.writes = True
         self._serial = 0  # of the last record
@@ -174,7 +174,7 @@ class Reign:
 
     async def rule(self, runner: arbiter_loop.BlockingRunner) -> None:
         """Run the loop until it ends by itself."""
-        loop = partial(arbiter_loop.run, self.core, self.doors, runner, self.hands, now)
+        loop = partial(arbiter_loop.run, self.core, self.doors, runner, self.in_progress, now)
         self.reload = await loop(self._instruments)
         self.ended.set()
 
@@ -286,7 +286,7 @@ class Served:
     def __init__(self, alone: Bench, wire: Wire) -> None:
         self.doors = alone.doors
         self.wire = wire
-        self.hands = InProgress()
+        self.in_progress = InProgress()
         self.strangers = Strangers()
         self.known = trio.Event()
         self.ended = trio.Event()
@@ -339,7 +339,7 @@ async def served(
 
     async def serve() -> None:
         try:
-            await connection.serve(serving.hands, serving.known.set)
+            await connection.serve(serving.in_progress, serving.known.set)
         finally:
             serving.ended.set()
             await trio.aclose_forcefully(theirs)

@@ -50,13 +50,15 @@ class Saboteur:
         stand_in = child.stand_in and partial(self._note, child.name, child.stand_in)
         return attrs.evolve(child, run=partial(self._run, child.run), stand_in=stand_in)
 
-    async def _run(self, run: Callable[[InProgress], Awaitable[Any]], hands: InProgress) -> None:
+    async def _run(
+        self, run: Callable[[InProgress], Awaitable[Any]], in_progress: InProgress
+    ) -> None:
         """Run the task until it is time."""
         if not self._is_due:
-            await run(hands)
+            await run(in_progress)
             return
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run, hands)
+            nursery.start_soon(run, in_progress)
             await self.now.wait()
             nursery.cancel_scope.cancel()
         if self._hangs:
@@ -65,7 +67,7 @@ class Saboteur:
                 await self.released.wait()
             return
         self.failed += 1
-        hands.hold(lambda: [HeldItem(IN_HAND)])
+        in_progress.hold(lambda: [HeldItem(IN_HAND)])
         raise Planted
 
     @property
@@ -77,10 +79,10 @@ class Saboteur:
         name: str,
         stand_in: Callable[[str, InProgress], Awaitable[None]],
         why: str,
-        hands: InProgress,
+        in_progress: InProgress,
     ) -> None:
         self.begun.append(name)
-        await stand_in(why, hands)
+        await stand_in(why, in_progress)
 
 
 @attrs.frozen

@@ -95,7 +95,7 @@ async def test_what_fails_ends_the_arbiter_and_not_the_sender(tmp_path: Path) ->
                 await trio.testing.wait_all_tasks_blocked()
                 await IntakeDoor(alone.doors).offer(guest.offer(packet(1, "cell/held")))
                 await trio.sleep_forever()
-        assert b"cell/held" in ruling.hands.held()[0].data
+        assert b"cell/held" in ruling.in_progress.held()[0].data
 
 
 async def test_no_frame_overtakes_what_waited_when_the_loop_began(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ async def test_beyond_the_depth_of_the_queue_the_intake_door_is_left_alone(
             for seq in range(1, 60):
                 await guest.send(packet(seq))
                 await trio.testing.wait_all_tasks_blocked()
-            assert ruling.core.petitions.queue.packets == 10
+            assert ruling.core.sessions.queue.packets == 10
             left = alone.doors.intake.statistics().current_buffer_used
             assert left >= 59 - 10 - limits.ENTRIES_IN_FLIGHT
             ruling.writes = True
@@ -146,7 +146,7 @@ async def test_a_runner_that_raises_leaves_its_packets_in_hand(tmp_path: Path) -
                 guest = await ruling.join()
                 await guest.send(packet(1, "cell/held"), packet(2))
                 await trio.sleep_forever()
-        (packets,) = ruling.hands.held()
+        (packets,) = ruling.in_progress.held()
         assert (packets.producer, packets.epoch) == ("probe", guest.epoch)
         assert b"cell/held" in packets.data
 
@@ -159,7 +159,7 @@ async def test_what_an_offer_held_is_reported_with_its_frame(tmp_path: Path) -> 
                 broken = Offered(1, "probe", guest.epoch, b"the frame", [[None]], 0, {}, 0)
                 await guest.hand_in(broken)
                 await trio.sleep_forever()
-        (held,) = ruling.hands.held()
+        (held,) = ruling.in_progress.held()
         assert (held.data, held.producer, held.epoch, held.connection) == (
             b"the frame",
             "probe",
@@ -176,7 +176,7 @@ async def test_who_left_while_its_hello_waited_for_room_speaks_no_more(tmp_path:
             await alone.doors.intake.send(Joined(7, "gone", "self-declared:gone", False))
             await guest.send(packet(1))
             await guest.hear(m.Ack)
-            assert dict(ruling.core.petitions.queue.speakers) == {"probe": 1}
+            assert dict(ruling.core.sessions.queue.speakers) == {"probe": 1}
 
 
 async def test_every_answers_door_is_closed_when_a_core_ends(tmp_path: Path) -> None:
@@ -261,8 +261,8 @@ async def test_the_loop_holds_nothing_while_it_waits(tmp_path: Path) -> None:
             await guest.send(packet(1))
             await guest.hear(m.Ack)
             await trio.testing.wait_all_tasks_blocked()
-            assert ruling.hands.held()[0].data == b""
-            assert isinstance(ruling.hands, InProgress)
+            assert ruling.in_progress.held()[0].data == b""
+            assert isinstance(ruling.in_progress, InProgress)
 
 
 async def test_after_a_core_a_client_that_comes_is_turned_away_and_not_left_waiting() -> None:

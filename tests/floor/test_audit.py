@@ -307,7 +307,7 @@ async def test_a_box_that_cannot_be_had_is_no_reason_for_letters(
 ) -> None:
     began = []
 
-    async def serve(_hands: InProgress) -> None:
+    async def serve(_in_progress: InProgress) -> None:
         began.append(trio.current_time())
         raise OSError("no memory")
 

@@ -20,11 +20,11 @@ UNHEARD = {
 }
 
 
-async def nothing(_hands: InProgress) -> None:
+async def nothing(_in_progress: InProgress) -> None:
     pass
 
 
-async def instead(_why: str, _hands: InProgress) -> None:
+async def instead(_why: str, _in_progress: InProgress) -> None:
     pass
 
 
@@ -83,7 +83,7 @@ async def test_a_stand_in_that_needs_more_is_brought_along() -> None:
 async def test_a_port_is_tried_again() -> None:
     runs = 0
 
-    async def listens(_hands: InProgress) -> None:
+    async def listens(_in_progress: InProgress) -> None:
         nonlocal runs
         runs += 1
 

@@ -327,12 +327,12 @@ async def test_hands_hold_the_frame_that_is_served_and_nothing_else(alone: Bench
         for seq in range(1, limits.INTAKE_FRAMES + 2):
             await serving.wire.send(packet(seq))
         await trio.testing.wait_all_tasks_blocked()
-        (held,) = serving.hands.held()
+        (held,) = serving.in_progress.held()
         stuck = codec.encode(m.Send([packet(limits.INTAKE_FRAMES + 1)]))[4:]
         assert (held.data, held.producer, held.epoch, held.connection) == (stuck, "probe", 1, 1)
         serving.offered()
         await trio.testing.wait_all_tasks_blocked()
-        assert serving.hands.held()[0].data == b""
+        assert serving.in_progress.held()[0].data == b""
 
 
 async def test_a_packet_is_as_old_as_the_beginning_of_its_frame(alone: Bench) -> None:

@@ -58,7 +58,7 @@ class Living:
     def __init__(self, alone: Bench, *, has_peers: bool = False) -> None:
         self.alone = alone
         self.doors = alone.doors
-        self.hands = InProgress()
+        self.in_progress = InProgress()
         incarnation = alone.directory.incarnation
         line = LineId(shop.name, shop.version, shop.digest)
         period_ns = limits.TICK_PERIOD_NS
@@ -84,10 +84,10 @@ class Living:
         return self.life.core
 
     async def run(self) -> None:
-        await self.life.run(self.hands)
+        await self.life.run(self.in_progress)
 
     async def only_answer(self, why: str) -> None:
-        await self.life.only_answer(why, self.hands)
+        await self.life.only_answer(why, self.in_progress)
 
     async def stopped(self) -> None:
         """Return once it says that it has stopped."""

@@ -149,7 +149,7 @@ async def when_ledger_is_full_is_never_as_the_core_stops_latching(tmp_path: Path
                 await guest.send(packet(seq, "count"))
                 await trio.testing.wait_all_tasks_blocked()
             assert waiting(alone.doors.ledger_out) < limits.ENTRIES_IN_FLIGHT
-            assert ruling.core.petitions.queue.packets >= 100 - limits.ENTRIES_IN_FLIGHT
+            assert ruling.core.sessions.queue.packets >= 100 - limits.ENTRIES_IN_FLIGHT
             ruling.writes = True
             acked = 0
             while acked < 100:
@@ -198,7 +198,7 @@ async def when_letters_is_full_edges_wait_and_the_core_stops_latching(tmp_path: 
             await trio.testing.wait_all_tasks_blocked()
             assert limits.TICK_PACKETS_MAX < at < limits.LETTERS_IN_FLIGHT_MAX
             assert ruling.core.committed.bagged == at
-            assert ruling.core.petitions.queue.packets == 100
+            assert ruling.core.sessions.queue.packets == 100
             # Nothing of it was dropped, and once letters are stored the line moves on.
             taken = [alone.doors.letters_out.receive_nowait() for _ in range(1024 + 1503)]
             line = [x for item in taken if isinstance(item, StoreLetters) for x in item.letters]

@@ -29,12 +29,16 @@ from tests.storage.ledger_kit import Drafts, file_bytes_limit
 
 
 @asynccontextmanager
-async def keeping(alone: Bench, hands: InProgress | None = None) -> AsyncIterator[LedgerWriter]:
+async def keeping(
+    alone: Bench, in_progress: InProgress | None = None
+) -> AsyncIterator[LedgerWriter]:
     """Run the keeper over the bench's ledger."""
     writer = alone.recover().writer
     async with trio.open_nursery() as nursery:
         fsync = alone.instruments.fsync
-        nursery.start_soon(ledger_keeper.run, alone.doors, writer, fsync, hands or InProgress())
+        nursery.start_soon(
+            ledger_keeper.run, alone.doors, writer, fsync, in_progress or InProgress()
+        )
         yield writer
         nursery.cancel_scope.cancel()
 
@@ -173,11 +177,11 @@ async def test_what_it_cannot_write_ends_it_with_the_bytes_in_hand(tmp_path: Pat
         drafts = Drafts(alone.directory.cluster)
         drafts.index = 7  # an Entry out of order: our bug
         drafts.chains *= 8
-        hands = InProgress()
+        in_progress = InProgress()
         with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
-            async with keeping(alone, hands):
+            async with keeping(alone, in_progress):
                 await alone.doors.ledger.send(Persist(1, [drafts.entry(b"astray")]))
                 await trio.sleep_forever()
-        assert [held.data for held in hands.held()] == [b"astray"]
+        assert [held.data for held in in_progress.held()] == [b"astray"]
         assert records(alone) == []
         alone.recover().writer.close()  # and the ledger is free again

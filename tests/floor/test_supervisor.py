@@ -38,10 +38,10 @@ class Scene:
         self.spent: list[str] = []
         self.waits = trio.Event()
 
-    async def child(self, hands: InProgress) -> None:
+    async def child(self, in_progress: InProgress) -> None:
         self.runs += 1
         if self.held is not None:
-            hands.hold(self.held)
+            in_progress.hold(self.held)
         if self.failures:
             raise self.failures.pop(0)
         self.waits.set()
@@ -143,7 +143,7 @@ async def test_what_the_task_held_is_sealed_even_if_it_cannot_be_told(
 async def test_a_task_that_ends_by_itself_is_let_go() -> None:
     doors = Doors()
 
-    async def ends(hands: InProgress) -> None:
+    async def ends(in_progress: InProgress) -> None:
         await trio.lowlevel.checkpoint()
 
     async def never(why: str) -> None:
@@ -164,7 +164,7 @@ async def test_cancelling_is_no_failure() -> None:
 async def test_a_failure_on_the_way_out_is_sealed_and_the_cancellation_goes_on() -> None:
     doors = Doors()
 
-    async def fails_while_cancelled(hands: InProgress) -> None:
+    async def fails_while_cancelled(in_progress: InProgress) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep_forever)
             try:
@@ -209,7 +209,7 @@ async def test_a_permanent_task_that_returns_has_failed(
 ) -> None:
     doors, runs = Doors(), 0
 
-    async def returns_once(hands: InProgress) -> None:
+    async def returns_once(in_progress: InProgress) -> None:
         nonlocal runs
         runs += 1
         if runs > 1:
@@ -261,7 +261,7 @@ async def test_a_stand_in_serves_at_once_though_no_task_hears_of_the_strike(
         except trio.WouldBlock:
             break
 
-    async def stand_in(why: str, _hands: InProgress) -> None:
+    async def stand_in(why: str, _in_progress: InProgress) -> None:
         reasons.append(why)
         while isinstance(await scene.doors.events_out.receive(), Beat):
             pass
@@ -277,11 +277,11 @@ async def test_a_stand_in_that_fails_is_back_and_fills_no_dlq(
     scene, runs = failing(), 0
     began = trio.current_time()
 
-    async def stand_in(_why: str, hands: InProgress) -> None:
+    async def stand_in(_why: str, in_progress: InProgress) -> None:
         nonlocal runs
         runs += 1
         if runs == 3:
-            hands.hold(lambda: [HeldItem(b"in hand")])
+            in_progress.hold(lambda: [HeldItem(b"in hand")])
         if runs < 5:
             raise LookupError
 
@@ -294,7 +294,7 @@ async def test_a_stand_in_that_fails_is_back_and_fills_no_dlq(
 async def test_a_stand_in_can_be_cancelled(autojump_clock: trio.testing.MockClock) -> None:
     scene = failing()
 
-    async def stand_in(_why: str, _hands: InProgress) -> None:
+    async def stand_in(_why: str, _in_progress: InProgress) -> None:
         await trio.sleep_forever()
 
     with trio.move_on_after(100) as scope:
@@ -308,7 +308,7 @@ async def test_failures_of_another_period_do_not_count(
     doors = Doors()
     runs = 0
 
-    async def fails_now_and_then(hands: InProgress) -> None:
+    async def fails_now_and_then(in_progress: InProgress) -> None:
         nonlocal runs
         runs += 1
         if runs == 20:
@@ -407,14 +407,14 @@ def limits_of_letters(scene: Scene) -> float:
 
 
 async def test_hands_are_asked_only_when_a_task_fails(tmp_path: Path) -> None:
-    hands = InProgress()
-    hands.hold(lambda: pytest.fail("asked"))
-    hands.free()
-    assert hands.held() == [HeldItem(b"")]
+    in_progress = InProgress()
+    in_progress.hold(lambda: pytest.fail("asked"))
+    in_progress.free()
+    assert in_progress.held() == [HeldItem(b"")]
     doors = Doors()
-    hands.hold(lambda: [HeldItem(b"late")])
+    in_progress.hold(lambda: [HeldItem(b"late")])
     cancelled = await seal(
-        "x", ValueError(), hands, node="n1", letters=doors.letters, wall_ns=lambda: WALL_NS
+        "x", ValueError(), in_progress, node="n1", letters=doors.letters, wall_ns=lambda: WALL_NS
     )
     assert cancelled is None
     await until(lambda: doors.letters_out.statistics().current_buffer_used == 1)

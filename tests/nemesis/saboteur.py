@@ -39,7 +39,7 @@ class Saboteur:
         return True
 
     async def run(
-        self, name: str, run: Callable[[InProgress], Awaitable[Any]], hands: InProgress
+        self, name: str, run: Callable[[InProgress], Awaitable[Any]], in_progress: InProgress
     ) -> Any:
         """Run a task until it is struck."""
         if name in self.fail_always:
@@ -54,7 +54,7 @@ class Saboteur:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(wait)
-            await run(hands)
+            await run(in_progress)
             nursery.cancel_scope.cancel()
         if not struck:
             return
@@ -62,7 +62,7 @@ class Saboteur:
             await trio.sleep(struck[0])
         mark = f"held by {name}, {len(self.marks)} {self._whose}".rstrip().encode()
         self.marks.append(mark)
-        hands.hold(lambda: [HeldItem(mark)])
+        in_progress.hold(lambda: [HeldItem(mark)])
         raise Planted(name)
 
 
