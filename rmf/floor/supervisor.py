@@ -252,8 +252,11 @@ async def seal(
     if evidence is None:
         return cancelled
     unsealed = deque(in_progress.held())
-    in_time = trio.move_on_after(limits.STOP_S_MAX)
-    with trio.CancelScope(shield=True), in_time, suppress(trio.ClosedResourceError):
+    with (
+        trio.CancelScope(shield=True),
+        trio.move_on_after(limits.STOP_S_MAX),
+        suppress(trio.ClosedResourceError),
+    ):
         while unsealed:
             held = unsealed[0]
             letter = edge_letter(

@@ -25,7 +25,7 @@ async def wires() -> AsyncIterator[tuple[Links, Address]]:
     links = Links(own_host(), _PORT + 2, peers)
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(peers["n2"][1], host=own_host())
-        nursery.start_soon(trio.serve_listeners, twice, listeners)
+        await nursery.start(trio.serve_listeners, twice, listeners)
         await links.open(nursery)
         yield links, links.seen_from("n1")["n2"]
         nursery.cancel_scope.cancel()
