@@ -29,7 +29,6 @@ from rmf.floor.latest import Latest
 from rmf.floor.supervisor import Child, InProgress, Supervisor
 from rmf.storage.directory import DataDirectory
 from rmf.storage.drive import free_bytes
-from rmf.storage.fence import Fence, Pen
 from rmf.storage.files import write_whole
 from rmf.storage.ledger import LedgerWriter
 from tests.nemesis import three
@@ -91,19 +90,6 @@ def f1_a_companion_is_not_supervised() -> list[Change]:
             await keep(self, child)
 
     return [(Supervisor, "keep", raw)]
-
-
-@bug
-def f2_two_threads_write_one_ledger() -> list[Change]:
-    """One that a hung drive held up goes on beside the next core's."""
-
-    def take(self: Fence) -> Pen:
-        return Pen(self, 0)
-
-    def begin(self: Fence, number: int) -> None:
-        del self, number
-
-    return [(Fence, "take", take), (Fence, "_begin", begin), (Fence, "_end", lambda _: None)]
 
 
 @bug_among_three
