@@ -4,8 +4,7 @@ The nemesis has to find each of them; how many seeds it needs says `found.md`, a
 cannot find, and why. While one is planted nothing else may run in this process.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,45 +32,24 @@ from rmf.storage.files import write_whole
 from rmf.storage.ledger import LedgerWriter
 from tests.nemesis import three
 from tests.nemesis.seed import run
+from tests.planting import Bug, Change, changed, registry
 
-__all__ = ["AMONG_THREE", "PLANTED", "planted", "seeds_needed"]
+__all__ = ["AMONG_THREE", "PLANTED", "seeds_needed"]
 
-Change = tuple[Any, str, Any]
-
-PLANTED: dict[str, Callable[[], list[Change]]] = {}
+PLANTED, bug = registry()
 AMONG_THREE: set[str] = set()  # what no node shows that is alone
 
 
-def bug(function: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
-    """Enter a bug under the name of the function that returns its changes."""
-    PLANTED[function.__name__] = function
-    return function
-
-
-def bug_among_three(function: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
+def bug_among_three(function: Bug) -> Bug:
     """Enter a bug that it takes three nodes to show."""
     AMONG_THREE.add(function.__name__)
     return bug(function)
 
 
-@contextmanager
-def planted(name: str) -> Iterator[None]:
-    """Have this bug while the block runs."""
-    changes = PLANTED[name]()
-    before = [(owner, attribute, vars(owner)[attribute]) for owner, attribute, _ in changes]
-    for owner, attribute, value in changes:
-        setattr(owner, attribute, value)
-    try:
-        yield
-    finally:
-        for owner, attribute, value in before:
-            setattr(owner, attribute, value)
-
-
 def seeds_needed(name: str, most: int) -> int | None:
     """Return with which seed the bug shows, None if with none up to `most`."""
     live = three.run if name in AMONG_THREE else run
-    with planted(name), TemporaryDirectory(prefix="nemesis-") as place:
+    with changed(PLANTED[name]()), TemporaryDirectory(prefix="nemesis-") as place:
         for seed in range(1, most + 1):
             if live(seed, Path(place) / str(seed)).faults:
                 return seed

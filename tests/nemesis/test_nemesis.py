@@ -8,21 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.nemesis.planted import PLANTED, planted, seeds_needed
+from tests.nemesis.planted import PLANTED, seeds_needed
 from tests.nemesis.seed import run
+from tests.planting import stated, what_stays
 
-FOUND = Path(__file__).with_name("found.md")
+STATED = stated(Path(__file__).with_name("found.md"))
 SEEDS = 4
 AT_ONCE = [
     "f1_a_companion_is_not_supervised",
     "f13_the_loop_itself_asks_the_drive",
 ]
-
-
-def stated() -> dict[str, int]:
-    """Return how many seeds each fault needs at most, as found.md says."""
-    rows = [line.split("|") for line in FOUND.read_text().splitlines() if line.startswith("| `")]
-    return {row[1].strip(" `"): int(row[2]) for row in rows if row[2].strip().isdigit()}
 
 
 @pytest.mark.slow
@@ -35,27 +30,22 @@ def test_a_node_keeps_its_promises_through_all_kinds_of_trouble(seed: int, tmp_p
 
 
 def test_every_planted_fault_is_in_the_table_and_no_other() -> None:
-    assert stated().keys() == PLANTED.keys()
+    assert STATED.keys() == PLANTED.keys()
     assert len(PLANTED) >= 10
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_a_planted_fault_that_shows_at_once_is_found(name: str) -> None:
-    assert seeds_needed(name, stated()[name]) is not None
+    assert seeds_needed(name, STATED[name]) is not None
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("name", list(PLANTED))
 def test_a_planted_fault_is_found_within_the_stated_seeds(name: str) -> None:
-    assert seeds_needed(name, stated()[name]) is not None
+    assert seeds_needed(name, STATED[name]) is not None
 
 
 def test_nothing_stays_planted() -> None:
-    for name in PLANTED:
-        before = [vars(owner)[attribute] for owner, attribute, _ in PLANTED[name]()]
-        with planted(name):
-            pass
-        after = [vars(owner)[attribute] for owner, attribute, _ in PLANTED[name]()]
-        assert before == after
+    assert what_stays(PLANTED) == []

@@ -6,8 +6,7 @@ each of them; how many seeds it needs says `tests/simulation/found.md`. While on
 nothing else may run in this process.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import attrs
@@ -45,32 +44,16 @@ from rmf.testing.disk_driver import DiskDriver
 from rmf.testing.options import FAULTS, Options, derived
 from rmf.testing.run import run
 from rmf.testing.simulated_node import SimulatedNode
+from tests.planting import Change, changed, registry
 
 __all__ = ["HARSH", "PLANTED", "SPECIAL", "Change", "bug", "life", "planted", "seeds_needed"]
 
-Change = tuple[Any, str, Any]
-
-PLANTED: dict[str, Callable[[], list[Change]]] = {}
+PLANTED, bug = registry()
 
 
-def bug(function: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
-    """Enter a bug under the name of the function that returns its changes."""
-    PLANTED[function.__name__] = function
-    return function
-
-
-@contextmanager
-def planted(name: str) -> Iterator[None]:
+def planted(name: str) -> AbstractContextManager[None]:
     """Have this bug in the code while the block runs."""
-    changes = PLANTED[name]()
-    before = [vars(owner)[attribute] for owner, attribute, _ in changes]
-    for owner, attribute, value in changes:
-        setattr(owner, attribute, value)
-    try:
-        yield
-    finally:
-        for (owner, attribute, _), value in zip(changes, before, strict=True):
-            setattr(owner, attribute, value)
+    return changed(PLANTED[name]())
 
 
 # --- Durability (R2, R13, R17) ------------------------------------------

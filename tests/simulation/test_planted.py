@@ -8,38 +8,33 @@ from pathlib import Path
 import pytest
 
 from rmf.testing.run import run
+from tests.planting import stated, what_stays
 from tests.simulation.field import OF_THEIR_OWN
-from tests.simulation.planted import PLANTED, life, planted, seeds_needed
+from tests.simulation.planted import PLANTED, life, seeds_needed
 
-FOUND = Path(__file__).with_name("found.md")
-
-
-def stated() -> dict[str, int]:
-    """Return how many seeds each bug needs at most, as found.md says."""
-    rows = [line.split("|") for line in FOUND.read_text().splitlines() if line.startswith("| `")]
-    return {row[1].strip(" `"): int(row[2]) for row in rows}
+STATED = stated(Path(__file__).with_name("found.md"))
 
 
 def test_every_planted_bug_is_in_the_table_and_no_other() -> None:
-    assert stated().keys() == PLANTED.keys()
+    assert STATED.keys() == PLANTED.keys()
     assert OF_THEIR_OWN.keys() <= PLANTED.keys()
     assert len(PLANTED) >= 30
 
 
-QUICK = [name for name, seeds in stated().items() if seeds <= 3]
+QUICK = [name for name, seeds in STATED.items() if seeds <= 3]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_a_bug_that_shows_at_once_is_found_within_the_stated_seeds(name: str) -> None:
-    assert seeds_needed(name, stated()[name]) is not None
+    assert seeds_needed(name, STATED[name]) is not None
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("name", [name for name in PLANTED if name not in QUICK])
 def test_a_bug_is_found_within_the_stated_seeds(name: str) -> None:
-    assert seeds_needed(name, stated()[name]) is not None
+    assert seeds_needed(name, STATED[name]) is not None
 
 
 @pytest.mark.long
@@ -50,9 +45,4 @@ def test_without_a_bug_a_hard_life_is_survived() -> None:
 
 
 def test_nothing_stays_planted() -> None:
-    for name in PLANTED:
-        before = [vars(owner)[attribute] for owner, attribute, _ in PLANTED[name]()]
-        with planted(name):
-            pass
-        after = [vars(owner)[attribute] for owner, attribute, _ in PLANTED[name]()]
-        assert before == after
+    assert what_stays(PLANTED) == []
