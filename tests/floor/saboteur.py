@@ -9,7 +9,7 @@ The task itself runs until then, and runs again afterwards: only how it ends is 
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import trio
@@ -21,6 +21,14 @@ IN_HAND = b"what it had in hand"
 
 class Planted(Exception):
     """Raised by a task that is to fail."""
+
+
+class Sabotages(Protocol):
+    """What a supervisor lets at its children."""
+
+    def around(self, child: Child) -> Child:
+        """Return the child as it is to run."""
+        ...
 
 
 class Saboteur:
@@ -89,7 +97,7 @@ class Saboteur:
 class Watched(Supervisor):
     """A supervisor that lets the saboteur at its children."""
 
-    saboteur: Saboteur = attrs.field(kw_only=True)
+    saboteur: Sabotages = attrs.field(kw_only=True)
 
     async def keep(self, child: Child) -> None:
         """Run a child, as it is to run."""

@@ -7,12 +7,13 @@ import trio
 
 from tests.nemesis.links import Links
 from tests.nemesis.machine import Machine
-from tests.nemesis.people import ANSWER_S, operate, order, rude
+from tests.nemesis.people import ANSWER_S, checkpoint, order, rude, strike
 from tests.nemesis.seed import Report
 
 __all__ = ["ALL", "PASSING", "Havoc", "leader_of"]
 
 _HANG_S_MAX = 6.0
+_DRIVE_HANG_S_MAX = 8.0
 ALL = (
     *("task",) * 6,
     *("hung_task",) * 4,
@@ -85,11 +86,11 @@ class Havoc:
         elif act in {"cut", "stall"}:
             await self._link_trouble(act, machine.name)
         elif act == "strike":
-            await self._strike(machine)
+            await strike(dice, machine.address)
         elif act == "checkpoint":
-            await self._checkpoint(machine)
+            self._report.faults += await checkpoint(machine.address, machine.data)
         else:
-            await self._drive_trouble(act, machine)
+            await machine.drive.suffer(act, dice, _DRIVE_HANG_S_MAX)
 
     async def _link_trouble(self, act: str, name: str) -> None:
         if act == "cut":
@@ -101,18 +102,6 @@ class Havoc:
             await trio.sleep(self._dice.uniform(0.3, 7))
         finally:
             self._links.heal(name)
-
-    async def _strike(self, machine: Machine) -> None:
-        await operate(machine.address, "admin.strike", {"why": "the nemesis says so"})
-        await trio.sleep(self._dice.uniform(0.0, 2))
-        await operate(machine.address, "admin.strike", {"end": True})
-
-    async def _checkpoint(self, machine: Machine) -> None:
-        found = await operate(machine.address, "admin.checkpoint", {})
-        if found is not None and not list(machine.data.glob("checkpoints/*.ckpt")):
-            self._report.faults.append(
-                f"a Checkpoint is said to be written, and there is none: {found}"
-            )
 
     async def _transfer(self) -> None:
         """Order another leader, which may stand still, and have the present one struck."""
@@ -126,26 +115,13 @@ class Havoc:
                 nursery.start_soon(self._order_transfer, machine, target.name)
             if leader is not None and dice.random() < 0.5:
                 await trio.sleep(dice.uniform(0, 0.3))
-                await self._strike(self._machines[leader])
+                await strike(dice, self._machines[leader].address)
 
     async def _order_transfer(self, machine: Machine, target: str) -> None:
         if not await order(machine.address, "admin.transfer", {"node": target}):
             self._report.faults.append(
                 f"{machine.name} did not answer an order within {ANSWER_S:g} s"
             )
-
-    async def _drive_trouble(self, act: str, machine: Machine) -> None:
-        troubled = machine.drive
-        if act == "slow":
-            troubled.slow_s = self._dice.uniform(0.01, 0.3)
-        elif act == "hang":
-            troubled.hangs_until_s = trio.current_time() + self._dice.uniform(0.2, 8)
-        elif act == "fail":
-            troubled.fails = True
-        else:
-            troubled.is_full = True
-        await trio.sleep(self._dice.uniform(0.2, 4))
-        troubled.slow_s, troubled.fails, troubled.is_full = 0.0, False, False
 
     async def _restart(self, machine: Machine, how: str, nodes: trio.Nursery) -> None:
         async with machine.turn:

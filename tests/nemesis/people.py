@@ -5,6 +5,7 @@ What they were promised is kept here and judged in `seed`.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 import cbor2
@@ -23,10 +24,12 @@ __all__ = [
     "Display",
     "Producer",
     "answer_to",
+    "checkpoint",
     "companion",
     "operate",
     "order",
     "rude",
+    "strike",
 ]
 
 _TTL_MS = 86_400_000
@@ -329,3 +332,23 @@ async def order(address: tuple[str, int], subject: str, args: dict[str, object])
         except (OSError, trio.BrokenResourceError, trio.TooSlowError):
             return True
     return not patience.cancelled_caught
+
+
+async def strike(dice: Random, address: tuple[str, int]) -> None:
+    """Have a node strike, and work again: its core is read again."""
+    await operate(address, "admin.strike", {"why": "the nemesis says so"})
+    await trio.sleep(dice.uniform(0.0, 2))
+    await operate(address, "admin.strike", {"end": True})
+
+
+async def checkpoint(address: tuple[str, int], data: Path) -> list[str]:
+    """Order a Checkpoint; return what is wrong with the answer, `data` being the node's directory:
+    the very one is there, or archived."""
+    found = await operate(address, "admin.checkpoint", {})
+    if found is None or _has_checkpoint(data, found["index"]):
+        return []
+    return [f"a Checkpoint is said to be written, and there is none: {found}"]
+
+
+def _has_checkpoint(data: Path, index: object) -> bool:
+    return any(data.rglob(f"*{index}.ckpt"))

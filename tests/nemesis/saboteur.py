@@ -1,4 +1,4 @@
-"""A supervisor whose tasks fail and hang when the nemesis says so; else they run as they are."""
+"""Tasks that fail and hang when the nemesis says so, again and again; else they run as they are."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -7,13 +7,10 @@ from typing import Any
 import attrs
 import trio
 
-from rmf.floor.supervisor import Child, HeldItem, InProgress, Supervisor
+from rmf.floor.supervisor import Child, HeldItem, InProgress
+from tests.floor.saboteur import Planted, Watched
 
-__all__ = ["Planted", "Saboteur"]
-
-
-class Planted(Exception):
-    """What a task raises that is to fail."""
+__all__ = ["Saboteur"]
 
 
 class Saboteur:
@@ -26,7 +23,7 @@ class Saboteur:
         self.tasks: dict[str, trio.MemorySendChannel[float]] = {}
         self.fail_always: set[str] = set()
 
-    def supervisor(self, *ends: Any) -> "Watched":
+    def supervisor(self, *ends: Any) -> Watched:
         """Return the supervisor of the node."""
         return Watched(*ends, saboteur=self)
 
@@ -38,7 +35,11 @@ class Saboteur:
             return False
         return True
 
-    async def run(
+    def around(self, child: Child) -> Child:
+        """Return the child as it is to run."""
+        return attrs.evolve(child, run=partial(self._run, child.name, child.run))
+
+    async def _run(
         self, name: str, run: Callable[[InProgress], Awaitable[Any]], in_progress: InProgress
     ) -> Any:
         """Run a task until it is struck."""
@@ -64,15 +65,3 @@ class Saboteur:
         self.marks.append(mark)
         in_progress.hold(lambda: [HeldItem(mark)])
         raise Planted(name)
-
-
-@attrs.frozen
-class Watched(Supervisor):
-    """A supervisor that lets the saboteur at its children."""
-
-    saboteur: Saboteur = attrs.field(kw_only=True)
-
-    async def keep(self, child: Child) -> None:
-        """Run a child, as it is to run."""
-        run = partial(self.saboteur.run, child.name, child.run)
-        await super().keep(attrs.evolve(child, run=run))

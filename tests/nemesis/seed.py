@@ -23,10 +23,11 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import attrs
 import trio
@@ -37,14 +38,15 @@ from rmf.storage import drive
 from tests.floor.factory import Factory, factory, letters_in
 from tests.nemesis.clock import VirtualClock
 from tests.nemesis.machine import stop_faults
-from tests.nemesis.people import Asker, Crowd, Producer, companion, operate, rude
+from tests.nemesis.people import Asker, Crowd, Producer, checkpoint, companion, rude, strike
 from tests.nemesis.saboteur import Saboteur
 from tests.nemesis.trouble import TroubledDrive
 
-__all__ = ["OUTCOME_S", "REAL_S_MAX", "Report", "lived", "run"]
+__all__ = ["OUTCOME_S", "REAL_S_MAX", "Report", "lived", "log_faults", "run"]
 
 OUTCOME_S = 60.0
 REAL_S_MAX = 60.0
+_HANG_S_MAX = 15.0
 _NOTICED_S = 20.0
 _CALM_S = 8.0  # letters are stored, pictures are shown
 _ACTS = (
@@ -84,6 +86,16 @@ def run(seed: int, data: Path) -> Report:
     clock = VirtualClock()
     world = _World(seed, data, clock)
     return lived(world.live, world.report, clock, world.drive)
+
+
+def log_faults(failed: Iterable[dict[str, Any]], drives: Iterable[TroubledDrive]) -> list[str]:
+    """Return which tasks failed by themselves, and where the loop waited for a drive."""
+    faults = [
+        f"{row['task']} failed: {row['error']}"
+        for row in failed
+        if not row["error"].startswith("Planted")
+    ]
+    return faults + [f"the loop itself called {x.touched}" for x in drives if x.touched]
 
 
 def lived(
@@ -195,11 +207,11 @@ class _World:
                 elif act == "checkpoint":
                     nursery.start_soon(self._checkpoint, node)
                 elif act == "strike":
-                    nursery.start_soon(self._strike, node.address)
+                    nursery.start_soon(strike, dice, node.address)
                 elif act == "rude":
                     nursery.start_soon(rude, Random(dice.random()), node.address)
                 else:
-                    nursery.start_soon(self._drive_trouble, act)
+                    nursery.start_soon(self.drive.suffer, act, dice, _HANG_S_MAX)
             if dice.random() < _QUIET_ENDS:
                 self._crowd.rest()
                 await trio.sleep(_QUIET_S)
@@ -207,17 +219,12 @@ class _World:
                 self.report.faults += self._crowd.open_questions()
             nursery.cancel_scope.cancel()
 
-    async def _strike(self, address: tuple[str, int]) -> None:
-        await operate(address, "admin.strike", {"why": "the nemesis says so"})
-        await trio.sleep(self._dice.uniform(0.0, 2))
-        await operate(address, "admin.strike", {"end": True})
-
     async def _hung_reload(self, address: tuple[str, int]) -> None:
         """The core is read again while a thread of the one before is in the drive's hands."""
         hang_s = self._dice.uniform(14, 20)
         self.drive.hangs_until_s = trio.current_time() + hang_s
         await trio.sleep(self._dice.uniform(0.5, 2))
-        await self._strike(address)
+        await strike(self._dice, address)
         await trio.sleep(hang_s)
 
     async def _no_room(self, node: Factory) -> None:
@@ -230,29 +237,14 @@ class _World:
                 await trio.sleep(0.2)
             await trio.sleep(1)
             begun_s = trio.current_time()
-            await self._strike(node.address)
+            await strike(self._dice, node.address)
             await trio.sleep(self._dice.uniform(0, 3))
             self._full.append((begun_s, trio.current_time()))
         self.drive.free = None
 
     async def _checkpoint(self, node: Factory) -> None:
         self.drive.fails = self._dice.random() < 0.3
-        found = await operate(node.address, "admin.checkpoint", {})
-        if found is not None and not list(self._data.rglob(f"*{found['index']}.ckpt")):
-            self._fault(f"a Checkpoint is said to be written, and there is none: {found}")
-
-    async def _drive_trouble(self, act: str) -> None:
-        troubled = self.drive
-        if act == "slow":
-            troubled.slow_s = self._dice.uniform(0.01, 0.3)
-        elif act == "hang":
-            troubled.hangs_until_s = trio.current_time() + self._dice.uniform(0.2, 15)
-        elif act == "fail":
-            troubled.fails = True
-        else:
-            troubled.is_full = True
-        await trio.sleep(self._dice.uniform(0.2, 4))
-        troubled.slow_s, troubled.fails, troubled.is_full = 0.0, False, False
+        self.report.faults += await checkpoint(node.address, self._data)
 
     async def _end(self, node: Factory, saboteur: Saboteur, codes: list[tuple[int, float]]) -> None:
         end = self._dice.choice(_ENDS)
@@ -306,12 +298,8 @@ class _World:
             self._fault(f"a node that is well ended with {node.exit_code}")
 
     def _judge_log(self, node: Factory) -> None:
-        """No task fails but by the nemesis' doing, and the loop waits for no drive."""
-        for row in node.said("task_failed"):
-            if not row["error"].startswith("Planted") and row["task"] != "companion":
-                self._fault(f"{row['task']} failed: {row['error']}")
-        if self.drive.touched:
-            self._fault(f"the loop itself called {self.drive.touched}")
+        failed = [row for row in node.said("task_failed") if row["task"] != "companion"]
+        self.report.faults += log_faults(failed, [self.drive])
 
     def _judge_letters(self) -> None:
         letters = letters_in(self._data)

@@ -47,7 +47,7 @@ from tests.nemesis.people import (
     answer_to,
     operate,
 )
-from tests.nemesis.seed import OUTCOME_S, Report, lived
+from tests.nemesis.seed import OUTCOME_S, Report, lived, log_faults
 from tests.nemesis.trouble import Drives
 
 __all__ = ["run"]
@@ -255,13 +255,7 @@ class _World:
                 self._fault(f"held by a failed task, and no letter: {sorted(missing)[:5]}")
 
     def _judge_log(self) -> None:
-        """No task fails but by the nemesis' doing, and the loop waits for no drive."""
-        for row in self._rows("task_failed"):
-            if not row["error"].startswith("Planted"):
-                self._fault(f"{row['task']} failed: {row['error']}")
-        for troubled in self.drives.all():
-            if troubled.touched:
-                self._fault(f"the loop itself called {troubled.touched}")
+        self.report.faults += log_faults(self._rows("task_failed"), self.drives.all())
 
     def _rows(self, event: str) -> list[dict[str, Any]]:
         log.flush()

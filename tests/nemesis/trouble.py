@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
+import trio
+
 from rmf.storage.drive import Drive
 from tests.nemesis.clock import VirtualClock
 from tests.nemesis.page_cache import PageCache
@@ -40,6 +42,19 @@ class TroubledDrive(Drive):
         self.free = None
         for event in list(self._hanging):
             event.set()
+
+    async def suffer(self, act: str, dice: Random, hang_s_max: float) -> None:
+        """Be "slow", "fail" or be "full" for a while; "hang" begins, and ends by itself."""
+        if act == "slow":
+            self.slow_s = dice.uniform(0.01, 0.3)
+        elif act == "hang":
+            self.hangs_until_s = trio.current_time() + dice.uniform(0.2, hang_s_max)
+        elif act == "fail":
+            self.fails = True
+        else:
+            self.is_full = True
+        await trio.sleep(dice.uniform(0.2, 4))
+        self.slow_s, self.fails, self.is_full = 0.0, False, False
 
     def power_off(self) -> None:
         """Take nothing more, and give back what hangs: what was not synced may be lost."""
