@@ -1,7 +1,7 @@
 """What serves the doors of a task that was given up: no task waits at a door for ever (R15, R16).
 
 One function for each task that receives from a door; the table that names them is in children. Each
-runs until cancelled, knows doors and items alone, and does the least that lets the senders go on:
+runs until cancelled, knows doors and items, and does the least that lets the senders go on:
 it refuses, answers or drops.
 """
 
@@ -14,10 +14,10 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.effects import StoreLetters
 from rmf.core.events import Beat, CheckpointEnded, DryRunDone
-from rmf.floor import log
 from rmf.floor.doors import Doors
 from rmf.floor.items import EdgeLetter, FactsAsked, Greeting, LettersItem, Opened, WhoIsKnown
 from rmf.floor.news import Watched
+from rmf.floor.supervisor import HeldItem, note_lost
 
 __all__ = [
     "beat_steadily",
@@ -57,16 +57,8 @@ def lose_letter(item: LettersItem) -> None:
     ledger; a letter of an edge is nowhere else, and the log says whose it was (R15, R38)."""
     if isinstance(item, EdgeLetter):
         letter = item.letter
-        log.note(
-            "error",
-            "letter_lost",
-            reason=letter.reason,
-            why=letter.error.message,
-            producer=letter.producer,
-            epoch=letter.epoch,
-            bytes=len(letter.packet),
-            packet=letter.packet[: limits.LOG_TEXT_CHARACTERS_MAX // 2].hex(),
-        )
+        held = HeldItem(letter.packet, letter.producer, letter.epoch)
+        note_lost(held, reason=letter.reason, why=letter.error.message)
     let_letter_go(item)
 
 

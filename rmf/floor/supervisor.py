@@ -34,6 +34,7 @@ __all__ = [
     "StandIn",
     "Supervisor",
     "caught",
+    "note_lost",
     "seal",
     "supervise",
 ]
@@ -277,10 +278,15 @@ async def seal(
 
 
 def _tell_of(task: str, held: HeldItem) -> None:
+    note_lost(held, task=task)
+
+
+def note_lost(held: HeldItem, **why: str) -> None:
+    """Say in the log what no letter keeps: whose it was, and its first bytes (R15)."""
     log.note(
         "error",
         "letter_lost",
-        task=task,
+        **why,
         producer=held.producer,
         epoch=held.epoch,
         bytes=len(held.data),
