@@ -29,7 +29,7 @@ from rmf.core.entry import Entry, LineId, Member, decode_entry
 from rmf.core.intake import open_send
 from rmf.core.raft.raft_node import Raft
 from rmf.core.record import ENTRY, Record
-from rmf.floor.recover_node import recover
+from rmf.floor.arbiter.recover_node import recover
 from rmf.line import Inline, Line
 from rmf.storage.archive import archive_behind
 from rmf.storage.checkpoint import CheckpointWriter, prune

@@ -32,8 +32,8 @@ def a_name_means_one_thing(modules: Sequence[Module], exceptions: Exceptions) ->
 
 def the_floor_lists_all_of_it(modules: Sequence[Module]) -> list[str]:
     """The page of a package names each of its files."""
-    package = [x for x in modules if x.path.startswith("rmf/floor/") and x.path.count("/") == 2]
-    pages = [ast.get_docstring(x.tree) or "" for x in package if x.path.endswith("__init__.py")]
+    package = [x for x in modules if x.path.startswith("rmf/floor/")]
+    pages = [ast.get_docstring(x.tree) or "" for x in package if x.path == "rmf/floor/__init__.py"]
     listed = {word.lower() for page in pages for word in re.findall(r"\w+", page)}
     files = (x.path.rpartition("/")[2].removesuffix(".py") for x in package)
     return [

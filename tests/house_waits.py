@@ -14,38 +14,38 @@ from tests.syntax import Module, within
 
 # Path, or `path:what is waited for` -> what ends the wait.
 WAITS: Mapping[str, str] = {
-    "rmf/floor/arbiter_loop.py:loop.wait": "its own doors, and beats come to them",
+    "rmf/floor/arbiter/arbiter_loop.py:loop.wait": "its own doors, and beats come to them",
     "rmf/floor/asking.py:door.send": "a door of the table; the reply is closed by a stand-in",
-    "rmf/floor/audit_box.py": "the audit bounds each sample: AUDIT_S_MAX, DRY_RUN_S_MAX",
-    "rmf/floor/box_keeper.py": "its own work, and its box, which is killed after BOX_STUCK_S_MAX",
-    "rmf/floor/catch_up.py:async with self._reading": "a thread of its own that reads: a disk that"
+    "rmf/floor/boxes/audit_box.py": "the audit bounds each sample: AUDIT_S_MAX, DRY_RUN_S_MAX",
+    "rmf/floor/boxes/box_keeper.py": "its own work; its box is killed after BOX_STUCK_S_MAX",
+    "rmf/floor/data/catch_up.py:async with self._reading": "its reading thread: a disk that"
     " hangs holds up this task alone, and the stop's bound is outside of it",
-    "rmf/floor/catch_up.py:async with file_turn(self._doors.file_turns)": "its turn: each gives it"
-    " back, and a disk that hangs holds up these tasks alone",
-    "rmf/floor/checkpoint_keeper.py:async with file_turn(doors.file_turns)": "the same",
-    "rmf/floor/core_runner.py:async with file_turn(self._ground.doors.file_turns)": "the same;"
+    "rmf/floor/data/catch_up.py:async with file_turn(self._doors.file_turns)": "its turn: each"
+    " gives it back, and a disk that hangs holds up these tasks alone",
+    "rmf/floor/data/checkpoint_keeper.py:async with file_turn(doors.file_turns)": "the same",
+    "rmf/floor/arbiter/core_runner.py:async with file_turn(self._ground.doors.file_turns)": "same;"
     " meanwhile there is no core",
-    "rmf/floor/file_turns.py:self._given.turn.send": "the end of a turn",
-    "rmf/floor/connection.py": "its client, within the deadlines of `_read`; the handshake's bound",
-    "rmf/floor/receiving.py": "the deadlines of the connection that receives",
-    "rmf/floor/desk.py": "its own work; a job is done by the desk, which ends with the publisher",
-    "rmf/floor/dialling.py": "the handshake's bound, in `dial`; then the link's (see peer_link)",
-    "rmf/floor/feeder.py": "the turn of its connection: what holds it sends within SEND_S_MAX",
-    "rmf/floor/logging_feeder.py": "the same",
-    "rmf/floor/snapshot_writer.py": (
+    "rmf/floor/data/file_turns.py:self._given.turn.send": "the end of a turn",
+    "rmf/floor/edge/connection.py": "its client, within `_read`'s deadlines; the handshake's bound",
+    "rmf/floor/edge/receiving.py": "the deadlines of the connection that receives",
+    "rmf/floor/displays/desk.py": "its own work; the desk does a job, and ends with the publisher",
+    "rmf/floor/links/dialling.py": "the handshake's bound, in `dial`; then the link's",
+    "rmf/floor/displays/feeder.py": "its connection's turn: what holds it sends within SEND_S_MAX",
+    "rmf/floor/displays/logging_feeder.py": "the same",
+    "rmf/floor/displays/snapshot_writer.py": (
         "pages: the connection writes each within SEND_S_MAX, or is gone"
     ),
-    "rmf/floor/intake_end.py:self._intake.send": "the arbiter's door: its connection stays behind"
-    " the bound of the intake, and ends with its client",
-    "rmf/floor/outbox.py": "its own doors; a write takes SEND_S_MAX at most, a turn as long",
-    "rmf/floor/publisher.py:picture.take(news.publications, news.pin).wait": "the desk",
-    "rmf/floor/published_world.py": "news: a display waits for them as long as it watches",
-    "rmf/floor/ingest.py:trio.sleep_forever": "the end of the port, which outlives accepting",
-    "rmf/floor/ledger_keeper.py:trio.lowlevel.wait_readable": "reports of its own thread",
-    "rmf/floor/letter_fetch.py:async with aclosing(dialled.stream)": "a close is quick",
-    "rmf/floor/peer_connection.py": "the handshake's bound; then PEER_SILENCE_S_MAX",
-    "rmf/floor/peer_writer.py": "the link is cut after PEER_SILENCE_S_MAX (see peer_link)",
-    "rmf/floor/spare_box.py": "a box that starts, at most BOX_STARTS_MAX times, or is used",
+    "rmf/floor/edge/intake_end.py:self._intake.send": "the arbiter's door: its connection stays"
+    " behind the bound of the intake, and ends with its client",
+    "rmf/floor/edge/outbox.py": "its own doors; a write takes SEND_S_MAX at most, a turn as long",
+    "rmf/floor/displays/publisher.py:picture.take(news.publications, news.pin).wait": "the desk",
+    "rmf/floor/displays/published_world.py": "news: a display waits for them as long as it watches",
+    "rmf/floor/edge/ingest.py:trio.sleep_forever": "the end of the port, which outlives accepting",
+    "rmf/floor/data/ledger_keeper.py:trio.lowlevel.wait_readable": "reports of its own thread",
+    "rmf/floor/links/letter_fetch.py:async with aclosing(dialled.stream)": "a close is quick",
+    "rmf/floor/links/peer_connection.py": "the handshake's bound; then PEER_SILENCE_S_MAX",
+    "rmf/floor/links/peer_writer.py": "the link is cut after PEER_SILENCE_S_MAX (see peer_link)",
+    "rmf/floor/boxes/spare_box.py": "a box that starts, at most BOX_STARTS_MAX times, or is used",
     "rmf/floor/stopping.py:async for signals": "the life of the node",
 }
 

@@ -32,9 +32,9 @@ TESTED_ELSEWHERE: rules.Exceptions = {
 
 # What still joins tasks past their doors; nothing may be added here (R14).
 JOINED: rules.Exceptions = {
-    "rmf/floor/arbiter_loop.py:now": "a clock",
-    "rmf/floor/catch_up.py:serial": "which record is durable, read off the ledger's writer",
-    "rmf/floor/peer_port.py:wall_ns": "a clock",
+    "rmf/floor/arbiter/arbiter_loop.py:now": "a clock",
+    "rmf/floor/data/catch_up.py:serial": "which record is durable, read off the ledger's writer",
+    "rmf/floor/links/peer_port.py:wall_ns": "a clock",
 }
 
 # What stands on a class of another file of the core, and holds state all the same.
@@ -154,15 +154,20 @@ def test_each_reason_to_wait_is_one_that_is_needed() -> None:
 
 
 def test_the_tasks_of_the_floor_are_found_by_their_run_coroutine() -> None:
-    task = parse("rmf/floor/publisher.py", "async def run(door):\n    await door.receive()\n")
+    task = parse(
+        "rmf/floor/displays/publisher.py", "async def run(door):\n    await door.receive()\n"
+    )
     helper = parse("rmf/floor/supervisor.py", "async def supervise():\n    pass\n")
     elsewhere = parse("rmf/demo.py", "async def run():\n    pass\n")
     assert [rules.is_task(m) for m in (task, helper, elsewhere)] == [True, False, False]
 
 
 TASKS = [
-    ("rmf/floor/ingest.py", "from rmf.floor import publisher\nasync def run(): pass\n"),
-    ("rmf/floor/publisher.py", "async def run(): pass\n"),
+    (
+        "rmf/floor/edge/ingest.py",
+        "from rmf.floor.displays import publisher\nasync def run(): pass\n",
+    ),
+    ("rmf/floor/displays/publisher.py", "async def run(): pass\n"),
 ]
 LONG_BODY = "    x = 1\n" * (rules.FUNCTION_LINES_MAX + 1)
 
@@ -188,14 +193,14 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
     ),
     (
         rules.packages_import_only_in_their_direction,
-        [("rmf/floor/ingest.py", "import importlib\nimportlib.import_module('rmf.client')\n")],
-        "rmf/floor/ingest.py:2 imports rmf.client",
+        [("rmf/floor/edge/ingest.py", "import importlib\nimportlib.import_module('rmf.client')\n")],
+        "rmf/floor/edge/ingest.py:2 imports rmf.client",
         "floor → core, storage, line",
     ),
     (
         rules.packages_import_only_in_their_direction,
-        [("rmf/floor/ingest.py", "from rmf import demo\n")],
-        "rmf/floor/ingest.py:1 imports rmf.demo",
+        [("rmf/floor/edge/ingest.py", "from rmf import demo\n")],
+        "rmf/floor/edge/ingest.py:1 imports rmf.demo",
         "floor → core, storage, line",
     ),
     (
@@ -243,19 +248,24 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
     (
         rules.sibling_tasks_never_import_each_other,
         TASKS,
-        "rmf/floor/ingest.py:1 imports rmf.floor.publisher",
+        "rmf/floor/edge/ingest.py:1 imports rmf.floor.displays.publisher",
         "R14",
     ),
     (
         tasks_take_ends_and_values,
-        [("rmf/floor/beats.py", "async def run(doors: Doors, due: Callable[[], int]): ...\n")],
-        "rmf/floor/beats.py:1 `run` takes `due`, a Callable",
+        [
+            (
+                "rmf/floor/arbiter/beats.py",
+                "async def run(doors: Doors, due: Callable[[], int]): ...\n",
+            )
+        ],
+        "rmf/floor/arbiter/beats.py:1 `run` takes `due`, a Callable",
         "R14",
     ),
     (
         tasks_take_ends_and_values,
-        [("rmf/floor/beats.py", "async def run(*, turn: trio.Lock): ...\n")],
-        "rmf/floor/beats.py:1 `run` takes `turn`, a Lock",
+        [("rmf/floor/arbiter/beats.py", "async def run(*, turn: trio.Lock): ...\n")],
+        "rmf/floor/arbiter/beats.py:1 `run` takes `turn`, a Lock",
         "R14",
     ),
     (
@@ -285,34 +295,39 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
         tasks_take_ends_and_values,
         [
             (
-                "rmf/floor/beats.py",
+                "rmf/floor/arbiter/beats.py",
                 "class B:\n  def __init__(s, tell: Callable): ...\n  async def run(s, hands): ...",
             )
         ],
-        "rmf/floor/beats.py:2 `run` takes `tell`, a Callable",
+        "rmf/floor/arbiter/beats.py:2 `run` takes `tell`, a Callable",
         "R14",
     ),
     (
         nothing_waits_without_a_bound,
-        [("rmf/floor/beats.py", "async def run(due):\n    await due.done.wait()\n")],
-        "rmf/floor/beats.py:2 waits for `due.done.wait` without a bound",
-        "what ends that wait",
-    ),
-    (
-        nothing_waits_without_a_bound,
-        [("rmf/floor/beats.py", "async def run(turn):\n    async with turn:\n        f()\n")],
-        "rmf/floor/beats.py:2 waits for `async with turn`",
+        [("rmf/floor/arbiter/beats.py", "async def run(due):\n    await due.done.wait()\n")],
+        "rmf/floor/arbiter/beats.py:2 waits for `due.done.wait` without a bound",
         "what ends that wait",
     ),
     (
         nothing_waits_without_a_bound,
         [
             (
-                "rmf/floor/beats.py",
+                "rmf/floor/arbiter/beats.py",
+                "async def run(turn):\n    async with turn:\n        f()\n",
+            )
+        ],
+        "rmf/floor/arbiter/beats.py:2 waits for `async with turn`",
+        "what ends that wait",
+    ),
+    (
+        nothing_waits_without_a_bound,
+        [
+            (
+                "rmf/floor/arbiter/beats.py",
                 "with trio.move_on_after(1):\n  async def f(a):\n    await a.send()\n",
             )
         ],
-        "rmf/floor/beats.py:3 waits for `a.send`",
+        "rmf/floor/arbiter/beats.py:3 waits for `a.send`",
         "what ends that wait",
     ),
     (
@@ -389,7 +404,7 @@ PLANTED: list[tuple[Rule, list[tuple[str, str]], str, str]] = [
     ),
     (
         house_names.the_floor_lists_all_of_it,
-        [("rmf/floor/__init__.py", '"""serve: it."""\n'), ("rmf/floor/beats.py", "")],
+        [("rmf/floor/__init__.py", '"""serve: it."""\n'), ("rmf/floor/arbiter/beats.py", "")],
         "rmf/floor/__init__.py does not list 'beats'",
         "by role",
     ),
@@ -480,18 +495,29 @@ INNOCENT: list[tuple[Rule, list[tuple[str, str]]]] = [
     ),
     (
         rules.sibling_tasks_never_import_each_other,
-        [*TASKS[1:], ("rmf/floor/serve.py", "from rmf.floor import publisher\ndef run(): pass\n")],
+        [
+            *TASKS[1:],
+            (
+                "rmf/floor/serve.py",
+                "from rmf.floor.displays import publisher\ndef run(): pass\n",
+            ),
+        ],
     ),
     (
         tasks_take_ends_and_values,
-        [("rmf/floor/beats.py", "async def run(due: trio.MemoryReceiveChannel[int]): ...\n")],
+        [
+            (
+                "rmf/floor/arbiter/beats.py",
+                "async def run(due: trio.MemoryReceiveChannel[int]): ...\n",
+            )
+        ],
     ),
     (
         nothing_waits_without_a_bound,
         [
-            ("rmf/floor/news.py", "with trio.move_on_after(1):\n  await done.wait()\n"),
+            ("rmf/floor/displays/news.py", "with trio.move_on_after(1):\n  await done.wait()\n"),
             (
-                "rmf/floor/beats.py",
+                "rmf/floor/arbiter/beats.py",
                 "async def run(doors):\n  await doors.events.send(await doors.due_out.receive())\n",
             ),
         ],

@@ -27,14 +27,15 @@ STATIONS = re.findall(
 # --- One packet's way ---------------------------------------------------------------------------
 
 NOT_PASSED = {  # in the node's own process, by where the line runs
-    "inline": ("rmf/floor/box_keeper.py", "rmf/floor/glove_box.py"),
+    "inline": ("rmf/floor/boxes/box_keeper.py", "rmf/floor/boxes/glove_box.py"),
     "process": ("rmf/line/inline.py",),
 }
-ACK = "rmf/floor/outbox.py"
-SNAPSHOT = ("rmf/floor/publisher.py", "rmf/floor/snapshot_writer.py")
+ACK = "rmf/floor/edge/outbox.py"
+SNAPSHOT = ("rmf/floor/displays/publisher.py", "rmf/floor/displays/snapshot_writer.py")
 
 CHANNELS = trio.MemorySendChannel.statistics.__code__.co_filename
-DOOR_ITSELF = ("rmf/floor/latest.py", "rmf/floor/news.py")  # it joins what waits with what comes
+# Doors themselves: they join what waits with what comes.
+DOOR_ITSELF = ("rmf/floor/latest.py", "rmf/floor/displays/news.py")
 CLOCKWORK = (Knock, Beat, DiskMark, LettersStored, int, type(None))  # crosses without any packet
 
 

@@ -17,8 +17,8 @@ from rmf.core.messages import Message
 from rmf.core.raft.greetings import Own
 from rmf.core.raft.peer_messages import PeerMessage
 from rmf.floor import items
+from rmf.floor.displays.news import News, Unwatch, Watched
 from rmf.floor.latest import Latest, open_latest
-from rmf.floor.news import News, Unwatch, Watched
 
 __all__ = [
     "DOORS",

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from rmf import limits
-from rmf.floor.expiry_alarm import ExpiryAlarm
-from rmf.floor.storm import Storm
+from rmf.floor.arbiter.expiry_alarm import ExpiryAlarm
+from rmf.floor.arbiter.storm import Storm
 
 if TYPE_CHECKING:
     from rmf.core.arbiter import Arbiter

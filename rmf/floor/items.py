@@ -18,7 +18,7 @@ from rmf.core.messages import Message
 from rmf.core.raft.greetings import Hello, Own, Refusal, Welcome
 from rmf.core.raft.peer_messages import PeerMessage
 from rmf.core.triage import Act, Triage
-from rmf.floor.dialling import Peer
+from rmf.floor.links.dialling import Peer
 
 __all__ = [
     "Belongs",

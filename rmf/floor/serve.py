@@ -22,26 +22,31 @@ from rmf import __version__, limits
 from rmf.core.arbiter import NodeIdentity
 from rmf.core.feed import Feed
 from rmf.core.raft.greetings import Own
-from rmf.floor import beats, collector, http, ingest, log, publisher, web_front
+from rmf.floor import log
+from rmf.floor.arbiter import beats
+from rmf.floor.arbiter.core_runner import CoreRunner
+from rmf.floor.arbiter.node_resources import NodeResources
+from rmf.floor.boxes.line_front import LineFront
 from rmf.floor.children import child_of
 from rmf.floor.companion import Companion, accompany
-from rmf.floor.connection import Port
-from rmf.floor.core_runner import CoreRunner
-from rmf.floor.data_front import DataFront
+from rmf.floor.data import collector
+from rmf.floor.data.data_front import DataFront
+from rmf.floor.data.file_turns import FileTurns
+from rmf.floor.displays import publisher
+from rmf.floor.displays.history import History
 from rmf.floor.doors import Doors
-from rmf.floor.file_turns import FileTurns
-from rmf.floor.handshake import Strangers
-from rmf.floor.history import History
-from rmf.floor.inquiry import Inquiry
+from rmf.floor.edge import ingest
+from rmf.floor.edge.connection import Port
+from rmf.floor.edge.handshake import Strangers
+from rmf.floor.edge.inquiry import Inquiry
 from rmf.floor.instruments import Instruments
-from rmf.floor.line_front import LineFront
+from rmf.floor.links.peer_front import PeerFront
 from rmf.floor.node_clock import boot_id, now
-from rmf.floor.node_resources import NodeResources
-from rmf.floor.peer_front import PeerFront
 from rmf.floor.ready import say_ready
 from rmf.floor.restoring import leave, open_directory, take_over
 from rmf.floor.stopping import Stop, heard
 from rmf.floor.supervisor import Child, InProgress, Supervisor
+from rmf.floor.web import http, web_front
 from rmf.line.glovebox.handle import BoxHandle
 from rmf.notation import address_text
 from rmf.storage.directory import DataDirectory

@@ -14,9 +14,9 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.effects import StoreLetters
 from rmf.core.events import Beat, CheckpointEnded, DryRunDone
+from rmf.floor.displays.news import Watched
 from rmf.floor.doors import Doors
 from rmf.floor.items import EdgeLetter, FactsAsked, Greeting, LettersItem, Opened, WhoIsKnown
-from rmf.floor.news import Watched
 from rmf.floor.supervisor import HeldItem, note_lost
 
 __all__ = [

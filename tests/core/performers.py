@@ -16,10 +16,10 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.effects import Batch
-from rmf.floor import checkpoint_keeper, dlq_keeper, ledger_keeper
+from rmf.floor.boxes.dry_run_task import DryRunTask
+from rmf.floor.data import checkpoint_keeper, dlq_keeper, ledger_keeper
+from rmf.floor.data.file_turns import FileTurns
 from rmf.floor.doors import connection_doors
-from rmf.floor.dry_run_task import DryRunTask
-from rmf.floor.file_turns import FileTurns
 from rmf.floor.items import Opened
 from rmf.floor.latest import Newest
 from rmf.floor.supervisor import InProgress

@@ -11,8 +11,8 @@ from rmf.core.entry import decode_entry
 from rmf.core.feed import Feed
 from rmf.core.record import ENTRY
 from rmf.core.tick_changes import TickChanges, changes_of_entry
-from rmf.floor.history import History
-from rmf.floor.published_world import PublishedWorld
+from rmf.floor.displays.history import History
+from rmf.floor.displays.published_world import PublishedWorld
 from tests.core.kit import Playbook
 from tests.storage.ledger_kit import Ledger, ledger_in
 

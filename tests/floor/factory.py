@@ -25,9 +25,9 @@ from rmf.core import messages as m
 from rmf.core.bag import Letter
 from rmf.core.events import Event, Offered
 from rmf.floor import log
+from rmf.floor.boxes.line_front import LineFront
 from rmf.floor.companion import Companion
 from rmf.floor.doors import Doors
-from rmf.floor.line_front import LineFront
 from rmf.floor.serve import Node
 from rmf.floor.supervisor import Supervisor
 from rmf.storage.dlq_reader import DlqReader

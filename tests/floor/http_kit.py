@@ -16,10 +16,10 @@ from typing import Any
 import attrs
 import trio
 
-from rmf.floor import http
 from rmf.floor.instruments import Instruments
-from rmf.floor.readings import DiskFacts, DoorFacts, FloorFacts, Sources
 from rmf.floor.supervisor import InProgress
+from rmf.floor.web import http
+from rmf.floor.web.readings import DiskFacts, DoorFacts, FloorFacts, Sources
 from tests.floor.wire import PATIENCE_S
 
 

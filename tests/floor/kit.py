@@ -32,16 +32,16 @@ from rmf.core.intake import open_send
 from rmf.core.packet import Row
 from rmf.core.raft.raft_node import Raft
 from rmf.core.world import Cell, World, mark_of
-from rmf.floor import arbiter_loop
+from rmf.floor.arbiter import arbiter_loop
+from rmf.floor.arbiter.recover_node import Recovered, recover
 from rmf.floor.asking import file_turn
-from rmf.floor.connection import Port, ServerConnection
 from rmf.floor.doors import Doors, connection_doors
-from rmf.floor.handshake import Strangers
+from rmf.floor.edge.connection import Port, ServerConnection
+from rmf.floor.edge.handshake import Strangers
+from rmf.floor.edge.receiving import Passes
 from rmf.floor.instruments import Instruments
 from rmf.floor.items import EdgeLetter, Opened
 from rmf.floor.node_clock import boot_ns, now
-from rmf.floor.receiving import Passes
-from rmf.floor.recover_node import Recovered, recover
 from rmf.floor.supervisor import Child, InProgress, supervise
 from rmf.line.inline import Inline
 from rmf.storage.directory import DataDirectory

@@ -28,13 +28,13 @@ from rmf.core.raft.greetings import (
     hello_of,
 )
 from rmf.core.raft.peer_messages import PeerMessage
-from rmf.floor import peer_link, peer_port
-from rmf.floor.dialling import Dialled, Peer
+from rmf.floor.arbiter.peers import Peers
 from rmf.floor.doors import Doors, dial_door
 from rmf.floor.items import EventItem, Linked, PeeringFacts, Roster, WhoIsKnown
-from rmf.floor.peer_connection import PeerPort
-from rmf.floor.peering import Peering
-from rmf.floor.peers import Peers
+from rmf.floor.links import peer_link, peer_port
+from rmf.floor.links.dialling import Dialled, Peer
+from rmf.floor.links.peer_connection import PeerPort
+from rmf.floor.links.peering import Peering
 from rmf.floor.supervisor import InProgress, Supervisor
 from rmf.notation import Address
 from tests.floor.wire import PATIENCE_S

@@ -13,7 +13,7 @@ import trio.testing
 from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
-from rmf.floor import dlq_keeper
+from rmf.floor.data import dlq_keeper
 from rmf.floor.supervisor import InProgress
 from tests.floor.kit import Bench, Served, bench, served
 from tests.floor.wire import packet, until

@@ -31,17 +31,18 @@ from rmf.core.raft import wire
 from rmf.core.raft.greetings import Own, Welcome
 from rmf.core.raft.peer_messages import Append, AppendReply, PeerMessage, ReadAsk
 from rmf.core.world import World
-from rmf.floor import beats, dlq_keeper
+from rmf.floor.arbiter import beats
+from rmf.floor.arbiter.peers import Peers
+from rmf.floor.data import dlq_keeper
+from rmf.floor.data.file_turns import FileTurns
+from rmf.floor.displays.feeder import Feeder
+from rmf.floor.displays.history import History
+from rmf.floor.displays.news import News, Unwatch, Watched
+from rmf.floor.displays.published_world import PublishedWorld
 from rmf.floor.doors import DOORS, Doors, connection_doors, dial_door, link_doors, verdict_door
-from rmf.floor.feeder import Feeder
-from rmf.floor.file_turns import FileTurns
-from rmf.floor.history import History
-from rmf.floor.intake_end import IntakeDoor
+from rmf.floor.edge.intake_end import IntakeDoor
 from rmf.floor.items import Belongs, EdgeLetter, Greeting, Linked, Roster, Through, TurnAsked
 from rmf.floor.latest import Latest
-from rmf.floor.news import News, Unwatch, Watched
-from rmf.floor.peers import Peers
-from rmf.floor.published_world import PublishedWorld
 from rmf.floor.supervisor import InProgress
 from tests.driven_node import node_in
 from tests.floor.followers import follower_of, ledger_of

@@ -23,11 +23,14 @@ from rmf.core.raft.peer_messages import ReadAsk
 from rmf.core.record import ENTRY
 from rmf.core.world import World
 from rmf.errors import Refused
-from rmf.floor import beats, dlq_keeper, http, peer_link
-from rmf.floor.dialling import Peer
+from rmf.floor.arbiter import beats
+from rmf.floor.data import dlq_keeper
 from rmf.floor.doors import Doors, dial_door
 from rmf.floor.items import EdgeLetter, Linked, PeeringFacts, Through, WhoIsKnown
-from rmf.floor.letter_fetch import LetterFetch
+from rmf.floor.links import peer_link
+from rmf.floor.links.dialling import Peer
+from rmf.floor.links.letter_fetch import LetterFetch
+from rmf.floor.web import http
 from tests.floor.factory import Factory, bystander, factory, impossible_offer
 from tests.floor.kit import bench
 from tests.floor.peers import here, own_of

@@ -14,9 +14,9 @@ from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.feed import Feed
+from rmf.floor.displays.feeder import Feeder
+from rmf.floor.displays.published_world import PublishedWorld
 from rmf.floor.doors import connection_doors
-from rmf.floor.feeder import Feeder
-from rmf.floor.published_world import PublishedWorld
 from tests.floor.chronicle import Chronicle, chronicle
 from tests.floor.display import Display, values
 

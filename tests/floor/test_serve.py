@@ -12,7 +12,7 @@ import trio
 from rmf import config
 from rmf.core import messages as m
 from rmf.errors import DirectoryInUse, ForeignDirectory
-from rmf.floor.line_front import LineFront
+from rmf.floor.boxes.line_front import LineFront
 from rmf.floor.serve import Node
 from tests.floor.factory import bystander, factory, lose_dlq, segments
 from tests.floor.process import a_process, refused

@@ -17,11 +17,11 @@ from rmf.core.producer_table import Table
 from rmf.core.state import genesis_state
 from rmf.core.world import World
 from rmf.floor import log, stand_ins
+from rmf.floor.displays.news import News, Unwatch, Watched
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.items import FactsAsked, Opened
-from rmf.floor.news import News, Unwatch, Watched
+from tests.floor.data.test_dlq_keeper import an_edge_letter, line_letters
 from tests.floor.kit import Pictures
-from tests.floor.test_dlq_keeper import an_edge_letter, line_letters
 from tests.floor.wire import PATIENCE_S
 from tests.line.bench import batch, row
 

@@ -17,8 +17,8 @@ import trio
 
 from rmf import config, limits
 from rmf.core import messages as m
+from rmf.floor.boxes.line_front import LineFront
 from rmf.floor.items import EventItem
-from rmf.floor.line_front import LineFront
 from rmf.floor.serve import Node
 from rmf.floor.stopping import Stop
 from rmf.notation import Address, address_text

@@ -19,10 +19,12 @@ from rmf.core.events import CheckpointEnded
 from rmf.core.letters import edge_letter
 from rmf.core.surroundings import Surroundings
 from rmf.errors import ProtocolFault, StorageError
-from rmf.floor import checkpoint_keeper, connection, disk_watch, stand_ins, stopping, supervisor
+from rmf.floor import stand_ins, stopping, supervisor
+from rmf.floor.arbiter.core_runner import CoreRunner
 from rmf.floor.asking import ask
-from rmf.floor.core_runner import CoreRunner
+from rmf.floor.data import checkpoint_keeper, disk_watch
 from rmf.floor.doors import Doors
+from rmf.floor.edge import connection
 from rmf.floor.items import EdgeLetter
 from rmf.floor.latest import Latest
 from rmf.floor.supervisor import Child, InProgress, Supervisor

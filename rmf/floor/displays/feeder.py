@@ -1,0 +1,149 @@
+"""One subscription: what it was sent, and what it gets next (R35, R36).
+
+It waits for a change of its selection and for its rate, has a delta or a whole picture made at the
+desk, page by page, and sends frames through the connection's pages door, which holds none. So a
+slow display is conflated, holds up only itself, and learns how many Ticks it skipped. Who receives
+every Tick, floor/logging_feeder serves.
+"""
+
+import trio
+
+from rmf import limits
+from rmf.core import messages as m
+from rmf.core.effects import Publish
+from rmf.core.selector import SelectionMark, Selector
+from rmf.floor.displays.history import History
+from rmf.floor.displays.logging_feeder import LoggingFeeder
+from rmf.floor.displays.published_world import PublishedWorld, SharedDelta
+from rmf.floor.displays.snapshot_writer import SnapshotWriter
+
+__all__ = ["Feeder"]
+
+
+class Feeder:
+    """Feeds one subscription until it is cancelled or its display is gone (BrokenResourceError).
+    `turn` is shared by the subscriptions of one connection (see floor/speech); `dated` SNAPSHOTs
+    carry the present tick."""
+
+    def __init__(
+        self,
+        picture: PublishedWorld,
+        history: History,
+        subscribe: m.Subscribe,
+        pages: trio.MemorySendChannel[bytes],
+        turn: trio.Lock | None = None,
+        *,
+        dated: bool = False,
+    ) -> None:
+        options = subscribe.options
+        self._filters = subscribe.filters
+        self._full = options.get("mode", "delta") == "full"
+        self._interval_s = 1 / min(
+            float(options.get("rate_hz", limits.RATE_HZ_DEFAULT)), limits.RATE_HZ_MAX
+        )
+        self._every_tick = bool(options.get("every_tick", False))
+        self._from_tick: int | None = options.get("from_tick")
+        self._picture = picture
+        self._history = history
+        turn = turn or trio.Lock()
+        self._speech = SnapshotWriter(picture, subscribe.number, pages, turn, dated=dated)
+
+    async def run(self) -> None:
+        """Send the selection, then what changes."""
+        feed, every_tick = self._picture.feed, self._every_tick
+        selector = feed.selector(self._filters, every_tick=every_tick)
+        try:
+            if every_tick:
+                logger = LoggingFeeder(self._picture, self._history, self._speech, selector)
+                await logger.run(self._from_tick)
+            else:
+                await _Newest(self._picture, self._speech, selector, self._interval_s).run(
+                    self._from_tick, full=self._full
+                )
+        finally:
+            feed.release(selector, every_tick=every_tick)
+
+
+class _Newest:
+    """A newest-only subscription: what was sent, and when it was looked at last."""
+
+    def __init__(
+        self, picture: PublishedWorld, speech: SnapshotWriter, selector: Selector, interval_s: float
+    ) -> None:
+        self._picture = picture
+        self._speech = speech
+        self._selector = selector
+        self._interval_s = interval_s
+        self._looked_s = trio.current_time()
+        self._told = SelectionMark(0, 0, 0, b"")
+
+    async def run(self, from_tick: int | None, *, full: bool) -> None:
+        """Begin with all there is, or behind `from_tick`; go on with changes."""
+        await self._speech.wait_for(from_tick)
+        known = self._picture.feed.mark_at(from_tick) if from_tick is not None else None
+        if known is None or from_tick is None:
+            async with self._speech.turn(self._told):
+                with self._picture.held() as at:
+                    await self._tell_whole(at)
+        else:
+            self._told = known._replace(tick=from_tick)
+            await self._speech.say(m.KEEPALIVE, self._told)
+            await self._tell_changes(full=full)
+        while True:
+            await self._next(full=full)
+
+    async def _next(self, *, full: bool) -> None:
+        """Wait for the rate and for news; a keepalive if that takes too long (R36)."""
+        live = self._picture.newest.live
+        with trio.move_on_at(self._speech.said_s + limits.KEEPALIVE_S) as waited:
+            await trio.sleep_until(self._looked_s + self._interval_s)
+            while not self._has_changed and self._picture.newest.live == live:
+                await self._picture.news(self._selector)
+        if self._has_changed and not waited.cancelled_caught:
+            await self._tell_changes(full=full)
+        else:
+            await self._keep_alive()
+
+    @property
+    def _has_changed(self) -> bool:
+        """Whether there is something to tell; it may turn out that there is not."""
+        told = self._told.tick
+        return self._selector.newest_tick > told or self._selector.since.tick > told
+
+    async def _keep_alive(self) -> None:
+        """Say that everything was sent: up to now, if nothing of it has changed since (R35)."""
+        if not self._has_changed:
+            self._told = SelectionMark.of(self._picture.newest)
+        await self._speech.say(m.KEEPALIVE, self._told)
+
+    # --- Telling ----------------------------------------------------------------------------------
+
+    async def _tell_changes(self, *, full: bool) -> None:
+        self._looked_s = trio.current_time()
+        async with self._speech.turn(self._told):
+            with self._picture.held() as at:
+                shared = self._picture.delta(self._selector, self._told.tick)
+                if shared is not None:
+                    await self._picture.desk.make(shared.gather())
+                if shared is None or shared.delta.is_lost:
+                    await self._tell_whole(at)
+                elif not shared.delta.ticks:
+                    self._told = SelectionMark.of(
+                        at
+                    )  # nothing of what this one watches has changed
+                elif full:
+                    await self._tell_whole(at, shared.delta.ticks - 1)
+                else:
+                    await self._tell_delta(shared, at)
+
+    async def _tell_whole(self, at: Publish, skipped: int = 0) -> None:
+        await self._speech.say_whole(self._selector, at, skipped)
+        self._note_told(at)
+
+    async def _tell_delta(self, shared: SharedDelta, at: Publish) -> None:
+        await self._speech.say_delta(shared)
+        self._note_told(at)
+
+    def _note_told(self, at: Publish) -> None:
+        self._told = SelectionMark.of(at)
+        self._looked_s = trio.current_time()
