@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from rmf.floor.web.metrics import METRICS, render
 from tests.floor.http_kit import DISK, Node, facts_of_a_king
 
-DOCUMENT = Path(__file__).parent.parent.parent / "protocol" / "METRICS.md"
+DOCUMENT = Path(__file__).parents[3] / "protocol" / "METRICS.md"
 
 
 def page(node: Node, *, disk: bool = True) -> dict[tuple[str, str], float]:
