@@ -19,7 +19,7 @@ from tools.vectors.good import good_entries
 from tools.vectors.peers import peer_entries
 from tools.vectors.sessions import session_entries
 from tools.vectors.streams import stream_entries
-from tools.vectors.tables import blocks, peer_blocks, replaced
+from tools.vectors.tables import blocks, peer_blocks, replaced, state_rows
 
 __all__ = ["PROTOCOL", "generated", "main"]
 
@@ -37,6 +37,7 @@ def generated(protocol: Path) -> Iterator[tuple[Path, str]]:
     }
     for name, entries in vectors.items():
         yield protocol / "vectors" / f"{name}.json", _json(entries)
+    yield protocol / "states.json", _json(state_rows())
     for name, wanted in (("README.md", blocks()), ("PEERS.md", peer_blocks())):
         page = protocol / name
         yield page, replaced(page.read_text(encoding="utf-8"), wanted)
@@ -44,7 +45,7 @@ def generated(protocol: Path) -> Iterator[tuple[Path, str]]:
 
 def _json(entries: list[dict[str, Any]]) -> str:
     """Return entries as JSON, one per line: a changed vector is a changed line."""
-    ids = [entry["id"] for entry in entries]
+    ids = [entry["id"] for entry in entries if "id" in entry]
     assert len(set(ids)) == len(ids)
     lines = [json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in entries]
     return "[\n" + ",\n".join(lines) + "\n]\n"

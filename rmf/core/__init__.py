@@ -9,6 +9,7 @@ To read in order:
 
     packet, faults, cbor_heads, profile         what is on the wire: bytes, heads, the profile
     messages, codec, send_frames                what that means, and back
+    transitions                                 what may be said when, as protocol/ publishes it
     topics, world, shelf, producers, bag        the replicated state, piece by piece
     clock, entry, state                         a Tick, written down and applied
     events, effects, arbiter, raft/             who decides, from what, with which outcome

@@ -4,15 +4,18 @@ It decides the words beside each limit and reason; codes, values and their order
 A limit or a reason without words here is an error of the generator: nothing goes undocumented.
 """
 
+from typing import Any
+
 from rmf import limits
 from rmf.core.bag import REASONS
 from rmf.core.codec import announced_limits
 from rmf.core.faults import FAULTS
+from rmf.core.transitions import TRANSITIONS
 from tools.vectors.notation import annotated
 from tools.vectors.peers import PEER_LIMITS
 from tools.vectors.sessions import session_entries
 
-__all__ = ["blocks", "peer_blocks", "replaced"]
+__all__ = ["blocks", "peer_blocks", "replaced", "state_rows"]
 
 LIMITS = {
     "frame_bytes": "client to node: bytes of a frame, its length not counted | `frame_too_long`",
@@ -82,7 +85,25 @@ def blocks() -> dict[str, str]:
         "fixed": _fixed(),
         "reasons": _reasons(),
         "session": _session(),
+        "states": _states(),
     }
+
+
+def state_rows() -> list[dict[str, Any]]:
+    """Return the table of states as `states.json` holds it: a row for each state and event."""
+    return [
+        {
+            "state": state,
+            "event": event,
+            "case": row.case or None,
+            "answer": row.answer,
+            "codes": list(row.codes),
+            "next": row.next or state,
+        }
+        for row in TRANSITIONS
+        for state in row.states
+        for event in row.events
+    ]
 
 
 def peer_blocks() -> dict[str, str]:
@@ -138,6 +159,14 @@ def _reasons() -> str:
         stage, rest = REASON_WORDS[reason].split(": ", 1)
         rows.append(f"`{reason}` | {stage} | {rest}")
     return _table("reason | stage | meaning | who mends it", rows)
+
+
+def _states() -> str:
+    rows = [
+        f"{', '.join(x.states)} | {x.event} | {x.case} | {x.answer} | {x.next or '*same*'}"
+        for x in TRANSITIONS
+    ]
+    return _table("state | event | where | the node | next", rows)
 
 
 def _session() -> str:
