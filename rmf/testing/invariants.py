@@ -19,25 +19,29 @@ from rmf.testing.environment import Environment
 from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.violation import Violation
 
-__all__ = ["NEVER_NS", "Invariants", "Seen"]
+__all__ = ["NEVER_NS", "PAUSE_BEATS", "Invariants", "Seen"]
 
 _OF_LEADER = (pm.Append, pm.Heartbeat, pm.Chunk)
 _OF_FOLLOWER = (pm.AppendReply, pm.HeartbeatReply, pm.ChunkReply)
 NEVER_NS = -(10**15)
+PAUSE_BEATS = 3  # a leader that did not speak for so many heartbeats stood still
 # A World larger than this is looked through as a whole at one Entry in so many.
 _CELLS_LOOKED_AT, _SELDOM = 100, 32
 
 
 class Seen:
     """What was seen of the present core of a node. `contact_ns` is when it heard its leader last,
-    `replies_ns` when whom."""
+    `replies_ns` when whom. As a leader it asked its peers at `asked_ns` last; `owing_ns` is since
+    when each that has not answered was asked, again and again."""
 
     __slots__ = (
         "acceded_ns",
         "applied",
+        "asked_ns",
         "commit",
         "contact_ns",
         "led",
+        "owing_ns",
         "replies_ns",
         "striking",
         "term",
@@ -49,8 +53,16 @@ class Seen:
         self.applied = core.committed.index
         self.led = 0
         self.striking = False
-        self.acceded_ns = self.contact_ns = NEVER_NS
+        self.acceded_ns = self.contact_ns = self.asked_ns = NEVER_NS
         self.replies_ns: dict[str, int] = {}
+        self.owing_ns: dict[str, int] = {}
+
+    def asks(self, peer: str, now_ns: int, pause_ns: int) -> None:
+        """It asks a peer. After a pause everything begins again: meanwhile it asked for nothing."""
+        if now_ns - self.asked_ns > pause_ns:
+            self.owing_ns.clear()
+        self.asked_ns = now_ns
+        self.owing_ns.setdefault(peer, now_ns)
 
 
 class Invariants:
@@ -139,7 +151,10 @@ class Invariants:
         kind = type(message)
         if self.seen[node.name].striking:
             raise Violation("strike", f"{node.name} takes part though it is on strike")
-        if kind is pm.AppendReply:
+        if kind is pm.Heartbeat:
+            pause_ns = PAUSE_BEATS * self._env.timing.heartbeat_ns
+            self.seen[node.name].asks(effect.peer, self._env.agenda.now_ns, pause_ns)
+        elif kind is pm.AppendReply:
             self._check_accepted(node, message)  # type: ignore[arg-type]
         elif kind is pm.VoteReply or kind is pm.VoteAsk:
             if message.pre:  # type: ignore[union-attr]
@@ -213,12 +228,14 @@ class Invariants:
             seen.term = term
             seen.contact_ns = NEVER_NS
             seen.replies_ns.clear()
+            seen.owing_ns.clear()
         for event in events:
             if type(event) is ev.Heard and event.message.term == term:
                 if isinstance(event.message, _OF_LEADER):
                     seen.contact_ns = self._env.agenda.now_ns
                 elif isinstance(event.message, _OF_FOLLOWER):
                     seen.replies_ns[event.peer] = self._env.agenda.now_ns
+                    seen.owing_ns.pop(event.peer, None)
         if raft.leadership is not None and seen.led != term:
             seen.led, seen.acceded_ns = term, self._env.agenda.now_ns
             self._acceded(node, core)

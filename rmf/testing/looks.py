@@ -11,7 +11,7 @@ from rmf import limits
 from rmf.core.arbiter import Arbiter
 from rmf.core.raft.quorum import majority
 from rmf.testing.environment import Environment
-from rmf.testing.invariants import NEVER_NS, Seen
+from rmf.testing.invariants import NEVER_NS, PAUSE_BEATS, Seen
 from rmf.testing.network import Network
 from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.violation import Violation
@@ -57,6 +57,7 @@ class Looks:
             raise Violation("one configuration", f"{node.name} has members its log does not name")
         if core.strike is None:
             self._check_contact(node, core)
+        self._check_reign(node, core)
         if core.is_live:
             self._check_age(node, core)
             self._check_ends(node, core)
@@ -106,6 +107,21 @@ class Looks:
             raise Violation(
                 "no stale authority", f"{node.name} knows a reign of which it heard nothing"
             )
+
+    def _check_reign(self, node: SimulatedNode, core: Arbiter) -> None:
+        """A leader that asks, and that no majority answers, steps down (raft-cases 10): it would
+        keep followers that hear it, and that it can't hear, from standing for election. By when:
+        as long again as it may take, for which answer came to which question is not looked at."""
+        raft, seen, timing = core.raft, self._seen[node.name], self._timing
+        now_ns = self._env.agenda.now_ns
+        if raft.leadership is None or now_ns - seen.asked_ns > PAUSE_BEATS * timing.heartbeat_ns:
+            return
+        late_ns = 2 * timing.quorum_ns + timing.heartbeat_ns + _TURN_NS
+        voters = raft.membership.voters
+        silent = sum(now_ns - seen.owing_ns.get(x, now_ns) > late_ns for x in voters)
+        if len(voters) - silent < majority(len(voters)):
+            text = f"{node.name} leads, though {silent} of {len(voters)} voters do not answer it"
+            raise Violation("no stale authority", text)
 
     def _check_age(self, node: SimulatedNode, core: Arbiter) -> None:
         """What a node shows as live is no older than a heartbeat that may still count, and than a

@@ -6,6 +6,7 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.world import KeyIndex
 from rmf.testing.cluster import SimulatedCluster
+from rmf.testing.invariants import Seen
 from rmf.testing.knobs import bounds
 from rmf.testing.options import Options
 from rmf.testing.simulated_node import SimulatedNode
@@ -185,3 +186,32 @@ def test_a_node_that_lacks_what_was_committed_long_ago_is_not_live() -> None:
     found.books.enter(found.books.history[-1], 0)
     with pytest.raises(Violation, match="live is fresh"):
         found.looks.look(found.nodes["n2"])
+
+
+@pytest.mark.parametrize(("silent", "is_well"), [(1, True), (2, False)])
+def test_a_leader_steps_down_in_time_where_no_majority_answers_it(
+    silent: int, is_well: bool
+) -> None:
+    found = cluster()
+    king = next(x for x in found.nodes.values() if x.core is not None and x.core.reigns)
+    others = [name for name in found.nodes if name != king.name]
+    seen = found.invariants.seen[king.name]
+    seen.owing_ns.update(dict.fromkeys(others[:silent], found.agenda.now_ns - 4 * limits.SECOND))
+    if is_well:
+        found.looks.look(king)
+        return
+    with pytest.raises(Violation, match="leads, though 2 of 3 voters"):
+        found.looks.look(king)
+
+
+def test_a_leader_that_stood_still_is_owed_no_answer_for_that_time() -> None:
+    found = cluster()
+    king = next(x for x in found.nodes.values() if x.core is not None and x.core.reigns)
+    assert king.core is not None
+    seen = Seen(king.core)
+    pause_ns = 300 * limits.MS
+    for ms in (0, 100, 200):
+        seen.asks("n2", ms * limits.MS, pause_ns)
+    assert seen.owing_ns == {"n2": 0}
+    seen.asks("n2", limits.SECOND, pause_ns)
+    assert seen.owing_ns == {"n2": limits.SECOND}
