@@ -11,7 +11,7 @@ happen here.
 """
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import immutables
 
@@ -212,9 +212,9 @@ class SimulatedDisk:
         self.hard_copy, self.checkpoints = hard_copy, checkpoints
         self.written, self.last_written = dict(self.durable), self.last_durable
 
-    def copied(self) -> "SimulatedDisk":
+    def copied(self) -> Self:
         """Return a copy of all that is durable here."""
-        copy = SimulatedDisk(self.cluster, self.incarnation)
+        copy = type(self)(self.cluster, self.incarnation)
         copy._begin_anew(self.base)
         copy._keep(self.records)
         copy.hard_copy, copy.votes = self.hard_copy, dict(self.votes)

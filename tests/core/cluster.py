@@ -27,6 +27,7 @@ from rmf.core.raft.peer_messages import PeerMessage
 from rmf.core.record import GENESIS_CHAIN, chain_of
 from rmf.line import Line
 from tests.core.cluster_node import Node, member
+from rmf.testing.held_disk import BOOT_ID
 from tests.core.surroundings import BOOT_NS, CLUSTER, PERIOD_NS, WALL_NS, Disk, shop
 
 NAMES = ("n1", "n2", "n3")
@@ -51,7 +52,8 @@ class Cluster:
         self.loses: dict[str, tuple[type[PeerMessage], ...]] = {}
         self._post: deque[tuple[str, ev.Event]] = deque()
         for name in NAMES:
-            disk = Disk().write_now(_founded(version) if name == "n1" else [])
+            disk = Disk()
+            disk.write_now(_founded(version) if name == "n1" else [], BOOT_ID, BOOT_NS)
             self.nodes[name] = Node(self, name, disk)
         for name in NAMES:
             self.start(name, bridged=False)

@@ -105,7 +105,7 @@ class Node:
         self.line = play.line_of(name)
         self.runner = LineRunner(Inline(self.line), self._told)
         self.dlq = LetterStore(self._told)
-        parts = (self.runner, self.dlq, disk, CatchingUp(disk, self._told), self)
+        parts = (self.runner, self.dlq, disk, CatchingUp(self, self._told), self)
         self._performer = Performer(*parts, leaves_out=LEFT_OUT)
 
     @property

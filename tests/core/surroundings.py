@@ -3,9 +3,7 @@
 Each is a few lines that do one thing, and says when it is contradicted.
 """
 
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import cbor2
@@ -15,24 +13,20 @@ from rmf.core import codec
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, NodeIdentity
-from rmf.core.effects import Persist, RecordDraft
-from rmf.core.entry import Entry, Member, decode_entry
+from rmf.core.entry import Member
 from rmf.core.intake import open_send
 from rmf.core.packet import Row
 from rmf.core.raft.raft_values import Timing
-from rmf.core.record import ENTRY, Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from rmf.line import REMOVE, Fresh, Keep, Line
-from rmf.testing.disk import SimulatedDisk as Stored
-from rmf.testing.performer import Arms
+from rmf.testing.held_disk import BOOT_ID, HeldDisk
 from rmf.testing.rebirth import reborn
 
 CLUSTER = b"cluster-of-tests"
 PERIOD_NS = limits.TICK_PERIOD_NS
 BOOT_NS = 1_000 * limits.SECOND
 WALL_NS = 1_764_000_000 * limits.SECOND
-BOOT_ID = b"boot-id-of-tests"
 ALL_STORED = 2**62  # how far a DLQ is that lacks no letter
 MEMBERS = (Member("n1", b"incarnation-of-1", "", "here:1"),)
 
@@ -103,17 +97,11 @@ def frame_of(rows: list[Any]) -> bytes:
     return codec.encode(m.Send(rows))[4:]
 
 
-class Disk:
-    """A disk in memory whose writes wait for a test while it is `held`: one Persist at a time.
-    `entries` are those of its records that can be read, decoded."""
+class Disk(HeldDisk):
+    """A disk of a node of these tests."""
 
-    def __init__(self, disk: Stored | None = None) -> None:
-        self.disk = disk or Stored(CLUSTER, MEMBERS[0].incarnation)
-        self.entries: list[tuple[Record, Entry]] = []
-        self.waiting: deque[Persist] = deque()
-        self.held = False
-        self._tickets = 0
-        self._decode(self.records)
+    def __init__(self, cluster: bytes = CLUSTER, incarnation: bytes = MEMBERS[0].incarnation) -> None:
+        super().__init__(cluster, incarnation)
 
     @classmethod
     def that_holds_back(cls) -> "Disk":
@@ -121,50 +109,6 @@ class Disk:
         disk = cls()
         disk.hold()
         return disk
-
-    def copied(self) -> "Disk":
-        """Another one with all that is durable here."""
-        return Disk(self.disk.copied())
-
-    @property
-    def records(self) -> list[Record]:
-        """What is durable."""
-        return self.disk.records
-
-    def hold(self) -> None:
-        """From now on nothing is durable before `Playbook.sync`."""
-        self.held = True
-
-    def arms(self) -> Arms:
-        """What this part does."""
-        return {Persist: self._take}
-
-    def _take(self, persist: Persist) -> None:
-        """Tickets only rise: there is one order of fsyncs (R2)."""
-        assert persist.ticket == self._tickets + 1
-        self._tickets = persist.ticket
-        self.waiting.append(persist)
-
-    def write_one(self, boot_ns: int) -> ev.Persisted:
-        """Make the oldest Persist durable."""
-        before = len(self.records)
-        self.disk.take(self.waiting.popleft())
-        self.disk.begin(0, BOOT_ID, boot_ns)
-        persisted = ev.Persisted(*self.disk.finish(0))
-        self._decode(self.records[before:])
-        return persisted
-
-    def write_now(self, drafts: list[RecordDraft]) -> "Disk":
-        """Write this before any core runs."""
-        self.disk.write_now(drafts, BOOT_ID, BOOT_NS)
-        self._decode(self.records)
-        return self
-
-    def _decode(self, records: list[Record]) -> None:
-        for record in records:
-            if record.kind == ENTRY:
-                with suppress(ValueError):  # of another release: on the disk all the same
-                    self.entries.append((record, decode_entry(record.body)))
 
 
 class Replayed(NamedTuple):
@@ -196,7 +140,7 @@ def core_of(
 ) -> Arbiter:
     """The core that a disk gives, whose DLQ has everything. `bridged`: this boot wrote it."""
     return reborn(
-        disk.disk,
+        disk,
         identity,
         ALL_STORED,
         boot_id=BOOT_ID if bridged else b"another boot",

@@ -338,7 +338,7 @@ def test_no_packet_sees_a_cell_of_unknown_age_whether_it_is_gone_or_not() -> Non
 def test_a_crash_amid_the_removal_of_what_is_too_old_forgets_nothing_of_it() -> None:
     """The accession is durable, the removals are not; the next start is bridged."""
     play = with_cells().restart(bridged=False)
-    play.disk.disk.lose_from(play.disk.entries[-2][0].serial + 1)
+    play.disk.lose_from(play.disk.entries[-2][0].serial + 1)
     again = play.restart()
     assert set(again.world) == {"keep/c", "lost/cell/loud/b"}
     assert again.world["lost/cell/loud/b"] == [2, "age_unknown"]

@@ -115,10 +115,10 @@ def test_an_act_changes_nothing_of_the_world_and_a_restart_finds_it_again() -> N
     (act,) = stored_acts(play)[0]
     play["n1"].join("probe").send(2)  # whose record says that the act was committed
     play.advance(50)
-    behind = come_back(play["n1"].disk.disk, "n1", act.entry - 1)
+    behind = come_back(play["n1"].disk, "n1", act.entry - 1)
     assert behind.letters_waiting == 1
     assert (behind.take_letters(), behind.take_acts(), behind.take_acts()) == ([], [act], [])
-    assert come_back(play["n1"].disk.disk, "n1", act.entry).take_acts() == []
+    assert come_back(play["n1"].disk, "n1", act.entry).take_acts() == []
 
 
 def test_another_node_says_who_leads_and_a_wrong_order_is_refused() -> None:
