@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Protocol
 
+import attrs
 import crc32c
 
 from rmf import limits
@@ -21,7 +22,7 @@ from rmf.testing.disk import DiskStart, SimulatedDisk, StoredCheckpoint
 from rmf.testing.performer import Arms, Happen, Later, at_once, uncounted
 from rmf.testing.rebirth import packed, unpacked
 
-__all__ = ["CatchingUp"]
+__all__ = ["CatchingUp", "Pieces"]
 
 _READ_NS = 2 * limits.MS
 _ENTRIES_AT_ONCE = 64
@@ -35,9 +36,19 @@ class _Holder(Protocol):
     def disk(self) -> SimulatedDisk: ...
 
 
+@attrs.define
+class Pieces:
+    """How large they are, and how a Checkpoint becomes bytes and comes out of them again."""
+
+    entries: int = _ENTRIES_AT_ONCE
+    chunk_bytes: int = _CHUNK_BYTES
+    pack: Callable[[StoredCheckpoint], bytes] = packed
+    unpack: Callable[[bytes, DiskStart], StoredCheckpoint] = unpacked
+
+
 class CatchingUp:
     """One node's readings for peers, and what it receives itself; to keep a piece takes
-    `fsync_wait_ns`."""
+    `fsync_wait_ns`. `received` are the bytes of a Checkpoint that came so far."""
 
     def __init__(
         self,
@@ -46,7 +57,9 @@ class CatchingUp:
         later: Later = at_once,
         fsync_wait_ns: Callable[[], int] = int,
         count: Callable[[str], None] = uncounted,
+        pieces: Pieces | None = None,
     ) -> None:
+        self.pieces = pieces or Pieces()
         self._holder = holder
         self._happen = happen
         self._later = later
@@ -58,7 +71,7 @@ class CatchingUp:
         """Another disk took the place of the one that was lost."""
         self._packed: dict[DiskStart, tuple[StoredCheckpoint, bytes, bytes]] = {}
         self._key = (b"", -1)
-        self._received = b""
+        self.received = b""
         self._complete = False
 
     def arms(self) -> Arms:
@@ -71,7 +84,7 @@ class CatchingUp:
 
     def crash(self) -> None:
         """The process dies; the last piece may not have got to the disk whole."""
-        self._received = self._received[: -_CHUNK_BYTES or None]
+        self.received = self.received[: -self.pieces.chunk_bytes or None]
         self._complete = False
 
     # --- For peers ------------------------------------------------------------------------------
@@ -85,14 +98,18 @@ class CatchingUp:
         before = self._place(after)
         entries: list[WireEntry] = []
         if before is not None:
-            last = min(effect.through_index, after + _ENTRIES_AT_ONCE)
+            last = min(effect.through_index, after + self.pieces.entries)
             by_index = {
                 x.index: x
                 for x in disk.records
                 if x.kind == ENTRY and disk.durable.get(x.index) == x.chain
             }
+            left_bytes = effect.bytes_max
             for index in range(after + 1, last + 1):
                 record = by_index[index]
+                left_bytes -= len(record.body) + limits.ENTRY_HEAD_BYTES
+                if entries and left_bytes < 0:
+                    break
                 entries.append(WireEntry(record.term, crc32c.crc32c(record.body), record.body))
         _, term, chain = before if before is not None else (0, 0, b"")
         self._happen(ev.EntriesRead(effect.peer, after, term, chain, entries))
@@ -112,7 +129,7 @@ class CatchingUp:
     def _chunk_read(self, effect: ef.ReadChunk) -> None:
         for found, content, data in self._all_packed():
             if effect.content in {None, content} and effect.offset <= len(data):
-                piece = data[effect.offset : effect.offset + _CHUNK_BYTES]
+                piece = data[effect.offset : effect.offset + self.pieces.chunk_bytes]
                 place = found.base.place
                 event = ev.ChunkRead(effect.peer, *place, content, len(data), effect.offset, piece)
                 self._count("chunk_read")
@@ -126,7 +143,7 @@ class CatchingUp:
         known: dict[DiskStart, tuple[StoredCheckpoint, bytes, bytes]] = {}
         for found in living:
             if found.base not in self._packed:
-                data = packed(found)
+                data = self.pieces.pack(found)
                 name = hashlib.blake2b(data, digest_size=16).digest()
                 self._packed[found.base] = (found, name, data)
             known[found.base] = self._packed[found.base]
@@ -142,24 +159,24 @@ class CatchingUp:
         chunk, disk = effect.chunk, self._holder.disk
         if disk.broken:
             return
-        if (chunk.content, chunk.index) != self._key or len(self._received) > chunk.total:
-            self._key, self._received = (chunk.content, chunk.index), b""
+        if (chunk.content, chunk.index) != self._key or len(self.received) > chunk.total:
+            self._key, self.received = (chunk.content, chunk.index), b""
             self._complete = False
-        if chunk.offset == len(self._received) and chunk.data:
-            self._received += chunk.data
-        whole = chunk.total > 0 and len(self._received) == chunk.total
+        if chunk.offset == len(self.received) and chunk.data:
+            self.received += chunk.data
+        whole = chunk.total > 0 and len(self.received) == chunk.total
         if whole and not self._complete:
             self._complete = self._made_ready(chunk)
         place = (chunk.term, chunk.index, chunk.content)
-        reply = ChunkReply(*place, len(self._received), True, chunk.round)
+        reply = ChunkReply(*place, len(self.received), True, chunk.round)
         self._happen(ev.ChunkWritten(effect.peer, reply, self._complete and whole))
 
     def _made_ready(self, chunk: Chunk) -> bool:
         disk = self._holder.disk
         base = DiskStart(disk.serial, Place(chunk.index, chunk.entry_term, chunk.chain))
         try:
-            disk.ready = unpacked(self._received, base)
+            disk.ready = self.pieces.unpack(self.received, base)
         except ValueError:
-            self._received = b""
+            self.received = b""
             return False
         return True

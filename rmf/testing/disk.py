@@ -250,9 +250,10 @@ class SimulatedDisk:
         self.checkpoints = [kept[base] for base in sorted(kept)][-limits.CHECKPOINTS_KEPT :]
         whole = [x for x in self.checkpoints if x.base.place.index <= through_index]
         if len(self.checkpoints) == limits.CHECKPOINTS_KEPT and whole:
-            self._let_go(whole[0].base)
+            self.let_go(whole[0].base)
 
-    def _let_go(self, base: DiskStart) -> None:
+    def let_go(self, base: DiskStart) -> None:
+        """Drop the ledger up to there: a Checkpoint stands in its place."""
         if base.serial <= self.base.serial:
             return
         self.records = [x for x in self.records if x.serial > base.serial]

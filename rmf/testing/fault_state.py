@@ -8,6 +8,7 @@ from rmf.testing.dice import Stream
 from rmf.testing.environment import Environment
 from rmf.testing.network import Network
 from rmf.testing.simulated_node import SimulatedNode
+from rmf.testing.ways import around
 
 __all__ = ["Faults"]
 
@@ -70,8 +71,7 @@ class Faults:
 
     def cut_off(self, name: str, for_ns: int) -> bool:
         """Cut a node off from all others, both ways."""
-        others = [x for x in self._nodes if x != name]
-        return self.cut({(name, x) for x in others} | {(x, name) for x in others}, for_ns)
+        return self.cut(around(name, self._nodes), for_ns)
 
     def forget_cuts(self) -> None:
         """Have every cut end now; those who were cut off have not noticed yet."""

@@ -33,13 +33,15 @@ class HeldDisk(SimulatedDisk):
 
     def arms(self) -> Arms:
         """What this part does."""
-        return {Persist: self._take}
+        return {Persist: self.take}
 
-    def _take(self, persist: Persist) -> None:
-        """Tickets only rise: there is one order of fsyncs (R2)."""
-        assert persist.ticket == self._tickets + 1
-        self._tickets = persist.ticket
-        self.take(persist)
+    def take(self, persist: Persist) -> None:
+        """Take a core's: tickets only rise, for there is one order of fsyncs (R2). Or what is
+        written before there is a core."""
+        if persist.ticket:
+            assert persist.ticket == self._tickets + 1
+            self._tickets = persist.ticket
+        super().take(persist)
 
     def write_one(self, boot_ns: int = 0) -> ev.Persisted:
         """Make the oldest Persist durable."""

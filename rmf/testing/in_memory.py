@@ -16,7 +16,7 @@ exactly once, acks that are true); what breaks one comes out of the call as Viol
 """
 
 from collections.abc import Callable, Sequence
-from itertools import permutations
+from itertools import chain
 from typing import Any
 
 from rmf import limits
@@ -35,6 +35,7 @@ from rmf.testing.shown import Letter, Picture, letter_of
 from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.simulated_producers import Producer
 from rmf.testing.violation import Violation
+from rmf.testing.ways import apart
 
 __all__ = ["Cluster", "Sent"]
 
@@ -197,14 +198,11 @@ class Cluster:
         """Let only nodes of the same group talk to each other; who is in none is alone. It takes
         the place of an earlier partition; `heal` ends it."""
         network = self._cluster.network
-        network.cut.clear()
-        group_of = {name: i for i, group in enumerate(groups) for name in group}
-        for name in group_of:
+        for name in chain(*groups):
             self._node(name)
-        for one, other in permutations(self._cluster.nodes, 2):
-            if one not in group_of or group_of[one] != group_of.get(other):
-                network.cut.add((one, other))
-                self._cluster.agenda.after(_SILENCE_NS, network.break_silent, one, other)
+        network.cut = apart(self._cluster.nodes, *groups)
+        for pair in sorted(network.cut):
+            self._cluster.agenda.after(_SILENCE_NS, network.break_silent, *pair)
 
     def isolate(self, node: str | None) -> None:
         """Cut one node off from all others."""

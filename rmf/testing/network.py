@@ -20,6 +20,7 @@ from rmf.testing.agenda import Agenda
 from rmf.testing.dice import Stream
 from rmf.testing.disk import SimulatedDisk
 from rmf.testing.options import Options
+from rmf.testing.ways import Way
 from rmf.testing.wires import SimulatedWire
 
 __all__ = ["Caller", "Network", "SimulatedLink"]
@@ -88,7 +89,7 @@ class Network:
         self.latency_ns = int(options.latency_ms * limits.MS)
         self._bytes_a_second = int(options.bandwidth_kib * limits.KIB)
         self.lag_ns: dict[str, int] = {}
-        self.cut: set[tuple[str, str]] = set()
+        self.cut: set[Way] = set()
         self._nodes = nodes
         self.counts = dict.fromkeys(("sent", "lost", "doubled", "straggled", "stale", "refused"), 0)
         self._agenda = agenda

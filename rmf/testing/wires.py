@@ -45,9 +45,10 @@ class _Load:
 class SimulatedWire:
     """One direction of one link. `bytes_a_second` may be changed at any time."""
 
-    def __init__(self, agenda: Agenda, bytes_a_second: int) -> None:
+    def __init__(self, agenda: Agenda, bytes_a_second: int, part_bytes: int = _PART_BYTES) -> None:
         self.bytes_a_second = bytes_a_second
         self._agenda = agenda
+        self._part_bytes = part_bytes
         self._hurrying: deque[_Load] = deque()
         self._bulk: deque[_Load] = deque()
         self._bulk_bytes = 0
@@ -72,7 +73,7 @@ class SimulatedWire:
         lane = self._hurrying or self._bulk
         self._busy = bool(lane)
         if lane:
-            part = min(lane[0].left_bytes, _PART_BYTES)
+            part = min(lane[0].left_bytes, self._part_bytes)
             self._agenda.after(part * limits.SECOND // self.bytes_a_second, self._left, lane, part)
 
     def _left(self, lane: deque[_Load], part: int) -> None:

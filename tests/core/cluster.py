@@ -26,8 +26,8 @@ from rmf.core.first_records import founding_records
 from rmf.core.raft.peer_messages import PeerMessage
 from rmf.core.record import GENESIS_CHAIN, chain_of
 from rmf.line import Line
-from tests.core.cluster_node import Node, member
 from rmf.testing.held_disk import BOOT_ID
+from tests.core.cluster_node import Node, member
 from tests.core.surroundings import BOOT_NS, CLUSTER, PERIOD_NS, WALL_NS, Disk, shop
 
 NAMES = ("n1", "n2", "n3")

@@ -100,7 +100,9 @@ def frame_of(rows: list[Any]) -> bytes:
 class Disk(HeldDisk):
     """A disk of a node of these tests."""
 
-    def __init__(self, cluster: bytes = CLUSTER, incarnation: bytes = MEMBERS[0].incarnation) -> None:
+    def __init__(
+        self, cluster: bytes = CLUSTER, incarnation: bytes = MEMBERS[0].incarnation
+    ) -> None:
         super().__init__(cluster, incarnation)
 
     @classmethod

@@ -1,5 +1,6 @@
 """What a disk in memory gives to a peer that is far behind."""
 
+from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.effects import RecordDraft
@@ -40,3 +41,10 @@ def test_where_there_is_no_checkpoint_a_chunk_is_none() -> None:
     holder = Holder()
     holder.arms[ef.ReadChunk](ef.ReadChunk("n2", None, 0))
     assert holder.said == [ev.ChunkRead("n2", 0, 0, b"", b"", 0, 0, b"")]
+
+
+def test_no_more_bytes_are_read_than_asked_for_and_one_entry_at_least() -> None:
+    holder = Holder()
+    for bytes_max in (1, 2 * (limits.ENTRY_HEAD_BYTES + len(b"body 1"))):
+        holder.arms[ef.ReadEntries](ef.ReadEntries("n2", 0, 3, bytes_max))
+    assert [len(x.entries) for x in holder.said if isinstance(x, ev.EntriesRead)] == [1, 2]

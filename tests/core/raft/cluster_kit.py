@@ -6,28 +6,32 @@ left. Time goes on only where a test says so. After every step the laws of conse
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, get_args
 
+from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.clock import Pace
-from rmf.core.effects import (
-    Effect,
-    LinkPeers,
-    MarkWhole,
-    Note,
-    Persist,
-    ReadChunk,
-    ReadEntries,
-    Reload,
-    Tell,
-    WriteChunk,
-)
 from rmf.core.entry import Member
 from rmf.core.raft.membership import members_in
-from rmf.core.raft.peer_messages import ChunkReply, PeerMessage
+from rmf.core.raft.peer_messages import PeerMessage
 from rmf.core.raft.raft_node import Raft
-from rmf.core.raft.raft_values import Place
-from tests.core.raft.disk_kit import START, Checkpoint, Disk, hard_record, records_of
+from rmf.core.raft.raft_values import Place, Timing
+from rmf.testing.agenda import Agenda
+from rmf.testing.catching_up import CatchingUp, Pieces
+from rmf.testing.disk import DiskStart
+from rmf.testing.held_disk import BOOT_ID, HeldDisk
+from rmf.testing.performer import Arms, Performer
+from rmf.testing.ways import Way
+from tests.core.raft.disk_kit import (
+    START,
+    checkpoint_of,
+    hard_record,
+    packed,
+    records_of,
+    standing_of,
+    unpacked,
+)
 from tests.core.raft.entries_kit import (
     CLUSTER,
     MS,
@@ -39,6 +43,8 @@ from tests.core.raft.entries_kit import (
 )
 from tests.core.raft.laws import Laws
 
+LEFT_OUT = (ef.LinkPeers, ef.Note)  # everybody is linked, and nobody reads a log
+DONE = {ef.Persist, ef.Tell, ef.MarkWhole, ef.Reload, ef.ReadEntries, ef.ReadChunk, ef.WriteChunk}
 CHUNK_BYTES = 24  # of a Checkpoint: small, so that there are a few
 
 
@@ -51,42 +57,106 @@ class Sent(NamedTuple):
 
 
 class Node:
-    """One node: its disk, and its core while it runs."""
+    """One node: its disk, and its core while it runs. `founders` are the members before any
+    Entry, `members` those of the applied state; `asked` is what the disk is to do for peers."""
 
-    def __init__(self, name: str, disk: Disk) -> None:
+    def __init__(self, cluster: "Cluster", name: str, founders: Sequence[Member] = ()) -> None:
         self.name = name
-        self.disk = disk
-        self.raft: Raft | None = None
-        self.asked: list[ReadEntries | ReadChunk | WriteChunk] = []
         self.incarnation = name.encode()
-        self.members: tuple[Member, ...] = ()  # of the applied state
+        self.raft: Raft | None = None
+        self.asked: list[tuple[Callable[..., None], Any]] = []
+        self.members: tuple[Member, ...] = ()
         self.membership = 0
         self.doubts = 0
         self.rotten = False  # what is on the disk would be found damaged
         self.applied = START
+        self._cluster = cluster
+        self.replace_disk(founders)
+        self.catching_up = CatchingUp(self, self._happen, self._later, pieces=cluster.pieces)
+        self.perform = Performer(self.catching_up, self, leaves_out=LEFT_OUT).perform
 
     @property
     def core(self) -> Raft:
         assert self.raft is not None, f"{self.name} is down"
         return self.raft
 
+    def replace_disk(self, founders: Sequence[Member] = ()) -> None:
+        """Have an empty one."""
+        self.disk = HeldDisk(CLUSTER, self.incarnation)
+        self.founders = tuple(founders)
+
+    def write(self, records: list[ef.RecordDraft]) -> None:
+        """Put this on the disk before there is a core."""
+        self.disk.write_now(records, BOOT_ID, 0)
+        self._cluster.laws.saw_records(records)
+
+    def set_aside(self) -> None:
+        """Go on with an empty ledger (R24)."""
+        self.disk.set_aside()
+        self.founders = ()
+
+    def arms(self) -> Arms:
+        """What is done here; consensus wants nothing else."""
+        cluster, name = self._cluster, self.name
+        others = dict.fromkeys(set(get_args(ef.Effect)) - DONE - set(LEFT_OUT), _never)
+        return others | {
+            ef.Persist: self._persist,
+            ef.Tell: self._tell,
+            ef.MarkWhole: self._mark,
+            ef.Reload: partial(cluster.on_reload, name),
+        }
+
+    def _persist(self, effect: ef.Persist) -> None:
+        self._cluster.laws.saw_records(effect.records)
+        self.disk.take(effect)
+        self._cluster.on_persist(self.name)
+
+    def _tell(self, effect: ef.Tell) -> None:
+        self._cluster.laws.saw_sent(self.name, effect)
+        self._cluster.on_sent(Sent(self.name, effect.peer, effect.message))
+
+    def _mark(self, effect: ef.MarkWhole) -> None:
+        self.disk.repairing = not effect.whole
+        self.core.marked(whole=effect.whole)
+
+    def _happen(self, event: ev.Event) -> None:
+        self._cluster.happen(self.name, event)
+
+    def _later(self, wait_ns: int, call: Callable[..., None], /, *args: Any) -> None:
+        self.asked.append((call, args[0]))
+        self._cluster.on_asked(self.name, wait_ns)
+
+
+def _never(effect: ef.Effect) -> None:
+    raise AssertionError(f"consensus wants {effect}")
+
 
 class Cluster:
     """`names` are the voters (and learners, with a question mark). Subclasses move things."""
 
     def __init__(self, names: str, dice: Callable[[], float] = lambda: 0.5) -> None:
-        self.now_ns = 0
+        self.agenda = Agenda()
         self.dice = dice
+        self.timing: Timing | None = None  # what the cluster says
+        self.pieces = Pieces(entries=100, chunk_bytes=CHUNK_BYTES, pack=packed, unpack=unpacked)
         self.wire: list[Sent] = []
         self.history: list[Sent] = []  # all that was ever sent
-        self.cut: set[tuple[str, str]] = set()
+        self.cut: set[Way] = set()
         self.laws = Laws()
         self.nodes: dict[str, Node] = {}
         self.noop = True  # a new leader writes the first Entry of its reign, as the Arbiter does
-        self.read_entries_most = 100
         self.members = members_of(names)
         for one in self.members:
-            self.nodes[one.name] = Node(one.name, Disk(self.members))
+            self.nodes[one.name] = Node(self, one.name, self.members)
+
+    @property
+    def now_ns(self) -> int:
+        """The present moment."""
+        return self.agenda.now_ns
+
+    @now_ns.setter
+    def now_ns(self, now_ns: int) -> None:
+        self.agenda.now_ns = now_ns
 
     # --- Before it begins -----------------------------------------------------------------------
 
@@ -95,14 +165,10 @@ class Cluster:
         commit: int = 0,
     ) -> None:  # fmt: skip
         """Put a log, a term and a vote on the disk of a node that does not run."""
-        disk = self.nodes[name].disk
         entries = log_of(terms)
         at = Place(*entries[-1][:3]) if entries else START
-        records = records_of(entries)
-        records.append(hard_record(max([term, *terms]), voted, at, commit))
-        disk.underway.append(Persist(0, records))
-        disk.write_one()
-        self.laws.saw_records(records)
+        hard = hard_record(max([term, *terms]), voted, at, commit)
+        self.nodes[name].write([*records_of(entries), hard])
 
     def found_by_entry(self) -> None:
         """Have the first Entry name the members, as that of a genesis does: then who lost its
@@ -110,10 +176,8 @@ class Cluster:
         first = entry_after(START, 1, members_body(self.members))
         records = [*records_of([first]), hard_record(1, None, Place(*first[:3]), 1)]
         for node in self.nodes.values():
-            node.disk = Disk(())
-            node.disk.underway.append(Persist(0, records))
-            node.disk.write_one()
-        self.laws.saw_records(records)
+            node.replace_disk()
+            node.write(records)
         self.laws.committed[1] = (1, first.chain, 1)
 
     # --- Lives ----------------------------------------------------------------------------------
@@ -122,7 +186,7 @@ class Cluster:
         """Start nodes, all if none is named."""
         for name in names or list(self.nodes):
             node = self.nodes[name]
-            standing, node.members, node.membership = node.disk.standing()
+            standing, node.members, node.membership = standing_of(node.disk, node.founders)
             node.raft = Raft(
                 name,
                 CLUSTER,
@@ -133,6 +197,7 @@ class Cluster:
                 pace=Pace(None),
                 period_ns=100_000,
                 dice=self.dice,
+                timing=self.timing,
                 doubts=node.doubts,
             )
             node.asked, node.applied = [], standing.place
@@ -144,7 +209,8 @@ class Cluster:
         for links do not outlive a process."""
         node = self.nodes[name]
         node.raft, node.asked = None, []
-        node.disk.crash(kept)
+        node.disk.end(kept)
+        node.catching_up.crash()
         self._break_links(name)
 
     def restart(self, name: str) -> None:
@@ -156,7 +222,9 @@ class Cluster:
         self.crash(name)
         self.laws.replaced(name)
         node = self.nodes[name]
-        node.disk, node.incarnation = Disk(()), node.incarnation + b" anew"
+        node.incarnation += b" anew"
+        node.replace_disk()
+        node.catching_up.replaced()
         self.start(name)
         return Member(name, node.incarnation, voter=False)
 
@@ -184,7 +252,7 @@ class Cluster:
 
     # --- Steps ----------------------------------------------------------------------------------
 
-    def step(self, name: str, act: Callable[[Raft], list[Effect] | None]) -> list[Effect]:
+    def step(self, name: str, act: Callable[[Raft], list[ef.Effect] | None]) -> list[ef.Effect]:
         """Let a core do something, and take what comes of it."""
         node = self.nodes[name]
         raft = node.core
@@ -195,34 +263,20 @@ class Cluster:
             return effects
         self._apply(node)
         self.laws.check(name, raft, {x: self.nodes[x].disk for x in self.nodes})
-        if led is None and raft.leadership is not None and self.noop:
-            effects = effects + self.propose(name, f"{name} reigns")
+        if led is None and raft.leadership is not None:
+            effects = effects + self.on_reign(name)
         return effects
 
-    def perform(self, name: str, effects: list[Effect]) -> None:
-        node = self.nodes[name]
-        for effect in effects:
-            match effect:
-                case Persist():
-                    self.laws.saw_records(effect.records)
-                    node.disk.underway.append(effect)
-                    self.on_persist(name)
-                case Tell():
-                    self.laws.saw_sent(name, effect)
-                    self.on_sent(Sent(name, effect.peer, effect.message))
-                case ReadEntries() | ReadChunk() | WriteChunk():
-                    node.asked.append(effect)
-                    self.on_asked(name)
-                case MarkWhole(whole):
-                    node.disk.whole = whole
-                    node.core.marked(whole=whole)
-                case Reload():
-                    assert effect.reason == "doubt"
-                    self.on_doubt(name)
-                case LinkPeers() | Note():
-                    pass  # everybody is linked, and nobody reads a log
-                case _:
-                    raise AssertionError(f"consensus wants {effect}")
+    def happen(self, name: str, event: ev.Event) -> list[ef.Effect]:
+        """Tell a core of something, as the Arbiter does."""
+        return self.step(name, partial(_told, event=event, now_ns=self.now_ns))
+
+    def perform(self, name: str, effects: list[ef.Effect]) -> None:
+        self.nodes[name].perform(effects)
+
+    def on_reign(self, name: str) -> list[ef.Effect]:
+        """A node leads: it writes the first Entry of its reign."""
+        return self.propose(name, f"{name} reigns") if self.noop else []
 
     def on_persist(self, name: str) -> None:
         """A write is under way."""
@@ -231,8 +285,13 @@ class Cluster:
         self.wire.append(sent)
         self.history.append(sent)
 
-    def on_asked(self, name: str) -> None:
-        """Something was asked of the disk."""
+    def on_asked(self, name: str, wait_ns: int) -> None:
+        """Something was asked of the disk, which takes so long."""
+
+    def on_reload(self, name: str, wish: ef.Reload) -> None:
+        """A core is to be replaced."""
+        assert wish.reason == "doubt"
+        self.on_doubt(name)
 
     def on_doubt(self, name: str) -> None:
         """A ledger contradicts another: read it again, and strike if that does not help (R17)."""
@@ -252,7 +311,7 @@ class Cluster:
         """A ledger cannot be right: set it aside and begin anew (R24)."""
         self.crash(name)
         self.laws.counts_disks = False
-        self.nodes[name].disk.set_aside()
+        self.nodes[name].set_aside()
         self.start(name)
 
     def _apply(self, node: Node) -> None:
@@ -263,14 +322,11 @@ class Cluster:
                 node.members, node.membership = named, index
             node.applied = Place(*entry[:3])
 
-    def sync(self, name: str) -> list[Effect]:
+    def sync(self, name: str) -> list[ef.Effect]:
         """Make the oldest write of a node durable."""
-        ticket, serial = self.nodes[name].disk.write_one()
-        return self.step(
-            name, lambda raft: raft.persisted(ev.Persisted(ticket, serial), self.now_ns)
-        )
+        return self.happen(name, self.nodes[name].disk.write_one())
 
-    def deliver(self, sent: Sent) -> list[Effect]:
+    def deliver(self, sent: Sent) -> list[ef.Effect]:
         """Deliver a message, unless the way is cut or nobody is there."""
         if sent.target not in self.nodes or self.nodes[sent.target].raft is None:
             return []
@@ -278,69 +334,49 @@ class Cluster:
             return []
         source = self.nodes[sent.source]
         self.core(sent.target).presence.met(source.name, source.incarnation)
-        return self.step(
-            sent.target, lambda raft: raft.receive(source.name, sent.message, self.now_ns)
-        )
+        return self.happen(sent.target, ev.Heard(source.name, sent.message))
 
-    def serve(self, name: str) -> list[Effect]:
+    def serve(self, name: str) -> None:
         """Do the oldest thing that was asked of a node's disk."""
         node = self.nodes[name]
-        match node.asked.pop(0):
-            case ReadEntries() as ask:
-                before, entries = node.disk.read(
-                    ask.after_index, ask.through_index, self.read_entries_most
-                )
-                read = ev.EntriesRead(ask.peer, ask.after_index, *before[1:], entries)
-                return self.step(name, lambda raft: raft.disk_read(read, self.now_ns))
-            case ReadChunk() as ask:
-                chunk = self._chunk_of(node.disk, ask)
-                return self.step(name, lambda raft: raft.disk_read(chunk, self.now_ns))
-            case WriteChunk() as ask:
-                return self._take_chunk(node, ask)
+        call, effect = node.asked.pop(0)
+        call(effect)
+        ready = node.disk.ready
+        if ready is not None and not node.disk.holds(
+            ready.base.place.index, ready.base.place.chain
+        ):
+            self._install(node)
 
-    @staticmethod
-    def _chunk_of(disk: Disk, ask: ReadChunk) -> ev.ChunkRead:
-        place, data = disk.newest.place, disk.newest.data
-        content = place.chain
-        if place.index == 0 or ask.content not in {None, content}:
-            return ev.ChunkRead(ask.peer, 0, 0, b"", ask.content or b"", 0, 0, b"")
-        piece = data[ask.offset : ask.offset + CHUNK_BYTES]
-        return ev.ChunkRead(ask.peer, *place, content, len(data), ask.offset, piece)
-
-    def _take_chunk(self, node: Node, ask: WriteChunk) -> list[Effect]:
-        chunk = ask.chunk
-        offset, found = node.disk.take_chunk(chunk)
-        reply = ChunkReply(chunk.term, chunk.index, chunk.content, offset, True, chunk.round)
-        done = ev.ChunkWritten(ask.peer, reply, found is not None)
-        effects = self.step(node.name, lambda raft: raft.chunk_written(done))
-        if found is not None and not node.disk.holds(found.place.index, found.place.chain):
-            self._install(node, found)
-        return effects
-
-    def _install(self, node: Node, found: Checkpoint) -> None:
+    def _install(self, node: Node) -> None:
         node.raft, node.asked = None, []
-        node.disk.crash()
-        node.disk.install(found)
+        node.disk.end()
+        node.disk.install()
         self.start(node.name)
 
     # --- What people do -------------------------------------------------------------------------
 
-    def propose(self, name: str, what: str) -> list[Effect]:
+    def propose(self, name: str, what: str) -> list[ef.Effect]:
         return self.step(name, lambda raft: raft.propose(body_of(what), self.now_ns))
 
-    def change(self, name: str, members: Sequence[Member]) -> list[Effect]:
+    def change(self, name: str, members: Sequence[Member]) -> list[ef.Effect]:
         for one in members:
             if one.name not in self.nodes:  # a new node: it knows nobody yet
-                self.nodes[one.name] = Node(one.name, Disk(()))
+                self.nodes[one.name] = Node(self, one.name)
                 self.start(one.name)
         return self.step(name, lambda raft: raft.propose(members_body(members), self.now_ns))
 
     def checkpoint(self, name: str, *, purge: bool = True) -> None:
         """Write a Checkpoint of what is applied, and let go of the ledger and memory behind it."""
         node = self.nodes[name]
-        if node.applied.index > node.disk.newest.place.index:
-            found = Checkpoint(node.applied, node.members, node.membership)
-            node.disk.checkpoint(found, purge=purge)
+        disk, at = node.disk, node.applied
+        if at.index > max((x.base.place.index for x in disk.checkpoints), default=0):
+            record = disk.entry(at.index)
+            assert record is not None
+            base = DiskStart(record.serial, at)
+            found = checkpoint_of(base, node.members, node.membership)
+            disk.keep_checkpoint(found, through_index=-1)
+            if purge:
+                disk.let_go(base)
         node.core.log.compact(node.applied.index, 0)
 
     def beat(self, *names: str) -> None:
@@ -358,7 +394,7 @@ class Cluster:
 
     def _move_one(self) -> bool:
         for name in self.running():
-            if self.nodes[name].disk.underway:
+            if self.nodes[name].disk.waiting:
                 self.sync(name)
                 return True
             if self.nodes[name].asked:
@@ -384,3 +420,17 @@ class Cluster:
             if self.core(name).leadership is not None:
                 return
         raise AssertionError(f"{name} was not elected")
+
+
+def _told(raft: Raft, event: ev.Event, now_ns: int) -> list[ef.Effect]:
+    match event:
+        case ev.Persisted():
+            return raft.persisted(event, now_ns)
+        case ev.EntriesRead() | ev.ChunkRead():
+            return raft.disk_read(event, now_ns)
+        case ev.ChunkWritten():
+            return raft.chunk_written(event)
+        case ev.Heard():
+            return raft.receive(event.peer, event.message, now_ns)
+        case _:
+            raise AssertionError(f"consensus is not told of {event}")

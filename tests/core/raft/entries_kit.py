@@ -1,6 +1,7 @@
 """Members, Entries and logs for tests of consensus, named by what matters: terms and names."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import crc32c
 
@@ -24,6 +25,7 @@ def members_of(text: str) -> tuple[Member, ...]:
     return tuple(member(x.rstrip("?"), voter=not x.endswith("?")) for x in text.split())
 
 
+@lru_cache(64)
 def body_of(what: str, tick: int = 1) -> bytes:
     line = LineId("board", 1, b"")
     return encode_entry(Entry(tick, 0, bytes(16), Accession(what, line, age_unknown=False)))

@@ -11,7 +11,7 @@ from rmf.core.raft.peer_messages import VoteReply
 from rmf.core.raft.raft_node import Raft
 from rmf.core.raft.raft_values import Standing
 from rmf.core.record import ENTRY
-from tests.core.raft.disk_kit import Disk
+from rmf.testing.disk import SimulatedDisk
 
 
 class Laws:
@@ -62,7 +62,7 @@ class Laws:
         found = self.votes.setdefault((voter, term), candidate)
         assert found == candidate, f"{voter} voted for {found} and {candidate} in term {term}"
 
-    def check(self, name: str, raft: Raft, disks: Mapping[str, Disk]) -> None:
+    def check(self, name: str, raft: Raft, disks: Mapping[str, SimulatedDisk]) -> None:
         log = raft.log
         assert log.base.index <= log.commit <= log.last.index
         assert log.durable <= log.last.index
@@ -88,7 +88,7 @@ class Laws:
                 assert complete, f"{name} leads term {raft.term} without the committed {index}"
 
     def _check_committed(
-        self, name: str, raft: Raft, index: int, disks: Mapping[str, Disk]
+        self, name: str, raft: Raft, index: int, disks: Mapping[str, SimulatedDisk]
     ) -> None:
         _, term, chain = raft.log.place(index)
         known = self.committed.setdefault(index, (term, chain, raft.term))

@@ -9,7 +9,6 @@ from rmf.core.raft.peer_messages import AppendReply, HeartbeatReply, PeerMessage
 from rmf.core.raft.raft_log import RaftLog
 from rmf.core.raft.raft_node import Raft
 from tests.core.raft.cluster_kit import Cluster, Node
-from tests.core.raft.disk_kit import Disk
 from tests.core.raft.entries_kit import MS
 
 M = TypeVar("M")
@@ -25,12 +24,12 @@ class One:
         voted: str | None = None, commit: int = 0, whole: bool = True, noop: bool = False,
     ) -> None:  # fmt: skip
         self.cluster = Cluster(names)
-        self.cluster.nodes.setdefault("n1", Node("n1", Disk(self.cluster.members)))
+        self.cluster.nodes.setdefault("n1", Node(self.cluster, "n1", self.cluster.members))
         self.cluster.noop = noop
         self.cluster.laws.counts_disks = False
         if terms or term or voted:
             self.cluster.furnish("n1", terms, term=term, voted=voted, commit=commit)
-        self.cluster.nodes["n1"].disk.whole = whole
+        self.cluster.nodes["n1"].disk.repairing = not whole
         self.slow = False
         self.effects: list[Effect] = []
         self.linked: dict[str, bytes] = {}
@@ -64,7 +63,7 @@ class One:
     def _done(self, effects: list[Effect]) -> Told:
         self.effects = effects
         if not self.slow:
-            while self.cluster.nodes["n1"].disk.underway:
+            while self.cluster.nodes["n1"].disk.waiting:
                 self.effects = self.effects + self.cluster.sync("n1")
         told = [(x.target, x.message) for x in self.cluster.wire]
         self.cluster.wire.clear()

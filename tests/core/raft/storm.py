@@ -5,132 +5,65 @@ synced, in the middle of a write too; nodes die and come back, members come and 
 the ledger go, a ledger is lost. Then the sky clears: within SECONDS_TO_HEAL everybody has all.
 """
 
-import heapq
-from collections.abc import Callable
 from random import Random
 
 from rmf.core.effects import Effect
 from rmf.core.entry import Member
 from rmf.core.raft.raft_node import Raft
-from tests.core.raft.cluster_kit import Cluster, Sent
+from rmf.testing.ways import apart
+from tests.core.raft.cluster_kit import Sent
 from tests.core.raft.entries_kit import MS, member
+from tests.core.raft.timed_kit import TimedCluster
 
 SECONDS_TO_HEAL = 10
 NAMES = ["n1", "n2", "n3", "n4", "n5", "n6", "n7"]
 
 
-class Storm(Cluster):
+class Storm(TimedCluster):
     """`run` it for a time, then `clear`."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        super().__init__(" ".join(NAMES[: self.random.choice([1, 2, 3, 3, 3, 5])]))
-        self.dice = self.random.random
+        voters = NAMES[: self.random.choice([1, 2, 3, 3, 3, 5])]
+        super().__init__(" ".join(voters), self.random.random)
         self.found_by_entry()
         self.stormy = True
         self.loss = self.random.choice([0, 0.01, 0.1])
         self.violence = self.random.choice([1, 2, 6])
         self.calm_ms = self.random.choice([8, 25])
-        self.read_entries_most = self.random.choice([1, 3, 100])
+        self.pieces.entries = self.random.choice([1, 3, 100])
         self.damages = self.random.random() < 0.3
         self.facts = dict.fromkeys(["proposed", "crashes", "reads", "changes", "repairs"], 0)
-        self._heap: list[tuple[int, int, Callable[[], object]]] = []
-        self._posted = 0
-        self._lives: dict[str, int] = dict.fromkeys(NAMES, 0)
         self._proposed = 0
-        self._due: dict[str, int] = {}
 
-    # --- Time -----------------------------------------------------------------------------------
-
-    def later(self, delay_ns: int, act: Callable[[], object]) -> None:
-        self._posted += 1
-        heapq.heappush(self._heap, (self.now_ns + delay_ns, self._posted, act))
-
-    def in_this_life(self, delay_ns: int, act: Callable[[], object], *names: str) -> None:
-        """Do it later, unless one of these died meanwhile."""
-        lives = [self._lives[x] for x in names]
-
-        def then() -> None:
-            if lives == [self._lives[x] for x in names] and names[0] in self.running():
-                act()
-
-        self.later(delay_ns, then)
+    # --- What cores want ------------------------------------------------------------------------
 
     def delay_ns(self) -> int:
         if self.stormy and self.random.random() < 0.02:
             return self.random.randrange(300 * MS)
         return self.random.randrange(MS // 20, 2 * MS)
 
-    def run(self, ms: float) -> None:
-        until = self.now_ns + int(ms * MS)
-        self.later(until - self.now_ns, lambda: None)
-        while self._heap and self._heap[0][0] <= until:
-            self.now_ns, _, act = heapq.heappop(self._heap)
-            act()
-
-    # --- What cores want ------------------------------------------------------------------------
-
-    def start(self, *names: str) -> None:
-        for name in names or list(self.nodes):
-            self._lives[name] += 1
-            super().start(name)
-            self._arm(name)
-
-    def crash(self, name: str, kept: int = 0) -> None:
-        self._lives[name] += 1
-        super().crash(name, kept)
-
-    def step(self, name: str, act: Callable[[Raft], list[Effect] | None]) -> list[Effect]:
-        effects = super().step(name, act)
-        if name in self.running():
-            self._check_reads(name)
-            self._arm(name)
-        return effects
-
-    def _arm(self, name: str) -> None:
-        due = self.core(name).next_due_ns()
-        if due is None or self._due.get(name) == due:
-            return
-        self._due[name] = due
-
-        def beat() -> None:
-            if name in self.running() and self._due.get(name) == due:
-                self._due.pop(name)
-                self.beat(name)
-                self._arm(name)
-
-        self.later(max(due - self.now_ns, 0), beat)
-
-    def on_persist(self, name: str) -> None:
-        delay = self.random.randrange(MS // 10, 3 * MS)
+    def write_ns(self) -> int:
         if self.stormy and self.random.random() < 0.01:
-            delay = self.random.randrange(600 * MS)
-        self.in_this_life(delay, lambda: self._sync_some(name), name)
+            return self.random.randrange(600 * MS)
+        return self.random.randrange(MS // 10, 3 * MS)
 
-    def _sync_some(self, name: str) -> None:
+    def on_written(self, name: str) -> None:
         """One fsync may cover a few writes."""
-        underway = self.nodes[name].disk.underway
-        for _ in range(self.random.randint(1, len(underway)) - 1 if underway else 0):
+        waiting = self.nodes[name].disk.waiting
+        for _ in range(self.random.randint(1, len(waiting)) - 1 if waiting else 0):
             self.nodes[name].disk.write_one()
-        if underway:
-            self.sync(name)
+        super().on_written(name)
 
     def on_sent(self, sent: Sent) -> None:
         copies = 1
         if self.stormy:
             copies = 0 if self.random.random() < self.loss else 1 + (self.random.random() < 0.02)
         for _ in range(copies):
-            self.in_this_life(
-                self.delay_ns(), lambda: self.deliver(sent), *self._alive(sent.target, sent.source)
-            )
+            self.carry(sent, self.delay_ns())
 
-    def _alive(self, *names: str) -> list[str]:
-        return [x for x in names if x in self._lives]
-
-    def on_asked(self, name: str) -> None:
-        self.in_this_life(
-            self.delay_ns(), lambda: self.nodes[name].asked and self.serve(name), name
-        )
+    def on_asked(self, name: str, wait_ns: int) -> None:
+        super().on_asked(name, wait_ns + self.delay_ns())
 
     def on_doubt(self, name: str) -> None:
         raise AssertionError(f"{name} takes its ledger for damaged, and nothing damaged it")
@@ -164,7 +97,7 @@ class Storm(Cluster):
             return []
         return leads.begin_reads(self.now_ns)
 
-    def _check_reads(self, name: str) -> None:
+    def on_step(self, name: str) -> None:
         leads = self.core(name).leadership
         if leads is None:
             return
@@ -194,14 +127,12 @@ class Storm(Cluster):
         elif kind == "part":
             rest = [x for x in self.nodes if x != name]
             side = {name, *self.random.sample(rest, self.random.randint(0, len(rest) // 2))}
-            self.cut = {
-                (x, y) for x in self.nodes for y in self.nodes if (x in side) != (y in side)
-            }
+            self.cut = apart(self.nodes, side, self.nodes.keys() - side)
         elif kind == "damage" and self.damages and self._may_lose(name):
             self.facts["repairs"] += 1
             self.crash(name)
             self.laws.counts_disks = False
-            self.nodes[name].disk.set_aside()
+            self.nodes[name].set_aside()
             self.start(name)
 
     def _may_lose(self, name: str) -> bool:
@@ -214,7 +145,7 @@ class Storm(Cluster):
 
     def _is_whole(self, name: str) -> bool:
         raft = self.nodes[name].raft
-        return raft.whole if raft is not None else self.nodes[name].disk.whole
+        return raft.whole if raft is not None else not self.nodes[name].disk.repairing
 
     def order(self) -> None:
         """What operators do: transfer, add, remove, promote; and Checkpoints."""

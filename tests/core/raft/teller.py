@@ -26,8 +26,10 @@ from rmf.core.effects import Effect
 from rmf.core.raft.raft_node import Raft
 from rmf.core.raft.raft_values import Place
 from rmf.core.record import ENTRY
+from rmf.testing.held_disk import BOOT_ID
 from tests.core.raft import words
 from tests.core.raft.cluster_kit import Cluster, Node, Sent
+from tests.core.raft.disk_kit import draft_of
 from tests.core.raft.entries_kit import MS, body_of, entry_after, members_of
 
 RULE = "----"
@@ -65,7 +67,7 @@ class Teller(Cluster):
             super().start(name)
 
     def sync(self, name: str) -> list[Effect]:
-        self.saying = f"has #{self.nodes[name].disk.underway[0].ticket} on its disk"
+        self.saying = f"has #{self.nodes[name].disk.waiting[0].ticket} on its disk"
         return super().sync(name)
 
     def deliver(self, sent: Sent) -> list[Effect]:
@@ -78,9 +80,9 @@ class Teller(Cluster):
         self.saying = said
         return super().deliver(sent)
 
-    def serve(self, name: str) -> list[Effect]:
-        self.saying = "has served its peer" if self.nodes[name].asked else ""
-        return super().serve(name)
+    def serve(self, name: str) -> None:
+        self.saying = "has served its peer"
+        super().serve(name)
 
     def propose(self, name: str, what: str) -> list[Effect]:
         self.saying = f"proposes ({what})"
@@ -139,7 +141,9 @@ class Teller(Cluster):
 
     def _do_checkpoint(self, name: str) -> None:
         self.checkpoint(name)
-        self.lines.append(f"{name} has a Checkpoint of {self.nodes[name].disk.newest.place.index}")
+        self.lines.append(
+            f"{name} has a Checkpoint of {self.nodes[name].disk.checkpoints[-1].base.place.index}"
+        )
 
     def _do_read(self, name: str, token: str) -> None:
         leads = self.core(name).leadership
@@ -164,7 +168,7 @@ class Teller(Cluster):
         self.settle()
 
     def _do_sync(self, name: str, writes: str = "1000") -> None:
-        for _ in range(min(int(writes), len(self.nodes[name].disk.underway))):
+        for _ in range(min(int(writes), len(self.nodes[name].disk.waiting))):
             self.sync(name)
 
     def _do_serve(self, name: str) -> None:
@@ -211,12 +215,12 @@ class Teller(Cluster):
         disk = self.nodes[name].disk
         entries = [(i, x.index) for i, x in enumerate(disk.records) if x.kind == ENTRY]
         at = next(i for i, found in entries if found == int(index))
-        before, old = disk.records[at - 1], disk.records[at]
-        entry = entry_after(
-            Place(before.index, before.term, before.chain), old.term, body_of("spoilt")
-        )
-        disk.records[at] = attrs.evolve(old, body=entry.body, chain=entry.chain)
-        disk.reread()
+        before, old, *later = disk.records[at - 1 :]
+        place = Place(before.index, before.term, before.chain)
+        entry = entry_after(place, old.term, body_of("spoilt"))
+        spoilt = attrs.evolve(old, body=entry.body, chain=entry.chain)
+        disk.lose_from(old.serial)
+        disk.write_now([draft_of(x) for x in (spoilt, *later)], BOOT_ID, 0)
 
     def _do_fill(self, name: str) -> None:
         for number in range(limits.PEER_APPENDS_IN_FLIGHT + 2):

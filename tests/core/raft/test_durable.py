@@ -12,8 +12,9 @@ from rmf.core.raft.peer_messages import CampaignNow
 from rmf.core.raft.raft_log import Accepted, RaftLog
 from rmf.core.raft.raft_values import HardState, LogEntry, Standing
 from rmf.core.record import ENTRY, HARD
+from rmf.testing.held_disk import HeldDisk
 from rmf.testing.meter import Meter
-from tests.core.raft.disk_kit import START, Disk
+from tests.core.raft.disk_kit import START, standing_of
 from tests.core.raft.entries_kit import CLUSTER, log_of, place_of, wire_of
 
 THING = Tell("n2", CampaignNow(1))
@@ -166,10 +167,10 @@ def test_wherever_a_crash_cuts_recovery_applies_only_what_was_committed(
         committed = mine[: log.commit]
         written += records(kept.persist(list(found.news), 0))
     for cut in range(len(written) + 1):
-        disk = Disk(())
-        disk.underway.append(Persist(1, written))
-        disk.crash(cut)
-        standing = disk.standing().standing
+        disk = HeldDisk(CLUSTER, b"n1")
+        disk.take(Persist(1, written))
+        disk.end(cut)
+        standing = standing_of(disk, ()).standing
         applied = standing.place.index
         assert applied == 0 or place_of(committed[applied - 1]) == standing.place
 

@@ -15,6 +15,7 @@ from rmf.core.raft.peer_messages import (
 )
 from rmf.core.raft.raft_log import RaftLog
 from rmf.core.record import ENTRY, HARD
+from rmf.testing.ways import around
 from tests.core.raft.cases.test_elections import ask, heartbeat, yes
 from tests.core.raft.cluster_kit import Cluster
 from tests.core.raft.disk_kit import START
@@ -95,7 +96,7 @@ def test_case_38_completions_out_of_order_are_tolerated() -> None:
     one.slow = True
     one.hear("n2", append(1, log_of([1]), 0))
     one.hear("n2", append(1, log_of([1, 1]), 1))
-    first, second = one.cluster.nodes["n1"].disk.underway
+    first, second = one.cluster.nodes["n1"].disk.waiting
     told = one.do(lambda raft: raft.persisted(Persisted(second.ticket, 3), 0))
     assert [x.index for x in of(AppendReply, told)] == [1, 2]
     assert one.do(lambda raft: raft.persisted(Persisted(first.ticket, 2), 0)) == []
@@ -262,10 +263,10 @@ def test_case_45_votes_of_disks_that_were_replaced_meanwhile_elect_no_leader() -
     cluster = Cluster("n1 n2 n3 n4 n5")
     cluster.start()
     cluster.elect("n1")
-    _cut_off(cluster, "n4")
+    cluster.cut |= around("n4", cluster.nodes)
     for name in ("n5", "n3"):
         anew = cluster.replace(name)
-        _cut_off(cluster, name)
+        cluster.cut |= around(name, cluster.nodes)
         members = cluster.core("n1").members
         cluster.change("n1", tuple(anew if x.name == name else x for x in members))
         cluster.settle()
@@ -289,13 +290,13 @@ def test_case_45_a_node_that_has_less_than_it_said_notices_and_catches_up_before
     one = One(terms=[1, 1], term=1, commit=1)
     one.hear("n2", heartbeat(1, last=4)._replace(held=3))
     disk = one.cluster.nodes["n1"].disk
-    assert (one.raft.whole, disk.whole) == (False, False)
+    assert (one.raft.whole, disk.repairing) == (False, True)
     assert [x.event for x in one.effects if isinstance(x, Note)] == ["entries_lost"]
     one.cluster.now_ns += limits.SECOND
     assert not only(VoteReply, one.hear("n3", ask(2, 9, 1))).granted
     assert one.terms == [1], "Entry 2 is there still"
     one.hear("n2", append(2, log_of([1, 1, 1, 1, 2]), 2))
-    assert (one.raft.whole, disk.whole) == (True, True)
+    assert (one.raft.whole, disk.repairing) == (True, False)
 
 
 def test_case_45_the_disk_gets_it_again_until_it_says_so() -> None:
@@ -357,8 +358,7 @@ def test_case_45_a_lost_tail_comes_back_without_a_storm_and_the_cluster_goes_on(
     cluster.laws.counts_disks = False
     cluster.crash("n2")
     disk = cluster.nodes["n2"].disk
-    del disk.records[-2:]
-    disk.reread()
+    disk.lose_from(disk.records[-2].serial)
     cluster.laws.forgets("n2")
     cluster.start("n2")
     cluster.lose_link("n2")
@@ -366,16 +366,11 @@ def test_case_45_a_lost_tail_comes_back_without_a_storm_and_the_cluster_goes_on(
     for _ in range(10):
         cluster.wait(50)
     assert len(cluster.history) - before < 200
-    assert (cluster.core("n2").whole, disk.whole) == (True, True)
+    assert (cluster.core("n2").whole, disk.repairing) == (True, False)
     cluster.crash("n3")
     cluster.propose("n1", "needs both")
     cluster.settle()
     assert cluster.core("n1").log.commit == cluster.core("n1").log.last.index
-
-
-def _cut_off(cluster: Cluster, name: str) -> None:
-    others = [x for x in cluster.nodes if x != name]
-    cluster.cut |= {(name, x) for x in others} | {(x, name) for x in others}
 
 
 def _votes(cluster: Cluster, candidate: str) -> list[VoteReply]:

@@ -270,7 +270,7 @@ def test_case_12_a_vote_for_oneself_that_is_durable_too_late_counts_for_nothing(
     one.do(lambda raft: raft.campaign(one.now_ns, transfer=True))
     assert one.raft.term == 6
     one.hear("n2", ask(7))
-    while one.cluster.nodes["n1"].disk.underway:
+    while one.cluster.nodes["n1"].disk.waiting:
         one.sync()
     one.hear("n3", yes(6))
     assert (one.raft.term, one.raft.role) == (7, "follower")

@@ -354,5 +354,5 @@ def test_a_slow_follower_is_read_to_from_the_ledger_only_what_is_on_the_leaders_
         one.acks(peer, 7)
     assert (one.log.commit, one.log.durable) == (7, 6)
     one.hear("n2", rejects(2, 6, 1, 1))
-    (read,) = [x for x in one.cluster.nodes["n1"].asked if isinstance(x, ReadEntries)]
+    (read,) = [x for _, x in one.cluster.nodes["n1"].asked if isinstance(x, ReadEntries)]
     assert (read.after_index, read.through_index) == (1, 6)
