@@ -24,7 +24,7 @@ from rmf.core.entry import (
     TickBooks,
     Version,
 )
-from rmf.core.outcome import Change, Outcome
+from rmf.core.outcome import INHERIT, Change, Outcome, Span
 from rmf.core.producer_table import OutcomeRun
 from rmf.core.world import Cell, mark_of
 
@@ -97,13 +97,19 @@ def worlds(draw: st.DrawFn, *, most: int = 8) -> dict[str, Cell]:
 
 
 @st.composite
-def changes(draw: st.DrawFn, slots: int, *, most: int = 6) -> list[Change]:
-    """Changes of the slots before `slots`, in their order."""
+def changes(draw: st.DrawFn, slots: int, *, first_slot: int = 0, most: int = 6) -> list[Change]:
+    """Changes of the slots before `slots`, in their order; packets are those from `first_slot` on,
+    so that only these have a shelf life to inherit."""
     if not slots:
         return []
     at = sorted(draw(st.lists(st.integers(0, slots - 1), max_size=most)))
-    shelves = st.sampled_from([-1, 0]) | ttls_ms
-    return [(slot, draw(topics), draw(st.none() | encoded_values), draw(shelves)) for slot in at]
+    own = st.just(0) | ttls_ms
+    values = st.none() | encoded_values
+    inherited = own | st.just(INHERIT)
+    return [
+        (slot, draw(topics), draw(values), draw(own if slot < first_slot else inherited))
+        for slot in at
+    ]
 
 
 @st.composite
@@ -141,21 +147,36 @@ def tick_books(draw: st.DrawFn) -> TickBooks:
     for _ in range(draw(st.integers(0, 3))):
         latched.append(draw(frames(slot)))
         slot += latched[-1].packets
-    written = draw(changes(slot))
+    packets_from = latched[0].first_slot if latched else slot
+    written = draw(changes(slot, first_slot=packets_from))
     bagged = draw(st.sets(st.integers(0, slot - 1), max_size=3)) if slot else set()
+    said = bagged | {change[0] for change in written}
+    stored = [at for at in range(packets_from, slot) if at not in said and draw(st.booleans())]
     return TickBooks(
         line_version=draw(st.integers(1, 99)),
         registers=draw(st.lists(st.builds(Register, names, ticks, names, st.booleans()))),
         leavers=draw(st.lists(st.builds(Leaver, names, st.sampled_from(["bye", "idle"])))),
         expiries=expiries,
         frames=latched,
-        changes=written,
+        listed=written,
         encoded=cbor2.dumps(written),
         bags=[
             Outcome(at, draw(st.sampled_from(REASONS)), draw(st.sampled_from(STAGES)), found)
             for at, found in [(at, draw(evidence)) for at in sorted(bagged)]
         ],
+        verbatim=spans_of(stored),
     )
+
+
+def spans_of(slots: list[int]) -> list[Span]:
+    """The spans that cover these slots, which ascend."""
+    spans: list[Span] = []
+    for slot in slots:
+        if spans and sum(spans[-1]) == slot:
+            spans[-1][1] += 1
+        else:
+            spans.append([slot, 1])
+    return spans
 
 
 accessions = st.builds(Accession, names, line_ids, st.booleans())

@@ -84,7 +84,7 @@ class _Follower:
             leavers=[],
             expiries=[Expiry(key, "expired", None) for key in self._keys_of(second - self._ttl_s)],
             frames=[frame],
-            changes=[(slot, key, b"\x01", -1) for slot, key in enumerate(self._keys_of(second))],
+            listed=[(slot, key, b"\x01", -1) for slot, key in enumerate(self._keys_of(second))],
             encoded=b"",
             bags=[],
         )

@@ -11,15 +11,8 @@ from typing import Any, NamedTuple
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core.entry import (
-    CLUSTER_VERSION,
-    SETTINGS_VERSION,
-    TRIAGE_VERSION,
-    Member,
-    Members,
-    Settings,
-    Version,
-)
+from rmf.core.entry import Member, Members, Settings, Version
+from rmf.core.entry_kinds import CLUSTER_VERSION, SETTINGS_VERSION, TRIAGE_VERSION
 from rmf.core.raft.quorum import has_majority
 from rmf.core.raft.raft_node import Raft
 from rmf.core.triage import Triage, triage_of

@@ -68,7 +68,7 @@ class CommittedState:
         """Keep the shelf of a node that follows in order, at a cost that this Entry bounds: if it
         reigns later, nothing but what is due waits there."""
         books, state = done.entry.books, done.state
-        touched = len(books.changes) + len(books.expiries) if isinstance(books, TickBooks) else 0
+        touched = books.touched if isinstance(books, TickBooks) else 0
         looks = limits.SHELF_LOOKS_AN_ENTRY + 2 * touched
         self.shelf.tend(state.tick, state.world, state.void_before, looks)
 

@@ -73,7 +73,7 @@ class DryRuns:
 def _body_of(executed: Executed, world: World) -> dict[str, Any]:
     bag = executed.outcomes[0] if executed.outcomes else None
     cells: list[list[Any]] = []
-    for key in dict.fromkeys(key for _, key, _, _ in executed.changes):
+    for key in dict.fromkeys(key for _, key, _, _ in executed.listed):
         cell = world.get(key)
         there = (0, 0, 0, "") if cell is None else cell[1:5]
         cells.append([key, *there])

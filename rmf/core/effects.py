@@ -116,7 +116,8 @@ class Batch:
     that this Tick removes by expiry, with or without a handler. `world` is the World before it.
     `period_ns` and `wall_ns` are the cluster's period and the Entry's wall time: what a cell
     written in this Tick will say of itself is known to the Tick's later handlers. Cells of finite
-    shelf life stamped before `void_before` have no known age: no display sees them (R6)."""
+    shelf life stamped before `void_before` have no known age: no display sees them (R6). With
+    `verbatim`, packets that are stored as they came are said as spans."""
 
     number: int
     term: int
@@ -129,6 +130,7 @@ class Batch:
     period_ns: int = limits.TICK_PERIOD_NS
     wall_ns: int = 0
     void_before: int = 0
+    verbatim: bool = False
 
 
 @attrs.frozen

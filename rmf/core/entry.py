@@ -6,41 +6,43 @@ wall time, digest afterwards, then the fields of its kind. It knows neither file
     GENESIS    cluster, period_ns, members, version   the first Entry of a cluster (R29)
     ACCESSION  node, line, age_unknown                the first Entry of a reign; also Raft's no-op
     TICK       line version, registers, leavers, expiries, frames, changes, bags
+    SPANS      a TICK, and slots whose packet is stored as it came: their changes are not listed
     MEMBERS    members, why                           from here on these are the members (R28)
     VERSION    version, release                       from here on kinds up to this version (R30)
     TRIAGE     act, by, why, letters, group, before, job   what people decided of letters (R40)
     SETTINGS   election_ms, by                   what people set for the whole cluster (R28)
 
-A kind or format that is not known raises ValueError: never a skip (R30). What a version of the
-cluster may hold is written in KINDS_OF_VERSION; a leader raises it once every member knows it.
+A kind or format that is not known raises ValueError: never a skip (R30); which kinds a version of
+the cluster may hold stands in entry_kinds.
 """
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import attrs
 import cbor2
 
 from rmf.core.bag import Evidence
-from rmf.core.cbor_heads import INITIAL
-from rmf.core.outcome import Change, Outcome
+from rmf.core.entry_kinds import (
+    ACCESSION,
+    CLUSTER_VERSION,
+    FORMAT,
+    GENESIS,
+    MEMBERS,
+    SETTINGS,
+    SPANS,
+    TICK,
+    TICKS,
+    TRIAGE,
+    VERSION,
+)
+from rmf.core.outcome import Change, Outcome, Span, changes_of_spans
 from rmf.core.packet import Row
 from rmf.core.send_frames import rows_of
 from rmf.core.triage import Triage
 
 __all__ = [
-    "ACCESSION",
-    "CLUSTER_VERSION",
-    "GENESIS",
-    "KINDS_OF_VERSION",
-    "MEMBERS",
-    "READS_VERSION",
-    "SETTINGS",
-    "SETTINGS_VERSION",
-    "TABLE_SLICES_VERSION",
-    "TICK",
-    "TRIAGE",
-    "TRIAGE_VERSION",
-    "VERSION",
     "Accession",
     "Entry",
     "Expiry",
@@ -56,25 +58,10 @@ __all__ = [
     "Version",
     "decode_entry",
     "encode_entry",
-    "kind_of",
-    "tick_of",
 ]
 
-FORMAT = 1
-GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE, SETTINGS = range(7)
-
-# Which kinds a cluster of that version may hold (R30): VERSION itself announces all later ones.
-KINDS_OF_VERSION = {
-    1: frozenset({GENESIS, ACCESSION, TICK}),
-    2: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION}),
-    3: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE}),
-    4: frozenset({GENESIS, ACCESSION, TICK, MEMBERS, VERSION, TRIAGE, SETTINGS}),
-}
-TRIAGE_VERSION = 3
-READS_VERSION = 3  # from which on a bag says which cells its handler read
-SETTINGS_VERSION = 4  # a cluster that is founded with it waits longer before elections
-TABLE_SLICES_VERSION = 4  # from which on a Checkpoint has the producers' table in slices
-CLUSTER_VERSION = max(KINDS_OF_VERSION)  # the highest that this release knows
+_slot_of = itemgetter(0)
+_BEYOND_SLOTS = 1 << 63
 
 
 class LineId(NamedTuple):
@@ -183,16 +170,44 @@ class Settings:
 
 @attrs.frozen
 class TickBooks:
-    """One Tick. `encoded` are the changes as CBOR, as they came from the glove box."""
+    """One Tick. What it changes stands in two places: `listed`, with `encoded` as its CBOR, as it
+    came from the glove box, and `verbatim`, slots whose packet is stored as it came."""
 
     line_version: int
     registers: list[Register]
     leavers: list[Leaver]
     expiries: list[Expiry]
     frames: list[Frame]
-    changes: list[Change]
+    listed: list[Change]
     encoded: bytes
     bags: list[Outcome]
+    verbatim: list[Span] = attrs.Factory(list)
+
+    @property
+    def first_slot(self) -> int:
+        """The slot of the first packet; those before it are of expired cells."""
+        return self.frames[0].first_slot if self.frames else _BEYOND_SLOTS
+
+    @property
+    def rows(self) -> list[Row]:
+        """The packets, from `first_slot` on."""
+        if len(self.frames) == 1:
+            return self.frames[0].rows
+        return [row for frame in self.frames for row in frame.rows]
+
+    @property
+    def changes(self) -> list[Change]:
+        """All changes, in slot order, whichever way they are said."""
+        if not self.verbatim:
+            return self.listed
+        spans = changes_of_spans(self.verbatim, self.rows, self.first_slot)
+        return sorted([*map(_change, self.listed), *spans], key=_slot_of)
+
+    @property
+    def touched(self) -> int:
+        """How many changes and expiries it has: about what it costs to apply (R45)."""
+        stored = sum(count for _, count in self.verbatim)
+        return len(self.listed) + stored + len(self.expiries)
 
 
 @attrs.frozen
@@ -208,22 +223,11 @@ class Entry:
 Books = Genesis | Accession | TickBooks | Members | Version | Triage | Settings
 
 
-def kind_of(body: bytes) -> int:
-    """Return the kind of an encoded Entry, without decoding it; -1 if the bytes are none."""
-    return body[2] if len(body) > 2 and body[1] == FORMAT else -1
-
-
-def tick_of(body: bytes) -> int:
-    """Return the tick of an encoded Entry, without decoding the rest: a log is asked for it."""
-    tick = body[3]
-    return tick if tick < 24 else int.from_bytes(body[4 : 4 + INITIAL[tick][2]], "big")
-
-
 def encode_entry(entry: Entry) -> bytes:
     """Return the body of an Entry."""
     books = entry.books
     if isinstance(books, TickBooks):
-        kind = TICK
+        kind = SPANS if books.verbatim else TICK
         fields: list[Any] = [
             books.line_version,
             books.registers,
@@ -233,6 +237,8 @@ def encode_entry(entry: Entry) -> bytes:
             books.encoded,
             list(map(_bag_fields, books.bags)),
         ]
+        if books.verbatim:
+            fields.append(books.verbatim)
     elif isinstance(books, Accession):
         kind = ACCESSION
         fields = [books.node, books.line, books.age_unknown]
@@ -263,7 +269,7 @@ def decode_entry(body: bytes) -> Entry:
     if form != FORMAT:
         raise ValueError(f"an Entry of format {form}; this version of RMF reads format {FORMAT}")
     books: Books
-    if kind == TICK:
+    if kind in TICKS:
         books = _tick_books(fields)
     elif kind == ACCESSION:
         node, line, age_unknown = fields
@@ -287,20 +293,26 @@ def decode_entry(body: bytes) -> Entry:
 
 
 def _tick_books(fields: list[Any]) -> TickBooks:
-    version, registers, leavers, expiries, frames, encoded, bags = fields
+    version, registers, leavers, expiries, frames, encoded, bags, *verbatim = fields
     return TickBooks(
         line_version=version,
         registers=[Register(*x) for x in registers],
         leavers=[Leaver(*x) for x in leavers],
         expiries=[Expiry(*x) for x in expiries],
         frames=[_frame(x) for x in frames],
-        changes=cbor2.loads(encoded),
+        listed=cbor2.loads(encoded),
         encoded=encoded,
         bags=[
             Outcome(slot, reason, stage, Evidence.of_fields(*ev))
             for slot, reason, stage, *ev in bags
         ],
+        verbatim=verbatim[0] if verbatim else [],
     )
+
+
+def _change(change: Sequence[Any]) -> Change:
+    slot, key, value, shelf = change
+    return slot, key, value, shelf
 
 
 def _bag_fields(bag: Outcome) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from rmf.core.entry import LineId
-from rmf.core.outcome import Change, Outcome
+from rmf.core.outcome import Change, Outcome, Span
 from rmf.core.packet import PresetVerdict, Row
 from rmf.core.raft.peer_messages import ChunkReply, PeerMessage, WireEntry
 from rmf.core.world import World
@@ -118,15 +118,17 @@ class Asked:
 @attrs.frozen
 class Executed:
     """What came of a batch: the slots up to `done` (exclusive) were executed, in order; the rest
-    waits for the next Tick. `changes` in slot order, `encoded` their CBOR, as an Entry keeps it.
-    `cut_short`: the last of them used up its time, or killed the glove box (R20)."""
+    waits for the next Tick. `listed` are changes in slot order, `encoded` their CBOR, as an Entry
+    keeps it; `verbatim` are slots whose packet is stored as it came, if the Batch wants them said
+    so. `cut_short`: the last slot used up its time, or killed the glove box (R20)."""
 
     batch: int
     done: int
-    changes: list[Change]
+    listed: list[Change]
     encoded: bytes
     outcomes: list[Outcome]
     cut_short: bool = False
+    verbatim: list[Span] = attrs.Factory(list)
 
 
 @attrs.frozen

@@ -32,7 +32,7 @@ class Room:
         self._bytes -= len(body)
         self._entries -= 1
         if isinstance(books, TickBooks):
-            self._cells -= len(books.changes) + len(books.expiries)
+            self._cells -= books.touched
 
 
 @attrs.frozen

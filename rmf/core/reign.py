@@ -15,7 +15,6 @@ from rmf.core import events as ev
 from rmf.core.clock import TickClock
 from rmf.core.effects import Answer, Batch, Effect, Execute, ExpiredCell, Note
 from rmf.core.entry import (
-    READS_VERSION,
     Accession,
     Books,
     Entry,
@@ -25,6 +24,7 @@ from rmf.core.entry import (
     decode_entry,
     encode_entry,
 )
+from rmf.core.entry_kinds import READS_VERSION, SPANS_VERSION
 from rmf.core.expiring import Expiring
 from rmf.core.forgetting import Forgetting
 from rmf.core.hellos import latch_hellos
@@ -252,6 +252,7 @@ class Reign:
             period_ns=self.state.period_ns,
             wall_ns=latched.wall_ns,
             void_before=self.state.void_before,
+            verbatim=self.state.version >= SPANS_VERSION,
         )
 
     def _hold_back(self, waiting: Waiting) -> None:
@@ -298,9 +299,10 @@ class Reign:
             leavers=latched.leavers,
             expiries=latched.expiries,
             frames=latched.frames,
-            changes=event.changes,
+            listed=event.listed,
             encoded=event.encoded,
             bags=bags,
+            verbatim=event.verbatim,
         )
         return self._propose(latched.tick, books, now, latched)
 

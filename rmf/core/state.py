@@ -9,17 +9,13 @@ from bisect import bisect_left
 from typing import Any
 
 import attrs
-import xxhash
 
 from rmf import limits
-from rmf.core.clock import ticks_of_ms
+from rmf.core.cell_writes import write_changes
 from rmf.core.entry import (
-    CLUSTER_VERSION,
-    SETTINGS_VERSION,
     Accession,
     Entry,
     Expiry,
-    Frame,
     LineId,
     Member,
     Members,
@@ -27,11 +23,11 @@ from rmf.core.entry import (
     TickBooks,
     Version,
 )
-from rmf.core.packet import Row
+from rmf.core.entry_kinds import CLUSTER_VERSION, SETTINGS_VERSION
 from rmf.core.producer_table import OutcomeRun, Table
 from rmf.core.shelf import Shelf
 from rmf.core.triage import Triage
-from rmf.core.world import MARK_HEAD, Cell, Draft, World
+from rmf.core.world import Cell, World
 
 __all__ = [
     "NOTHING",
@@ -43,12 +39,9 @@ __all__ = [
     "genesis_state",
     "head_of",
     "state_of",
-    "write_changes",
 ]
 
 _MASK = (1 << 128) - 1
-_NO_ROWS: list[Row] = []
-_BEYOND_SLOTS = 1 << 63
 _ELECTION_MS_BEFORE = (limits.ELECTION_NS_MIN // limits.MS, limits.ELECTION_NS_MAX // limits.MS)
 
 
@@ -176,7 +169,7 @@ def _apply_tick(
         state.membership,
         state.election_ms,
     )
-    return after, Applied(frozenset(changed), removed, runs)
+    return after, Applied(changed, removed, runs)
 
 
 def _apply_producers(
@@ -196,79 +189,6 @@ def _apply_producers(
         table = table.latched(frame.producer, run)
         runs.append(run)
     return table, runs
-
-
-class _ShelfTicks(dict[int, int]):
-    """Shelf lives in ticks by ms, worked out once each."""
-
-    def __init__(self, period_ns: int) -> None:
-        self._period_ns = period_ns
-
-    def __missing__(self, ms: int) -> int:
-        ticks = self[ms] = ticks_of_ms(ms, self._period_ns)
-        return ticks
-
-
-def write_changes(
-    draft: Draft,
-    shelf: Shelf,
-    removed: dict[str, str],
-    entry: Entry,
-    books: TickBooks,
-    term: int,
-    period_ns: int,
-    line: str,
-) -> set[str]:
-    """Write the changes into the draft, return the keys. Hot on every node: locals only."""
-    tick, arm = entry.tick, shelf.arm
-    cells, cell_of = draft.cells, draft.cells.get
-    total, changed, frames, rows = draft.total, set[str](), iter(books.frames), _NO_ROWS
-    mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
-    first, intake_tick, shelf_ticks = 0, tick, _ShelfTicks(period_ns)
-    end = books.frames[0].first_slot if books.frames else _BEYOND_SLOTS
-    # Changes of `on_expired` handlers come before the first frame: the line itself made them.
-    producer, harvested_at = f"line:{line}", entry.wall_ns
-    producer_bytes = producer.encode() + b"\0"
-    for slot, key, value, shelf_ms in books.changes:
-        while slot >= end:
-            frame: Frame = next(frames)
-            first, end = frame.first_slot, frame.first_slot + frame.packets
-            producer, intake_tick, rows = frame.producer, frame.intake_tick, frame.rows
-            producer_bytes = producer.encode() + b"\0"
-        if value is None:
-            gone = cells.pop(key, None)
-            if gone is not None:
-                total -= gone.mark
-                shelf.disarm(key)
-                removed[key] = "removed"
-            changed.discard(key)
-            continue
-        if rows:
-            row = rows[slot - first]
-            harvested_at = row[2]
-        if shelf_ms == 0:
-            expires = 0
-        else:
-            ttl_ms, since = (row[3], intake_tick) if shelf_ms < 0 else (shelf_ms, tick)
-            expires = since + shelf_ticks[ttl_ms]
-        name = key.encode()
-        head = pack(term, tick, slot, harvested_at, expires, len(name))
-        share = mark(b"".join((head, name, producer_bytes, value)))
-        old = cell_of(key)
-        if old is None:
-            draft.note_new(key)
-            total += share
-        else:
-            total += share - old.mark
-        if expires and (old is None or not 0 < old.expires <= expires):
-            arm(key, expires)  # else it is armed already, for its old time
-        fields = (value, term, tick, slot, producer, harvested_at, expires, share)
-        cells[key] = new_cell(Cell, fields)
-        changed.add(key)
-    draft.total = total
-    for key in changed & removed.keys():
-        del removed[key]
-    return changed
 
 
 def expiries_of(keys: list[str], state: State, listens: Any) -> list[Expiry]:

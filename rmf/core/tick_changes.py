@@ -7,10 +7,10 @@ what went. So any node can tell any retained Tick again, in the very words of th
 import attrs
 
 from rmf.core.answers import wire_cell
+from rmf.core.cell_writes import write_changes
 from rmf.core.entry import Entry, TickBooks
 from rmf.core.messages import WireCell
 from rmf.core.shelf import Shelf
-from rmf.core.state import write_changes
 from rmf.core.world import World
 
 __all__ = ["TickChanges", "changes_of_entry"]

@@ -11,10 +11,11 @@ import attrs
 import cbor2
 
 from rmf.core.effects import Batch
+from rmf.core.outcome import INHERIT
 from rmf.core.packet import PAYLOAD, TOPIC
 from rmf.errors import RmfError
 from rmf.line.cell_values import REMOVE, Fresh, Keep
-from rmf.line.changes import INHERIT, KEEP, Changes, KnownKeys
+from rmf.line.changes import KEEP, Changes, KnownKeys
 from rmf.line.line import Handler, Line
 from rmf.line.payload import decode_alone
 from rmf.line.view import CellView, Packet, WorldView
@@ -44,7 +45,7 @@ class Call:
             return {}
         changes = Changes(KnownKeys())
         changes.take(self.slot, result, self.plain_shelf)
-        return {key: _value(encoded, shelf) for _, key, encoded, shelf in changes.all}
+        return {key: _value(encoded, shelf) for _, key, encoded, shelf in changes.listed}
 
 
 def _value(encoded: bytes | None, shelf: int) -> Any:

@@ -10,13 +10,14 @@ many small objects.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sortedcontainers import SortedSet
 
 from rmf import limits
 from rmf.core.cbor_heads import head
-from rmf.core.outcome import Change
+from rmf.core.outcome import INHERIT, Change, Span
+from rmf.core.packet import PAYLOAD, TOPIC, Row
 from rmf.line.cell_values import (
     Fresh,
     Keep,
@@ -27,18 +28,20 @@ from rmf.line.cell_values import (
     type_name,
 )
 
-__all__ = ["CHANGE_HEADS_BYTES_MAX", "INHERIT", "KEEP", "Changes", "Checked", "KnownKeys"]
+__all__ = ["CHANGE_HEADS_BYTES_MAX", "KEEP", "STORED", "Changes", "Checked", "KnownKeys"]
 
-INHERIT, KEEP = -1, 0  # shelves; above: a shelf life in ms (see core/events)
+KEEP = 0  # as a shelf: for ever; above: a shelf life in ms (see core/outcome)
 
 # Beside key and value: the array's head, slot, the value's head, shelf.
 CHANGE_HEADS_BYTES_MAX = 1 + 5 + 5 + 9
+SPAN_BYTES_MAX = 1 + 5 + 5
 
 _WRAPPED = frozenset((Keep, Fresh, Remove))
 _CHANGES_BYTES_MAX = limits.CHANGES_PER_PACKET_BYTES_MAX
 
 
 Checked = tuple[int, Sequence[Change]]  # bytes in the Entry at the most, and the changes of a slot
+STORED: Final[Checked] = (0, ())  # stands for a packet that is stored as it came
 
 
 class KnownKeys(dict[str, bytes]):
@@ -55,15 +58,17 @@ class KnownKeys(dict[str, bytes]):
 
 
 class Changes:
-    """The changes of one batch so far: `all` in order, `last` the last one of each key.
+    """The changes of one batch so far: `listed` in order, and `verbatim`, the slots whose packet is
+    stored as it came; `last` is the last one of each key, whichever way it is said.
 
     Keys are put in order only once a handler scans.
     """
 
-    __slots__ = ("_keys", "_ordered", "all", "last")
+    __slots__ = ("_keys", "_ordered", "last", "listed", "verbatim")
 
     def __init__(self, keys: KnownKeys) -> None:
-        self.all: list[Change] = []
+        self.listed: list[Change] = []
+        self.verbatim: list[Span] = []
         self.last: dict[str, Change] = {}
         self._keys = keys
         self._ordered: SortedSet | None = None
@@ -93,6 +98,28 @@ class Changes:
                     size = len(key_bytes) + len(encoded) + CHANGE_HEADS_BYTES_MAX
                     return size, ((slot, key, encoded, plain_shelf),)
         return self._check_all(slot, result, plain_shelf)
+
+    def check_packet(self, slot: int, result: Any, row: Row, payload: Any) -> "Checked":
+        """As `check`, where spans may be said: STORED, for `store`, if all that it would change is
+        that the packet's payload, as it came, stands under the packet's topic.
+
+        Text and numbers, lists and maps are encoded to see that: a payload may have come in longer
+        words than ours, and a handler may have changed it. Bytes need not be.
+        """
+        if type(result) is dict and len(result) == 1:
+            ((key, value),) = result.items()
+            if value is payload and type(value) is bytes and key is row[TOPIC]:
+                size = len(value)
+                head = 1 if size < 24 else 2 if size < 256 else 3
+                if size < 65_536 and len(row[PAYLOAD]) == head + size and key in self._keys:
+                    return STORED
+        checked = self.check(slot, result, INHERIT)
+        _, mine = checked
+        if len(mine) == 1:
+            _, key, encoded, shelf = mine[0]
+            if encoded == row[PAYLOAD] and key == row[TOPIC] and shelf == INHERIT:
+                return STORED
+        return checked
 
     def _check_all(self, slot: int, result: dict[Any, Any], plain_shelf: int) -> "Checked":
         mine: list[Change] = []
@@ -126,10 +153,24 @@ class Changes:
         last = self.last
         for change in mine:
             last[change[1]] = change
-        self.all += mine
+        self.listed += mine
         if self._ordered is not None:
             self._ordered.update(change[1] for change in mine)
         return size
+
+    def store(self, slot: int, row: Row) -> int:
+        """Store a packet as it came; return an upper bound of its bytes in the Entry. As `apply`,
+        it runs no foreign code."""
+        topic = row[TOPIC]
+        self.last[topic] = (slot, topic, row[PAYLOAD], INHERIT)
+        if self._ordered is not None:
+            self._ordered.add(topic)
+        spans = self.verbatim
+        if spans and spans[-1][0] + spans[-1][1] == slot:
+            spans[-1][1] += 1
+            return 0
+        spans.append([slot, 1])
+        return SPAN_BYTES_MAX
 
     def keys_from(self, prefix: str) -> Iterator[str]:
         """Give the changed keys that start with `prefix`, in key order."""
@@ -141,10 +182,10 @@ class Changes:
             yield key
 
     def encode(self) -> bytes:
-        """Return the CBOR of all changes: the very bytes that cbor2.dumps would give."""
+        """Return the CBOR of what is listed: the very bytes that cbor2.dumps would give."""
         known, slot_heads, value_heads = self._keys.get, _SLOT_HEADS, _VALUE_HEADS
-        parts = [head(4, len(self.all))]
-        for slot, key, value, shelf in self.all:
+        parts = [head(4, len(self.listed))]
+        for slot, key, value, shelf in self.listed:
             size = -1 if value is None else len(value)
             parts += (
                 slot_heads[slot] if slot < len(slot_heads) else b"\x84" + head(0, slot),

@@ -27,9 +27,9 @@ from rmf import limits
 from rmf.core.bag import Evidence, clip, evidence_of
 from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.events import Executed
-from rmf.core.outcome import Outcome
+from rmf.core.outcome import INHERIT, Outcome
 from rmf.core.packet import PAYLOAD, Row
-from rmf.line.changes import INHERIT, KEEP, Changes, KnownKeys
+from rmf.line.changes import KEEP, STORED, Changes, KnownKeys
 from rmf.line.glovebox.marker import BATCH, NO_SLOT, OVERTIME, SLOT, Mark, Overtime, fresh_mark
 from rmf.line.line import Handler, Line
 from rmf.line.payload import PayloadInvalid, decode_all, decode_alone
@@ -92,9 +92,8 @@ class Inline:
         bench = _RunningBatch(self, batch, world, changes)
         done = bench.run()
         cut_short = self.mark[OVERTIME] != NO_SLOT
-        return Executed(
-            batch.number, done, changes.all, changes.encode(), bench.outcomes, cut_short
-        )
+        said = changes.listed, changes.encode(), bench.outcomes
+        return Executed(batch.number, done, *said, cut_short, changes.verbatim)
 
 
 class _RunningBatch:
@@ -166,7 +165,9 @@ class _RunningBatch:
         positions, payloads = _decoded(group)
         line, world, mark = self._line, self._world, self._mark
         rows, first_slot, known_handler = group.rows, group.first_slot, self._line.by_topic.get
-        check, apply, seen = self._changes.check, self._changes.apply, self._seen
+        changes, seen = self._changes, self._seen
+        check, apply, store = changes.check, changes.apply, changes.store
+        check_packet = changes.check_packet if self._batch.verbatim else None
         packet = payload = result = checked = failure = None
         for position, decoded in zip(positions, payloads, strict=True):
             row = rows[position]
@@ -190,7 +191,12 @@ class _RunningBatch:
                         payload = decoded
                     packet = Packet(topic, payload, row, group, world, slot)
                     result = handler.function(world, packet)
-                    checked = None if result is None else check(slot, result, INHERIT)
+                    if result is None:
+                        checked = None
+                    elif check_packet is None:
+                        checked = check(slot, result, INHERIT)
+                    else:
+                        checked = check_packet(slot, result, row, payload)
                 except BaseException as exc:  # noqa: BLE001, ASYNC103 as above
                     failure = self._failure(exc, handler, returned=result is not _NOTHING_YET)
                 packet = payload = result = None  # noqa: ASYNC104 as above
@@ -201,6 +207,8 @@ class _RunningBatch:
                 packet = payload = result = None
                 self._conclude(slot, failure, handler)
                 failure = None
+            elif checked is STORED:
+                self._room_bytes -= store(slot, row)
             elif checked is not None:
                 self._room_bytes -= apply(checked)
             if self._room_bytes < 0 or mark[OVERTIME] >= 0:

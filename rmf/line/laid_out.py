@@ -91,6 +91,8 @@ def batch_of(
     groups: list[FrameGroup],
     slots: int,
     number: int = 0,
+    *,
+    verbatim: bool = False,
 ) -> Batch:
     """Return what a runner is given of a Tick that was latched on the state `base`."""
     return Batch(
@@ -105,6 +107,7 @@ def batch_of(
         period_ns=base.period_ns,
         wall_ns=entry.wall_ns,
         void_before=base.void_before,
+        verbatim=verbatim,
     )
 
 

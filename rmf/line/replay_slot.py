@@ -115,6 +115,6 @@ def _expiry_scene(
 def _world_at(before: State, term: int, entry: Entry, books: TickBooks, slot: int) -> State:
     """Return the state with what the slots before this one did, and without what expired."""
     earlier = [change for change in books.changes if change[0] < slot]
-    part = attrs.evolve(entry, books=attrs.evolve(books, changes=earlier))
+    part = attrs.evolve(entry, books=attrs.evolve(books, listed=earlier, verbatim=[]))
     after, _ = apply(before, part, term, before.index + 1, Shelf())
     return after

@@ -25,7 +25,7 @@ from rmf.core.bag import Evidence
 from rmf.core.effects import Batch
 from rmf.core.entry import Entry, TickBooks
 from rmf.core.events import Executed
-from rmf.core.outcome import Change, Outcome
+from rmf.core.outcome import Change, Outcome, changes_of_spans
 from rmf.core.state import State
 from rmf.line.laid_out import (
     Origin,
@@ -102,6 +102,7 @@ class Rerun:
         if (
             executed.done == self._whole.slots
             and executed.encoded == self._books.encoded
+            and executed.verbatim == self._books.verbatim
             and reasons == self._reasons
         ):
             self.batch = None
@@ -133,13 +134,15 @@ class Rerun:
             [cell for cell in expired if cell.slot not in given],
             list(groups_of(frames, self._given)),
             frames[-1].first_slot + frames[-1].packets if frames else len(expired),
+            verbatim=bool(self._books.verbatim),
         )
 
     def _rest(self, done: int) -> Batch:
         """Return the slots from `done` on, on the World that the ones before them left."""
         whole = self._whole
         changes = [change for change in self._books.changes if change[0] < done]
-        part = attrs.evolve(self._entry, books=attrs.evolve(self._books, changes=changes))
+        books = attrs.evolve(self._books, listed=changes, verbatim=[])
+        part = attrs.evolve(self._entry, books=books)
         groups = (between(group, done, whole.slots) for group in whole.groups)
         return attrs.evolve(
             whole,
@@ -157,7 +160,8 @@ class Rerun:
         """Return the differences of the first slot from `begin` up to `end` that has any."""
         if self._changes is None:
             self._changes = _by_slot(self._books.changes)
-        ledger, replay = self._changes, _by_slot(executed.changes)
+        spans = changes_of_spans(executed.verbatim, self._books.rows, self._books.first_slot)
+        ledger, replay = self._changes, _by_slot([*executed.listed, *spans])
         slots = ledger.keys() | replay.keys() | self._reasons.keys() | reasons.keys()
         for slot in sorted(slot for slot in slots if begin <= slot < end):
             was, now = self._reasons.get(slot), reasons.get(slot)

@@ -200,7 +200,7 @@ class WhatIf:
             while begin < stop:
                 batch = again.part(begin, stop, self._number())
                 executed = self._runner.run(batch)
-                again.note(executed.changes, executed.encoded)
+                again.note(executed.listed, executed.encoded)
                 bags += executed.outcomes
                 begin = executed.done
             if stop < again.slots:

@@ -108,7 +108,12 @@ class Retry:
         if self.shift:
             frames = [frame._replace(first_slot=frame.first_slot + self.shift) for frame in frames]
         books = attrs.evolve(
-            self.books, expiries=self.expiries, frames=frames, changes=self.changes, bags=bags
+            self.books,
+            expiries=self.expiries,
+            frames=frames,
+            listed=self.changes,
+            verbatim=[],
+            bags=bags,
         )
         return attrs.evolve(self.entry, books=books)
 
@@ -119,7 +124,7 @@ class Retry:
         then = [bag for bag in self.books.bags if bag.stage != "latch"]
         same = len(then) == len(bags) and all(map(_is_same, then, bags))
         return same and (
-            self._encoded == [self.books.encoded]
+            (self._encoded == [self.books.encoded] and not self.books.verbatim)
             or self.changes == list(map(_as_tuple, self.books.changes))
         )
 

@@ -24,7 +24,7 @@ import attrs
 import cbor2
 
 from rmf import limits
-from rmf.core.entry import TABLE_SLICES_VERSION
+from rmf.core.entry_kinds import TABLE_SLICES_VERSION
 from rmf.core.producer_table import Table
 from rmf.core.table_slices import TableSlice, slices_of, whole_row
 from rmf.errors import StorageError

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from rmf import limits
-from rmf.core.entry import ACCESSION, Accession, LineId, decode_entry, kind_of
+from rmf.core.entry import Accession, LineId, decode_entry
+from rmf.core.entry_kinds import ACCESSION, kind_of
 from rmf.core.record import ENTRY, Record
 from rmf.core.state import State
 from rmf.errors import StorageError

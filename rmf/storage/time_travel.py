@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import attrs
 
-from rmf.core.entry import TICK, Entry, kind_of, tick_of
+from rmf.core.entry import Entry
+from rmf.core.entry_kinds import TICKS, kind_of, tick_of
 from rmf.core.entry_walk import entry_of, follow
 from rmf.core.state import State
 from rmf.errors import CheckpointDamaged, StorageError
@@ -51,7 +52,7 @@ def moments(view: DataView, wanted: set[tuple[int, int]]) -> Iterator[Moment]:
             return
         entry = entry_of(record)
         place = (record.term, entry.tick)
-        if place in left and kind_of(record.body) == TICK:
+        if place in left and kind_of(record.body) in TICKS:
             yield Moment(state, record.term, entry)
             left.discard(place)
             if not left:

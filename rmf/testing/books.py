@@ -10,7 +10,8 @@ from bisect import bisect_right
 import attrs
 
 from rmf.core.effects import RecordDraft
-from rmf.core.entry import MEMBERS, Member, kind_of
+from rmf.core.entry import Member
+from rmf.core.entry_kinds import MEMBERS, kind_of
 from rmf.core.raft.membership import members_in
 from rmf.core.raft.quorum import majority
 from rmf.core.record import GENESIS_CHAIN

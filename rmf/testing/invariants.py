@@ -9,7 +9,8 @@ Entry holds, `audit` judges; what clients receive, `promises`.
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter
 from rmf.core.effects import Effect, Execute, Persist, Tell
-from rmf.core.entry import MEMBERS, Member, kind_of
+from rmf.core.entry import Member
+from rmf.core.entry_kinds import MEMBERS, kind_of
 from rmf.core.raft import peer_messages as pm
 from rmf.core.raft.quorum import majority
 from rmf.core.record import ENTRY

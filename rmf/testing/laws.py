@@ -106,7 +106,7 @@ def _inherited(core: Arbiter) -> int:
     first = max(core.committed.index, log.base.index) + 1
     books = [decode_entry(log.entry(i).body).books for i in range(first, log.last.index + 1)]
     ticks = [x for x in books if isinstance(x, TickBooks)]
-    return sum(len(x.changes) + len(x.expiries) for x in ticks)
+    return sum(x.touched for x in ticks)
 
 
 def _sent(effect: ef.Effect) -> int:
@@ -127,7 +127,8 @@ def _weight(event: ev.Event) -> int:
     """Return how much an event is about, in packets, changes or letters."""
     match event:
         case ev.Executed():
-            return len(event.changes) + len(event.outcomes)
+            stored = sum(count for _, count in event.verbatim)
+            return len(event.listed) + stored + len(event.outcomes)
         case ev.Offered():
             return len(event.rows)
         case _:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from rmf import limits
 from rmf.core import events as ev
-from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.raft.greetings import RAFT, Hello, Own, hello_of, refusal_of
 from rmf.core.raft.peer_messages import PeerMessage
 from rmf.testing.agenda import Agenda

@@ -93,7 +93,7 @@ class Author:
                 leavers=[],
                 expiries=expiries,
                 frames=[frame] if rows else [],
-                changes=changes,
+                listed=changes,
                 encoded=cbor2.dumps(changes),
                 bags=bags,
             )

@@ -21,7 +21,8 @@ import attrs
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.effects import RecordDraft
-from rmf.core.entry import CLUSTER_VERSION, Genesis, decode_entry, encode_entry
+from rmf.core.entry import Genesis, decode_entry, encode_entry
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.first_records import founding_records
 from rmf.core.raft.peer_messages import PeerMessage
 from rmf.core.record import GENESIS_CHAIN, chain_of

@@ -50,6 +50,7 @@ from rmf.core.effects import (
     WriteChunk,
 )
 from rmf.core.entry import Entry, LineId, TickBooks
+from rmf.core.outcome import Span
 from rmf.line import Inline, Line
 from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer
 from tests.core.surroundings import (
@@ -281,6 +282,13 @@ class Playbook:
 
 def _cut(executed: ev.Executed, done: int) -> ev.Executed:
     """What a runner returns that got no further than `done`."""
-    changes = [change for change in executed.changes if change[0] < done]
+    changes = [change for change in executed.listed if change[0] < done]
     outcomes = [outcome for outcome in executed.outcomes if outcome.slot < done]
-    return ev.Executed(executed.batch, done, changes, cbor2.dumps(changes), outcomes)
+    spans = spans_before(done, executed.verbatim)
+    told = changes, cbor2.dumps(changes), outcomes
+    return ev.Executed(executed.batch, done, *told, verbatim=spans)
+
+
+def spans_before(done: int, spans: list[Span]) -> list[Span]:
+    """Return of these spans what lies before a slot."""
+    return [[first, min(count, done - first)] for first, count in spans if first < done]

@@ -3,7 +3,7 @@
 import pytest
 
 from rmf.core import events as ev
-from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from tests.core.cluster import Cluster
 
 

@@ -9,7 +9,8 @@ from rmf.core import admin
 from rmf.core import events as ev
 from rmf.core.admin import Denied
 from rmf.core.effects import Reload
-from rmf.core.entry import CLUSTER_VERSION, Members, Version
+from rmf.core.entry import Members, Version
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import member
 from tests.core.surroundings import row_of

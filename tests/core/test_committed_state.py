@@ -12,7 +12,8 @@ from rmf import limits
 from rmf.core import events as ev
 from rmf.core.committed_state import CannotApply, CommittedState
 from rmf.core.effects import Reload
-from rmf.core.entry import CLUSTER_VERSION, Books, Entry, Version, encode_entry
+from rmf.core.entry import Books, Entry, Version, encode_entry
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.raft.peer_messages import Append, WireEntry
 from rmf.core.raft.raft_values import LogEntry
 from rmf.core.record import ENTRY, chain_of

@@ -23,8 +23,8 @@ ACCESSION = Entry(7, 8, bytes(16), Accession("n1", LineId("board", 1, b"d"), age
 def with_tuples(entry: Entry) -> Entry:
     """Changes come back as lists: nobody on the way needs tuples, and there are many."""
     if isinstance(entry.books, TickBooks):
-        changes = [(slot, key, value, shelf) for slot, key, value, shelf in entry.books.changes]
-        return attrs.evolve(entry, books=attrs.evolve(entry.books, changes=changes))
+        changes = [(slot, key, value, shelf) for slot, key, value, shelf in entry.books.listed]
+        return attrs.evolve(entry, books=attrs.evolve(entry.books, listed=changes))
     return entry
 
 

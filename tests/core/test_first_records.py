@@ -1,6 +1,7 @@
 """The first records of a cluster of several nodes: what its first leader would have written."""
 
-from rmf.core.entry import CLUSTER_VERSION, Genesis, Member, decode_entry
+from rmf.core.entry import Genesis, Member, decode_entry
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.first_records import founding_records
 from rmf.core.raft.raft_values import HardState, Place
 from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, chain_of

@@ -5,7 +5,7 @@ import pytest
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.effects import Note
-from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.raft.peer_messages import HeartbeatReply
 from tests.core.cluster import Cluster
 

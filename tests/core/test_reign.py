@@ -7,8 +7,10 @@ import pytest
 
 from rmf import limits
 from rmf.core.effects import Execute, ExpiredCell, Persist
-from rmf.core.entry import Accession, Genesis, Members
+from rmf.core.entry import Accession, Genesis, Members, TickBooks
+from rmf.core.entry_kinds import SPANS_VERSION
 from rmf.core.events import Beat, Executed
+from tests.core.cluster import Cluster
 from tests.core.kit import Playbook
 from tests.core.surroundings import BOOT_NS, CLUSTER, MEMBERS, PERIOD_NS, replay, row_of
 
@@ -485,3 +487,17 @@ def test_a_tick_takes_so_many_frames_for_each_is_answered_by_itself() -> None:
             producer.send(1)
     assert [len(books.frames) for _, books in play.ticks[before:]] == [limits.TICK_FRAMES_GOAL, 10]
     assert all(producer.told == {1: "applied"} for producer in people)
+
+
+@pytest.mark.parametrize(
+    ("version", "spans"), [(SPANS_VERSION - 1, []), (SPANS_VERSION, [[[0, 1]]])]
+)
+def test_spans_are_said_only_once_every_member_knows_them(version: int, spans: object) -> None:
+    """R30: a node of an older release strikes at such an Entry."""
+    play = Cluster(version=version, n3_knows=version)
+    play["n1"].join("probe").send(1)
+    play.advance(100)
+    for node in play.nodes.values():
+        ticks = [x.books for _, x in node.disk.entries if isinstance(x.books, TickBooks)]
+        assert [x.verbatim for x in ticks if x.verbatim] == spans
+        assert [key for x in ticks for _, key, _, _ in x.changes] == ["cell/a"]

@@ -12,7 +12,6 @@ from hypothesis import Phase, find, given, settings
 
 from rmf import limits
 from rmf.core.entry import (
-    CLUSTER_VERSION,
     Accession,
     Books,
     Entry,
@@ -24,6 +23,7 @@ from rmf.core.entry import (
     TickBooks,
     Version,
 )
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.producer_table import Table
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, expiries_of, genesis_state, head_of, state_of

@@ -7,7 +7,8 @@ import pytest
 from rmf import limits
 from rmf.core.bag import Letter
 from rmf.core.effects import StoreLetters
-from rmf.core.entry import CLUSTER_VERSION, Entry, decode_entry, encode_entry
+from rmf.core.entry import Entry, decode_entry, encode_entry
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.events import DiskMark
 from rmf.core.messages import End
 from rmf.core.triage import Act, Triage, seqs_of, triage_of

@@ -24,7 +24,7 @@ from rmf.core.effects import (
     StoreLetters,
     WriteCheckpoint,
 )
-from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.feed import Feed
 from rmf.core.letters import edge_letter
 from rmf.core.raft import wire

@@ -69,7 +69,7 @@ def run_handler(function: Any, *rows: Row, **more: Any) -> Executed:
 def values(executed: Executed) -> dict[str, Any]:
     """The last value of each changed key, decoded; None where it was removed."""
     return {
-        key: None if value is None else cbor2.loads(value) for _, key, value, _ in executed.changes
+        key: None if value is None else cbor2.loads(value) for _, key, value, _ in executed.listed
     }
 
 

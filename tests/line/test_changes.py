@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
+from rmf.core.outcome import INHERIT
 from rmf.line.cell_values import REMOVE, Fresh, Keep, ResultInvalid
-from rmf.line.changes import INHERIT, KEEP, Changes, KnownKeys
+from rmf.line.changes import KEEP, STORED, Changes, KnownKeys
 from tests.line.test_cell_values import Quacks, sound_values
 
 
@@ -19,7 +20,7 @@ def taken(result: Any, plain_shelf: int = INHERIT) -> Changes:
 
 def test_each_wrapper_has_its_shelf() -> None:
     result = {"plain": 1, "keep": Keep(2), "fresh": Fresh(3, ttl_ms=50), "gone": REMOVE}
-    assert taken(result).all == [
+    assert taken(result).listed == [
         (4, "plain", b"\x01", INHERIT),
         (4, "keep", b"\x02", KEEP),
         (4, "fresh", b"\x03", 50),
@@ -28,7 +29,7 @@ def test_each_wrapper_has_its_shelf() -> None:
 
 
 def test_a_plain_value_gets_the_shelf_it_is_given() -> None:
-    assert taken({"a": 1}, KEEP).all == [(4, "a", b"\x01", KEEP)]
+    assert taken({"a": 1}, KEEP).listed == [(4, "a", b"\x01", KEEP)]
 
 
 FLOAT: Any = 1.5
@@ -68,7 +69,7 @@ def test_a_bad_result_is_refused_whole(result: Any, said: str) -> None:
     with pytest.raises(ResultInvalid) as caught:
         changes.take(1, wrapped, INHERIT)
     assert said in str(caught.value)
-    assert [change[1] for change in changes.all] == ["before"]
+    assert [change[1] for change in changes.listed] == ["before"]
     assert list(changes.last) == ["before"]
 
 
@@ -81,7 +82,7 @@ def test_a_foreign_result_is_refused_untouched() -> None:
 
 def test_changes_of_one_packet_are_bounded() -> None:
     big = b"x" * 500_000
-    assert len(taken({"a": big, "b": big}).all) == 2
+    assert len(taken({"a": big, "b": big}).listed) == 2
     with pytest.raises(ResultInvalid, match=r"more than 1048576 bytes of changes \(key 3 of 3\)"):
         taken({"a": big, "b": big, "c": big})
     with pytest.raises(ResultInvalid, match="more than 1048576 bytes of changes"):
@@ -96,7 +97,7 @@ def test_keys_stay_valid_when_more_are_used_than_are_known() -> None:
         if i % 16_000 == 0:
             changes.take(i // 16_000, {f"k{i}": i}, INHERIT)
     assert len(keys) < 20
-    assert changes.encode() == cbor2.dumps(changes.all)
+    assert changes.encode() == cbor2.dumps(changes.listed)
 
 
 def test_changed_keys_are_given_in_key_order_and_stay_so() -> None:
@@ -126,5 +127,79 @@ def test_changes_are_written_as_cbor2_would_and_their_size_is_bounded(
     changes = Changes(KnownKeys())
     size = sum(changes.take(slot * 53, result, INHERIT) for slot, result in slots)
     encoded = changes.encode()
-    assert cbor2.dumps(changes.all) == encoded
+    assert cbor2.dumps(changes.listed) == encoded
     assert len(encoded) <= size + 5
+
+
+# --- Packets that are stored as they came ---------------------------------------------------------
+
+SEQ_AND_TIMES = [1, 9, 500]
+
+
+def stored(came: bytes, change: Any = lambda topic, payload: {topic: payload}) -> bool:
+    """Whether a packet with this payload is stored as it came, if a handler returns that."""
+    changes = Changes(KnownKeys())
+    row = ["a/b", *SEQ_AND_TIMES, came]
+    payload = cbor2.loads(came)
+    for _ in range(2):  # the second time its key is known
+        checked = changes.check_packet(7, change(row[0], payload), row, payload)
+    return checked is STORED
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"x" * 23, b"x" * 24, b"x" * 256, b"x" * 70_000, "text", 7, 1.5, None, {"a": [1]}],
+)
+def test_a_payload_under_its_own_topic_is_stored_as_it_came(value: Any) -> None:
+    assert stored(cbor2.dumps(value))
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        b"\x58\x01x",  # a head longer than it need be
+        b"\x59\x00\x18" + b"x" * 24,
+        b"\x5f\x41x\xff",  # in pieces
+        b"\x18\x01",
+        b"\xbf\x61a\x01\xff",
+    ],
+)
+def test_what_our_own_words_would_not_be_is_listed(came: bytes) -> None:
+    """A cell holds what `encode_value` says, whichever way a packet came."""
+    assert not stored(came)
+
+
+OTHERS: dict[str, Any] = {
+    "under another key": lambda payload: {"other": payload},
+    "for ever": lambda payload: {"a/b": Keep(payload)},
+    "with a shelf life of its own": lambda payload: {"a/b": Fresh(payload, ttl_ms=9)},
+    "to be removed": lambda _: {"a/b": REMOVE},
+    "with something else": lambda payload: {"a/b": payload, "other": 1},
+    "with more in it": lambda payload: {"a/b": payload | {"more": 1}},
+    "not at all": lambda _: {},
+}
+
+
+@pytest.mark.parametrize("how", OTHERS)
+def test_what_is_stored_otherwise_is_listed(how: str) -> None:
+    assert not stored(cbor2.dumps({"a": 1}), lambda _, payload: OTHERS[how](payload))
+
+
+def test_a_payload_that_its_handler_changed_is_listed() -> None:
+    def changed(topic: str, payload: Any) -> Any:
+        payload["a"] = 2
+        return {topic: payload}
+
+    assert not stored(cbor2.dumps({"a": 1}), changed)
+
+
+def test_slots_in_a_row_are_one_span_and_all_are_seen() -> None:
+    changes = Changes(KnownKeys())
+    for slot in (3, 4, 7):
+        changes.store(slot, [f"k/{slot}", *SEQ_AND_TIMES, b"\x01"])
+    assert changes.verbatim == [[3, 2], [7, 1]]
+    assert changes.listed == []
+    assert list(changes.keys_from("k/")) == ["k/3", "k/4", "k/7"]
+    changes.store(8, ["k/0", *SEQ_AND_TIMES, b"\x02"])
+    assert list(changes.keys_from("k/")) == ["k/0", "k/3", "k/4", "k/7"]
+    assert changes.last["k/0"] == (8, "k/0", b"\x02", INHERIT)

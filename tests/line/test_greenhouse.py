@@ -40,7 +40,7 @@ def test_the_average_follows_the_readings() -> None:
 def test_a_room_that_falls_silent_raises_an_alarm_that_stays() -> None:
     executed = run(line, expired_cells=(expired("greenhouse/3/temp", 20.0),))
     assert values(executed) == {"alarm/greenhouse/3/temp": "no reading"}
-    assert [change[3] for change in executed.changes] == [0]
+    assert [change[3] for change in executed.listed] == [0]
 
 
 @pytest.mark.parametrize(

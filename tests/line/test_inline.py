@@ -46,8 +46,8 @@ def test_a_packet_sees_what_earlier_packets_of_its_tick_changed() -> None:
         return {"count": world.get("count", 0) + packet.payload}
 
     executed = run_handler(count, row("a", 1), row("b", 2), row("c", 3), before=world(count=10))
-    assert [cbor2.loads(change[2] or b"") for change in executed.changes] == [11, 13, 16]
-    assert [change[0] for change in executed.changes] == [0, 1, 2]
+    assert [cbor2.loads(change[2] or b"") for change in executed.listed] == [11, 13, 16]
+    assert [change[0] for change in executed.listed] == [0, 1, 2]
 
 
 def test_groups_are_run_one_after_the_other_and_each_names_its_producer() -> None:
@@ -94,7 +94,7 @@ def test_what_a_handler_does_to_its_payload_or_to_a_value_changes_nothing() -> N
     before = world(a=[1])
     one = row("t", {"x": []})
     executed = run_handler(handler, one, before=before)
-    assert executed.changes == []
+    assert executed.listed == []
     assert cbor2.loads(before.cells["a"].value) == [1]
     assert cbor2.loads(one[4]) == {"x": []}
 
@@ -131,8 +131,8 @@ def test_changes_come_with_slot_key_value_and_shelf_and_as_cbor() -> None:
 
     executed = run_handler(handler, row("x"), row("y"))
     one = [("b", b"\x01", -1), ("a", b"\x61x", 0), ("c", b"\xf6", 300), ("d", None, 0)]
-    assert [(slot, *change) for slot in (0, 1) for change in one] == executed.changes
-    assert cbor2.dumps(executed.changes) == executed.encoded
+    assert [(slot, *change) for slot in (0, 1) for change in one] == executed.listed
+    assert cbor2.dumps(executed.listed) == executed.encoded
     assert (executed.batch, executed.done, executed.outcomes) == (7, 2, [])
 
 
@@ -140,7 +140,7 @@ def test_changes_come_with_slot_key_value_and_shelf_and_as_cbor() -> None:
 def test_a_handler_may_change_nothing(result: Any) -> None:
     executed = run_handler(lambda _world, _packet: result)
     assert (
-        executed.changes,
+        executed.listed,
         executed.encoded,
         executed.outcomes,
         executed.done,
@@ -149,7 +149,7 @@ def test_a_handler_may_change_nothing(result: Any) -> None:
 
 def test_a_batch_without_slots_is_done() -> None:
     executed = Inline(board).run(batch())
-    assert (executed.done, executed.changes, executed.encoded) == (0, [], b"\x80")
+    assert (executed.done, executed.listed, executed.encoded) == (0, [], b"\x80")
 
 
 def test_the_same_batch_gives_the_same_result() -> None:
@@ -407,8 +407,8 @@ def test_expired_cells_come_first_and_their_changes_are_seen() -> None:
     gone = (expired("temp/1", 20), expired("temp/2", 21, slot=1, reason="age_unknown"))
     before = world(temp__1=20, temp__2=21, other=1)
     executed = run(listening(lost), row("a"), before=before, expired_cells=gone)
-    assert [change[0] for change in executed.changes] == [0, 1, 2]
-    assert [change[3] for change in executed.changes] == [0, 0, -1]  # nothing to inherit: kept
+    assert [change[0] for change in executed.listed] == [0, 1, 2]
+    assert [change[3] for change in executed.listed] == [0, 0, -1]  # nothing to inherit: kept
     assert values(executed)["seen"] == ["alarm/temp/1", "alarm/temp/2", "other"]
     assert [visible for visible, _ in seen] == [False, False]
     first = seen[0][1]
@@ -461,7 +461,7 @@ def test_the_tick_closes_with_the_slot_that_used_up_the_room() -> None:
 
     executed = run_handler(handler, *[row(f"t{i}") for i in range(10)])
     assert executed.done == 6  # 5 fit into half an Entry; the sixth went over
-    assert len(executed.changes) == 6
+    assert len(executed.listed) == 6
     assert limits.ENTRY_BYTES_MAX // 2 < len(executed.encoded) < limits.ENTRY_BYTES_MAX
 
 

@@ -1,8 +1,10 @@
 """Inline against a naive executor of the same line: a dict, one packet after the other."""
 
 import copy
+from operator import itemgetter
 from typing import Any
 
+import attrs
 import cbor2
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from rmf.core.effects import Batch, FrameGroup
 from rmf.core.events import Executed
+from rmf.core.outcome import changes_of_spans
 from rmf.core.packet import PresetVerdict
 from rmf.core.world import World
 from rmf.line import REMOVE, Fresh, Inline, Keep, Line
@@ -30,6 +33,16 @@ steps = st.one_of(
 )
 programs = st.lists(steps, max_size=4).map(lambda steps: [list(step) for step in steps])
 payloads = programs | st.just(b"\xff") | st.just(b"\x80\x80")
+
+
+def assert_says_the_same(spanned: Executed, executed: Executed, batch: Batch) -> None:
+    """Spans say of a slot what a listed change would, and nothing else is different."""
+    rows = [row for group in batch.groups for row in group.rows]
+    first_slot = batch.slots - len(rows)
+    said = [*spanned.listed, *changes_of_spans(spanned.verbatim, rows, first_slot)]
+    assert sorted(said, key=itemgetter(0)) == executed.listed
+    assert spanned.outcomes == executed.outcomes
+    assert cbor2.dumps(spanned.listed) == spanned.encoded
 
 
 def interpret(get: Any, scan: Any, program: Any) -> dict[str, Any]:
@@ -100,7 +113,7 @@ class Model:
 def decoded(executed: Executed) -> list[tuple[int, str, Any, int]]:
     return [
         (slot, key, REMOVE if value is None else cbor2.loads(value), shelf)
-        for slot, key, value, shelf in executed.changes
+        for slot, key, value, shelf in executed.listed
     ]
 
 
@@ -151,6 +164,8 @@ def test_inline_does_what_a_naive_executor_does(
     executed = Inline(program_line()).run(batch)
 
     assert model.changes == decoded(executed)
+    spanned = Inline(program_line()).run(attrs.evolve(batch, verbatim=True))
+    assert_says_the_same(spanned, executed, batch)
     assert model.bags == [(outcome.slot, outcome.reason) for outcome in executed.outcomes]
     assert slot == executed.done
-    assert cbor2.dumps(executed.changes) == executed.encoded
+    assert cbor2.dumps(executed.listed) == executed.encoded

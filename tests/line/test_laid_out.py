@@ -78,7 +78,7 @@ def test_what_a_tick_did_is_seen_behind_it_and_not_before_it(reason: str) -> Non
     batch = batch_of(before, 1, entry, expiries[:1], expired, [], 1, number=5)
     assert (batch.number, batch.tick, batch.slots, batch.gone) == (5, 2, 1, frozenset({"old"}))
     executed = Inline(line).run(batch)
-    assert [change[:2] for change in executed.changes] == [(0, "noted")]
+    assert [change[:2] for change in executed.listed] == [(0, "noted")]
 
 
 def test_what_is_given_keeps_the_words_of_its_verdict() -> None:

@@ -49,7 +49,7 @@ class WithVerdicts:
         if not judged:
             return executed
         slot, reason = judged[0]
-        changes = [change for change in executed.changes if change[0] < slot]
+        changes = [change for change in executed.listed if change[0] < slot]
         outcome = Outcome(slot, reason, "line", Evidence("", "the box says so", ""))
         return Executed(batch.number, slot + 1, changes, cbor2.dumps(changes), [outcome])
 

@@ -258,6 +258,6 @@ def test_parts_of_a_tick_see_what_the_parts_before_did(node: DrivenNode) -> None
     for slot in range(again.slots):
         executed = bench.run(again.part(slot, slot + 1, slot))
         assert executed.done == slot + 1
-        again.note(executed.changes, executed.encoded)
+        again.note(executed.listed, executed.encoded)
     assert [cbor2.loads(value or b"") for _, _, value, _ in again.changes] == [1, 3]
     assert len(replay.state.world.index) == 0, "the ledger's own index hears nothing of it"

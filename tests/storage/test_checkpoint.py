@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
-from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.producer_table import OutcomeRun, Table, marked_row
 from rmf.core.table_slices import table_in
 from rmf.errors import CheckpointDamaged, DiskFailed, ForeignDirectory, StorageError

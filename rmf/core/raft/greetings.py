@@ -17,7 +17,8 @@ from typing import NamedTuple
 import attrs
 
 from rmf.core.bag import Letter
-from rmf.core.entry import CLUSTER_VERSION, LineId, Member
+from rmf.core.entry import LineId, Member
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.triage import Act
 
 __all__ = [

@@ -6,7 +6,8 @@ One change at a time, of one voter: so majorities of successive configurations a
 """
 
 from rmf.core.effects import Effect, LinkPeers
-from rmf.core.entry import GENESIS, MEMBERS, Genesis, Member, Members, decode_entry, kind_of
+from rmf.core.entry import Genesis, Member, Members, decode_entry
+from rmf.core.entry_kinds import GENESIS, MEMBERS, kind_of
 
 __all__ = ["Membership", "members_in", "one_change_apart"]
 

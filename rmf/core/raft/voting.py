@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from rmf import limits
 from rmf.core.clock import Pace
 from rmf.core.effects import Effect, Tell
-from rmf.core.entry import tick_of
+from rmf.core.entry_kinds import tick_of
 from rmf.core.raft.durable import Durable
 from rmf.core.raft.membership import Membership
 from rmf.core.raft.peer_messages import VoteAsk, VoteReply

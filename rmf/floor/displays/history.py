@@ -15,7 +15,8 @@ import attrs
 import trio
 
 from rmf import limits
-from rmf.core.entry import ACCESSION, Accession, Entry, decode_entry, kind_of, tick_of
+from rmf.core.entry import Accession, Entry, decode_entry
+from rmf.core.entry_kinds import ACCESSION, kind_of, tick_of
 from rmf.core.page import pages_of
 from rmf.core.record import Record
 from rmf.core.selector import SelectionMark

@@ -18,7 +18,7 @@ import trio
 
 from rmf import limits
 from rmf.core.bag import Letter
-from rmf.core.entry import TRIAGE_VERSION
+from rmf.core.entry_kinds import TRIAGE_VERSION
 from rmf.core.raft import wire
 from rmf.core.raft.greetings import LETTERS, Acts, ActsAsk, Letters, LettersAsk, Own, hello_of
 from rmf.core.triage import Act

@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import cbor2
 
 from rmf import limits
-from rmf.core import topics
-from rmf.core.bag import MORE_READS, Evidence
+from rmf.core.bag import Evidence
 from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
@@ -33,6 +32,7 @@ from rmf.core.packet import PresetVerdict, Row
 from rmf.core.profile import NO_TAGS
 from rmf.core.world import Cell
 from rmf.errors import RmfError
+from rmf.line.glovebox.done_check import are_texts, fault_of_done
 
 if TYPE_CHECKING:
     from rmf.core.world import World
@@ -70,16 +70,6 @@ KnownCell = tuple[str, tuple[Any, ...] | None]
 _UNSEEN: Final[list[Any]] = []  # stands for a packet that the latch has bagged: it is not looked at
 _END: Final = os.urandom(16)  # stands behind what is to be one item: cbor2 ignores a rest
 _NO_VERDICT: Final = PresetVerdict("", "")
-_REASONS: Final = frozenset(
-    {
-        "handler_error",
-        "handler_memory",
-        "handler_timeout",
-        "no_handler",
-        "payload_invalid",
-        "result_invalid",
-    }
-)
 
 
 class BoxBroken(RmfError):
@@ -148,6 +138,7 @@ def encode_run(batch: Batch, cells: Sequence[KnownCell]) -> bytes:
         batch.wall_ns,
         batch.void_before,
         list(cells),
+        batch.verbatim,
     ]
     return marshal.dumps(fields)
 
@@ -161,7 +152,7 @@ def _to_run(group: FrameGroup) -> list[Row]:
 
 def decode_run(body: bytes, world: object) -> tuple[Batch, Sequence[KnownCell]]:
     """Return the batch, over the World that the box has instead, and the cells sent along."""
-    (number, term, tick, gone, expired, groups, slots, period, wall, void_before, cells) = (
+    number, term, tick, gone, expired, groups, slots, period, wall, void_before, cells, verbatim = (
         marshal.loads(body)  # noqa: S302 the node's own words
     )
     batch = Batch(
@@ -179,6 +170,7 @@ def decode_run(body: bytes, world: object) -> tuple[Batch, Sequence[KnownCell]]:
         period_ns=period,
         wall_ns=wall,
         void_before=void_before,
+        verbatim=verbatim,
     )
     return batch, cells
 
@@ -201,7 +193,7 @@ def encode_done(executed: Executed, *, reads: bool, own: bool) -> bytes:
     """Return the body of DONE."""
     bags = [[bag.slot, bag.reason, *bag.error.fields()] for bag in executed.outcomes]
     fields = [executed.batch, executed.done, executed.encoded, bags, executed.cut_short]
-    return cbor2.dumps([*fields, reads, own])
+    return cbor2.dumps([*fields, executed.verbatim, reads, own])
 
 
 _DECODE_ERRORS = (cbor2.CBORError, ValueError, RecursionError)
@@ -222,7 +214,7 @@ def read_item(body: bytes) -> Any:
 def decode_done(body: bytes, batch: Batch) -> BatchDone:
     """Return what came of this batch. Raises BoxBroken for what cannot have come of it."""
     try:
-        number, done, encoded, bags, cut_short, reads, own = read_item(body)
+        number, done, encoded, bags, cut_short, verbatim, reads, own = read_item(body)
         changes, *rest = _loads(b"".join((b"\x82", encoded, b"\x50", _END)))
         outcomes = [
             Outcome(slot, reason, "line", Evidence.of_fields(*error))
@@ -232,67 +224,11 @@ def decode_done(body: bytes, batch: Batch) -> BatchDone:
         raise BoxBroken(f"DONE cannot be read: {exc}") from exc
     if rest != [_END]:
         raise BoxBroken("DONE cannot be read: its changes are not one item")
-    fault = _fault(batch, number, done, changes, outcomes)
+    fault = fault_of_done(batch, number, done, changes, verbatim, outcomes)
     if fault is not None:
         raise BoxBroken(f"DONE of batch {batch.number}: {fault}")
-    executed = Executed(number, done, changes, encoded, outcomes, cut_short is True)
+    executed = Executed(number, done, changes, encoded, outcomes, cut_short is True, verbatim)
     return BatchDone(executed, reads is True, own is True)
-
-
-def _fault(
-    batch: Batch, number: object, done: object, changes: object, outcomes: list[Outcome]
-) -> str | None:
-    if type(number) is not int or number != batch.number:
-        return f"found batch {number!r}"
-    if type(done) is not int or not 0 <= done <= batch.slots:
-        return f"found {done!r} slots done, expected 0 to {batch.slots}"
-    before = -1
-    for outcome in outcomes:
-        if type(outcome.reason) is not str or outcome.reason not in _REASONS:
-            return "found an outcome whose reason is none"
-        if not _is_evidence(outcome.error):
-            return "found an outcome whose evidence is none"
-        if type(outcome.slot) is not int or not before < outcome.slot < done:
-            return f"found an outcome of slot {outcome.slot!r} behind that of slot {before}"
-        before = outcome.slot
-    return _changes_fault(changes, done)
-
-
-def _texts(fields: Sequence[object]) -> bool:
-    return len(fields) == 3 and all(type(text) is str for text in fields)
-
-
-def _changes_fault(changes: object, done: int) -> str | None:
-    """Look at all changes at once: a loop over them would cost more than decoding them did."""
-    if type(changes) is not list:
-        return "found changes that are no array"
-    if not changes:
-        return None
-    if set(map(type, changes)) != {list} or set(map(len, changes)) != {4}:
-        return "found a change that is no array of four"
-    slots, keys, values, shelves = zip(*changes, strict=True)
-    if set(map(type, slots)) != {int} or min(slots) < 0 or max(slots) >= done:
-        return "found a change of a slot that was not run"
-    if list(slots) != sorted(slots):
-        return "found changes that are in no order"
-    if set(map(type, keys)) != {str} or not _are_keys(keys):
-        return "found a key that is no topic"
-    if not set(map(type, values)) <= {bytes, type(None)}:
-        return "found a value that is no byte string"
-    if max(map(len, filter(None, values)), default=0) > limits.VALUE_BYTES_MAX:
-        return "found a value that is too long"
-    if set(map(type, shelves)) != {int} or min(shelves) < -1 or max(shelves) > limits.TTL_MS_MAX:
-        return "found a shelf life that is none"
-    return None
-
-
-def _are_keys(keys: tuple[str, ...]) -> bool:
-    if topics.all_plainly_valid(keys):
-        return True
-    return all(
-        len(key.encode()) <= limits.KEY_BYTES_MAX and topics.topic_fault(key) is None
-        for key in keys
-    )
 
 
 def decode_memory(body: bytes, batch: Batch) -> tuple[int, Evidence]:
@@ -301,21 +237,6 @@ def decode_memory(body: bytes, batch: Batch) -> tuple[int, Evidence]:
     if type(found) is not list or len(found) != 4:
         raise BoxBroken("MEMORY cannot be read")
     slot, *error = found
-    if type(slot) is not int or not 0 <= slot < batch.slots or not _texts(error):
+    if type(slot) is not int or not 0 <= slot < batch.slots or not are_texts(error):
         raise BoxBroken(f"MEMORY of batch {batch.number} names slot {slot!r}")
     return slot, Evidence(*error)
-
-
-def _is_evidence(error: Evidence) -> bool:
-    """Return whether a box may have written this: it goes into the Entry as it is."""
-    if len(error.reads) > limits.EVIDENCE_READS_MAX + 1 or not _texts(error[:3]):
-        return False
-    return all(
-        type(key) is str
-        and (type(term), type(tick), type(slot)) == (int, int, int)
-        and len(key.encode()) <= limits.KEY_BYTES_MAX
-        and MORE_READS <= term < 2**63
-        and 0 <= tick < 2**63
-        and 0 <= slot < 2**63
-        for key, term, tick, slot in error.reads
-    )

@@ -16,16 +16,8 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, NodeIdentity
 from rmf.core.effects import StoreLetters
-from rmf.core.entry import (
-    CLUSTER_VERSION,
-    Accession,
-    Entry,
-    Genesis,
-    LineId,
-    Member,
-    decode_entry,
-    encode_entry,
-)
+from rmf.core.entry import Accession, Entry, Genesis, LineId, Member, decode_entry, encode_entry
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.raft.peer_messages import Append, Chunk, ReadAsk, ReadReply, WireEntry
 from rmf.core.record import ENTRY
 from rmf.errors import LedgerDamaged

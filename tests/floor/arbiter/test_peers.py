@@ -3,7 +3,7 @@
 import attrs
 
 from rmf import limits
-from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.events import PeerMet
 from rmf.core.raft.peer_messages import Chunk, ReadAsk
 from rmf.floor.arbiter.peers import Peers

@@ -152,7 +152,7 @@ class WithVerdict:
         self.batches += 1
         executed = self._inline.run(batch)
         outcome = Outcome(self._slot, "handler_timeout", "line", Evidence("", "slow here", ""))
-        changes = [change for change in executed.changes if change[0] < self._slot]
+        changes = [change for change in executed.listed if change[0] < self._slot]
         return Executed(batch.number, self._slot + 1, changes, b"", [outcome])
 
     def where(self, topic: str, *, expired: bool) -> str:  # noqa: ARG002

@@ -95,7 +95,7 @@ class Kept:
 
     def values(self) -> dict[str, Any]:
         """What was written so far."""
-        changes = [change for told in self.told for change in told.changes]
+        changes = [change for told in self.told for change in told.listed]
         return {key: value and cbor2.loads(value) for _, key, value, _ in changes}
 
 

@@ -7,7 +7,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from rmf import limits
 from rmf.core import codec
-from rmf.core.entry import CLUSTER_VERSION
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.events import Beat, Heard, PeerLost, PeerMet
 from rmf.core.raft import greetings as g
 from rmf.core.raft import peer_messages as m

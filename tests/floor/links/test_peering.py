@@ -8,7 +8,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from rmf import limits
-from rmf.core.entry import CLUSTER_VERSION, LineId, Member
+from rmf.core.entry import LineId, Member
+from rmf.core.entry_kinds import CLUSTER_VERSION
 from rmf.core.events import Heard, PeerLost, PeerMet, Unfounded
 from rmf.core.raft import greetings as g
 from rmf.core.raft.peer_messages import ReadAsk, ReadReply

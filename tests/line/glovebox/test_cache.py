@@ -218,7 +218,7 @@ def test_another_reign_begins_with_nothing() -> None:
     for number, value in ((1 << 32, 1), ((1 << 32) + 1, 1), (2 << 32, 5)):
         twin.new_box() if number == 1 << 32 else None
         told = groups_of(([row("t")], {}), before=world(a=value), number=number)
-        (change,) = twin.run(told).changes
+        (change,) = twin.run(told).listed
         assert change[2] == cbor2.dumps(value)
 
 
@@ -226,7 +226,7 @@ def test_a_scan_of_many_cells_comes_in_pages() -> None:
     count = 2 * limits.BOX_PAGE_CELLS + 1
     before = World.of({f"c/{i:05}": cell(i) for i in range(count)} | {"d": cell(0)})
     twin = Twin(reading(lambda world, _packet: {"out": sum(1 for _ in world.scan("c/"))}))
-    (change,) = twin.run(batch(row("t"), before=before)).changes
+    (change,) = twin.run(batch(row("t"), before=before)).listed
     assert change[2] == cbor2.dumps(count)
     assert twin.scans == 3
     assert twin.asked == []  # each cell is known by then

@@ -127,24 +127,26 @@ def done_of(executed: Executed) -> pipe.BatchDone:
 def test_what_came_of_a_batch_comes_out_as_it_went_in() -> None:
     executed = Inline(board).run(BATCH)
     assert [outcome.slot for outcome in executed.outcomes] == [2]
-    assert len(executed.changes) == 2
+    assert len(executed.listed) == 2
     told = done_of(executed)
-    assert [tuple(change) for change in told.executed.changes] == executed.changes
-    assert attrs.evolve(told.executed, changes=executed.changes) == executed
+    assert [tuple(change) for change in told.executed.listed] == executed.listed
+    assert attrs.evolve(told.executed, listed=executed.listed) == executed
     assert (told.reads, told.own) == (True, False)
     closed = attrs.evolve(executed, cut_short=True)
     assert done_of(closed).executed.cut_short is True
 
 
-FAIR = [7, 3, cbor2.dumps([[0, "a", b"\x01", -1]]), [], False, False, False]
+FAIR = [7, 3, cbor2.dumps([[0, "a", b"\x01", -1]]), [], False, [], False, False]
 LONG = "x/" * 600
 BAG = [2, "handler_error", "", "", ""]
 
 
+_FIELDS = ("number", "done", "encoded", "bags", "cut_short", "verbatim", "reads", "own")
+
+
 def done(**changes: Any) -> Any:
     """The fields of a fair DONE, some of them changed."""
-    fields = dict(zip(("number", "done", "encoded", "bags"), FAIR, strict=False)) | changes
-    return [*fields.values(), *FAIR[4:]]
+    return list((dict(zip(_FIELDS, FAIR, strict=True)) | changes).values())
 
 
 def change(*fields: Any) -> Any:
@@ -154,7 +156,7 @@ def change(*fields: Any) -> Any:
 NONSENSE = {
     "null": None,
     "nothing": [],
-    "too few": FAIR[:6],
+    "too few": FAIR[:7],
     "too many": [*FAIR, 1],
     "a map": {"batch": 7},
     "another batch": done(number=8),
@@ -193,6 +195,8 @@ NONSENSE = {
     "a shelf below all": change(0, "a", b"\x01", -2),
     "a shelf beyond all": change(0, "a", b"\x01", limits.TTL_MS_MAX + 1),
     "a shelf that is a float": change(0, "a", b"\x01", 1.0),
+    "spans that are none": done(verbatim=7),
+    "spans that were not asked for": done(verbatim=[[1, 1]]),
     "bags that are none": done(bags=7),
     "a bag that is none": done(bags=[7]),
     "a bag too short": done(bags=[BAG[:4]]),

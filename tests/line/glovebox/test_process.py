@@ -65,7 +65,7 @@ def test_it_says_what_the_line_says_in_this_process(shared: Box) -> None:
     done = shared.run(told)
     assert done is not None
     mine, theirs = Inline(load_line(POISON)).run(told), done.executed
-    assert [tuple(change) for change in theirs.changes] == mine.changes
+    assert [tuple(change) for change in theirs.listed] == mine.listed
     assert (theirs.encoded, theirs.outcomes, theirs.done) == (mine.encoded, mine.outcomes, 7)
     assert not theirs.cut_short
     assert (done.reads, done.own) == (False, False)
@@ -161,7 +161,7 @@ def test_who_goes_on_when_it_is_interrupted_is_bagged_all_the_same(
     there.touch()
     done = shared.outcome(told)
     assert done is not None
-    assert (done.executed.done, done.executed.changes) == (1, [])
+    assert (done.executed.done, done.executed.listed) == (1, [])
     assert reasons(done.executed) == [(0, "handler_timeout")]
     assert "went on" in done.executed.outcomes[0].error.message
 

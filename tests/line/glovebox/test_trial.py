@@ -76,7 +76,7 @@ def test_a_guilty_first_slot_leaves_nothing_to_run() -> None:
     told = trial.nothing_to_run()
     assert told is not None
     assert (told.batch, told.done, told.cut_short) == (7, 1, True)
-    assert (told.changes, told.encoded) == ([], b"\x80")
+    assert (told.listed, told.encoded) == ([], b"\x80")
     assert [(x.slot, x.reason) for x in told.outcomes] == [(0, "handler_timeout")]
 
 
