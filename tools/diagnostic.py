@@ -47,7 +47,7 @@ def diagnostic(value: Any, *, ascii_only: bool = True) -> str:
 
 def _embedded(data: bytes) -> str:
     try:
-        return f"<<{diagnostic(profile.decode(data))}>>"
+        return f"<<{diagnostic(profile.decode_value(data))}>>"
     except ProtocolFault:
         return diagnostic(data)
 

@@ -52,7 +52,7 @@ def _with_now(source: Source, read: Body) -> Body:
 
 def _value_of(encoded: bytes) -> Any:
     try:
-        return profile.decode(encoded)
+        return profile.decode_value(encoded)
     except ProtocolFault:
         return encoded
 

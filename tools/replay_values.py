@@ -57,7 +57,7 @@ def _shelf(change: Change) -> str | int:
 def value_of(encoded: bytes) -> Any:
     """Return an encoded value in terms of JSON."""
     try:
-        return to_json(profile.decode(encoded))
+        return to_json(profile.decode_value(encoded))
     except ProtocolFault:  # no line of RMF writes such a value
         return {"$undecodable": to_json(encoded)["$bytes"]}
 

@@ -84,7 +84,8 @@ class ClientSession:
         if self._preface is not None:
             data = self._take_preface(data)
         self._frames.feed(data)
-        messages = [decode(frame) for frame in self._frames.frames()]
+        # Nodes of release 0.1 fill a page of small cells by its bytes, whatever items that makes.
+        messages = [decode(frame, items_max=len(frame)) for frame in self._frames.frames()]
         for message in messages:
             self._check(message)
         return messages

@@ -73,7 +73,7 @@ def open_packet(body: Body) -> OpenedLetter:
 
 def _decoded(what: str, data: bytes) -> tuple[Any, str | None]:
     try:
-        return profile.decode(data), None
+        return profile.decode_value(data), None
     except ProtocolFault as exc:
         return None, f"{what} cannot be decoded: {exc}"
 

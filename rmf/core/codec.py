@@ -59,19 +59,20 @@ def encode_snapshot(
 _CODE_OF = {kind: code for code, kind in m.CODES.items()}
 
 
-def decode(frame: bytes) -> m.Message:
+def decode(frame: bytes, items_max: int = limits.FRAME_ITEMS_MAX) -> m.Message:
     """Return the message in one frame (without its length).
 
-    Raises ProtocolFault: a rule of the profile, `unknown_type` or `wrong_shape`.
+    Raises ProtocolFault: a rule of the profile, `unknown_type` or `wrong_shape`. How many items a
+    SEND holds, `core/intake` looks at: it looks at each packet.
     """
-    value = profile.decode(frame)
+    value = profile.decode(frame, items_max)
     try:
         message, holds_map = _message(value)
     except ProtocolFault:
-        profile.scan(frame)  # a fault of the encoding goes before a fault of the shape
+        profile.scan(frame, items_max)  # a fault of the encoding goes before a fault of the shape
         raise
     if holds_map:
-        profile.scan(frame)
+        profile.scan(frame, items_max)
     return message
 
 

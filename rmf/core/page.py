@@ -9,11 +9,15 @@ import cbor2
 
 from rmf import limits
 from rmf.core.cbor_heads import head
-from rmf.core.messages import WireCell
+from rmf.core.messages import Snapshot, WireCell
 
 __all__ = ["EMPTY_PAGE", "Page", "pages_of"]
 
 EMPTY_PAGE = b"\x80\x80"  # no cells, no removals
+
+_CELL_ITEMS = 1 + len(WireCell._fields)
+_REMOVAL_ITEMS = 3
+_ITEMS_MAX = limits.FRAME_ITEMS_MAX - 1 - len(Snapshot._fields) - _CELL_ITEMS
 
 
 class Page:
@@ -28,8 +32,9 @@ class Page:
 
     @property
     def is_full(self) -> bool:
-        """Whether a frame should leave before more is added."""
-        return self.filled_bytes >= limits.SNAPSHOT_CHUNK_BYTES
+        """Whether a frame should leave before more is added: by its bytes, or by its items."""
+        items = len(self._cells) * _CELL_ITEMS + len(self._removed) * _REMOVAL_ITEMS
+        return self.filled_bytes >= limits.SNAPSHOT_CHUNK_BYTES or items >= _ITEMS_MAX
 
     def add_cell(self, encoded: bytes) -> None:
         """Add a cell that is encoded already."""

@@ -51,6 +51,14 @@ def test_any_cut_of_the_stream_gives_the_same_messages(data: st.DataObject) -> N
     assert connection.welcome == sent[0]
 
 
+def test_a_node_may_send_more_items_than_it_would_take() -> None:
+    """Those of release 0.1 fill a SNAPSHOT of small cells by its bytes alone."""
+    cell = m.WireCell("a", b"\0", 1, 2, 3, "p", 4, None)
+    many = [cell] * (limits.FRAME_ITEMS_MAX // 8)
+    page = m.Snapshot(1, m.FULL, False, 1, 2, 3, b"\0" * 16, True, 0, many, [])
+    assert opened().receive(encode(page)) == [page]
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

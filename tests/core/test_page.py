@@ -4,7 +4,9 @@ import cbor2
 import pytest
 
 from rmf import limits
-from rmf.core.messages import WireCell
+from rmf.core import profile
+from rmf.core.codec import encode_snapshot
+from rmf.core.messages import DELTA, WireCell
 from rmf.core.page import EMPTY_PAGE, Page, pages_of
 
 
@@ -39,6 +41,17 @@ def test_a_page_is_cut_once_it_is_full() -> None:
     found = [opened(page) for page in pages]
     assert [len(cells) for cells, _ in found] == [2, 2, 1]
     assert [removed for _, removed in found] == [[], [], [["x", "removed"]]]
+
+
+def test_a_page_of_small_cells_has_no_more_items_than_a_frame_may_have() -> None:
+    """RMF-6 binds nodes, too: a client that is as strict would close the connection."""
+    pages = pages_of([cell("a")] * 10_000, [["a", "removed"]] * 30_000)
+    for page in pages:
+        head = [2**40, 2**40, 2**40, b"\0" * 16, True, 2**40]
+        profile.scan(encode_snapshot(2**40, DELTA, head, page, more=True, now=2**40)[4:])
+    found = [opened(page) for page in pages]
+    assert sum(len(cells) for cells, _ in found) == 10_000
+    assert sum(len(removed) for _, removed in found) == 30_000
 
 
 def test_there_is_one_page_at_least() -> None:

@@ -1,6 +1,7 @@
 """The strict profile (R42): conformance with public vectors, round trips, names of faults, cost."""
 
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,46 @@ def test_the_walk_looks_at_each_byte_a_bounded_number_of_times(family: str) -> N
     except ProtocolFault as fault:
         assert fault.code == "not_shortest"  # noqa: PT017 the head of a family may be a long one
     assert Counted.looked_at <= 3 * len(data)
+
+
+CROWDS: dict[str, bytes] = {
+    "nested arrays": b"\x81" * 29 + b"\x80",
+    "arrays": b"\x80",
+    "arrays with long heads": b"\x98\x00",
+    "maps": b"\xa0",
+    "small maps": b"\xa1\x60\x60",
+    "pairs": b"\x82\x00\x00",
+}
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_a_frame_of_too_many_containers_is_refused_before_they_are_built(crowd: str) -> None:
+    """S1: one frame of 1 MiB took half a second and 94 MiB on the node's only loop."""
+    unit = CROWDS[crowd]
+    count = (limits.FRAME_BYTES_MAX - 7) // len(unit)
+    frame = b"\x82\x03" + head(4, count, 2 if count < 1 << 16 else 4) + unit * count
+    tracemalloc.start()
+    begun_s = time.process_time()
+    code = _fault(profile.decode, frame)
+    took_s = time.process_time() - begun_s
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert code == ("not_shortest" if "long heads" in crowd else "too_many_items")
+    assert peak <= 4 * len(frame) + limits.MIB
+    assert took_s < 1.0, "tracing makes it several times slower"
+
+
+def test_bytes_that_look_like_containers_are_no_items() -> None:
+    payload = b"\x80" * limits.PAYLOAD_BYTES_MAX
+    assert profile.decode(cbor2.dumps([3, [payload]])) == [3, [payload]]
+
+
+def test_a_value_may_have_more_items_than_a_frame() -> None:
+    value: list[list[Any]] = [[]] * (limits.FRAME_ITEMS_MAX + 1)
+    assert profile.decode_value(cbor2.dumps(value)) == value
+    assert _fault(profile.decode, cbor2.dumps(value)) == "too_many_items"
+    half = head(4, len(value) + 1, 2) + b"\x80" * len(value) + bytes.fromhex("f93c00")
+    assert profile.decode_value(half) == [*value, 1.0], "a float of two bytes makes it walk"
 
 
 def test_promised_lengths_cost_nothing() -> None:
