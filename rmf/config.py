@@ -29,7 +29,7 @@ _NEEDS_TLS = (
     "any other needs TLS, which is not available in this version, or --insecure, which lets"
     " any client that reaches it send and read, in clear text"
 )
-_NOT_OURS = frozenset({"RMF_CONNECT"})  # read by the tools
+_NOT_OURS = frozenset({"RMF_CONNECT", "RMF_PURE"})  # read by the tools, and by rmf.native
 _OWN = "this node's own address in peers"  # an origin of `peer_listen`
 # Where a node listens -> what any client that reaches it may do, beyond loopback and without TLS.
 _LISTENS = {

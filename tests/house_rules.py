@@ -31,8 +31,12 @@ _PURE = _LANGUAGE | _TEXT_AND_NUMBERS | _EVIDENCE | _MEMORY | _VALUES
 DIRECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "rmf.limits": ((), "the limits page knows numbers and nothing else"),
     "rmf.errors": ((), "everything may raise errors, so they know nothing"),
+    "rmf.native": (
+        ("rmf.native", "rmf.limits"),
+        "what is compiled has a twin in Python, and knows neither it nor what it is for",
+    ),
     "rmf.core": (
-        ("rmf.core", "rmf.limits", "rmf.errors"),
+        ("rmf.core", "rmf.native", "rmf.limits", "rmf.errors"),
         "core decides over values and knows none of floor, storage, line, client, tools (§14)",
     ),
     "rmf.storage": (
@@ -51,6 +55,7 @@ DIRECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
         (
             "rmf.floor",
             "rmf.core",
+            "rmf.native",
             "rmf.storage",
             "rmf.line",
             "rmf.limits",

@@ -96,8 +96,9 @@ def test_a_dash_in_the_file_is_taken_for_an_underscore(tmp_path: Path) -> None:
     assert load({"config": written(tmp_path, "ingest-depth = 7\n")}, HOME).ingest_depth == 7
 
 
-def test_the_tools_variable_is_not_ours() -> None:
-    assert load({}, HOME | {"RMF_CONNECT": "elsewhere:1"}).listen == ("127.0.0.1", 7410)
+def test_variables_that_others_read_are_not_ours() -> None:
+    others = {"RMF_CONNECT": "elsewhere:1", "RMF_PURE": "1"}
+    assert load({}, HOME | others).listen == ("127.0.0.1", 7410)
 
 
 def test_an_unknown_key_names_the_nearest_and_where_it_stands(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import cbor2
 from rmf.core.cbor_heads import head, head_at
 from rmf.core.messages import CODES, Send
 from rmf.core.packet import Row
+from rmf.native import plain_rows
 
 __all__ = ["frame_of", "rows_of", "verbatim_packets"]
 
@@ -24,7 +25,7 @@ def frame_of(packets: list[bytes]) -> bytes:
 
 def rows_of(data: bytes, skip: int, packets: int) -> list[Row]:
     """Return the packets of a SEND frame (without its length) that were latched."""
-    rows: list[Row] = cbor2.loads(data)[1]
+    rows: list[Row] = plain_rows(data) or cbor2.loads(data)[1]
     return rows if not skip and packets == len(rows) else rows[skip : skip + packets]
 
 

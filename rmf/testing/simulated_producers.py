@@ -17,6 +17,7 @@ from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.intake import open_send
 from rmf.errors import Refused
+from rmf.native import plain_rows
 from rmf.testing.environment import Environment
 from rmf.testing.ports import Ports
 from rmf.testing.simulated_node import SimulatedNode
@@ -155,15 +156,16 @@ class Producer:
             return
         for frame in self.log.frames(agenda.now_ns):
             body = frame[4:]
-            rows = cbor2.loads(body)[1]
+            plain = plain_rows(body)
             node = self._nodes[self._node]
             intake = open_send(
                 body,
-                rows,
+                cbor2.loads(body)[1] if plain is None else plain,
                 connection=connection,
                 producer=self.name,
                 epoch=self.log.epoch,
                 arrived_ns=node.now().boot_ns,
+                plain=plain is not None,
             )
             for offer in intake.offers:
                 self._ports.tell(connection, offer)

@@ -34,6 +34,7 @@ from rmf.floor.edge.receiving import Inlet, Passes
 from rmf.floor.edge.subscribing import subscribe_fault
 from rmf.floor.items import Closed, EdgeLetter, Opened
 from rmf.floor.supervisor import HeldItem, InProgress
+from rmf.native import plain_rows
 
 __all__ = ["Port", "ServerConnection"]
 
@@ -218,6 +219,10 @@ class ServerConnection:
         letter = None
         message: m.Message | None = None
         try:
+            plain = plain_rows(frame)
+            if plain is not None:
+                await self._offer(frame, plain, plain=True)
+                return False
             message = codec.decode(frame)
             return await self._serve_message(message, frame, nursery, pages)
         except ProtocolFault as fault:
@@ -264,7 +269,9 @@ class ServerConnection:
                 raise ProtocolFault("unknown_type", f"{name} is a message of the node")
         return False
 
-    async def _offer(self, frame: bytes, packets: list[list[object]]) -> None:
+    async def _offer(
+        self, frame: bytes, packets: list[list[object]], *, plain: bool = False
+    ) -> None:
         assert self._guest is not None
         if self._guest.producer is None or self._out.epoch is None:
             raise ProtocolFault(
@@ -277,6 +284,7 @@ class ServerConnection:
             producer=self._guest.producer,
             epoch=self._out.epoch,
             arrived_ns=self._since_ns,
+            plain=plain,
         )
         for offered in intake.offers:
             await self._intake.offer(offered)
