@@ -124,9 +124,13 @@ class KeyIndex:
         self.add_all(sorted(keys))
 
     def discard(self, key: str) -> None:
-        """Forget a key that no version has any more (the caller knows), once nothing pins it."""
+        """Forget a key that no version has any more (the caller knows), once nothing pins it. One
+        that it does not have leaves no trace: a Tick may write and remove a key that nothing else
+        ever had."""
         if self._put_off is not None:
             self._put_off.pop(key, None)
+        if key not in self._keys:
+            return
         if self._pins or self._gone:
             self._gone.pop(key, None)
             self._gone[key] = self._newest_pin

@@ -140,6 +140,19 @@ def test_a_key_that_comes_back_while_pinned_stays() -> None:
     assert list(index.walk()) == ["a"]
 
 
+def test_what_the_index_never_had_leaves_no_trace_when_it_is_discarded() -> None:
+    """A Tick wrote and removed it; a later one writes it, and what is noted then is there."""
+    index = KeyIndex()
+    index.add("other")
+    pin = index.pin()
+    index.discard("k")
+    index.add("k")
+    index.unpin(pin)
+    while index.tidy(1):
+        pass
+    assert list(index.walk()) == ["k", "other"]
+
+
 def test_a_pin_does_not_hold_what_was_discarded_before_it() -> None:
     """Audits overlap for hours on a busy node: what they hold must not grow with that."""
     index = KeyIndex()

@@ -12,7 +12,7 @@ from rmf.testing.options import Options
 from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.violation import Violation
 
-KEPT_BYTES = 2 * limits.KIB
+KEPT_BYTES = 1_536
 
 
 def cluster() -> SimulatedCluster:
