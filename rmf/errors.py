@@ -5,6 +5,7 @@
     │   └── ConfigError       a setting: names the key, the value, the origin and what to do
     ├── LineError             a Line that cannot be loaded: overlapping filters, wrong object
     ├── ProtocolFault         bytes of the other side that break protocol/; `.code` names the fault
+    │   └── BadPreface        another protocol than the one that is spoken here
     ├── ConnectionFailed      the other side cannot be reached, or was lost
     ├── Refused               the node said no; `.code` is of the error table, `.retry` its advice
     ├── StorageError          what is on the disk, or the disk itself
@@ -27,6 +28,7 @@ import os
 __all__ = [
     "NO_CONNECTION",
     "WAY_BACK",
+    "BadPreface",
     "CheckpointDamaged",
     "ConfigError",
     "ConnectionFailed",
@@ -81,6 +83,16 @@ class ProtocolFault(RmfError):
         super().__init__(f"{code}: {text}")
         self.code = code
         self.text = text
+
+
+class BadPreface(ProtocolFault):
+    """The other side speaks another protocol. `began` is how it began to; `answer` is what it will
+    understand, b"" where RMF knows no such thing."""
+
+    def __init__(self, text: str, began: bytes, answer: bytes = b"") -> None:
+        super().__init__("bad_preface", text)
+        self.began = began
+        self.answer = answer
 
 
 class ConnectionFailed(RmfError):

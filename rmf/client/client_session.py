@@ -20,8 +20,8 @@ from typing import Any
 from rmf import limits
 from rmf.core import faults
 from rmf.core import messages as m
-from rmf.core.codec import PREFACE, FrameBuffer, decode, encode, preface_fault
-from rmf.errors import ProtocolFault, Refused, UsageError
+from rmf.core.codec import OPENING, PREFACE, FrameBuffer, decode, encode
+from rmf.errors import BadPreface, ProtocolFault, Refused, UsageError
 
 __all__ = ["ClientSession", "announced", "refused_by", "same_cluster"]
 
@@ -57,8 +57,7 @@ class ClientSession:
     def __init__(self, hello_options: dict[str, Any]) -> None:
         versions = [m.VERSION_MIN, m.VERSION_MAX]
         self._hello = m.Hello({"versions": versions, "agent": "rmf-python", **hello_options})
-        self._frames = FrameBuffer(limits.SERVER_FRAME_BYTES_MAX)
-        self._preface: bytes | None = b""
+        self._frames = FrameBuffer(limits.SERVER_FRAME_BYTES_MAX, OPENING)
         self.welcome: m.Welcome | None = None
 
     def opening(self) -> bytes:
@@ -81,11 +80,12 @@ class ClientSession:
 
         Raises ProtocolFault. The end of the stream is the caller's to notice.
         """
-        if self._preface is not None:
-            data = self._take_preface(data)
         self._frames.feed(data)
-        # Nodes of release 0.1 fill a page of small cells by its bytes, whatever items that makes.
-        messages = [decode(frame, items_max=len(frame)) for frame in self._frames.frames()]
+        try:
+            # Nodes of release 0.1 fill a page of small cells by its bytes, whatever items that makes.
+            messages = [decode(frame, items_max=len(frame)) for frame in self._frames.frames()]
+        except BadPreface as fault:
+            raise ProtocolFault(*_stranger(fault.began)) from None
         for message in messages:
             self._check(message)
         return messages
@@ -93,17 +93,6 @@ class ClientSession:
     def limit(self, name: str, default: int) -> int:
         """Return a limit that WELCOME announced, or `default` while there is none."""
         return default if self.welcome is None else announced(self.welcome, name, default)
-
-    def _take_preface(self, data: bytes) -> bytes:
-        assert self._preface is not None
-        start = self._preface + data
-        if preface_fault(start) is not None:
-            raise ProtocolFault(*_stranger(start))
-        if len(start) < len(PREFACE):
-            self._preface = start
-            return b""
-        self._preface = None
-        return start[len(PREFACE) :]
 
     def _check(self, message: m.Message) -> None:
         if not isinstance(message, _FROM_NODE):

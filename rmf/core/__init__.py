@@ -9,7 +9,8 @@ To read in order:
 
     packet, faults, cbor_heads, profile         what is on the wire: bytes, heads, the profile
     messages, codec, send_frames                what that means, and back
-    transitions                                 what may be said when, as protocol/ publishes it
+    transitions, client_hello, subscribing      what may be said when, as protocol/ publishes it
+    server_session                              a client's connection, from bytes to events
     topics, world, shelf, producers, bag        the replicated state, piece by piece
     clock, entry, state                         a Tick, written down and applied
     events, effects, arbiter, raft/             who decides, from what, with which outcome

@@ -6,7 +6,7 @@ table; whether the connection survives it, the table says.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import cbor2
 
@@ -15,16 +15,17 @@ from rmf.core import messages as m
 from rmf.core import profile
 from rmf.core import shape as s
 from rmf.core.packet import kind_of
-from rmf.errors import ProtocolFault
+from rmf.errors import BadPreface, ProtocolFault
 
 __all__ = [
+    "OPENING",
     "PREFACE",
     "FrameBuffer",
+    "Opening",
     "announced_limits",
     "decode",
     "encode",
     "encode_snapshot",
-    "preface_fault",
 ]
 
 PREFACE = b"RMF\x01"  # both sides send it first: magic, then the major version of the framing
@@ -156,14 +157,57 @@ assert set(_SHAPES) == set(m.CODES.values())
 _MAY_LACK = {m.Snapshot: 1}  # fields at the end that may be left out
 
 
+class Opening(NamedTuple):
+    """How a connection begins: both sides send `preface` first. `speaks` says in words what is
+    spoken here, `others` how those begin who look for something else, and what they are."""
+
+    preface: bytes
+    speaks: str
+    others: tuple[tuple[bytes, str], ...] = ()
+    hint: str = ""  # for people with a browser
+
+    def fault(self, data: bytes) -> BadPreface | None:
+        """Return what is spoken instead, or None while `data` may still become the preface."""
+        if self.preface.startswith(data[: len(self.preface)]):
+            return None
+        if _begins(data, b"\x16\x03\x01"):
+            return BadPreface(f"this looks like TLS: {self.speaks}", data)
+        if any(_begins(data, verb) for verb in _HTTP):
+            text = f"this looks like HTTP: {self.speaks}"
+            return BadPreface(text, data, b"%b%b\n" % (_HTTP_400, f"{text}{self.hint}".encode()))
+        for begin, words in self.others:
+            if _begins(data, begin):
+                return BadPreface(words, data)
+        return BadPreface(f"the first bytes must be {self.preface.hex(' ')}", data)
+
+
+_HTTP = (b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTIONS", b"HTTP/")
+_HTTP_400 = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+
+
+def _begins(data: bytes, begin: bytes) -> bool:
+    """Whether it begins like this, as far as it goes: one read is not one word."""
+    return data[: len(begin)] == begin[: len(data)]
+
+
+OPENING = Opening(
+    PREFACE,
+    "the port speaks plain RMF",
+    ((b"RMP", "this is a node that looks for a peer: nodes talk on --peer-listen, not here"),),
+    ". Try: rmf-cat -c HOST:PORT",
+)
+
+
 class FrameBuffer:
     """Bytes in, whole frames out. Holds at most one unfinished frame and what one read brought.
 
-    `frame_bytes_max` may be raised once the other side is known.
+    `frame_bytes_max` may be raised once the other side is known. `awaits` is how the stream has to
+    begin; None: it has begun.
     """
 
-    def __init__(self, frame_bytes_max: int) -> None:
+    def __init__(self, frame_bytes_max: int, awaits: Opening | None = None) -> None:
         self.frame_bytes_max = frame_bytes_max
+        self.awaits = awaits
         self._data = bytearray()
 
     def __len__(self) -> int:
@@ -176,8 +220,11 @@ class FrameBuffer:
     def frames(self) -> Iterator[bytes]:
         """Give every whole frame, oldest first, without its length.
 
-        Raises ProtocolFault `frame_too_long` as soon as a length says so, before it is buffered.
+        Raises BadPreface as soon as the stream does not begin as it has to, ProtocolFault
+        `frame_too_long` as soon as a length says so, before it is buffered.
         """
+        if self.awaits is not None and not self._has_begun(self.awaits):
+            return
         at = 0
         try:
             while len(self._data) - at >= 4:
@@ -195,18 +242,16 @@ class FrameBuffer:
         finally:
             del self._data[:at]
 
-
-def preface_fault(data: bytes) -> str | None:
-    """Return in words what spoke instead of RMF, or None while `data` may still become PREFACE."""
-    if PREFACE.startswith(data[: len(PREFACE)]):
-        return None
-    if data[:3] == b"RMP":
-        return "this is a node that looks for a peer: nodes talk on --peer-listen, not here"
-    if data[:3] == b"\x16\x03\x01"[: len(data)]:
-        return "this looks like TLS: the port speaks plain RMF"
-    if data[:4] in {b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI"}:
-        return "this looks like HTTP: the port speaks RMF"
-    return "the first bytes must be 52 4d 46 01"
+    def _has_begun(self, opening: Opening) -> bool:
+        """Take the preface off, once it is whole. Raises BadPreface."""
+        fault = opening.fault(bytes(self._data))
+        if fault is not None:
+            raise fault
+        if len(self._data) < len(opening.preface):
+            return False
+        del self._data[: len(opening.preface)]
+        self.awaits = None
+        return True
 
 
 def announced_limits() -> dict[str, int]:

@@ -22,9 +22,9 @@ stands in capitals is a task; tasks never import each other: `serve` and `superv
                   data_front: put together           collector: Python's own
 
     edge/         INGEST: the port                   acceptor: how each port takes them in
-    a client's    CONNECTION: one of them            handshake: its first words
+    a client's    CONNECTION: one of them            strangers: who never said HELLO
     connection    receiving, outbox: its bytes       intake_end: the door to the arbiter
-                  subscribing: is it plain?          edge_triage, inquiry: letters, and backups
+                  edge_triage: orders about letters  inquiry: questions about them, backups
 
     displays/     PUBLISHER                          news: what it hears
                   published_world: what all see      desk: where the work is done, in slices

@@ -37,8 +37,8 @@ from rmf.floor.displays.history import History
 from rmf.floor.doors import Doors
 from rmf.floor.edge import ingest
 from rmf.floor.edge.connection import Port
-from rmf.floor.edge.handshake import Strangers
 from rmf.floor.edge.inquiry import Inquiry
+from rmf.floor.edge.strangers import Strangers
 from rmf.floor.instruments import Instruments
 from rmf.floor.links.peer_front import PeerFront
 from rmf.floor.node_clock import boot_id, now

@@ -230,7 +230,7 @@ def test_a_client_of_the_first_hour_is_sent_no_field_that_it_does_not_know() -> 
     ],
 )
 def test_what_speaks_instead_of_rmf_is_named(data: bytes, words: str | None) -> None:
-    found = codec.preface_fault(data)
+    found = codec.OPENING.fault(data)
     assert found is None if words is None else words in str(found)
 
 

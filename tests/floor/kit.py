@@ -37,8 +37,8 @@ from rmf.floor.arbiter.recover_node import Recovered, recover
 from rmf.floor.asking import file_turn
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.edge.connection import Port, ServerConnection
-from rmf.floor.edge.handshake import Strangers
 from rmf.floor.edge.receiving import Passes
+from rmf.floor.edge.strangers import Strangers
 from rmf.floor.instruments import Instruments
 from rmf.floor.items import EdgeLetter, Opened
 from rmf.floor.node_clock import boot_ns, now

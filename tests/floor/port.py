@@ -13,7 +13,7 @@ from rmf.core import messages as m
 from rmf.core.events import Asked
 from rmf.floor.edge import ingest
 from rmf.floor.edge.connection import Port
-from rmf.floor.edge.handshake import Strangers
+from rmf.floor.edge.strangers import Strangers
 from rmf.floor.items import Closed, Opened
 from rmf.floor.node_clock import now
 from tests.floor.kit import Bench

@@ -9,7 +9,7 @@ from typing import Any
 
 from rmf import limits
 from rmf.core import messages as m
-from rmf.core.codec import PREFACE, FrameBuffer, encode, preface_fault
+from rmf.core.codec import OPENING, PREFACE, FrameBuffer, encode
 from rmf.errors import ProtocolFault
 from tools.vectors.entries import text_of
 from tools.vectors.good import packet
@@ -22,15 +22,10 @@ def follow(chunks: Iterable[bytes]) -> tuple[list[bytes], str]:
 
     Bytes that begin something and do not finish it end in a time-out.
     """
-    begin = b""
-    buffer = FrameBuffer(limits.FRAME_BEFORE_HELLO_BYTES_MAX)
+    buffer = FrameBuffer(limits.FRAME_BEFORE_HELLO_BYTES_MAX, OPENING)
     frames: list[bytes] = []
     for chunk in chunks:
-        missing = len(PREFACE) - len(begin)
-        begin += chunk[:missing]
-        if preface_fault(begin) is not None:
-            return [], "bad_preface"
-        buffer.feed(chunk[missing:])
+        buffer.feed(chunk)
         try:
             for frame in buffer.frames():
                 frames.append(frame)

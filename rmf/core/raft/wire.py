@@ -20,15 +20,20 @@ from rmf import limits
 from rmf.core import profile
 from rmf.core.bag import Letter
 from rmf.core.cbor_heads import INITIAL, LEAST, head
-from rmf.core.codec import FrameBuffer
+from rmf.core.codec import FrameBuffer, Opening
 from rmf.core.raft import greetings as g
 from rmf.core.raft import peer_messages as m
 from rmf.core.raft.wire_shapes import link_message, peer_message
 from rmf.errors import ProtocolFault
 
-__all__ = ["PREFACE", "Frames", "Message", "check_entries", "decode", "encode", "preface_fault"]
+__all__ = ["OPENING", "PREFACE", "Frames", "Message", "check_entries", "decode", "encode"]
 
 PREFACE = b"RMP\x01"  # both sides send it first; clients say RMF
+OPENING = Opening(
+    PREFACE,
+    "this port speaks plain RMF, between nodes",
+    ((b"RMF", "this is a client of RMF, or a port for clients: nodes talk on --peer-listen"),),
+)
 
 Message = m.PeerMessage | g.LinkMessage
 
@@ -36,19 +41,6 @@ _CODE_OF: dict[type[Any], int] = {kind: code for code, kind in (m.CODES | g.LINK
 _CRC_BYTES = 4
 _ERROR = Letter._fields.index("error")
 _BY_PARTS_BYTES = 4 * limits.KIB  # from here on bodies are not given to cbor2, which copies twice
-
-
-def preface_fault(data: bytes) -> str | None:
-    """Return in words what spoke instead of a node, or None while `data` may become PREFACE."""
-    if PREFACE.startswith(data[: len(PREFACE)]):
-        return None
-    if data[:3] == b"RMF":
-        return "this is a client of RMF, or a port for clients: nodes talk on --peer-listen"
-    if data[:3] == b"\x16\x03\x01"[: len(data)]:
-        return "this looks like TLS: this port speaks plain RMF, between nodes"
-    if data[:4] in {b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP"}:
-        return "this looks like HTTP: this port speaks RMF, between nodes"
-    return "the first bytes must be 52 4d 50 01"
 
 
 # --- Out ------------------------------------------------------------------------------------------

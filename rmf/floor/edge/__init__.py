@@ -1,5 +1,6 @@
-"""A client's connection: its port, its first words, its bytes in and out (protocol/README.md).
+"""A client's connection: its port, its bytes in and out (protocol/README.md).
 
-INGEST accepts; CONNECTION is one client's task, made of `handshake`, `receiving`, `outbox` and
-`intake_end`, which hands its packets to the arbiter. `acceptor` serves the other ports too.
+INGEST accepts; CONNECTION is one client's task, made of `receiving`, `outbox` and `intake_end`,
+which hands its packets to the arbiter; what may be said when, core/server_session knows. `acceptor`
+serves the other ports too.
 """

@@ -1,40 +1,38 @@
-"""One connection: what the client says, and what each message leads to (R16, R43).
+"""One connection: bytes in, and what they lead to carried to its door (R16, R43).
 
-The reader turns bytes into frames and messages and carries them to their doors; it waits where a
-door is full, and TCP makes the client wait. What the node says leaves through the outbox. Deadlines
-are absolute: for the handshake, for each frame, for silence.
+What a message leads to, and when, the session decides (core/server_session); here it is done. The
+reader waits where a door is full, and TCP makes the client wait. What the node says leaves through
+the outbox. Deadlines are absolute: for the handshake, for each frame, for silence.
 
 Errors: a fault in a frame is answered by name; whether the connection survives it, the error table
 says. Anything else is our bug: the bytes in hand become a letter, the client hears `internal`.
 """
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import attrs
 import trio
 
 from rmf import limits
-from rmf.core import codec, faults
 from rmf.core import messages as m
 from rmf.core.bag import Evidence
-from rmf.core.events import Asked, Joined, Left, Now
-from rmf.core.intake import open_send
+from rmf.core.events import Asked, Now, Offered
 from rmf.core.letters import edge_letter
-from rmf.errors import ProtocolFault
+from rmf.core.server_session import Complaint, ServerSession, Step
+from rmf.core.transitions import CLOSED, PREFACE
+from rmf.errors import BadPreface, ProtocolFault
 from rmf.floor.asking import ask
 from rmf.floor.displays.news import Unwatch, Watched
 from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.edge.edge_triage import act_on_edge
-from rmf.floor.edge.handshake import Guest, Strangers, guest_of
 from rmf.floor.edge.intake_end import IntakeDoor
 from rmf.floor.edge.outbox import Outbox
 from rmf.floor.edge.receiving import Inlet, Passes
-from rmf.floor.edge.subscribing import subscribe_fault
+from rmf.floor.edge.strangers import Strangers
 from rmf.floor.items import Closed, EdgeLetter, Opened
 from rmf.floor.supervisor import HeldItem, InProgress
-from rmf.native import plain_rows
 
 __all__ = ["Port", "ServerConnection"]
 
@@ -66,33 +64,26 @@ class ServerConnection:
         self._port = port
         self._doors = port.doors
         self._intake = IntakeDoor(port.doors)
-        self._buffer = codec.FrameBuffer(limits.FRAME_BEFORE_HELLO_BYTES_MAX)
+        self._session = ServerSession(number, peer)
         self._deadline = trio.CancelScope()
-        self._late = ("idle_timeout", "")
-        self._guest: Guest | None = None
-        self._out = Outbox(stream)
+        self._out = Outbox(stream, self._session)
 
     async def serve(self, in_progress: InProgress, on_guest: Callable[[], None]) -> None:
         """Serve until the client leaves, breaks the protocol, or is cut. `on_guest` is called once
         it is no stranger any more."""
         answers, answers_out, pages, pages_out = connection_doors()
         with answers_out, pages, pages_out:
-            try:
-                self._guest = await self._shake_hands()
-                on_guest()
-            except ProtocolFault as fault:
-                self._port.strangers.note(self._peer, fault.code, b"")
-                await self._out.say_fault(fault)
-                return
-            if self._guest is None:
+            steps = await self._shake_hands()
+            if not steps:
                 answers.close()
                 return
+            on_guest()
             await self._doors.events.send(Opened(self._number, answers))
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._out.write_answers, answers_out, nursery.cancel_scope)
                     nursery.start_soon(self._out.write_pages, pages_out, nursery.cancel_scope)
-                    await self._greet()
+                    await self._do(steps, nursery, pages)
                     await self._read(nursery, pages, in_progress)
                     nursery.cancel_scope.cancel()
             finally:
@@ -100,54 +91,32 @@ class ServerConnection:
                     await self._doors.watches.send(Unwatch(self._number, None))
                     await self._doors.events.send(Closed(self._number))
 
-    # --- Handshake --------------------------------------------------------------------------------
+    async def _shake_hands(self) -> Sequence[Step]:
+        """Return what the client's HELLO leads to; nothing if it left, or was told what is wrong
+        with it."""
+        try:
+            with trio.move_on_after(limits.HANDSHAKE_S_MAX):
+                return await self._opened()
+            raise self._session.late()
+        except ProtocolFault as fault:
+            began = fault.began if isinstance(fault, BadPreface) else b""
+            self._port.strangers.note(self._peer, fault.code, began)
+            if isinstance(fault, BadPreface) and fault.answer:
+                await self._out.say(fault.answer)
+            else:
+                await self._out.say_fault(fault)
+        return ()
 
-    async def _shake_hands(self) -> Guest | None:
-        """Return who is there, or None if they left. Raises ProtocolFault."""
-        with trio.move_on_after(limits.HANDSHAKE_S_MAX):
-            if not await self._read_preface():
-                return None
-            await self._out.say_preface()
-            while True:
-                for frame in self._buffer.frames():
-                    guest = guest_of(codec.decode(frame), self._port.cluster())
-                    self._buffer.frame_bytes_max = limits.FRAME_BYTES_MAX
-                    return guest
-                data = await self._receive()
-                if not data:
-                    return None
-                self._buffer.feed(data)
-        raise ProtocolFault(
-            "handshake_timeout", f"no HELLO within {limits.HANDSHAKE_S_MAX:g} s of connecting"
-        )
-
-    async def _read_preface(self) -> bool:
-        data = b""
-        while len(data) < len(codec.PREFACE):
-            more = await self._receive()
-            if not more:
-                return False
-            data += more
-            words = codec.preface_fault(data)
-            if words is not None:
-                self._port.strangers.note(self._peer, "bad_preface", data)
-                if words.startswith("this looks like HTTP"):
-                    await self._out.say(_HTTP_ANSWER)
-                    return False
-                raise ProtocolFault("bad_preface", words)
-        self._buffer.feed(data[len(codec.PREFACE) :])
-        return True
-
-    async def _greet(self) -> None:
-        assert self._guest is not None
-        producer = self._guest.producer
-        if producer is None:
-            await self._ask("welcome", 0)
-        else:
-            identity = f"self-declared:{producer}"
-            guest = self._guest
-            joined = Joined(self._number, producer, identity, guest.ephemeral, guest.epoch)
-            await self._intake.offer(joined)
+    async def _opened(self) -> Sequence[Step]:
+        says_preface = True
+        while data := await self._inlet.receive(limits.RECEIVE_BYTES):
+            steps = self._session.open(data, self._port.cluster())
+            if says_preface and self._session.state != PREFACE:
+                says_preface = False
+                await self._out.say_preface()
+            if steps:
+                return steps
+        return ()
 
     # --- Reading ------------------------------------------------------------------------------
 
@@ -159,163 +128,70 @@ class ServerConnection:
             except ProtocolFault as fault:
                 await self._out.say_fault(fault)
         if self._deadline.cancelled_caught:
-            await self._out.say_fault(ProtocolFault(*self._late))
+            await self._out.say_fault(self._session.late())
 
     async def _serve_frames(
         self, nursery: trio.Nursery, pages: Pages, in_progress: InProgress
     ) -> None:
-        begun_s: float | None = None
-        self._since_ns = self._inlet.since_ns
+        session, inlet = self._session, self._inlet
+        self._since_ns = inlet.since_ns
         while True:
-            for served, frame in enumerate(self._buffer.frames(), start=1):
-                begun_s = None
+            for served, frame in enumerate(session.frames(), start=1):
                 in_progress.hold(partial(self._held_all, frame))
                 if len(frame) > limits.DECODE_BIG_FRAME_BYTES or not served % limits.FRAMES_A_PASS:
                     await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
-                if await self._serve_frame(frame, nursery, pages):
+                await self._do(session.take(frame, self._since_ns), nursery, pages)
+                if session.state == CLOSED:
                     return
                 in_progress.free()
-                self._since_ns = self._inlet.since_ns
-            begun_s = self._set_deadline(begun_s)
-            data = await self._receive()
+                self._since_ns = inlet.since_ns
+            self._deadline.deadline = session.waits_until(trio.current_time())
+            data = await inlet.receive(limits.RECEIVE_BYTES)
             self._deadline.deadline = math.inf  # from here on it is us who take the time
             if not data:
                 return
-            if not len(self._buffer):  # else a frame was begun, and is as old as its beginning
-                self._since_ns = self._inlet.since_ns
-            self._buffer.feed(data)
-
-    def _set_deadline(self, begun_s: float | None) -> float | None:
-        """Give the client until then; return when it began the frame that is not whole yet."""
-        now = trio.current_time()
-        if not len(self._buffer):
-            silence = f"nothing came for {limits.IDLE_S_MAX:g} s; send a PING now and then"
-            self._late = ("idle_timeout", silence)
-            self._deadline.deadline = now + limits.IDLE_S_MAX
-            return None
-        begun_s = now if begun_s is None else begun_s
-        text = f"a frame was begun and not finished within {limits.FRAME_S_MAX:g} s"
-        self._late = ("frame_timeout", text)
-        self._deadline.deadline = begun_s + limits.FRAME_S_MAX
-        return begun_s
-
-    async def _receive(self) -> bytes:
-        try:
-            return await self._inlet.receive(limits.RECEIVE_BYTES)
-        except trio.BrokenResourceError:
-            return b""
+            if session.begun_s is None:  # else a frame was begun, and is as old as its beginning
+                self._since_ns = inlet.since_ns
+            session.feed(data)
 
     def _held_all(self, frame: bytes) -> list[HeldItem]:
         return [self._held(frame)]
 
     def _held(self, frame: bytes) -> HeldItem:
-        producer = self._guest.producer if self._guest is not None else None
-        return HeldItem(frame, producer, self._out.epoch, self._number)
+        guest, epoch = self._session.guest, self._session.epoch
+        return HeldItem(frame, guest.producer if guest is not None else None, epoch, self._number)
 
-    # --- Messages -----------------------------------------------------------------------------
+    # --- Steps --------------------------------------------------------------------------------
 
-    async def _serve_frame(self, frame: bytes, nursery: trio.Nursery, pages: Pages) -> bool:
-        """Serve one frame; True ends the connection."""
-        letter = None
-        message: m.Message | None = None
-        try:
-            plain = plain_rows(frame)
-            if plain is not None:
-                await self._offer(frame, plain, plain=True)
-                return False
-            message = codec.decode(frame)
-            return await self._serve_message(message, frame, nursery, pages)
-        except ProtocolFault as fault:
-            if message is None or isinstance(message, m.Send):  # it may have been a datum
-                letter = await self._bag(frame, fault)
-            await self._out.say_fault(fault, letter)
-            return faults.closes(fault.code)
+    async def _do(self, steps: Sequence[Step], nursery: trio.Nursery, pages: Pages) -> None:
+        """Carry what a frame leads to through its doors, in order."""
+        for step in steps:
+            if isinstance(step, Offered):
+                await self._intake.offer(step)
+            else:
+                await self._do_other(step, nursery, pages)
 
-    async def _serve_message(
-        self, message: m.Message, frame: bytes, nursery: trio.Nursery, pages: Pages
-    ) -> bool:
-        match message:
-            case m.Send():
-                await self._offer(frame, message.packets)
-            case m.Ping():
-                await self._ask("ping", message.token)
-            case m.Get():
-                event = Asked(
-                    self._number, message.request, "get", message.key, message.linearizable
-                )
-                await self._doors.events.send(event)
+    async def _do_other(self, step: Step, nursery: trio.Nursery, pages: Pages) -> None:
+        match step:
+            case Asked():
+                await self._doors.events.send(step)
+            case Complaint():
+                letter = await self._bag(step.data, step.fault) if step.data is not None else None
+                await self._out.say_fault(step.fault, letter)
             case m.Subscribe():
-                await self._subscribe(message, pages)
+                assert self._session.guest is not None
+                dated = self._session.guest.dated
+                watch = Watched(self._number, step, pages.clone(), dated)
+                await self._doors.watches.send(watch)
             case m.Unsubscribe():
-                self._out.watched.discard(message.number)
-                await self._doors.watches.send(Unwatch(self._number, message))
-            case m.Query(subject="status"):
-                await self._ask("status", message.request)
-            case m.Query() if message.subject.startswith(("admin.", "line.")):
-                order = Asked(self._number, message.request, message.subject, args=message.args)
-                await self._doors.events.send(attrs.evolve(order, by=self._who))
+                await self._doors.watches.send(Unwatch(self._number, step))
             case m.Query(subject="dlq.triage_edge"):
-                act = partial(act_on_edge, self._doors, message, self._who)
+                act = partial(act_on_edge, self._doors, step, self._session.who)
                 nursery.start_soon(act, self._port.now().wall_ns, pages.clone())
             case m.Query():
-                nursery.start_soon(self._port.inquire, message, pages.clone())
-            case m.Bye():
-                await self._leave()
-                return True
-            case m.Hello():
-                raise ProtocolFault("hello_repeated", "HELLO came a second time")
+                nursery.start_soon(self._port.inquire, step, pages.clone())
             case _:
-                name = type(message).__name__.upper()
-                raise ProtocolFault("unknown_type", f"{name} is a message of the node")
-        return False
-
-    async def _offer(
-        self, frame: bytes, packets: list[list[object]], *, plain: bool = False
-    ) -> None:
-        assert self._guest is not None
-        if self._guest.producer is None or self._out.epoch is None:
-            raise ProtocolFault(
-                "no_producer", "HELLO named no producer, or WELCOME has not come yet"
-            )
-        intake = open_send(
-            frame,
-            packets,
-            connection=self._number,
-            producer=self._guest.producer,
-            epoch=self._out.epoch,
-            arrived_ns=self._since_ns,
-            plain=plain,
-        )
-        for offered in intake.offers:
-            await self._intake.offer(offered)
-        for data in intake.unreadable:
-            fault = ProtocolFault("no_seq", "a packet without a readable seq")
-            letter = await self._bag(data, fault)
-            await self._out.say_fault(fault, letter)
-
-    async def _leave(self) -> None:
-        assert self._guest is not None
-        if self._guest.producer is not None and self._out.epoch is not None:
-            await self._intake.offer(Left(self._number, self._guest.producer, self._out.epoch))
-
-    async def _subscribe(self, message: m.Subscribe, pages: Pages) -> None:
-        fault = subscribe_fault(message, self._out.watched)
-        if fault is not None:
-            raise fault
-        self._out.watched.add(message.number)
-        assert self._guest is not None
-        watch = Watched(self._number, message, pages.clone(), self._guest.dated)
-        await self._doors.watches.send(watch)
-
-    @property
-    def _who(self) -> str:
-        """Who gives an order: what the connection says of itself, and where it comes from."""
-        assert self._guest is not None
-        agent = self._guest.agent[: limits.PRODUCER_NAME_BYTES_MAX]
-        return f"self-declared:{agent} at {self._peer}"
-
-    async def _ask(self, subject: str, request: int) -> None:
-        await self._doors.events.send(Asked(self._number, request, subject))
+                await self._intake.offer(step)
 
     async def _bag(self, data: bytes, fault: ProtocolFault) -> str | None:
         """Seal bytes without a readable seq as an edge letter; return its id once it is stored,
@@ -338,9 +214,3 @@ class ServerConnection:
                 return await ask(self._doors.letters, partial(EdgeLetter, letter))
             await self._doors.letters.send(EdgeLetter(letter, None))
         return None
-
-
-_HTTP_ANSWER = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
-    b"This port speaks RMF, not HTTP. Try: rmf-cat -c HOST:PORT\n"
-)

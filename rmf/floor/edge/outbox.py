@@ -2,7 +2,7 @@
 
 Answers come through one door, Snapshots and pages of the DLQ through another; a lock keeps frames
 whole. A write that was cancelled half-way has sent an unknown part: the connection ends with it.
-On the way it learns two things that the reader needs: the epoch that a WELCOME names, and which
+On the way the session learns what the reader needs: that the client is welcome, and which
 subscriptions ended.
 """
 
@@ -14,6 +14,7 @@ import trio
 from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
+from rmf.core.server_session import ServerSession
 from rmf.errors import ProtocolFault
 
 __all__ = ["Outbox"]
@@ -22,13 +23,11 @@ _END_HEAD = codec.encode(m.End(0, None, None))[4:6]  # the array's head and the 
 
 
 class Outbox:
-    """The writing half of a connection. `epoch` is None until a producer was welcomed; `watched`
-    are the numbers of its subscriptions."""
+    """The writing half of a connection, whose `session` learns what is said."""
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self.epoch: int | None = None
-        self.watched: set[int] = set()
+    def __init__(self, stream: trio.abc.Stream, session: ServerSession) -> None:
         self._stream = stream
+        self._session = session
         self._writing = trio.Lock()
         self._said_preface = False
 
@@ -36,11 +35,6 @@ class Outbox:
         """Say that RMF is spoken here."""
         self._said_preface = True
         await self.say(codec.PREFACE)
-
-    def _learn(self, messages: list[m.Message]) -> None:
-        for message in messages:
-            if isinstance(message, m.Welcome):
-                self.epoch = message.facts.get("epoch")
 
     async def write_answers(
         self, door: trio.MemoryReceiveChannel[list[m.Message]], scope: trio.CancelScope
@@ -53,7 +47,7 @@ class Outbox:
                 with suppress(trio.WouldBlock, trio.EndOfChannel):
                     while True:
                         waiting += door.receive_nowait()
-                self._learn(waiting)
+                self._session.said(waiting)
                 if not await self.say(b"".join(map(codec.encode, waiting)), patience):
                     break
         scope.cancel()
@@ -67,7 +61,7 @@ class Outbox:
             if page[4:6] == _END_HEAD:
                 end = codec.decode(page[4:])
                 assert isinstance(end, m.End)
-                self.watched.discard(end.request)  # it may have ended by itself
+                self._session.watched.discard(end.request)  # it may have ended by itself
             if not await self.say(page, pieces=True):
                 break
         scope.cancel()

@@ -106,9 +106,12 @@ class Inlet:
         self._counted_ns = 0
 
     async def receive(self, bytes_max: int) -> bytes:
-        """Receive as `receive` does."""
+        """Receive as `receive` does; nothing at the end of the stream, and where it is broken."""
         passes, before = self._passes, self._passes.number
-        data = await receive(self._stream, bytes_max)
+        try:
+            data = await receive(self._stream, bytes_max)
+        except trio.BrokenResourceError:
+            return b""
         now_ns = passes.clock()
         if not passes.number or not isinstance(self._stream, trio.SocketStream):
             self.since_ns = now_ns

@@ -41,10 +41,7 @@ class Dialled:
 
     async def hear(self) -> wire.Message:
         """Return the next message. Raises ConnectionFailed, ProtocolFault."""
-        while True:
-            for frame in self.buffer.frames():
-                return wire.decode(frame)
-            self.buffer.feed(await _receive(self.stream))
+        return await _hear(self.stream, self.buffer)
 
 
 async def dial(address: Address, hello: Hello) -> Dialled:
@@ -57,12 +54,10 @@ async def dial(address: Address, hello: Hello) -> Dialled:
     try:
         with trio.move_on_after(limits.PEER_HANDSHAKE_S_MAX):
             await _say(stream, wire.PREFACE + wire.encode(hello))
-            dialled = Dialled(
-                stream, *await _welcome(stream, wire.Frames(limits.PEER_HELLO_BYTES_MAX))
-            )
-            _check(hello, dialled.welcome)
-            dialled.buffer.frame_bytes_max = limits.PEER_FRAME_BYTES_MAX
-            return dialled
+            buffer = wire.Frames(limits.PEER_HELLO_BYTES_MAX, wire.OPENING)
+            welcome = _welcome(hello, await _hear(stream, buffer))
+            buffer.frame_bytes_max = limits.PEER_FRAME_BYTES_MAX
+            return Dialled(stream, welcome, buffer)
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise
@@ -105,32 +100,26 @@ async def _receive(stream: trio.abc.Stream) -> bytes:
     return data
 
 
-async def _welcome(stream: trio.abc.Stream, buffer: wire.Frames) -> tuple[Welcome, wire.Frames]:
-    data = b""
-    while len(data) < len(wire.PREFACE):
-        data += await _receive(stream)
-        words = wire.preface_fault(data)
-        if words is not None:
-            raise ProtocolFault("bad_preface", words)
-    buffer.feed(data[len(wire.PREFACE) :])
+async def _hear(stream: trio.abc.Stream, buffer: wire.Frames) -> wire.Message:
     while True:
         for frame in buffer.frames():
-            answer = wire.decode(frame)
-            if isinstance(answer, Refusal):
-                raise Refused(answer.code, answer.text, retry=True)
-            if not isinstance(answer, Welcome):
-                raise ProtocolFault("wrong_shape", "HELLO is answered by WELCOME or REFUSAL")
-            return answer, buffer
+            return wire.decode(frame)
         buffer.feed(await _receive(stream))
 
 
-def _check(hello: Hello, welcome: Welcome) -> None:
-    """Raise ProtocolFault if another answered than the one who was called."""
+def _welcome(hello: Hello, welcome: wire.Message) -> Welcome:
+    """Return the answer to HELLO. Raises Refused, or ProtocolFault if another answered than the one
+    who was called."""
+    if isinstance(welcome, Refusal):
+        raise Refused(welcome.code, welcome.text, retry=True)
+    if not isinstance(welcome, Welcome):
+        raise ProtocolFault("wrong_shape", "HELLO is answered by WELCOME or REFUSAL")
     if welcome.node != hello.to:
         raise ProtocolFault("wrong_node", f"{welcome.node} answers where {hello.to} should be")
     if hello.purpose == GENESIS:
-        return
+        return welcome
     if hello.to_incarnation not in {None, welcome.incarnation}:
         raise ProtocolFault("wrong_incarnation", f"{hello.to} has another data directory by now")
     if welcome.cluster != hello.cluster:
         raise ProtocolFault("wrong_cluster", f"{hello.to} belongs to another cluster")
+    return welcome

@@ -23,7 +23,7 @@ from rmf.core.raft import greetings as g
 from rmf.core.raft import peer_messages as m
 from rmf.core.raft import wire
 from rmf.core.raft.pieces import BULK, Joining
-from rmf.errors import ProtocolFault, StorageError
+from rmf.errors import BadPreface, ProtocolFault, StorageError
 from rmf.floor import log
 from rmf.floor.doors import verdict_door
 from rmf.floor.edge.receiving import receive
@@ -60,7 +60,7 @@ class PeerConnection:
         self._patience: trio.CancelScope | None = None  # around all reads of a peer let in
         self._address = address
         self._port = port
-        self._buffer = wire.Frames(limits.PEER_HELLO_BYTES_MAX)
+        self._buffer = wire.Frames(limits.PEER_HELLO_BYTES_MAX, wire.OPENING)
         self._item_bytes = 0  # of the newest message
         self._greeting: Greeting | None = None
 
@@ -99,9 +99,14 @@ class PeerConnection:
     async def _shake_hands(self, verdict: VerdictEnd, verdict_out: VerdictOut) -> g.Hello | None:
         """Return the HELLO of a node that was let in. Raises ProtocolFault."""
         with trio.move_on_after(limits.PEER_HANDSHAKE_S_MAX):
-            if not await self._read_preface():
-                return None
-            hello = await self._next()
+            hello: wire.Message | BadPreface | None
+            try:
+                hello = await self._next()
+            except BadPreface as fault:
+                hello = fault
+            if isinstance(hello, BadPreface):
+                await self._stream.send_all(hello.answer or wire.PREFACE)
+                raise hello
             if hello is None:
                 return None
             if not isinstance(hello, g.Hello):
@@ -112,20 +117,6 @@ class PeerConnection:
         raise ProtocolFault(
             "handshake_timeout", f"no HELLO within {limits.PEER_HANDSHAKE_S_MAX:g} s"
         )
-
-    async def _read_preface(self) -> bool:
-        data = b""
-        while len(data) < len(wire.PREFACE):
-            more = await self._receive()
-            if not more:
-                return False
-            data += more
-            words = wire.preface_fault(data)
-            if words is not None:
-                await self._stream.send_all(_HTTP if "HTTP" in words else wire.PREFACE)
-                raise ProtocolFault("bad_preface", words)
-        self._buffer.feed(data[len(wire.PREFACE) :])
-        return True
 
     async def _hear_verdict(self, hello: g.Hello, verdict_out: VerdictOut) -> bool:
         try:
@@ -271,7 +262,3 @@ def _is_over(verdict_out: VerdictOut) -> bool:
 
 
 _OF_RAFT = frozenset(m.CODES.values())
-_HTTP = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
-    b"This port speaks RMF between nodes, not HTTP.\n"
-)

@@ -249,14 +249,14 @@ def test_the_largest_entry_fits_a_frame() -> None:
 
 
 def test_what_speaks_instead_of_a_node_is_named_in_words() -> None:
-    assert wire.preface_fault(b"") is None
-    assert wire.preface_fault(b"RM") is None
-    assert wire.preface_fault(wire.PREFACE + b"more") is None
-    assert "client" in (wire.preface_fault(codec.PREFACE) or "")
-    assert "HTTP" in (wire.preface_fault(b"GET / HTTP/1.1") or "")
-    assert "TLS" in (wire.preface_fault(b"\x16\x03\x01\x02") or "")
-    assert "52 4d 50 01" in (wire.preface_fault(b"RMP\x02") or "")
-    assert "peer" in (codec.preface_fault(wire.PREFACE) or "")
+    assert wire.OPENING.fault(b"") is None
+    assert wire.OPENING.fault(b"RM") is None
+    assert wire.OPENING.fault(wire.PREFACE + b"more") is None
+    assert "client" in str(wire.OPENING.fault(codec.PREFACE))
+    assert "HTTP" in str(wire.OPENING.fault(b"GET / HTTP/1.1"))
+    assert "TLS" in str(wire.OPENING.fault(b"\x16\x03\x01\x02"))
+    assert "52 4d 50 01" in str(wire.OPENING.fault(b"RMP\x02"))
+    assert "peer" in str(codec.OPENING.fault(wire.PREFACE))
 
 
 @given(MESSAGES, st.data())

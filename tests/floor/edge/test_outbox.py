@@ -7,6 +7,7 @@ import trio.testing
 from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
+from rmf.core.server_session import ServerSession
 from rmf.errors import ProtocolFault
 from rmf.floor.doors import connection_doors
 from rmf.floor.edge.outbox import Outbox
@@ -16,7 +17,7 @@ from tests.scripted_node import facts
 
 async def test_frames_of_both_doors_leave_whole() -> None:
     ours, theirs = trio.testing.lockstep_stream_pair()
-    outbox, wire = Outbox(theirs), Wire(ours)
+    outbox, wire = Outbox(theirs, ServerSession(1, "tests")), Wire(ours)
     answers, answers_out, pages, pages_out = connection_doors()
     big = codec.encode(m.Item(1, {"x": b"x" * 200_000}))
     async with trio.open_nursery() as nursery:
@@ -34,9 +35,10 @@ async def test_frames_of_both_doors_leave_whole() -> None:
 
 async def test_it_learns_the_epoch_of_a_welcome_and_which_subscriptions_ended() -> None:
     _, theirs = trio.testing.memory_stream_pair()
-    outbox = Outbox(theirs)
+    session = ServerSession(1, "tests")
+    outbox = Outbox(theirs, session)
     answers, answers_out, pages, pages_out = connection_doors()
-    outbox.watched |= {1, 2}
+    session.watched |= {1, 2}
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outbox.write_answers, answers_out, nursery.cancel_scope)
         nursery.start_soon(outbox.write_pages, pages_out, nursery.cancel_scope)
@@ -44,13 +46,13 @@ async def test_it_learns_the_epoch_of_a_welcome_and_which_subscriptions_ended() 
         await pages.send(codec.encode(m.End(1, "internal", "it failed")))
         await pages.send(codec.encode(m.Item(2, {"no": "end"})))
         await trio.testing.wait_all_tasks_blocked()
-        assert (outbox.epoch, outbox.watched) == (7, {2})
+        assert (session.epoch, session.watched) == (7, {2})
         nursery.cancel_scope.cancel()
 
 
 async def test_what_waits_leaves_in_one_write() -> None:
     ours, theirs = trio.testing.memory_stream_pair()
-    outbox, wire = Outbox(theirs), Wire(ours)
+    outbox, wire = Outbox(theirs, ServerSession(1, "tests")), Wire(ours)
     answers, answers_out, *_ = connection_doors()
     for i in range(100):
         answers.send_nowait([m.Pong(i, 1, 1)])
@@ -65,7 +67,7 @@ async def test_what_waits_leaves_in_one_write() -> None:
 
 async def test_a_fault_before_the_preface_brings_it_along() -> None:
     ours, theirs = trio.testing.memory_stream_pair()
-    outbox, wire = Outbox(theirs), Wire(ours)
+    outbox, wire = Outbox(theirs, ServerSession(1, "tests")), Wire(ours)
     await outbox.say_fault(ProtocolFault("bad_preface", "what?"))
     await outbox.say_fault(ProtocolFault("no_seq", "no seq"), "n1:edge:1")
     await theirs.aclose()
@@ -77,7 +79,7 @@ async def test_who_does_not_read_answers_is_cut_at_the_deadline(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     _, theirs = trio.testing.lockstep_stream_pair()
-    outbox = Outbox(theirs)
+    outbox = Outbox(theirs, ServerSession(1, "tests"))
     answers, answers_out, *_ = connection_doors()
     await answers.send([m.Pong(1, 1, 1)])
     began = trio.current_time()
@@ -90,7 +92,7 @@ async def test_who_does_not_read_answers_is_cut_at_the_deadline(
 async def test_a_display_may_take_its_time(autojump_clock: trio.testing.MockClock) -> None:
     """R35: it is never cut off for being slow, as long as it takes something."""
     ours, theirs = trio.testing.lockstep_stream_pair()
-    outbox = Outbox(theirs)
+    outbox = Outbox(theirs, ServerSession(1, "tests"))
     *_, pages, pages_out = connection_doors()
     page = codec.encode(m.Item(1, {"x": b"x" * 3 * limits.SEND_PIECE_BYTES}))
     async with trio.open_nursery() as nursery:
@@ -111,7 +113,7 @@ async def test_a_display_that_takes_nothing_at_all_is_cut(
 ) -> None:
     """S11: it would hold a World and a page for as long as it sends a word now and then."""
     _, theirs = trio.testing.lockstep_stream_pair()
-    outbox = Outbox(theirs)
+    outbox = Outbox(theirs, ServerSession(1, "tests"))
     *_, pages, pages_out = connection_doors()
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
@@ -125,7 +127,7 @@ async def test_a_display_that_takes_nothing_at_all_is_cut(
 async def test_a_client_that_is_gone_ends_the_writers() -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     await ours.aclose()
-    outbox = Outbox(theirs)
+    outbox = Outbox(theirs, ServerSession(1, "tests"))
     answers, answers_out, *_ = connection_doors()
     await answers.send([m.Pong(1, 1, 1)])
     with trio.CancelScope() as scope:

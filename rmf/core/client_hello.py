@@ -1,21 +1,14 @@
-"""The first words of a connection: preface and HELLO, judged (R41, R43).
+"""HELLO of a client, judged (R41, R43): who it is, or why it cannot be taken."""
 
-Plain functions over values; `connection` does the reading and the waiting. A client that has not
-said a valid HELLO is a stranger: what strangers send is counted and kept in a bounded ring, never
-in the DLQ (R39), and they may not make the node buffer more than FRAME_BEFORE_HELLO_BYTES_MAX.
-"""
-
-from collections import Counter, deque
 from typing import Any
 
 import attrs
 
-from rmf import limits
 from rmf.core import messages as m
 from rmf.core.producer_table import name_fault
 from rmf.errors import ProtocolFault
 
-__all__ = ["Guest", "Strangers", "guest_of"]
+__all__ = ["Guest", "guest_of"]
 
 
 @attrs.frozen
@@ -31,24 +24,9 @@ class Guest:
     dated: bool = False
 
 
-class Strangers:
-    """Faults of peers that never said HELLO: counted by code, the last ones kept (R39)."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.last: deque[tuple[str, str, bytes]] = deque(maxlen=limits.STRANGERS_RING)
-
-    def note(self, peer: str, code: str, data: bytes) -> None:
-        """Count a fault and keep the first bytes of what was sent."""
-        self.counts[code] += 1
-        self.last.append((peer, code, data[: limits.STRANGER_BYTES_KEPT]))
-
-
-def guest_of(hello: m.Message, cluster: bytes) -> Guest:
-    """Return who said HELLO. Raises ProtocolFault: `hello_expected`, `wrong_version`,
-    `wrong_cluster`, `producer_name` or `wrong_shape`."""
-    if not isinstance(hello, m.Hello):
-        raise ProtocolFault("hello_expected", "the first message must be HELLO")
+def guest_of(hello: m.Hello, cluster: bytes) -> Guest:
+    """Return who said HELLO to a node of a cluster (b"": of none yet). Raises ProtocolFault:
+    `wrong_version`, `wrong_cluster`, `producer_name` or `wrong_shape`."""
     options = hello.options
     _check_versions(options.get("versions"))
     named = options.get("cluster")

@@ -6,7 +6,7 @@ import pytest
 
 from rmf import limits
 from rmf.core import messages as m
-from rmf.floor.edge.subscribing import subscribe_fault
+from rmf.core.subscribing import subscribe_fault
 
 MOST = limits.SUBSCRIPTIONS_PER_CONNECTION_MAX
 MANY = limits.FILTERS_PER_SUBSCRIPTION_MAX
