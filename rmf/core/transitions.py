@@ -91,7 +91,7 @@ hello | HELLO | with an option that cannot be | ERROR `wrong_shape` | closed
 hello | another message | | ERROR `hello_expected` | closed
 hello | a faulty frame, an unknown code | | ERROR with its code | closed
 hello, joining, open | a length above the limit | | ERROR `frame_too_long` | closed
-joining | its epoch is committed | | WELCOME; `superseded` to older connections of the name | open
+joining | its epoch is committed | | WELCOME | open
 joining | its name has not the epoch of HELLO | once that is sure | ERROR `forgotten` | closed
 joining | the node does not reign, stops, is on strike | | REFUSE with seq 0 and the leader | closed
 joining | SEND | | ERROR `no_producer`, its bytes in a letter | same
@@ -114,7 +114,7 @@ joining, open | UNSUBSCRIBE | | END; nothing if there is no such subscription | 
 joining, open | GET | | VALUE or END | same
 joining, open | QUERY | | ITEMs and END | same
 joining, open | PING | | PONG | same
-open | a newer connection of the producer | | ERROR `superseded` | closed
+open | a newer connection of the producer is welcome | | ERROR `superseded` | closed
 open | answers are not read | | ERROR `slow_reader`, or none | closed
 open | it is being stopped | | GOAWAY | closed
 open | its ledger is read again | of a producer | GOAWAY | closed

@@ -195,7 +195,7 @@ OTHERS: dict[str, Callable[[ServerSession], object]] = {
 NOT_OF_A_CLIENT = {  # the arbiter decides, or the connection notices: the stream ends with it
     "its name has not the epoch of HELLO",
     "the node does not reign, stops, is on strike",
-    "a newer connection of the producer",
+    "a newer connection of the producer is welcome",
     "answers are not read",
     "it is being stopped",
     "its ledger is read again",
@@ -215,8 +215,8 @@ def test_what_else_happens_leads_where_the_table_says(row: Row) -> None:
         OTHERS[row["event"]](session)
     except ProtocolFault as fault:
         code = fault.code
-    if row["codes"]:
-        assert [code] == row["codes"]
+    if "with its code" not in row["answer"]:
+        assert ([code] if code else []) == row["codes"]
     if code != "frame_too_long" or row["state"] == HELLO:  # else `frames` is at its end
         assert session.state == row["next"]
 
