@@ -82,7 +82,7 @@ class ClientSession:
         """
         self._frames.feed(data)
         try:
-            # Nodes of release 0.1 fill a page of small cells by its bytes, whatever items that makes.
+            # Nodes of release 0.1 fill a page of small cells by its bytes, not by its items.
             messages = [decode(frame, items_max=len(frame)) for frame in self._frames.frames()]
         except BadPreface as fault:
             raise ProtocolFault(*_stranger(fault.began)) from None
