@@ -9,13 +9,16 @@ is fixed and their parts are bytes already, which takes a third of the time that
 many small objects.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from sortedcontainers import SortedSet
 
 from rmf import limits
 from rmf.core.cbor_heads import head
+from rmf.core.effects import FrameGroup
 from rmf.core.outcome import INHERIT, Change, Span
 from rmf.core.packet import PAYLOAD, TOPIC, Row
 from rmf.line.cell_values import (
@@ -28,20 +31,29 @@ from rmf.line.cell_values import (
     type_name,
 )
 
-__all__ = ["CHANGE_HEADS_BYTES_MAX", "KEEP", "STORED", "Changes", "Checked", "KnownKeys"]
+__all__ = [
+    "CHANGE_HEADS_BYTES_MAX",
+    "KEEP",
+    "SPANS_BYTES_MAX",
+    "STORED",
+    "Changes",
+    "Checked",
+    "KnownKeys",
+]
 
 KEEP = 0  # as a shelf: for ever; above: a shelf life in ms (see core/outcome)
 
 # Beside key and value: the array's head, slot, the value's head, shelf.
 CHANGE_HEADS_BYTES_MAX = 1 + 5 + 5 + 9
-SPAN_BYTES_MAX = 1 + 5 + 5
+SPANS_BYTES_MAX = 5 + (limits.TICK_PACKETS_MAX // 2 + 1) * (1 + 5 + 5)
 
+_first_slot_of = attrgetter("first_slot")
 _WRAPPED = frozenset((Keep, Fresh, Remove))
 _CHANGES_BYTES_MAX = limits.CHANGES_PER_PACKET_BYTES_MAX
 
 
 Checked = tuple[int, Sequence[Change]]  # bytes in the Entry at the most, and the changes of a slot
-STORED: Final[Checked] = (0, ())  # stands for a packet that is stored as it came
+STORED: Final[Checked] = (0, ())  # stands for a packet that is to be stored as it came
 
 
 class KnownKeys(dict[str, bytes]):
@@ -58,18 +70,20 @@ class KnownKeys(dict[str, bytes]):
 
 
 class Changes:
-    """The changes of one batch so far: `listed` in order, and `verbatim`, the slots whose packet is
-    stored as it came; `last` is the last one of each key, whichever way it is said.
+    """The changes of one batch so far: `listed` in order, and the slots whose packet, one of the
+    `groups`, is `stored` as it came: who runs them appends, in order.
 
     Keys are put in order only once a handler scans.
     """
 
-    __slots__ = ("_keys", "_ordered", "last", "listed", "verbatim")
+    __slots__ = ("_groups", "_keys", "_last", "_ordered", "_settled", "listed", "stored")
 
-    def __init__(self, keys: KnownKeys) -> None:
+    def __init__(self, keys: KnownKeys, groups: Sequence[FrameGroup] = ()) -> None:
         self.listed: list[Change] = []
-        self.verbatim: list[Span] = []
-        self.last: dict[str, Change] = {}
+        self.stored: list[int] = []
+        self._groups = groups
+        self._last: dict[str, Change | int] = {}  # of each key; the slot of what is stored
+        self._settled = 0  # how many of the stored ones are in it
         self._keys = keys
         self._ordered: SortedSet | None = None
 
@@ -99,20 +113,13 @@ class Changes:
                     return size, ((slot, key, encoded, plain_shelf),)
         return self._check_all(slot, result, plain_shelf)
 
-    def check_packet(self, slot: int, result: Any, row: Row, payload: Any) -> "Checked":
-        """As `check`, where spans may be said: STORED, for `store`, if all that it would change is
-        that the packet's payload, as it came, stands under the packet's topic.
+    def check_packet(self, slot: int, result: Any, row: Row) -> "Checked":
+        """As `check`, where spans may be said: STORED if all that it would change is that the
+        packet's payload, as it came, stands under the packet's topic.
 
-        Text and numbers, lists and maps are encoded to see that: a payload may have come in longer
-        words than ours, and a handler may have changed it. Bytes need not be.
+        What it is encoded as tells: a payload may have come in longer words than ours, and a
+        handler may have changed it.
         """
-        if type(result) is dict and len(result) == 1:
-            ((key, value),) = result.items()
-            if value is payload and type(value) is bytes and key is row[TOPIC]:
-                size = len(value)
-                head = 1 if size < 24 else 2 if size < 256 else 3
-                if size < 65_536 and len(row[PAYLOAD]) == head + size and key in self._keys:
-                    return STORED
         checked = self.check(slot, result, INHERIT)
         _, mine = checked
         if len(mine) == 1:
@@ -150,7 +157,9 @@ class Changes:
         """Apply what `check` returned; return an upper bound of its bytes in the Entry. No foreign
         code runs here, and nothing may interrupt it: a slot's changes are all there, or none."""
         size, mine = checked
-        last = self.last
+        last = self._last
+        if self._settled != len(self.stored):
+            self._settle()
         for change in mine:
             last[change[1]] = change
         self.listed += mine
@@ -158,24 +167,55 @@ class Changes:
             self._ordered.update(change[1] for change in mine)
         return size
 
-    def store(self, slot: int, row: Row) -> int:
-        """Store a packet as it came; return an upper bound of its bytes in the Entry. As `apply`,
-        it runs no foreign code."""
-        topic = row[TOPIC]
-        self.last[topic] = (slot, topic, row[PAYLOAD], INHERIT)
-        if self._ordered is not None:
-            self._ordered.add(topic)
-        spans = self.verbatim
-        if spans and spans[-1][0] + spans[-1][1] == slot:
-            spans[-1][1] += 1
-            return 0
-        spans.append([slot, 1])
-        return SPAN_BYTES_MAX
+    def __bool__(self) -> bool:
+        return bool(self.listed or self.stored)
+
+    def of(self, key: str) -> Change | None:
+        """Return the last change of a key, None if there is none yet."""
+        self._settle()
+        change = self._last.get(key)
+        return self._change_of(change) if isinstance(change, int) else change
+
+    def last(self) -> list[Change]:
+        """Return the last change of each key, in slot order."""
+        self._settle()
+        return sorted(self._change_of(x) if isinstance(x, int) else x for x in self._last.values())
+
+    def spans(self) -> list[Span]:
+        """Return the slots whose packet is stored as it came."""
+        spans: list[Span] = []
+        end = -1
+        for slot in self.stored:
+            if slot == end:
+                spans[-1][1] += 1
+            else:
+                spans.append([slot, 1])
+            end = slot + 1
+        return spans
+
+    def _settle(self) -> None:
+        """Note which keys the packets stored so far are the last change of: not before somebody
+        wants to know, for most lines read nothing."""
+        stored = self.stored
+        if self._settled == len(stored):
+            return
+        for slot in stored[self._settled :]:
+            _, topic, _, _ = self._change_of(slot)
+            self._last[topic] = slot
+            if self._ordered is not None:
+                self._ordered.add(topic)
+        self._settled = len(stored)
+
+    def _change_of(self, slot: int) -> Change:
+        group = self._groups[bisect_right(self._groups, slot, key=_first_slot_of) - 1]
+        row = group.rows[slot - group.first_slot]
+        return slot, row[TOPIC], row[PAYLOAD], INHERIT
 
     def keys_from(self, prefix: str) -> Iterator[str]:
         """Give the changed keys that start with `prefix`, in key order."""
+        self._settle()
         if self._ordered is None:
-            self._ordered = SortedSet(self.last)
+            self._ordered = SortedSet(self._last)
         for key in self._ordered.irange(prefix):
             if not key.startswith(prefix):
                 return

@@ -29,7 +29,7 @@ from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.events import Executed
 from rmf.core.outcome import INHERIT, Outcome
 from rmf.core.packet import PAYLOAD, Row
-from rmf.line.changes import KEEP, STORED, Changes, KnownKeys
+from rmf.line.changes import KEEP, SPANS_BYTES_MAX, STORED, Changes, KnownKeys
 from rmf.line.glovebox.marker import BATCH, NO_SLOT, OVERTIME, SLOT, Mark, Overtime, fresh_mark
 from rmf.line.line import Handler, Line
 from rmf.line.payload import PayloadInvalid, decode_all, decode_alone
@@ -80,9 +80,9 @@ class Inline:
         """Run a batch; never raises for what a packet, a payload or a handler does, but OutOfMemory
         where that is asked for."""
         if self._prints is None:
-            return self.run_on(batch, Changes(self.keys))
+            return self.run_on(batch, Changes(self.keys, batch.groups))
         with redirect_stdout(self._prints), redirect_stderr(self._prints):
-            return self.run_on(batch, Changes(self.keys))
+            return self.run_on(batch, Changes(self.keys, batch.groups))
 
     def run_on(self, batch: Batch, changes: Changes) -> Executed:
         """Run a batch as `run` does; what it changed is left in `changes`."""
@@ -93,7 +93,7 @@ class Inline:
         done = bench.run()
         cut_short = self.mark[OVERTIME] != NO_SLOT
         said = changes.listed, changes.encode(), bench.outcomes
-        return Executed(batch.number, done, *said, cut_short, changes.verbatim)
+        return Executed(batch.number, done, *said, cut_short, changes.spans())
 
 
 class _RunningBatch:
@@ -108,7 +108,7 @@ class _RunningBatch:
         self._world = world
         self._seen = looked_at(world)  # what the slot on the bench has read, for its bag (R40)
         self._changes = changes
-        self._room_bytes = limits.BATCH_BYTES_MAX
+        self._room_bytes = limits.BATCH_BYTES_MAX - batch.verbatim * SPANS_BYTES_MAX
 
     def run(self) -> int:
         """Run slot by slot; return the slot up to which (exclusive) everything is done.
@@ -160,22 +160,19 @@ class _RunningBatch:
         The hot loop of the line: it keeps to locals. Whatever a handler made (packet, payload,
         result, exception) is dropped before the marker says that no slot is at work: its
         finalizers are the slot's own, within its budget. Changes are applied after that, when no
-        interrupt can come any more.
+        interrupt can come any more. A short payload of bytes that is stored as it came is seen here
+        (see Changes.check_packet): most packets of a board are that, and a call costs as much.
         """
-        positions, payloads = _decoded(group)
-        line, world, mark = self._line, self._world, self._mark
-        rows, first_slot, known_handler = group.rows, group.first_slot, self._line.by_topic.get
-        changes, seen = self._changes, self._seen
-        check, apply, store = changes.check, changes.apply, changes.store
-        check_packet = changes.check_packet if self._batch.verbatim else None
+        line, world, mark, changes = self._line, self._world, self._mark, self._changes
+        check, check_packet, says_stored = changes.check, changes.check_packet, self._batch.verbatim
+        apply, store, seen = changes.apply, changes.stored.append, self._seen
+        known = line.by_topic.get
         packet = payload = result = checked = failure = None
-        for position, decoded in zip(positions, payloads, strict=True):
-            row = rows[position]
+        for slot, row, decoded in zip(*_decoded(group), strict=True):
             topic: str = row[0]
-            slot = first_slot + position
             if seen:
                 seen.clear()
-            handler = known_handler(topic) or line.handler_of(topic)
+            handler = known(topic) or line.handler_of(topic)
             if handler is None:
                 self._bag(slot, "no_handler", self._unwanted("on", line.filters))
                 if self._room_bytes < 0:
@@ -193,25 +190,36 @@ class _RunningBatch:
                     result = handler.function(world, packet)
                     if result is None:
                         checked = None
-                    elif check_packet is None:
+                    elif not says_stored:
                         checked = check(slot, result, INHERIT)
+                    elif (
+                        type(payload) is bytes
+                        and type(result) is dict
+                        and len(result) == 1
+                        and next(iter(result)) is topic
+                        and result[topic] is payload
+                        and (size := len(payload)) < 256
+                        and len(row[PAYLOAD]) == size + 1 + (size > 23)
+                    ):
+                        checked = STORED
                     else:
-                        checked = check_packet(slot, result, row, payload)
+                        checked = check_packet(slot, result, row)
                 except BaseException as exc:  # noqa: BLE001, ASYNC103 as above
                     failure = self._failure(exc, handler, returned=result is not _NOTHING_YET)
                 packet = payload = result = None  # noqa: ASYNC104 as above
                 mark[SLOT] = NO_SLOT
             except Overtime:
                 pass  # as above
-            if failure is not None or mark[OVERTIME] >= 0:
+            is_overtime = mark[OVERTIME] >= 0
+            if failure is not None or is_overtime:
                 packet = payload = result = None
                 self._conclude(slot, failure, handler)
                 failure = None
             elif checked is STORED:
-                self._room_bytes -= store(slot, row)
+                store(slot)
             elif checked is not None:
                 self._room_bytes -= apply(checked)
-            if self._room_bytes < 0 or mark[OVERTIME] >= 0:
+            if self._room_bytes < 0 or is_overtime:
                 return slot + 1
         return None
 
@@ -265,15 +273,16 @@ class _RunningBatch:
         return Evidence("", clip(text, limits.EVIDENCE_TEXT_BYTES_MAX), "")
 
 
-def _decoded(group: FrameGroup) -> tuple[Sequence[int], list[Any]]:
-    """Return the positions of the packets to run, and their payloads, decoded together if they all
+def _decoded(group: FrameGroup) -> tuple[Sequence[int], Sequence[Row], Sequence[Any]]:
+    """Return slots and rows of the packets to run, and their payloads, decoded together if they all
     can be."""
     rows = group.rows
-    positions: Sequence[int] = range(len(rows))
+    slots: Sequence[int] = range(group.first_slot, group.first_slot + len(rows))
     if group.verdicts:
-        positions = [position for position in positions if position not in group.verdicts]
-    payloads = decode_all([rows[position][PAYLOAD] for position in positions])
-    return positions, [_ALONE] * len(positions) if payloads is None else payloads
+        positions = [at for at in range(len(rows)) if at not in group.verdicts]
+        rows, slots = [rows[at] for at in positions], [slots[at] for at in positions]
+    payloads = decode_all([row[PAYLOAD] for row in rows])
+    return slots, rows, [_ALONE] * len(rows) if payloads is None else payloads
 
 
 def _structured(handler: Handler, row: Row, payload: Any) -> Any:

@@ -150,7 +150,7 @@ class WorldView:
     def __init__(self, batch: Batch, changes: Changes, line: str) -> None:
         self._batch = batch
         self._changes = changes
-        self._changed = changes.last.get
+        self._changed = changes.of
         self._line = line
         self._tick = batch.tick
         self._gone = batch.gone
@@ -190,7 +190,7 @@ class WorldView:
         if type(prefix) is not str:
             raise TypeError(f"scan: expected text as prefix, found {type_name(prefix)}")
         keys: Iterator[str] = (key for key, _ in self._batch.world.scan(prefix))
-        if self._changes.last:
+        if self._changes:
             keys = merge(keys, self._changes.keys_from(prefix))
         last = None
         self._note((prefix,))

@@ -132,7 +132,7 @@ class CachedWorld:
         news: list[KnownCell] = [(key, None) for key in batch.gone]
         groups = batch.groups
         at = -1
-        for change in sorted(changes.last.values()):
+        for change in changes.last():
             while at + 1 < len(groups) and groups[at + 1].first_slot <= change[0]:
                 at += 1
             group = groups[at] if at >= 0 else None

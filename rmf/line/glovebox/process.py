@@ -235,7 +235,7 @@ class Box:
     def _run(self, body: bytes) -> None:
         batch, cells = pipe.decode_run(body, self._world)
         self._world.begin(batch, cells)
-        changes = Changes(self._inline.keys)
+        changes = Changes(self._inline.keys, batch.groups)
         executed = self._inline.run_on(batch, changes)
         reads, own = self._world.reads, self._world.own
         self._wire.say(pipe.DONE, pipe.encode_done(executed, reads=reads, own=own))
