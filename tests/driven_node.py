@@ -38,6 +38,7 @@ from rmf.storage.dlq_store import DlqStore
 from rmf.storage.ledger import LedgerWriter
 from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS
+from rmf.testing.driven_core import DrivenCore
 from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer, Runner
 
 WALL_NS = 1_700_000_000 * limits.SECOND
@@ -50,7 +51,7 @@ Packet = tuple[str, Any]  # topic, payload; bytes as payload are taken as they a
 LEFT_OUT = tuple(set(get_args(Effect)) - {Persist, WriteCheckpoint, Execute, DryRun, StoreLetters})
 
 
-class DrivenNode:
+class DrivenNode(DrivenCore):
     """One node. Each call returns when everything it led to is on the disk."""
 
     def __init__(
@@ -60,6 +61,7 @@ class DrivenNode:
         runner: Runner | None = None,
         period_ns: int = limits.TICK_PERIOD_NS,
     ) -> None:
+        super().__init__()
         self.path = path
         self.line = line
         self._runner = runner
@@ -68,7 +70,6 @@ class DrivenNode:
         self._seqs: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
         self._boots = 0
-        self._events: list[ev.Event] = []  # what came of the Effects of a step
         self._open()
 
     def _open(self) -> None:
@@ -104,7 +105,7 @@ class DrivenNode:
             period_ns=state.period_ns if state.index else self._period_ns,
             dice=lambda: 0.5,
         )
-        self.core = Arbiter(
+        core = Arbiter(
             identity,
             state,
             recovered.shelf,
@@ -112,10 +113,11 @@ class DrivenNode:
             listens=lambda key: self.line.expired_handler_of(key) is not None,
             depth_packets_max=limits.INGEST_DEPTH_PACKETS,
         )
-        happen = self._events.append
+        happen = self.waiting.append
         runner = LineRunner(self._runner or Inline(self.line), happen)
-        self._performer = Performer(runner, LetterStore(happen), self, leaves_out=LEFT_OUT)
-        self._perform(self.core.start(self._now()))
+        parts = (runner, LetterStore(happen), self)
+        self.perform = Performer(*parts, leaves_out=LEFT_OUT).perform
+        self.begin(core)
 
     def _writer_of_small_segments(self) -> LedgerWriter:
         scan = LedgerScan(self.directory.ledgers, self.directory.cluster, GENESIS)
@@ -157,11 +159,11 @@ class DrivenNode:
             epoch=self._epochs[producer],
             arrived_ns=self.boot_ns,
         )
-        self._step(*intake.offers)
+        self.happen(*intake.offers)
 
     def _join(self, producer: str) -> None:
         if producer not in self._epochs:
-            self._step(ev.Joined(1, producer, producer, ephemeral=False))
+            self.happen(ev.Joined(1, producer, producer, ephemeral=False))
             self._epochs[producer] = self.core.committed.producers.rows[producer].epoch
 
     def _frame(
@@ -174,18 +176,14 @@ class DrivenNode:
             rows.append([topic, seq, WALL_NS + seq, ttl_ms, raw])
         return encode(m.Send(rows))[4:], rows
 
-    def happen(self, event: ev.Event) -> None:
-        """Let this happen to the core, and everything that comes of it at once."""
-        self._step(event)
-
     def wait(self, ms: int) -> None:
         """Let time go on, and look whether something is due."""
         self.boot_ns += ms * limits.MS
-        self._step(ev.Beat())
+        self.happen(ev.Beat())
 
     def checkpoint(self) -> None:
         """Write a Checkpoint, and archive what lies behind it."""
-        self._step(ev.CheckpointAsked())
+        self.happen(ev.CheckpointAsked())
         prune(self.directory.checkpoints_path, self.directory.archive_path, keep=1)
         archive_behind(self.directory, pinned_index=self.core.committed.index)
 
@@ -206,25 +204,16 @@ class DrivenNode:
 
     # --- The loop -----------------------------------------------------------------------------
 
-    def _now(self) -> ev.Now:
+    def now(self) -> ev.Now:
+        """The time, which goes on when a test says so."""
         return ev.Now(self.boot_ns, WALL_NS + self.boot_ns)
-
-    def _step(self, *events: ev.Event) -> None:
-        if events:
-            self._perform(self.core.step(list(events), self._now()))
-
-    def _perform(self, effects: list[Effect]) -> None:
-        while effects:
-            self._performer.perform(effects)
-            events, self._events[:] = list(self._events), []
-            effects = self.core.step(events, self._now()) if events else []
 
     def arms(self) -> Arms:
         """What a real disk does."""
         return {Persist: self._persist, WriteCheckpoint: self._write_checkpoint}
 
     def _persist(self, effect: Persist) -> None:
-        self._events.append(ev.Persisted(effect.ticket, self.writer.append(effect.records)))
+        self.waiting.append(ev.Persisted(effect.ticket, self.writer.append(effect.records)))
 
     def _write_checkpoint(self, effect: WriteCheckpoint) -> None:
         effect.head["boot_id"] = bytes(16)
@@ -232,7 +221,7 @@ class DrivenNode:
         writer = CheckpointWriter(*place, effect.head, effect.producers)
         writer.add([(key, *cell[:-1]) for key, cell in effect.world.scan()])
         writer.finish()
-        self._events.append(ev.CheckpointEnded(effect.index, None))
+        self.waiting.append(ev.CheckpointEnded(effect.index, None))
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 time, and a crash keeps as much of the rest as the test says.
 """
 
-from contextlib import suppress
 from functools import lru_cache
 
 from rmf.core import events as ev
@@ -16,7 +15,13 @@ __all__ = ["BOOT_ID", "HeldDisk"]
 
 BOOT_ID = b"boot-id-of-tests"  # of every boot that writes to one
 
-_decoded = lru_cache(4096)(decode_entry)
+
+@lru_cache(4096)
+def _entry_in(body: bytes) -> Entry | None:
+    try:
+        return decode_entry(body)
+    except ValueError:
+        return None
 
 
 class HeldDisk(SimulatedDisk):
@@ -61,9 +66,11 @@ class HeldDisk(SimulatedDisk):
     @property
     def entries(self) -> list[tuple[Record, Entry]]:
         """The durable Entries, decoded; those of another release can't be read."""
-        found = []
-        for record in self.records:
-            if record.kind == ENTRY:
-                with suppress(ValueError):
-                    found.append((record, _decoded(record.body)))
-        return found
+        found = ((x, _entry_in(x.body)) for x in self.records if x.kind == ENTRY)
+        return [(record, entry) for record, entry in found if entry is not None]
+
+    def has_tick(self, term: int, tick: int) -> bool:
+        """Whether the Entry of that Tick, of that term, is durable."""
+        mine = (x for x in reversed(self.records) if x.kind == ENTRY and x.term == term)
+        found = (_entry_in(x.body) for x in mine)
+        return any(entry is not None and entry.tick == tick for entry in found)

@@ -9,7 +9,7 @@ producers nor users: who is spoken to is a connection's number.
 from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
-from rmf.core.arbiter import Arbiter, NodeIdentity
+from rmf.core.arbiter import NodeIdentity
 from rmf.core.bag import Letter
 from rmf.core.entry import LineId, Member
 from rmf.core.first_records import founding_records
@@ -21,6 +21,7 @@ from rmf.line.line import Line
 from rmf.testing.dice import Dice
 from rmf.testing.disk import SimulatedDisk
 from rmf.testing.disk_driver import DiskDriver
+from rmf.testing.driven_core import DrivenCore
 from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer
 from rmf.testing.rebirth import reborn
 
@@ -37,19 +38,19 @@ _PEERS_AND_LOG = (
 _TIMING = Timing(50 * limits.MS, 200 * limits.MS, 400 * limits.MS)
 
 
-class LoneNode:
+class LoneNode(DrivenCore):
     """`now_ns` is the node's clock, `core` its Arbiter; `heard` what was said on each connection
     and that were not taken yet; `published`, one for each Entry, are all there ever were, in
     order."""
 
     def __init__(self, line: Line) -> None:
+        super().__init__()
         self.now_ns = limits.SECOND
         self.heard: dict[int, list[Message]] = {}
         self.published: list[ef.Publish] = []
         self._line = line
-        self._events: list[ev.Event] = []  # what came of the Effects of a step
         self._over = False
-        happen = self._events.append
+        happen = self.waiting.append
         self._dlq = LetterStore(happen)
         self._performer = Performer(
             LineRunner(Inline(line), happen),
@@ -65,7 +66,7 @@ class LoneNode:
         drafts = founding_records(_NAME, _CLUSTER, limits.TICK_PERIOD_NS, [member], WALL_NS)
         self._boot()
         self.disk.write_now(drafts, self.boot_id, self.now_ns)
-        self.core = self._begin()
+        self._load()
 
     # --- Lives ----------------------------------------------------------------------------------
 
@@ -79,9 +80,9 @@ class LoneNode:
         if power_cut:
             self._boot()
         self.heard.clear()
-        self.core = self._begin()
+        self._load()
 
-    def _begin(self) -> Arbiter:
+    def _load(self) -> None:
         line = self._line
         identity = NodeIdentity(
             _NAME,
@@ -101,11 +102,9 @@ class LoneNode:
             timing=_TIMING,
             listens=lambda key: line.expired_handler_of(key) is not None,
         )
-        self.core = found.core
-        self._perform(self.core.start(self.now()))
+        self.begin(found.core)
         while not self.core.reigns:
             self._to_the_next_due(self.now_ns + limits.SECOND)
-        return self.core
 
     @property
     def true_ns(self) -> int:
@@ -152,21 +151,12 @@ class LoneNode:
 
     # --- The loop -------------------------------------------------------------------------------
 
-    def happen(self, *events: ev.Event) -> None:
-        """Let this happen, and everything that comes of it at once."""
-        self._perform(self.core.step(list(events), self.now()))
-
-    def _perform(self, effects: list[ef.Effect]) -> None:
-        while effects:
-            self._performer.perform(effects)
-            events, self._events[:] = list(self._events), []
-            if self._over:
-                self._over = False
-                self.core = self._begin()  # the core before does nothing any more (D9)
-                return
-            if not events and not self.core.has_more:
-                return
-            effects = self.core.step(events, self.now())
+    def perform(self, effects: list[ef.Effect]) -> None:
+        """Do what a step wants done."""
+        self._performer.perform(effects)
+        if self._over:
+            self._over = False
+            self._load()  # the core before does nothing any more (D9)
 
     def arms(self) -> Arms:
         """What the node does itself."""

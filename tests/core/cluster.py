@@ -74,7 +74,7 @@ class Cluster:
         """A node starts, from what its disk holds; all that are there meet."""
         node = self.nodes[name]
         assert not node.alive
-        node.begin(bridged=bridged)
+        node.load(bridged=bridged)
         self._introduce(node)
         self.settle()
         return node
@@ -163,11 +163,7 @@ class Cluster:
 
     def holders(self, term: int, tick: int) -> set[str]:
         """On whose disks the Entry of that Tick is."""
-        return {
-            name
-            for name, node in self.nodes.items()
-            if any((d.term, entry.tick) == (term, tick) for d, entry in node.disk.entries)
-        }
+        return {name for name, node in self.nodes.items() if node.disk.has_tick(term, tick)}
 
     def is_safe(self, node: Node, term: int, tick: int) -> None:
         """Fail unless that Entry is on a majority of disks, and on this node's own (R2)."""

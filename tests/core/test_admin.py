@@ -32,7 +32,7 @@ def add(name: str = "n4", **more: Any) -> dict[str, Any]:
 
 def now_of(play: Cluster) -> int:
     """The boot time by the clock of the node that leads."""
-    return play["n1"].now.boot_ns
+    return play["n1"].now().boot_ns
 
 
 # --- What is possible -----------------------------------------------------------------------------

@@ -74,8 +74,8 @@ def test_without_a_reign_an_order_is_refused_by_name(play: Cluster) -> None:
     node = play["n2"]
     acts = AdminRequests(node.core.raft, node.core.book)
     why = IntakeRefusal("not_leader", "n1:7410", "node n1 reigns, this one does not")
-    assert ends(acts.ask(remove(), None, why, node.now)) == [(1, "not_leader")]
-    assert ends(acts.ask(remove(), None, None, node.now)) == [(1, "no_reign")]
+    assert ends(acts.ask(remove(), None, why, node.now())) == [(1, "not_leader")]
+    assert ends(acts.ask(remove(), None, None, node.now())) == [(1, "no_reign")]
 
 
 def test_while_a_tick_is_on_the_bench_orders_wait_for_it_within_a_bound(play: Cluster) -> None:
@@ -133,7 +133,7 @@ def asked(play: Cluster) -> tuple[AdminRequests, int]:
     play["n2"].disk.hold()
     play["n3"].disk.hold()
     acts, reign = AdminRequests(n1.core.raft, n1.core.book), n1.core.lifecycle.reign
-    acts.ask(remove(), reign, None, n1.now)
+    acts.ask(remove(), reign, None, n1.now())
     return acts, n1.core.raft.log.last.index
 
 

@@ -36,7 +36,7 @@ def test_a_welcome_names_the_node_the_cluster_and_all_limits() -> None:
 
 def test_a_display_is_welcomed_without_epoch_and_seq() -> None:
     play = Playbook()
-    effects = play.core.step([ev.Asked(1, 0, "welcome")], play.now)
+    effects = play.core.step([ev.Asked(1, 0, "welcome")], play.now())
     (welcome,) = [message for effect in effects for message in getattr(effect, "messages", [])]
     assert {"epoch", "last_seq"} & welcome.facts.keys() == set()
 
@@ -44,7 +44,7 @@ def test_a_display_is_welcomed_without_epoch_and_seq() -> None:
 def test_who_does_not_reign_names_no_leader() -> None:
     play = Playbook()
     play.happen(ev.Struck("admin", "x"))
-    effects = play.core.step([ev.Asked(1, 0, "welcome")], play.now)
+    effects = play.core.step([ev.Asked(1, 0, "welcome")], play.now())
     (welcome,) = [message for effect in effects for message in getattr(effect, "messages", [])]
     assert welcome.facts["leader"] is None
 
@@ -63,7 +63,7 @@ def test_a_pong_and_a_welcome_say_the_present_tick_though_nothing_happens() -> N
     pong = asked(play, probe, "ping")
     assert isinstance(pong, m.Pong)
     assert pong.tick - play.tick >= 59_000_000_000 // PERIOD_NS
-    effects = play.core.step([ev.Asked(9, 0, "welcome")], play.now)
+    effects = play.core.step([ev.Asked(9, 0, "welcome")], play.now())
     (welcome,) = [message for effect in effects for message in getattr(effect, "messages", [])]
     assert welcome.facts["tick"] == pong.tick
 
@@ -110,7 +110,7 @@ def test_a_cell_of_unknown_age_is_not_shown_though_it_is_not_yet_removed() -> No
     again.sync(1)
     again.sync(1)
     assert set(again.world) == {"cell/a"}
-    effects = again.core.step([ev.Asked(1, 7, "get", "cell/a")], again.now)
+    effects = again.core.step([ev.Asked(1, 7, "get", "cell/a")], again.now())
     (value,) = [message for effect in effects for message in getattr(effect, "messages", [])]
     assert value.cell is None
 
@@ -123,7 +123,7 @@ def test_the_status_counts_and_the_sum_is_right() -> None:
     probe.send(3, topic="poison")
     probe.send(3)
     play.advance(1500)
-    facts = play.facts
+    facts = play.status
     assert facts["packets"] == {"latched": 3, "applied": 2, "bagged": 1, "duplicate": 1}
     assert facts["world"] == {"cells": 1}
     assert facts["digest"] == play.published[-1].digest
@@ -148,10 +148,10 @@ def test_the_status_tells_what_is_committed_from_what_is_proposed() -> None:
     probe = play.join("p")
     play.disk.hold()
     probe.send(1)
-    facts = play.facts
+    facts = play.status
     assert facts["index"] == facts["commit"] + 1
     assert facts["packets"]["latched"] == 0
     play.runner.held = True
     probe.send(2)
     probe.send(3, 4)
-    assert play.facts["ingest"] == {"depth": 2, "capacity": play.depth}
+    assert play.status["ingest"] == {"depth": 2, "capacity": play.depth}

@@ -67,7 +67,7 @@ def test_one_fsync_lets_out_all_it_covers_in_order() -> None:
     for seq in (1, 2, 3):
         probe.send(seq)
     events = [play.disk.write_one(0) for _ in range(3)]
-    effects = play.core.step([events[-1]], play.now)
+    effects = play.core.step([events[-1]], play.now())
     indexes = [effect.index for effect in effects if isinstance(effect, Publish)]
     assert indexes == sorted(indexes)
     assert len(indexes) == 3
@@ -76,9 +76,9 @@ def test_one_fsync_lets_out_all_it_covers_in_order() -> None:
 def test_the_vote_is_durable_before_anything_is_proposed() -> None:
     play = Playbook(disk=Disk.that_holds_back())
     assert kinds(play.effects) == ["LinkPeers", "Persist"]
-    assert play.facts["role"] == "candidate"
+    assert play.core.raft.role == "candidate"
     play.sync(1)
-    assert play.facts["role"] == "leader"
+    assert play.core.raft.role == "leader"
     kinds_then = ["LinkPeers", "Persist", "LinkPeers", "Persist", "Persist"]
     assert kinds(play.effects) == kinds_then  # Genesis names the same members as an Entry does
     assert play.published == []
@@ -249,15 +249,15 @@ def test_so_much_ledger_asks_for_a_checkpoint() -> None:
     for seq in range(1, enough + 3):
         play.boot_ns += limits.MS
         offered = ev.Offered(1, "p", probe.epoch, frame, [row_of(seq)], 0, {}, play.boot_ns)
-        (execute,) = core.step([offered], play.now)
+        (execute,) = core.step([offered], play.now())
         assert isinstance(execute, Execute)
         done = ev.Executed(execute.batch.number, 1, [], b"\x80", [])
-        (persist,) = core.step([done], play.now)
+        (persist,) = core.step([done], play.now())
         assert isinstance(persist, Persist)
-        effects = core.step([ev.Persisted(persist.ticket, persist.ticket)], play.now)
+        effects = core.step([ev.Persisted(persist.ticket, persist.ticket)], play.now())
         for wish in (effect for effect in effects if isinstance(effect, WriteCheckpoint)):
             asked.append(seq)
-            core.step([ev.CheckpointEnded(wish.index, None)], play.now)
+            core.step([ev.CheckpointEnded(wish.index, None)], play.now())
     assert asked == [enough]
 
 
@@ -302,6 +302,6 @@ def test_no_step_forgets_more_than_a_slice_of_keys() -> None:
     play, index, pin = with_keys_held(5 * limits.INDEX_SLICE_KEYS)
     index.unpin(pin)
     before = len(index)
-    play.core.step([ev.Beat()], play.now)
+    play.core.step([ev.Beat()], play.now())
     assert len(index) == before - limits.INDEX_SLICE_KEYS
     assert play.core.has_more

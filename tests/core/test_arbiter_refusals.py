@@ -28,19 +28,19 @@ def test_without_a_reign_nothing_is_taken_in() -> None:
     probe = play.join("p")
     assert probe.refusals == [(0, "no_reign", 0)]
     assert probe.closed
-    assert play.facts["strike"]["kind"] == "no_reign"
+    assert play.status["strike"]["kind"] == "no_reign"
     play.sync()  # the vote
-    assert play.facts["strike"]["kind"] == "no_reign"
+    assert play.status["strike"]["kind"] == "no_reign"
     play.sync()  # the first Entries of the reign: only now it is known what was acked before
-    assert play.facts["strike"] is None
+    assert play.status["strike"] is None
     assert play.join("p").closed is False
 
 
 def test_a_node_without_a_cluster_says_what_it_waits_for() -> None:
     """R29: for people who look at its status."""
     play = Playbook(disk=Disk.that_holds_back())
-    play.core.step([ev.Unfounded("no answer yet from n3")], play.now)
-    assert play.facts["strike"] == {"kind": "no_reign", "why": "no answer yet from n3"}
+    play.core.step([ev.Unfounded("no answer yet from n3")], play.now())
+    assert play.status["strike"] == {"kind": "no_reign", "why": "no answer yet from n3"}
 
 
 def test_an_offer_without_a_reign_is_refused_and_the_expected_seq_named() -> None:
@@ -52,7 +52,7 @@ def test_an_offer_without_a_reign_is_refused_and_the_expected_seq_named() -> Non
     disk.hold()
     waiting = Playbook(disk=disk)
     offered = ev.Offered(9, "p", 1, b"", [row_of(7)], 0, {}, BOOT_NS)
-    (answer,) = waiting.core.step([offered], waiting.now)
+    (answer,) = waiting.core.step([offered], waiting.now())
     assert isinstance(answer, Answer)
     (refusal,) = answer.messages
     assert isinstance(refusal, m.Refuse)
@@ -87,7 +87,7 @@ def test_a_disk_at_its_hard_mark_is_busy_for_packets_only() -> None:
     play.advance(6)
     assert play.world == {}
     assert play.join("q").epoch == play.tick
-    assert play.facts["disk"] == "hard"
+    assert play.status["disk"] == "hard"
     play.happen(ev.DiskMark("soft", 7))
     probe.send(3)
     assert probe.refusals[1:] == [(3, "seq_gap", 2)]
@@ -108,7 +108,7 @@ def test_letters_that_are_not_stored_stop_the_latch_and_no_packet_is_lost() -> N
     assert play.core.next_due_ns() == BOOT_NS + limits.ELECTION_NS_MAX  # to be live no more
     play.happen(ev.LettersStored(most, play.published[-1].index, {"letters": most}))
     assert probe.told[most + 1] == "applied"
-    assert play.facts["dlq"] == {"letters": most}
+    assert play.status["dlq"] == {"letters": most}
 
 
 # --- Strike (R17) -----------------------------------------------------------------------------
@@ -135,8 +135,8 @@ def test_a_disk_fault_is_a_strike_and_nothing_is_acked_after_it() -> None:
     play.run()
     assert probe.told == {1: "applied"}
     assert not play.core.reigns
-    assert play.facts["strike"] == {"kind": "disk", "why": "fsync: Input/output error"}
-    assert (play.facts["role"], play.facts["leader"]) == ("follower", None)
+    assert play.status["strike"] == {"kind": "disk", "why": "fsync: Input/output error"}
+    assert (play.status["role"], play.status["leader"]) == ("follower", None)
     assert play.core.next_due_ns() is None
 
 
@@ -151,7 +151,7 @@ def test_the_last_picture_of_a_strike_is_stale_and_what_was_committed() -> None:
 def test_a_disk_that_fails_twice_strikes_once() -> None:
     play, _ = struck(ev.DiskFault("first"))
     play.happen(ev.DiskFault("second"), ev.Struck("state", "third"))
-    assert play.facts["strike"]["why"] == "first"
+    assert play.status["strike"]["why"] == "first"
     assert [note.event for note in play.seen(Note)].count("strike") == 1
 
 

@@ -19,4 +19,4 @@ def test_no_more_letters_are_stored_than_were_handed_over() -> None:
     """A keeper that counts otherwise than the core would let it latch what has no room."""
     play = Playbook()
     with pytest.raises(AssertionError):
-        play.core.step([ev.LettersStored(1, play.core.committed.index, {})], play.now)
+        play.core.step([ev.LettersStored(1, play.core.committed.index, {})], play.now())

@@ -144,7 +144,7 @@ def foist(play: Cluster, body: bytes) -> Node:
         last.chain,
         last.index + 1,
         last.index + 1,
-        raft.pace.tick_at(n1.now.boot_ns),
+        raft.pace.tick_at(n1.now().boot_ns),
         True,
         1,
         [WireEntry(raft.term, crc32c(body), body)],

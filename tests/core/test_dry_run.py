@@ -18,7 +18,7 @@ PACKET = cbor2.dumps(["cell/a", 1, 7, 5000, cbor2.dumps(1)])
 
 def ask(play: Playbook, **args: Any) -> list[Effect]:
     told = {"packet": PACKET, "producer": "redrive:night", **args}
-    return play.core.step([ev.Asked(1, 7, "line.would", args=told)], play.now)
+    return play.core.step([ev.Asked(1, 7, "line.would", args=told)], play.now())
 
 
 def dry_run(effects: list[Effect]) -> DryRun:
@@ -41,7 +41,7 @@ def done(play: Playbook, asked: DryRun, *changes: Change, bag: str | None = None
     outcomes = [Outcome(0, bag, "line", Evidence("", "why", ""))] if bag else []
     executed = ev.Executed(asked.batch.number, 1, list(changes), b"", outcomes)
     event = ev.DryRunDone(asked.connection, asked.request, asked.world, executed)
-    return answers(play.core.step([event], play.now))
+    return answers(play.core.step([event], play.now()))
 
 
 def test_the_packet_lies_alone_on_the_world_as_it_is() -> None:
@@ -125,7 +125,7 @@ def test_what_came_to_nothing_is_said() -> None:
     play = Playbook()
     asked = dry_run(ask(play))
     event = ev.DryRunDone(1, 7, asked.world, None, "NoBox: none")
-    assert answers(play.core.step([event], play.now)) == [m.End(7, "not_possible", "NoBox: none")]
+    assert answers(play.core.step([event], play.now())) == [m.End(7, "not_possible", "NoBox: none")]
 
 
 def test_a_node_on_strike_cannot_say() -> None:

@@ -190,7 +190,7 @@ class Producers(RuleBasedStateMachine):
     def every_packet_is_applied_or_bagged(self) -> None:
         state = self.play.core.committed
         assert state.latched == state.applied + state.bagged
-        packets = self.play.facts["packets"]
+        packets = self.play.status["packets"]
         assert packets["latched"] == packets["applied"] + packets["bagged"]
 
     def teardown(self) -> None:

@@ -278,7 +278,7 @@ def test_who_was_silent_for_seven_days_and_is_not_connected_leaves() -> None:
     play.advance(WEEK_MS // 2)
     play.advance(CHECK_MS)
     assert books(play).leavers == [Leaver("idle", "idle")]
-    assert play.facts["producers_left"] == {"bye": 0, "idle": 1, "crowded": 0}
+    assert play.status["producers_left"] == {"bye": 0, "idle": 1, "crowded": 0}
     there.send(1)
     assert there.told == {1: "applied"}
 
@@ -428,4 +428,4 @@ def test_who_was_crowded_out_is_said(play: Playbook) -> None:
     fill(play, "g")
     *_, note = [x for x in play.seen(Note) if x.event == "producers_crowded_out"]
     assert (note.fields["names"], note.fields["count"]) == ("a, b, c", 3)
-    assert play.facts["producers_left"]["crowded"] == 4
+    assert play.status["producers_left"]["crowded"] == 4

@@ -142,7 +142,7 @@ def test_a_key_whose_last_removal_was_dropped_is_still_found(play: Cluster) -> N
     probe.send(3)
     probe.send(4, topic="remove", payload=["cell/a"])
     for _ in range(2):
-        n2.happen(n2.disk.write_one(n2.now.boot_ns))
+        n2.happen(n2.disk.write_one(n2.now().boot_ns))
     n1.happen(heartbeat_of_a_new_leader(n1, "n2"))
     assert not n1.core.reigns
     assert probe.told == {1: "applied", 2: "applied", 3: "applied"}
@@ -252,7 +252,7 @@ def test_what_was_taken_over_in_part_is_dropped_with_the_reign_that_did_not_begi
 
     def strike() -> None:
         if seen.count((True, False)) == 2:
-            n1.core.step([ev.Struck("admin", "an operator says so")], n1.now)
+            n1.core.step([ev.Struck("admin", "an operator says so")], n1.now())
 
     seen = watch(n1, strike)
     play.advance(2_000)
@@ -271,7 +271,7 @@ def test_ticks_go_on_above_all_that_the_majority_knows(play: Cluster) -> None:
     for reign, king in enumerate(("n2", "n3", "n1"), start=1):
         play.advance(777)
         former = play.reigning()[0]
-        known = former.core.raft.pace.tick_at(former.now.boot_ns)
+        known = former.core.raft.pace.tick_at(former.now().boot_ns)
         uncommitted = former.core.raft.log.last.index
         former.ask("admin.transfer", node=king)
         node = play.crown(king)
@@ -292,7 +292,7 @@ def test_ticks_that_were_not_committed_are_not_used_twice(play: Cluster) -> None
     for seq in range(1, 300):  # faster than the clock: a Tick for each
         probe.send(seq)
     highest = n1.core.committed.tick
-    assert highest > n1.core.raft.pace.clock.tick_at(n1.now.boot_ns)  # type: ignore[union-attr]
+    assert highest > n1.core.raft.pace.clock.tick_at(n1.now().boot_ns)  # type: ignore[union-attr]
     play.kill("n1")
     n2 = play.crown("n2")
     assert accession_tick(n2) > highest

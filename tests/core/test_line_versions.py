@@ -169,7 +169,7 @@ def test_a_node_alone_needs_no_words_about_its_line() -> None:
     again = play.restart()
     assert not [x for x in again.seen(Note) if x.event.startswith("line")]
     assert again.core.committed.line.digest == play.line.digest
-    assert not again.facts["line_mismatch"]
+    assert not again.status["line_mismatch"]
 
 
 # --- Who is preferred -----------------------------------------------------------------------------

@@ -156,7 +156,7 @@ def test_a_new_king_answers_only_after_its_first_commit(play: Cluster) -> None:
     n3.disk.hold()
     while not n3.disk.waiting:
         play.advance(1)
-    n3.happen(n3.disk.write_one(n3.now.boot_ns))  # its vote, and nothing of what comes then
+    n3.happen(n3.disk.write_one(n3.now().boot_ns))  # its vote, and nothing of what comes then
     assert n2.core.reigns
     asking = n2.get("cell/a")
     play.advance(60)

@@ -109,7 +109,7 @@ def test_an_old_heartbeat_makes_nothing_fresh(play: Cluster) -> None:
     play.advance(60)
     n2 = play["n2"]
     raft = n2.core.raft
-    late = pm.Heartbeat(raft.term, 0, 0, raft.pace.tick_at(n2.now.boot_ns), True, 9, 0, 0)
+    late = pm.Heartbeat(raft.term, 0, 0, raft.pace.tick_at(n2.now().boot_ns), True, 9, 0, 0)
     play.loses["n2"] = (pm.Heartbeat,)
     play.advance(300)
     n2.happen(ev.Heard("n1", late))
@@ -150,7 +150,7 @@ def test_what_a_reign_said_at_last_shows_how_old_its_first_word_was(play: Cluste
     play.cut("n2")
     play.advance(3_000)
     raft, index = n2.core.raft, n2.core.committed.index
-    term, tick = raft.term + 1, raft.pace.tick_at(n2.now.boot_ns - 3 * limits.SECOND)
+    term, tick = raft.term + 1, raft.pace.tick_at(n2.now().boot_ns - 3 * limits.SECOND)
     n2.happen(ev.Heard("n3", pm.Heartbeat(term, index, index, tick, True, 1, index, 0)))
     tick += limits.SECOND // PERIOD_NS
     n2.happen(ev.Heard("n3", pm.Heartbeat(term, index, index, tick, True, 2, pm.INDEX_MAX, 0)))
@@ -171,7 +171,7 @@ def test_a_reign_that_no_majority_answers_is_not_live_and_names_nothing(play: Cl
     play.advance(limits.ELECTION_NS_MIN // limits.MS + 60)
     assert not n1.live
     leads = n1.core.raft.leadership
-    assert leads is None or leads.acked(n1.now.boot_ns) == pm.INDEX_MAX
+    assert leads is None or leads.acked(n1.now().boot_ns) == pm.INDEX_MAX
 
 
 def test_before_its_first_commit_a_reign_names_its_first_entry(play: Cluster) -> None:
@@ -181,8 +181,8 @@ def test_before_its_first_commit_a_reign_names_its_first_entry(play: Cluster) ->
     n1 = play["n1"]
     leads = n1.core.raft.leadership
     assert leads is not None
-    assert leads.acked(n1.now.boot_ns) == n1.core.raft.log.commit
-    assert not leads.has_committed or leads.acked(n1.now.boot_ns) >= leads.first_index
+    assert leads.acked(n1.now().boot_ns) == n1.core.raft.log.commit
+    assert not leads.has_committed or leads.acked(n1.now().boot_ns) >= leads.first_index
 
 
 # --- Ends that are late ---------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_a_node_that_was_frozen_is_not_live_while_it_works_off_what_ended() -> N
     play.boot_ns += 5 * limits.SECOND
     play.happen(ev.Beat())
     assert (play.published[-1].live, set(play.world)) == (False, {"cell/a"})
-    assert "shelf life is over" in play.facts["live_why"]
+    assert "shelf life is over" in play.status["live_why"]
     play.sync()
     play.disk.held = False
     play.advance(20)
@@ -274,7 +274,7 @@ def test_a_node_whose_letters_are_not_taken_is_live_no_more() -> None:
     shown = [play.published[-1].live]
     play.advance(1)
     shown.append(play.published[-1].live)
-    assert "dead letters have not been stored for 0.4 s" in play.facts["live_why"]
+    assert "dead letters have not been stored for 0.4 s" in play.status["live_why"]
     play.happen(ev.LettersStored(1, play.core.committed.index, {}))
     assert [*shown, play.published[-1].live] == [True, False, True]
 
@@ -289,7 +289,7 @@ def test_a_picture_carries_the_factorys_clock(play: Cluster) -> None:
     for node in play.nodes.values():
         clock = node.published[-1].clock
         assert clock is not None
-        ticks.append(clock.tick_at(node.now.boot_ns))
+        ticks.append(clock.tick_at(node.now().boot_ns))
     assert max(ticks) - min(ticks) <= 1
     assert min(ticks) >= 5_000 * limits.MS // PERIOD_NS
 
@@ -299,15 +299,15 @@ def test_a_clock_that_was_set_again_is_shown_again(play: Cluster) -> None:
     play["n1"].join("probe").send(1)
     play.advance(60)
     n2 = play["n2"]
-    pace, now_ns = n2.core.raft.pace, n2.now.boot_ns
+    pace, now_ns = n2.core.raft.pace, n2.now().boot_ns
     pace.clock = TickClock(PERIOD_NS, pace.tick_at(now_ns) + 300, now_ns)
     before = len(n2.published)
     play.advance(5_000)
     assert 0 < len(n2.published) - before <= 3
     clock = n2.published[-1].clock
-    leader = play["n1"].core.raft.pace.tick_at(play["n1"].now.boot_ns)
+    leader = play["n1"].core.raft.pace.tick_at(play["n1"].now().boot_ns)
     assert clock is not None
-    assert abs(clock.tick_at(n2.now.boot_ns) - leader) <= limits.CLOCK_SHOWN_NS // PERIOD_NS
+    assert abs(clock.tick_at(n2.now().boot_ns) - leader) <= limits.CLOCK_SHOWN_NS // PERIOD_NS
 
 
 def test_where_the_time_is_unknown_no_clock_is_shown() -> None:

@@ -115,9 +115,9 @@ def test_a_strike_outlasts_what_it_could_have_been(play: Cluster) -> None:
 def test_a_core_that_is_on_strike_from_the_start_only_answers(play: Cluster) -> None:
     play.kill("n2")
     node = play["n2"]
-    node.begin(bridged=True)
+    node.load(bridged=True)
     node.core.strike_for("state", "restarts are spent")
-    node.perform(node.core.start(node.now))
+    node.perform(node.core.start(node.now()))
     assert node.core.next_due_ns() is None
     assert node.join("probe").refusals == [(0, "strike", 0)]
     assert node.status["strike"] == {"kind": "state", "why": "restarts are spent"}

@@ -33,7 +33,7 @@ def test_a_reign_begins_above_the_last_tick_and_in_the_next_term() -> None:
     record, entry = again.disk.entries[-1]
     assert isinstance(entry.books, Accession)
     assert (record.term, entry.tick) == (2, play.tick + 1)
-    assert entry.wall_ns == again.now.wall_ns
+    assert entry.wall_ns == again.now().wall_ns
 
 
 # --- The Tick ------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ def test_a_tick_is_one_entry_of_everything_that_waited() -> None:
     assert [register.producer for register in books.registers] == ["c"]
     assert [(bag.slot, bag.reason) for bag in books.bags] == [(1, "handler_error")]
     assert [(slot, key) for slot, key, _, _ in books.changes] == [(0, "cell/a"), (2, "keep/x")]
-    assert (books.line_version, entry.wall_ns) == (7, play.now.wall_ns)
+    assert (books.line_version, entry.wall_ns) == (7, play.now().wall_ns)
     assert entry.digest == play.published[-1].digest
 
 
@@ -235,7 +235,7 @@ def test_every_duplicate_is_counted() -> None:
     probe.send(3)
     probe.send(3, 4)
     play.sync()
-    assert play.facts["packets"]["duplicate"] == len(probe.duplicates) == 4
+    assert play.status["packets"]["duplicate"] == len(probe.duplicates) == 4
 
 
 def test_last_words_about_an_uncommitted_epoch_wait_for_its_commit() -> None:
@@ -426,7 +426,7 @@ def test_no_batch_comes_back_with_more_than_it_had() -> None:
     probe.send(1)
     assert play.batch is not None
     with pytest.raises(AssertionError):
-        play.core.step([Executed(play.batch.number, 2, [], b"\x80", [])], play.now)
+        play.core.step([Executed(play.batch.number, 2, [], b"\x80", [])], play.now())
 
 
 def test_nothing_is_decreed_while_a_tick_is_on_the_bench() -> None:
@@ -438,7 +438,7 @@ def test_nothing_is_decreed_while_a_tick_is_on_the_bench() -> None:
     reign = play.core.lifecycle.reign
     assert reign is not None
     with pytest.raises(AssertionError):
-        reign.decree(Members([], "a test"), play.now)
+        reign.decree(Members([], "a test"), play.now())
 
 
 def test_a_tick_without_slots_needs_no_line() -> None:

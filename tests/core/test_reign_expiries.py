@@ -44,7 +44,7 @@ def test_a_handler_that_fails_does_not_keep_the_cell() -> None:
     play.advance(6)
     assert play.world == {}
     assert [letter.reason for letter in play.letters] == ["handler_error"]
-    assert play.facts["packets"]["bagged"] == 0
+    assert play.status["packets"]["bagged"] == 0
 
 
 def test_expiries_come_first_in_a_tick_by_expiry_and_key() -> None:
@@ -111,7 +111,7 @@ def test_more_expiries_than_a_tick_takes_share_the_ticks_with_packets() -> None:
     assert counts[0][1] == 1
     assert max(expiries for expiries, _ in counts) <= limits.TICK_EXPIRIES_MAX
     assert play.world == {"seen": "nothing"}
-    assert play.facts["expiries"] == {"expired": 2_300, "age_unknown": 0}
+    assert play.status["expiries"] == {"expired": 2_300, "age_unknown": 0}
     assert replay(play.disk).state.digest() == play.published[-1].digest
 
 
@@ -140,7 +140,7 @@ def test_cells_that_end_leave_room_for_packets_on_the_way_to_the_disk() -> None:
     play.disk.held = False
     play.sync()
     assert probe.told == {1: "applied"}
-    assert play.facts["expiries"]["expired"] == 2_300
+    assert play.status["expiries"]["expired"] == 2_300
 
 
 def test_a_tick_with_a_packet_ends_what_is_due_however_many_entries_are_on_their_way() -> None:
@@ -330,7 +330,7 @@ def test_no_packet_sees_a_cell_of_unknown_age_whether_it_is_gone_or_not() -> Non
     probe = again.join("p")
     probe.send(1, topic="see", payload="cell/02300")
     assert again.world == {"seen": "nothing"}
-    assert again.facts["expiries"] == {"expired": 0, "age_unknown": 2_300}
+    assert again.status["expiries"] == {"expired": 0, "age_unknown": 2_300}
     assert max(len(books.expiries) for _, books in again.ticks) <= limits.TICK_EXPIRIES_MAX
     assert len(again.ticks) >= before + 1
 

@@ -36,5 +36,5 @@ def test_full_nodes_do_not_pass_leadership_round_and_round(play: Cluster) -> Non
 def test_a_full_node_that_is_alone_goes_on_leading() -> None:
     play = Playbook()
     play.join("p")
-    play.core.step([ev.DiskMark("hard", 0)], play.now)
+    play.core.step([ev.DiskMark("hard", 0)], play.now())
     assert play.core.reigns

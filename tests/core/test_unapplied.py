@@ -173,7 +173,7 @@ class Behind:
         """The step in which it hears of its disk, and those that follow without an event."""
         disk = self.node.disk
         while disk.waiting:
-            said = disk.write_one(self.node.now.boot_ns)
+            said = disk.write_one(self.node.now().boot_ns)
         self.node.step([said])
         yield
         while self.node.core.has_more:
