@@ -14,8 +14,7 @@ import cbor2
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.arbiter import Arbiter, NodeIdentity
-from rmf.core.clock import Pace
+from rmf.core.arbiter import NodeIdentity
 from rmf.core.codec import encode
 from rmf.core.effects import (
     DryRun,
@@ -25,9 +24,8 @@ from rmf.core.effects import (
     StoreLetters,
     WriteCheckpoint,
 )
-from rmf.core.entry import Entry, LineId, Member, decode_entry
+from rmf.core.entry import Entry, Member, decode_entry
 from rmf.core.intake import open_send
-from rmf.core.raft.raft_node import Raft
 from rmf.core.record import ENTRY, Record
 from rmf.floor.arbiter.recover_node import recover
 from rmf.line import Inline, Line
@@ -40,6 +38,7 @@ from rmf.storage.scan import LedgerScan
 from rmf.storage.segments import GENESIS
 from rmf.testing.driven_core import DrivenCore
 from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer, Runner
+from rmf.testing.rebirth import core_at
 
 WALL_NS = 1_700_000_000 * limits.SECOND
 SEGMENT_BYTES = 64 * limits.KIB
@@ -88,30 +87,20 @@ class DrivenNode(DrivenCore):
         identity = NodeIdentity(
             node="n1",
             incarnation=self.directory.incarnation,
-            line=LineId(self.line.name, self.line.version, self.line.digest),
+            line=self.line.identity,
             period_ns=self._period_ns,
             address="",
             agent="",
         )
-        state = recovered.state
-        raft = Raft(
-            "n1",
+        core = core_at(
+            identity,
             cluster,
             recovered.standing,
-            state.members or (Member("n1", self.directory.incarnation),),
-            incarnation=self.directory.incarnation,
-            membership=state.membership,
-            pace=Pace(recovered.bridge),
-            period_ns=state.period_ns if state.index else self._period_ns,
-            dice=lambda: 0.5,
-        )
-        core = Arbiter(
-            identity,
-            state,
+            recovered.state,
             recovered.shelf,
-            raft,
-            listens=lambda key: self.line.expired_handler_of(key) is not None,
-            depth_packets_max=limits.INGEST_DEPTH_PACKETS,
+            bridge=recovered.bridge,
+            listens=self.line.listens,
+            members=(Member("n1", self.directory.incarnation),),
         )
         happen = self.waiting.append
         runner = LineRunner(self._runner or Inline(self.line), happen)

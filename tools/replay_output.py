@@ -58,7 +58,7 @@ def _facts(result: Result) -> dict[str, Any]:
         "digest": replay.state.digest().hex(),
         "divergence": None if found is None else _divergence(found),
         "packets_per_s": round(replay.packets / result.seconds),
-        "line": None if result.line is None else _line(_id_of(result.line)),
+        "line": None if result.line is None else _line(result.line.identity),
         "ledger_line": _line(lines[-1]) if lines else None,
         "start": {
             "checkpoint": restored.start.checkpoint and str(restored.start.checkpoint),
@@ -68,10 +68,6 @@ def _facts(result: Result) -> dict[str, Any]:
         "uncommitted": result.uncommitted,
         **({} if result.what_if is None else {"what_if": facts_of(result.what_if)}),
     }
-
-
-def _id_of(line: Line) -> LineId:
-    return LineId(line.name, line.version, line.digest)
 
 
 def _line(line: LineId) -> dict[str, Any]:
@@ -118,7 +114,7 @@ def summary_of(result: Result) -> str:
     begun = "genesis" if checkpoint is None else f"{checkpoint}, tick {state.tick}"
     lines.append(f"  from     {begun}")
     if result.line is not None:
-        lines.append(f"  line     {_named(_id_of(result.line))}")
+        lines.append(f"  line     {_named(result.line.identity)}")
     lines.append(f"  digest   {replay.state.digest().hex()}")
     if result.uncommitted:
         lines.append(f"  tail     {result.uncommitted} Entries are not known to be committed here")
@@ -145,7 +141,7 @@ def line_notices(result: Result) -> Iterator[str]:
     """Say what follows from the ledger naming other lines than the one that was run."""
     if result.line is None:
         return
-    mine = _id_of(result.line)
+    mine = result.line.identity
     for line in result.replay.lines:
         if line[:2] != mine[:2]:
             yield (

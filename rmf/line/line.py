@@ -15,6 +15,7 @@ import attrs
 
 from rmf import limits
 from rmf.core import topics
+from rmf.core.entry import LineId
 from rmf.errors import LineError
 from rmf.line.cell_values import type_name
 from rmf.line.structure import Structure, structure_for
@@ -55,6 +56,15 @@ class Line:
         self._given_digest: bytes | None = None
         self.by_topic: dict[str, Handler | None] = {}
         self._by_key: dict[str, Handler | None] = {}
+
+    @property
+    def identity(self) -> LineId:
+        """The line as the ledger names it (R21)."""
+        return LineId(self.name, self.version, self.digest)
+
+    def listens(self, key: str) -> bool:
+        """Whether a handler hears of it when the cell of this key expires (R9)."""
+        return self.expired_handler_of(key) is not None
 
     def __repr__(self) -> str:
         return f"Line({self.name!r}, version={self.version})"

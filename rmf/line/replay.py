@@ -98,7 +98,7 @@ class Replay:
 
 def _first(again: Rerun, bench: Inline) -> Divergence | None:
     """Run a Tick; return its first difference."""
-    found = again.other_expiry(lambda key: bench.line.expired_handler_of(key) is not None)
+    found = again.other_expiry(bench.line.listens)
     while found is None and again.batch is not None:
         found = next(iter(again.compare(bench.run(again.batch))), None)
     return found

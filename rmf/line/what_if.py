@@ -21,7 +21,7 @@ import attrs
 
 from rmf import limits
 from rmf.core.effects import Batch
-from rmf.core.entry import Accession, Entry, Expiry, LineId, TickBooks
+from rmf.core.entry import Accession, Entry, Expiry, TickBooks
 from rmf.core.entry_walk import entry_of, follow
 from rmf.core.events import Executed
 from rmf.core.outcome import Change, Outcome
@@ -83,7 +83,7 @@ class WhatIf:
         self._runner: BatchRunner = runner or self._inline
         self._batches = 0
         before = replay.state
-        self._id = LineId(line.name, line.version, line.digest)
+        self._id = line.identity
         self._other: State | None = None
         if forward:
             world = World.of(dict(before.world.cells))
@@ -168,8 +168,7 @@ class WhatIf:
             keys = self._ends(base, entry, books)
         if not keys:
             return []
-        listens = self.line.expired_handler_of
-        return expiries_of(keys, base, lambda key: listens(key) is not None)
+        return expiries_of(keys, base, self.line.listens)
 
     def _ends(self, base: State, entry: Entry, books: TickBooks) -> list[str]:
         """Return what ends in a Tick of the alternative history: what the ledger ends here, and

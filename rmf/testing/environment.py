@@ -53,7 +53,7 @@ class Environment:
 
     def listens(self, key: str) -> bool:
         """Return whether the line wants to hear that a key expired."""
-        return self.line.expired_handler_of(key) is not None
+        return self.line.listens(key)
 
     def line_of(self, life: int) -> LineId:
         """Return the line as a process of a node names it: one of several versions, which do the

@@ -11,7 +11,7 @@ from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.arbiter import NodeIdentity
 from rmf.core.bag import Letter
-from rmf.core.entry import LineId, Member
+from rmf.core.entry import Member
 from rmf.core.first_records import founding_records
 from rmf.core.messages import Message
 from rmf.core.raft.raft_values import Timing
@@ -87,7 +87,7 @@ class LoneNode(DrivenCore):
         identity = NodeIdentity(
             _NAME,
             _INCARNATION,
-            LineId(line.name, line.version, line.digest),
+            line.identity,
             limits.TICK_PERIOD_NS,
             _NAME,
             "rmf/testing",
@@ -100,7 +100,7 @@ class LoneNode(DrivenCore):
             boot_id=self.boot_id,
             dice=lambda: 0.5,
             timing=_TIMING,
-            listens=lambda key: line.expired_handler_of(key) is not None,
+            listens=line.listens,
         )
         self.begin(found.core)
         while not self.core.reigns:

@@ -17,7 +17,7 @@ from rmf.core.bag import Letter
 from rmf.core.clock import Pace, TickClock
 from rmf.core.entry import Member
 from rmf.core.raft.raft_node import Raft
-from rmf.core.raft.raft_values import Place, Timing
+from rmf.core.raft.raft_values import Place, Standing, Timing
 from rmf.core.record import GENESIS_CHAIN
 from rmf.core.recovery import Recovery, higher_of
 from rmf.core.shelf import Shelf
@@ -26,7 +26,7 @@ from rmf.core.table_slices import slices_of, table_in
 from rmf.core.world import Cell, mark_of
 from rmf.testing.disk import DiskStart, SimulatedDisk, StoredCheckpoint
 
-__all__ = ["Reborn", "come_back", "opened", "packed", "reborn", "unpacked"]
+__all__ = ["Reborn", "come_back", "core_at", "opened", "packed", "reborn", "unpacked"]
 
 DEPTH_PACKETS = 256
 
@@ -66,31 +66,64 @@ def reborn(
     start = _start_of(disk, cursor)
     comeback = _come_back(disk, start, identity.node, cursor)
     standing = comeback.standing(whole=not disk.repairing)
-    state = comeback.state
-    raft = Raft(
-        identity.node,
+    core = core_at(
+        identity,
         disk.cluster,
         standing,
-        state.members or members,
-        incarnation=identity.incarnation,
-        membership=state.membership,
-        pace=Pace(_bridge(comeback, start, boot_id, tail=bool(standing.tail))),
-        period_ns=state.period_ns if state.index else identity.period_ns,
+        comeback.state,
+        comeback.shelf,
+        bridge=_bridge(comeback, start, boot_id, tail=bool(standing.tail)),
+        listens=listens,
         dice=dice,
         timing=timing,
         doubts=doubts,
-    )
-    core = Arbiter(
-        identity,
-        state,
-        comeback.shelf,
-        raft,
-        listens=listens,
+        members=members,
         depth_packets_max=depth_packets_max,
         audit_ppm=audit_ppm,
     )
     missing = start.base.place.index if start.base.place.index > cursor else 0
     return Reborn(core, comeback.take_letters(), missing)
+
+
+def core_at(
+    identity: NodeIdentity,
+    cluster: bytes,
+    standing: Standing,
+    state: State,
+    shelf: Shelf,
+    *,
+    listens: Callable[[str], bool],
+    bridge: TickClock | None = None,
+    dice: Callable[[], float] = lambda: 0.5,
+    timing: Timing | None = None,
+    doubts: int = 0,
+    members: tuple[Member, ...] = (),
+    depth_packets_max: int = limits.INGEST_DEPTH_PACKETS,
+    audit_ppm: int = 0,
+) -> Arbiter:
+    """Return the core that stands there; `members` are those before any Entry."""
+    raft = Raft(
+        identity.node,
+        cluster,
+        standing,
+        state.members or members,
+        incarnation=identity.incarnation,
+        membership=state.membership,
+        pace=Pace(bridge),
+        period_ns=state.period_ns if state.index else identity.period_ns,
+        dice=dice,
+        timing=timing,
+        doubts=doubts,
+    )
+    return Arbiter(
+        identity,
+        state,
+        shelf,
+        raft,
+        listens=listens,
+        depth_packets_max=depth_packets_max,
+        audit_ppm=audit_ppm,
+    )
 
 
 def come_back(disk: SimulatedDisk, node: str, cursor: int) -> Recovery:

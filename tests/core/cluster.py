@@ -215,7 +215,7 @@ class Cluster:
     def _met(self, node: Node) -> ev.PeerMet:
         own = member(node.name, node.incarnation)
         knows = self.n3_knows if node.name == "n3" else CLUSTER_VERSION
-        return ev.PeerMet(own.name, own.incarnation, own.client_address, knows, node.line_id)
+        return ev.PeerMet(own.name, own.incarnation, own.client_address, knows, node.line.identity)
 
     def _linked(self, one: str, other: str) -> bool:
         return not {one, other} & self.cut_off

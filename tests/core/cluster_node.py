@@ -75,7 +75,7 @@ class Node(CoreNode):
         identity = NodeIdentity(
             self.name,
             own.incarnation,
-            self.line_id,
+            self.line.identity,
             PERIOD_NS,
             own.client_address,
             "rmf/test",

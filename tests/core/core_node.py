@@ -12,7 +12,6 @@ from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core import messages as m
 from rmf.core.bag import Letter
-from rmf.core.entry import LineId
 from rmf.line import Inline, Line
 from rmf.testing.driven_core import DrivenCore
 from rmf.testing.performer import Arms, LetterStore, LineRunner, Part, Performer
@@ -74,11 +73,6 @@ class CoreNode(DrivenCore):
         self.dlq = LetterStore(self.told)
         parts = (self.runner, disk, self, *parts)
         self._performer = Performer(*parts, leaves_out=leaves_out)
-
-    @property
-    def line_id(self) -> LineId:
-        """The line as it names itself."""
-        return LineId(self.line.name, self.line.version, self.line.digest)
 
     # --- What may happen ------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class Playbook(CoreNode):
         self.runner.answers = False
         self._together: list[ev.Event] | None = None
         identity = NodeIdentity(
-            "n1", b"incarnation-of-1", self.line_id, period_ns, "here:1", "rmf/test"
+            "n1", b"incarnation-of-1", self.line.identity, period_ns, "here:1", "rmf/test"
         )
         core = core_of(
             self.disk, identity, self.line, bridged=bridged, members=MEMBERS, depth=depth

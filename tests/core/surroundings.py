@@ -148,7 +148,7 @@ def core_of(
         boot_id=BOOT_ID if bridged else b"another boot",
         dice=lambda: dice,
         timing=Timing(),
-        listens=lambda key: line.expired_handler_of(key) is not None,
+        listens=line.listens,
         members=members,
         depth_packets_max=depth,
         audit_ppm=audit_ppm,

@@ -5,16 +5,14 @@ import crc32c
 from rmf import limits
 from rmf.core import events as ev
 from rmf.core.arbiter import Arbiter, NodeIdentity
-from rmf.core.clock import Pace
 from rmf.core.effects import Effect, Persist, RunAgain
-from rmf.core.entry import LineId
 from rmf.core.raft.peer_messages import Append, WireEntry
-from rmf.core.raft.raft_node import Raft
 from rmf.core.raft.raft_values import HardState, Place, Standing
 from rmf.core.record import GENESIS_CHAIN
 from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
 from rmf.line import Line
+from rmf.testing.rebirth import core_at
 from tests.driven_node import DrivenNode
 
 NOW = ev.Now(100 * limits.SECOND, 1_764_000_000 * limits.SECOND)
@@ -23,25 +21,14 @@ NOW = ev.Now(100 * limits.SECOND, 1_764_000_000 * limits.SECOND)
 def follower_of(node: DrivenNode, line: Line) -> Arbiter:
     """A node without a ledger, which runs all again that others executed."""
     cluster = node.directory.cluster
-    raft = Raft(
-        "n2",
+    own = ("n2", b"i" * 16, line.identity)
+    return core_at(
+        NodeIdentity(*own, limits.TICK_PERIOD_NS, "here:1", "rmf/test"),
         cluster,
         Standing(HardState(0, None), Place(0, 0, GENESIS_CHAIN), 0, (), ()),
-        (),
-        incarnation=b"i" * 16,
-        membership=0,
-        pace=Pace(None),
-        period_ns=limits.TICK_PERIOD_NS,
-        dice=lambda: 0.5,
-    )
-    name = LineId(line.name, line.version, line.digest)
-    return Arbiter(
-        NodeIdentity("n2", b"i" * 16, name, limits.TICK_PERIOD_NS, "here:1", "rmf/test"),
         genesis_state(cluster),
         Shelf(),
-        raft,
-        listens=lambda key: line.expired_handler_of(key) is not None,
-        depth_packets_max=limits.INGEST_DEPTH_PACKETS,
+        listens=line.listens,
         audit_ppm=1_000_000,
     )
 

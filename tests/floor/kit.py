@@ -24,13 +24,11 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter, NodeIdentity
 from rmf.core.bag import Letter
-from rmf.core.clock import Pace
 from rmf.core.effects import Persist, Publish, Reload
-from rmf.core.entry import LineId, Member
+from rmf.core.entry import Member
 from rmf.core.events import Asked, Joined, Offered, Persisted
 from rmf.core.intake import open_send
 from rmf.core.packet import Row
-from rmf.core.raft.raft_node import Raft
 from rmf.core.world import Cell, World, mark_of
 from rmf.floor.arbiter import arbiter_loop
 from rmf.floor.arbiter.recover_node import Recovered, recover
@@ -46,6 +44,7 @@ from rmf.floor.supervisor import Child, InProgress, supervise
 from rmf.line.inline import Inline
 from rmf.storage.directory import DataDirectory
 from rmf.storage.dlq_store import DlqStore
+from rmf.testing.rebirth import core_at
 from tests.floor.factory import letters_in
 from tests.floor.lines import shop
 from tests.floor.wire import PATIENCE_S, Wire, until
@@ -99,25 +98,16 @@ class Bench:
 
     def core(self, recovered: Recovered, *, depth: int = limits.INGEST_DEPTH_PACKETS) -> Arbiter:
         """Return a core that goes on from there."""
-        state = recovered.state
-        raft = Raft(
-            "n1",
+        own = ("n1", b"i" * 16, shop.identity)
+        return core_at(
+            NodeIdentity(*own, limits.TICK_PERIOD_NS, "here:1", "rmf/test"),
             self.directory.cluster,
             recovered.standing,
-            state.members or (Member("n1", b"i" * 16, "", "here:1"),),
-            incarnation=b"i" * 16,
-            membership=state.membership,
-            pace=Pace(recovered.bridge),
-            period_ns=state.period_ns if state.index else limits.TICK_PERIOD_NS,
-            dice=lambda: 0.5,
-        )
-        line = LineId(shop.name, shop.version, shop.digest)
-        return Arbiter(
-            NodeIdentity("n1", b"i" * 16, line, limits.TICK_PERIOD_NS, "here:1", "rmf/test"),
-            state,
+            recovered.state,
             recovered.shelf,
-            raft,
-            listens=lambda key: shop.expired_handler_of(key) is not None,
+            bridge=recovered.bridge,
+            listens=shop.listens,
+            members=(Member("n1", b"i" * 16, "", "here:1"),),
             depth_packets_max=depth,
         )
 

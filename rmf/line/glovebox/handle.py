@@ -64,7 +64,7 @@ class LineFacts:
     @classmethod
     def of(cls, line: Line) -> "LineFacts":
         """Return the facts of a line that is loaded here."""
-        identity = LineId(line.name, line.version, line.digest)
+        identity = line.identity
         places = tuple(place for _, place in line.places)
         return cls(identity, line.filters, line.expired_filters, places)
 

@@ -52,14 +52,13 @@ class Living:
         self.doors = alone.doors
         self.in_progress = InProgress()
         incarnation = alone.directory.incarnation
-        line = LineId(shop.name, shop.version, shop.digest)
         period_ns = limits.TICK_PERIOD_NS
         ground = NodeResources(
             directory=alone.directory,
             store=lambda: alone.store,
             doors=alone.doors,
             runner=alone.runner,
-            listens=lambda key: shop.expired_handler_of(key) is not None,
+            listens=shop.listens,
             boot_id=BOOT_ID,
             ingest_depth=limits.INGEST_DEPTH_PACKETS,
             has_peers=has_peers,
@@ -67,7 +66,7 @@ class Living:
         )
         self.life = CoreRunner(
             ground,
-            NodeIdentity("n1", incarnation, line, period_ns, "here:1", "rmf/test"),
+            NodeIdentity("n1", incarnation, shop.identity, period_ns, "here:1", "rmf/test"),
         )
 
     @property

@@ -69,7 +69,7 @@ class Auditing:
         self.auditor = Auditor(
             "n2",
             self.runner,
-            lambda key: line.expired_handler_of(key) is not None,
+            line.listens,
             lambda: 7,
             self.counts,
         )

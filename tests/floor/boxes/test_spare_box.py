@@ -28,8 +28,7 @@ SOURCE = (
 
 
 def identity(spec: str) -> LineId:
-    line = load_line(spec)
-    return LineId(line.name, line.version, line.digest)
+    return load_line(spec).identity
 
 
 @asynccontextmanager
