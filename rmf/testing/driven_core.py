@@ -50,5 +50,5 @@ class DrivenCore(ABC):
             self.step([] if event is None else [event])
 
     def next(self) -> ev.Event | None:
-        """Return what the core is told next, if it is told anything."""
+        """Return what the core learns next, if it learns anything."""
         return self.waiting.popleft() if self.waiting else None
