@@ -77,6 +77,8 @@ def _acked(connection: BlockingConnection) -> int:
 class Load:
     """One producer that keeps a window of frames in flight."""
 
+    block = 500  # packets that go out at once, where the caller does not say
+
     def __init__(
         self, connection: BlockingConnection, payload: bytes, names: list[str] = KEYS
     ) -> None:
@@ -91,14 +93,11 @@ class Load:
         in_flight = acked = 0
         while True:
             while in_flight < window * batch and time.perf_counter() - began < seconds:
-                self._connection.send(
-                    m.Send(_packets(self._seq, batch, self._payload, self._names))
-                )
-                self._seq += batch
+                self.send(batch)
                 in_flight += batch
             if not in_flight:
                 return acked, time.perf_counter() - began
-            count = _acked(self._connection)
+            count = self.receive()
             in_flight -= count
             acked += count
 
@@ -109,12 +108,18 @@ class Load:
         while self._seq < end or in_flight:
             while self._seq < end and in_flight < _WINDOW * batch:
                 count = min(batch, end - self._seq)
-                self._connection.send(
-                    m.Send(_packets(self._seq, count, self._payload, self._names))
-                )
-                self._seq += count
+                self.send(count)
                 in_flight += count
-            in_flight -= _acked(self._connection)
+            in_flight -= self.receive()
+
+    def send(self, packets: int) -> None:
+        """Send the next so many packets, in one frame."""
+        self._connection.send(m.Send(_packets(self._seq, packets, self._payload, self._names)))
+        self._seq += packets
+
+    def receive(self) -> int:
+        """Wait for the next ack; return of how many packets. Raises RmfError if one is not."""
+        return _acked(self._connection)
 
 
 class Probe:

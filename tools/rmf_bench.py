@@ -31,6 +31,8 @@ examples:
   rmf-bench idle --seconds 20           CPU and memory of a node with nothing to do
   rmf-bench steps --keys 1000000        how long the Arbiter's loop stands still in a large World
   rmf-bench reboot --keys 1000000       three nodes lose their power: first ack, longest gap
+  rmf-bench compare                     beside NATS, etcd, PySyncObj and Redis, as installed
+  rmf-bench compare --job               the same job end to end: packet, handler, state, subscriber
 """
 
 
@@ -41,9 +43,11 @@ _NODES = {  # the default first
     "links": (3,),
     "steps": (3,),
     "reboot": (3,),
+    "compare": (3,),
 }
 
 
+_JOB_WINDOW = 8000
 _PAYLOADS = dict.fromkeys(("failover", "steps", "reboot"), "number") | {"fanout": "bytes"}
 
 
@@ -59,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in (*_NODES, "recovery", "fanout", "day", "start", "idle"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
-        if name in {"throughput", "latency", "recovery"}:
+        if name in {"throughput", "latency", "recovery", "compare"}:
             command.add_argument("--payload-bytes", type=_positive, default=64)
             command.add_argument(
                 "--payload", choices=("bytes", "map"), default="bytes", help="what a packet holds"
@@ -93,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--runs", type=_positive, default=5)
         if name == "links":
             _add_links(command)
+        if name == "compare":
+            _add_compare(command)
         if name in {"steps", "reboot"}:
             _add_world(command, name)
         if name == "day":
@@ -126,6 +132,22 @@ def _add_world(command: argparse.ArgumentParser, name: str) -> None:
     )
 
 
+def _add_compare(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(seconds=3.0)
+    command.add_argument("--job", action="store_true", help="a whole job instead of messages")
+    command.add_argument("--rate", type=float, default=200.0, help="of the job: packets/s to time")
+    command.add_argument("--rounds", type=_positive, default=3, help="of all contenders in turn")
+    command.add_argument("--window", type=int, default=0, help="messages in flight, of all alike")
+    command.add_argument("--keys", type=_positive, default=1000)
+    command.add_argument(
+        "--with",
+        dest="names",
+        default="",
+        metavar="NAME,...",
+        help="only these; rmf-map and rmf-keys (maps as payloads, 100,000 keys) stand only here",
+    )
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -145,17 +167,34 @@ def _run(options: argparse.Namespace) -> int:
     }
     if options.output == "json" or (not options.output and not sys.stdout.isatty()):
         print(json.dumps(whole))
-    else:
-        for name, value in whole.items():
-            print(f"{name:24} {value}")
+        return 0
+    for line in _lines(whole):
+        print(line)
     return 0
 
 
+def _lines(figures: dict[str, Any]) -> list[str]:
+    if figures["bench"] == "compare":
+        from tools import bench_compare, bench_job
+
+        as_lines = bench_job.as_lines if figures["job"] else bench_compare.as_lines
+        return as_lines(figures)
+    return [f"{name:24} {value}" for name, value in figures.items()]
+
+
 def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
-    from tools import bench_day, bench_failover, bench_fanout, bench_reboot, bench_steps
+    from tools import (
+        bench_day,
+        bench_failover,
+        bench_fanout,
+        bench_reboot,
+        bench_steps,
+    )
     from tools import bench_load as load
 
     match options.bench:
+        case "compare":
+            return lambda: _compare(options)
         case "fanout":
             return lambda: bench_fanout.fanout(
                 seconds=options.seconds,
@@ -209,6 +248,25 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
             return lambda: load.start(runs=options.runs)
         case _:
             return lambda: load.idle(seconds=options.seconds)
+
+
+def _compare(options: argparse.Namespace) -> dict[str, Any]:
+    from tools import bench_compare, bench_job, bench_load
+    from tools.compare_servers import Load
+
+    names = [name for name in options.names.split(",") if name]
+    if options.job:
+        return bench_job.job(
+            seconds=options.seconds,
+            rounds=options.rounds,
+            window=options.window or _JOB_WINDOW,
+            keys=options.keys,
+            rate=options.rate,
+            names=names,
+        )
+    payload = bench_load.payload_of(options.payload_bytes, options.payload)
+    load = Load(payload, options.keys, options.seconds, options.window)
+    return bench_compare.compare(load, options.rounds, names)
 
 
 def _links(options: argparse.Namespace, payload: bytes) -> dict[str, Any]:

@@ -1,0 +1,20 @@
+"""Which interpreter this process runs on, in words: what a node costs depends on how that was built
+(README, "Figures")."""
+
+import platform
+import sys
+import sysconfig
+
+__all__ = ["interpreter"]
+
+_OPTIMISED = {"--enable-optimizations": "PGO", "--with-lto": "LTO"}
+
+
+def interpreter() -> str:
+    """Return its name, version, compiler and file, such as `CPython 3.11.7 (GCC 12.2.0, PGO, LTO)
+    /usr/local/bin/python3`. Some builds are optimised and do not say so, as Debian's."""
+    configured = str(sysconfig.get_config_var("CONFIG_ARGS"))
+    means = [text for option, text in _OPTIMISED.items() if option in configured]
+    how = ", ".join([platform.python_compiler(), *means])
+    kind = platform.python_implementation()
+    return f"{kind} {platform.python_version()} ({how}) {sys.executable}"

@@ -1,0 +1,36 @@
+"""RMF as a contender."""
+
+import pytest
+
+from tools.compare_rmf import contenders
+from tools.compare_servers import Load
+
+LOAD = Load(b"\x58\x3e" + bytes(62), 1000, 0.2, 1000)
+
+
+def test_three_nodes_and_one_with_payloads_and_keys_of_kinds() -> None:
+    assert [(one.name, one.facts["nodes"], one.missing) for one in contenders()] == [
+        ("rmf", 3, ""),
+        ("rmf-map", 3, ""),
+        ("rmf-keys", 3, ""),
+        ("rmf-1", 1, ""),
+    ]
+
+
+@pytest.mark.slow
+def test_one_node_acks() -> None:
+    contender = contenders()[-1]
+    with contender.start() as running:
+        assert len(running.pids()) == 1
+        assert running.waits(LOAD)
+        sent = running.send(LOAD)
+    assert sent.messages > 0
+    assert 0 < sent.client_cpu_s < sent.seconds
+
+
+@pytest.mark.long
+def test_three_nodes_take_many_keys() -> None:
+    contender = next(one for one in contenders() if one.name == "rmf-keys")
+    with contender.start() as running:
+        assert len(running.pids()) == 3
+        assert running.send(LOAD).before > 100_000
