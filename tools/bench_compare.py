@@ -2,8 +2,8 @@
 
 Each contender is started, asked for the waits of messages that go one after the other and then for
 as much as it takes, and stopped before the next is started, so that each has the machine to itself.
-Of each figure the median over the rounds is told, and the ratio of RMF's to it. Contenders that are
-not installed are named, and left out. What they do is in compare_rmf, compare_nats and so on.
+It tells of each figure the median over the rounds, and the ratio of RMF's to it. It names those that
+are not installed, and leaves them out. What contenders do is in compare_rmf and its siblings.
 """
 
 import statistics

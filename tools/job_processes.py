@@ -68,7 +68,7 @@ def produced_by(function: Callable[..., Produced], where: Any, phase: Phase) -> 
 class Worker:
     """A process that runs a function until it is killed."""
 
-    def __init__(self, stack: ExitStack, function: Callable[..., None], *args: Any) -> None:
+    def __init__(self, stack: ExitStack, function: Callable[..., object], *args: Any) -> None:
         self._what = (function, args)
         self.process = self._started()
         stack.callback(self.kill)

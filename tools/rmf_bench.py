@@ -63,36 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     for name in (*_NODES, "recovery", "fanout", "day", "start", "idle"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
-        if name in {"throughput", "latency", "recovery", "compare"}:
-            command.add_argument("--payload-bytes", type=_positive, default=64)
-            command.add_argument(
-                "--payload", choices=("bytes", "map"), default="bytes", help="what a packet holds"
-            )
         if name == "failover":
             command.add_argument("--kills", type=_positive, default=50)
         elif name != "steps":
             command.add_argument("--seconds", type=float, default=5.0)
         nodes = _NODES.get(name, (1,))
         command.add_argument("--nodes", type=int, choices=nodes, default=nodes[0])
-        if name == "throughput":
-            command.add_argument("--producers", type=_positive, default=1)
-            command.add_argument("--keys", type=_positive, default=1000, help="cells of the World")
-            command.add_argument("--window", type=_positive, default=16, help="frames in flight")
-        if name in {"throughput", "latency"}:
-            command.add_argument("--glovebox", choices=("process", "inline"), default="process")
-            command.add_argument("--line", help="FILE.py:NAME instead of the built-in board")
-        if name == "fanout":
-            command.add_argument("--displays", type=int, default=50)
-            command.add_argument(
-                "--kind",
-                choices=("all", "own", "one", "every"),
-                default="own",
-                help="of everything, of a part each, of a cell each, of every Tick",
-            )
-        if name in {"throughput", "recovery", "fanout"}:
-            command.add_argument("--batch", type=_positive, default=500, help="packets a frame")
-        if name == "recovery":
-            command.add_argument("--packets", type=_positive, default=1_000_000)
+        _add_load(command, name)
         if name == "start":
             command.add_argument("--runs", type=_positive, default=5)
         if name == "links":
@@ -106,6 +83,33 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--keys-per-s", type=_positive, default=100)
             command.add_argument("--ttl-s", type=_positive, default=10)
     return parser
+
+
+def _add_load(command: argparse.ArgumentParser, name: str) -> None:
+    if name in {"throughput", "latency", "recovery", "compare"}:
+        command.add_argument("--payload-bytes", type=_positive, default=64)
+        command.add_argument(
+            "--payload", choices=("bytes", "map"), default="bytes", help="what a packet holds"
+        )
+    if name == "throughput":
+        command.add_argument("--producers", type=_positive, default=1)
+        command.add_argument("--keys", type=_positive, default=1000, help="cells of the World")
+        command.add_argument("--window", type=_positive, default=16, help="frames in flight")
+    if name in {"throughput", "latency"}:
+        command.add_argument("--glovebox", choices=("process", "inline"), default="process")
+        command.add_argument("--line", help="FILE.py:NAME instead of the built-in board")
+    if name == "fanout":
+        command.add_argument("--displays", type=int, default=50)
+        command.add_argument(
+            "--kind",
+            choices=("all", "own", "one", "every"),
+            default="own",
+            help="of everything, of a part each, of a cell each, of every Tick",
+        )
+    if name in {"throughput", "recovery", "fanout"}:
+        command.add_argument("--batch", type=_positive, default=500, help="packets a frame")
+    if name == "recovery":
+        command.add_argument("--packets", type=_positive, default=1_000_000)
 
 
 def _add_links(command: argparse.ArgumentParser) -> None:
@@ -183,25 +187,14 @@ def _lines(figures: dict[str, Any]) -> list[str]:
 
 
 def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
-    from tools import (
-        bench_day,
-        bench_failover,
-        bench_fanout,
-        bench_reboot,
-        bench_steps,
-    )
+    from tools import bench_day, bench_failover, bench_reboot, bench_steps
     from tools import bench_load as load
 
     match options.bench:
         case "compare":
             return lambda: _compare(options)
         case "fanout":
-            return lambda: bench_fanout.fanout(
-                seconds=options.seconds,
-                displays=options.displays,
-                kind=options.kind,
-                batch=options.batch,
-            )
+            return lambda: _fanout(options)
         case "throughput":
             return lambda: load.throughput(
                 seconds=options.seconds,
@@ -248,6 +241,17 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
             return lambda: load.start(runs=options.runs)
         case _:
             return lambda: load.idle(seconds=options.seconds)
+
+
+def _fanout(options: argparse.Namespace) -> dict[str, Any]:
+    from tools import bench_fanout
+
+    return bench_fanout.fanout(
+        seconds=options.seconds,
+        displays=options.displays,
+        kind=options.kind,
+        batch=options.batch,
+    )
 
 
 def _compare(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The processes of a job: killed, started again, asked what they have seen."""
 
+import select
+import threading
 import time
 from array import array
 from contextlib import ExitStack
@@ -18,7 +20,7 @@ PHASE = Phase(first=0, seconds=1.0, rate=100.0, window=10, keys=2)
 def see_two(where: str, sightings: Sightings) -> None:
     assert where == "here"
     sightings.see(7, {"count": 2, "sum": 9})
-    time.sleep(60)
+    threading.Event().wait(60)
 
 
 def die(_where: str, _sightings: Sightings) -> None:
@@ -55,7 +57,7 @@ def test_a_subscriber_that_has_ended_is_an_error() -> None:
 @pytest.mark.slow
 def test_a_worker_is_killed_started_again_and_ends_with_the_job() -> None:
     with ExitStack() as stack:
-        worker = Worker(stack, time.sleep, 60)
+        worker = Worker(stack, select.select, [], [], [], 60)
         (first,) = worker.pids()
         worker.kill()
         worker.start_again()
