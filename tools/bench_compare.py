@@ -2,8 +2,8 @@
 
 Each contender is started, asked for the waits of messages that go one after the other and then for
 as much as it takes, and stopped before the next is started, so that each has the machine to itself.
-It tells of each figure the median over the rounds, and the ratio of RMF's to it. It names those that
-are not installed, and leaves them out. What contenders do is in compare_rmf and its siblings.
+It tells of each figure the median over the rounds, and the ratio of RMF's to it, and names what is
+not installed and left out. What a contender does is in a file of its own.
 """
 
 import statistics
