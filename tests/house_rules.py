@@ -55,7 +55,6 @@ DIRECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
         (
             "rmf.floor",
             "rmf.core",
-            "rmf.native",
             "rmf.storage",
             "rmf.line",
             "rmf.limits",

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from rmf import limits
-from rmf.core.codec import PREFACE, FrameBuffer, announced_limits, decode, encode
+from rmf.core.codec import OPENING, PREFACE, FrameBuffer, announced_limits, decode, encode
 from rmf.core.messages import Hello, Message, Ping, Subscribe, Welcome
 
 __all__ = ["Peer", "Script", "ScriptedNode", "facts"]
@@ -41,9 +41,8 @@ class Peer:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self._frames = FrameBuffer(limits.FRAME_BYTES_MAX)
+        self._frames = FrameBuffer(limits.FRAME_BYTES_MAX, OPENING)
         self._arrived: list[Message] = []
-        self._preface_seen = False
 
     def receive(self) -> Message | None:
         """The next message of the client; None once it has gone."""
@@ -51,10 +50,6 @@ class Peer:
             data = self.sock.recv(65536)
             if not data:
                 return None
-            if not self._preface_seen:
-                assert data.startswith(PREFACE)
-                self._preface_seen = True
-                data = data[len(PREFACE) :]
             self._frames.feed(data)
             self._arrived.extend(decode(frame) for frame in self._frames.frames())
         return self._arrived.pop(0)

@@ -12,15 +12,17 @@ It knows the wire, and nothing of sockets, clocks, doors or loops, so that a con
 floor, the simulator and the vectors share it:
 
     session = ServerSession(7, "10.0.0.1:4711")
-    steps = session.open(read(), cluster)                      until HELLO has come
-    for frame in session.frames():                             and `session.feed(read())`
-        steps = session.take(frame, since_ns)
+    for step in session.receive(read(), since_ns, cluster):
+        ...
+
+Where others must come in between two frames, that is done piece by piece: `open` until HELLO has
+come, then `feed`, `frames` and `take`.
 
 A fault of one frame is a Complaint; after one that closes, `state` is CLOSED. A fault of the stream
 is raised by `open` and `frames`: none of what follows can be read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -110,6 +112,24 @@ class ServerSession:
         assert self.guest is not None
         agent = self.guest.agent[: limits.PRODUCER_NAME_BYTES_MAX]
         return f"self-declared:{agent} at {self._peer}"
+
+    def receive(self, data: bytes, arrived_ns: int, cluster: bytes = b"") -> Iterator[Step]:
+        """Take in what a read brought, of which nothing had come before `arrived_ns` (boot time);
+        give what it leads to, in order. Raises ProtocolFault, as `open` and `frames` do."""
+        if self.guest is None:
+            yield from self.open(data, cluster)
+        else:
+            self.feed(data)
+        if self.guest is None:
+            return
+        try:
+            for frame in self.frames():
+                yield from self.take(frame, arrived_ns)
+                if self.state == CLOSED:
+                    return
+        except ProtocolFault:
+            self.state = CLOSED
+            raise
 
     # --- Time -----------------------------------------------------------------------------------
 

@@ -20,13 +20,14 @@ from typing import Any
 import attrs
 
 from rmf import limits
+from rmf.client.client_session import ClientSession
 from rmf.client.client_values import ClientCell, Parcel, Receipt, Snapshot, receipts_of, rows_of
 from rmf.core import codec
 from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.intake import open_send
 from rmf.core.packet import SEQ
 from rmf.core.record import Record
+from rmf.core.server_session import Complaint, ServerSession, Step
 from rmf.errors import ProtocolFault, Refused, RmfError, UsageError
 from rmf.line.line import Handler, Line
 from rmf.testing.lone_node import WALL_NS, LoneNode
@@ -49,8 +50,8 @@ class Bagged(RmfError):
 @attrs.define
 class _Producer:
     connection: int
-    epoch: int
-    last_seq: int
+    session: ServerSession
+    last_seq: int = 0
 
 
 class Bench:
@@ -119,15 +120,7 @@ class Bench:
             row[SEQ] = first + i
         arrived_ns = self._node.now_ns
         self._node.now_ns += waited_ms * limits.MS
-        intake = open_send(
-            codec.encode(m.Send(rows))[4:],
-            rows,
-            connection=sender.connection,
-            producer=producer,
-            epoch=sender.epoch,
-            arrived_ns=arrived_ns,
-        )
-        self._node.happen(*intake.offers)
+        self._hear(sender.session.take(codec.encode(m.Send(rows))[4:], arrived_ns))
         receipts = self._receipts(sender, first, len(rows))
         sender.last_seq = max(sender.last_seq, first + len(rows) - 1)
         self._let_through()
@@ -146,12 +139,23 @@ class Bench:
         known = self._producers.get(name)
         if known is None:
             self._connections += 1
-            connection = self._connections
-            self._node.happen(ev.Joined(connection, name, f"self-declared:{name}", ephemeral=False))
-            facts = self._answers(connection, m.Welcome)[0].facts
-            known = _Producer(connection, facts["epoch"], facts["last_seq"])
+            known = _Producer(self._connections, ServerSession(self._connections, "bench"))
+            self._hear(known.session.open(ClientSession({"producer": name}).opening(), b""))
+            welcomes = self._answers(known.connection, m.Welcome)
+            known.session.said(welcomes)
+            known.last_seq = welcomes[0].facts["last_seq"]
             self._producers[name] = known
         return known
+
+    def _hear(self, steps: Iterable[Step]) -> None:
+        """Let happen what a message leads to, at once. Raises ProtocolFault for a complaint."""
+        events = []
+        for step in steps:
+            if isinstance(step, Complaint):
+                raise step.fault
+            assert isinstance(step, ev.Joined | ev.Offered), step
+            events.append(step)
+        self._node.happen(*events)
 
     def _receipts(self, sender: _Producer, first: int, packets: int) -> list[Receipt]:
         found: dict[int, Receipt] = {}

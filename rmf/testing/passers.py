@@ -10,7 +10,8 @@ it was forgotten, `audit` and `promises` see to.
 from collections.abc import Callable
 
 from rmf import limits
-from rmf.core import events as ev
+from rmf.client.client_session import ClientSession
+from rmf.core import codec
 from rmf.core import messages as m
 from rmf.testing.environment import Environment
 from rmf.testing.ports import Ports
@@ -100,16 +101,15 @@ class _Stranger:
             return
         passer.strange = True
         env.count("stranger")
-        joined = ev.Joined(self._connection, passer.name, "self-declared:stranger", True)
-        ports.tell(self._connection, joined)
+        hello = ClientSession({"producer": passer.name, "ephemeral": True})
+        ports.say(self._connection, hello.opening())
 
     def hear(self, connection: int, messages: list[m.Message]) -> None:
         """Once it is welcome, it goes."""
         ports, agenda = self._ports, self._env.agenda
         for message in messages:
             if isinstance(message, m.Welcome):
-                left = ev.Left(connection, self._passer.name, message.facts["epoch"])
-                ports.tell(connection, left)
+                ports.say(connection, codec.encode(m.Bye()))
             agenda.after(_STAY_NS, ports.hang_up, connection)
 
     def closed(self, connection: int) -> None:

@@ -1,5 +1,8 @@
 """Connections of clients to nodes: ordered and whole while they last, and then gone.
 
+A person says bytes, and each connection has the session that it has in production (see
+core/server_session): what the bytes lead to comes to the node a moment later.
+
 A connection ends when either side closes it, when the process dies, or when the nemesis cuts it. A
 node that goes with its power says nothing: its clients find out by silence.
 """
@@ -9,8 +12,11 @@ from typing import Protocol
 
 from rmf import limits
 from rmf.core import events as ev
+from rmf.core import messages as m
 from rmf.core.arbiter import Arbiter
 from rmf.core.messages import Message
+from rmf.core.server_session import Complaint, ServerSession
+from rmf.core.transitions import CLOSED
 from rmf.testing.agenda import Agenda
 from rmf.testing.dice import Stream
 
@@ -54,16 +60,21 @@ class PortProcess(Protocol):
         """Its loop."""
         ...
 
+    def now(self) -> ev.Now:
+        """The time there."""
+        ...
+
     def happen(self, event: ev.Event) -> None:
         """Something happens to it."""
 
 
 class _Line:
-    __slots__ = ("life", "node", "open", "person")
+    __slots__ = ("life", "node", "open", "person", "session")
 
-    def __init__(self, node: PortProcess, person: Person) -> None:
+    def __init__(self, number: int, node: PortProcess, person: Person) -> None:
         self.node, self.person = node, person
         self.life, self.open = node.life, True
+        self.session = ServerSession(number, person.name)
 
 
 class Ports:
@@ -81,7 +92,7 @@ class Ports:
         if not node.running or node.core is None:
             return None
         self._count += 1
-        self._lines[self._count] = _Line(node, person)
+        self._lines[self._count] = _Line(self._count, node, person)
         return self._count
 
     def holder(self, connection: int) -> str | None:
@@ -94,9 +105,17 @@ class Ports:
         self._last_ns = max(when_ns, self._last_ns)
         return self._last_ns
 
-    def tell(self, connection: int, event: ev.Event) -> None:
-        """Say something to the node."""
-        self._agenda.at(self._wait_ns(), self._told, connection, event)
+    def say(self, connection: int, data: bytes) -> None:
+        """Say something to the node. Who only asks does not wait for its WELCOME: it gets none."""
+        line = self._lines[connection]
+        for step in line.session.receive(data, line.node.now().boot_ns):
+            if isinstance(step, Complaint):
+                self.answer(connection, [m.Error(step.fault.code, step.fault.text, None)])
+                if line.session.state == CLOSED:
+                    self.close(connection)
+            elif not (isinstance(step, ev.Asked) and step.subject == "welcome"):
+                assert isinstance(step, ev.Joined | ev.Offered | ev.Left | ev.Asked), step
+                self._agenda.at(self._wait_ns(), self._told, connection, step)
 
     def _told(self, connection: int, event: ev.Event) -> None:
         line = self._lines.get(connection)
@@ -113,7 +132,9 @@ class Ports:
 
     def answer(self, connection: int, messages: list[Message]) -> None:
         """Carry what a node says."""
-        if connection in self._lines:
+        line = self._lines.get(connection)
+        if line is not None:
+            line.session.said(messages)
             self._agenda.at(self._wait_ns(), self._heard, connection, messages)
 
     def _heard(self, connection: int, messages: list[Message]) -> None:

@@ -10,7 +10,8 @@ from typing import TypeVar
 import cbor2
 
 from rmf import limits
-from rmf.core import events as ev
+from rmf.client.client_session import ClientSession
+from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.delta import Delta
 from rmf.core.effects import Publish
@@ -65,8 +66,8 @@ class Reader:
         acked = self._promises.counted.get(key, 0)
         least = max(acked, self._known.get(key, 0))
         self._asked[connection] = (node.name, key, least)
-        event = ev.Asked(connection, 1, "get", key=key, linearizable=True)
-        self._ports.tell(connection, event)
+        get = m.Get(1, key, linearizable=True)
+        self._ports.say(connection, ClientSession({}).opening() + codec.encode(get))
 
     def hear(self, connection: int, messages: list[m.Message]) -> None:
         """Take in the answer."""

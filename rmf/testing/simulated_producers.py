@@ -8,16 +8,11 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import cbor2
-
 from rmf import limits
-from rmf.client.client_session import refused_by
+from rmf.client.client_session import ClientSession, refused_by
 from rmf.client.producer import ProducerLog
-from rmf.core import events as ev
 from rmf.core import messages as m
-from rmf.core.intake import open_send
 from rmf.errors import Refused
-from rmf.native import plain_rows
 from rmf.testing.environment import Environment
 from rmf.testing.ports import Ports
 from rmf.testing.simulated_node import SimulatedNode
@@ -155,20 +150,7 @@ class Producer:
             self._reconnect()
             return
         for frame in self.log.frames(agenda.now_ns):
-            body = frame[4:]
-            plain = plain_rows(body)
-            node = self._nodes[self._node]
-            intake = open_send(
-                body,
-                cbor2.loads(body)[1] if plain is None else plain,
-                connection=connection,
-                producer=self.name,
-                epoch=self.log.epoch,
-                arrived_ns=node.now().boot_ns,
-                plain=plain is not None,
-            )
-            for offer in intake.offers:
-                self._ports.tell(connection, offer)
+            self._ports.say(connection, frame)
         self._check_later()
 
     def _check_later(self) -> None:
@@ -227,16 +209,15 @@ class Producer:
         names = sorted(self._nodes)
         leader, self._leader = self._leader, None
         name = leader if leader in self._nodes else self._dice.choice(names)
-        self._node = name
         self._connection = self._ports.open(self._nodes[name], self)
         if self._connection is None:
             self._connect_in(int(_RETRY_NS * (0.5 + self._dice.random())))
             return
         self._welcome = False
         self.log.hello_said()
-        identity = f"self-declared:{self.name}"
-        joined = ev.Joined(self._connection, self.name, identity, False, self.log.claim)
-        self._ports.tell(self._connection, joined)
+        claim = {"epoch": self.log.claim} if self.log.claim else {}
+        hello = ClientSession({"producer": self.name, **claim})
+        self._ports.say(self._connection, hello.opening())
         self._env.agenda.after(_HELLO_NS, self._check_welcome, self._connection)
 
     def _check_welcome(self, connection: int) -> None:

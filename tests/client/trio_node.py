@@ -13,7 +13,7 @@ import trio
 from rmf import limits
 from rmf.client.nursery import open_hidden_nursery
 from rmf.core import messages as m
-from rmf.core.codec import PREFACE, FrameBuffer, decode, encode
+from rmf.core.codec import OPENING, PREFACE, FrameBuffer, decode, encode
 from tests.scripted_node import facts
 
 __all__ = ["Peer", "Script", "Standing", "acked", "nodes", "producing", "snapshot", "standing"]
@@ -26,9 +26,8 @@ class Peer:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
-        self._frames = FrameBuffer(limits.FRAME_BYTES_MAX)
+        self._frames = FrameBuffer(limits.FRAME_BYTES_MAX, OPENING)
         self._arrived: list[m.Message] = []
-        self._preface_left = PREFACE
 
     async def receive(self) -> m.Message | None:
         """The next message of the client; None once it has gone."""
@@ -39,10 +38,7 @@ class Peer:
                 return None
             if not data:
                 return None
-            preface = data[: len(self._preface_left)]
-            assert self._preface_left.startswith(preface)
-            self._preface_left = self._preface_left[len(preface) :]
-            self._frames.feed(data[len(preface) :])
+            self._frames.feed(data)
             self._arrived.extend(decode(frame) for frame in self._frames.frames())
         return self._arrived.pop(0)
 

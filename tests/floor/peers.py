@@ -79,8 +79,7 @@ class Caller:
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
-        self._buffer = wire.Frames(limits.PEER_FRAME_BYTES_MAX)
-        self._preface = b""
+        self._buffer = wire.Frames(limits.PEER_FRAME_BYTES_MAX, wire.OPENING)
 
     async def say(self, *messages: wire.Message) -> None:
         """Send messages in one write."""
@@ -101,10 +100,7 @@ class Caller:
                 data = await self.hear_bytes()
                 if not data:
                     return None
-                missing = len(wire.PREFACE) - len(self._preface)
-                self._preface += data[:missing]
-                assert wire.PREFACE.startswith(self._preface), self._preface
-                self._buffer.feed(data[missing:])
+                self._buffer.feed(data)
 
     async def hear_bytes(self) -> bytes:
         """Return what comes next, nothing once the other side has closed."""

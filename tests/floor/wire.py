@@ -65,8 +65,7 @@ class Wire:
         self.frames: list[bytes] = []
         self.ended = False
         self.last_seq = self.epoch = 0
-        self._buffer = codec.FrameBuffer(limits.SERVER_FRAME_BYTES_MAX)
-        self._preface = b""
+        self._buffer = codec.FrameBuffer(limits.SERVER_FRAME_BYTES_MAX, codec.OPENING)
 
     # --- Saying ---------------------------------------------------------------------------------
 
@@ -183,11 +182,6 @@ class Wire:
             except trio.BrokenResourceError:
                 data = b""
         self.ended = not data
-        if len(self._preface) < len(codec.PREFACE):
-            missing = len(codec.PREFACE) - len(self._preface)
-            self._preface += data[:missing]
-            data = data[missing:]
-            assert codec.PREFACE.startswith(self._preface), self._preface
         self._buffer.feed(data)
         for frame in self._buffer.frames():
             if self.is_strict:
