@@ -44,7 +44,7 @@ DIRECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
         "storage keeps what core says, for whoever calls it (§14)",
     ),
     "rmf.line": (
-        ("rmf.line", "rmf.core", "rmf.limits", "rmf.errors"),
+        ("rmf.line", "rmf.core", "rmf.native", "rmf.limits", "rmf.errors"),
         "a line runs without a node: in the glove box, in replay, in a test (§14)",
     ),
     "rmf.client": (

@@ -100,7 +100,9 @@ class ExpiredCell:
 @attrs.frozen
 class FrameGroup:
     """Packets of one frame that the line shall run: row i of `rows` has the slot first_slot + i.
-    Positions (in `rows`) named in `verdicts` are already decided and are not run."""
+    Positions (in `rows`) named in `verdicts` are already decided and are not run. `frame` is the
+    SEND frame whose packets behind the first `skip` these are; empty where they are only some of
+    them, or none is known."""
 
     producer: str
     epoch: int
@@ -108,6 +110,8 @@ class FrameGroup:
     intake_tick: int
     rows: list[Row]
     verdicts: dict[int, PresetVerdict]
+    frame: bytes = b""
+    skip: int = 0
 
 
 @attrs.frozen

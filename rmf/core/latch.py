@@ -248,7 +248,10 @@ def _take(item: Offered, state: State, latched: Latched, clock: TickClock, term:
         )
     )
     latched.groups.append(
-        FrameGroup(item.producer, item.epoch, slot, intake_tick, item.rows, verdicts)
+        FrameGroup(
+            *(item.producer, item.epoch, slot, intake_tick, item.rows, verdicts),
+            *(item.frame, item.skip),
+        )
     )
     latched.offers.append(item)
     latched.verdicts += [

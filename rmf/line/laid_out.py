@@ -79,6 +79,7 @@ def between(group: FrameGroup, begin: int, end: int) -> FrameGroup:
         first_slot=group.first_slot + first,
         rows=group.rows[first:last],
         verdicts=verdicts,
+        frame=b"",
     )
 
 

@@ -30,9 +30,11 @@ from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
 from rmf.core.packet import PresetVerdict, Row
 from rmf.core.profile import NO_TAGS
+from rmf.core.send_frames import rows_of
 from rmf.core.world import Cell
 from rmf.errors import RmfError
 from rmf.line.glovebox.done_check import are_texts, fault_of_done
+from rmf.native import COMPILED
 
 if TYPE_CHECKING:
     from rmf.core.world import World
@@ -143,9 +145,13 @@ def encode_run(batch: Batch, cells: Sequence[KnownCell]) -> bytes:
     return marshal.dumps(fields)
 
 
-def _to_run(group: FrameGroup) -> list[Row]:
-    """Return the rows of a group without what the latch has bagged: that may hold anything."""
+def _to_run(group: FrameGroup) -> list[Row] | tuple[bytes, int, int]:
+    """Return the packets of a group: their frame, which is opened again in the box at less cost
+    than to write and read its pieces; or rows, without what the latch has bagged: that may hold
+    anything."""
     if not group.verdicts:
+        if group.frame and COMPILED:
+            return group.frame, group.skip, len(group.rows)
         return group.rows
     return [_UNSEEN if at in group.verdicts else row for at, row in enumerate(group.rows)]
 
@@ -163,8 +169,8 @@ def decode_run(body: bytes, world: object) -> tuple[Batch, Sequence[KnownCell]]:
         gone=frozenset(gone),
         expired=[ExpiredCell(slot, key, Cell(*cell), why) for slot, key, cell, why in expired],
         groups=[
-            FrameGroup(name, epoch, first, intake, rows, dict.fromkeys(decided, _NO_VERDICT))
-            for name, epoch, first, intake, rows, decided in groups
+            FrameGroup(name, epoch, first, intake, _rows(run), dict.fromkeys(decided, _NO_VERDICT))
+            for name, epoch, first, intake, run, decided in groups
         ],
         slots=slots,
         period_ns=period,
@@ -173,6 +179,10 @@ def decode_run(body: bytes, world: object) -> tuple[Batch, Sequence[KnownCell]]:
         verbatim=verbatim,
     )
     return batch, cells
+
+
+def _rows(run: list[Row] | tuple[bytes, int, int]) -> list[Row]:
+    return run if isinstance(run, list) else rows_of(*run)
 
 
 def cells_body(cells: Iterable[KnownCell], *, more: bool = False) -> bytes:

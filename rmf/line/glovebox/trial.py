@@ -227,5 +227,6 @@ def cut(batch: Batch, stop: int) -> Batch:
         if keep > 0:
             rows = group.rows[:keep]
             verdicts = {at: why for at, why in group.verdicts.items() if at < keep}
-            groups.append(attrs.evolve(group, rows=rows, verdicts=verdicts))
+            frame = group.frame if keep >= len(group.rows) else b""
+            groups.append(attrs.evolve(group, rows=rows, verdicts=verdicts, frame=frame))
     return attrs.evolve(batch, expired=expired, groups=groups, slots=stop)

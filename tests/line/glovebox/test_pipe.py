@@ -8,11 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
+from rmf.core import codec
+from rmf.core import messages as m
 from rmf.core.bag import Evidence
 from rmf.core.effects import Batch, ExpiredCell, FrameGroup
 from rmf.core.events import Executed
 from rmf.core.outcome import Outcome
-from rmf.core.packet import PresetVerdict
+from rmf.core.packet import SEQ, PresetVerdict
+from rmf.core.send_frames import rows_of
 from rmf.core.world import World
 from rmf.line import Inline, board
 from rmf.line.glovebox import pipe
@@ -118,6 +121,18 @@ def test_cells_come_out_as_they_went_in(key: str, data: st.DataObject, more: boo
 # --- What came of it -----------------------------------------------------------------------------
 
 BATCH = batch(row("a", 1), row("b", 2, seq=2), row("c", b"\xff", seq=3))
+
+
+@pytest.mark.parametrize("skip", [0, 2])
+def test_a_frame_is_opened_in_the_box_as_it_was_outside(skip: int) -> None:
+    sent = [row(f"a/{seq}", b"x" * 9, seq=seq) for seq in range(1, 6)]
+    frame = codec.encode(m.Send([[*x[:4], cbor2.dumps(x[4])] for x in sent]))[4:]
+    rows = rows_of(frame, skip, 3)
+    group = attrs.evolve(BATCH.groups[0], rows=rows, frame=frame, skip=skip)
+    told = attrs.evolve(BATCH, groups=[group])
+    found, _ = pipe.decode_run(pipe.encode_run(told, ()), told.world)
+    assert found.groups[0].rows == rows
+    assert [x[SEQ] for x in found.groups[0].rows] == [1 + skip, 2 + skip, 3 + skip]
 
 
 def done_of(executed: Executed) -> pipe.BatchDone:

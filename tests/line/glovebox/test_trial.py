@@ -265,6 +265,14 @@ def test_a_cut_batch_holds_the_slots_before_the_cut_and_nothing_else(
     assert _slots(whole)[-1:] == _slots(batch_of(*groups, keys=tuple("klm"[:keys])))[-1:]
 
 
+def test_part_of_a_frame_is_not_taken_for_all_of_it() -> None:
+    """A box would run packets that are another batch's."""
+    framed = attrs.evolve(group("p", 0, 1, 2, 3), frame=b"frame")
+    assert [x.frame for x in cut(batch_of(framed), 2).groups] == [b""]
+    later = attrs.evolve(group("q", 3, 1), frame=b"other")
+    assert [x.frame for x in cut(batch_of(framed, later), 3).groups] == [b"frame"]
+
+
 def _slots(batch: Batch) -> list[tuple[int, Any]]:
     found: list[tuple[int, Any]] = [(x.slot, x.key) for x in batch.expired]
     for one in batch.groups:
