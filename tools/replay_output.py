@@ -13,7 +13,7 @@ from rmf.core.entry import LineId
 from rmf.core.world import World
 from rmf.line.line import Line
 from rmf.line.replay import Replay
-from rmf.line.replay_tick import Divergence
+from rmf.line.slots_compared import Divergence
 from rmf.storage.restore import Restored
 from tools.replay_values import dumps, readable, sides_of, value_of
 from tools.text_table import printable

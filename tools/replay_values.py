@@ -16,7 +16,7 @@ from rmf.client.render import to_json
 from rmf.core import profile
 from rmf.core.outcome import Change
 from rmf.errors import ProtocolFault
-from rmf.line.replay_tick import Divergence
+from rmf.line.slots_compared import Divergence
 
 __all__ = ["both_written", "dumps", "readable", "sides_of", "value_of"]
 

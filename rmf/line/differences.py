@@ -6,7 +6,7 @@ It knows outcomes and changes, not how they came about.
 """
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -15,7 +15,7 @@ from rmf.core.bag import Evidence, group_of
 from rmf.core.outcome import Change, Outcome
 from rmf.core.packet import Stamp
 from rmf.line.laid_out import Origin
-from rmf.line.replay_tick import Divergence
+from rmf.line.slots_compared import Divergence, SlotDifference
 
 __all__ = ["CellDifference", "Differences", "LetterDifference", "is_alike"]
 
@@ -95,7 +95,16 @@ class Differences:
         """How many groups of letters differ (told apart up to WHAT_IF_GROUPS_MAX)."""
         return len(self.groups) + len(self._other_groups)
 
-    def add_change(
+    def add(self, stamp: Stamp, found: SlotDifference[Any], origin: Origin | None) -> None:
+        """Note how a slot differs."""
+        if self.divergence is None:
+            self.divergence = found.divergences(stamp, origin)[0]
+        if found.bags is not None:
+            self._add_outcome(stamp, *found.bags, origin)
+        for change in found.changes:
+            self._add_change(stamp, *change, origin)
+
+    def _add_change(
         self,
         stamp: Stamp,
         key: str,
@@ -103,7 +112,6 @@ class Differences:
         replay: Change | None,
         origin: Origin | None,
     ) -> None:
-        """Note that a slot wrote a key otherwise."""
         self.changes += 1
         found = self.cells.get(key)
         if found is not None:
@@ -113,13 +121,10 @@ class Differences:
             self.cells[key] = CellDifference(key, stamp, stamp.tick, ledger, replay, origin)
         elif len(self._other_keys) < limits.WHAT_IF_KEYS_MAX:
             self._other_keys.add(key)
-        if self.divergence is None:
-            self.divergence = _divergence("change", stamp, key, ledger, replay, None, origin)
 
-    def add_outcome(
+    def _add_outcome(
         self, stamp: Stamp, then: Outcome | None, now: Outcome | None, origin: Origin | None
     ) -> None:
-        """Note that a slot was bagged otherwise."""
         what: What = "appears" if then is None else "vanishes" if now is None else "changes"
         bag = now or then
         assert bag is not None
@@ -135,30 +140,3 @@ class Differences:
             self.groups[place] = LetterDifference(what, group, was, bag, stamp, stamp.tick, origin)
         elif len(self._other_groups) < limits.WHAT_IF_GROUPS_MAX:
             self._other_groups.add((what, group))
-        if self.divergence is None:
-            was_reason, reason = (None if x is None else x.reason for x in (then, now))
-            error = None if now is None else now.error
-            self.divergence = _divergence("outcome", stamp, None, was_reason, reason, error, origin)
-
-
-def _divergence(
-    kind: Literal["change", "outcome"],
-    stamp: Stamp,
-    key: str | None,
-    ledger: object,
-    replay: object,
-    error: Evidence | None,
-    origin: Origin | None,
-) -> Divergence:
-    term, tick, slot = stamp
-    return Divergence(
-        kind=kind,
-        term=term,
-        tick=tick,
-        slot=slot,
-        key=key,
-        ledger=ledger,
-        replay=replay,
-        error=error,
-        origin=origin,
-    )

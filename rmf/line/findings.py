@@ -18,7 +18,7 @@ from rmf.core.entry import Entry, TickBooks
 from rmf.core.letters import letters_of
 from rmf.core.outcome import Change, Outcome
 from rmf.core.state import State
-from rmf.line.replay_tick import Divergence
+from rmf.line.slots_compared import Divergence
 
 __all__ = ["finding_of", "text_of"]
 

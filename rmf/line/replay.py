@@ -10,7 +10,7 @@ difference is the first of its kind and no consequence of an earlier one, and wi
 answer is what that line would have done with history as it was.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rmf.core.entry import Accession, Entry, LineId, TickBooks
 from rmf.core.entry_walk import entry_of, follow
@@ -19,7 +19,8 @@ from rmf.core.shelf import Shelf
 from rmf.core.state import State
 from rmf.line.inline import Inline
 from rmf.line.line import Line
-from rmf.line.replay_tick import Divergence, Rerun
+from rmf.line.replay_tick import Rerun
+from rmf.line.slots_compared import Divergence
 
 __all__ = ["Replay"]
 
@@ -52,7 +53,12 @@ class Replay:
         """How many of them were bagged, by the latch or by the line."""
         return self.state.bagged - self._start.bagged
 
-    def run(self, records: Iterable[Record], until_tick: int | None = None) -> Divergence | None:
+    def run(
+        self,
+        records: Iterable[Record],
+        until_tick: int | None = None,
+        before_each: Callable[[Record, Entry], None] = lambda _record, _entry: None,
+    ) -> Divergence | None:
         """Take Entries, in order and up to `until_tick`, until one differs; return how it does.
 
         `records` are Entries that hold (no void ones), the first being the one behind `state`.
@@ -63,6 +69,7 @@ class Replay:
             if until_tick is not None and entry.tick > until_tick:
                 self.until_reached = True
                 return None
+            before_each(record, entry)
             found = self.take(record, entry)
             if found is not None:
                 return found

@@ -16,19 +16,17 @@ rest of the Tick is left alone. Evidence is not compared: its tracebacks name th
 machine that wrote it.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Callable
 
 import attrs
 
-from rmf.core.bag import Evidence
 from rmf.core.effects import Batch
 from rmf.core.entry import Entry, TickBooks
 from rmf.core.events import Executed
-from rmf.core.outcome import Change, Outcome, changes_of_spans
+from rmf.core.outcome import Outcome, changes_of_spans
+from rmf.core.packet import Stamp
 from rmf.core.state import State
 from rmf.line.laid_out import (
-    Origin,
     batch_of,
     between,
     expired_cells,
@@ -36,33 +34,11 @@ from rmf.line.laid_out import (
     origin_of,
     world_behind,
 )
+from rmf.line.slots_compared import Account, Divergence, account_of, differing
 
-__all__ = ["Divergence", "Rerun"]
+__all__ = ["Rerun"]
 
 _OF_THE_BOX = frozenset({"handler_timeout", "handler_died", "handler_memory"})
-
-
-@attrs.frozen(kw_only=True)
-class Divergence:
-    """A difference at (term, tick, slot, key). What `ledger` and `replay` are says `kind`:
-
-    change    the Change of `key` by this slot, None where the slot did not change it
-    outcome   the reason why the slot was bagged, None if it was applied; `key` is None
-    expiry    whether the line listens to the expiry of `key`; `slot` is the ledger's, if it does
-    digest    the digest that the Entry states, and the one of its changes applied; no slot, no key
-
-    `error` is why the slot was bagged in the replay, `origin` the packet in the slot, if it is one.
-    """
-
-    kind: Literal["change", "outcome", "expiry", "digest"]
-    term: int
-    tick: int
-    slot: int | None
-    key: str | None
-    ledger: Any
-    replay: Any
-    error: Evidence | None = None
-    origin: Origin | None = None
 
 
 class Rerun:
@@ -83,7 +59,7 @@ class Rerun:
             else:
                 self._reasons[bag.slot] = bag.reason
         self._begin = 0
-        self._changes: dict[int, dict[str, Change]] | None = None
+        self._ledger: Account[int] | None = None
         self._whole = self._whole_batch()
         self.batch: Batch | None = self._whole if self._whole.slots else None
 
@@ -92,7 +68,16 @@ class Rerun:
         way round: then slots are others, and nothing of the Tick can be compared."""
         for key, _, slot in self._books.expiries:
             if listens(key) != (slot is not None):
-                return self._divergence("expiry", slot, key, slot is not None, listens(key))
+                return Divergence(
+                    kind="expiry",
+                    term=self._term,
+                    tick=self._entry.tick,
+                    slot=slot,
+                    key=key,
+                    ledger=slot is not None,
+                    replay=listens(key),
+                    origin=None if slot is None else origin_of(self._books.frames, slot),
+                )
         return None
 
     def compare(self, executed: Executed) -> list[Divergence]:
@@ -109,7 +94,7 @@ class Rerun:
             return []
         stop = min((s for s, why in reasons.items() if why in _OF_THE_BOX), default=None)
         end = executed.done if stop is None else stop
-        found = self._differences(executed, reasons, begin, end)
+        found = self._differences(executed, begin, end)
         if found:
             assert found[0].slot is not None
             end = found[0].slot + 1
@@ -154,59 +139,28 @@ class Rerun:
 
     # --- What is different --------------------------------------------------------------------
 
-    def _differences(
-        self, executed: Executed, reasons: dict[int, str], begin: int, end: int
-    ) -> list[Divergence]:
+    def _differences(self, executed: Executed, begin: int, end: int) -> list[Divergence]:
         """Return the differences of the first slot from `begin` up to `end` that has any."""
-        if self._changes is None:
-            self._changes = _by_slot(self._books.changes)
-        spans = changes_of_spans(executed.verbatim, self._books.rows, self._books.first_slot)
-        ledger, replay = self._changes, _by_slot([*executed.listed, *spans])
-        slots = ledger.keys() | replay.keys() | self._reasons.keys() | reasons.keys()
-        for slot in sorted(slot for slot in slots if begin <= slot < end):
-            was, now = self._reasons.get(slot), reasons.get(slot)
-            if was != now:
-                error = next((bag.error for bag in executed.outcomes if bag.slot == slot), None)
-                return [self._divergence("outcome", slot, None, was, now, error)]
-            old, new = ledger.get(slot, {}), replay.get(slot, {})
-            found = [
-                self._divergence("change", slot, key, old.get(key), new.get(key))
-                for key in sorted(old.keys() | new.keys())
-                if old.get(key) != new.get(key)
-            ]
-            if found:
-                return found
+        books = self._books
+        if self._ledger is None:
+            bags = (bag for bag in books.bags if bag.slot in self._reasons)
+            self._ledger = account_of(bags, books.changes, _slot)
+        spans = changes_of_spans(executed.verbatim, books.rows, books.first_slot)
+        replay = account_of(executed.outcomes, [*executed.listed, *spans], _slot)
+        for found in differing(self._ledger, replay, _have_same_reason):
+            if begin <= found.place < end:
+                stamp = Stamp(self._term, self._entry.tick, found.place)
+                return found.divergences(stamp, origin_of(books.frames, found.place))
         return []
 
-    def _divergence(
-        self,
-        kind: Literal["change", "outcome", "expiry"],
-        slot: int | None,
-        key: str | None,
-        ledger: object,
-        replay: object,
-        error: Evidence | None = None,
-    ) -> Divergence:
-        return Divergence(
-            kind=kind,
-            term=self._term,
-            tick=self._entry.tick,
-            slot=slot,
-            key=key,
-            ledger=ledger,
-            replay=replay,
-            error=error,
-            origin=None if slot is None else origin_of(self._books.frames, slot),
-        )
+
+def _slot(slot: int) -> int:
+    return slot
+
+
+def _have_same_reason(then: Outcome | None, now: Outcome | None) -> bool:
+    return then is not None and now is not None and then.reason == now.reason
 
 
 def _reasons_of(executed: Executed) -> dict[int, str]:
     return {bag.slot: bag.reason for bag in executed.outcomes}
-
-
-def _by_slot(changes: Iterable[Change]) -> dict[int, dict[str, Change]]:
-    """Return the changes of each slot by key; the order in which a slot wrote them is nothing."""
-    slots: dict[int, dict[str, Change]] = {}
-    for slot, key, value, shelf in changes:
-        slots.setdefault(slot, {})[key] = (slot, key, value, shelf)
-    return slots

@@ -22,9 +22,9 @@ import attrs
 from rmf import limits
 from rmf.core.effects import Batch
 from rmf.core.entry import Accession, Entry, Expiry, TickBooks
-from rmf.core.entry_walk import entry_of, follow
+from rmf.core.entry_walk import follow
 from rmf.core.events import Executed
-from rmf.core.outcome import Change, Outcome
+from rmf.core.outcome import Outcome
 from rmf.core.record import Record
 from rmf.core.shelf import Shelf, is_due
 from rmf.core.state import State, expiries_of
@@ -33,8 +33,8 @@ from rmf.line.differences import Differences, is_alike
 from rmf.line.inline import Inline
 from rmf.line.line import Line
 from rmf.line.replay import Replay
-from rmf.line.replay_tick import Divergence
 from rmf.line.run_in_fork import run_apart
+from rmf.line.slots_compared import Divergence, differing
 from rmf.line.time_limit import patience
 from rmf.line.whatif_tick import Retry
 
@@ -95,16 +95,7 @@ class WhatIf:
         """Take Entries, in order and up to `until_tick`; return a digest that is not the World's,
         which ends it. Other differences are in `differences`. Raises StorageError."""
         with patience(self._inline.mark):
-            for record in records:
-                entry = entry_of(record)
-                if until_tick is not None and entry.tick > until_tick:
-                    self.replay.until_reached = True
-                    return None
-                self._take(record, entry)
-                found = self.replay.take(record, entry)
-                if found is not None:
-                    return found
-        return None
+            return self.replay.run(records, until_tick, before_each=self._take)
 
     def end_differences(self) -> Iterator[EndDifference]:
         """Give the keys, in no order, whose value or shelf life is another one at the end."""
@@ -221,21 +212,6 @@ class WhatIf:
 
     def _compare(self, again: "Retry", bags: list[Outcome]) -> None:
         """Note each slot that was bagged or wrote otherwise."""
-        then, now = again.ledger_side(), again.this_side(bags)
-        for place in sorted(then.keys() | now.keys()):
-            old_bag, old = then.get(place, (None, {}))
-            new_bag, new = now.get(place, (None, {}))
-            alike = old_bag is new_bag or is_alike(old_bag, new_bag)
-            keys = [key for key in old.keys() | new.keys() if _differ(old.get(key), new.get(key))]
-            if alike and not keys:
-                continue
-            stamp, origin = again.stamp_of(place), again.origin_of(place)
-            if not alike:
-                self.differences.add_outcome(stamp, old_bag, new_bag, origin)
-            for key in sorted(keys):
-                self.differences.add_change(stamp, key, old.get(key), new.get(key), origin)
-
-
-def _differ(then: Change | None, now: Change | None) -> bool:
-    """Whether two changes of one key are others; which slots they have is nothing."""
-    return then is None or now is None or then[2:] != now[2:]
+        for found in differing(again.ledger_side(), again.this_side(bags), is_alike):
+            stamp, origin = again.stamp_of(found.place), again.origin_of(found.place)
+            self.differences.add(stamp, found, origin)

@@ -7,8 +7,6 @@ also what lies on the bench for a part of the Tick: the line's own changes so fa
 knows an Entry and a state, and runs nothing (see what_if).
 """
 
-from collections.abc import Callable, Iterable
-
 import attrs
 
 from rmf.core.effects import Batch
@@ -27,11 +25,11 @@ from rmf.line.laid_out import (
     world_behind,
 )
 from rmf.line.replay_slot import UNLIMITED_HERE
+from rmf.line.slots_compared import Account, account_of
 
-__all__ = ["Place", "Retry", "Side"]
+__all__ = ["Place", "Retry"]
 
 Place = tuple[int, int, str]  # (0, 0, key) of an expiry, (1, slot in the ledger, "") of a packet
-Side = dict[Place, tuple[Outcome | None, dict[str, Change]]]
 
 
 class Retry:
@@ -128,14 +126,14 @@ class Retry:
             or self.changes == list(map(_as_tuple, self.books.changes))
         )
 
-    def ledger_side(self) -> Side:
+    def ledger_side(self) -> Account[Place]:
         """Return what the ledger says of each slot that was bagged by a line or wrote."""
         bags = (bag for bag in self.books.bags if bag.stage != "latch")
-        return _side(bags, self.books.changes, lambda slot: _place(slot, self._then_key, 0))
+        return account_of(bags, self.books.changes, lambda slot: _place(slot, self._then_key, 0))
 
-    def this_side(self, bags: list[Outcome]) -> Side:
+    def this_side(self, bags: list[Outcome]) -> Account[Place]:
         """Return the same of this run."""
-        return _side(bags, self.changes, lambda slot: _place(slot, self._key, self.shift))
+        return account_of(bags, self.changes, lambda slot: _place(slot, self._key, self.shift))
 
     def stamp_of(self, place: Place) -> Stamp:
         """Return the Stamp of a slot: the ledger's, or this layout's where the ledger has none."""
@@ -164,14 +162,3 @@ def _as_tuple(change: Change) -> Change:
 def _place(slot: int, keys: dict[int, str], shift: int) -> Place:
     key = keys.get(slot)
     return (1, slot - shift, "") if key is None else (0, 0, key)
-
-
-def _side(
-    bags: Iterable[Outcome], changes: Iterable[Change], place_of: Callable[[int], Place]
-) -> Side:
-    side: Side = {}
-    for change in changes:
-        side.setdefault(place_of(change[0]), (None, {}))[1][change[1]] = _as_tuple(change)
-    for bag in bags:
-        side[place_of(bag.slot)] = (bag, {})
-    return side

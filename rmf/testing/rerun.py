@@ -23,7 +23,7 @@ from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
 from rmf.line.line import Handler, Line
 from rmf.line.replay import Replay
-from rmf.line.replay_tick import Divergence
+from rmf.line.slots_compared import Divergence
 from rmf.testing.bench import Bench
 from rmf.testing.dice import Dice
 from rmf.testing.line_workload import Given, LineWorkload

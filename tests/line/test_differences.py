@@ -7,6 +7,7 @@ from rmf.core.outcome import Outcome
 from rmf.core.packet import Stamp
 from rmf.line.differences import Differences, is_alike
 from rmf.line.laid_out import Origin
+from rmf.line.slots_compared import SlotDifference
 
 TRACE = 'Traceback (most recent call last):\n  File "{}", line {}, in {}\n    x\nKeyError: 1\n'
 
@@ -42,7 +43,8 @@ def test_keys_are_counted_and_the_first_of_them_shown() -> None:
     found = Differences(shown=2)
     for tick in range(3):
         for key in "abc":
-            found.add_change(Stamp(1, tick, 0), key, None, (0, key, b"\x01", 0), None)
+            changed = SlotDifference(0, None, [(key, None, (0, key, b"\x01", 0))])
+            found.add(Stamp(1, tick, 0), changed, None)
     assert (found.keys, found.changes, list(found.cells)) == (3, 9, ["a", "b"])
     assert (found.cells["b"].changes, found.cells["b"].last_tick) == (3, 2)
     assert found.divergence is not None
@@ -54,10 +56,8 @@ def test_letters_are_grouped_by_what_became_of_them() -> None:
     origin = Origin("probe", 1, "a")
     other = failed(kind="ValueError")
     for tick in range(2):
-        found.add_outcome(Stamp(1, tick, 3), None, failed(), origin)
-        found.add_outcome(Stamp(1, tick, 3), failed(), None, origin)
-        found.add_outcome(Stamp(1, tick, 3), failed(), other, origin)
-        found.add_outcome(Stamp(1, tick, 3), None, other, origin)
+        for bags in ((None, failed()), (failed(), None), (failed(), other), (None, other)):
+            found.add(Stamp(1, tick, 3), SlotDifference(3, bags, []), origin)
     assert found.letters == {"appears": 4, "vanishes": 2, "changes": 2}
     assert [(x.what, x.letters, x.was) for x in found.groups.values()] == [
         ("appears", 2, None),

@@ -13,7 +13,7 @@ from rmf.core.state import apply, genesis_state
 from rmf.line import Line
 from rmf.line.findings import finding_of, text_of
 from rmf.line.laid_out import Origin
-from rmf.line.replay_tick import Divergence
+from rmf.line.slots_compared import Divergence
 from tests.driven_node import WALL_NS, DrivenNode, node_in
 
 

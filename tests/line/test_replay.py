@@ -22,7 +22,7 @@ from rmf.errors import StorageError
 from rmf.line import REMOVE, Fresh, Inline, Keep, Line
 from rmf.line.laid_out import Origin
 from rmf.line.replay import Replay
-from rmf.line.replay_tick import Divergence
+from rmf.line.slots_compared import Divergence
 from tests.driven_node import DrivenNode, node_in
 from tests.line.bench import cell
 

@@ -15,7 +15,8 @@ from rmf.core.outcome import Outcome
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from rmf.line import REMOVE, Inline, Keep, Line
-from rmf.line.replay_tick import Divergence, Rerun
+from rmf.line.replay_tick import Rerun
+from rmf.line.slots_compared import Divergence
 from tests.driven_node import DrivenNode, node_in
 
 Handler = Callable[[Any, Any], Any]

@@ -9,7 +9,7 @@ from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
 from rmf.core.world import World
 from rmf.line.replay import Replay
-from rmf.line.replay_tick import Divergence
+from rmf.line.slots_compared import Divergence
 from rmf.storage.archive import Start
 from rmf.storage.restore import Restored
 from rmf.storage.segments import GENESIS

@@ -29,7 +29,8 @@ from rmf.floor.items import EdgeLetter
 from rmf.floor.supervisor import InProgress
 from rmf.line.findings import finding_of
 from rmf.line.inline import Inline
-from rmf.line.replay_tick import Divergence, Rerun
+from rmf.line.replay_tick import Rerun
+from rmf.line.slots_compared import Divergence
 
 __all__ = ["AuditRunner", "Auditor", "Bound", "InlineRunner", "keep", "run"]
 
