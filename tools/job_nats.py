@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from tools import compare_nats
 from tools.compare_servers import Contender, wait_until
-from tools.job_processes import JobContender, Subscriber, Worker, due, produced_by
+from tools.job_processes import ConsumedJob, JobContender, due
 from tools.job_values import Phase, Produced, Sightings, counted, key_of, payload_of
 
 __all__ = ["contenders"]
@@ -69,33 +69,8 @@ def _job(contender: Contender, missing: str, *, careful: bool) -> JobContender:
     return JobContender(name, facts, partial(_running, contender, synced, careful), missing)
 
 
-class _JobOfStreams:
-    """Three servers, the consumer and a watcher."""
-
-    def __init__(self, pids: list[int], where: _Where, stack: ExitStack) -> None:
-        self._pids = pids
-        self._where = where
-        self._consumer = Worker(stack, _consume, where)
-        self._watcher = Subscriber(stack, _watch, where)
-        self.total = self._watcher.total
-        self.rows = self._watcher.rows
-
-    def pids(self) -> list[int]:
-        return [*self._pids, *self._consumer.pids()]
-
-    def produce(self, phase: Phase) -> Produced:
-        return produced_by(_produce, self._where, phase)
-
-    def prepare_kill(self) -> None:
-        pass  # its producer is a process of its own
-
-    def kill(self) -> None:
-        self._consumer.kill()
-        self._consumer.start_again()
-
-
 @contextmanager
-def _running(contender: Contender, synced: bool, careful: bool) -> Iterator[_JobOfStreams]:
+def _running(contender: Contender, synced: bool, careful: bool) -> Iterator[ConsumedJob]:
     program = Path(contender.facts["program"])
     with compare_nats.started(program, synced=synced) as (pids, ports), ExitStack() as stack:
         port = next(iter(ports.values()))
@@ -106,7 +81,7 @@ def _running(contender: Contender, synced: bool, careful: bool) -> Iterator[_Job
         leads = wait_until(lambda: compare_nats.leader(port, "JOB"), "the stream has no leader")
         where = _Where(f"nats://127.0.0.1:{ports[leads]}", careful)
         asyncio.run(_make_store(where))
-        yield _JobOfStreams(pids, where, stack)
+        yield ConsumedJob(stack, pids, where, _produce, _consume, _watch)
 
 
 async def _make_store(where: _Where) -> None:

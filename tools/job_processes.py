@@ -18,7 +18,15 @@ from rmf.errors import RmfError
 from tools.compare_servers import in_a_process
 from tools.job_values import Phase, Produced, Row, Sightings
 
-__all__ = ["JobContender", "RunningJob", "Subscriber", "Worker", "due", "produced_by"]
+__all__ = [
+    "ConsumedJob",
+    "JobContender",
+    "RunningJob",
+    "Subscriber",
+    "Worker",
+    "due",
+    "produced_by",
+]
 
 _SPAWN = multiprocessing.get_context("spawn")  # with nothing of this process in it
 
@@ -118,6 +126,44 @@ class Subscriber:
         except (EOFError, OSError):
             pass
         raise RmfError("the subscriber has ended; its words above say why")
+
+
+class ConsumedJob:
+    """A running job (see RunningJob): servers, a consumer that runs the handler beside them, and a
+    subscriber; `produce`, `consume` and `watch` are given `where` the servers are."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        pids: list[int],
+        where: Any,
+        produce: Callable[..., Produced],
+        consume: Callable[[Any], None],
+        watch: Callable[[Any, Sightings], None],
+    ) -> None:
+        self._pids = pids
+        self._where = where
+        self._produce = produce
+        self._consumer = Worker(stack, consume, where)
+        self._subscriber = Subscriber(stack, watch, where)
+        self.total = self._subscriber.total
+        self.rows = self._subscriber.rows
+
+    def pids(self) -> list[int]:
+        """Return all processes, but the client's."""
+        return [*self._pids, *self._consumer.pids()]
+
+    def produce(self, phase: Phase) -> Produced:
+        """Produce as the phase says. Raises RmfError."""
+        return produced_by(self._produce, self._where, phase)
+
+    def prepare_kill(self) -> None:
+        """Do nothing: its producer is a process of its own."""
+
+    def kill(self) -> None:
+        """Kill the consumer, and start it again."""
+        self._consumer.kill()
+        self._consumer.start_again()
 
 
 def _subscribe(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tools import compare_redis
-from tools.job_processes import JobContender, Subscriber, Worker, due, produced_by
+from tools.job_processes import ConsumedJob, JobContender, due
 from tools.job_values import Phase, Produced, Sightings, counted, key_of, payload_of
 
 __all__ = ["contenders"]
@@ -39,36 +39,11 @@ def contenders() -> list[JobContender]:
     return [JobContender("redis-streams", facts, partial(_running, server.facts), missing)]
 
 
-class _JobOfGroup:
-    """A server, the consumer and a subscriber."""
-
-    def __init__(self, pids: list[int], port: int, stack: ExitStack) -> None:
-        self._pids = pids
-        self._port = port
-        self._consumer = Worker(stack, _consume, port)
-        self._subscriber = Subscriber(stack, _watch, port)
-        self.total = self._subscriber.total
-        self.rows = self._subscriber.rows
-
-    def pids(self) -> list[int]:
-        return [*self._pids, *self._consumer.pids()]
-
-    def produce(self, phase: Phase) -> Produced:
-        return produced_by(_produce, self._port, phase)
-
-    def prepare_kill(self) -> None:
-        pass  # its producer is a process of its own
-
-    def kill(self) -> None:
-        self._consumer.kill()
-        self._consumer.start_again()
-
-
 @contextmanager
-def _running(facts: dict[str, Any]) -> Iterator[_JobOfGroup]:
+def _running(facts: dict[str, Any]) -> Iterator[ConsumedJob]:
     with compare_redis.started(Path(facts["program"])) as (pids, port), ExitStack() as stack:
         _client(port).xgroup_create("job", "handlers", id="0", mkstream=True)
-        yield _JobOfGroup(pids, port, stack)
+        yield ConsumedJob(stack, pids, port, _produce, _consume, _watch)
 
 
 # --- In processes of their own --------------------------------------------------------------------

@@ -54,8 +54,8 @@ class SimulatedCluster:
         self.looks = Looks(env, self.nodes, self.network, self.invariants.seen)
         judges = (self.invariants, self.promises, Laws(env), self.looks)
         self.watch = Observers(env, self.nodes, *judges)
-        employs = (env, self.nodes, self.ports, self.promises, self.audit.forgotten)
-        self._employer = employer = Employer(self.producers, *employs)
+        around = (env, self.nodes, self.ports, self.promises, self.audit.forgotten)
+        employer = Employer(self.producers, lambda name: Producer(name, *around))
         self.employ = employer.employ
         self.reader = Reader(env, self.nodes, self.ports, self.promises)
         self.operators = Operators(env, self.nodes)

@@ -38,26 +38,19 @@ def settle(cluster: SimulatedCluster) -> None:
         cluster.count("healed_without_one")
         cluster.nodes[left_out].barred = False
         cluster.nodes[left_out].begin(new_boot=True)
-    total_ns = int(cluster.options.settle_seconds * limits.SECOND)
-    _wait(
-        cluster,
-        total_ns,
-        "every node the same",
-        lambda: unequal(cluster) is None,
-        lambda: unequal(cluster),
-    )
+    _wait_for_equality(cluster)
     # Cells go on expiring; let the last of them reach all.
     agenda.run_until(agenda.now_ns + _QUIET_NS)
-    _wait(
-        cluster,
-        total_ns,
-        "every node the same",
-        lambda: unequal(cluster) is None,
-        lambda: unequal(cluster),
-    )
+    _wait_for_equality(cluster)
     _check_terms(cluster, term)
     _check_letters(cluster)
     _check_display(cluster)
+
+
+def _wait_for_equality(cluster: SimulatedCluster) -> None:
+    total_ns = int(cluster.options.settle_seconds * limits.SECOND)
+    what = "every node the same"
+    _wait(cluster, total_ns, what, lambda: unequal(cluster) is None, lambda: unequal(cluster))
 
 
 def _left_out(cluster: SimulatedCluster) -> str | None:

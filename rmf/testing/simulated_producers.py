@@ -5,7 +5,7 @@ library's own work (R32, R33). Whatever outcome comes here, the books are asked 
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from rmf import limits
@@ -302,19 +302,11 @@ class Producer:
 class Employer:
     """Employs producers, by name, for all of a run."""
 
-    def __init__(
-        self,
-        producers: dict[str, Producer],
-        env: Environment,
-        nodes: dict[str, SimulatedNode],
-        ports: Ports,
-        told: Told,
-        forgotten: Mapping[str, int],
-    ) -> None:
+    def __init__(self, producers: dict[str, Producer], begun: Callable[[str], Producer]) -> None:
         self.producers = producers
-        self._facts = (env, nodes, ports, told, forgotten)
+        self._begun = begun
 
     def employ(self, name: str) -> Producer:
         """Have one producer more."""
-        producer = self.producers[name] = Producer(name, *self._facts)
+        producer = self.producers[name] = self._begun(name)
         return producer

@@ -31,6 +31,7 @@ from rmf.testing.options import Options
 from rmf.testing.workload import datum_of
 from tests.core import duties
 from tests.core.cluster import Cluster
+from tests.core.core_node import CoreNode
 from tests.core.duties import CONNECTION, Duty, Overheard
 from tests.core.kit import Playbook
 from tests.core.surroundings import Producer, shop
@@ -135,26 +136,27 @@ async def lone_node(_data: Path) -> AsyncIterator[Performer]:
     yield Stepped(core, node.happen, lambda: node.wait(ROUND_MS * limits.MS))
 
 
+def overheard(node: CoreNode, advance: Callable[[float], None]) -> Stepped:
+    """A node of a Playbook, with a core that is overheard."""
+    core = Overheard(node.core)
+    node.core = core.as_core
+    node.people[CONNECTION] = heard_by(core)
+    return Stepped(core, node.happen, lambda: advance(ROUND_MS))
+
+
 @asynccontextmanager
 async def playbook(_data: Path) -> AsyncIterator[Performer]:
     """tests/core/kit."""
     play = Playbook()
     play.runner.answers = True
-    core = Overheard(play.core)
-    play.core = core.as_core
-    play.people[CONNECTION] = heard_by(core)
-    yield Stepped(core, play.happen, lambda: play.advance(ROUND_MS))
+    yield overheard(play, play.advance)
 
 
 @asynccontextmanager
 async def cluster_playbook(_data: Path) -> AsyncIterator[Performer]:
     """tests/core/cluster_node: the leader of three."""
     play = Cluster()
-    node = play["n1"]
-    core = Overheard(node.core)
-    node.core = core.as_core
-    node.people[CONNECTION] = heard_by(core)
-    yield Stepped(core, node.happen, lambda: play.advance(ROUND_MS))
+    yield overheard(play["n1"], play.advance)
 
 
 @asynccontextmanager

@@ -14,6 +14,15 @@ from tools.shaped_links import ShapedLinks
 thread = trio.to_thread.run_sync
 
 
+async def left_behind(cluster: Cluster, big: int = 16) -> str:
+    """End a follower, and leave the others no ledger that it could read on from."""
+    away: str = (await thread(cluster.followers))[0]
+    await thread(cluster.kill, away)
+    await move_on(cluster, big=big)
+    await forget_history(cluster)
+    return away
+
+
 @pytest.mark.long
 async def test_a_follower_that_was_down_reads_on_from_the_ledger(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
@@ -29,10 +38,7 @@ async def test_a_follower_that_was_down_reads_on_from_the_ledger(tmp_path: Path)
 @pytest.mark.long
 async def test_where_the_ledger_is_gone_a_checkpoint_is_installed(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
-        away = (await thread(cluster.followers))[0]
-        await thread(cluster.kill, away)
-        await move_on(cluster)
-        await forget_history(cluster)
+        away = await left_behind(cluster)
         async with loaded(list(cluster.addresses.values())) as load:
             await thread(cluster.restart, away)
             await thread(cluster.wait_caught_up, away)
@@ -49,10 +55,7 @@ async def test_where_the_ledger_is_gone_a_checkpoint_is_installed(tmp_path: Path
 async def test_an_install_goes_on_after_kills(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     with Cluster(tmp_path, patience_s=40) as cluster:
-        away = (await thread(cluster.followers))[0]
-        await thread(cluster.kill, away)
-        await move_on(cluster, big=60)
-        await forget_history(cluster)
+        away = await left_behind(cluster, big=60)
         for _ in range(6):
             await thread(cluster.nodes[away].start)
             await trio.sleep(dice.uniform(0.3, 1.2))
@@ -67,10 +70,7 @@ async def test_an_install_goes_on_after_kills(tmp_path: Path, seed: int) -> None
 async def test_an_install_goes_on_with_another_leader(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     with Cluster(tmp_path, patience_s=40) as cluster:
-        away = (await thread(cluster.followers))[0]
-        await thread(cluster.kill, away)
-        await move_on(cluster, big=60)
-        await forget_history(cluster)
+        away = await left_behind(cluster, big=60)
         await thread(cluster.nodes[away].start)
         for _ in range(4):
             await trio.sleep(dice.uniform(0.3, 0.8))
@@ -87,10 +87,7 @@ async def test_a_checkpoint_and_what_lies_behind_it_arrive_over_10_mbit(tmp_path
         ShapedLinks(1000, 20) as shaped,
         Cluster(tmp_path, proxies=shaped, patience_s=90) as cluster,
     ):
-        away = (await thread(cluster.followers))[0]
-        await thread(cluster.kill, away)
-        await move_on(cluster)
-        await forget_history(cluster)
+        away = await left_behind(cluster)
         leader = await thread(cluster.leader)
         size = max(x.stat().st_size for x in (cluster.data(leader) / "checkpoints").iterdir())
         shaped.set(away, 10)

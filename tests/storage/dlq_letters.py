@@ -1,10 +1,14 @@
 """Letters to fill a DLQ with, for the tests of the store, its answers and its tool."""
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import cbor2
 
 from rmf.core.bag import Evidence, Letter
+from rmf.storage.dlq_reader import DlqReader
+from rmf.storage.dlq_store import DlqStore
 
 CLUSTER = bytes(range(16))
 NODE = "n1"
@@ -14,6 +18,16 @@ TRACEBACK = """Traceback (most recent call last):
     raise ValueError(packet.payload)
 ValueError: too hot
 """
+
+
+def opened(path: Path, *, cluster: bytes = CLUSTER, node: str = NODE) -> "closing[DlqStore]":
+    """Return the store in a file, for as long as a `with` lasts."""
+    return closing(DlqStore.open(path, cluster=cluster, node=node))
+
+
+def reading(path: Path) -> "closing[DlqReader]":
+    """Return a reader of the file, likewise."""
+    return closing(DlqReader.open(path))
 
 
 def packet_of(seq: int = 1, payload: object = None, topic: str = "room/1/temp") -> bytes:

@@ -14,14 +14,13 @@ from rmf.storage.dlq_query import SUBJECTS, answer
 from rmf.storage.dlq_reader import DlqReader
 from rmf.storage.dlq_schema import DLQ_FILE
 from rmf.storage.dlq_store import DlqStore
-from tests.storage.dlq_letters import CLUSTER, NODE, TRACEBACK, edge_letter, letter
+from tests.storage.dlq_letters import TRACEBACK, edge_letter, letter, opened, reading
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[DlqStore]:
-    store = DlqStore.open(tmp_path / DLQ_FILE, cluster=CLUSTER, node=NODE)
-    yield store
-    store.close()
+    with opened(tmp_path / DLQ_FILE) as store:
+        yield store
 
 
 @pytest.fixture
@@ -35,9 +34,8 @@ def reader(store: DlqStore, tmp_path: Path) -> Iterator[DlqReader]:
         3,
     )
     store.put_edge([edge_letter("n1:edge:1")])
-    reader = DlqReader.open(tmp_path / DLQ_FILE)
-    yield reader
-    reader.close()
+    with reading(tmp_path / DLQ_FILE) as reader:
+        yield reader
 
 
 def ids(reader: DlqReader, subject: str = "dlq.list", **args: Any) -> list[str]:

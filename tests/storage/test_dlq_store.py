@@ -18,33 +18,13 @@ from hypothesis import strategies as st
 from rmf import limits
 from rmf.core.bag import Evidence, Letter
 from rmf.errors import DiskFailed, ForeignDirectory, StorageError
-from rmf.storage.dlq_reader import DlqReader
 from rmf.storage.dlq_schema import DLQ_FILE
-from rmf.storage.dlq_store import DlqStore
-from tests.storage.dlq_letters import CLUSTER, NODE, TRACEBACK, edge_letter, letter
+from tests.storage.dlq_letters import CLUSTER, NODE, TRACEBACK, edge_letter, letter, opened, reading
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / DLQ_FILE
-
-
-@contextmanager
-def opened(path: Path, *, cluster: bytes = CLUSTER, node: str = NODE) -> Iterator[DlqStore]:
-    store = DlqStore.open(path, cluster=cluster, node=node)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[DlqReader]:
-    reader = DlqReader.open(path)
-    try:
-        yield reader
-    finally:
-        reader.close()
 
 
 def stored_in(path: Path) -> list[Letter]:

@@ -1,7 +1,5 @@
 """storage/dlq_triage: what people decided about letters, whichever way it reaches a store (R40)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,34 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from rmf.core.bag import Evidence, Letter, Read
 from rmf.core.triage import Act, Triage
 from rmf.errors import StorageError
-from rmf.storage.dlq_reader import DlqReader
 from rmf.storage.dlq_schema import DLQ_FILE
 from rmf.storage.dlq_store import DlqStore
-from tests.storage.dlq_letters import CLUSTER, NODE, TRACEBACK, edge_letter, letter
+from tests.storage.dlq_letters import CLUSTER, NODE, TRACEBACK, edge_letter, letter, opened, reading
 from tests.storage.dlq_version_1 import make_file
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / DLQ_FILE
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[DlqStore]:
-    store = DlqStore.open(path, cluster=CLUSTER, node=NODE)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[DlqReader]:
-    reader = DlqReader.open(path)
-    try:
-        yield reader
-    finally:
-        reader.close()
 
 
 def act(kind: str, tick: int, *letters: str, **more: Any) -> Act:

@@ -18,9 +18,13 @@ class Run:
         self.code, self.out, self.err = code, out, err
 
     @property
+    def objects(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
     def object(self) -> Any:
-        (line,) = self.out.splitlines()
-        return json.loads(line)
+        (found,) = self.objects
+        return found
 
 
 Runner = Callable[..., Run]

@@ -10,7 +10,7 @@ from rmf import limits
 from rmf.core.triage import Act
 from rmf.storage.dlq_schema import DLQ_FILE
 from rmf.storage.dlq_store import DlqStore
-from tests.storage.dlq_letters import CLUSTER, NODE, letter
+from tests.storage.dlq_letters import letter, opened
 from tests.tools.dlq_source import Stored
 from tools.dlq_jobs import acts_of, attempt_of, job_of, parent_of
 
@@ -21,9 +21,8 @@ def act(entry: int, kind: str, *letters: str, job: str | None = "night") -> Act:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[DlqStore]:
-    store = DlqStore.open(tmp_path / DLQ_FILE, cluster=CLUSTER, node=NODE)
-    yield store
-    store.close()
+    with opened(tmp_path / DLQ_FILE) as store:
+        yield store
 
 
 @pytest.fixture

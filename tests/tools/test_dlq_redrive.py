@@ -9,17 +9,15 @@ from pathlib import Path
 import pytest
 
 from rmf.storage.dlq_schema import DLQ_FILE
-from rmf.storage.dlq_store import DlqStore
-from tests.storage.dlq_letters import CLUSTER, NODE, letter
+from tests.storage.dlq_letters import letter, opened
 from tools.rmf_dlq import main
 
 
 @pytest.fixture
 def offline(tmp_path: Path) -> Iterator[list[str]]:
-    store = DlqStore.open(tmp_path / DLQ_FILE, cluster=CLUSTER, node=NODE)
-    store.put_line([letter(1)], 1)
-    yield ["--data", str(tmp_path)]
-    store.close()
+    with opened(tmp_path / DLQ_FILE) as store:
+        store.put_line([letter(1)], 1)
+        yield ["--data", str(tmp_path)]
 
 
 def test_a_directory_cannot_be_redriven(

@@ -16,7 +16,7 @@ from rmf.storage.dlq_schema import DLQ_FILE
 from rmf.storage.dlq_store import DlqStore
 from tests.e2e.factory import Node, objects
 from tests.e2e.factory import run as run_command
-from tests.storage.dlq_letters import CLUSTER, NODE, letter
+from tests.storage.dlq_letters import letter, opened
 from tests.tools.dlq_source import Stored
 from tools.dlq_triage import wait_for_entry
 from tools.rmf_dlq import main
@@ -131,10 +131,9 @@ def test_without_a_reason_nothing_is_decided(run: Any) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[DlqStore]:
-    store = DlqStore.open(tmp_path / DLQ_FILE, cluster=CLUSTER, node=NODE)
-    store.put_line([letter(1), letter(2)], 3)
-    yield store
-    store.close()
+    with opened(tmp_path / DLQ_FILE) as store:
+        store.put_line([letter(1), letter(2)], 3)
+        yield store
 
 
 def test_a_directory_is_read_only_but_tells_what_was_decided(

@@ -19,38 +19,21 @@ from rmf.storage.dlq_reader import DlqReader
 from rmf.storage.dlq_schema import DLQ_FILE
 from rmf.storage.dlq_store import DlqStore
 from tests.scripted_node import Peer, Script, ScriptedNode
-from tests.storage.dlq_letters import CLUSTER, NODE, TRACEBACK, edge_letter, letter
+from tests.storage.dlq_letters import CLUSTER, NODE, TRACEBACK, edge_letter, letter, opened
+from tests.tools.again import Run
 from tools.rmf_dlq import main
 
 KEYS = ["letter", "reason", "stage", "group", "producer", "topic", "seq", "term", "tick", "slot"]
 KEYS += ["node", "error", "packet", "payload", "bagged_at", "line", "reads", "triage"]
 
 
-class Run:
-    """One run of the tool: its exit code and what it printed."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def objects(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[DlqStore]:
-    store = DlqStore.open(tmp_path / DLQ_FILE, cluster=CLUSTER, node=NODE)
-    store.put_line(
-        [
-            letter(1),
-            letter(2, reason="expired", stage="latch", topic="room/2/temp"),
-            letter(3, producer="other"),
-        ],
-        3,
-    )
-    store.put_edge([edge_letter("n1:edge:1")])
-    yield store
-    store.close()
+    with opened(tmp_path / DLQ_FILE) as store:
+        late = letter(2, reason="expired", stage="latch", topic="room/2/temp")
+        store.put_line([letter(1), late, letter(3, producer="other")], 3)
+        store.put_edge([edge_letter("n1:edge:1")])
+        yield store
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 from rmf import limits
 from rmf.line import Line, board, load_line
 from tests.driven_node import WALL_NS, DrivenNode, node_in
+from tests.tools.again import Run
 from tools.rmf_replay import main
 
 KEYS = ["identical", "entries", "packets", "first_tick", "last_tick", "digest", "divergence"]
@@ -49,18 +50,6 @@ def store(world, packet):
 """
 
 Write = Callable[..., str]
-
-
-class Run:
-    """One run of the tool: its exit code and what it printed."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def object(self) -> Any:
-        (line,) = self.out.splitlines()
-        return json.loads(line)
 
 
 @pytest.fixture

@@ -1,15 +1,16 @@
-"""The job on other systems, where they are installed: nats."""
+"""The job on other systems, where they are installed."""
 
 import pytest
 
 from tests.tools.jobs import done_once
-from tools.job_nats import contenders
+from tools import job_nats, job_redis, job_syncobj
 
-HERE = [one for one in contenders() if not one.missing]
+ALL = [one for job in (job_nats, job_redis, job_syncobj) for one in job.contenders()]
+HERE = [one for one in ALL if not one.missing]
 
 
 def test_what_is_missing_is_said() -> None:
-    assert all(one.missing or one.facts["version"] for one in contenders())
+    assert all(one.missing or one.facts["version"] for one in ALL)
 
 
 @pytest.mark.long
