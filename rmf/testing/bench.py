@@ -28,9 +28,10 @@ from rmf.core import messages as m
 from rmf.core.packet import SEQ
 from rmf.core.record import Record
 from rmf.core.server_session import Complaint, ServerSession, Step
-from rmf.errors import ProtocolFault, Refused, RmfError, UsageError
+from rmf.errors import ProtocolFault, Refused, RmfError
 from rmf.line.line import Handler, Line
-from rmf.testing.lone_node import WALL_NS, LoneNode
+from rmf.testing.lone_node import LoneNode
+from rmf.testing.parcels import dated
 from rmf.testing.shown import Letter, Picture, letter_of, snapshot_of
 
 __all__ = ["Bagged", "Bench"]
@@ -113,7 +114,7 @@ class Bench:
         self, parcels: list[tuple[Any, ...]], producer: str, seq: int | None, waited_ms: int
     ) -> list[Receipt]:
         __tracebackhide__ = True
-        rows = rows_of(self._dated(x) for x in parcels)
+        rows = rows_of(dated(x, self._node.now_ns) for x in parcels)
         sender = self._joined(producer)
         first = sender.last_seq + 1 if seq is None else seq
         for i, row in enumerate(rows):
@@ -125,15 +126,6 @@ class Bench:
         sender.last_seq = max(sender.last_seq, first + len(rows) - 1)
         self._let_through()
         return receipts
-
-    def _dated(self, parcel: tuple[Any, ...]) -> Parcel:
-        """A packet that says no harvest time gets that of the node: this machine's is no input."""
-        if len(parcel) not in {3, 5}:
-            raise UsageError(f"expected (topic, payload, ttl_ms) or a Parcel, found {len(parcel)}")
-        found = Parcel(*parcel)
-        if found.harvested_at is not None:
-            return found
-        return found._replace(harvested_at=WALL_NS + self._node.now_ns)
 
     def _joined(self, name: str) -> _Producer:
         known = self._producers.get(name)

@@ -4,8 +4,11 @@ A boot clock never goes back within a boot; another boot begins with another one
 that a moment and the way back from it never disagree by rounding.
 """
 
-__all__ = ["BootClock"]
+from rmf import limits
 
+__all__ = ["WALL_NS", "BootClock"]
+
+WALL_NS = 1_764_000_000 * limits.SECOND  # on each wall when virtual time begins
 _MILLION = 1_000_000
 
 

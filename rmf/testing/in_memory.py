@@ -31,6 +31,7 @@ from rmf.testing.cluster import SimulatedCluster as Simulated
 from rmf.testing.line_workload import LineWorkload
 from rmf.testing.liveness import unequal
 from rmf.testing.options import Options
+from rmf.testing.parcels import dated
 from rmf.testing.shown import Letter, Picture, letter_of
 from rmf.testing.simulated_node import SimulatedNode
 from rmf.testing.simulated_producers import Producer
@@ -41,7 +42,6 @@ __all__ = ["Cluster", "Sent"]
 
 _ROUND_NS = 5 * limits.MS
 _SILENCE_NS = int(limits.PEER_SILENCE_S_MAX * limits.SECOND)
-_WALL_NS = 1_764_000_000 * limits.SECOND
 
 
 class Sent:
@@ -141,18 +141,10 @@ class Cluster:
         first packets wait for its WELCOME: TimeoutError if no node reigns for so many seconds."""
         sender = self._producer(producer)
         self.run_until(lambda: bool(sender.log.epoch) and sender.log.has_room, seconds)
-        rows = rows_of(self._dated(x) for x in parcels)
+        rows = rows_of(dated(x, self._cluster.agenda.now_ns) for x in parcels)
         first = sender.add(rows)
         sender.pump()
         return [Sent(self._cluster, producer, first + i) for i in range(len(rows))]
-
-    def _dated(self, parcel: tuple[Any, ...]) -> Parcel:
-        if len(parcel) not in {3, 5}:
-            raise UsageError(f"expected (topic, payload, ttl_ms) or a Parcel, found {len(parcel)}")
-        found = Parcel(*parcel)
-        if found.harvested_at is not None:
-            return found
-        return found._replace(harvested_at=_WALL_NS + self._cluster.agenda.now_ns)
 
     def _producer(self, name: str) -> Producer:
         known = self._cluster.producers.get(name)

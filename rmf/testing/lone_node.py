@@ -21,13 +21,13 @@ from rmf.line.line import Line
 from rmf.testing.dice import Dice
 from rmf.testing.disk import SimulatedDisk
 from rmf.testing.disk_driver import DiskDriver
+from rmf.testing.drifting_clock import WALL_NS
 from rmf.testing.driven_core import DrivenCore
 from rmf.testing.performer import Arms, LetterStore, LineRunner, Performer
 from rmf.testing.rebirth import reborn
 
-__all__ = ["WALL_NS", "LoneNode"]
+__all__ = ["LoneNode"]
 
-WALL_NS = 1_764_000_000 * limits.SECOND  # on the wall when the node's clock shows 0
 _CLUSTER = b"factory-in-tests"
 _INCARNATION = b"the-only-node..."
 _NAME = "n1"

@@ -18,7 +18,7 @@ from rmf.core.raft.greetings import Hello, Own
 from rmf.core.raft.raft_values import HardState
 from rmf.core.record import HARD
 from rmf.testing.disk import SimulatedDisk
-from rmf.testing.drifting_clock import BootClock
+from rmf.testing.drifting_clock import WALL_NS, BootClock
 from rmf.testing.environment import Environment
 from rmf.testing.loop import Loop
 from rmf.testing.network import Network
@@ -30,7 +30,6 @@ from rmf.testing.watcher import Watcher
 
 __all__ = ["SimulatedNode"]
 
-_WALL_NS = 1_764_000_000 * limits.SECOND
 _RELOAD_NS = 20 * limits.MS
 _BOOT_IDS = 16
 
@@ -102,7 +101,7 @@ class SimulatedNode:
     def now(self) -> ev.Now:
         """Return the time as a step receives it."""
         true_ns = self._env.agenda.now_ns
-        return ev.Now(self.clock.shows(true_ns), _WALL_NS + true_ns + self.wall_off_ns)
+        return ev.Now(self.clock.shows(true_ns), WALL_NS + true_ns + self.wall_off_ns)
 
     def own(self) -> Own:
         """Return what the node says of itself to others (R29)."""

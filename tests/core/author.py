@@ -29,7 +29,8 @@ from rmf.core.outcome import Change, Outcome
 from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, Record, chain_of
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
-from tests.core.surroundings import CLUSTER, PERIOD_NS, WALL_NS, frame_of, row_of
+from rmf.testing.drifting_clock import WALL_NS
+from tests.core.surroundings import CLUSTER, PERIOD_NS, frame_of, row_of
 
 BOOT_ID = b"the boot of this"
 BOOT_NS = 12_345

@@ -27,9 +27,10 @@ from rmf.core.first_records import founding_records
 from rmf.core.raft.peer_messages import PeerMessage
 from rmf.core.record import GENESIS_CHAIN, chain_of
 from rmf.line import Line
+from rmf.testing.drifting_clock import WALL_NS
 from rmf.testing.held_disk import BOOT_ID
 from tests.core.cluster_node import Node, member
-from tests.core.surroundings import BOOT_NS, CLUSTER, PERIOD_NS, WALL_NS, Disk, shop
+from tests.core.surroundings import BOOT_NS, CLUSTER, PERIOD_NS, Disk, shop
 
 NAMES = ("n1", "n2", "n3")
 STEPS_MAX = 100_000

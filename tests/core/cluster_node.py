@@ -11,9 +11,10 @@ from rmf.core.entry import Member
 from rmf.core.raft import wire
 from rmf.line import Line
 from rmf.testing.catching_up import CatchingUp
+from rmf.testing.drifting_clock import WALL_NS
 from rmf.testing.performer import Arms
 from tests.core.core_node import CoreNode
-from tests.core.surroundings import BOOT_NS, PERIOD_NS, WALL_NS, Disk, core_of
+from tests.core.surroundings import BOOT_NS, PERIOD_NS, Disk, core_of
 
 LEFT_OUT = (ef.LinkPeers, ef.MarkWhole, ef.Note)  # a test looks at them, if at all
 

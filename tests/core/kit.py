@@ -29,12 +29,12 @@ from rmf.core.arbiter import NodeIdentity
 from rmf.core.entry import Entry, TickBooks
 from rmf.core.outcome import Span
 from rmf.line import Line
+from rmf.testing.drifting_clock import WALL_NS
 from tests.core.core_node import CoreNode
 from tests.core.surroundings import (
     BOOT_NS,
     MEMBERS,
     PERIOD_NS,
-    WALL_NS,
     Disk,
     core_of,
     shop,

@@ -20,13 +20,13 @@ from rmf.core.raft.raft_values import Timing
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
 from rmf.line import REMOVE, Fresh, Keep, Line
+from rmf.testing.drifting_clock import WALL_NS
 from rmf.testing.held_disk import BOOT_ID, HeldDisk
 from rmf.testing.rebirth import reborn
 
 CLUSTER = b"cluster-of-tests"
 PERIOD_NS = limits.TICK_PERIOD_NS
 BOOT_NS = 1_000 * limits.SECOND
-WALL_NS = 1_764_000_000 * limits.SECOND
 ALL_STORED = 2**62  # how far a DLQ is that lacks no letter
 MEMBERS = (Member("n1", b"incarnation-of-1", "", "here:1"),)
 

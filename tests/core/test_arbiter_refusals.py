@@ -11,8 +11,9 @@ from rmf.core.effects import (
     Publish,
 )
 from rmf.core.entry import LineId
+from rmf.testing.drifting_clock import WALL_NS
 from tests.core.kit import Playbook
-from tests.core.surroundings import BOOT_NS, WALL_NS, Disk, Producer, core_of, row_of, shop
+from tests.core.surroundings import BOOT_NS, Disk, Producer, core_of, row_of, shop
 
 
 def kinds(effects: list[Effect]) -> list[str]:

@@ -19,10 +19,11 @@ from rmf.core.raft.raft_values import LogEntry
 from rmf.core.record import ENTRY, chain_of
 from rmf.core.shelf import Shelf
 from rmf.core.state import apply, genesis_state
+from rmf.testing.drifting_clock import WALL_NS
 from tests.core.author import Author
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import Node
-from tests.core.surroundings import CLUSTER, WALL_NS
+from tests.core.surroundings import CLUSTER
 
 
 def log_entry(index: int, body: bytes, term: int = 1) -> LogEntry:

@@ -8,10 +8,11 @@ from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, chain_of
 from rmf.core.recovery import Recovery
 from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
+from rmf.testing.drifting_clock import WALL_NS
 from tests.core.author import recorded
 from tests.core.cluster import Cluster
 from tests.core.cluster_node import member
-from tests.core.surroundings import CLUSTER, PERIOD_NS, WALL_NS
+from tests.core.surroundings import CLUSTER, PERIOD_NS
 
 MEMBERS = [member("n1"), member("n2"), member("n3")]
 RECORDS = founding_records("n1", CLUSTER, PERIOD_NS, MEMBERS, WALL_NS)

@@ -12,8 +12,9 @@ from rmf.core.letters import letters_of
 from rmf.core.record import Record
 from rmf.core.shelf import Shelf
 from rmf.core.state import State, apply, genesis_state
+from rmf.testing.drifting_clock import WALL_NS
 from tests.core.kit import Playbook
-from tests.core.surroundings import CLUSTER, WALL_NS, row_of
+from tests.core.surroundings import CLUSTER, row_of
 
 
 def history(play: Playbook) -> list[tuple[Record, Entry, State]]:

@@ -8,8 +8,8 @@ import pytest
 from rmf.errors import LedgerDamaged
 from rmf.storage.last_state import LastState, read_last
 from rmf.storage.segments import LedgerPlace
+from rmf.testing.drifting_clock import WALL_NS
 from tests.core.author import BOOT_ID, BOOT_NS
-from tests.core.surroundings import WALL_NS
 from tests.storage.of_three import of_three
 from tests.storage.written_node import WrittenNode
 

@@ -13,7 +13,7 @@ from rmf.core.state import genesis_state
 from rmf.line import Line
 from rmf.line.replay import Replay
 from rmf.testing import Bagged, Bench
-from rmf.testing.lone_node import WALL_NS
+from rmf.testing.drifting_clock import WALL_NS
 from rmf.testing.shown import Picture
 from tests.testing.lines import greenhouse, workshop
 
