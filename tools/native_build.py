@@ -1,7 +1,7 @@
 """`python -m tools.native_build`: compile the one compiled piece of RMF, where it can be.
 
 It decides how: with the C compiler that the machine has, against the stable ABI of CPython 3.11,
-stamped with its source, so that `rmf.native` knows a stale one. An install calls it too
+stamped with its sources, so that `rmf.native` knows a stale one. An install calls it too
 (`native_hook`); there it is no fault if it cannot be built, since RMF runs without. RMF_PURE=1
 asks for that.
 """
@@ -14,11 +14,11 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from rmf.native import SOURCE, stamp_of
+from rmf.native import FOLDER, pure_is_asked_for, stamp
 
 __all__ = ["FILE_NAME", "CannotCompile", "build", "main"]
 
-FILE_NAME = "_rows.abi3.so"
+FILE_NAME = "_compiled.abi3.so"
 _ABI = 0x030B0000  # CPython 3.11: what is built once serves every later version
 _SECONDS_MAX = 120
 
@@ -28,9 +28,9 @@ class CannotCompile(Exception):
 
 
 def build(target: Path, compiler: str | None = None) -> None:
-    """Build `target` from the source; `compiler` is a command with its options, of a machine that
+    """Build `target` from the sources; `compiler` is a command with its options, of a machine that
     need not be this one. Raises CannotCompile."""
-    if compiler is None and os.environ.get("RMF_PURE", "0") not in {"", "0"}:
+    if compiler is None and pure_is_asked_for():
         raise CannotCompile("RMF_PURE asks for Python alone")
     if compiler is None and (sys.implementation.name != "cpython" or sys.platform != "linux"):
         raise CannotCompile("it is built for CPython on Linux")
@@ -41,10 +41,10 @@ def build(target: Path, compiler: str | None = None) -> None:
         raise CannotCompile(f"no Python.h in {headers}")
     command = [
         *(shlex.split(compiler) if compiler else [_compiler()]),
-        *("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{headers}"),
+        *("-std=c11", "-O2", "-s", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{headers}"),
         f"-DPy_LIMITED_API={_ABI:#x}",
-        f'-DRMF_STAMP="{stamp_of(SOURCE.read_bytes())}"',
-        *(str(SOURCE), "-o", str(target)),
+        f'-DRMF_STAMP="{stamp()}"',
+        *(*map(str, sorted(FOLDER.glob("*.c"))), "-o", str(target)),
     ]
     try:
         done = subprocess.run(  # noqa: S603 the machine's compiler, or the caller's
@@ -66,7 +66,7 @@ def _compiler() -> str:
 
 def main() -> int:
     """Build it in this tree. Return 0, or 1 if it cannot be built."""
-    target = SOURCE.with_name(FILE_NAME)
+    target = FOLDER / FILE_NAME
     try:
         build(target)
     except CannotCompile as exc:

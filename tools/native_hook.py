@@ -27,13 +27,13 @@ class NativeHook(BuildHookInterface[Any]):
         """Build, and say so in `build_data`; `version` is "editable" or "standard"."""
         sys.path.insert(0, self.root)
         try:
-            from rmf.native import SOURCE
+            from rmf.native import FOLDER
             from tools import native_build
         finally:
             sys.path.remove(self.root)
         compiler = os.environ.get("RMF_NATIVE_CC")
         if version == "editable":
-            folder = SOURCE.parent
+            folder = FOLDER
         else:
             folder = self._scratch = Path(tempfile.mkdtemp(prefix="rmf-native-"))
         target = folder / native_build.FILE_NAME

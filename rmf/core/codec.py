@@ -16,6 +16,7 @@ from rmf.core import profile
 from rmf.core import shape as s
 from rmf.core.packet import kind_of
 from rmf.errors import BadPreface, ProtocolFault
+from rmf.native import plain_bytes
 
 __all__ = [
     "OPENING",
@@ -33,7 +34,9 @@ PREFACE = b"RMF\x01"  # both sides send it first: magic, then the major version 
 
 def encode(message: m.Message) -> bytes:
     """Return the frame of a message, length included."""
-    body = cbor2.dumps([_CODE_OF[type(message)], *m.fields_of(message)])
+    fields = [_CODE_OF[type(message)], *m.fields_of(message)]
+    plain = plain_bytes(fields) if type(message) is m.Send else None
+    body = cbor2.dumps(fields) if plain is None else plain
     return len(body).to_bytes(4, "big") + body
 
 

@@ -41,6 +41,7 @@ from rmf.core.outcome import Change, Outcome, Span, changes_of_spans
 from rmf.core.packet import Row
 from rmf.core.send_frames import rows_of
 from rmf.core.triage import Triage
+from rmf.native import plain_values
 
 __all__ = [
     "Accession",
@@ -300,7 +301,7 @@ def _tick_books(fields: list[Any]) -> TickBooks:
         leavers=[Leaver(*x) for x in leavers],
         expiries=[Expiry(*x) for x in expiries],
         frames=[_frame(x) for x in frames],
-        listed=cbor2.loads(encoded),
+        listed=_listed(encoded),
         encoded=encoded,
         bags=[
             Outcome(slot, reason, stage, Evidence.of_fields(*ev))
@@ -308,6 +309,12 @@ def _tick_books(fields: list[Any]) -> TickBooks:
         ],
         verbatim=verbatim[0] if verbatim else [],
     )
+
+
+def _listed(encoded: bytes) -> list[Change]:
+    plain = plain_values([encoded])
+    listed: list[Change] = cbor2.loads(encoded) if plain is None else plain[0]
+    return listed
 
 
 def _change(change: Sequence[Any]) -> Change:

@@ -18,6 +18,7 @@ import cbor2
 from rmf import limits
 from rmf.core import topics
 from rmf.errors import RmfError
+from rmf.native import COMPILED, plain_bytes
 
 __all__ = [
     "REMOVE",
@@ -89,6 +90,9 @@ def encode_value(value: Any) -> bytes:
     type, NaN or an infinity, an integer beyond 64 bits, a key that is no text, a lone surrogate,
     nesting deeper than VALUE_DEPTH_MAX, an encoding beyond VALUE_BYTES_MAX.
     """
+    plain = plain_bytes(value) if COMPILED else None
+    if plain is not None:
+        return plain
     if type(value) is dict:
         # A sound map of scalars is what most cells hold: it is settled here, without a call. Its
         # keys need not be weighed, because it cannot hold one twice.

@@ -24,6 +24,7 @@ from rmf.core.bag import clip
 from rmf.core.cbor_heads import head, head_at
 from rmf.core.profile import NO_TAGS
 from rmf.errors import RmfError
+from rmf.native import plain_values
 
 __all__ = ["PayloadInvalid", "decode_all", "decode_alone"]
 
@@ -39,6 +40,9 @@ class PayloadInvalid(RmfError):
 
 def decode_all(payloads: list[bytes]) -> list[Any] | None:
     """Return the decoded payloads, or None: at least one of them needs `decode_alone`."""
+    plain = plain_values(payloads)
+    if plain is not None:
+        return plain
     count = len(payloads)
     if not count:
         return []

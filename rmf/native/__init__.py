@@ -1,10 +1,16 @@
 """The one compiled piece, and what stands in for it: which of them runs is chosen here, at import.
 
-`plain_rows` opens the frames that nearly all are: SEND, every packet well. What it gives is what
-Python would have found; where it says None, Python looks (`core/codec`, `core/intake`), judges, and
-has the words. So the twin of the compiled piece is that code, and its stand-in always says None.
+It does what is plain, for what nearly all packets and values are:
 
-It is taken only if it was made from the very source that lies beside it: an installation that was
+    plain_rows     a SEND frame (without its length), all packets well: the lists of `core/packet`
+    plain_bytes    a value of None, numbers, text, bytes, lists and dicts, however deep a cell may
+                   hold them: its CBOR
+    plain_values   a list of such items in CBOR, each with shortest heads: their values
+
+What it gives is what Python would have given; where it says None, Python looks, judges, and has the
+words. So the twin of the compiled piece is that code, and its stand-in always says None.
+
+It is taken only if it was made from the very sources that lie beside it: an installation that was
 built without a compiler, an interpreter that cannot load it, and a source that was changed since
 (`python -m tools.native_build` builds it again) all run in Python. RMF_PURE=1 asks for that.
 """
@@ -19,45 +25,58 @@ from typing import Any
 
 from rmf import limits
 
-__all__ = ["COMPILED", "SOURCE", "plain_rows", "stamp_of"]
+__all__ = [
+    "COMPILED",
+    "FOLDER",
+    "plain_bytes",
+    "plain_rows",
+    "plain_values",
+    "pure_is_asked_for",
+    "stamp",
+]
 
-SOURCE = Path(__file__).with_name("rows.c")
+FOLDER = Path(__file__).parent
 
 
-def stamp_of(source: bytes) -> str:
-    """Return what names a source within what was built from it."""
-    return blake2b(source, digest_size=16).hexdigest()
+def pure_is_asked_for() -> bool:
+    """Whether the environment wants Python alone."""
+    return os.environ.get("RMF_PURE", "0") not in {"", "0"}
+
+
+def stamp() -> str:
+    """Return what names the sources, within what was built from them. Raises OSError."""
+    digest = blake2b(digest_size=16)
+    for source in sorted(FOLDER.glob("*.[ch]")):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()
 
 
 def _compiled() -> Any | None:
-    if os.environ.get("RMF_PURE", "0") not in {"", "0"}:
+    if pure_is_asked_for():
         return None
     try:
-        found = import_module("rmf.native._rows")
-        return found if stamp_of(SOURCE.read_bytes()) == found.STAMP else None
+        found = import_module("rmf.native._compiled")
+        return found if stamp() == found.STAMP else None
     except (ImportError, OSError):
         return None
 
 
-_ROWS = _compiled()
+_FOUND = _compiled()
 
-COMPILED = _ROWS is not None  # whether the compiled piece is what runs
+COMPILED = _FOUND is not None  # whether the compiled piece is what runs
 
+plain_rows: Callable[[bytes], list[list[Any]] | None] = lambda _: None  # noqa: E731 stand-ins
+plain_bytes: Callable[[Any], bytes | None] = lambda _: None  # noqa: E731
+plain_values: Callable[[list[bytes]], list[Any] | None] = lambda _: None  # noqa: E731
 
-def _no_rows(_frame: bytes) -> None:
-    return None
-
-
-# Called with a SEND frame, without its length: the packets as the lists that `core/packet` calls
-# rows, or None. What has rows is within the profile, its limit of items included: seven a packet.
-plain_rows: Callable[[bytes], list[list[Any]] | None] = (
-    _no_rows
-    if _ROWS is None
-    else partial(
-        _ROWS.send_rows,
+if _FOUND is not None:
+    # What has rows is within the profile, its limit of items included: seven a packet.
+    plain_rows = partial(
+        _FOUND.rows,
         limits.FRAME_PACKETS_MAX,
         limits.TOPIC_BYTES_MAX,
         limits.PAYLOAD_BYTES_MAX,
         limits.TTL_MS_MAX,
     )
-)
+    plain_bytes = partial(_FOUND.dump, limits.VALUE_DEPTH_MAX, limits.VALUE_BYTES_MAX)
+    plain_values = partial(_FOUND.load, limits.VALUE_DEPTH_MAX)

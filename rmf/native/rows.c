@@ -1,32 +1,17 @@
-/* The compiled piece of RMF: a SEND frame of plain packets to its rows, in one pass.
+/* A SEND frame of plain packets to its rows, in one pass.
 
-   It judges nothing. A frame that it opens is within the strict profile (protocol/README.md §4), and
-   its packets have consecutive seqs and no fault (rmf/core/packet.py); of any other it says None,
-   and the Python code looks at it, finds what is wrong, and says so in words. So it may be stricter
-   than Python, never laxer: tests/native holds them against each other.
+   A frame that is opened is within the strict profile (protocol/README.md §4), and its packets have
+   consecutive seqs and no fault (rmf/core/packet.py). No length is trusted: each is compared with
+   what is left before it is used. */
 
-   It neither recurses nor trusts a length: each is compared with what is left before it is used.
-   Only the stable ABI of CPython 3.11 is used: one build serves every later version. */
+#include "compiled.h"
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stdint.h>
-
-#ifndef RMF_STAMP
-#define RMF_STAMP "none" /* built by hand: taken for stale */
-#endif
-
-enum { UNSIGNED = 0, BYTES = 2, TEXT = 3, ARRAY = 4 }; /* major types of CBOR */
 enum { SEND = 3, PACKET_BYTES_MIN = 7 };
 enum { TOPIC, SEQ, HARVESTED_AT, TTL_MS, PAYLOAD, FENCE };
 
 typedef struct {
     uint64_t packets_max, topic_max, payload_max, ttl_max;
 } Limits;
-
-typedef struct {
-    const uint8_t *at, *end;
-} Reader;
 
 typedef struct {
     const uint8_t *topic, *payload;
@@ -39,35 +24,18 @@ typedef struct {
     PyObject *object;
 } Shared;
 
-/* Read a head of this major type, and only in its shortest form. */
 static int
 head(Reader *r, int major, uint64_t *argument)
 {
-    static const uint64_t least[] = {24, 1u << 8, 1u << 16, (uint64_t)1 << 32};
-    if (r->at == r->end || *r->at >> 5 != major)
-        return 0;
-    int info = *r->at++ & 31;
-    if (info < 24) {
-        *argument = (uint64_t)info;
-        return 1;
-    }
-    if (info > 27) /* reserved, or without a length */
-        return 0;
-    int size = 1 << (info - 24);
-    if (r->end - r->at < size)
-        return 0;
-    uint64_t value = 0;
-    for (int i = 0; i < size; i++)
-        value = value << 8 | *r->at++;
-    *argument = value;
-    return value >= least[info - 24];
+    int found, info;
+    return read_head(r, &found, &info, argument) && found == major;
 }
 
 /* Read a string of `major` that has at most `most` bytes, and all of them in the frame. */
 static int
 string(Reader *r, int major, uint64_t most, const uint8_t **begin, uint64_t *bytes)
 {
-    if (!head(r, major, bytes) || *bytes > most || *bytes > (uint64_t)(r->end - r->at))
+    if (!head(r, major, bytes) || *bytes > most || *bytes > left_of(r))
         return 0;
     *begin = r->at;
     r->at += *bytes;
@@ -170,72 +138,35 @@ fill(PyObject *rows, uint64_t count, Reader *r, const Limits *limits)
     return found == 1 ? r->at == r->end : found;
 }
 
-PyDoc_STRVAR(send_rows_doc,
-"send_rows(packets_max, topic_bytes_max, payload_bytes_max, ttl_ms_max, frame) -> rows or None\n\n"
-"Return the rows of a SEND frame without its length, or None: Python looks at it.");
-
-static PyObject *
-send_rows(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+/* rows(packets_max, topic_bytes_max, payload_bytes_max, ttl_ms_max, frame) */
+PyObject *
+rmf_rows(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    uint64_t most[4];
+    Limits most;
     char *data;
     Py_ssize_t size;
     if (nargs != 5) {
-        PyErr_SetString(PyExc_TypeError, "send_rows takes four limits and a frame");
+        PyErr_SetString(PyExc_TypeError, "rows takes four limits and a frame");
         return NULL;
     }
-    for (int i = 0; i < 4; i++) {
-        most[i] = PyLong_AsUnsignedLongLong(args[i]);
-        if (most[i] == UINT64_MAX && PyErr_Occurred())
-            return NULL;
-    }
-    if (PyBytes_AsStringAndSize(args[4], &data, &size) < 0)
+    if (!limit_of(args[0], &most.packets_max) || !limit_of(args[1], &most.topic_max)
+        || !limit_of(args[2], &most.payload_max) || !limit_of(args[3], &most.ttl_max)
+        || PyBytes_AsStringAndSize(args[4], &data, &size) < 0)
         return NULL;
-    const Limits limits = {most[0], most[1], most[2], most[3]};
     Reader r = {(const uint8_t *)data, (const uint8_t *)data + size};
     uint64_t fields, code, count;
     if (!head(&r, ARRAY, &fields) || fields != 2 || !head(&r, UNSIGNED, &code) || code != SEND
-        || !head(&r, ARRAY, &count) || count < 1 || count > limits.packets_max
-        || count > (uint64_t)(r.end - r.at) / PACKET_BYTES_MIN)
+        || !head(&r, ARRAY, &count) || count < 1 || count > most.packets_max
+        || count > left_of(&r) / PACKET_BYTES_MIN)
         Py_RETURN_NONE;
     PyObject *rows = PyList_New((Py_ssize_t)count);
     if (rows == NULL)
         return NULL;
-    int found = fill(rows, count, &r, &limits);
+    int found = fill(rows, count, &r, &most);
     if (found == 1)
         return rows;
     Py_DECREF(rows);
     if (found < 0)
         return NULL;
     Py_RETURN_NONE;
-}
-
-static PyMethodDef methods[] = {
-    {"send_rows", (PyCFunction)(void (*)(void))send_rows, METH_FASTCALL, send_rows_doc},
-    {NULL, NULL, 0, NULL},
-};
-
-static int
-fill_module(PyObject *module)
-{
-    return PyModule_AddStringConstant(module, "STAMP", RMF_STAMP);
-}
-
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, (void *)fill_module},
-    {0, NULL},
-};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "rmf.native._rows",
-    .m_doc = "The compiled piece of RMF; rmf.native says how it is chosen.",
-    .m_methods = methods,
-    .m_slots = slots,
-};
-
-PyMODINIT_FUNC
-PyInit__rows(void)
-{
-    return PyModuleDef_Init(&definition);
 }

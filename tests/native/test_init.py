@@ -11,7 +11,7 @@ import pytest
 from rmf import limits, native
 
 PACKAGE = Path(limits.__file__).parent
-FILE = "_rows.abi3.so"
+FILE = "_compiled.abi3.so"
 built = pytest.mark.skipif(not native.COMPILED, reason="the compiled piece is not built here")
 
 
@@ -54,12 +54,16 @@ def test_python_alone_runs_where_it_is_asked_for(copied: Path, pure: str, compil
 
 
 @built
-def test_what_was_built_from_another_source_is_not_taken(copied: Path) -> None:
-    source = copied / "rows.c"
-    source.write_bytes(source.read_bytes() + b"\n")
+@pytest.mark.parametrize("name", ["rows.c", "compiled.h"])
+def test_what_was_built_from_another_source_is_not_taken(copied: Path, name: str) -> None:
+    source = copied / name
+    before = source.read_bytes()
+    source.write_bytes(before + b"\n")
     assert not is_compiled(copied)
     source.unlink()
     assert not is_compiled(copied)
+    source.write_bytes(before)
+    assert is_compiled(copied)
 
 
 @pytest.mark.parametrize("data", [None, b"", b"\x7fELF, of another machine"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rmf.native import SOURCE, stamp_of
+from rmf.native import FOLDER, stamp
 from tools import native_build
 from tools.native_build import CannotCompile, build
 
@@ -21,15 +21,15 @@ def test_what_is_built_names_its_source_and_opens_a_frame(tmp_path: Path) -> Non
         build(target)
     except CannotCompile as exc:
         pytest.skip(f"it cannot be built here: {exc}")
-    loader = ExtensionFileLoader("_rows", str(target))
-    spec = spec_from_file_location("_rows", target, loader=loader)
+    loader = ExtensionFileLoader("_compiled", str(target))
+    spec = spec_from_file_location("_compiled", target, loader=loader)
     assert spec is not None
     module = module_from_spec(spec)
     loader.exec_module(module)
-    assert stamp_of(SOURCE.read_bytes()) == module.STAMP
+    assert stamp() == module.STAMP
     frame = bytes.fromhex("820381856161010203420102")
-    assert module.send_rows(1, 1, 2, 3, frame) == [["a", 1, 2, 3, b"\x01\x02"]]
-    assert module.send_rows(1, 1, 2, 2, frame) is None
+    assert module.rows(1, 1, 2, 3, frame) == [["a", 1, 2, 3, b"\x01\x02"]]
+    assert module.rows(1, 1, 2, 2, frame) is None
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_command_says_why_it_built_nothing(variable: dict[str, str]) -> None
         capture_output=True,
         text=True,
         env={**os.environ, **variable},
-        cwd=SOURCE.parent.parent.parent,
+        cwd=FOLDER.parent.parent,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("not built: ")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from rmf.native import SOURCE
+from rmf.native import FOLDER
 
 pytest.importorskip("hatchling", reason="wheels are built by hatchling, which is not here")
 
-PIECE = "rmf/native/_rows.abi3.so"
-ROOT = SOURCE.parent.parent.parent
+PIECE = "rmf/native/_compiled.abi3.so"
+ROOT = FOLDER.parent.parent
 
 
 def built(tmp_path: Path, how: str = "build_wheel", **environment: str) -> Path:
@@ -52,7 +52,7 @@ def test_with_a_compiler_the_wheel_is_for_this_kind_of_machine(tmp_path: Path) -
     if wheel.name.endswith("-py3-none-any.whl"):
         pytest.skip("the compiled piece cannot be built here")
     assert "-cp311-abi3-linux_" in wheel.name
-    assert names(wheel) >= {PIECE, "rmf/native/rows.c"}
+    assert names(wheel) >= {PIECE, "rmf/native/rows.c", "rmf/native/compiled.h"}
 
 
 @pytest.mark.slow

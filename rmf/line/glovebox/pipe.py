@@ -34,7 +34,7 @@ from rmf.core.send_frames import rows_of
 from rmf.core.world import Cell
 from rmf.errors import RmfError
 from rmf.line.glovebox.done_check import are_texts, fault_of_done
-from rmf.native import COMPILED
+from rmf.native import COMPILED, plain_values
 
 if TYPE_CHECKING:
     from rmf.core.world import World
@@ -225,7 +225,11 @@ def decode_done(body: bytes, batch: Batch) -> BatchDone:
     """Return what came of this batch. Raises BoxBroken for what cannot have come of it."""
     try:
         number, done, encoded, bags, cut_short, verbatim, reads, own = read_item(body)
-        changes, *rest = _loads(b"".join((b"\x82", encoded, b"\x50", _END)))
+        plain = plain_values([encoded])
+        if plain is None:
+            changes, *rest = _loads(b"".join((b"\x82", encoded, b"\x50", _END)))
+        else:
+            changes, *rest = *plain, _END
         outcomes = [
             Outcome(slot, reason, "line", Evidence.of_fields(*error))
             for slot, reason, *error in bags
