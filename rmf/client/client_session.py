@@ -25,20 +25,6 @@ from rmf.errors import BadPreface, ProtocolFault, Refused, UsageError
 
 __all__ = ["ClientSession", "announced", "refused_by", "same_cluster"]
 
-_FROM_NODE = (
-    m.Welcome,
-    m.Error,
-    m.Ack,
-    m.Refuse,
-    m.Goaway,
-    m.Pong,
-    m.Snapshot,
-    m.Gap,
-    m.Value,
-    m.Item,
-    m.End,
-)
-
 # What people point a client at by mistake, by how it begins to speak.
 _STRANGERS = (
     (b"HTTP/", "an HTTP server"),
@@ -70,7 +56,7 @@ class ClientSession:
         frame_bytes_max = self.limit("frame_bytes", limits.FRAME_BYTES_MAX)
         if len(frame) - 4 > frame_bytes_max:
             raise UsageError(
-                f"a {type(message).__name__.upper()} of {len(frame) - 4} bytes: the node takes"
+                f"a {m.name_of(type(message))} of {len(frame) - 4} bytes: the node takes"
                 f" frames of at most {frame_bytes_max} bytes; send less at once"
             )
         return frame
@@ -95,8 +81,8 @@ class ClientSession:
         return default if self.welcome is None else announced(self.welcome, name, default)
 
     def _check(self, message: m.Message) -> None:
-        if not isinstance(message, _FROM_NODE):
-            name = type(message).__name__.upper()
+        if not isinstance(message, m.FROM_NODE):
+            name = m.name_of(type(message))
             raise ProtocolFault("unknown_type", f"{name} is a client's message, a node sent it")
         if not isinstance(message, m.Welcome):
             return

@@ -93,17 +93,13 @@ def _message(value: Any) -> tuple[m.Message, bool]:
     if not len(checks) - _MAY_LACK.get(kind, 0) <= len(fields) <= len(checks):
         raise ProtocolFault(
             "wrong_shape",
-            f"{_name(kind)}: expected {len(checks)} fields, found {len(fields)}",
+            f"{m.name_of(kind)}: expected {len(checks)} fields, found {len(fields)}",
         )
     try:
         message = kind(*[check(x) for check, x in zip(checks, fields, strict=False)])
     except s.WrongShape as exc:
-        raise ProtocolFault("wrong_shape", f"{_name(kind)}: {exc}") from None
+        raise ProtocolFault("wrong_shape", f"{m.name_of(kind)}: {exc}") from None
     return message, s.text_map in checks
-
-
-def _name(kind: type[Any]) -> str:
-    return kind.__name__.upper()
 
 
 def _pair(value: Any) -> Any:
@@ -205,20 +201,17 @@ class FrameBuffer:
     """Bytes in, whole frames out. Holds at most one unfinished frame and what one read brought.
 
     `frame_bytes_max` may be raised once the other side is known. `awaits` is how the stream has to
-    begin; None: it has begun.
+    begin; None: it has begun. `data` is what came and was not given yet.
     """
 
     def __init__(self, frame_bytes_max: int, awaits: Opening | None = None) -> None:
         self.frame_bytes_max = frame_bytes_max
         self.awaits = awaits
-        self._data = bytearray()
-
-    def __len__(self) -> int:
-        return len(self._data)
+        self.data = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Take in what a read brought."""
-        self._data += data
+        self.data += data
 
     def frames(self) -> Iterator[bytes]:
         """Give every whole frame, oldest first, without its length.
@@ -230,29 +223,29 @@ class FrameBuffer:
             return
         at = 0
         try:
-            while len(self._data) - at >= 4:
-                size = int.from_bytes(self._data[at : at + 4], "big")
+            while len(self.data) - at >= 4:
+                size = int.from_bytes(self.data[at : at + 4], "big")
                 if size > self.frame_bytes_max:
                     raise ProtocolFault(
                         "frame_too_long",
                         f"a frame of {size} bytes; at most {self.frame_bytes_max} are taken here",
                     )
-                if len(self._data) - at - 4 < size:
+                if len(self.data) - at - 4 < size:
                     return
-                frame = bytes(self._data[at + 4 : at + 4 + size])
+                frame = bytes(self.data[at + 4 : at + 4 + size])
                 at += 4 + size
                 yield frame
         finally:
-            del self._data[:at]
+            del self.data[:at]
 
     def _has_begun(self, opening: Opening) -> bool:
         """Take the preface off, once it is whole. Raises BadPreface."""
-        fault = opening.fault(bytes(self._data))
+        fault = opening.fault(bytes(self.data))
         if fault is not None:
             raise fault
-        if len(self._data) < len(opening.preface):
+        if len(self.data) < len(opening.preface):
             return False
-        del self._data[: len(opening.preface)]
+        del self.data[: len(opening.preface)]
         self.awaits = None
         return True
 

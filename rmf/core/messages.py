@@ -15,6 +15,8 @@ __all__ = [
     "BAGGED",
     "CODES",
     "DELTA",
+    "FROM_CLIENT",
+    "FROM_NODE",
     "FULL",
     "KEEPALIVE",
     "OUTCOMES",
@@ -44,6 +46,7 @@ __all__ = [
     "Welcome",
     "WireCell",
     "fields_of",
+    "name_of",
 ]
 
 VERSION_MIN = VERSION_MAX = 1
@@ -299,3 +302,11 @@ CODES: dict[int, type[Any]] = {
     17: Item,
     18: End,
 }
+
+FROM_CLIENT: tuple[type[Any], ...] = (Hello, Send, Bye, Ping, Subscribe, Unsubscribe, Get, Query)
+FROM_NODE = tuple(kind for kind in CODES.values() if kind not in FROM_CLIENT)
+
+
+def name_of(kind: type[Any]) -> str:
+    """Return the name of a kind of message, as `protocol/` writes it."""
+    return kind.__name__.upper()

@@ -34,7 +34,7 @@ from rmf.core.events import Asked, Joined, Left, Offered
 from rmf.core.intake import open_send
 from rmf.core.packet import Row
 from rmf.core.subscribing import subscribe_fault
-from rmf.core.transitions import CLOSED, HELLO, JOINING, PREFACE, REFUSED, name_of, next_state
+from rmf.core.transitions import CLOSED, HELLO, JOINING, PREFACE, REFUSED, next_state
 from rmf.errors import ProtocolFault
 from rmf.native import plain_rows
 
@@ -136,7 +136,7 @@ class ServerSession:
     def waits_until(self, now_s: float) -> float:
         """Return until when the next bytes must come; asked before each wait for them. A frame has
         its time from its first byte on, however many follow."""
-        if not len(self._buffer):
+        if not self._buffer.data:
             self.begun_s = None
             return now_s + limits.IDLE_S_MAX
         if self.begun_s is None:
@@ -247,4 +247,4 @@ class ServerSession:
 
 
 def _refusal(code: str, kind: type[m.Message]) -> ProtocolFault:
-    return ProtocolFault(code, _WHY[code].format(name_of(kind)))
+    return ProtocolFault(code, _WHY[code].format(m.name_of(kind)))

@@ -17,8 +17,6 @@ from rmf.core.faults import FAULTS
 
 __all__ = [
     "CLOSED",
-    "FROM_CLIENT",
-    "FROM_NODE",
     "HELLO",
     "JOINING",
     "OPEN",
@@ -27,24 +25,10 @@ __all__ = [
     "STATES",
     "TRANSITIONS",
     "Transition",
-    "name_of",
     "next_state",
 ]
 
 STATES = PREFACE, HELLO, JOINING, OPEN, CLOSED = ("preface", "hello", "joining", "open", "closed")
-
-FROM_CLIENT: tuple[type[m.Message], ...] = (
-    *(m.Hello, m.Send, m.Bye, m.Ping),
-    *(m.Subscribe, m.Unsubscribe, m.Get, m.Query),
-)
-FROM_NODE: tuple[type[m.Message], ...] = tuple(
-    kind for kind in m.CODES.values() if kind not in FROM_CLIENT
-)
-
-
-def name_of(kind: type[m.Message]) -> str:
-    """Return the name of a kind of message, as `protocol/` writes it."""
-    return kind.__name__.upper()
 
 
 class Transition(NamedTuple):
@@ -73,8 +57,8 @@ class Transition(NamedTuple):
 
 
 _MANY = {
-    "a message of the node": tuple(map(name_of, FROM_NODE)),
-    "another message": tuple(name_of(x) for x in m.CODES.values() if x is not m.Hello),
+    "a message of the node": tuple(map(m.name_of, m.FROM_NODE)),
+    "another message": tuple(m.name_of(x) for x in m.CODES.values() if x is not m.Hello),
 }
 
 # state | event | case | what the node answers | next state
@@ -146,7 +130,7 @@ REFUSED: dict[str, dict[type[m.Message], str]] = {
         kind: row.codes[0]
         for row in TRANSITIONS
         for kind in m.CODES.values()
-        if state in row.states and name_of(kind) in row.events and not row.case and row.codes
+        if state in row.states and m.name_of(kind) in row.events and not row.case and row.codes
     }
     for state in STATES
 }

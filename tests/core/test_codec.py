@@ -128,7 +128,7 @@ def test_a_buffer_gives_the_same_frames_however_the_bytes_are_cut(
         found += list(buffer.frames())
         at += size
     assert [codec.decode(frame) for frame in found] == messages
-    assert len(buffer) == 0
+    assert len(buffer.data) == 0
 
 
 def test_a_length_above_the_limit_is_refused_before_a_byte_of_it_came() -> None:

@@ -13,7 +13,7 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.events import Asked, Joined, Left, Offered
 from rmf.core.server_session import Complaint, ServerSession, Step
-from rmf.core.transitions import CLOSED, HELLO, JOINING, OPEN, PREFACE, name_of
+from rmf.core.transitions import CLOSED, HELLO, JOINING, OPEN, PREFACE
 from rmf.errors import BadPreface, ProtocolFault
 from tests.scripted_node import facts
 
@@ -84,7 +84,7 @@ SAMPLES: dict[type[m.Message], m.Message] = {
     m.Item: m.Item(1, {}),
     m.End: m.End(1, None, None),
 }
-KINDS = {name_of(kind): message for kind, message in SAMPLES.items()}
+KINDS = {m.name_of(kind): message for kind, message in SAMPLES.items()}
 
 # By event and case: the message, and who sends it.
 CASES: dict[tuple[str, str], tuple[m.Message, str | None]] = {

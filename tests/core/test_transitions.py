@@ -9,8 +9,6 @@ from rmf.core import messages as m
 from rmf.core.faults import FAULTS
 from rmf.core.transitions import (
     CLOSED,
-    FROM_CLIENT,
-    FROM_NODE,
     HELLO,
     JOINING,
     OPEN,
@@ -18,7 +16,6 @@ from rmf.core.transitions import (
     REFUSED,
     STATES,
     TRANSITIONS,
-    name_of,
     next_state,
 )
 
@@ -28,16 +25,16 @@ PUBLISHED = json.loads(
 
 
 def rows_of(state: str, kind: type[m.Message]) -> list[dict[str, object]]:
-    return [x for x in PUBLISHED if (x["state"], x["event"]) == (state, name_of(kind))]
+    return [x for x in PUBLISHED if (x["state"], x["event"]) == (state, m.name_of(kind))]
 
 
 def test_every_message_is_from_the_client_or_from_the_node() -> None:
-    assert set(FROM_CLIENT) | set(FROM_NODE) == set(m.CODES.values())
-    assert not set(FROM_CLIENT) & set(FROM_NODE)
+    assert set(m.FROM_CLIENT) | set(m.FROM_NODE) == set(m.CODES.values())
+    assert not set(m.FROM_CLIENT) & set(m.FROM_NODE)
 
 
 @pytest.mark.parametrize("state", [HELLO, JOINING, OPEN])
-@pytest.mark.parametrize("kind", m.CODES.values(), ids=name_of)
+@pytest.mark.parametrize("kind", m.CODES.values(), ids=m.name_of)
 def test_the_table_says_what_becomes_of_each_message_in_each_state(
     state: str, kind: type[m.Message]
 ) -> None:

@@ -46,7 +46,7 @@ def frames_of(data: bytes) -> Iterator[bytes]:
     buffer = codec.FrameBuffer(2**32)
     buffer.feed(data.removeprefix(codec.PREFACE))
     yield from buffer.frames()
-    assert len(buffer) == 0
+    assert len(buffer.data) == 0
 
 
 def test_the_files_are_what_the_generator_writes() -> None:

@@ -34,7 +34,7 @@ def follow(chunks: Iterable[bytes]) -> tuple[list[bytes], str]:
             return frames, fault.code
     if not frames:
         return frames, "handshake_timeout"
-    return frames, "frame_timeout" if len(buffer) else "ok"
+    return frames, "frame_timeout" if len(buffer.data) else "ok"
 
 
 def chunks_of(data: bytes, sizes: list[int]) -> list[bytes]:

@@ -83,7 +83,8 @@ class ServerConnection:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._out.write_answers, answers_out, nursery.cancel_scope)
                     nursery.start_soon(self._out.write_pages, pages_out, nursery.cancel_scope)
-                    await self._do(steps, nursery, pages)
+                    for step in steps:
+                        await self._do(step, nursery, pages)
                     await self._read(nursery, pages, in_progress)
                     nursery.cancel_scope.cancel()
             finally:
@@ -140,7 +141,11 @@ class ServerConnection:
                 in_progress.hold(partial(self._held_all, frame))
                 if len(frame) > limits.DECODE_BIG_FRAME_BYTES or not served % limits.FRAMES_A_PASS:
                     await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
-                await self._do(session.take(frame, self._since_ns), nursery, pages)
+                for step in session.take(frame, self._since_ns):
+                    if isinstance(step, Offered):
+                        await self._intake.offer(step)
+                    else:
+                        await self._do(step, nursery, pages)
                 if session.state == CLOSED:
                     return
                 in_progress.free()
@@ -163,15 +168,8 @@ class ServerConnection:
 
     # --- Steps --------------------------------------------------------------------------------
 
-    async def _do(self, steps: Sequence[Step], nursery: trio.Nursery, pages: Pages) -> None:
-        """Carry what a frame leads to through its doors, in order."""
-        for step in steps:
-            if isinstance(step, Offered):
-                await self._intake.offer(step)
-            else:
-                await self._do_other(step, nursery, pages)
-
-    async def _do_other(self, step: Step, nursery: trio.Nursery, pages: Pages) -> None:
+    async def _do(self, step: Step, nursery: trio.Nursery, pages: Pages) -> None:
+        """Carry what a message leads to through its door."""
         match step:
             case Asked():
                 await self._doors.events.send(step)

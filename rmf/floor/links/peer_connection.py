@@ -229,7 +229,7 @@ class PeerConnection:
                 return message
             now_s = trio.current_time()
             wait_s = limits.PEER_SILENCE_S_MAX
-            if len(self._buffer):
+            if self._buffer.data:
                 begun_s = now_s if begun_s is None else begun_s
                 wait_s = min(wait_s, begun_s + limits.PEER_FRAME_S_MAX - now_s)
             data = await self._receive_patiently(now_s, wait_s)
@@ -243,7 +243,7 @@ class PeerConnection:
         if self._patience is None:
             return await self._receive_within(wait_s)
         left_s = self._patience.deadline - now_s
-        if len(self._buffer) or left_s == math.inf or left_s < limits.PEER_SILENCE_S_MAX / 2:
+        if self._buffer.data or left_s == math.inf or left_s < limits.PEER_SILENCE_S_MAX / 2:
             self._patience.deadline = now_s + wait_s
         return await self._receive()
 
