@@ -30,6 +30,7 @@ from rmf.line.cell_values import (
     encode_value,
     type_name,
 )
+from rmf.native import COMPILED, plain_bytes
 
 __all__ = [
     "CHANGE_HEADS_BYTES_MAX",
@@ -120,6 +121,10 @@ class Changes:
         What it is encoded as tells: a payload may have come in longer words than ours, and a
         handler may have changed it.
         """
+        if COMPILED and type(result) is dict and len(result) == 1:
+            ((key, value),) = result.items()  # what `check` would find, in a third of the time
+            if key is row[TOPIC] and key in self._keys and plain_bytes(value) == row[PAYLOAD]:
+                return STORED
         checked = self.check(slot, result, INHERIT)
         _, mine = checked
         if len(mine) == 1:
