@@ -12,8 +12,8 @@ from rmf.core.effects import Effect
 from rmf.core.raft.raft_values import Timing
 from rmf.testing.ways import Way
 from rmf.testing.wires import SimulatedWire, size_of
-from tests.core.raft.cluster_kit import Sent
 from tests.core.raft.disk_kit import packed
+from tests.core.raft.node_kit import Sent
 from tests.core.raft.timed_kit import TimedCluster
 
 MS, SECOND, KIB = limits.MS, limits.SECOND, limits.KIB

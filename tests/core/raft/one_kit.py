@@ -8,8 +8,9 @@ from rmf.core.raft.leadership import Leadership
 from rmf.core.raft.peer_messages import AppendReply, HeartbeatReply, PeerMessage, VoteReply
 from rmf.core.raft.raft_log import RaftLog
 from rmf.core.raft.raft_node import Raft
-from tests.core.raft.cluster_kit import Cluster, Node
+from tests.core.raft.cluster_kit import Cluster
 from tests.core.raft.entries_kit import MS
+from tests.core.raft.node_kit import Node
 
 M = TypeVar("M")
 Told = list[tuple[str, PeerMessage]]

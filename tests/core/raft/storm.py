@@ -11,8 +11,8 @@ from rmf.core.effects import Effect
 from rmf.core.entry import Member
 from rmf.core.raft.raft_node import Raft
 from rmf.testing.ways import apart
-from tests.core.raft.cluster_kit import Sent
 from tests.core.raft.entries_kit import MS, member
+from tests.core.raft.node_kit import Sent
 from tests.core.raft.timed_kit import TimedCluster
 
 SECONDS_TO_HEAL = 10

@@ -28,9 +28,10 @@ from rmf.core.raft.raft_values import Place
 from rmf.core.record import ENTRY
 from rmf.testing.held_disk import BOOT_ID
 from tests.core.raft import words
-from tests.core.raft.cluster_kit import Cluster, Node, Sent
+from tests.core.raft.cluster_kit import Cluster
 from tests.core.raft.disk_kit import draft_of
 from tests.core.raft.entries_kit import MS, body_of, entry_after, members_of
+from tests.core.raft.node_kit import Node, Sent
 
 RULE = "----"
 

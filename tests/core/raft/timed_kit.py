@@ -7,8 +7,9 @@ from functools import partial
 
 from rmf.core.effects import Effect
 from rmf.core.raft.raft_node import Raft
-from tests.core.raft.cluster_kit import Cluster, Sent
+from tests.core.raft.cluster_kit import Cluster
 from tests.core.raft.entries_kit import MS
+from tests.core.raft.node_kit import Sent
 
 
 class TimedCluster(Cluster):
