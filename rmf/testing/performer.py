@@ -1,11 +1,12 @@
 """The one performer of Effects outside the floor: a table of which part does what, and the parts
 that are the same wherever a core is driven.
 
-Who drives a core (the simulator's node, the lone node behind `Bench`, the kits of tests/core, for
+Who drives a core (the simulator's node, the lone node behind `Bench`, the kits of tests/core for
 Arbiters and for bare cores of Raft, the driven node of tests/) makes a Performer of parts, each
-with its own state: a line, a DLQ, a disk, peers, people. A part says what came of an Effect by `happen`. What takes time takes it by `later`,
-which calls nothing for a core that was replaced meanwhile; where nothing takes time, `at_once`.
-The duties of core/effects are kept here, once; tests/core/test_duties holds every driver to them.
+with its own state: a line, a DLQ, a disk, peers, people. A part says what came of an Effect by
+`happen`. What takes time takes it by `later`, which calls nothing for a core that was replaced
+meanwhile; where nothing takes time, `at_once`. The duties of core/effects are kept here, once;
+tests/core/test_duties holds every driver of an Arbiter to them.
 """
 
 from collections import deque

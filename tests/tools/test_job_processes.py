@@ -11,7 +11,7 @@ import pytest
 from rmf.errors import RmfError
 from tools.bench_cpu import family
 from tools.compare_servers import wait_until
-from tools.job_processes import Subscriber, Worker, due, produced_by
+from tools.job_processes import ConsumedJob, Subscriber, Worker, due, produced_by
 from tools.job_values import Phase, Produced, Sightings
 
 PHASE = Phase(first=0, seconds=1.0, rate=100.0, window=10, keys=2)
@@ -70,3 +70,24 @@ def test_a_worker_is_killed_started_again_and_ends_with_the_job() -> None:
 @pytest.mark.slow
 def test_a_producer_is_a_process_of_its_own() -> None:
     assert produced_by(produce, "here", PHASE).acked == 2
+
+
+def stand(where: str) -> None:
+    assert where == "here"
+    threading.Event().wait(60)
+
+
+@pytest.mark.slow
+def test_a_consumed_job_kills_its_consumer_and_starts_another_while_the_subscriber_looks_on() -> (
+    None
+):
+    with ExitStack() as stack:
+        job = ConsumedJob(stack, [1], "here", produce, stand, see_two)
+        before = job.pids()
+        job.prepare_kill()
+        job.kill()
+        assert (len(job.pids()), job.pids()[0]) == (2, before[0])
+        assert job.pids()[1] != before[1]
+        assert job.produce(PHASE).acked == 2
+        wait_until(lambda: job.total() == 2, "nothing is seen")
+        assert [row[1:] for row in job.rows()] == [(7, 2, 9)]

@@ -1,5 +1,5 @@
-"""One node of a cluster of Raft cores: the core, a disk that a test holds, and what the disk is to do
-for peers. What leaves the node is the cluster's matter."""
+"""One node of a cluster of Raft cores: the core, a disk that a test holds, and what the disk is to
+do for peers. What leaves the node is the cluster's matter."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
