@@ -39,13 +39,13 @@ IDLE_S_MAX = 60.0  # nothing at all from a client: `idle_timeout`; a ping counts
 PING_S = 15.0  # how often clients ping: four in one idle time
 SEND_S_MAX = 30.0  # one write to a client that does not read; beyond: the connection is cut
 SEND_PIECE_BYTES = 16 * KIB  # of a long frame: a slow client has SEND_S_MAX for each of them
-SAID_AT_ONCE_BYTES_MAX = 16 * KIB  # answers written by the arbiter itself; more: by a task
 ANSWERS_MAX = 256  # lists of answers a client has not read: capacity of the answers door; cut
 LETTER_ID_S_MAX = 5.0  # for the DLQ to name a letter; beyond: its sender hears of none
 GOODBYE_S_MAX = 1.0  # for the other side to read last words, or to close; then cut all the same
 LINGER_S = 0.1  # silence of a client that was sent off, after which nothing more is expected
 RECEIVE_BYTES = 64 * KIB  # one read from a socket
 PASS_LATE_NS = 5 * MS  # a pass of the scheduler that is later may have looked at no socket (R8)
+READS_A_PASS = 32  # sockets that are read before others run; fewer if they hold much (R42)
 FRAMES_A_PASS = 16  # small frames of one read that are served before others run (R42)
 
 # --- Flow of packets ---

@@ -26,8 +26,10 @@ WAITS: Mapping[str, str] = {
     "rmf/floor/arbiter/core_runner.py:async with file_turn(self._ground.doors.file_turns)": "same;"
     " meanwhile there is no core",
     "rmf/floor/data/file_turns.py:self._given.turn.send": "the end of a turn",
-    "rmf/floor/edge/connection.py": "its client, within `_read`'s deadlines; the handshake's bound",
+    "rmf/floor/edge/connection.py": "its own doors, which others serve; the handshake's bound",
     "rmf/floor/edge/receiving.py": "the deadlines of the connection that receives",
+    "rmf/floor/edge/reader.py:self._done.wait": "the end of the stream, or the connection's alarm",
+    "rmf/floor/edge/reader.py:trio.lowlevel.wait_readable": "its own work: what clients send",
     "rmf/floor/displays/desk.py": "its own work; the desk does a job, and ends with the publisher",
     "rmf/floor/links/dialling.py": "the handshake's bound, in `dial`; then the link's",
     "rmf/floor/displays/feeder.py": "its connection's turn: what holds it sends within SEND_S_MAX",

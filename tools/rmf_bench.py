@@ -23,6 +23,7 @@ examples:
   rmf-bench latency -o json             one packet in flight: p50, p99, max
   rmf-bench failover --kills 50         last ack of a killed leader to first ack of the next one
   rmf-bench fanout --kind own           what 50 displays of parts of the World cost the line
+  rmf-bench edges --kind producers      1,000 of them with a packet in flight each: CPU a packet
   rmf-bench recovery --packets 2000000  how fast a killed node replays its ledger
   rmf-bench links --mbit 100            reigns, packets/s and waits of three over slow links
   rmf-bench links --mbit 10 --catch-up  how long a node needs that was away, over a slow link
@@ -48,7 +49,10 @@ _NODES = {  # the default first
 
 
 _JOB_WINDOW = 8000
-_PAYLOADS = dict.fromkeys(("failover", "steps", "reboot"), "number") | {"fanout": "bytes"}
+_PAYLOADS = dict.fromkeys(("failover", "steps", "reboot"), "number") | {
+    "fanout": "bytes",
+    "edges": "bytes",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("rmf-bench", "Measure a factory.", _EXAMPLES)
     commands = parser.add_subparsers(dest="bench", required=True)
-    for name in (*_NODES, "recovery", "fanout", "day", "start", "idle"):
+    for name in (*_NODES, "recovery", "fanout", "edges", "day", "start", "idle"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
         if name == "failover":
@@ -105,6 +109,14 @@ def _add_load(command: argparse.ArgumentParser, name: str) -> None:
             choices=("all", "own", "one", "every"),
             default="own",
             help="of everything, of a part each, of a cell each, of every Tick",
+        )
+    if name == "edges":
+        command.add_argument("--clients", type=_positive, default=1000)
+        command.add_argument(
+            "--kind",
+            choices=("producers", "idle", "one", "own"),
+            default="producers",
+            help="producers, idle displays, displays of everything, of a part each",
         )
     if name in {"throughput", "recovery", "fanout"}:
         command.add_argument("--batch", type=_positive, default=500, help="packets a frame")
@@ -195,6 +207,8 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
             return lambda: _compare(options)
         case "fanout":
             return lambda: _fanout(options)
+        case "edges":
+            return lambda: _edges(options)
         case "throughput":
             return lambda: load.throughput(
                 seconds=options.seconds,
@@ -252,6 +266,12 @@ def _fanout(options: argparse.Namespace) -> dict[str, Any]:
         kind=options.kind,
         batch=options.batch,
     )
+
+
+def _edges(options: argparse.Namespace) -> dict[str, Any]:
+    from tools import bench_edges
+
+    return bench_edges.edges(seconds=options.seconds, clients=options.clients, kind=options.kind)
 
 
 def _compare(options: argparse.Namespace) -> dict[str, Any]:

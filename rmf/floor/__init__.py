@@ -6,7 +6,8 @@ stands in capitals is a task; tasks never import each other: `serve` and `superv
     a node        serve: starts and stops it         supervisor, children: every task, its policy
                   stopping, ready, rebooted          stand_ins: what serves after it was given up
                   companion: the demo                restoring: the directory of one that starts
-                  node_clock: what time it is        instruments, log
+                  node_clock: what time it is        wheel: when much else is due
+                  instruments, log
     doors         doors: every channel, on a page    items: what passes there
                   latest: of depth 1, the newest     asking: a question, and its answer
 
@@ -23,7 +24,8 @@ stands in capitals is a task; tasks never import each other: `serve` and `superv
 
     edge/         INGEST: the port                   acceptor: how each port takes them in
     a client's    CONNECTION: one of them            strangers: who never said HELLO
-    connection    receiving, outbox: its bytes       intake_end: the door to the arbiter
+    connection    receiving, at_once: its bytes      intake_end: the door to the arbiter
+                  reader: for all that wait          outbox: what is said
                   edge_triage: orders about letters  inquiry: questions about them, backups
 
     displays/     PUBLISHER                          news: what it hears

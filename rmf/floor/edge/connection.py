@@ -8,7 +8,6 @@ Errors: a fault in a frame is answered by name; whether the connection survives 
 says. Anything else is our bug: the bytes in hand become a letter, the client hears `internal`.
 """
 
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -29,6 +28,7 @@ from rmf.floor.doors import Doors, connection_doors
 from rmf.floor.edge.edge_triage import act_on_edge
 from rmf.floor.edge.intake_end import IntakeDoor
 from rmf.floor.edge.outbox import Outbox
+from rmf.floor.edge.reader import Attendance, Ending, SocketReader
 from rmf.floor.edge.receiving import Inlet, Passes
 from rmf.floor.edge.strangers import Strangers
 from rmf.floor.items import Closed, EdgeLetter, Opened
@@ -51,6 +51,7 @@ class Port:
     strangers: Strangers
     inquire: Callable[[m.Query, Pages], Awaitable[None]]
     passes: Passes = attrs.Factory(Passes)
+    reader: SocketReader = attrs.Factory(lambda port: SocketReader(port.passes), takes_self=True)
 
 
 class ServerConnection:
@@ -65,12 +66,15 @@ class ServerConnection:
         self._doors = port.doors
         self._intake = IntakeDoor(port.doors)
         self._session = ServerSession(number, peer)
-        self._deadline = trio.CancelScope()
+        self._attendance = Attendance(port.reader, self._inlet, self._serve_next)
+        self._in_progress = InProgress()
+        self._left: Sequence[Step] = ()  # of a frame: what is not done yet
         self._out = Outbox(stream, self._session)
 
     async def serve(self, in_progress: InProgress, on_guest: Callable[[], None]) -> None:
         """Serve until the client leaves, breaks the protocol, or is cut. `on_guest` is called once
         it is no stranger any more."""
+        self._in_progress = in_progress
         answers, answers_out, pages, pages_out = connection_doors()
         with answers_out, pages, pages_out:
             steps = await self._shake_hands()
@@ -78,14 +82,13 @@ class ServerConnection:
                 answers.close()
                 return
             on_guest()
+            self._left = steps
             await self._doors.events.send(Opened(self._number, answers))
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._out.write_answers, answers_out, nursery.cancel_scope)
                     nursery.start_soon(self._out.write_pages, pages_out, nursery.cancel_scope)
-                    for step in steps:
-                        await self._do(step, nursery, pages)
-                    await self._read(nursery, pages, in_progress)
+                    await self._read(nursery, pages)
                     nursery.cancel_scope.cancel()
             finally:
                 with trio.CancelScope(shield=True):
@@ -121,43 +124,64 @@ class ServerConnection:
 
     # --- Reading ------------------------------------------------------------------------------
 
-    async def _read(self, nursery: trio.Nursery, pages: Pages, in_progress: InProgress) -> None:
+    async def _read(self, nursery: trio.Nursery, pages: Pages) -> None:
         """Serve frames until the end of the stream, or until time is up for the next one."""
-        with self._deadline:
-            try:
-                await self._serve_frames(nursery, pages, in_progress)
-            except ProtocolFault as fault:
-                await self._out.say_fault(fault)
-        if self._deadline.cancelled_caught:
+        try:
+            end = await self._serve_frames(nursery, pages)
+        except ProtocolFault as fault:
+            await self._out.say_fault(fault)
+            return
+        if end is Ending.LATE:
             await self._out.say_fault(self._session.late())
 
-    async def _serve_frames(
-        self, nursery: trio.Nursery, pages: Pages, in_progress: InProgress
-    ) -> None:
-        session, inlet = self._session, self._inlet
-        self._since_ns = inlet.since_ns
-        while True:
-            for served, frame in enumerate(session.frames(), start=1):
-                in_progress.hold(partial(self._held_all, frame))
-                if len(frame) > limits.DECODE_BIG_FRAME_BYTES or not served % limits.FRAMES_A_PASS:
-                    await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
-                for step in session.take(frame, self._since_ns):
-                    if isinstance(step, Offered):
-                        await self._intake.offer(step)
-                    else:
-                        await self._do(step, nursery, pages)
-                if session.state == CLOSED:
-                    return
-                in_progress.free()
-                self._since_ns = inlet.since_ns
-            self._deadline.deadline = session.waits_until(trio.current_time())
-            data = await inlet.receive(limits.RECEIVE_BYTES)
-            self._deadline.deadline = math.inf  # from here on it is us who take the time
-            if not data:
-                return
-            if session.begun_s is None:  # else a frame was begun, and is as old as its beginning
-                self._since_ns = inlet.since_ns
-            session.feed(data)
+    async def _serve_frames(self, nursery: trio.Nursery, pages: Pages) -> Ending:
+        """Serve what is here; what comes is served by the reader, as far as no door makes it wait
+        (see reader), and here from there on."""
+        session, end = self._session, Ending.LEFT
+        self._since_ns = self._inlet.since_ns
+        while end is Ending.LEFT:
+            until_s = self._serve_at_once()
+            if until_s is not None:
+                end = await self._attendance.attend(until_s)
+            elif self._left:
+                for step in self._left:
+                    await self._do(step, nursery, pages)
+                self._left = ()
+                self._be_served()
+            elif session.state == CLOSED:
+                return Ending.OVER
+            else:
+                await trio.lowlevel.checkpoint()  # others first: decoding starves no beat
+        return end
+
+    def _serve_next(self, data: bytes) -> float | None:
+        """Serve what came: it is of the client, and from here on it is us who take the time."""
+        if self._session.begun_s is None:  # else a frame was begun, and is as old as its beginning
+            self._since_ns = self._inlet.since_ns
+        self._session.feed(data)
+        return self._serve_at_once()
+
+    def _serve_at_once(self) -> float | None:
+        """Serve what is here, as far as it need not wait and is not much; return until when the
+        next bytes must come, None if there is more to do."""
+        session = self._session
+        if self._left or session.state == CLOSED:
+            return None
+        for served, frame in enumerate(session.frames(), start=1):
+            self._in_progress.hold(partial(self._held_all, frame))
+            self._left = self._hand_on(session.take(frame, self._since_ns))
+            if self._left:
+                return None
+            self._be_served()
+            is_much = len(frame) > limits.DECODE_BIG_FRAME_BYTES or served == limits.FRAMES_A_PASS
+            if is_much or session.state == CLOSED:
+                return None
+        return session.waits_until(trio.current_time())
+
+    def _be_served(self) -> None:
+        """A frame is served, and what follows it in the same read came with the last bytes."""
+        self._in_progress.free()
+        self._since_ns = self._inlet.since_ns
 
     def _held_all(self, frame: bytes) -> list[HeldItem]:
         return [self._held(frame)]
@@ -167,6 +191,14 @@ class ServerConnection:
         return HeldItem(frame, guest.producer if guest is not None else None, epoch, self._number)
 
     # --- Steps --------------------------------------------------------------------------------
+
+    def _hand_on(self, steps: Sequence[Step]) -> Sequence[Step]:
+        """Carry what a frame leads to through the arbiter's doors, in order, as far as they have
+        room; return the rest."""
+        for place, step in enumerate(steps):
+            if not (isinstance(step, Offered) and self._intake.takes(step)):
+                return steps[place:]
+        return ()
 
     async def _do(self, step: Step, nursery: trio.Nursery, pages: Pages) -> None:
         """Carry what a message leads to through its door."""

@@ -45,6 +45,7 @@ async def run(listening: ClientListening, port: Port, in_progress: InProgress) -
     in_progress.free()  # each connection has hands of its own
     listeners = await listening.listeners()
     async with trio.open_nursery() as connections:
+        connections.start_soon(port.reader.run)
         serve = partial(_serve, listening, port)
         await Acceptor(listening, connections, serve).accept(listeners)
         await trio.sleep_forever()  # the connections have theirs still to hear

@@ -17,13 +17,22 @@ class IntakeDoor:
         self._intake = doors.intake
         self._events = doors.events
 
-    async def offer(self, item: IntakeItem) -> None:
-        """Hand an item to the arbiter; waits while the ingest queue is full (R16). It is no
-        checkpoint as long as there is room: a hop costs as much as decoding ten packets."""
+    def takes(self, item: IntakeItem) -> bool:
+        """Hand an item to the arbiter, if there is room in the ingest queue; return whether there
+        was. A hop would cost as much as decoding ten packets."""
         try:
             self._intake.send_nowait(item)
         except trio.WouldBlock:
-            await self._intake.send(item)
+            return False
+        self._knock()
+        return True
+
+    async def offer(self, item: IntakeItem) -> None:
+        """Hand it over; waits while the ingest queue is full (R16)."""
+        await self._intake.send(item)
+        self._knock()
+
+    def _knock(self) -> None:
         if self._intake.statistics().current_buffer_used == 1:
             # When that door is full the arbiter is awake, and looks at the intake door anyway.
             with suppress(trio.WouldBlock):

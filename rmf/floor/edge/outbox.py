@@ -1,13 +1,14 @@
 """What a node says on one connection: two writers, one stream (R16, R35).
 
 Answers come through one door, Snapshots and pages of the DLQ through another; a lock keeps frames
-whole. A write that was cancelled half-way has sent an unknown part: the connection ends with it.
+whole. What the socket has room for is written in the turn in which it comes; only what it has not
+is waited for. A write that was cancelled half-way has sent an unknown part: the connection ends
+with it.
 On the way the session learns what the reader needs: that the client is welcome, and which
 subscriptions ended.
 """
 
 import math
-from contextlib import suppress
 
 import trio
 
@@ -16,6 +17,7 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.server_session import ServerSession
 from rmf.errors import ProtocolFault
+from rmf.floor.edge.at_once import send_at_once
 
 __all__ = ["Outbox"]
 
@@ -43,10 +45,7 @@ class Outbox:
         is a client that does not read for SEND_S_MAX."""
         with trio.CancelScope() as patience:
             async for messages in door:
-                waiting = list(messages)
-                with suppress(trio.WouldBlock, trio.EndOfChannel):
-                    while True:
-                        waiting += door.receive_nowait()
+                waiting = _all_of(messages, door)
                 self._session.said(waiting)
                 if not await self.say(b"".join(map(codec.encode, waiting)), patience):
                     break
@@ -79,27 +78,30 @@ class Outbox:
     ) -> bool:
         """Write, for as long as it takes; False if the client is gone. `patience` is a scope around
         the caller: it gets SEND_S_MAX for the writing, none of it for waiting for the other writer.
-        In `pieces`: as long for each of them.
+        In `pieces`: as long for each of them. No checkpoint if the socket takes it all: each would
+        cost an ack a pass.
         """
         try:
-            self._writing.acquire_nowait()  # mostly free: waiting would cost each ack a pass
-        except trio.WouldBlock:
-            await self._writing.acquire()
-        if patience is not None:
-            patience.deadline = trio.current_time() + limits.SEND_S_MAX
-        try:
-            if pieces:
-                return await self._send_in_pieces(data)
-            await self._stream.send_all(data)
+            rest = data if self._writing.locked() else send_at_once(self._stream, data)
+            return not rest or await self._send_rest(rest, patience, pieces=pieces)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
-        finally:
-            self._writing.release()
+
+    async def _send_rest(
+        self, data: bytes | memoryview, patience: trio.CancelScope | None, *, pieces: bool
+    ) -> bool:
+        """Wait for the other writer, and for the client to read."""
+        async with self._writing:
+            if pieces:
+                return await self._send_in_pieces(data)
+            if patience is not None:
+                patience.deadline = trio.current_time() + limits.SEND_S_MAX
+            await self._stream.send_all(data)
         if patience is not None:
             patience.deadline = math.inf
         return True
 
-    async def _send_in_pieces(self, data: bytes) -> bool:
+    async def _send_in_pieces(self, data: bytes | memoryview) -> bool:
         """Write what may be long; False once a piece was not taken in time."""
         view = memoryview(data)
         for begin in range(0, len(data), limits.SEND_PIECE_BYTES):
@@ -108,3 +110,14 @@ class Outbox:
             if patience.cancelled_caught:
                 return False
         return True
+
+
+def _all_of(
+    messages: list[m.Message], door: trio.MemoryReceiveChannel[list[m.Message]]
+) -> list[m.Message]:
+    """Return these, and all that wait behind them."""
+    try:
+        while True:
+            messages = messages + door.receive_nowait()
+    except (trio.WouldBlock, trio.EndOfChannel):
+        return messages

@@ -9,6 +9,7 @@ it was not there yet, and that is nearly free:
 
     a read that was not full    drained the socket
     a pass of the scheduler     looked at every socket that is waited for, and found this one empty
+    a look of the reader        the same (see reader)
     what a full read leaves     is counted, once it is read: what comes behind it came later
 """
 
@@ -16,6 +17,7 @@ import fcntl
 import os
 import sys
 import termios
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -24,7 +26,7 @@ import trio
 from rmf import limits
 from rmf.floor.node_clock import boot_ns
 
-__all__ = ["Inlet", "Passes", "receive"]
+__all__ = ["Inlet", "Passes", "SocketLooks", "receive"]
 
 
 async def receive(stream: trio.abc.Stream, bytes_max: int) -> bytes:
@@ -54,35 +56,48 @@ class Passes(trio.abc.Instrument):
 
     A wait that is interrupted by the end of a stop is over without a look at any socket: what is
     found right behind a pass that was late may have been there before.
+
+    Each pass costs for it: it is noted when it was and for how long it might wait, the rest is
+    worked out where something was found.
     """
 
     def __init__(self, clock: Callable[[], int] = boot_ns) -> None:
         self.clock = clock
         self.number = 0
-        self.quiet_ns = 0
-        self._at_ns = self._late_ns = 0
         self._watching = 0
+        self._noted: deque[tuple[int, float]] = deque(((0, 0.0),), maxlen=3)
+        self._note = self._noted.append
 
     def after_io_wait(self, timeout: float) -> None:
         """Note that a pass begins: the sockets were looked at, for at most `timeout` s."""
-        now_ns = self.clock()
-        took_ns = now_ns - self._at_ns
-        waited_s = min(limits.BEAT_S, timeout)
-        late_ns = took_ns - int(waited_s * limits.SECOND)
-        late_ns = max(late_ns, 0)
-        if self._late_ns > limits.PASS_LATE_NS and took_ns < 10 * limits.PASS_LATE_NS:
-            self.quiet_ns = self._at_ns - self._late_ns
-        else:
-            self.quiet_ns = now_ns - late_ns
-        self._at_ns, self._late_ns = now_ns, late_ns
+        self._note((self.clock(), timeout))
         self.number += 1
+
+    @property
+    def quiet_ns(self) -> int:
+        """Nothing that the last pass alone found was there before then."""
+        noted = self._noted
+        at_ns, before_ns, late_before_ns = noted[-1][0], noted[-2][0], self._late_ns(-2)
+        if late_before_ns > limits.PASS_LATE_NS and at_ns - before_ns < 10 * limits.PASS_LATE_NS:
+            return before_ns - late_before_ns
+        return at_ns - self._late_ns(-1)
+
+    def _late_ns(self, place: int) -> int:
+        """Return how much longer than it was to wait a pass took."""
+        if len(self._noted) + place < 1:
+            return 0
+        at_ns, timeout = self._noted[place]
+        took_ns = at_ns - self._noted[place - 1][0]
+        return max(0, took_ns - int(min(limits.BEAT_S, timeout) * limits.SECOND))
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Watch them while the block runs, or another one. Each pass costs for it, so that a node
         without clients leaves it be."""
         if not self._watching:
-            self._at_ns, self._late_ns, self.number = self.clock(), 0, 1
+            self._noted.clear()
+            self._note((self.clock(), 0.0))
+            self.number = 1
             trio.lowlevel.add_instrument(self)
         self._watching += 1
         try:
@@ -94,36 +109,94 @@ class Passes(trio.abc.Instrument):
                 self.number = 0
 
 
+class SocketLooks:
+    """The looks of one task at many sockets. Whatever this one found, and the one before did not,
+    was not there before: between the two are the passes of the scheduler, which woke the task as
+    soon as there was something."""
+
+    def __init__(self, passes: Passes) -> None:
+        self._passes = passes
+        self._waits_from = 0  # a pass
+        self._idle_pass = self._idle_ns = 0  # the last one that found nothing, and till when
+        self._last = self._before = (0, 0)  # of this look and the one before: the pass, and when
+
+    def wait(self) -> None:
+        """The task begins to wait for any of them."""
+        self._waits_from = self._passes.number
+
+    def take(self) -> None:
+        """It is about to look."""
+        passes = self._passes
+        waited = passes.number > self._waits_from + 1
+        self._idle_pass = passes.number - 1 if waited else 0
+        self._idle_ns = passes.quiet_ns if waited else 0
+        self._before, self._last = self._last, (passes.number, passes.clock())
+
+    def quiet_ns(self, looked_at_from: int) -> int | None:
+        """Return until when a socket that is looked at since that pass, and had something now, had
+        nothing; None: that is not known."""
+        if looked_at_from < self._idle_pass:
+            return self._idle_ns
+        return self._before[1] if looked_at_from < self._before[0] else None
+
+
 class Inlet:
     """The receiving side of one connection. Of what was received last nothing was there before the
     boot time `since_ns`; where the passes are not watched, it counts as come just now."""
 
     def __init__(self, stream: trio.abc.Stream, passes: Passes) -> None:
         self.since_ns = self._empty_ns = passes.clock()
-        self._stream = stream
+        self.stream = stream
         self._passes = passes
         self._behind_bytes = 0  # that were in the socket at `_counted_ns`, and are not read yet
         self._counted_ns = 0
+        self._looked_at_from = 0  # a pass; what later ones did not find here was not here
 
     async def receive(self, bytes_max: int) -> bytes:
         """Receive as `receive` does; nothing at the end of the stream, and where it is broken."""
         passes, before = self._passes, self._passes.number
         try:
-            data = await receive(self._stream, bytes_max)
+            data = await receive(self.stream, bytes_max)
         except trio.BrokenResourceError:
             return b""
-        now_ns = passes.clock()
-        if not passes.number or not isinstance(self._stream, trio.SocketStream):
-            self.since_ns = now_ns
-            return data
         if passes.number > before + 1:  # the pass before found nothing here
-            self._empty_ns, self._behind_bytes = max(self._empty_ns, passes.quiet_ns), 0
+            self._was_empty(passes.quiet_ns)
+        self._note(len(data), bytes_max)
+        return data
+
+    def begin_looks(self) -> None:
+        """From now on a reader looks at this socket in each of its passes."""
+        self._looked_at_from = self._passes.number
+
+    def read(self, bytes_max: int, looks: "SocketLooks") -> bytes | None:
+        """Read of a socket what a look found; None: there is nothing. b"" as `receive` does."""
+        if (quiet_ns := looks.quiet_ns(self._looked_at_from)) is not None:
+            self._was_empty(quiet_ns)
+        assert isinstance(self.stream, trio.SocketStream)
+        try:
+            data = os.read(self.stream.socket.fileno(), bytes_max)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        self._note(len(data), bytes_max)
+        return data
+
+    def _was_empty(self, at_ns: int) -> None:
+        self._empty_ns, self._behind_bytes = max(self._empty_ns, at_ns), 0
+
+    def _note(self, size_bytes: int, bytes_max: int) -> None:
+        """Date what was read now."""
+        now_ns = self._passes.clock()
+        if not self._passes.number or not isinstance(self.stream, trio.SocketStream):
+            self.since_ns = now_ns
+            return
         self.since_ns = self._empty_ns
-        if len(data) < bytes_max:
+        if size_bytes < bytes_max:
             self._empty_ns, self._behind_bytes = now_ns, 0
         else:
-            self._count(len(data), self._stream.socket.fileno(), now_ns)
-        return data
+            self._looked_at_from = self._passes.number
+            self._count(size_bytes, self.stream.socket.fileno(), now_ns)
 
     def _count(self, size_bytes: int, fileno: int, now_ns: int) -> None:
         """Count what a full read left, unless what was counted before is not read yet."""

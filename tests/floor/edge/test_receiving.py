@@ -2,13 +2,14 @@
 
 import socket
 import struct
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
 import trio.testing
 
 from rmf import limits
-from rmf.floor.edge.receiving import Inlet, Passes, receive
+from rmf.floor.edge.receiving import Inlet, Passes, SocketLooks, receive
 
 
 def streams() -> tuple[trio.SocketStream, socket.socket]:
@@ -234,3 +235,102 @@ async def test_what_waits_when_the_watch_begins_is_no_younger_than_the_connectio
                 other.sendall(b"a")
                 seen.now_ms = 6000
                 assert (await inlet.receive(2), inlet.since_ns) == (b"a", 0)
+
+
+# --- Looks at many sockets ------------------------------------------------------------------------
+
+
+class Reading:
+    """One socket among those that a task looks at, at times that the test says."""
+
+    def __init__(self) -> None:
+        self.seen = Watched()
+        self.stream, self.other = streams()
+        self.inlet = Inlet(self.stream, self.seen.passes)
+        self.looks = SocketLooks(self.seen.passes)
+
+    def close(self) -> None:
+        self.stream.socket.close()
+        self.other.close()
+
+    def wait(self) -> None:
+        """The task waits for sockets from this pass on."""
+        self.looks.wait()
+
+    def look(self, at_ms: float) -> None:
+        """The scheduler looks, and the task does in the same pass."""
+        self.seen.look(at_ms)
+        self.looks.take()
+
+    def read(self, bytes_max: int = 2) -> float:
+        """Read what was found; return since when it can have been there, in ms."""
+        assert self.inlet.read(bytes_max, self.looks)
+        return self.inlet.since_ns / limits.MS
+
+
+@pytest.fixture
+async def reading() -> AsyncIterator[Reading]:
+    found = Reading()
+    found.inlet.begin_looks()
+    yield found
+    found.close()
+
+
+async def test_what_no_pass_found_while_the_task_waited_came_in_the_last_one(
+    reading: Reading,
+) -> None:
+    reading.wait()
+    for at_ms in range(100, 10_000, 100):
+        reading.seen.look(at_ms)
+    reading.other.sendall(b"a")
+    reading.look(10_000)
+    assert reading.read() == 10_000
+
+
+async def test_what_the_look_before_did_not_find_came_behind_it(reading: Reading) -> None:
+    """Others keep the task busy: no pass finds all of its sockets empty."""
+    reading.seen.look(10)
+    for at_ms in (100, 200, 300):
+        reading.wait()
+        reading.look(at_ms)
+    reading.other.sendall(b"a")
+    reading.wait()
+    reading.look(400)
+    assert reading.read() == 300
+
+
+async def test_a_look_before_it_was_looked_at_says_nothing_of_a_socket(reading: Reading) -> None:
+    """Its task served it meanwhile, for as long as that took."""
+    reading.other.sendall(b"a")
+    reading.wait()
+    reading.look(100)
+    assert reading.read() == 0
+    reading.other.sendall(b"b")
+    reading.wait()
+    reading.look(200)
+    reading.inlet.begin_looks()
+    reading.wait()
+    reading.look(300)
+    assert reading.read() == 100
+
+
+async def test_what_a_full_read_left_was_no_empty_socket(reading: Reading) -> None:
+    reading.other.sendall(b"abcd")
+    reading.wait()
+    reading.look(100)
+    assert reading.read() == 0
+    reading.wait()
+    reading.look(200)
+    assert reading.read() == 0
+    reading.other.sendall(b"e")
+    reading.wait()
+    reading.look(300)
+    assert reading.read() == 100
+
+
+async def test_what_is_not_there_is_not_read(reading: Reading) -> None:
+    reading.wait()
+    reading.look(100)
+    assert reading.inlet.read(2, reading.looks) is None
+    reading.other.close()
+    assert reading.inlet.read(2, reading.looks) == b""
