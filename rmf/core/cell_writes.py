@@ -4,22 +4,32 @@ The hot loop of every node, leader and followers. It knows an Entry's books and 
 World; who may write, and what the rest of an Entry does, is `state`'s matter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
+from typing import Protocol
 
 import xxhash
 
 from rmf.core.clock import ticks_of_ms
-from rmf.core.entry import Entry, Frame, TickBooks
+from rmf.core.entry import Entry, TickBooks
 from rmf.core.outcome import INHERIT, Change
-from rmf.core.packet import PAYLOAD, TOPIC, Row
+from rmf.core.packet import HARVESTED_AT, PAYLOAD, TOPIC, TTL_MS, Row
 from rmf.core.shelf import Shelf
 from rmf.core.world import MARK_HEAD, Cell, Draft
 
-__all__ = ["write_changes"]
+__all__ = ["write_cells_in_python", "write_changes"]
 
-_NO_ROWS: list[Row] = []
+# Of what made some changes: its first slot, its packets, their intake tick, the maker, as text and
+# as it is hashed, and when it made them, where no packet says so.
+_Origin = tuple[int, list[Row], int, str, bytes, int]
+
 _slot_of, _key_of, _topic_of = itemgetter(0), itemgetter(1), itemgetter(TOPIC)
+
+
+class _Cells(Protocol):
+    def get(self, key: str, /) -> Cell | None: ...
+
+    def __setitem__(self, key: str, cell: Cell, /) -> None: ...
 
 
 class _ShelfTicks(dict[int, int]):
@@ -43,50 +53,30 @@ def write_changes(
     period_ns: int,
     line: str,
 ) -> frozenset[str]:
-    """Write the changes into the draft, return the keys. Hot on every node: locals only.
+    """Write the changes into the draft, return the keys.
 
     Of each key only the last change is applied: no reader sees a World within a Tick. The others
     are in the ledger, for those who run its slots again."""
-    tick, arm = entry.tick, shelf.arm
-    cells, cell_of = draft.cells, draft.cells.get
-    total, removals, frames, rows = draft.total, list[str](), iter(books.frames), _NO_ROWS
-    mark, pack, new_cell = xxhash.xxh3_128_intdigest, MARK_HEAD, tuple.__new__
-    first, intake_tick, shelf_ticks = 0, tick, _ShelfTicks(period_ns)
-    end = books.first_slot
+    changes, tick = _last_changes(books), entry.tick
+    tools = draft.cells, draft.note_new, shelf.arm, xxhash.xxh3_128_intdigest, Cell
+    work = *tools, _ShelfTicks(period_ns), term, tick, changes
+    at, total, end, removals = 0, draft.total, books.first_slot, list[str]()
     # Changes of `on_expired` handlers come before the first frame: the line itself made them.
-    producer, harvested_at = f"line:{line}", entry.wall_ns
-    producer_bytes = producer.encode() + b"\0"
-    changes = _last_changes(books)
-    for slot, key, value, shelf_ms in changes:
-        while slot >= end:
-            frame: Frame = next(frames)
-            first, end = frame.first_slot, frame.first_slot + frame.packets
-            producer, intake_tick, rows = frame.producer, frame.intake_tick, frame.rows
-            producer_bytes = producer.encode() + b"\0"
-        if value is None:
-            removals.append(key)
-            continue
-        if rows:
-            row = rows[slot - first]
-            harvested_at = row[2]
-        if shelf_ms == 0:
-            expires = 0
-        else:
-            ttl_ms, since = (row[3], intake_tick) if shelf_ms < 0 else (shelf_ms, tick)
-            expires = since + shelf_ticks[ttl_ms]
-        name = key.encode()
-        head = pack(term, tick, slot, harvested_at, expires, len(name))
-        share = mark(b"".join((head, name, producer_bytes, value)))
-        old = cell_of(key)
-        if old is None:
-            draft.note_new(key)
-            total += share
-        else:
-            total += share - old.mark
-        if expires and (old is None or not 0 < old.expires <= expires):
-            arm(key, expires)  # else it is armed already, for its old time
-        fields = (value, term, tick, slot, producer, harvested_at, expires, share)
-        cells[key] = new_cell(Cell, fields)
+    maker = f"line:{line}"
+    origin: _Origin = (0, [], tick, maker, _maker_bytes(maker), entry.wall_ns)
+    frames = iter(books.frames)
+    while at < len(changes):
+        while changes[at][0] >= end:
+            frame = next(frames)
+            end, maker = frame.first_slot + frame.packets, frame.producer
+            origin = (
+                *(frame.first_slot, frame.rows, frame.intake_tick),
+                *(maker, _maker_bytes(maker), 0),
+            )
+        at, total = write_cells(*work, at, end, total, *origin)
+        if at < len(changes) and changes[at][0] < end:
+            removals.append(changes[at][1])
+            at += 1
     draft.total = total
     changed = frozenset(map(_key_of, changes)).difference(removals)
     for key in changed & removed.keys():
@@ -96,7 +86,68 @@ def write_changes(
     return changed
 
 
-def _last_changes(books: TickBooks) -> Sequence[Change]:
+def _maker_bytes(maker: str) -> bytes:
+    return maker.encode() + b"\0"
+
+
+def write_cells_in_python(
+    cells: _Cells,
+    note_new: Callable[[str], None],
+    arm: Callable[[str, int], None],
+    mark: Callable[[bytes], int],
+    cell_type: type[Cell],
+    shelf_ticks: Mapping[int, int],
+    term: int,
+    tick: int,
+    changes: Sequence[Change],
+    at: int,
+    end: int,
+    total: int,
+    first_slot: int,
+    rows: Sequence[Row],
+    intake_tick: int,
+    maker: str,
+    maker_bytes: bytes,
+    harvested_at: int,
+) -> tuple[int, int]:
+    """Write the changes from position `at` on, up to a removal or a slot that is not below `end`;
+    return the position behind them, and the total of all marks. `rows` are the packets from
+    `first_slot` on, if it were any that made these changes; without, `harvested_at` is when that
+    was. Hot on every node: locals only, and compiled where it can be (rmf/native)."""
+    cell_of, pack, new_cell = cells.get, MARK_HEAD, tuple.__new__
+    while at < len(changes):
+        slot, key, value, shelf_ms = changes[at]
+        if slot >= end or value is None:
+            break
+        if rows:
+            row = rows[slot - first_slot]
+            harvested_at = row[HARVESTED_AT]
+        if shelf_ms == 0:
+            expires = 0
+        else:
+            ttl_ms, since = (row[TTL_MS], intake_tick) if shelf_ms < 0 else (shelf_ms, tick)
+            expires = since + shelf_ticks[ttl_ms]
+        name = key.encode()
+        head = pack(term, tick, slot, harvested_at, expires, len(name))
+        share = mark(b"".join((head, name, maker_bytes, value)))
+        old = cell_of(key)
+        if old is None:
+            note_new(key)
+            total += share
+        else:
+            total += share - old.mark
+        if expires and (old is None or not 0 < old.expires <= expires):
+            arm(key, expires)  # else it is armed already, for its old time
+        fields = (value, term, tick, slot, maker, harvested_at, expires, share)
+        cells[key] = new_cell(cell_type, fields)
+        at += 1
+    return at, total
+
+
+write_cells = write_cells_in_python
+
+
+def _last_changes(books: TickBooks) -> list[Change]:
     """Return the last change of each key, in slot order."""
     listed = books.listed
     last = dict(zip(map(_key_of, listed), listed, strict=True))
