@@ -10,20 +10,24 @@ from typing import Protocol
 
 import xxhash
 
+from rmf import native
 from rmf.core.clock import ticks_of_ms
 from rmf.core.entry import Entry, TickBooks
-from rmf.core.outcome import INHERIT, Change
+from rmf.core.outcome import INHERIT, Change, Span
 from rmf.core.packet import HARVESTED_AT, PAYLOAD, TOPIC, TTL_MS, Row
 from rmf.core.shelf import Shelf
 from rmf.core.world import MARK_HEAD, Cell, Draft
 
-__all__ = ["write_cells_in_python", "write_changes"]
+__all__ = ["WriteCells", "last_stored_in_python", "write_cells_in_python", "write_changes"]
 
 # Of what made some changes: its first slot, its packets, their intake tick, the maker, as text and
 # as it is hashed, and when it made them, where no packet says so.
 _Origin = tuple[int, list[Row], int, str, bytes, int]
 
 _slot_of, _key_of, _topic_of = itemgetter(0), itemgetter(1), itemgetter(TOPIC)
+
+
+WriteCells = Callable[..., tuple[int, int]]  # with the arguments of `write_cells_in_python`
 
 
 class _Cells(Protocol):
@@ -52,8 +56,9 @@ def write_changes(
     term: int,
     period_ns: int,
     line: str,
+    write_cells: WriteCells | None = None,
 ) -> frozenset[str]:
-    """Write the changes into the draft, return the keys.
+    """Write the changes into the draft, return the keys; by `write_cells`, compiled where it is.
 
     Of each key only the last change is applied: no reader sees a World within a Tick. The others
     are in the ledger, for those who run its slots again."""
@@ -73,7 +78,7 @@ def write_changes(
                 *(frame.first_slot, frame.rows, frame.intake_tick),
                 *(maker, _maker_bytes(maker), 0),
             )
-        at, total = write_cells(*work, at, end, total, *origin)
+        at, total = (write_cells or _write_cells)(*work, at, end, total, *origin)
         if at < len(changes) and changes[at][0] < end:
             removals.append(changes[at][1])
             at += 1
@@ -113,7 +118,7 @@ def write_cells_in_python(
     """Write the changes from position `at` on, up to a removal or a slot that is not below `end`;
     return the position behind them, and the total of all marks. `rows` are the packets from
     `first_slot` on, if it were any that made these changes; without, `harvested_at` is when that
-    was. Hot on every node: locals only, and compiled where it can be (rmf/native)."""
+    was. Hot on every node: locals only, and the twin of rmf/native/cells.c."""
     cell_of, pack, new_cell = cells.get, MARK_HEAD, tuple.__new__
     while at < len(changes):
         slot, key, value, shelf_ms = changes[at]
@@ -144,7 +149,7 @@ def write_cells_in_python(
     return at, total
 
 
-write_cells = write_cells_in_python
+_write_cells: WriteCells = native.write_cells or write_cells_in_python
 
 
 def _last_changes(books: TickBooks) -> list[Change]:
@@ -153,19 +158,28 @@ def _last_changes(books: TickBooks) -> list[Change]:
     last = dict(zip(map(_key_of, listed), listed, strict=True))
     if not books.verbatim:
         return listed if len(last) == len(listed) else sorted(last.values(), key=_slot_of)
-    rows, base = books.rows, books.first_slot
-    stored: dict[str, int] = {}
-    for first, count in books.verbatim:
+    stored = _last_stored(books.rows, books.first_slot, books.verbatim)
+    if not last:
+        return stored
+    slots = {key: slot for slot, key, _, _ in stored}
+    listed = [change for key, change in last.items() if change[0] > slots.get(key, -1)]
+    later = {change[1] for change in listed}
+    return sorted([*(x for x in stored if x[1] not in later), *listed], key=_slot_of)
+
+
+def last_stored_in_python(rows: list[Row], base: int, spans: list[Span]) -> list[Change]:
+    """Return the change of the last packet of each topic in some spans, in slot order; `rows` are
+    the packets from the slot `base` on. The twin of rmf/native/last.c."""
+    slots: dict[str, int] = {}
+    for first, count in spans:
+        assert 0 <= first - base <= first - base + count <= len(rows)
         topics = map(_topic_of, rows[first - base : first - base + count])
-        stored.update(zip(topics, range(first, first + count), strict=True))
-    for key in stored.keys() & last.keys():
-        if stored[key] > last[key][0]:
-            del last[key]
-        else:
-            del stored[key]
-    in_order = sorted(zip(stored.values(), stored.keys(), strict=True))
-    kept = [(slot, key, rows[slot - base][PAYLOAD], INHERIT) for slot, key in in_order]
-    return sorted([*kept, *last.values()], key=_slot_of) if last else kept
+        slots.update(zip(topics, range(first, first + count), strict=True))
+    in_order = sorted(zip(slots.values(), slots.keys(), strict=True))
+    return [(slot, key, rows[slot - base][PAYLOAD], INHERIT) for slot, key in in_order]
+
+
+_last_stored = native.last_stored or last_stored_in_python
 
 
 def _remove(

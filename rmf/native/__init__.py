@@ -8,7 +8,11 @@ It does what is plain, for what nearly all packets and values are:
     plain_values   a list of such items in CBOR, each with shortest heads: their values
 
 What it gives is what Python would have given; where it says None, Python looks, judges, and has the
-words. So the twin of the compiled piece is that code, and its stand-in always says None.
+words. So the twin of the compiled piece is that code, and its stand-in always says None. Two things
+it does whole, which have their twins in core/cell_writes; None: there is only the twin.
+
+    last_stored    of packets that are stored as they came, the last one of each topic
+    write_cells    the changes of a frame into a draft of the World
 
 It is taken only if it was made from the very sources that lie beside it: an installation that was
 built without a compiler, an interpreter that cannot load it, and a source that was changed since
@@ -28,11 +32,13 @@ from rmf import limits
 __all__ = [
     "COMPILED",
     "FOLDER",
+    "last_stored",
     "plain_bytes",
     "plain_rows",
     "plain_values",
     "pure_is_asked_for",
     "stamp",
+    "write_cells",
 ]
 
 FOLDER = Path(__file__).parent
@@ -68,6 +74,8 @@ COMPILED = _FOUND is not None  # whether the compiled piece is what runs
 plain_rows: Callable[[bytes], list[list[Any]] | None] = lambda _: None  # noqa: E731 stand-ins
 plain_bytes: Callable[[Any], bytes | None] = lambda _: None  # noqa: E731
 plain_values: Callable[[list[bytes]], list[Any] | None] = lambda _: None  # noqa: E731
+last_stored: Callable[[list[Any], int, list[list[int]]], list[Any]] | None = None
+write_cells: Callable[..., tuple[int, int]] | None = None
 
 if _FOUND is not None:
     # What has rows is within the profile, its limit of items included: seven a packet.
@@ -80,3 +88,5 @@ if _FOUND is not None:
     )
     plain_bytes = partial(_FOUND.dump, limits.VALUE_DEPTH_MAX, limits.VALUE_BYTES_MAX)
     plain_values = partial(_FOUND.load, limits.VALUE_DEPTH_MAX)
+    last_stored = _FOUND.last
+    write_cells = _FOUND.cells

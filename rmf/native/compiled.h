@@ -48,6 +48,8 @@ read_head(Reader *r, int *major, int *info, uint64_t *argument)
 PyObject *rmf_rows(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *rmf_load(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *rmf_dump(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *rmf_last(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *rmf_cells(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 
 /* Read a limit out of a function's arguments. 0: an exception is set. */
 static inline int
