@@ -16,7 +16,7 @@ from rmf.floor.boxes.line_front import LineFront
 from rmf.floor.serve import Node
 from tests.floor.factory import bystander, factory, lose_dlq, segments
 from tests.floor.process import a_process, refused
-from tests.floor.wire import packet
+from tests.floor.wire import PATIENCE_S, packet
 
 
 def node_of(flags: dict[str, str | None]) -> Node:
@@ -215,3 +215,34 @@ async def test_a_second_signal_exits_at_once_and_loses_nothing_acked(tmp_path: P
     async with factory(tmp_path) as again:
         back = await again.producer("probe")
         assert (back.last_seq, await back.get("cell/a")) == (2, 1)
+
+
+_LASTING = """
+import atexit
+import os
+import sys
+
+from tests.floor.lines import shop as line
+
+
+class Large:
+    def __del__(self, write=os.write):
+        write(2, b"it was taken apart")
+
+
+sys.large = Large()
+atexit.register(print, "the end", file=sys.stderr)
+"""
+
+
+async def test_its_memory_is_left_to_the_system_and_exit_functions_run(tmp_path: Path) -> None:
+    """To take a World of a million cells apart took Python longer than all of the stop."""
+    file = tmp_path / "lasting.py"
+    file.write_text(_LASTING)
+    with a_process(tmp_path / "data", "--line", f"{file}:line") as node:
+        node.popen.send_signal(signal.SIGTERM)
+        with trio.fail_after(PATIENCE_S):
+            _, said = await trio.to_thread.run_sync(node.popen.communicate, abandon_on_cancel=True)
+        assert node.popen.returncode == 0
+    assert said.endswith("the end\n")
+    assert "taken apart" not in said
