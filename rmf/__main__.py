@@ -74,7 +74,7 @@ def process_main() -> NoReturn:
     code = main()
     if any(not x.daemon for x in threading.enumerate() if x is not threading.main_thread()):
         sys.exit(code)
-    atexit._run_exitfuncs()  # noqa: SLF001 there is no other way to have them all, in their order
+    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # it is closed, or there is none
             stream.flush()

@@ -222,6 +222,7 @@ CHANGED_KEYS_KEPT = 200_000  # the same ring, in keys
 FEED_MATCHES_KEPT = 2_000_000  # the same ring, in keys times the filters that they match
 FEED_KEYS_KNOWN = 65_536  # keys whose filters are remembered, for all of them; full: forgotten
 FEED_STEP_KEYS = 32  # looked at in one step of whatever a display needs: some 0.1 ms
+FEED_STEP_BYTES = 64 * KIB  # of values in one step; with more of them each cell is a step
 FEED_SORT_KEYS = 2000  # put in order in one step: some 0.5 ms
 FEED_SLICE_S = 0.002  # of work for all displays together before others run (R45)
 FEED_TAIL_BYTES = 16 * MIB  # cells that all every-tick subscribers share; further back: the ledger
@@ -483,6 +484,7 @@ assert EVIDENCE_READS_MAX <= LOOKS_KEPT
 # What displays are shown: a step fits a slice, pages fit what is kept of them, and a client knows
 # of another history before it takes the node for dead.
 assert FEED_STEP_KEYS <= FEED_SORT_KEYS <= CHANGED_KEYS_KEPT <= FEED_MATCHES_KEPT
+assert SNAPSHOT_CHUNK_BYTES + FEED_STEP_BYTES + 64 * FEED_STEP_KEYS * KIB // 16 < MIB
 assert SEND_PIECE_BYTES <= SNAPSHOT_CHUNK_BYTES <= DELTAS_CACHED_BYTES // 2
 assert HISTORY_READ_BYTES <= CURSOR_READ_BYTES_MAX
 assert LACKING_KEEPALIVES_MAX < KEEPALIVES_MISSED_MAX

@@ -16,15 +16,18 @@ import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from json.encoder import encode_basestring, encode_basestring_ascii
+from operator import itemgetter
 from typing import Any
 
 import cbor2
 
 from rmf import limits
-from rmf.client.render import json_line, to_json
+from rmf.client.render import json_line
 from rmf.core import messages as m
 from rmf.core import profile
 from rmf.errors import ProtocolFault
+from tools.cat_cells import CellText, shown_value
 from tools.cat_follow import Follower
 from tools.diagnostic import Embedded, diagnostic
 from tools.text_table import aligned, clipped, printable
@@ -32,6 +35,7 @@ from tools.text_table import aligned, clipped, printable
 __all__ = ["FORMATS", "KINDS", "Output", "json_object", "plain_output", "row"]
 
 FORMATS = ("table", "json", "jsonl", "cborseq", "diag", "raw")
+_key_of = itemgetter(0)  # of a cell
 KINDS = {m.FULL: "full", m.DELTA: "delta", m.KEEPALIVE: "keepalive"}
 
 
@@ -58,7 +62,7 @@ class Output(ABC):
 def plain_output(name: str, follower: Follower) -> Output:
     """Return the output of a format, one of FORMATS; a table is one for pipes."""
     if name in {"json", "jsonl"}:
-        return _Json(2 if name == "json" and sys.stdout.isatty() else None)
+        return _JsonBlock() if name == "json" and sys.stdout.isatty() else _JsonLines()
     if name == "table":
         return _PlainTable(follower)
     formats: dict[str, Callable[[], Output]] = {
@@ -93,11 +97,7 @@ def _head_of(whole: m.Snapshot) -> dict[str, Any]:
 
 
 def _json_cell(cell: m.WireCell) -> dict[str, Any]:
-    try:
-        value = to_json(profile.decode(cell.value))
-    except ProtocolFault:  # no line of RMF writes such a value; it must not stop the display
-        value = {"$undecodable": to_json(cell.value)["$bytes"]}
-    return {"value": value, **_cell_head(cell)}
+    return {"value": shown_value(cell.value), **_cell_head(cell)}
 
 
 def _cell_head(cell: m.WireCell) -> dict[str, Any]:
@@ -111,17 +111,32 @@ def _cell_head(cell: m.WireCell) -> dict[str, Any]:
     }
 
 
-class _Json(Output):
-    def __init__(self, indent: int | None) -> None:
-        # Values may hold control characters of terminals: only a pipe gets text as it is.
-        self._encode = json.JSONEncoder(
-            ensure_ascii=sys.stdout.isatty(),
-            indent=indent,
-            separators=None if indent else (",", ":"),
-        ).encode
+class _JsonBlock(Output):
+    """For eyes: on a terminal."""
 
     def show(self, whole: m.Snapshot) -> None:
-        self.write(self._encode(json_object(whole)).encode() + b"\n")
+        # Values may hold control characters of terminals: only a pipe gets text as it is.
+        self.write(json.dumps(json_object(whole), indent=2).encode() + b"\n")
+
+
+class _JsonLines(Output):
+    """For scripts: the same as one line, in pieces, as it may be a World of a million cells."""
+
+    def __init__(self) -> None:
+        ascii_only = sys.stdout.isatty()  # as above
+        quoted = encode_basestring_ascii if ascii_only else encode_basestring
+        separators = (",", ":")
+        self._encode = json.JSONEncoder(ensure_ascii=ascii_only, separators=separators).encode
+        self._cells = CellText(quoted, self._encode)
+
+    def show(self, whole: m.Snapshot) -> None:
+        begin, _, end = self._encode(json_object(whole._replace(cells=[]))).partition('"cells":{}')
+        cells = list(dict(zip(map(_key_of, whole.cells), whole.cells, strict=True)).values())
+        out = sys.stdout.buffer
+        out.write(f'{begin}"cells":{{'.encode())
+        for piece in self._cells.pieces(cells):
+            out.write(piece.encode())
+        self.write(f"}}{end}\n".encode())
 
 
 class _CborSequence(Output):

@@ -6,8 +6,10 @@ where a terminal wants a table, so that `rmf-cat --once` answers within 100 ms (
 """
 
 import argparse
+import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from rmf import limits
 from rmf.client.command import (
@@ -123,13 +125,27 @@ def _run(args: argparse.Namespace) -> int:
     live_table = name == "table" and on_terminal
     follower = Follower(_wanted(args, live_table=live_table), _talker(args))
     try:
-        return _show(args, follower, live_table=live_table, name=name)
+        with _collector_off() if args.once else nullcontext():
+            return _show(args, follower, live_table=live_table, name=name)
     except TimeoutError as exc:
         notice(f"rmf-cat: {exc}")
         return EXIT_TIME_OUT
     except GapFound as exc:
         notice(f"rmf-cat: {exc}")
         return EXIT_GAP
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Python's collector would walk a large picture again and again, and find no cycle in it: that
+    took as long as all else."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _wanted(args: argparse.Namespace, *, live_table: bool) -> Wanted:

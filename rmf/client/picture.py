@@ -14,11 +14,15 @@ applied before it is whole, so a connection lost in mid-Tick costs nothing: `los
 chunks, and the next node is asked to go on behind `tick`.
 """
 
+from operator import itemgetter
+
 from rmf import limits
 from rmf.core.messages import DELTA, FULL, KEEPALIVE, Gap, Snapshot, WireCell
 from rmf.errors import ProtocolFault, RmfError
 
 __all__ = ["ClientPicture", "HistoryChanged"]
+
+_key_of = itemgetter(0)  # of a cell
 
 
 class HistoryChanged(RmfError):
@@ -159,8 +163,7 @@ class ClientPicture:
             self.complete = True
         for key, _reason in whole.removed:
             self.cells.pop(key, None)
-        for cell in whole.cells:
-            self.cells[cell.key] = cell
+        self.cells.update(zip(map(_key_of, whole.cells), whole.cells, strict=True))
 
 
 def _check_kind(chunk: Snapshot) -> None:

@@ -3,7 +3,7 @@
 It knows how cells look on the wire and when a frame is full; whose they are, it does not know.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cbor2
 
@@ -11,34 +11,47 @@ from rmf import limits
 from rmf.core.cbor_heads import head
 from rmf.core.messages import Snapshot, WireCell
 
-__all__ = ["EMPTY_PAGE", "Page", "pages_of"]
+__all__ = ["EMPTY_PAGE", "Page", "Row", "pages_of"]
+
+Row = tuple[str, bytes, int, int, int, str, int, int | None]  # the fields of a WireCell
 
 EMPTY_PAGE = b"\x80\x80"  # no cells, no removals
 
 _CELL_ITEMS = 1 + len(WireCell._fields)
 _REMOVAL_ITEMS = 3
-_ITEMS_MAX = limits.FRAME_ITEMS_MAX - 1 - len(Snapshot._fields) - _CELL_ITEMS
+_ITEMS_MAX = (
+    limits.FRAME_ITEMS_MAX - 1 - len(Snapshot._fields) - _CELL_ITEMS * limits.FEED_STEP_KEYS
+)
 
 
 class Page:
     """Cells and removals, encoded one by one. `filled_bytes` counts what they take."""
 
-    __slots__ = ("_cells", "_removed", "filled_bytes")
+    __slots__ = ("_cells", "_count", "_removed", "filled_bytes")
 
     def __init__(self) -> None:
-        self.filled_bytes = 0
+        self.filled_bytes = self._count = 0
         self._cells: list[bytes] = []
         self._removed: list[bytes] = []
 
     @property
     def is_full(self) -> bool:
         """Whether a frame should leave before more is added: by its bytes, or by its items."""
-        items = len(self._cells) * _CELL_ITEMS + len(self._removed) * _REMOVAL_ITEMS
+        items = self._count * _CELL_ITEMS + len(self._removed) * _REMOVAL_ITEMS
         return self.filled_bytes >= limits.SNAPSHOT_CHUNK_BYTES or items >= _ITEMS_MAX
 
     def add_cell(self, encoded: bytes) -> None:
         """Add a cell that is encoded already."""
+        self._add(encoded, 1)
+
+    def add_rows(self, rows: Sequence[Row]) -> None:
+        """Add cells, at most FEED_STEP_KEYS, encoded in one piece, which takes half the time. There
+        must be room for them in a frame."""
+        self._add(cbor2.dumps(rows)[len(head(4, len(rows))) :], len(rows))
+
+    def _add(self, encoded: bytes, count: int) -> None:
         self._cells.append(encoded)
+        self._count += count
         self.filled_bytes += len(encoded)
 
     def add_removal(self, key: str, why: str) -> None:
@@ -49,9 +62,9 @@ class Page:
 
     def cut(self) -> bytes:
         """Return the two arrays of a frame, and begin the next page."""
-        parts = [head(4, len(self._cells)), *self._cells]
+        parts = [head(4, self._count), *self._cells]
         parts += [head(4, len(self._removed)), *self._removed]
-        self._cells, self._removed, self.filled_bytes = [], [], 0
+        self._cells, self._removed, self.filled_bytes, self._count = [], [], 0, 0
         return b"".join(parts)
 
 

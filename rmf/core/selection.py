@@ -6,32 +6,22 @@ the rest only the keys that begin as a filter begins. The caller pins the key in
 
 from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
-
-import cbor2
+from operator import itemgetter
 
 from rmf import limits
-from rmf.core.answers import wire_cell
 from rmf.core.messages import WireCell
-from rmf.core.page import Page
+from rmf.core.page import Page, Row
 from rmf.core.selector import Selector
 from rmf.core.world import World
 
 __all__ = ["pages_of_selection", "selection", "spans_of"]
 
+_value_of = itemgetter(1)
+
 
 def selection(world: World, selector: Selector) -> Iterator[list[WireCell]]:
     """Give the cells in key order, those of FEED_STEP_KEYS keys at a time (empty lists, too)."""
-    for prefix, is_key in spans_of(selector.filters):
-        if is_key:
-            cell = world.get(prefix)
-            yield [wire_cell(prefix, cell)] if cell is not None else []
-            continue
-        last: str | None = None
-        while True:
-            cells, last = _step(world, selector, prefix, last)
-            yield cells
-            if last is None:
-                break
+    return (list(map(WireCell._make, rows)) for rows in _rows(world, selector))
 
 
 def pages_of_selection(
@@ -40,11 +30,12 @@ def pages_of_selection(
     """Encode the selection, page by page, each with whether more follow; the last one comes when
     all was looked at, even if it is empty, and says what was `removed`."""
     page = Page()
-    for cells in selection(world, selector):
-        for cell in cells:
+    for rows in _rows(world, selector):
+        is_light = sum(map(len, map(_value_of, rows))) <= limits.FEED_STEP_BYTES
+        for some in (rows,) if is_light else ([row] for row in rows):
             if page.is_full:
                 yield page.cut(), True
-            page.add_cell(cbor2.dumps(cell))
+            page.add_rows(some)
         yield None
     for key, why in removed:
         if page.is_full:
@@ -53,20 +44,35 @@ def pages_of_selection(
     yield page.cut(), False
 
 
+def _rows(world: World, selector: Selector) -> Iterator[list[Row]]:
+    """Give the cells as tuples of the fields that they have on the wire, step by step."""
+    for prefix, is_key in spans_of(selector.filters):
+        if is_key:
+            yield _rows_of([prefix], world)
+            continue
+        last: str | None = None
+        while True:
+            rows, last = _step(world, selector, prefix, last)
+            yield rows
+            if last is None:
+                break
+
+
 def _step(
     world: World, selector: Selector, prefix: str, after: str | None
-) -> tuple[list[WireCell], str | None]:
+) -> tuple[list[Row], str | None]:
     """Return the matching cells of the next keys, and the last key looked at; None: no more."""
-    cells: list[WireCell] = []
-    keys = world.index.walk(after or prefix, after=after is not None)
-    key: str | None = None
-    for key in islice(keys, limits.FEED_STEP_KEYS):
-        if not key.startswith(prefix):
-            return cells, None
-        cell = world.get(key) if selector(key) else None
-        if cell is not None:
-            cells.append(wire_cell(key, cell))
-    return cells, key
+    walk = world.index.walk(after or prefix, after=after is not None)
+    keys = list(islice(walk, limits.FEED_STEP_KEYS))
+    last = keys[-1] if keys else None
+    if last is not None and not last.startswith(prefix):
+        keys, last = [key for key in keys if key.startswith(prefix)], None
+    return _rows_of(keys if selector.takes_all else filter(selector, keys), world), last
+
+
+def _rows_of(keys: Iterable[str], world: World) -> list[Row]:
+    get = world.cells.get
+    return [(key, *cell[:6], cell[6] or None) for key in keys if (cell := get(key)) is not None]
 
 
 def spans_of(filters: tuple[str, ...]) -> list[tuple[str, bool]]:

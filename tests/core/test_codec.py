@@ -12,6 +12,7 @@ from rmf.core import codec
 from rmf.core import messages as m
 from rmf.core.faults import FAULTS, closes, retry_allowed
 from rmf.errors import ProtocolFault
+from tests.calls import calls_of
 
 NATURALS = st.integers(0, 2**63 - 1)
 TEXTS = st.text(max_size=20)
@@ -248,3 +249,38 @@ def test_the_largest_packet_fits_a_frame_and_the_largest_letter_one_of_the_node(
     assert len(codec.encode(m.Send([packet]))) - 4 <= limits.FRAME_BYTES_MAX
     letter = {"packet": bytes(limits.FRAME_BYTES_MAX), "traceback": "x" * 32 * limits.KIB}
     assert len(codec.encode(m.Item(1, letter))) - 4 <= limits.SERVER_FRAME_BYTES_MAX
+
+
+def test_a_snapshot_of_many_cells_takes_few_calls_a_cell() -> None:
+    """It took ten a cell: a World of a million kept a display for ten seconds."""
+
+    def work(count: int) -> int:
+        cells = [m.WireCell(f"{i}", b"\0", 1, 2, 3, "p", 4, i or None) for i in range(count)]
+        snapshot = m.Snapshot(7, m.FULL, True, 1, 2, 3, bytes(16), True, 4, cells, [])
+        frame = codec.encode(snapshot)[4:]
+        return calls_of(lambda: codec.decode(frame))
+
+    assert work(900) - work(100) <= 3 * 800
+
+
+@pytest.mark.parametrize("field", range(len(m.WireCell._fields)))
+@pytest.mark.parametrize("value", [None, -1, 2**63, 1.0, True, "x", b"y", [], {}])
+def test_a_field_of_a_cell_among_others_is_what_it_is_alone(field: int, value: Any) -> None:
+    """Cells are looked at by columns; the fault is named as if each was looked at by itself."""
+    well = ["k", b"\0", 1, 2, 3, "p", 4, 5]
+    other = [*well[:field], value, *well[field + 1 :]]
+
+    def found(cells: list[Any]) -> Any:
+        code = next(code for code, kind in m.CODES.items() if kind is m.Snapshot)
+        fields = [code, 7, m.FULL, False, 1, 2, 3, bytes(16), True, 4, cells, [], 9]
+        try:
+            return codec.decode(cbor2.dumps(fields))
+        except ProtocolFault as fault:
+            return fault.code, fault.text
+
+    alone = found([other])
+    among = found([well, other, well])
+    if isinstance(alone, m.Snapshot):
+        among = among._replace(cells=among.cells[1:2])
+        assert all(type(cell) is m.WireCell for cell in among.cells)
+    assert among == alone

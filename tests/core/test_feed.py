@@ -15,10 +15,11 @@ from rmf.core.delta import DeltaChanges
 from rmf.core.effects import Publish
 from rmf.core.feed import Feed
 from rmf.core.messages import WireCell
-from rmf.core.selection import selection, spans_of
+from rmf.core.selection import pages_of_selection, selection, spans_of
 from rmf.core.selector import Selector
 from rmf.core.world import Cell, World
 from tests import strategies as own
+from tests.calls import calls_of
 from tests.core.kit import Playbook
 from tests.core.lives import Step, live, lives
 
@@ -399,6 +400,28 @@ def test_a_selection_is_the_same_whatever_the_steps(filters: tuple[str, ...]) ->
     found = [cell.key for step in steps for cell in step]
     assert found == sorted(filter(Selector(filters), world.cells))
     assert all(len(step) <= limits.FEED_STEP_KEYS for step in steps)
+
+
+def test_a_whole_picture_takes_few_calls_a_cell() -> None:
+    """What it costs is a node's time: it took eight calls a cell."""
+
+    def work(count: int) -> int:
+        world = World.of({f"{i:06}": Cell(b"\0", 1, 1, 0, "p", 0, 0, 1) for i in range(count)})
+        return calls_of(lambda: list(pages_of_selection(world, Selector(("#",)))))
+
+    assert work(2000) - work(400) <= 5 * 1600
+
+
+@pytest.mark.parametrize("size", [1, 10_000, 40_000])
+def test_pages_hold_what_a_selection_gives_and_fit_a_frame(size: int) -> None:
+    world = World.of({f"{i:03}": Cell(bytes(size), 1, 1, 0, "p", 0, i % 2, 1) for i in range(99)})
+    made = [x for x in pages_of_selection(world, Selector(("#",)), [("gone", "expired")]) if x]
+    assert [more for _, more in made] == [*[True] * (len(made) - 1), False]
+    opened = [cbor2.loads(b"\x82" + page) for page, _ in made]
+    cells = [cell for step in selection(world, Selector(("#",))) for cell in step]
+    assert [WireCell(*row) for rows, _ in opened for row in rows] == cells
+    assert [pair for _, removed in opened for pair in removed] == [["gone", "expired"]]
+    assert all(len(page) < 2 * limits.SNAPSHOT_CHUNK_BYTES for page, _ in made)
 
 
 def test_a_selection_lets_others_run_between_steps_even_if_nothing_matches() -> None:
