@@ -31,6 +31,7 @@ __all__ = [
     "idle",
     "keys_of",
     "latency",
+    "packets_of",
     "payload_of",
     "quantile_ms",
     "recovery",
@@ -52,9 +53,10 @@ def keys_of(count: int) -> list[str]:
     return KEYS if count == len(KEYS) else [f"room/{number}/temp" for number in range(count)]
 
 
-def _packets(
+def packets_of(
     first_seq: int, count: int, payload: bytes, names: list[str] = KEYS
 ) -> list[list[Any]]:
+    """Return so many rows with seqs from the first on, dated now, for the keys in turn."""
     now_ns = time.time_ns()
     keys = len(names)
     return [
@@ -114,7 +116,7 @@ class Load:
 
     def send(self, packets: int) -> None:
         """Send the next so many packets, in one frame."""
-        self._connection.send(m.Send(_packets(self._seq, packets, self._payload, self._names)))
+        self._connection.send(m.Send(packets_of(self._seq, packets, self._payload, self._names)))
         self._seq += packets
 
     def receive(self) -> int:
@@ -125,10 +127,10 @@ class Load:
 class Probe:
     """One packet at a time over a plain socket: the leanest client, so that the node is timed."""
 
-    def __init__(self, address: tuple[str, int], payload: bytes) -> None:
+    def __init__(self, address: tuple[str, int], payload: bytes, producer: str = "bench") -> None:
         self._payload = payload
         self._seq = 0
-        self._link = ClientSession({"agent": "rmf-bench", "producer": "bench"})
+        self._link = ClientSession({"agent": "rmf-bench", "producer": producer})
         self._socket = socket.create_connection(address, timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.sendall(self._link.opening())
@@ -142,7 +144,7 @@ class Probe:
     def one(self) -> float:
         """Send one packet and wait for its ack; return the seconds from write to decoded ack."""
         self._seq += 1
-        frame = self._link.encode(m.Send(_packets(self._seq, 1, self._payload)))
+        frame = self._link.encode(m.Send(packets_of(self._seq, 1, self._payload)))
         began = time.perf_counter()
         self._socket.sendall(frame)
         (ack,) = self._receive()

@@ -33,6 +33,7 @@ examples:
   rmf-bench steps --keys 1000000        how long the Arbiter's loop stands still in a large World
   rmf-bench reboot --keys 1000000       three nodes lose their power: first ack, longest gap
   rmf-bench compare                     beside NATS, etcd, PySyncObj and Redis, as installed
+  rmf-bench budget                      what a packet costs, by process and stage, and could cost
   rmf-bench compare --job               the same job end to end: packet, handler, state, subscriber
 """
 
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("rmf-bench", "Measure a factory.", _EXAMPLES)
     commands = parser.add_subparsers(dest="bench", required=True)
-    for name in (*_NODES, "recovery", "fanout", "edges", "day", "start", "idle"):
+    for name in (*_NODES, "recovery", "fanout", "edges", "day", "start", "idle", "budget"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
         if name == "failover":
@@ -99,6 +100,11 @@ def _add_load(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument("--producers", type=_positive, default=1)
         command.add_argument("--keys", type=_positive, default=1000, help="cells of the World")
         command.add_argument("--window", type=_positive, default=16, help="frames in flight")
+    if name == "budget":
+        command.add_argument("--window", type=_positive, default=16, help="frames in flight")
+        command.add_argument(
+            "--commit", action="store_true", help="write the manual's page, and the ratios for CI"
+        )
     if name in {"throughput", "latency"}:
         command.add_argument("--glovebox", choices=("process", "inline"), default="process")
         command.add_argument("--line", help="FILE.py:NAME instead of the built-in board")
@@ -190,6 +196,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _lines(figures: dict[str, Any]) -> list[str]:
+    if figures["bench"] == "budget":
+        from tools import bench_budget
+
+        return bench_budget.as_lines(figures)
     if figures["bench"] == "compare":
         from tools import bench_compare, bench_job
 
@@ -205,6 +215,8 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
     match options.bench:
         case "compare":
             return lambda: _compare(options)
+        case "budget":
+            return lambda: _budget(options)
         case "fanout":
             return lambda: _fanout(options)
         case "edges":
@@ -272,6 +284,14 @@ def _edges(options: argparse.Namespace) -> dict[str, Any]:
     from tools import bench_edges
 
     return bench_edges.edges(seconds=options.seconds, clients=options.clients, kind=options.kind)
+
+
+def _budget(options: argparse.Namespace) -> dict[str, Any]:
+    from tools import bench_budget
+
+    return bench_budget.budget(
+        seconds=options.seconds, window=options.window, commit=options.commit
+    )
 
 
 def _compare(options: argparse.Namespace) -> dict[str, Any]:
