@@ -7,18 +7,20 @@ import sysconfig
 
 from rmf.native import COMPILED
 
-__all__ = ["interpreter"]
+__all__ = ["interpreter", "interpreter_build"]
 
 _OPTIMISED = {"--enable-optimizations": "PGO", "--with-lto": "LTO"}
 
 
-def interpreter() -> str:
-    """Return its name, version, compiler and file, such as `CPython 3.11.7 (GCC 12.2.0, PGO, LTO)
-    /usr/local/bin/python3`, and `, pure` behind it where nothing of RMF is compiled. Some builds
-    are optimised and do not say so, as Debian's."""
+def interpreter_build() -> str:
+    """Return its name, version and compiler, such as `CPython 3.11.7 (GCC 12.2.0, PGO, LTO)`. Some
+    builds are optimised and do not say so, as Debian's."""
     configured = str(sysconfig.get_config_var("CONFIG_ARGS"))
     means = [text for option, text in _OPTIMISED.items() if option in configured]
     how = ", ".join([platform.python_compiler(), *means])
-    kind = platform.python_implementation()
-    pure = "" if COMPILED else ", pure"
-    return f"{kind} {platform.python_version()} ({how}) {sys.executable}{pure}"
+    return f"{platform.python_implementation()} {platform.python_version()} ({how})"
+
+
+def interpreter() -> str:
+    """Return the same and its file, and `, pure` behind it where nothing of RMF is compiled."""
+    return f"{interpreter_build()} {sys.executable}{'' if COMPILED else ', pure'}"

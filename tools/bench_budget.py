@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rmf.interpreter import interpreter
+from rmf.interpreter import interpreter_build
 from rmf.native import COMPILED
 from tools.bench_load import payload_of
 from tools.budget_floors import FLOORS
@@ -67,7 +67,7 @@ def budget(*, seconds: float, window: int, commit: bool) -> dict[str, Any]:
         "ledger_bytes_a_packet": {kind: round(x.ledger_bytes, 1) for kind, x in stages.items()},
         "window": window,
         "compiled_piece": COMPILED,
-        "interpreter": interpreter(),
+        "interpreter": interpreter_build(),
     }
     if commit:
         _commit_ratios()
@@ -137,7 +137,7 @@ def as_lines(figures: dict[str, Any]) -> list[str]:
     piece = "with" if figures["compiled_piece"] else "without"
     rest = [
         f"bytes of the ledger a packet: {size['batch']}; of a lone one: {size['lone']}",
-        f"{piece} the compiled piece; {figures['interpreter'].rpartition(' ')[0]}",
+        f"{piece} the compiled piece; {figures['interpreter']}",
     ]
     return [*aligned(rows), "", *aligned(stages), "", *rest]
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from rmf.interpreter import interpreter
+from rmf.interpreter import interpreter_build
 from rmf.native import COMPILED
 from tools.bench_load import payload_of
 from tools.budget_stages import STAGES, Pipeline
@@ -69,8 +69,9 @@ class Committed(NamedTuple):
 
 def here() -> str:
     """Return what ratios depend on: interpreter, processor, and whether the compiled piece runs."""
-    kind = interpreter().rpartition(" ")[0]
-    return f"{kind}; {_processor()}; {'compiled piece' if COMPILED else 'Python alone'}"
+    return (
+        f"{interpreter_build()}; {_processor()}; {'compiled piece' if COMPILED else 'Python alone'}"
+    )
 
 
 def _processor() -> str:

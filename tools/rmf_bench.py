@@ -46,6 +46,7 @@ _NODES = {  # the default first
     "steps": (3,),
     "reboot": (3,),
     "compare": (3,),
+    "budget": (3,),
 }
 
 
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("rmf-bench", "Measure a factory.", _EXAMPLES)
     commands = parser.add_subparsers(dest="bench", required=True)
-    for name in (*_NODES, "recovery", "fanout", "edges", "day", "start", "idle", "budget"):
+    for name in (*_NODES, "recovery", "fanout", "edges", "day", "start", "idle"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
         if name == "failover":

@@ -28,7 +28,7 @@ FIGURES: dict[str, Any] = {
     },
     "ledger_bytes_a_packet": {"batch": 100.0, "lone": 277.0},
     "compiled_piece": True,
-    "interpreter": "CPython 3.11 (GCC) /usr/bin/python",
+    "interpreter": "CPython 3.11 (GCC)",
 }
 
 
