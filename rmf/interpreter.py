@@ -2,7 +2,6 @@
 (README, "Figures"), and on whether RMF's compiled piece is there."""
 
 import platform
-import sys
 import sysconfig
 
 from rmf.native import COMPILED
@@ -22,5 +21,5 @@ def interpreter_build() -> str:
 
 
 def interpreter() -> str:
-    """Return the same and its file, and `, pure` behind it where nothing of RMF is compiled."""
-    return f"{interpreter_build()} {sys.executable}{'' if COMPILED else ', pure'}"
+    """Return the same, and `, pure` behind it where nothing of RMF is compiled."""
+    return f"{interpreter_build()}{'' if COMPILED else ', pure'}"

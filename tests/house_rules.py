@@ -31,6 +31,7 @@ _PURE = _LANGUAGE | _TEXT_AND_NUMBERS | _EVIDENCE | _MEMORY | _VALUES
 DIRECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "rmf.limits": ((), "the limits page knows numbers and nothing else"),
     "rmf.errors": ((), "everything may raise errors, so they know nothing"),
+    "rmf.interpreter": (("rmf.native",), "it says what this process runs on, and knows no more"),
     "rmf.native": (
         ("rmf.native", "rmf.limits"),
         "what is compiled has a twin in Python, and knows neither it nor what it is for",
@@ -60,6 +61,7 @@ DIRECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
             "rmf.limits",
             "rmf.errors",
             "rmf.config",
+            "rmf.interpreter",
             "rmf.notation",
         ),
         "the directions are floor → core, storage, line (§14)",

@@ -21,8 +21,8 @@ __all__ = ["AddressBook", "NodeIdentity"]
 
 @attrs.frozen
 class NodeIdentity:
-    """Who this node is: its name and incarnation, its line, the period for a new cluster, and the
-    addresses that clients and peers receive."""
+    """Who this node is: its name and incarnation, its line, the period for a new cluster, the
+    addresses that clients and peers receive, and what it runs on, in words."""
 
     node: str
     incarnation: bytes
@@ -31,6 +31,7 @@ class NodeIdentity:
     address: str
     agent: str
     peer_address: str = ""
+    interpreter: str = ""
 
 
 @attrs.define(eq=False)

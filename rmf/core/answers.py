@@ -139,6 +139,7 @@ def status_of(
         "producers": len(state.producers.rows),
         "producers_left": dict(sessions.departures.counts),
         "uptime_s": round(uptime_ns / 1e9, 3),
+        "interpreter": identity.interpreter,
         "cluster": state.cluster.hex(),
         "version": state.version,
         "election_ms": list(state.election_ms),

@@ -47,6 +47,7 @@ from rmf.floor.restoring import leave, open_directory, take_over
 from rmf.floor.stopping import Stop, heard
 from rmf.floor.supervisor import Child, InProgress, Supervisor
 from rmf.floor.web import http, web_front
+from rmf.interpreter import interpreter
 from rmf.line.glovebox.handle import BoxHandle
 from rmf.notation import address_text
 from rmf.storage.directory import DataDirectory
@@ -66,6 +67,7 @@ def run(
     once it listens (the demo); `box` is a glove box started already. Raises LineError,
     StorageError, Diverged, UsageError (a port cannot be had) before it listens."""
     log.configure(config.log_format, sys.stderr)
+    log.note("info", "starting", version=__version__, interpreter=interpreter(), of=sys.executable)
     for notice in config.notices:
         log.note("info", "notice", text=notice)
     # A busy loop would hold the disk's thread off for 5 ms (DESIGN §16).
@@ -106,6 +108,7 @@ def _identity_of(config: "Config", line: LineFront, directory: DataDirectory) ->
         period_ns=config.tick_period_ns,
         address=address_text(config.advertise or config.listen),
         agent=f"rmf {__version__}",
+        interpreter=interpreter(),
     )
 
 

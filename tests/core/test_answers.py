@@ -128,6 +128,7 @@ def test_the_status_counts_and_the_sum_is_right() -> None:
     assert facts["world"] == {"cells": 1}
     assert facts["digest"] == play.published[-1].digest
     assert facts["uptime_s"] == 1.5
+    assert facts["interpreter"] == ""  # the floor says which it is, if there is one
     line = {"name": "shop", "version": 7, "digest": play.line.digest.hex()}
     assert (facts["producers"], facts["line"]) == (1, {**line, "ledger": line})
     assert (facts["line_behind"], facts["line_mismatch"]) == (False, False)

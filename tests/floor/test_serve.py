@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rmf.core import messages as m
 from rmf.errors import DirectoryInUse, ForeignDirectory
 from rmf.floor.boxes.line_front import LineFront
 from rmf.floor.serve import Node
+from rmf.interpreter import interpreter
 from tests.floor.factory import bystander, factory, lose_dlq, segments
 from tests.floor.process import a_process, refused
 from tests.floor.wire import PATIENCE_S, packet
@@ -46,6 +48,16 @@ async def test_it_says_where_it_listens_and_welcome_says_the_same(tmp_path: Path
         node.popen.send_signal(signal.SIGTERM)
         code, _ = await node.ended()
         assert code == 0
+
+
+async def test_it_says_which_interpreter_it_runs_on(tmp_path: Path) -> None:
+    with a_process(tmp_path) as node:
+        status = await (await node.producer("probe")).status()
+        assert status["interpreter"] == interpreter()
+        node.popen.send_signal(signal.SIGTERM)
+        _, log = await node.ended()
+    (said,) = (row for row in log if row["event"] == "starting")
+    assert (said["interpreter"], said["of"]) == (interpreter(), sys.executable)
 
 
 async def test_the_address_for_clients_may_be_another(tmp_path: Path) -> None:
