@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -31,8 +32,8 @@ Status = dict[str, Any]
 class BenchCluster:
     """`nodes` running nodes, n1 first; use it as a context manager.
 
-    `directory` given: data and logs are kept there. `options` are further ones of every `serve`.
-    What is waited for has to come within `patience_s`.
+    `directory` given: data and logs are kept there. `options` are further ones of every `serve`,
+    `python` the interpreter that runs it. What is waited for has to come within `patience_s`.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class BenchCluster:
         directory: Path | None = None,
         options: Sequence[str] = (),
         patience_s: float = limits.BENCH_PATIENCE_S,
+        python: str = sys.executable,
     ) -> None:
         self._patience_s = patience_s
         self._temporary = None if directory else tempfile.mkdtemp(prefix="rmf-bench-")
@@ -61,6 +63,7 @@ class BenchCluster:
                 listen=f"127.0.0.1:{port}",
                 options=["--node", name, *self.peer_options(name), *options],
                 log=self.directory / f"{name}.log",
+                python=python,
             )
             for name, port in clients.items()
         }

@@ -42,10 +42,12 @@ _T = TypeVar("_T")
 _Named = TypeVar("_Named", Contender, JobContender)
 
 
-def all_contenders() -> list[Contender]:
-    """Return all contenders, also those that are not installed."""
-    modules = (compare_rmf, compare_nats, compare_etcd, compare_syncobj, compare_redis)
-    return [contender for module in modules for contender in module.contenders()]
+def all_contenders(pythons: Sequence[str] = ()) -> list[Contender]:
+    """Return all contenders, also those that are not installed; nodes on other interpreters, too.
+    Raises UsageError for one on which RMF does not run."""
+    others = (compare_nats, compare_etcd, compare_syncobj, compare_redis)
+    ours = compare_rmf.contenders(pythons)
+    return [*ours, *(contender for module in others for contender in module.contenders())]
 
 
 def chosen(known: Sequence[_Named], names: Sequence[str]) -> list[_Named]:
@@ -60,8 +62,8 @@ def chosen(known: Sequence[_Named], names: Sequence[str]) -> list[_Named]:
 
 
 def _is_meant(contender: Contender | JobContender, name: str) -> bool:
-    if name in {_THREE_NODES, _ONE_NODE}:
-        return contender.name == name
+    if name in {_THREE_NODES, _ONE_NODE}:  # and on which interpreters they are to run
+        return contender.name == name or contender.name.startswith(f"{name}-on-")
     return contender.name == name or contender.name.startswith(f"{name}-")
 
 
@@ -76,9 +78,12 @@ class Round(NamedTuple):
     client_us: float
 
 
-def compare(load: Load, rounds: int, names: Sequence[str]) -> dict[str, Any]:
-    """Return the medians of each contender and RMF's ratios to it. Raises RmfError."""
-    contenders = chosen(all_contenders(), names)
+def compare(
+    load: Load, rounds: int, names: Sequence[str], pythons: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the medians of each contender and RMF's ratios to it; nodes on each of `pythons` are
+    contenders, too. Raises RmfError."""
+    contenders = chosen(all_contenders(pythons), names)
     here = [one for one in contenders if not one.missing]
     done = in_rounds({one.name: partial(_round, one, load) for one in here}, rounds)
     facts = {one.name: one.facts for one in here}

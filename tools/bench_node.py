@@ -31,7 +31,8 @@ class BenchNode:
 
     `data` given: it is kept, and may hold a ledger. `options` are further ones of `serve`; `log`
     takes what it says on stderr. `ready_s` is the time from exec to the line that says so.
-    `program` is what the interpreter starts: its next start takes what stands there then.
+    `program` is what the interpreter starts: its next start takes what stands there then; `python`
+    names the interpreter.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class BenchNode:
         listen: str = "127.0.0.1:0",
         options: Sequence[str] = (),
         log: Path | None = None,
+        python: str = sys.executable,
     ) -> None:
+        self._python = python
         self._temporary = None if data is not None else tempfile.mkdtemp(prefix="rmf-bench-")
         self.data = data if data is not None else Path(self._temporary or "")
         self.program = ["-m", "rmf"]
@@ -77,7 +80,7 @@ class BenchNode:
         """Start the process; it is ready when `wait_ready` returns."""
         assert self._process is None
         serve = [*self.program, "serve", "--data", str(self.data)]
-        command = [sys.executable, *serve, *self._options]
+        command = [self._python, *serve, *self._options]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RMF_")}
         self._began_s = time.perf_counter()
         with ExitStack() as files:

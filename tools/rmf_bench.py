@@ -34,6 +34,8 @@ examples:
   rmf-bench reboot --keys 1000000       three nodes lose their power: first ack, longest gap
   rmf-bench compare                     beside NATS, etcd, PySyncObj and Redis, as installed
   rmf-bench budget                      what a packet costs, by process and stage, and could cost
+  rmf-bench compare --with rmf,rmf-1 --python /usr/bin/python3.11,venv/bin/python
+                                        nodes on several interpreters
   rmf-bench compare --job               the same job end to end: packet, handler, state, subscriber
 """
 
@@ -168,6 +170,13 @@ def _add_compare(command: argparse.ArgumentParser) -> None:
         default="",
         metavar="NAME,...",
         help="only these; rmf-map and rmf-keys (maps as payloads, 100,000 keys) stand only here",
+    )
+    command.add_argument(
+        "--python",
+        dest="pythons",
+        default="",
+        metavar="PATH,...",
+        help="further interpreters to run RMF's nodes on, with its dependencies installed",
     )
 
 
@@ -311,7 +320,8 @@ def _compare(options: argparse.Namespace) -> dict[str, Any]:
         )
     payload = bench_load.payload_of(options.payload_bytes, options.payload)
     load = Load(payload, options.keys, options.seconds, options.window)
-    return bench_compare.compare(load, options.rounds, names)
+    pythons = [path for path in options.pythons.split(",") if path]
+    return bench_compare.compare(load, options.rounds, names, pythons)
 
 
 def _links(options: argparse.Namespace, payload: bytes) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How contenders are chosen, and what is told of their rounds."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -39,6 +40,8 @@ def test_without_names_all_stand_there_but_special_ones() -> None:
 def test_a_name_means_itself_and_what_goes_on_with_a_dash() -> None:
     assert names("rmf", "rmf-map") == {"rmf", "rmf-map"}
     assert all(name.startswith("nats") for name in names("nats"))
+    on_another = {one.name for one in chosen(all_contenders([sys.executable]), ["rmf"])}
+    assert on_another == {"rmf", f"rmf-on-{sys.executable}"}
     with pytest.raises(UsageError, match=r"no contender 'kafka'; known are rmf, "):
         names("kafka")
 

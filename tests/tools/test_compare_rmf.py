@@ -1,7 +1,11 @@
 """RMF as a contender."""
 
+import sys
+
 import pytest
 
+from rmf.errors import UsageError
+from rmf.interpreter import interpreter
 from tools.compare_rmf import contenders
 from tools.compare_servers import Load
 
@@ -17,9 +21,20 @@ def test_three_nodes_and_one_with_payloads_and_keys_of_kinds() -> None:
     ]
 
 
+def test_nodes_on_another_interpreter_are_contenders_and_one_without_rmf_is_an_error() -> None:
+    *_, three, one = contenders([sys.executable])
+    assert (three.name, three.facts["nodes"]) == (f"rmf-on-{sys.executable}", 3)
+    assert (one.name, one.facts["nodes"]) == (f"rmf-1-on-{sys.executable}", 1)
+    assert one.facts["version"].endswith(interpreter())
+    with pytest.raises(UsageError, match="RMF does not run on /bin/false"):
+        contenders(["/bin/false"])
+    with pytest.raises(UsageError, match="cannot be run"):
+        contenders(["/no/such/python"])
+
+
 @pytest.mark.slow
 def test_one_node_acks() -> None:
-    contender = contenders()[-1]
+    *_, contender = contenders([sys.executable])
     with contender.start() as running:
         assert len(running.pids()) == 1
         assert running.waits(LOAD)
