@@ -10,13 +10,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
-import cbor2
 
 from rmf import limits
 from rmf.core.answers import wire_cell
 from rmf.core.effects import Publish
 from rmf.core.messages import WireCell
-from rmf.core.page import Page, pages_of
+from rmf.core.page import Page, cell_bytes, pages_of
 
 if TYPE_CHECKING:
     from rmf.core.selector import TickChange
@@ -78,7 +77,7 @@ class Delta:
             key = self.keys[i]
             cell = get(key)
             if cell is not None:
-                page.add_cell(cbor2.dumps(wire_cell(key, cell)))
+                page.add_cell(cell_bytes(wire_cell(key, cell)))
             else:
                 page.add_removal(key, self._reasons.get(key, "removed"))
             if page.is_full:
