@@ -53,12 +53,10 @@ def encode_snapshot(
     """Return the frame of a SNAPSHOT whose cells and removals are encoded already, so that one
     encoding serves all subscribers of a filter (R35). `head`: term, tick, index, digest, live,
     skipped. `now`: the factory's present tick, for a client that asked for it."""
-    fields = b"".join(map(cbor2.dumps, [_CODE_OF[m.Snapshot], number, kind, more, *head]))
-    if now is None:
-        body = b"\x8c" + fields + cells_and_removed  # 0x8c: an array of 12
-    else:
-        body = b"\x8d" + fields + cells_and_removed + cbor2.dumps(now)
-    return len(body).to_bytes(4, "big") + body
+    fields = cbor2.dumps([_CODE_OF[m.Snapshot], number, kind, more, *head])[1:]  # of ten
+    begin, end = (b"\x8c", b"") if now is None else (b"\x8d", cbor2.dumps(now))  # of 12 or 13
+    size = len(begin) + len(fields) + len(cells_and_removed) + len(end)
+    return b"".join((size.to_bytes(4, "big"), begin, fields, cells_and_removed, end))
 
 
 _CODE_OF = {kind: code for code, kind in m.CODES.items()}

@@ -15,7 +15,8 @@ from rmf import limits
 from rmf.core.answers import wire_cell
 from rmf.core.effects import Publish
 from rmf.core.messages import WireCell
-from rmf.core.page import Page, cell_bytes, pages_of
+from rmf.core.page import Page, pages_of
+from rmf.core.selection import are_light, rows_of
 
 if TYPE_CHECKING:
     from rmf.core.selector import TickChange
@@ -72,20 +73,26 @@ class Delta:
 
     def piece(self, begin: int) -> Generator[DeltaPage | None]:
         """Encode the keys from this one on until a page is full: the last thing it yields."""
-        get, page = self.at.world.get, Page()
-        for i in range(begin, len(self.keys)):
-            key = self.keys[i]
-            cell = get(key)
-            if cell is not None:
-                page.add_cell(cell_bytes(wire_cell(key, cell)))
-            else:
-                page.add_removal(key, self._reasons.get(key, "removed"))
-            if page.is_full:
-                yield DeltaPage(page.cut(), i + 1)
-                return
-            if i % limits.FEED_STEP_KEYS == limits.FEED_STEP_KEYS - 1:
+        page, told = Page(), begin
+        while told < len(self.keys) and not page.is_full:
+            if told > begin:
                 yield None
-        yield DeltaPage(page.cut(), len(self.keys))
+            told = self._add_step(page, told)
+        yield DeltaPage(page.cut(), told)
+
+    def _add_step(self, page: Page, begin: int) -> int:
+        """Encode the next keys in one piece, or one if they are large; return how many that makes."""
+        keys = self.keys[begin : begin + limits.FEED_STEP_KEYS]
+        rows = rows_of(keys, self.at.world)
+        if not are_light(rows):
+            keys, rows = keys[:1], rows_of(keys[:1], self.at.world)
+        page.add_rows(rows)
+        if len(rows) < len(keys):
+            here = {row[0] for row in rows}
+            for key in keys:
+                if key not in here:
+                    page.add_removal(key, self._reasons.get(key, "removed"))
+        return begin + len(keys)
 
     def whole(self) -> DeltaChanges | None:
         """Return all of it at once, as values."""

@@ -14,7 +14,7 @@ from rmf.core.page import Page, Row
 from rmf.core.selector import Selector
 from rmf.core.world import World
 
-__all__ = ["pages_of_selection", "selection", "spans_of"]
+__all__ = ["are_light", "pages_of_selection", "rows_of", "selection", "spans_of"]
 
 _value_of = itemgetter(1)
 
@@ -31,8 +31,7 @@ def pages_of_selection(
     all was looked at, even if it is empty, and says what was `removed`."""
     page = Page()
     for rows in _rows(world, selector):
-        is_light = sum(map(len, map(_value_of, rows))) <= limits.FEED_STEP_BYTES
-        for some in (rows,) if is_light else ([row] for row in rows):
+        for some in (rows,) if are_light(rows) else ([row] for row in rows):
             if page.is_full:
                 yield page.cut(), True
             page.add_rows(some)
@@ -48,7 +47,7 @@ def _rows(world: World, selector: Selector) -> Iterator[list[Row]]:
     """Give the cells as tuples of the fields that they have on the wire, step by step."""
     for prefix, is_key in spans_of(selector.filters):
         if is_key:
-            yield _rows_of([prefix], world)
+            yield rows_of([prefix], world)
             continue
         last: str | None = None
         while True:
@@ -67,12 +66,18 @@ def _step(
     last = keys[-1] if keys else None
     if last is not None and not last.startswith(prefix):
         keys, last = [key for key in keys if key.startswith(prefix)], None
-    return _rows_of(keys if selector.takes_all else filter(selector, keys), world), last
+    return rows_of(keys if selector.takes_all else filter(selector, keys), world), last
 
 
-def _rows_of(keys: Iterable[str], world: World) -> list[Row]:
+def rows_of(keys: Iterable[str], world: World) -> list[Row]:
+    """Return the cells of these keys, of those that are there, in the same order."""
     get = world.cells.get
     return [(key, *cell[:6], cell[6] or None) for key in keys if (cell := get(key)) is not None]
+
+
+def are_light(rows: list[Row]) -> bool:
+    """Whether these are little enough for a step."""
+    return sum(map(len, map(_value_of, rows))) <= limits.FEED_STEP_BYTES
 
 
 def spans_of(filters: tuple[str, ...]) -> list[tuple[str, bool]]:

@@ -30,8 +30,8 @@ stands in capitals is a task; tasks never import each other: `serve` and `superv
 
     displays/     PUBLISHER                          news: what it hears
                   published_world: what all see      desk: where the work is done, in slices
-                  feeder, logging_feeder: one each   snapshot_writer: what is written to it
-                  history: Ticks of the past
+                  feeder, logging_feeder: one each   rounds: for all that wait
+                  history: Ticks of the past         snapshot_writer: what is written to one
 
     links/        PEERING: who is let in             peer_front: put together
     other nodes   PEER_PORT, PEER_CONNECTION         PEER_LINK, peer_links, peer_writer

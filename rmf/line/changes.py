@@ -228,9 +228,6 @@ class Changes:
 
     def encode(self) -> bytes:
         """Return the CBOR of what is listed: the very bytes that cbor2.dumps would give."""
-        plain = plain_bytes(self.listed) if COMPILED else None
-        if plain is not None:
-            return plain
         known, slot_heads, value_heads = self._keys.get, _SLOT_HEADS, _VALUE_HEADS
         parts = [head(4, len(self.listed))]
         for slot, key, value, shelf in self.listed:

@@ -50,7 +50,7 @@ def test_it_is_encoded_in_steps_page_by_page() -> None:
         piece = work[-1]
         assert (piece.told - told) / len(work) <= limits.FEED_STEP_KEYS
         cells, removed = cbor2.loads(b"\x82" + piece.body)
-        assert len(piece.body) <= limits.SNAPSHOT_CHUNK_BYTES + 200
+        assert len(piece.body) <= limits.SNAPSHOT_CHUNK_BYTES + limits.FEED_STEP_BYTES
         found += [cell[0] for cell in cells] + [key for key, _ in removed]
         told, pages = piece.told, pages + 1
     assert sorted(found) == delta.keys

@@ -514,6 +514,7 @@ async def when_pages_is_full_the_sender_waits_and_ticks_are_conflated(tmp_path: 
     subscribe = m.Subscribe(1, ["#"], {"rate_hz": 1000})
     history = History((tmp_path,), lambda: b"c" * 16, lambda: (limits.TICK_PERIOD_NS, "shop"))
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(picture.run)
         nursery.start_soon(Feeder(picture, history, subscribe, pages).run)
         for i in range(1, 6):  # nobody reads: the feeder has its first page in hand
             await trio.testing.wait_all_tasks_blocked()

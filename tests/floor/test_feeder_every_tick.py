@@ -33,7 +33,7 @@ async def logging(told: Chronicle, *filters: str, **options: Any) -> AsyncIterat
     _, _, pages, pages_out = connection_doors()
     subscribe = m.Subscribe(1, list(filters), {"every_tick": True, **options})
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(told.picture.desk.run)
+        nursery.start_soon(told.picture.run)
         nursery.start_soon(Feeder(told.picture, told.history(), subscribe, pages).run)
         yield Display(pages_out)
         nursery.cancel_scope.cancel()

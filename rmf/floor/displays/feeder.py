@@ -1,9 +1,11 @@
 """One subscription: what it was sent, and what it gets next (R35, R36).
 
-It waits for a change of its selection and for its rate, has a delta or a whole picture made at the
-desk, page by page, and sends frames through the connection's pages door, which holds none. So a
-slow display is conflated, holds up only itself, and learns how many Ticks it skipped. Who receives
-every Tick, floor/logging_feeder serves.
+While it waits for a change of its selection, for its rate and for keepalives, the rounds tell it
+what is due: a keepalive, or a delta of one page. What is more, or finds the display still reading,
+its own task tells: it has a delta or a whole picture made at the desk, page by page, and sends
+frames through the connection's pages door, which holds none. So a slow display is conflated, holds
+up only itself, and learns how many Ticks it skipped. Who receives every Tick, logging_feeder
+serves.
 """
 
 import trio
@@ -15,6 +17,7 @@ from rmf.core.selector import SelectionMark, Selector
 from rmf.floor.displays.history import History
 from rmf.floor.displays.logging_feeder import LoggingFeeder
 from rmf.floor.displays.published_world import PublishedWorld, SharedDelta
+from rmf.floor.displays.rounds import Onlooker
 from rmf.floor.displays.snapshot_writer import SnapshotWriter
 
 __all__ = ["Feeder"]
@@ -57,9 +60,10 @@ class Feeder:
                 logger = LoggingFeeder(self._picture, self._history, self._speech, selector)
                 await logger.run(self._from_tick)
             else:
-                await _Newest(self._picture, self._speech, selector, self._interval_s).run(
-                    self._from_tick, full=self._full
+                newest = _Newest(
+                    self._picture, self._speech, selector, self._interval_s, full=self._full
                 )
+                await newest.run(self._from_tick)
         finally:
             feed.release(selector, every_tick=every_tick)
 
@@ -68,16 +72,26 @@ class _Newest:
     """A newest-only subscription: what was sent, and when it was looked at last."""
 
     def __init__(
-        self, picture: PublishedWorld, speech: SnapshotWriter, selector: Selector, interval_s: float
+        self,
+        picture: PublishedWorld,
+        speech: SnapshotWriter,
+        selector: Selector,
+        interval_s: float,
+        *,
+        full: bool,
     ) -> None:
         self._picture = picture
         self._speech = speech
         self._selector = selector
         self._interval_s = interval_s
+        self._full = full
         self._looked_s = trio.current_time()
         self._told = SelectionMark(0, 0, 0, b"")
+        self._told_live = False
+        self._refused = 0  # how often in a row the connection took nothing at once
+        self._waiting = Onlooker(picture.rounds, self._tell_at_once)
 
-    async def run(self, from_tick: int | None, *, full: bool) -> None:
+    async def run(self, from_tick: int | None) -> None:
         """Begin with all there is, or behind `from_tick`; go on with changes."""
         await self._speech.wait_for(from_tick)
         known = self._picture.feed.mark_at(from_tick) if from_tick is not None else None
@@ -88,27 +102,83 @@ class _Newest:
         else:
             self._told = known._replace(tick=from_tick)
             await self._speech.say(m.KEEPALIVE, self._told)
-            await self._tell_changes(full=full)
-        while True:
-            await self._next(full=full)
+            await self._tell_changes()
+        try:
+            await self._go_on()
+        finally:
+            self._picture.tell_no_news(self._selector, self._hear_news)
 
-    async def _next(self, *, full: bool) -> None:
-        """Wait for the rate and for news; a keepalive if that takes too long (R36)."""
-        live = self._picture.newest.live
-        with trio.move_on_at(self._speech.said_s + limits.KEEPALIVE_S) as waited:
-            await trio.sleep_until(self._looked_s + self._interval_s)
-            while not self._has_changed and self._picture.newest.live == live:
-                await self._picture.news(self._selector)
-        if self._has_changed and not waited.cancelled_caught:
-            await self._tell_changes(full=full)
-        else:
-            await self._keep_alive()
+    async def _go_on(self) -> None:
+        """Tell what the rounds do not."""
+        while True:
+            self._told_live, self._refused = self._picture.newest.live, 0
+            await self._waiting.wait()
+            if self._has_changed and trio.current_time() >= self._next_look_s:
+                await self._tell_changes()
+            else:
+                await self._keep_alive()
 
     @property
     def _has_changed(self) -> bool:
         """Whether there is something to tell; it may turn out that there is not."""
         told = self._told.tick
         return self._selector.newest_tick > told or self._selector.since.tick > told
+
+    @property
+    def _next_look_s(self) -> float:
+        return self._looked_s + self._interval_s
+
+    # --- In the rounds ----------------------------------------------------------------------------
+
+    def _tell_at_once(self) -> float | None:
+        """Tell what is due, a keepalive if nothing was said for too long (R36); return when
+        something is next, None if it cannot be told at once."""
+        now_s = trio.current_time()
+        is_told: bool | None = True
+        if now_s >= self._next_look_s and self._has_changed:
+            is_told = self._tell_delta_at_once(now_s)
+        elif now_s >= self._next_word_s:
+            is_told = self._keep_alive_at_once()
+        if is_told:
+            self._told_live, self._refused = self._picture.newest.live, 0
+            return self._next_word_s
+        self._refused += 1
+        return None if is_told is None or self._refused > limits.PAGE_TRIES_MAX else now_s
+
+    def _keep_alive_at_once(self) -> bool:
+        if not self._has_changed:
+            self._told = SelectionMark.of(self._picture.newest)
+        return self._speech.say_at_once(m.KEEPALIVE, self._told)
+
+    def _tell_delta_at_once(self, now_s: float) -> bool | None:
+        """Tell what changed; None: it is more than a page, or much work."""
+        shared = self._picture.delta(self._selector, self._told.tick)
+        if self._full or shared is None or not self._speech.is_free:
+            return None
+        page = shared.page_at_once()
+        delta = shared.delta
+        if delta.is_lost or (page is None and delta.keys):
+            return None
+        if page is not None:
+            if page.told < len(delta.keys):
+                return None
+            at, skipped = SelectionMark.of(delta.at), delta.ticks - 1
+            if not self._speech.say_at_once(m.DELTA, at, page.body, skipped):
+                return False
+        self._told, self._looked_s = SelectionMark.of(delta.at), now_s
+        return True
+
+    @property
+    def _next_word_s(self) -> float:
+        """When something is to be said, as far as it is known by now; news are waited for."""
+        alive_s = self._speech.said_s + limits.KEEPALIVE_S
+        if self._has_changed or self._picture.newest.live != self._told_live:
+            return min(alive_s, self._next_look_s)
+        self._picture.tell_news(self._selector, self._hear_news)
+        return alive_s
+
+    def _hear_news(self) -> None:
+        self._waiting.expect(self._next_look_s)
 
     async def _keep_alive(self) -> None:
         """Say that everything was sent: up to now, if nothing of it has changed since (R35)."""
@@ -118,7 +188,7 @@ class _Newest:
 
     # --- Telling ----------------------------------------------------------------------------------
 
-    async def _tell_changes(self, *, full: bool) -> None:
+    async def _tell_changes(self) -> None:
         self._looked_s = trio.current_time()
         async with self._speech.turn(self._told):
             with self._picture.held() as at:
@@ -131,7 +201,7 @@ class _Newest:
                     self._told = SelectionMark.of(
                         at
                     )  # nothing of what this one watches has changed
-                elif full:
+                elif self._full:
                     await self._tell_whole(at, shared.delta.ticks - 1)
                 else:
                     await self._tell_delta(shared, at)

@@ -3,9 +3,11 @@
 It dates pictures (R36): whether they are live, and the factory's present tick.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 
 import trio
 
@@ -15,6 +17,7 @@ from rmf.core.effects import Publish
 from rmf.core.feed import Feed
 from rmf.core.selector import Selector
 from rmf.floor.displays.desk import Desk, Job
+from rmf.floor.displays.rounds import DisplayRounds
 from rmf.floor.node_clock import now
 
 __all__ = ["PublishedWorld", "SharedDelta"]
@@ -42,6 +45,17 @@ class SharedDelta:
             if next(self._gathering, False) is False:
                 self._gathering = None
             yield
+
+    def page_at_once(self) -> DeltaPage | None:
+        """Return the first page, if there is one and it is little work; None if it is lost."""
+        if self._gathering is None and 0 in self._pages:
+            return self._pages[0]
+        work = chain(self.gather(), self._first())
+        return next(filter(None, islice(work, limits.FEED_STEPS_AT_ONCE)), None)
+
+    def _first(self) -> Generator[DeltaPage | None]:
+        if self.delta.keys:
+            yield from self.page(0)
 
     def page(self, begin: int) -> Generator[DeltaPage | None]:
         """Encode the page that begins with this key, unless it is encoded already."""
@@ -72,12 +86,15 @@ class PublishedWorld:
         feed: Feed,
         turns: Callable[[], bool] = lambda: True,
         boot_ns: Callable[[], int] = lambda: now().boot_ns,
+        packets_age_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self.feed = feed
         self.desk = Desk()
+        self.rounds = DisplayRounds(packets_age_s)
         self._turns = turns
         self._boot_ns = boot_ns
         self._waiting: dict[Selector, trio.Event] = {}
+        self._quiet: dict[Selector, dict[Callable[[], None], None]] = {}
         self._newer = trio.Event()
         self._room = _Room()
         self._deltas: OrderedDict[tuple[Selector, int, int], SharedDelta] = OrderedDict()
@@ -125,6 +142,9 @@ class PublishedWorld:
             event = self._waiting.pop(selector, None)
             if event is not None:
                 event.set()
+        for selector in list(self._quiet) if touched is None else touched:
+            for hear in self._quiet.pop(selector, ()):
+                hear()
 
     async def reaches(self, tick: int) -> None:
         """Wait until there is a picture of that tick or a later one."""
@@ -134,6 +154,23 @@ class PublishedWorld:
     async def news(self, selector: Selector) -> None:
         """Wait until the selection changes, or what is said of all pictures does."""
         await self._waiting.setdefault(selector, trio.Event()).wait()
+
+    def tell_news(self, selector: Selector, hear: Callable[[], None]) -> None:
+        """Call `hear` once there are some, at most once."""
+        self._quiet.setdefault(selector, {})[hear] = None
+
+    def tell_no_news(self, selector: Selector, hear: Callable[[], None]) -> None:
+        """Do not call it any more."""
+        if (quiet := self._quiet.get(selector)) is not None:
+            quiet.pop(hear, None)
+            if not quiet:
+                del self._quiet[selector]
+
+    async def run(self) -> None:
+        """Do the work for displays until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.desk.run)
+            nursery.start_soon(self.rounds.run)
 
     @contextmanager
     def held(self) -> Iterator[Publish]:

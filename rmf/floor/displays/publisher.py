@@ -33,12 +33,13 @@ async def run(
     that subscribers find the last picture when it is back. By `pulse` it sees that the Arbiter's
     loop turns: if it does not, no picture is live."""
     in_progress.free()  # it holds no packets: what it publishes is in the World
-    watches = _Watches(PublishedWorld(feed, pulse.is_fresh), history)
+    picture = PublishedWorld(feed, pulse.is_fresh, packets_age_s=pulse.age_s)
+    watches = _Watches(picture, history)
     failure: Exception | None = None
     async with trio.open_nursery() as feeders:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(watches.picture.desk.run)
+                nursery.start_soon(watches.picture.run)
                 nursery.start_soon(_take_publications, doors, watches.picture)
                 await _take_watches(doors, watches, feeders)
         except Exception as exc:  # noqa: BLE001 raised below, once the displays heard of it

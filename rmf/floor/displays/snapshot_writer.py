@@ -58,6 +58,11 @@ class SnapshotWriter:
         finally:
             self._turn.release()
 
+    @property
+    def is_free(self) -> bool:
+        """Whether no subscription of the connection makes pictures."""
+        return not self._turn.locked()
+
     async def say(
         self,
         kind: int,
@@ -68,11 +73,26 @@ class SnapshotWriter:
         more: bool = False,
     ) -> None:
         """Send one SNAPSHOT; waits for as long as the display takes."""
+        await self._pages.send(self._frame(kind, at, page, skipped, more=more))
+        self.said_s = trio.current_time()
+
+    def say_at_once(
+        self, kind: int, at: SelectionMark, page: bytes = EMPTY_PAGE, skipped: int = 0
+    ) -> bool:
+        """Send one SNAPSHOT, if the connection waits for one; return whether it did."""
+        try:
+            self._pages.send_nowait(self._frame(kind, at, page, skipped, more=False))
+        except trio.WouldBlock:
+            return False
+        self.said_s = trio.current_time()
+        return True
+
+    def _frame(
+        self, kind: int, at: SelectionMark, page: bytes, skipped: int, *, more: bool
+    ) -> bytes:
         head = [*at, self._picture.live, skipped]
         now = self._picture.tick if self._dated else None
-        frame = codec.encode_snapshot(self._number, kind, head, page, more=more, now=now)
-        await self._pages.send(frame)
-        self.said_s = trio.current_time()
+        return codec.encode_snapshot(self._number, kind, head, page, more=more, now=now)
 
     async def say_gap(self, oldest_tick: int) -> None:
         """Say that Ticks before this one are not retained."""

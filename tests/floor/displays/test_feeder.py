@@ -28,6 +28,7 @@ class Scene:
     def __init__(self, tmp_path: Path) -> None:
         self.pictures = Pictures()
         self.turning = True
+        self.shown = 0  # displays: the first one brings along who does their work
         self.picture = PublishedWorld(Feed(), lambda: self.turning)
         facts = (limits.TICK_PERIOD_NS, "shop")
         self.history = History((tmp_path,), lambda: b"c" * 16, lambda: facts)
@@ -45,9 +46,12 @@ class Scene:
         subscribe = m.Subscribe(1, list(filters), options)
         feeder = Feeder(self.picture, self.history, subscribe, pages, dated=dated)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.picture.desk.run)
+            if not self.shown:
+                nursery.start_soon(self.picture.run)
+            self.shown += 1
             nursery.start_soon(feeder.run)
             yield Display(pages_out)
+            self.shown -= 1
             nursery.cancel_scope.cancel()
 
 
@@ -480,3 +484,46 @@ async def test_a_picture_is_not_live_while_the_arbiter_does_not_turn(
         assert not (await display.next()).live
         scene.turning = True
         assert (await display.next()).live
+
+
+class Turns(trio.abc.Instrument):
+    """Counts the turns of tasks of one name."""
+
+    def __init__(self, name: str) -> None:
+        self.turns = 0
+        self._name = name
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.turns += self._name in task.name
+
+
+async def test_to_look_on_costs_a_display_no_turn_of_its_own(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Keepalives, and deltas of a page, are told in the rounds."""
+    scene.publish({"a": 0})
+    async with scene.display("#") as display:
+        await display.next()
+        await trio.testing.wait_all_tasks_blocked()
+        turns = Turns("Feeder.run")
+        trio.lowlevel.add_instrument(turns)
+        for value in range(5):
+            scene.publish({"a": value})
+            assert values(await display.next()) == {"a": value}
+            assert (await display.next()).kind == m.KEEPALIVE
+        trio.lowlevel.remove_instrument(turns)
+        assert turns.turns == 0
+
+
+async def test_a_display_that_is_not_ready_is_told_once_it_is(
+    scene: Scene, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The rounds do not wait for it: its task does."""
+    scene.publish({"a": 0})
+    async with scene.display("#") as slow, scene.display("#") as quick:
+        await slow.next()
+        await quick.next()
+        scene.publish({"a": 1})
+        assert values(await quick.change()) == {"a": 1}
+        await trio.sleep(0.5)
+        assert values(await slow.change()) == {"a": 1}
