@@ -81,7 +81,7 @@ class Delta:
         yield DeltaPage(page.cut(), told)
 
     def _add_step(self, page: Page, begin: int) -> int:
-        """Encode the next keys in one piece, or one if they are large; return how many that makes."""
+        """Encode the next keys in one piece, or one if they are large; return where it ends."""
         keys = self.keys[begin : begin + limits.FEED_STEP_KEYS]
         rows = rows_of(keys, self.at.world)
         if not are_light(rows):

@@ -38,7 +38,8 @@ class Onlooker:
         self._is_due = False
 
     async def wait(self) -> None:
-        """Have `tell` called when something is due, until its task is needed. Raises what `tell` raises."""
+        """Have `tell` called whenever something is due, until it needs its task. Raises what
+        `tell` raises."""
         self._done, self._failure = trio.Event(), None
         self._be_due()
         try:
