@@ -89,7 +89,7 @@ class Attendance:
         until_s = None
         try:
             until_s = self._serve(data) if data else None
-        except BaseException as exc:  # noqa: BLE001 its task raises it (R15)
+        except BaseException as exc:  # noqa: BLE001, ASYNC103 its task raises it (R15)
             self._failure = exc
         if until_s is None:
             self._be_done(Ending.LEFT if data else Ending.OVER)
