@@ -10,9 +10,18 @@ import json
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rmf.client.command import command_parser, run_command
+from tools.bench_options import (
+    add_compare,
+    add_links,
+    add_load,
+    add_scale,
+    add_world,
+    positive,
+)
 
 __all__ = ["main"]
 
@@ -33,6 +42,7 @@ examples:
   rmf-bench steps --keys 1000000        how long the Arbiter's loop stands still in a large World
   rmf-bench reboot --keys 1000000       three nodes lose their power: first ack, longest gap
   rmf-bench compare                     beside NATS, etcd, PySyncObj and Redis, as installed
+  rmf-bench scale --kind world          what cells cost, from 1,000 to 1,000,000; and other laws
   rmf-bench budget                      what a packet costs, by process and stage, and could cost
   rmf-bench compare --with rmf,rmf-1 --python /usr/bin/python3.11,venv/bin/python
                                         nodes on several interpreters
@@ -68,123 +78,31 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("rmf-bench", "Measure a factory.", _EXAMPLES)
     commands = parser.add_subparsers(dest="bench", required=True)
-    for name in (*_NODES, "recovery", "fanout", "edges", "day", "start", "idle"):
+    for name in (*_NODES, "recovery", "fanout", "edges", "day", "start", "idle", "scale"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
         if name == "failover":
-            command.add_argument("--kills", type=_positive, default=50)
+            command.add_argument("--kills", type=positive, default=50)
         elif name != "steps":
             command.add_argument("--seconds", type=float, default=5.0)
         nodes = _NODES.get(name, (1,))
         command.add_argument("--nodes", type=int, choices=nodes, default=nodes[0])
-        _add_load(command, name)
+        add_load(command, name)
         if name == "start":
-            command.add_argument("--runs", type=_positive, default=5)
+            command.add_argument("--runs", type=positive, default=5)
         if name == "links":
-            _add_links(command)
+            add_links(command)
         if name == "compare":
-            _add_compare(command)
+            add_compare(command)
+        if name == "scale":
+            add_scale(command)
         if name in {"steps", "reboot"}:
-            _add_world(command, name)
+            add_world(command, name)
         if name == "day":
             command.add_argument("--hours", type=float, default=24.0)
-            command.add_argument("--keys-per-s", type=_positive, default=100)
-            command.add_argument("--ttl-s", type=_positive, default=10)
+            command.add_argument("--keys-per-s", type=positive, default=100)
+            command.add_argument("--ttl-s", type=positive, default=10)
     return parser
-
-
-def _add_load(command: argparse.ArgumentParser, name: str) -> None:
-    if name in {"throughput", "latency", "recovery", "compare"}:
-        command.add_argument("--payload-bytes", type=_positive, default=64)
-        command.add_argument(
-            "--payload", choices=("bytes", "map"), default="bytes", help="what a packet holds"
-        )
-    if name == "throughput":
-        command.add_argument("--producers", type=_positive, default=1)
-        command.add_argument("--keys", type=_positive, default=1000, help="cells of the World")
-        command.add_argument("--window", type=_positive, default=16, help="frames in flight")
-    if name == "budget":
-        command.add_argument("--window", type=_positive, default=16, help="frames in flight")
-        command.add_argument(
-            "--commit", action="store_true", help="write the manual's page, and the ratios for CI"
-        )
-    if name in {"throughput", "latency"}:
-        command.add_argument("--glovebox", choices=("process", "inline"), default="process")
-        command.add_argument("--line", help="FILE.py:NAME instead of the built-in board")
-    if name == "fanout":
-        command.add_argument("--displays", type=int, default=50)
-        command.add_argument(
-            "--kind",
-            choices=("all", "own", "one", "every"),
-            default="own",
-            help="of everything, of a part each, of a cell each, of every Tick",
-        )
-    if name == "edges":
-        command.add_argument("--clients", type=_positive, default=1000)
-        command.add_argument(
-            "--kind",
-            choices=("producers", "idle", "one", "own"),
-            default="producers",
-            help="producers, idle displays, displays of everything, of a part each",
-        )
-    if name in {"throughput", "recovery", "fanout"}:
-        command.add_argument("--batch", type=_positive, default=500, help="packets a frame")
-    if name == "recovery":
-        command.add_argument("--packets", type=_positive, default=1_000_000)
-
-
-def _add_links(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(seconds=60.0)
-    command.add_argument("--mbit", type=float, default=100.0, help="of each node's way to others")
-    command.add_argument("--round-trip-ms", type=float, default=0.5)
-    command.add_argument("--payload-bytes", type=_positive, default=1000)
-    command.add_argument("--batch", type=_positive, default=100, help="packets handed over at once")
-    command.add_argument(
-        "--catch-up", action="store_true", help="of a node that was away: only its links are slow"
-    )
-    command.add_argument("--mib", type=float, default=32.0, help="what it missed, in payloads")
-
-
-def _add_world(command: argparse.ArgumentParser, name: str) -> None:
-    command.add_argument("--keys", type=_positive, default=1_000_000, help="cells that perish")
-    if name == "steps":
-        command.add_argument("--changes", type=_positive, default=100_000, help="at once")
-        command.add_argument("--producers", type=_positive, default=1000)
-        return
-    command.set_defaults(seconds=60.0)
-    command.add_argument(
-        "--no-checkpoint", action="store_true", help="each node has all of its ledger to read"
-    )
-
-
-def _add_compare(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(seconds=3.0)
-    command.add_argument("--job", action="store_true", help="a whole job instead of messages")
-    command.add_argument("--rate", type=float, default=200.0, help="of the job: packets/s to time")
-    command.add_argument("--rounds", type=_positive, default=3, help="of all contenders in turn")
-    command.add_argument("--window", type=int, default=0, help="messages in flight, of all alike")
-    command.add_argument("--keys", type=_positive, default=1000)
-    command.add_argument(
-        "--with",
-        dest="names",
-        default="",
-        metavar="NAME,...",
-        help="only these; rmf-map and rmf-keys (maps as payloads, 100,000 keys) stand only here",
-    )
-    command.add_argument(
-        "--python",
-        dest="pythons",
-        default="",
-        metavar="PATH,...",
-        help="further interpreters to run RMF's nodes on, with its dependencies installed",
-    )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("expected a whole number above 0")
-    return number
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -210,6 +128,10 @@ def _lines(figures: dict[str, Any]) -> list[str]:
         from tools import bench_budget
 
         return bench_budget.as_lines(figures)
+    if figures["bench"] == "scale":
+        from tools import bench_scale
+
+        return bench_scale.as_lines(figures)
     if figures["bench"] == "compare":
         from tools import bench_compare, bench_job
 
@@ -219,18 +141,21 @@ def _lines(figures: dict[str, Any]) -> list[str]:
 
 
 def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
+    own = {
+        "budget": _budget,
+        "compare": _compare,
+        "edges": _edges,
+        "fanout": _fanout,
+        "scale": _scale,
+    }.get(options.bench)
+    return partial(own, options) if own else _figures_of(options)
+
+
+def _figures_of(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
     from tools import bench_day, bench_failover, bench_reboot, bench_steps
     from tools import bench_load as load
 
     match options.bench:
-        case "compare":
-            return lambda: _compare(options)
-        case "budget":
-            return lambda: _budget(options)
-        case "fanout":
-            return lambda: _fanout(options)
-        case "edges":
-            return lambda: _edges(options)
         case "throughput":
             return lambda: load.throughput(
                 seconds=options.seconds,
@@ -302,6 +227,12 @@ def _budget(options: argparse.Namespace) -> dict[str, Any]:
     return bench_budget.budget(
         seconds=options.seconds, window=options.window, commit=options.commit
     )
+
+
+def _scale(options: argparse.Namespace) -> dict[str, Any]:
+    from tools import bench_scale
+
+    return bench_scale.scale(options.kind, options.sizes, options.seconds)
 
 
 def _compare(options: argparse.Namespace) -> dict[str, Any]:
