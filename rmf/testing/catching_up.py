@@ -17,7 +17,7 @@ from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.raft.peer_messages import Chunk, ChunkReply, WireEntry
 from rmf.core.raft.raft_values import Place
-from rmf.core.record import ENTRY, GENESIS_CHAIN
+from rmf.core.record import ENTRY
 from rmf.testing.disk import DiskStart, SimulatedDisk, StoredCheckpoint
 from rmf.testing.performer import Arms, Happen, Later, at_once, uncounted
 from rmf.testing.rebirth import packed, unpacked
@@ -118,8 +118,6 @@ class CatchingUp:
         disk = self._holder.disk
         if index == disk.base.place.index:
             return disk.base.place
-        if index == 0 and not disk.base.serial:
-            return Place(0, 0, GENESIS_CHAIN)
         record = disk.entry(index)
         return Place(index, record.term, record.chain) if record is not None else None
 

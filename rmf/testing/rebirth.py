@@ -146,7 +146,7 @@ def _start_of(disk: SimulatedDisk, cursor: int) -> _Start:
     whole = [x for x in disk.checkpoints if not x.rotten and x.base.serial >= disk.base.serial]
     for found in reversed([x for x in whole if x.base.place.index <= cursor]):
         return opened(found)
-    if disk.base.serial == 0:
+    if not disk.base.place.index:
         base = DiskStart(0, Place(0, 0, GENESIS_CHAIN))
         return _Start(base, genesis_state(disk.cluster), Shelf(), {})
     return opened(whole[0])

@@ -1,12 +1,16 @@
 """What a disk in memory gives to a peer that is far behind."""
 
+import immutables
+
 from rmf import limits
 from rmf.core import effects as ef
 from rmf.core import events as ev
 from rmf.core.effects import RecordDraft
+from rmf.core.producer_table import Table
+from rmf.core.raft.raft_values import Place
 from rmf.core.record import ENTRY, GENESIS_CHAIN
 from rmf.testing.catching_up import CatchingUp
-from rmf.testing.disk import SimulatedDisk
+from rmf.testing.disk import DiskStart, SimulatedDisk, StoredCheckpoint
 
 
 class Holder:
@@ -35,6 +39,19 @@ def test_from_the_beginning_they_stand_behind_nothing() -> None:
     (read,) = holder.said
     assert isinstance(read, ev.EntriesRead)
     assert (read.after_term, read.after_chain, len(read.entries)) == (0, GENESIS_CHAIN, 1)
+
+
+def test_what_stands_before_a_checkpoint_that_was_installed_is_not_here() -> None:
+    """Also where no record was ever written here: a ledger that was set aside begins with none."""
+    holder = Holder()
+    holder.disk.set_aside()
+    base = DiskStart(holder.disk.serial, Place(2, 1, b"2"))
+    holder.disk.ready = StoredCheckpoint(base, {}, Table.of({}), immutables.Map())
+    assert holder.disk.install()
+    holder.disk.write_now([RecordDraft(ENTRY, 3, 1, b"3", b"body 3", 0)], b"boot", 0)
+    for after in (0, 2):
+        holder.arms[ef.ReadEntries](ef.ReadEntries("n2", after, 3))
+    assert [len(x.entries) for x in holder.said if isinstance(x, ev.EntriesRead)] == [0, 1]
 
 
 def test_where_there_is_no_checkpoint_a_chunk_is_none() -> None:

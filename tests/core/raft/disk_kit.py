@@ -33,15 +33,16 @@ class Found(NamedTuple):
 
 
 def standing_of(disk: SimulatedDisk, founders: tuple[Member, ...]) -> Found:
-    """Return where a node of this disk begins; `founders` are the members before any Entry."""
-    members, membership = founders, 0
-    for checkpoint in disk.checkpoints:
-        if checkpoint.base == disk.base:
-            members, membership = checkpoint.head["members"], checkpoint.head["membership"]
-    serial, place = disk.base
+    """Return where a node of this disk begins: with the newest Checkpoint. `founders` are the
+    members before any Entry."""
+    members, membership, (serial, place) = founders, 0, disk.base
+    if disk.checkpoints:
+        newest = disk.checkpoints[-1]
+        members, membership = newest.head["members"], newest.head["membership"]
+        serial, place = newest.base
     held: list[Record] = []
     commit = place.index
-    for record in disk.records:
+    for record in [x for x in disk.records if x.serial > serial]:
         if record.kind == ENTRY:
             while held and held[-1].index >= record.index:
                 held.pop()
