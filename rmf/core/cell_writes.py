@@ -15,7 +15,7 @@ from rmf.core.clock import ticks_of_ms
 from rmf.core.entry import Entry, TickBooks
 from rmf.core.outcome import INHERIT, Change, Span
 from rmf.core.packet import HARVESTED_AT, PAYLOAD, TOPIC, TTL_MS, Row
-from rmf.core.shelf import Shelf
+from rmf.core.shelf import Armed
 from rmf.core.world import MARK_HEAD, Cell, Draft
 
 __all__ = ["WriteCells", "last_stored_in_python", "write_cells_in_python", "write_changes"]
@@ -49,7 +49,7 @@ class _ShelfTicks(dict[int, int]):
 
 def write_changes(
     draft: Draft,
-    shelf: Shelf,
+    shelf: Armed,
     removed: dict[str, str],
     entry: Entry,
     books: TickBooks,
@@ -183,7 +183,7 @@ _last_stored = native.last_stored or last_stored_in_python
 
 
 def _remove(
-    keys: list[str], draft: Draft, shelf: Shelf, removed: dict[str, str], books: TickBooks
+    keys: list[str], draft: Draft, shelf: Armed, removed: dict[str, str], books: TickBooks
 ) -> None:
     """Remove the keys whose last change says so; those that were there at all, be it within this
     Tick, are `removed`."""

@@ -26,12 +26,15 @@ from rmf.core.entry import Entry, Genesis, decode_entry
 from rmf.core.letters import acts_of, letters_of
 from rmf.core.raft.raft_values import HardState, LogEntry, Place, Standing
 from rmf.core.record import ENTRY, HARD, Record
-from rmf.core.shelf import Shelf
+from rmf.core.shelf import NoShelf, Shelf
 from rmf.core.state import State, apply
 from rmf.core.triage import Act
 from rmf.errors import Diverged
 
 __all__ = ["LastTick", "Recovery", "hard_state_of", "higher_of"]
+
+
+_NO_SHELF = NoShelf()
 
 
 class LastTick(NamedTuple):
@@ -70,7 +73,7 @@ def higher_of(one: HardState, other: HardState) -> HardState:
 class Recovery:
     """A node while its records are read, oldest first.
 
-    `state` and `shelf` stand at `base`, the Entry whose own record is `base_serial` (genesis: 0).
+    `state` stands at `base`, the Entry whose own record is `base_serial` (genesis: 0).
     Letters of Entries above `cursor` are kept for the DLQ until `take_letters`. Of uncommitted
     Entries at most VOID_ENTRIES_MAX are held, as many as a ledger may void.
     """
@@ -79,14 +82,12 @@ class Recovery:
         self,
         node: str,
         state: State,
-        shelf: Shelf,
         base: Place,
         base_serial: int,
         cursor: int,
     ) -> None:
         assert state.index == base.index
         self.state = state
-        self.shelf = shelf
         self._node = node
         self._place = base
         self._serial = base_serial
@@ -113,6 +114,10 @@ class Recovery:
     def remember(self, hard: HardState) -> None:
         """Count in what is known of the hard state from elsewhere. Raises ValueError."""
         self._hard = higher_of(self._hard, hard)
+
+    def shelf(self) -> Shelf:
+        """Return the shelf of what was applied. The World's keys must be in order."""
+        return Shelf.of(self.state.world, self.state.void_before)
 
     @property
     def letters_waiting(self) -> int:
@@ -178,7 +183,7 @@ class Recovery:
 
     def _apply(self, record: Record) -> None:
         entry, before = decode_entry(record.body), self.state
-        self.state, applied = apply(before, entry, record.term, record.index, self.shelf)
+        self.state, applied = apply(before, entry, record.term, record.index, _NO_SHELF)
         self._compare(record, entry)
         for key in applied.removed:
             self.state.world.index.discard(key)

@@ -25,7 +25,7 @@ from rmf.core.entry import (
 )
 from rmf.core.entry_kinds import CLUSTER_VERSION, SETTINGS_VERSION
 from rmf.core.producer_table import OutcomeRun, Table
-from rmf.core.shelf import Shelf
+from rmf.core.shelf import Armed
 from rmf.core.triage import Triage
 from rmf.core.world import Cell, World
 
@@ -93,7 +93,7 @@ def genesis_state(cluster: bytes) -> State:
     return State(cluster, 1, (), 0, 0, 0, line, 0, World.empty(), Table.of({}), 0, 0, 0)
 
 
-def apply(state: State, entry: Entry, term: int, index: int, shelf: Shelf) -> tuple[State, Applied]:
+def apply(state: State, entry: Entry, term: int, index: int, shelf: Armed) -> tuple[State, Applied]:
     """Return the state after an Entry and what changed. The caller compares the digests.
 
     Raises ValueError for a cluster version that this release does not know (R30)."""
@@ -136,7 +136,7 @@ def check_version(version: int, release: str) -> None:
 
 
 def _apply_tick(
-    state: State, entry: Entry, books: TickBooks, term: int, index: int, shelf: Shelf
+    state: State, entry: Entry, books: TickBooks, term: int, index: int, shelf: Armed
 ) -> tuple[State, Applied]:
     table, runs = _apply_producers(state.producers, entry.tick, term, books)
     draft = state.world.draft()

@@ -71,7 +71,7 @@ def reborn(
         disk.cluster,
         standing,
         comeback.state,
-        comeback.shelf,
+        comeback.shelf(),
         bridge=_bridge(comeback, start, boot_id, tail=bool(standing.tail)),
         listens=listens,
         dice=dice,
@@ -132,7 +132,7 @@ def come_back(disk: SimulatedDisk, node: str, cursor: int) -> Recovery:
 
 
 def _come_back(disk: SimulatedDisk, start: _Start, node: str, cursor: int) -> Recovery:
-    comeback = Recovery(node, start.state, start.shelf, start.base.place, start.base.serial, cursor)
+    comeback = Recovery(node, start.state, start.base.place, start.base.serial, cursor)
     for record in disk.records:
         if record.serial > start.base.serial:
             comeback.take(record)

@@ -6,7 +6,6 @@ from rmf.core.first_records import founding_records
 from rmf.core.raft.raft_values import HardState, Place
 from rmf.core.record import ENTRY, GENESIS_CHAIN, HARD, chain_of
 from rmf.core.recovery import Recovery
-from rmf.core.shelf import Shelf
 from rmf.core.state import genesis_state
 from rmf.testing.drifting_clock import WALL_NS
 from tests.core.author import recorded
@@ -29,7 +28,7 @@ def test_they_are_a_vote_for_oneself_and_genesis() -> None:
 
 
 def test_a_node_that_reads_them_holds_genesis_and_knows_its_vote() -> None:
-    comeback = Recovery("n1", genesis_state(CLUSTER), Shelf(), Place(0, 0, GENESIS_CHAIN), 0, 0)
+    comeback = Recovery("n1", genesis_state(CLUSTER), Place(0, 0, GENESIS_CHAIN), 0, 0)
     for record in recorded(RECORDS):
         comeback.take(record)
     standing = comeback.standing()

@@ -86,7 +86,7 @@ def recover(
     comeback = reader.comeback
     return Recovered(
         comeback.state,
-        comeback.shelf,
+        comeback.shelf(),
         standing,
         reader.bridge(boot_id, boot_ns()),
         writer,
@@ -116,7 +116,6 @@ class _Reader:
         self.comeback = Recovery(
             directory.node,
             self._restored.state,
-            self._restored.shelf,
             Place(base.index, base.term, base.chain),
             base.serial,
             store.cursor,
