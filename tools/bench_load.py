@@ -28,6 +28,9 @@ from tools.bench_cluster import BenchCluster
 from tools.bench_node import BenchNode
 
 __all__ = [
+    "KEYS",
+    "Load",
+    "Probe",
     "idle",
     "keys_of",
     "latency",
@@ -136,6 +139,7 @@ class Probe:
         self._socket.sendall(self._link.opening())
         while self._link.welcome is None:
             self._receive()
+        self._seq = int(self._link.welcome.facts["last_seq"])  # of a run before on the same node
 
     def close(self) -> None:
         """Close the socket."""

@@ -68,6 +68,7 @@ def add_world(command: argparse.ArgumentParser, name: str) -> None:
     if name == "steps":
         command.add_argument("--changes", type=positive, default=100_000, help="at once")
         command.add_argument("--producers", type=positive, default=1000)
+    if name != "reboot":
         return
     command.set_defaults(seconds=60.0)
     command.add_argument(

@@ -25,16 +25,19 @@ from tools.bench_cluster import BenchCluster, free_ports
 
 __all__ = [
     "AGENT",
+    "BUCKETS",
     "DAY_MS",
     "VALUE",
     "Packet",
     "Prober",
+    "Steps",
     "WorldCluster",
     "cells",
     "differences",
     "fill",
     "key_of",
     "order_checkpoint",
+    "steps_at",
 ]
 
 BUCKETS = {"": "rmf_arbiter_step_seconds_bucket", "cpu_": "rmf_arbiter_step_cpu_seconds_bucket"}
@@ -69,17 +72,7 @@ class WorldCluster(BenchCluster):
     def steps(self, name: str) -> dict[str, Steps]:
         """Return how many steps of a node's Arbiter took at most so many seconds, by bound: of
         time, and of work on a core ("cpu_")."""
-        url = f"http://127.0.0.1:{self._http[name]}/metrics"
-        with urllib.request.urlopen(url, timeout=limits.BENCH_PATIENCE_S) as answer:
-            lines = answer.read().decode().splitlines()
-        return {
-            kind: {
-                line.split('"')[1]: int(float(line.rsplit(" ", 1)[1]))
-                for line in lines
-                if line.startswith(bucket)
-            }
-            for kind, bucket in BUCKETS.items()
-        }
+        return steps_at(f"http://127.0.0.1:{self._http[name]}/metrics")
 
     @contextmanager
     def watched(self) -> Iterator[dict[str, Any]]:
@@ -91,6 +84,20 @@ class WorldCluster(BenchCluster):
         for kind in BUCKETS:
             looks = [(before[name][kind], after[name][kind]) for name in after]
             found.update({f"{kind}{what}": count for what, count in differences(looks).items()})
+
+
+def steps_at(url: str) -> dict[str, Steps]:
+    """Return the same as the metrics of a node at this address say it."""
+    with urllib.request.urlopen(url, timeout=limits.BENCH_PATIENCE_S) as answer:  # noqa: S310 ours
+        lines = answer.read().decode().splitlines()
+    return {
+        kind: {
+            line.split('"')[1]: int(float(line.rsplit(" ", 1)[1]))
+            for line in lines
+            if line.startswith(bucket)
+        }
+        for kind, bucket in BUCKETS.items()
+    }
 
 
 def differences(looks: list[tuple[Steps, Steps]]) -> dict[str, float | None]:

@@ -40,6 +40,7 @@ examples:
   rmf-bench start                       an empty node until ready; rmf-cat --once
   rmf-bench idle --seconds 20           CPU and memory of a node with nothing to do
   rmf-bench steps --keys 1000000        how long the Arbiter's loop stands still in a large World
+  rmf-bench pauses --keys 1000000       what a producer waits beside pictures, Checkpoints, restarts
   rmf-bench reboot --keys 1000000       three nodes lose their power: first ack, longest gap
   rmf-bench compare                     beside NATS, etcd, PySyncObj and Redis, as installed
   rmf-bench scale --kind world          what cells cost, from 1,000 to 1,000,000; and other laws
@@ -66,6 +67,7 @@ _JOB_WINDOW = 8000
 _PAYLOADS = dict.fromkeys(("failover", "steps", "reboot"), "number") | {
     "fanout": "bytes",
     "edges": "bytes",
+    "pauses": "bytes",
 }
 
 
@@ -78,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("rmf-bench", "Measure a factory.", _EXAMPLES)
     commands = parser.add_subparsers(dest="bench", required=True)
-    for name in (*_NODES, "recovery", "fanout", "edges", "day", "start", "idle", "scale"):
+    for name in (*_NODES, "recovery", "pauses", "fanout", "edges", "day", "start", "idle", "scale"):
         command = commands.add_parser(name)
         command.add_argument("-o", dest="output", choices=("table", "json"), default="")
         if name == "failover":
@@ -96,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
             add_compare(command)
         if name == "scale":
             add_scale(command)
-        if name in {"steps", "reboot"}:
+        if name in {"steps", "reboot", "pauses"}:
             add_world(command, name)
         if name == "day":
             command.add_argument("--hours", type=float, default=24.0)
@@ -152,7 +154,7 @@ def _benchmark(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
 
 
 def _figures_of(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
-    from tools import bench_day, bench_failover, bench_reboot, bench_steps
+    from tools import bench_day, bench_failover, bench_pauses, bench_reboot, bench_steps
     from tools import bench_load as load
 
     match options.bench:
@@ -190,6 +192,8 @@ def _figures_of(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
                 checkpoint=not options.no_checkpoint,
                 seconds=options.seconds,
             )
+        case "pauses":
+            return lambda: bench_pauses.pauses(keys=options.keys, seconds=options.seconds)
         case "recovery":
             return lambda: load.recovery(
                 packets=options.packets,

@@ -13,6 +13,8 @@ with a file of that kind forgets first what memory holds of it (R23).
 """
 
 import errno
+import fcntl
+import mmap
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ __all__ = [
     "TMP",
     "disk_failed",
     "failing_disk",
+    "fill_with_zeros",
     "forget_cached",
     "fsync_directory",
     "move_durably",
@@ -43,6 +46,7 @@ TMP = ".tmp"  # how the name of a file ends that is not whole yet: it is never r
 # directory, install, repair), and Checkpoints and segments that are written or moved.
 _OWN = re.compile(r"(next-[0-9a-f]{16}|inline|first|\d{20}\.(ckpt|seg))\.tmp")
 _ZEROS = bytes(limits.MIB)
+_ALIGNED_ZEROS = memoryview(mmap.mmap(-1, len(_ZEROS))).toreadonly()  # as the drive wants them
 
 
 def disk_failed(what: str, path: Path, exc: OSError) -> DiskFailed:
@@ -77,6 +81,32 @@ def write_zeros(fd: int, start: int, end: int) -> None:
     for offset in range(start, end, len(_ZEROS)):
         write_whole(fd, _ZEROS[: end - offset], offset)
         drive.fdatasync(fd)
+
+
+def fill_with_zeros(fd: int, end: int) -> None:
+    """Zero-fill a new file up to `end` and fsync; past the system's cache, where the file system
+    lets one: what fills the cache is written back in one go, and an fsync of the ledger that comes
+    then is held up by it. That is what ended reigns right after their start."""
+    write_zeros(fd, _zeros_past_the_cache(fd, end), end)
+    drive.fsync(fd)
+
+
+def _zeros_past_the_cache(fd: int, end: int) -> int:
+    """Return up to where zeros were written so; 0 on a file system that has no such way."""
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    offset = 0
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT)
+        for offset in range(0, end - end % len(_ZEROS), len(_ZEROS)):
+            if drive.pwrite(fd, _ALIGNED_ZEROS, offset) != len(_ZEROS):
+                return offset
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
+        return offset
+    finally:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+    return end - end % len(_ZEROS)
 
 
 def forget_cached(*paths: Path) -> None:

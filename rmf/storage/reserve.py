@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from rmf import limits
-from rmf.storage.files import write_zeros
+from rmf.storage.files import fill_with_zeros
 
 __all__ = ["hold", "release"]
 
@@ -21,7 +21,7 @@ def hold(directory: Path) -> None:
         return
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        write_zeros(fd, 0, limits.DISK_RESERVE_BYTES)  # a hole would hold nothing
+        fill_with_zeros(fd, limits.DISK_RESERVE_BYTES)  # a hole would hold nothing
     finally:
         os.close(fd)
 

@@ -28,7 +28,7 @@ from rmf import limits
 from rmf.core.record import GENESIS_CHAIN
 from rmf.errors import WAY_BACK, ForeignDirectory, LedgerDamaged, StorageError
 from rmf.storage import drive
-from rmf.storage.files import fsync_directory, write_whole, write_zeros
+from rmf.storage.files import fill_with_zeros, fsync_directory, write_whole
 from rmf.storage.framing import FrameFault, FrameReader, frame_of
 
 __all__ = [
@@ -125,8 +125,7 @@ def fill_segment(tmp: Path, file_bytes: int) -> None:
     """Make a zero-filled file that place_segment can turn into a segment. Raises OSError."""
     fd = os.open(tmp, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        write_zeros(fd, 0, file_bytes)
-        drive.fsync(fd)
+        fill_with_zeros(fd, file_bytes)
     finally:
         os.close(fd)
 

@@ -1,13 +1,25 @@
 """storage/files: how a byte gets to the disk, and to another one (R23)."""
 
+import errno
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from rmf import limits
 from rmf.errors import DiskFailed
-from rmf.storage.files import TMP, forget_cached, move_durably, remove_leftovers
+from rmf.storage import drive
+from rmf.storage.drive import Drive
+from rmf.storage.files import (
+    TMP,
+    fill_with_zeros,
+    forget_cached,
+    move_durably,
+    remove_leftovers,
+)
 from tests.storage.crashes import before_each_step
 from tests.storage.ledger_kit import is_cached
 
@@ -71,3 +83,68 @@ def test_what_a_crash_left_unfinished_goes_and_nothing_of_somebodys(tmp_path: Pa
     remove_leftovers(tmp_path)
     left = {path.name.removesuffix(TMP) for path in tmp_path.iterdir()}
     assert left == {*foreign, "1" * 20 + ".seg"}
+
+
+# --- Zeros ------------------------------------------------------------------------------------
+
+
+class NotThisWay(Drive):
+    """Takes the first writes as they come, then none past the cache, as some file systems."""
+
+    def __init__(self, taken: int) -> None:
+        self._taken = taken
+
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT:
+            if not self._taken:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            self._taken -= 1
+            return super().pwrite(fd, data if self._taken else data[:4096], offset)
+        return super().pwrite(fd, data, offset)
+
+
+def filled(path: Path, size: int) -> int:
+    """Fill a file; return how its descriptor stands afterwards."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        fill_with_zeros(fd, size)
+        return fcntl.fcntl(fd, fcntl.F_GETFL)
+    finally:
+        os.close(fd)
+
+
+def test_what_is_filled_ahead_does_not_wait_in_memory_to_be_written_in_one_go(
+    tmp_path: Path,
+) -> None:
+    """The ledger's fsync waited for it, and a reign ended right after its start (R17)."""
+    size = 2 * limits.MIB
+    assert not filled(tmp_path / "a", size) & os.O_DIRECT
+    assert is_cached(tmp_path / "a") in {False, None}
+    assert (tmp_path / "a").read_bytes() == bytes(size)
+
+
+@pytest.mark.parametrize("size", [0, 1, 512, 2 * limits.MIB + 3])
+@pytest.mark.parametrize("there", [None, "/dev/shm"])
+def test_any_number_of_zeros_is_filled_on_any_file_system(
+    tmp_path: Path, there: str | None, size: int
+) -> None:
+    with TemporaryDirectory(dir=there if there and Path(there).is_dir() else tmp_path) as place:
+        filled(Path(place) / "a", size)
+        assert (Path(place) / "a").read_bytes() == bytes(size)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_where_the_cache_cannot_be_passed_it_is_used(tmp_path: Path, taken: int) -> None:
+    with drive.in_the_way(NotThisWay(taken)):
+        assert not filled(tmp_path / "a", 3 * limits.MIB) & os.O_DIRECT
+    assert (tmp_path / "a").read_bytes() == bytes(3 * limits.MIB)
+
+
+def test_a_drive_that_fails_is_no_file_system_without_that_way(tmp_path: Path) -> None:
+    class Failing(Drive):
+        def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
+            del fd, data, offset
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with drive.in_the_way(Failing()), pytest.raises(OSError, match="put/output"):
+        filled(tmp_path / "a", limits.MIB)
