@@ -1,9 +1,11 @@
 """The desk: where all work for displays is done, a slice at a time (R45).
 
-Feeders share one budget: FEED_SLICE_S of work, then all else on the loop has a turn. One that
-finds time left does its work at once; one that does not waits in a queue that one task serves, in
-turn. Work is a generator that yields None where it may be laid down, else what it has made. The
-work of a feeder that is cancelled meanwhile is dropped.
+Feeders share one budget: a slice of work, then all else on the loop has a turn. A slice is half as
+long as that took, at least FEED_SLICE_S_MIN and at most FEED_SLICE_S: so a lone packet, which meets
+several on its way, hardly waits for them, and where the line is busy displays have their share all
+the same. A feeder that finds time left does its work at once; one that does not waits in a queue
+that one task serves, in turn. Work is a generator that yields None where it may be laid down, else
+what it has made. The work of a feeder that is cancelled meanwhile is dropped.
 
 It belongs to the publisher's task and its feeders; it knows nothing of what the work is about.
 """
@@ -47,7 +49,7 @@ class Desk:
         self._clock = clock
         self._queue: deque[Job[Any]] = deque()
         self._wake = trio.Event()
-        self._since_s = -1.0
+        self._since_s = self._worked_s = -1.0  # when a slice began, and when it was worked at last
         self._left_s = 0.0
 
     def begin(self, work: Iterator[Made | None]) -> Job[Made]:
@@ -77,7 +79,8 @@ class Desk:
                 self._wake = trio.Event()
                 await self._wake.wait()
             await trio.lowlevel.checkpoint()  # others first
-            self._renew(self._clock())
+            now = self._clock()
+            self._renew(now, others_s=now - self._worked_s)
             while self._queue and self._left_s > 0:
                 job = self._queue.popleft()
                 self._go_on(job)
@@ -88,7 +91,7 @@ class Desk:
         """Work until something is made, it is over, or the time is used up."""
         now = self._clock()
         if now - self._since_s > 2 * limits.FEED_SLICE_S:
-            self._renew(now)  # a while ago: others have had their turn
+            self._renew(now, others_s=0.0)  # a while ago: others have had their turn
         until = now + self._left_s
         try:
             while job.made is None and now < until:
@@ -100,8 +103,9 @@ class Desk:
             job.failure = exc
         if job.made is not None or job.failure is not None:
             job.done.set()
-        self._left_s = until - self._clock()
+        self._worked_s = self._clock()
+        self._left_s = until - self._worked_s
 
-    def _renew(self, now: float) -> None:
+    def _renew(self, now: float, others_s: float) -> None:
         self._since_s = now
-        self._left_s = limits.FEED_SLICE_S
+        self._left_s = min(max(limits.FEED_SLICE_S_MIN, others_s / 2), limits.FEED_SLICE_S)
