@@ -28,9 +28,6 @@ from tools.bench_cluster import BenchCluster
 from tools.bench_node import BenchNode
 
 __all__ = [
-    "KEYS",
-    "Load",
-    "Probe",
     "idle",
     "keys_of",
     "latency",

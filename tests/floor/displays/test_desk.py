@@ -96,22 +96,21 @@ async def test_a_slice_is_as_long_as_others_can_bear(others_s: float, slice_s: f
     taken: list[float] = []
 
     async def others() -> None:
+        done = 0
         while True:
-            work.now_s += others_s
-            before = work.now_s
+            if work.steps > done:
+                taken.append((work.steps - done) * work.step_s)
+                done = work.steps
+                work.now_s += others_s
             await trio.lowlevel.checkpoint()
-            taken.append(work.now_s - before)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(desk.run)
         nursery.start_soon(others)
         await desk.make(work.of(1000, "page"))
         nursery.cancel_scope.cancel()
-    slices = [x for x in taken if x > 0]
-    assert len(slices) > 3
-    middle = sorted(slices)[len(slices) // 2]
-    assert slice_s <= middle + work.step_s
-    assert middle <= slice_s + 2 * work.step_s
+    middle = sorted(taken)[len(taken) // 2]  # now and then there are two in a row
+    assert slice_s - work.step_s <= middle <= slice_s + 2 * work.step_s
 
 
 async def test_those_who_wait_are_served_in_turn() -> None:
