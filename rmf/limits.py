@@ -214,6 +214,7 @@ FILTERS_PER_SUBSCRIPTION_MAX = 64
 RATE_HZ_DEFAULT = 30.0
 RATE_HZ_MAX = 1000.0
 KEEPALIVE_S = 1.0  # a picture that does not change is dated again this often (R36)
+KEEPALIVE_GRID_S = 0.1  # so much earlier at most: those of all displays leave together
 LACKING_KEEPALIVES_MAX = 3  # in a row, of a live node that lacks what was shown: another history
 KEEPALIVES_MISSED_MAX = 5  # beyond: the subscriber takes the node for dead and connects again
 SNAPSHOT_CHUNK_BYTES = 256 * KIB  # a chunk is closed once it holds this much

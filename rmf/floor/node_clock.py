@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rmf.core.events import Now
 
-__all__ = ["boot_id", "boot_ns", "now", "run_by"]
+__all__ = ["boot_clock", "boot_id", "boot_ns", "now", "run_by"]
 
 _clocks: list[Callable[[], int]] = [partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)]
 
@@ -25,6 +25,11 @@ def now() -> Now:
 def boot_ns() -> int:
     """Return CLOCK_BOOTTIME alone."""
     return _clocks[-1]()
+
+
+def boot_clock() -> Callable[[], int]:
+    """Return what `boot_ns` reads now, for who reads it in each pass of the loop."""
+    return _clocks[-1]
 
 
 @contextmanager

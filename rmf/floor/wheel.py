@@ -51,7 +51,7 @@ class Wheel:
     def __init__(self) -> None:
         self._looks: list[tuple[float, int, Alarm]] = []
         self._numbers = count()
-        self._sooner = trio.Event()
+        self._sooner: trio.Event | None = None  # while it waits
 
     def __len__(self) -> int:
         """How often it is to look at an alarm."""
@@ -60,16 +60,30 @@ class Wheel:
     def look_at(self, at_s: float, alarm: Alarm) -> None:
         """Look at this alarm then."""
         if not self._looks or at_s < self._looks[0][0]:
-            self._sooner.set()
+            self.nudge()
         heappush(self._looks, (at_s, next(self._numbers), alarm))
+
+    def nudge(self) -> None:
+        """Let `wait` return at once, if it waits."""
+        if self._sooner is not None:
+            self._sooner.set()
 
     async def run(self) -> None:
         """Let alarms ring, until cancelled."""
         while True:
-            self._sooner = trio.Event()
-            with trio.move_on_at(self._looks[0][0] if self._looks else math.inf):
-                await self._sooner.wait()
-            now_s = trio.current_time()
-            while self._looks and self._looks[0][0] <= now_s:
-                at_s, _, alarm = heappop(self._looks)
-                alarm.look(at_s, now_s)
+            await self.wait()
+
+    async def wait(self) -> None:
+        """Wait until an alarm is due, or it is nudged; let those ring that are due."""
+        sooner = self._sooner = trio.Event()
+        with trio.move_on_at(self._looks[0][0] if self._looks else math.inf):
+            await sooner.wait()
+        self._sooner = None
+        self.ring()
+
+    def ring(self) -> None:
+        """Let those ring that are due."""
+        now_s = trio.current_time()
+        while self._looks and self._looks[0][0] <= now_s:
+            at_s, _, alarm = heappop(self._looks)
+            alarm.look(at_s, now_s)

@@ -8,6 +8,8 @@ up only itself, and learns how many Ticks it skipped. Who receives every Tick, l
 serves.
 """
 
+import math
+
 import trio
 
 from rmf import limits
@@ -21,6 +23,8 @@ from rmf.floor.displays.rounds import Onlooker
 from rmf.floor.displays.snapshot_writer import SnapshotWriter
 
 __all__ = ["Feeder"]
+
+_EPSILON = 1e-6  # of a step of the grid: what is on it stays there
 
 
 class Feeder:
@@ -171,7 +175,7 @@ class _Newest:
     @property
     def _next_word_s(self) -> float:
         """When something is to be said, as far as it is known by now; news are waited for."""
-        alive_s = self._speech.said_s + limits.KEEPALIVE_S
+        alive_s = _on_the_grid(self._speech.said_s + limits.KEEPALIVE_S)
         if self._has_changed or self._picture.newest.live != self._told_live:
             return min(alive_s, self._next_look_s)
         self._picture.tell_news(self._selector, self._hear_news)
@@ -217,3 +221,9 @@ class _Newest:
     def _note_told(self, at: Publish) -> None:
         self._told = SelectionMark.of(at)
         self._looked_s = trio.current_time()
+
+
+def _on_the_grid(due_s: float) -> float:
+    """Return when a keepalive leaves that is due then at the latest: together with others."""
+    grid_s = limits.KEEPALIVE_GRID_S
+    return math.floor(due_s / grid_s + _EPSILON) * grid_s

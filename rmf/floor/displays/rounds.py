@@ -52,7 +52,11 @@ class Onlooker:
 
     def expect(self, due_s: float) -> None:
         """Something is due then, if not before."""
-        if self._done is not None and not self._is_due and due_s < self._alarm.due_s:
+        if self._done is None or self._is_due or due_s >= self._alarm.due_s:
+            return
+        if due_s <= trio.current_time():
+            self._be_due()
+        else:
             self._alarm.set(due_s)
 
     def serve(self) -> None:
@@ -90,28 +94,25 @@ class DisplayRounds:
         self._packets_age_s = packets_age_s
         self._clock = clock
         self._queue: deque[Onlooker] = deque()
-        self._wake = trio.Event()
 
     def queue(self, waiting: Onlooker) -> None:
         """Serve this one in turn."""
         self._queue.append(waiting)
-        self._wake.set()
+        self.wheel.nudge()
 
     async def run(self) -> None:
         """Serve them until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.wheel.run)
-            began_s = self._clock()
-            while True:
-                self._wake = trio.Event()
-                if not self._queue:
-                    await self._wake.wait()
-                since_s, began_s = began_s, self._clock()
-                self._serve_some(began_s)
-                if self._packets_age_s() < self._clock() - since_s:
-                    await trio.sleep(limits.DISPLAYS_PAUSE_S)
-                else:
-                    await trio.lowlevel.checkpoint()  # others first
+        began_s = self._clock()
+        while True:
+            if not self._queue:
+                await self.wheel.wait()
+            since_s, began_s = began_s, self._clock()
+            self._serve_some(began_s)
+            if self._packets_age_s() < self._clock() - since_s:
+                await trio.sleep(limits.DISPLAYS_PAUSE_S)
+            else:
+                await trio.lowlevel.checkpoint()  # others first
+            self.wheel.ring()
 
     def _serve_some(self, began_s: float) -> None:
         """Serve as many as there is time for."""

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 import trio
 
 from rmf import limits
-from rmf.floor.node_clock import boot_ns
+from rmf.floor.node_clock import boot_clock
 
 __all__ = ["Inlet", "Passes", "SocketLooks", "receive"]
 
@@ -61,8 +61,8 @@ class Passes(trio.abc.Instrument):
     worked out where something was found.
     """
 
-    def __init__(self, clock: Callable[[], int] = boot_ns) -> None:
-        self.clock = clock
+    def __init__(self, clock: Callable[[], int] | None = None) -> None:
+        self.clock = clock or boot_clock()
         self.number = 0
         self._watching = 0
         self._noted: deque[tuple[int, float]] = deque(((0, 0.0),), maxlen=3)
