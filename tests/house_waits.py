@@ -42,6 +42,7 @@ WAITS: Mapping[str, str] = {
     "rmf/floor/edge/outbox.py": "its own doors; a write takes SEND_S_MAX at most, a turn as long",
     "rmf/floor/displays/publisher.py:picture.take(news.publications, news.pin).wait": "the desk",
     "rmf/floor/displays/rounds.py": "what is due, its own work; a display waits as it watches",
+    "rmf/floor/wheel.py:self.wait": "its own work: what is due",
     "rmf/floor/displays/published_world.py": "news: a display waits for them as long as it watches",
     "rmf/floor/edge/ingest.py:trio.sleep_forever": "the end of the port, which outlives accepting",
     "rmf/floor/data/ledger_keeper.py:trio.lowlevel.wait_readable": "reports of its own thread",
