@@ -28,9 +28,10 @@ class IntakeDoor:
         return True
 
     async def offer(self, item: IntakeItem) -> None:
-        """Hand it over; waits while the ingest queue is full (R16)."""
-        await self._intake.send(item)
-        self._knock()
+        """Hand it over; waits while the ingest queue is full (R16), and is no checkpoint else."""
+        if not self.takes(item):
+            await self._intake.send(item)
+            self._knock()
 
     def _knock(self) -> None:
         if self._intake.statistics().current_buffer_used == 1:
