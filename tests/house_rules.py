@@ -49,7 +49,7 @@ DIRECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
         "a line runs without a node: in the glove box, in replay, in a test (§14)",
     ),
     "rmf.client": (
-        ("rmf.client", "rmf.core", "rmf.limits", "rmf.errors"),
+        ("rmf.client", "rmf.core", "rmf.native", "rmf.limits", "rmf.errors"),
         "a client knows the wire, never the node's inside (§14)",
     ),
     "rmf.floor": (

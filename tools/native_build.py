@@ -14,7 +14,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from rmf.native import FOLDER, pure_is_asked_for, stamp
+from rmf.native import FOLDER, pure_is_asked_for, sources, stamp
 
 __all__ = ["FILE_NAME", "CannotCompile", "build", "main"]
 
@@ -44,7 +44,7 @@ def build(target: Path, compiler: str | None = None) -> None:
         *("-std=c11", "-O2", "-s", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{headers}"),
         f"-DPy_LIMITED_API={_ABI:#x}",
         f'-DRMF_STAMP="{stamp()}"',
-        *(*map(str, sorted(FOLDER.glob("*.c"))), "-o", str(target)),
+        *(*(path for path in sources() if path.endswith(".c")), "-o", str(target)),
     ]
     try:
         done = subprocess.run(  # noqa: S603 the machine's compiler, or the caller's
@@ -66,7 +66,7 @@ def _compiler() -> str:
 
 def main() -> int:
     """Build it in this tree. Return 0, or 1 if it cannot be built."""
-    target = FOLDER / FILE_NAME
+    target = Path(FOLDER, FILE_NAME)
     try:
         build(target)
     except CannotCompile as exc:

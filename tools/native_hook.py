@@ -33,7 +33,7 @@ class NativeHook(BuildHookInterface[Any]):
             sys.path.remove(self.root)
         compiler = os.environ.get("RMF_NATIVE_CC")
         if version == "editable":
-            folder = FOLDER
+            folder = Path(FOLDER)
         else:
             folder = self._scratch = Path(tempfile.mkdtemp(prefix="rmf-native-"))
         target = folder / native_build.FILE_NAME

@@ -16,6 +16,7 @@ from rmf.core import messages as m
 from rmf.core.packet import Stamp, check_rows
 from rmf.core.profile import NO_TAGS
 from rmf.errors import ProtocolFault, UsageError
+from rmf.native import plain_bytes, plain_values
 
 __all__ = [
     "KINDS",
@@ -91,6 +92,9 @@ class ClientCell:
     @property
     def value(self) -> Any:
         """Return the value, decoded afresh each time: what you change is yours."""
+        plain = plain_values([self.encoded])
+        if plain is not None:
+            return plain[0]
         try:
             return cbor2.loads(
                 self.encoded, max_depth=limits.VALUE_DEPTH_MAX, semantic_decoders=NO_TAGS
@@ -126,6 +130,9 @@ def encode_payload(payload: Any) -> bytes:
     """Return a payload's bytes. Raises UsageError if CBOR cannot say it."""
     if type(payload) is Raw:
         return payload.data
+    plain = plain_bytes(payload)
+    if plain is not None:
+        return plain
     try:
         return cbor2.dumps(payload)
     except (cbor2.CBORError, ValueError, TypeError, RecursionError) as exc:

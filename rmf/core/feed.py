@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import Collection, Generator, Iterable
 
 import attrs
-import cbor2
 
 from rmf import limits
 from rmf.core.answers import wire_cell
 from rmf.core.delta import Delta, DeltaChanges
 from rmf.core.effects import Publish
 from rmf.core.filter_tree import FilterTree
+from rmf.core.page import cell_bytes
 from rmf.core.selector import Own, SelectionMark, Selector, TickChange
 from rmf.core.world import KeyIndex, World
 
@@ -219,7 +219,7 @@ class Feed:
             for i, key in enumerate(selector.turns[-1][1]):
                 cell = world.get(key) if key not in encoded else None
                 if cell is not None:
-                    encoded[key] = cbor2.dumps(wire_cell(key, cell))
+                    encoded[key] = cell_bytes(wire_cell(key, cell))
                     size += len(encoded[key])
                 if i % limits.FEED_STEP_KEYS == limits.FEED_STEP_KEYS - 1:
                     yield

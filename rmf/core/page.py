@@ -10,8 +10,9 @@ import cbor2
 from rmf import limits
 from rmf.core.cbor_heads import head
 from rmf.core.messages import Snapshot, WireCell
+from rmf.native import COMPILED, plain_bytes
 
-__all__ = ["EMPTY_PAGE", "Page", "Row", "pages_of"]
+__all__ = ["EMPTY_PAGE", "Page", "Row", "cell_bytes", "pages_of"]
 
 Row = tuple[str, bytes, int, int, int, str, int, int | None]  # the fields of a WireCell
 
@@ -47,7 +48,9 @@ class Page:
     def add_rows(self, rows: Sequence[Row]) -> None:
         """Add cells, at most FEED_STEP_KEYS, encoded in one piece, which takes half the time. There
         must be room for them in a frame."""
-        self._add(cbor2.dumps(rows)[len(head(4, len(rows))) :], len(rows))
+        plain = plain_bytes(rows)
+        encoded = cbor2.dumps(rows) if plain is None else plain
+        self._add(encoded[len(head(4, len(rows))) :], len(rows))
 
     def _add(self, encoded: bytes, count: int) -> None:
         self._cells.append(encoded)
@@ -68,11 +71,17 @@ class Page:
         return b"".join(parts)
 
 
+def cell_bytes(cell: WireCell) -> bytes:
+    """Return the CBOR of a cell."""
+    plain = plain_bytes(tuple(cell)) if COMPILED else None
+    return cbor2.dumps(cell) if plain is None else plain
+
+
 def pages_of(cells: Iterable[bytes | WireCell], removed: Iterable[list[str]]) -> list[bytes]:
     """Return all pages of these cells and removals; one at least."""
     page, done = Page(), []
     for cell in cells:
-        page.add_cell(cell if type(cell) is bytes else cbor2.dumps(cell))
+        page.add_cell(cell if isinstance(cell, bytes) else cell_bytes(cell))
         if page.is_full:
             done.append(page.cut())
     for key, why in removed:

@@ -18,8 +18,9 @@ import cbor2
 from rmf import limits
 from rmf.core.cbor_heads import LEAST, head_at
 from rmf.errors import ProtocolFault
+from rmf.native import plain_frame
 
-__all__ = ["NO_TAGS", "decode", "decode_value", "scan"]
+__all__ = ["NO_TAGS", "decode", "decode_value", "judged", "scan"]
 
 
 class _NoTags(dict[Any, Any]):
@@ -47,6 +48,12 @@ def decode(frame: bytes, items_max: int = limits.FRAME_ITEMS_MAX) -> Any:
     `items_max` items of which fewer are arrays and maps. Where a decoded value may hold one of
     these (a map, an array of any length, or a field of the wrong kind), `scan` settles it.
     """
+    plain = plain_frame(items_max, [frame])
+    return judged(frame, items_max) if plain is None else plain[0]
+
+
+def judged(frame: bytes, items_max: int = limits.FRAME_ITEMS_MAX) -> Any:
+    """Return and raise the same, in Python alone."""
     if len(frame) > items_max and _containers_at_most(frame) > items_max:
         scan(frame, items_max)
     try:

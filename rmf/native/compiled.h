@@ -48,6 +48,7 @@ read_head(Reader *r, int *major, int *info, uint64_t *argument)
 PyObject *rmf_rows(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *rmf_load(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *rmf_dump(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *rmf_stored(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *rmf_last(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *rmf_cells(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 

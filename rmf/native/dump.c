@@ -10,6 +10,7 @@
 
 #include "compiled.h"
 
+enum { TOPIC = 0, PAYLOAD = 4 }; /* of a row */
 enum { IN_PLACE = 512 };
 
 typedef struct {
@@ -173,33 +174,74 @@ put_value(Buffer *b, PyObject *value, uint64_t depth)
     return NOT_PLAIN;
 }
 
+/* Write a value into an empty buffer, within the limits that two arguments are. */
+static int
+fill(Buffer *b, PyObject *const *limits, PyObject *value)
+{
+    uint64_t depth, most;
+    b->bytes = b->in_place;
+    b->size = 0;
+    b->room = IN_PLACE;
+    if (!limit_of(limits[0], &depth) || !limit_of(limits[1], &most))
+        return FAILED;
+    if (depth > 64 || most > INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "a limit of at most 64 levels and 2 GiB");
+        return FAILED;
+    }
+    b->most = (size_t)most;
+    return put_value(b, value, depth);
+}
+
+static void
+empty(Buffer *b)
+{
+    if (b->bytes != b->in_place)
+        PyMem_Free(b->bytes);
+}
+
 /* dump(depth_max, bytes_max, value) */
 PyObject *
 rmf_dump(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    uint64_t depth, most;
     if (nargs != 3) {
         PyErr_SetString(PyExc_TypeError, "dump takes two limits and a value");
         return NULL;
     }
-    if (!limit_of(args[0], &depth) || !limit_of(args[1], &most))
-        return NULL;
-    if (depth > 64 || most > INT32_MAX) {
-        PyErr_SetString(PyExc_ValueError, "dump: a limit of at most 64 levels and 2 GiB");
-        return NULL;
-    }
     Buffer b;
-    b.bytes = b.in_place;
-    b.size = 0;
-    b.room = IN_PLACE;
-    b.most = (size_t)most;
-    int found = put_value(&b, args[2], depth);
     PyObject *made = NULL;
+    int found = fill(&b, args, args[2]);
     if (found == DONE)
         made = PyBytes_FromStringAndSize((const char *)b.bytes, (Py_ssize_t)b.size);
     else if (found == NOT_PLAIN)
         made = Py_NewRef(Py_None);
-    if (b.bytes != b.in_place)
-        PyMem_Free(b.bytes);
+    empty(&b);
     return made;
+}
+
+/* stored(depth_max, bytes_max, keys, row, result): whether a handler's result says no more than that
+   the packet's payload, as it came, stands under its topic; `keys` are those that were found valid. */
+PyObject *
+rmf_stored(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 5 || !PyDict_Check(args[2]) || !PyList_Check(args[3])) {
+        PyErr_SetString(PyExc_TypeError, "stored takes two limits, a dict, a row and a result");
+        return NULL;
+    }
+    PyObject *topic = PyList_GetItem(args[3], TOPIC), *payload = PyList_GetItem(args[3], PAYLOAD);
+    char *data;
+    Py_ssize_t size, place = 0;
+    if (topic == NULL || payload == NULL || PyBytes_AsStringAndSize(payload, &data, &size) < 0)
+        return NULL;
+    PyObject *key, *value;
+    if (!PyDict_CheckExact(args[4]) || PyDict_Size(args[4]) != 1
+        || !PyDict_Next(args[4], &place, &key, &value) || key != topic)
+        Py_RETURN_FALSE;
+    int known = PyDict_Contains(args[2], topic);
+    if (known <= 0)
+        return known < 0 ? NULL : Py_NewRef(Py_False);
+    Buffer b;
+    int found = fill(&b, args, value);
+    int same = found == DONE && b.size == (size_t)size && memcmp(b.bytes, data, b.size) == 0;
+    empty(&b);
+    return found == FAILED ? NULL : PyBool_FromLong(same);
 }

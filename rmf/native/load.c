@@ -2,7 +2,8 @@
 
    Plain are definite lengths and shortest heads, no tags, of the simple values false, true and null,
    integers of 64 bits, maps with keys of text and none twice. No length is trusted: a container is
-   made only if each item that is still owed, its own and those of all around it, can have a byte. */
+   made only if each item that is still owed, its own and those of all around it, can have a byte and
+   is within the limit of items. */
 
 #include <string.h>
 
@@ -19,7 +20,8 @@ typedef struct {
 
 typedef struct {
     Reader r;
-    uint64_t owed; /* items that the open containers still lack */
+    uint64_t owed;       /* items that the open containers still lack */
+    uint64_t items_left; /* that may still come */
     Known *known;
 } Loader;
 
@@ -33,6 +35,12 @@ text_of(const uint8_t *begin, uint64_t size)
     if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
         PyErr_Clear();
     return text;
+}
+
+static int
+load_head(Loader *l, int *major, int *info, uint64_t *argument)
+{
+    return l->items_left-- && read_head(&l->r, major, info, argument);
 }
 
 static const uint8_t *
@@ -50,7 +58,7 @@ load_key(Loader *l)
 {
     int major, info;
     uint64_t size;
-    if (!read_head(&l->r, &major, &info, &size) || major != TEXT)
+    if (!load_head(l, &major, &info, &size) || major != TEXT)
         return NULL;
     const uint8_t *begin = string(l, size);
     if (begin == NULL || size == 0 || size > KEY_BYTES_MAX)
@@ -77,7 +85,8 @@ load_key(Loader *l)
 static int
 owe(Loader *l, uint64_t items)
 {
-    if (items > left_of(&l->r) || l->owed > left_of(&l->r) - items)
+    uint64_t most = left_of(&l->r) < l->items_left ? left_of(&l->r) : l->items_left;
+    if (items > most || l->owed > most - items)
         return 0;
     l->owed += items;
     return 1;
@@ -160,7 +169,7 @@ load_value(Loader *l, uint64_t depth)
     int major, info;
     uint64_t argument;
     const uint8_t *begin;
-    if (!read_head(&l->r, &major, &info, &argument))
+    if (!load_head(l, &major, &info, &argument))
         return NULL;
     switch (major) {
     case UNSIGNED:
@@ -186,7 +195,7 @@ load_value(Loader *l, uint64_t depth)
 
 /* Return the one value that fills the bytes at this place, or NULL as above. */
 static PyObject *
-load_one(PyObject *list, Py_ssize_t place, uint64_t depth, Known *known)
+load_one(PyObject *list, Py_ssize_t place, uint64_t depth, uint64_t items, Known *known)
 {
     char *data;
     Py_ssize_t size;
@@ -194,7 +203,7 @@ load_one(PyObject *list, Py_ssize_t place, uint64_t depth, Known *known)
     if (bytes == NULL || PyBytes_AsStringAndSize(bytes, &data, &size) < 0)
         return NULL;
     Py_INCREF(bytes); /* to make a list or a dict may have garbage collected, and that runs code */
-    Loader l = {{(const uint8_t *)data, (const uint8_t *)data + size}, 0, known};
+    Loader l = {{(const uint8_t *)data, (const uint8_t *)data + size}, 0, items, known};
     PyObject *value = load_value(&l, depth);
     if (value != NULL && l.r.at != l.r.end)
         Py_CLEAR(value);
@@ -202,26 +211,26 @@ load_one(PyObject *list, Py_ssize_t place, uint64_t depth, Known *known)
     return value;
 }
 
-/* load(depth_max, list of bytes): one value of each, or None if one of them is not plain. */
+/* load(depth_max, items_max, list of bytes): one value of each, or None if one is not plain. */
 PyObject *
 rmf_load(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    uint64_t depth;
-    if (nargs != 2 || !PyList_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "load takes a limit and a list of bytes");
+    uint64_t depth, items;
+    if (nargs != 3 || !PyList_Check(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "load takes two limits and a list of bytes");
         return NULL;
     }
-    if (!limit_of(args[0], &depth))
+    if (!limit_of(args[0], &depth) || !limit_of(args[1], &items))
         return NULL;
     if (depth > 64) {
         PyErr_SetString(PyExc_ValueError, "load: a limit of at most 64 levels");
         return NULL;
     }
     Known known = {0};
-    Py_ssize_t count = PyList_Size(args[1]);
+    Py_ssize_t count = PyList_Size(args[2]);
     PyObject *values = PyList_New(count);
     for (Py_ssize_t i = 0; values != NULL && i < count; i++) {
-        PyObject *value = load_one(args[1], i, depth, &known);
+        PyObject *value = load_one(args[2], i, depth, items, &known);
         if (value == NULL || PyList_SetItem(values, i, value) < 0)
             Py_CLEAR(values);
     }

@@ -18,6 +18,7 @@ static PyMethodDef methods[] = {
     {"rows", FUNCTION(rmf_rows), PyDoc_STR("The rows of a SEND frame of plain packets, or None.")},
     {"load", FUNCTION(rmf_load), PyDoc_STR("The values of plain CBOR, each alone, or None.")},
     {"dump", FUNCTION(rmf_dump), PyDoc_STR("The CBOR of a plain value, or None.")},
+    {"stored", FUNCTION(rmf_stored), PyDoc_STR("Whether a result is the packet as it came.")},
     {"last", FUNCTION(rmf_last), PyDoc_STR("The last stored packet of each topic.")},
     {"cells", FUNCTION(rmf_cells), PyDoc_STR("Write the changes of a frame as cells.")},
     {NULL, NULL, 0, NULL},

@@ -38,6 +38,7 @@ def fault_of(data: bytes) -> str | None:
     """
     walked = _fault(profile.scan, data)
     decoded = _fault(profile.decode, data)
+    assert _fault(profile.judged, data) == decoded
     assert decoded == walked or (decoded is None and walked in {"key_type", "simple_value"})
     return walked
 
@@ -94,8 +95,8 @@ def test_of_the_public_good_ones_only_those_are_refused_that_break_a_rule() -> N
 def test_any_value_of_the_profile_round_trips(value: Any) -> None:
     data = cbor2.dumps(value)
     profile.scan(data)
-    decoded = profile.decode(data)
-    assert cbor2.dumps(decoded) == data
+    for decode in (profile.decode, profile.judged):
+        assert cbor2.dumps(decode(data)) == data
 
 
 @settings(deadline=None, max_examples=100)
@@ -209,15 +210,18 @@ CROWDS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.parametrize("decode", [profile.decode, profile.judged])
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_a_frame_of_too_many_containers_is_refused_before_they_are_built(crowd: str) -> None:
+def test_a_frame_of_too_many_containers_is_refused_before_they_are_built(
+    crowd: str, decode: Callable[[bytes], Any]
+) -> None:
     """S1: one frame of 1 MiB took half a second and 94 MiB on the node's only loop."""
     unit = CROWDS[crowd]
     count = (limits.FRAME_BYTES_MAX - 7) // len(unit)
     frame = b"\x82\x03" + head(4, count, 2 if count < 1 << 16 else 4) + unit * count
     tracemalloc.start()
     begun_s = time.process_time()
-    code = _fault(profile.decode, frame)
+    code = _fault(decode, frame)
     took_s = time.process_time() - begun_s
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -228,7 +232,8 @@ def test_a_frame_of_too_many_containers_is_refused_before_they_are_built(crowd: 
 
 def test_bytes_that_look_like_containers_are_no_items() -> None:
     payload = b"\x80" * limits.PAYLOAD_BYTES_MAX
-    assert profile.decode(cbor2.dumps([3, [payload]])) == [3, [payload]]
+    for decode in (profile.decode, profile.judged):
+        assert decode(cbor2.dumps([3, [payload]])) == [3, [payload]]
 
 
 def test_a_value_may_have_more_items_than_a_frame() -> None:

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -134,7 +135,7 @@ def test_python_alone_says_the_same() -> None:
             check=True,
             capture_output=True,
             text=True,
-            env={"RMF_PURE": pure, "PYTHONPATH": str(native.FOLDER.parent.parent)},
+            env={"RMF_PURE": pure, "PYTHONPATH": str(Path(native.FOLDER).parent.parent)},
         ).stdout.split()
         for pure in ("0", "1")
     }

@@ -141,6 +141,16 @@ def test_promised_lengths_cost_nothing() -> None:
     assert agreed(arrays + b"\0" * count) is None
 
 
+@pytest.mark.parametrize("unit", ["00", "80", "8100", "a1616100", "6161"])
+def test_a_frame_has_as_many_items_as_it_may(unit: str) -> None:
+    item = bytes.fromhex(unit)
+    items = {"00": 1, "80": 1, "8100": 2, "a1616100": 3, "6161": 1}[unit]
+    frame = b"\x98\x64" + item * 100
+    assert native.plain_frame(100 * items + 1, [frame]) == [cbor2.loads(frame)]
+    assert native.plain_frame(100 * items, [frame]) is None
+    assert native.plain_frame(0, [frame]) is None
+
+
 @pytest.mark.parametrize("wrong", [b"", (b"",), ["text"], [None], None])
 def test_what_is_no_list_of_bytes_is_a_mistake_of_the_caller(wrong: Any) -> None:
     with pytest.raises(TypeError):

@@ -54,7 +54,7 @@ def test_the_command_says_why_it_built_nothing(variable: dict[str, str]) -> None
         capture_output=True,
         text=True,
         env={**os.environ, **variable},
-        cwd=FOLDER.parent.parent,
+        cwd=Path(FOLDER).parent.parent,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("not built: ")

@@ -13,7 +13,7 @@ from rmf.native import FOLDER
 pytest.importorskip("hatchling", reason="wheels are built by hatchling, which is not here")
 
 PIECE = "rmf/native/_compiled.abi3.so"
-ROOT = FOLDER.parent.parent
+ROOT = Path(FOLDER).parent.parent
 
 
 def built(tmp_path: Path, how: str = "build_wheel", **environment: str) -> Path:
