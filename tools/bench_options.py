@@ -78,7 +78,7 @@ def add_world(command: argparse.ArgumentParser, name: str) -> None:
 
 def add_compare(command: argparse.ArgumentParser) -> None:
     """Add what is compared, and how."""
-    command.set_defaults(seconds=3.0)
+    command.set_defaults(seconds=2.0)
     command.add_argument("--job", action="store_true", help="a whole job instead of messages")
     command.add_argument("--rate", type=float, default=200.0, help="of the job: packets/s to time")
     command.add_argument("--rounds", type=positive, default=3, help="of all contenders in turn")

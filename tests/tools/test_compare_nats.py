@@ -6,8 +6,8 @@ import pytest
 
 from rmf.errors import RmfError
 from tests.tools.scripted_peer import scripted
-from tools.compare_nats import NatsFlow, contenders
-from tools.compare_servers import Load, one_of, pipelined
+from tools.compare_nats import FastBatch, NatsFlow, NatsServers, contenders, request
+from tools.compare_servers import Contender, Load, one_of, pipelined
 
 LOAD = Load(b"x" * 64, 1000, 0.05, 0)
 HERE = [one for one in contenders() if not one.missing]
@@ -53,6 +53,31 @@ def test_an_error_is_no_ack() -> None:
         flow.close()
 
 
+def test_a_fast_batch_is_numbered_and_acked_up_to_a_number() -> None:
+    numbers: list[tuple[int, int]] = []
+    heard = b""
+
+    def answer(data: bytes) -> list[bytes]:
+        nonlocal heard
+        *whole, heard = (heard + data).split(LOAD.payload + b"\r\n")
+        found = [
+            re.search(rb"PUB room\.\d+\.temp _F\.b\.500\.fail\.(\d+)\.([01])\.", x) for x in whole
+        ]
+        numbers.extend((int(x[1]), int(x[2])) for x in found if x is not None)
+        acks = b"".join(
+            b'MSG _F.b.500 1 33\r\n{"type":"ack","seq":%d,"msgs":500}\r\n' % number
+            for number, _ in numbers[-len(found) :]
+            if not number % 500
+        )
+        return [acks[at : at + 37] for at in range(0, len(acks), 37)]
+
+    with scripted(b"INFO {}\r\n", answer) as port:
+        flow = FastBatch(port, LOAD)
+        sent = pipelined(flow, 1000, 0.05)
+        flow.close()
+    assert numbers == [(n, int(n > 1)) for n in range(1, sent.before + sent.messages + 1)]
+
+
 def test_synced_are_only_servers_that_know_how() -> None:
     for one in HERE:
         newer = tuple(map(int, one.facts["version"].split("."))) >= (2, 12)
@@ -62,7 +87,11 @@ def test_synced_are_only_servers_that_know_how() -> None:
 @pytest.mark.long
 @pytest.mark.skipif(not HERE, reason="no nats-server is installed")
 @pytest.mark.parametrize("contender", HERE, ids=[one.name for one in HERE])
-def test_the_real_one_acks(contender: object) -> None:
-    with contender.start() as running:  # type: ignore[attr-defined]
+def test_the_real_one_has_stored_what_it_acks(contender: Contender) -> None:
+    with contender.start() as running:
+        assert isinstance(running, NatsServers)
         assert running.waits(LOAD)
-        assert running.send(LOAD).messages > 0
+        sent = running.send(LOAD)
+        port = running.ports[running.leads]
+        stored = request(port, "$JS.API.STREAM.INFO.BENCH", {})["state"]["messages"]
+        assert 0 < sent.before + sent.messages < stored
