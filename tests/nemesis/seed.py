@@ -133,6 +133,7 @@ class _World:
             [Producer(f"p{i}", Random(f"{seed}.{i}")) for i in range(3)], [Asker(Random(-seed))]
         )
         self._full: list[tuple[float, float]] = []  # from when to when nothing was to be taken in
+        self._without_room = 0  # how many troubles keep the drive without any
         self._marks: set[bytes] = set()  # whose letters have to be there at the end
         self._port = self._lives = 0
 
@@ -230,17 +231,22 @@ class _World:
     async def _no_room(self, node: Factory) -> None:
         """No room is left: nothing is taken in, by a core that is read again neither."""
         self.drive.free = 0
+        self._without_room += 1
         with trio.move_on_after(_NOTICED_S):
-            while not any(  # noqa: ASYNC110 only the log says so
-                x["mark"] == "hard" for x in node.said("disk_mark")
-            ):
+            while self._mark_of(node) != "hard":  # noqa: ASYNC110 only the log says so
                 await trio.sleep(0.2)
             await trio.sleep(1)
             begun_s = trio.current_time()
             await strike(self._dice, node.address)
             await trio.sleep(self._dice.uniform(0, 3))
             self._full.append((begun_s, trio.current_time()))
-        self.drive.free = None
+        self._without_room -= 1
+        if not self._without_room:  # another one may have begun meanwhile
+            self.drive.free = None
+
+    @staticmethod
+    def _mark_of(node: Factory) -> str:
+        return next((str(x["mark"]) for x in reversed(node.said("disk_mark"))), "")
 
     async def _checkpoint(self, node: Factory) -> None:
         self.drive.fails = self._dice.random() < 0.3
