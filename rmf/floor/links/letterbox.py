@@ -10,11 +10,24 @@ from pathlib import Path
 import trio
 
 from rmf import limits
-from rmf.core.bag import Letter
+from rmf.core.bag import Letter, Read
 from rmf.core.raft.greetings import Acts, ActsAsk, Letters, LettersAsk
+from rmf.core.triage import Act
 from rmf.storage.dlq_reader import DlqReader
 
 __all__ = ["Letterbox", "page", "page_of_acts"]
+
+# CBOR items, heads counted: a frame may hold FRAME_ITEMS_MAX of them.
+_READ_ITEMS = 1 + len(Read._fields)
+_LETTER_ITEMS = 1 + len(Letter._fields) + 4  # of its evidence, the array of reads included
+_ACT_ITEMS = 1 + len(Act._fields)
+_HEAD_ITEMS = 8  # more than a message has beside its letters or acts
+_LETTERS_ITEMS_MAX = (
+    limits.FRAME_ITEMS_MAX
+    - _HEAD_ITEMS
+    - _LETTER_ITEMS
+    - _READ_ITEMS * (limits.EVIDENCE_READS_MAX + 1)
+)
 
 
 class Letterbox:
@@ -41,25 +54,32 @@ def page(reader: DlqReader, ask: LettersAsk) -> Letters:
     # Asked first: what is stored while the page is read can only be more than this says.
     whole = reader.stats().complete and reader.cursor() >= ask.through_index
     letters: list[Letter] = []
-    after, looked_at, size_bytes, more = ask.after, 0, 0, False
+    after, looked_at, size_bytes, items, more = ask.after, 0, 0, 0, False
     for stored in reader.letters(after=ask.after, limit=limits.DLQ_PAGE_LETTERS):
-        if size_bytes >= limits.PEER_LETTERS_BYTES:
+        if size_bytes >= limits.PEER_LETTERS_BYTES or items > _LETTERS_ITEMS_MAX:
             more = True
             break
         after, looked_at = stored.row, looked_at + 1
         if _is_wanted(stored.letter, ask):
             letters.append(stored.letter)
             size_bytes += len(stored.letter.packet) + len(stored.letter.error.traceback)
+            items += _LETTER_ITEMS + _READ_ITEMS * len(stored.letter.error.reads)
     more = more or looked_at == limits.DLQ_PAGE_LETTERS
     return Letters(after, more, whole, tuple(letters))
 
 
 def page_of_acts(reader: DlqReader, ask: ActsAsk) -> Acts:
     """Return a page of what was decided about letters of the line."""
-    found = reader.acts(after=ask.after)
-    after = found[-1].row if found else ask.after
-    acts = tuple(stored.act for stored in found if stored.act.entry)
-    return Acts(after, len(found) == limits.DLQ_PAGE_ACTS, acts)
+    after, looked_at, items = ask.after, 0, _HEAD_ITEMS
+    acts: list[Act] = []
+    for stored in reader.acts(after=ask.after):
+        items += _ACT_ITEMS + len(stored.act.letters)
+        if looked_at and items > limits.FRAME_ITEMS_MAX:
+            return Acts(after, True, tuple(acts))
+        after, looked_at = stored.row, looked_at + 1
+        if stored.act.entry:
+            acts.append(stored.act)
+    return Acts(after, looked_at == limits.DLQ_PAGE_ACTS, tuple(acts))
 
 
 def _is_wanted(letter: Letter, ask: LettersAsk) -> bool:

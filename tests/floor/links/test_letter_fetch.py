@@ -8,22 +8,23 @@ import pytest
 import trio
 
 from rmf import limits
-from rmf.core.bag import Letter
+from rmf.core.bag import Evidence, Letter, Read
 from rmf.core.events import DiskFault, LettersStored
 from rmf.core.raft import greetings as g
+from rmf.core.raft import wire
 from rmf.core.triage import Act
 from rmf.floor.data import dlq_keeper
 from rmf.floor.doors import Doors
 from rmf.floor.items import EventItem, PeeringFacts, Through, WhoIsKnown
 from rmf.floor.links.dialling import Peer
 from rmf.floor.links.letter_fetch import Fetch
-from rmf.floor.links.letterbox import Letterbox, page
+from rmf.floor.links.letterbox import Letterbox, page, page_of_acts
 from rmf.floor.supervisor import InProgress
 from rmf.storage.dlq_reader import DlqReader
 from rmf.storage.dlq_store import DlqStore
 from tests.floor.peers import CLUSTER, Here, here, own_of
 from tests.floor.wire import PATIENCE_S
-from tests.storage.dlq_letters import edge_letter, letter
+from tests.storage.dlq_letters import edge_letter, letter, reading
 from tests.storage.ledger_kit import file_bytes_limit
 
 THROUGH = Through(index=50, term=3, tick=10)
@@ -225,6 +226,50 @@ def test_a_page_is_closed_once_it_is_large_and_the_next_goes_on_behind_it(
         ask = ask._replace(after=answer.after)
     reader.close()
     assert found == [2, 2, 1]
+
+
+def as_it_comes(message: g.Letters | g.Acts) -> object:
+    """Return a message as the other side decodes it. Raises ProtocolFault."""
+    frames = wire.Frames(limits.PEER_FRAME_BYTES_MAX)
+    frames.feed(wire.encode(message))
+    (item,) = frames.frames()
+    return wire.decode(item)
+
+
+def test_acts_that_name_many_letters_come_in_as_many_pages_as_frames_may_hold(
+    tmp_path: Path, stores: dict[str, DlqStore]
+) -> None:
+    """Eight acts of ten thousand letters are twice the items of a frame: no peer took them."""
+    many = tuple(f"3.{number}.0" for number in range(limits.TRIAGE_LETTERS_MAX))
+    acts = [Act(n, n, n, "resolve", "a", "b", many, None, None, None) for n in range(1, 6)]
+    stores["n2"].put_line([], 50, acts)
+    found: list[Act] = []
+    ask, more = g.ActsAsk(0), True
+    with reading(tmp_path / "n2.sqlite") as reader:
+        while more:
+            answer = page_of_acts(reader, ask)
+            assert as_it_comes(answer) == answer
+            found += answer.acts
+            ask, more = g.ActsAsk(answer.after), answer.more
+    assert found == acts
+
+
+def test_letters_that_read_many_cells_come_in_as_many_pages_as_frames_may_hold(
+    tmp_path: Path, stores: dict[str, DlqStore]
+) -> None:
+    reads = tuple(Read(f"cell/{number}", 1, 2, 3) for number in range(limits.EVIDENCE_READS_MAX))
+    error = Evidence("ValueError", "too hot", "", reads)
+    theirs = [letter(1, id=f"3.1.{n}", slot=n, error=error) for n in range(limits.DLQ_PAGE_LETTERS)]
+    stores["n2"].put_line(theirs, 50)
+    found: list[Letter] = []
+    ask, more = g.LettersAsk(0, 50, 3, 10), True
+    with reading(tmp_path / "n2.sqlite") as reader:
+        while more:
+            answer = page(reader, ask)
+            assert as_it_comes(answer) == answer
+            found += answer.letters
+            ask, more = ask._replace(after=answer.after), answer.more
+    assert [x.id for x in found] == [x.id for x in theirs]
 
 
 def test_a_page_of_other_letters_leads_on_to_the_next(
