@@ -227,6 +227,7 @@ FEED_STEP_BYTES = 64 * KIB  # of values in one step; with more of them each cell
 FEED_SORT_KEYS = 2000  # put in order in one step: some 0.5 ms
 DISPLAYS_A_PASS = 12  # that receive something before others run: some 0.4 ms, and as much to write
 DISPLAYS_PAUSE_S = 0.001  # behind that, while packets are on their way: they go first
+SHARED_AGE = 0.25  # of the time between two looks: as old may a delta be that displays share
 PAGE_TRIES_MAX = 3  # for a page that its connection has no hand for; then its display's task waits
 FEED_STEPS_AT_ONCE = 16  # of a delta, for one display in its turn; more is the desk's work
 FEED_SLICE_S = 0.002  # of work for all displays together before others run, at most (R45)

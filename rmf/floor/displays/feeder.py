@@ -15,6 +15,7 @@ import trio
 from rmf import limits
 from rmf.core import messages as m
 from rmf.core.effects import Publish
+from rmf.core.page import EMPTY_PAGE
 from rmf.core.selector import SelectionMark, Selector
 from rmf.floor.displays.history import History
 from rmf.floor.displays.logging_feeder import LoggingFeeder
@@ -143,34 +144,43 @@ class _Newest:
             is_told = self._tell_delta_at_once(now_s)
         elif now_s >= self._next_word_s:
             is_told = self._keep_alive_at_once()
-        if is_told:
-            self._told_live, self._refused = self._picture.newest.live, 0
-            return self._next_word_s
-        self._refused += 1
-        return None if is_told is None or self._refused > limits.PAGE_TRIES_MAX else now_s
+        if not is_told:
+            return None if is_told is None else now_s
+        self._told_live, self._refused = self._picture.newest.live, 0
+        return self._next_word_s
 
-    def _keep_alive_at_once(self) -> bool:
+    def _keep_alive_at_once(self) -> bool | None:
         if not self._has_changed:
             self._told = SelectionMark.of(self._picture.newest)
-        return self._speech.say_at_once(m.KEEPALIVE, self._told)
+        return self._say_at_once(m.KEEPALIVE, self._told)
 
     def _tell_delta_at_once(self, now_s: float) -> bool | None:
-        """Tell what changed; None: it is more than a page, or much work."""
-        shared = self._picture.delta(self._selector, self._told.tick)
+        """Tell what changed; False: not yet, None: it is more than a page."""
+        age_s = self._interval_s * limits.SHARED_AGE
+        shared = self._picture.delta(self._selector, self._told.tick, age_s)
         if self._full or shared is None or not self._speech.is_free:
             return None
-        page = shared.page_at_once()
-        delta = shared.delta
-        if delta.is_lost or (page is None and delta.keys):
+        page, delta = shared.go_on(), shared.delta
+        if shared.is_begun:
+            return False
+        if delta.is_lost or (page is not None and page.told < len(delta.keys)):
             return None
+        at = SelectionMark.of(delta.at)
         if page is not None:
-            if page.told < len(delta.keys):
-                return None
-            at, skipped = SelectionMark.of(delta.at), delta.ticks - 1
-            if not self._speech.say_at_once(m.DELTA, at, page.body, skipped):
-                return False
-        self._told, self._looked_s = SelectionMark.of(delta.at), now_s
+            is_said = self._say_at_once(m.DELTA, at, page.body, delta.ticks - 1)
+            if not is_said:
+                return is_said
+        self._told, self._looked_s = at, now_s
         return True
+
+    def _say_at_once(
+        self, kind: int, at: SelectionMark, page: bytes = EMPTY_PAGE, skipped: int = 0
+    ) -> bool | None:
+        """Say it if the connection has a hand free; False: not yet, None: it does not get one."""
+        if self._speech.say_at_once(kind, at, page, skipped):
+            return True
+        self._refused += 1
+        return None if self._refused > limits.PAGE_TRIES_MAX else False
 
     @property
     def _next_word_s(self) -> float:

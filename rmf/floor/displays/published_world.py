@@ -7,7 +7,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 
 import trio
 
@@ -31,13 +31,21 @@ class _Room:
 
 
 class SharedDelta:
-    """A Delta that several feeders send; its pages are kept while there is room."""
+    """A Delta that several feeders send, made at `made_s`; its pages are kept while there is room.
+    `is_begun`: the first page is being made in the rounds, and is not whole yet."""
 
     def __init__(self, delta: Delta, room: _Room) -> None:
         self.delta = delta
+        self.made_s = trio.current_time()
         self._room: _Room | None = room
         self._gathering: Iterator[None] | None = delta.gather()
+        self._making: Iterator[DeltaPage | None] | None = None
         self._pages: dict[int, DeltaPage] = {}
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether `go_on` is to be called again."""
+        return self._making is not None
 
     def gather(self) -> Generator[None]:
         """Find out what it holds, once for all."""
@@ -46,12 +54,19 @@ class SharedDelta:
                 self._gathering = None
             yield
 
-    def page_at_once(self) -> DeltaPage | None:
-        """Return the first page, if there is one and it is little work; None if it is lost."""
-        if self._gathering is None and 0 in self._pages:
-            return self._pages[0]
-        work = chain(self.gather(), self._first())
-        return next(filter(None, islice(work, limits.FEED_STEPS_AT_ONCE)), None)
+    def go_on(self) -> DeltaPage | None:
+        """Work on the first page, for a little and for all; return it once it is whole. None, too,
+        if there is none, since nothing changed or it is lost."""
+        if (found := self._pages.get(0)) is not None:
+            return found
+        if self._making is None:
+            self._making = chain(self.gather(), self._first())
+        for _ in range(limits.FEED_STEPS_AT_ONCE):
+            step = next(self._making, False)
+            if step is not None:
+                self._making = None
+                return step if isinstance(step, DeltaPage) else None
+        return None
 
     def _first(self) -> Generator[DeltaPage | None]:
         if self.delta.keys:
@@ -97,7 +112,7 @@ class PublishedWorld:
         self._quiet: dict[Selector, dict[Callable[[], None], None]] = {}
         self._newer = trio.Event()
         self._room = _Room()
-        self._deltas: OrderedDict[tuple[Selector, int, int], SharedDelta] = OrderedDict()
+        self._deltas: OrderedDict[tuple[Selector, int], SharedDelta] = OrderedDict()
 
     @property
     def newest(self) -> Publish:
@@ -183,21 +198,29 @@ class PublishedWorld:
 
     # --- Deltas -----------------------------------------------------------------------------------
 
-    def delta(self, selector: Selector, since_tick: int) -> SharedDelta | None:
+    def delta(self, selector: Selector, since_tick: int, age_s: float = 0.0) -> SharedDelta | None:
         """Return what changed since then, or None if it is too long ago to say. Equal questions get
-        the same answer, and its pages are encoded once."""
-        key = (selector, since_tick, self.newest.index)
+        the same answer, for as long as it is the newest, or of that age: so displays of one filter
+        that ask behind each other stay together, and its pages are encoded once."""
+        key = (selector, since_tick)
         found = self._deltas.get(key)
-        if found is not None:
+        if found is not None and self._may_serve(found, age_s):
             self._deltas.move_to_end(key)
             return found
         delta = self.feed.delta(selector, since_tick)
         if delta is None:
             return None
+        if found is not None:
+            self._deltas.pop(key).let_go()
         while len(self._deltas) >= limits.DELTAS_CACHED or (self._deltas and self._is_crowded):
             self._deltas.popitem(last=False)[1].let_go()
         shared = self._deltas[key] = SharedDelta(delta, self._room)
         return shared
+
+    def _may_serve(self, found: SharedDelta, age_s: float) -> bool:
+        if found.delta.at.index == self.newest.index:
+            return True
+        return bool(found.delta.keys) and trio.current_time() - found.made_s < age_s
 
     @property
     def _is_crowded(self) -> bool:

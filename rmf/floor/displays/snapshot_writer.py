@@ -76,9 +76,7 @@ class SnapshotWriter:
         await self._pages.send(self._frame(kind, at, page, skipped, more=more))
         self.said_s = trio.current_time()
 
-    def say_at_once(
-        self, kind: int, at: SelectionMark, page: bytes = EMPTY_PAGE, skipped: int = 0
-    ) -> bool:
+    def say_at_once(self, kind: int, at: SelectionMark, page: bytes, skipped: int) -> bool:
         """Send one SNAPSHOT, if the connection waits for one; return whether it did."""
         try:
             self._pages.send_nowait(self._frame(kind, at, page, skipped, more=False))
