@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rmf.client.command import notice
 from rmf.interpreter import interpreter_build
 from rmf.native import COMPILED
 from tools.bench_load import payload_of
@@ -44,6 +45,8 @@ class _Stages(NamedTuple):
 
 def budget(*, seconds: float, window: int, commit: bool) -> dict[str, Any]:
     """Return the budget of a packet; `commit`: write it down. Raises RmfError, OSError."""
+    if commit and not COMPILED:
+        notice("Python alone: the compiled piece is not there (python -m tools.native_build)")
     payload = payload_of(64)
     nodes = {
         (count, kind): nodes_cost(count, seconds, payload, lone=kind == "lone", window=window)

@@ -9,7 +9,7 @@ OURS = {"leader, main thread", "leader, other threads", "leader, boxes", "client
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lone", [False, True])
+@pytest.mark.parametrize("lone", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_packet_costs_each_process_something(lone: bool) -> None:
     cost = nodes_cost(1, 0.4, payload_of(64), lone=lone, window=4)
     assert set(cost.parts) == OURS

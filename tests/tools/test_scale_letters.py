@@ -5,7 +5,7 @@ import pytest
 from tools.scale_letters import letters
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_letters_are_stored_asked_for_and_there_after_a_restart() -> None:
     found = letters(300, 0.0)
     assert found["bytes_each"] > 64

@@ -29,7 +29,7 @@ def test_what_is_refused_is_sent_again_until_all_is_acked() -> None:
     assert pushed.unanswered_max > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_node_answers_all_that_is_pushed() -> None:
     found = overload(2, 0.5)
     assert found["acked_per_s"] > 0
