@@ -17,7 +17,7 @@ from rmf.core.latch import Latched
 from rmf.core.line_versions import Kinship
 from rmf.core.node_health import NodeHealth
 from rmf.core.producer_sessions import ProducerSessions
-from rmf.core.producer_table import ProducerRow, wire_runs
+from rmf.core.producer_table import ProducerRow, acks_with, wire_runs
 from rmf.core.raft.raft_node import Raft
 from rmf.core.state import Applied, State, head_of
 from rmf.core.surroundings import Reported
@@ -39,7 +39,7 @@ def acks_of(latched: Latched, applied: Applied) -> list[Answer]:
         last = run.first_seq + run.packets - 1
         mine = wire_runs(run, run.first_seq, last, duplicate=False)
         runs.setdefault(offer.connection, []).extend(mine)
-    return [Answer(connection, [m.Ack(mine)]) for connection, mine in runs.items()]
+    return [Answer(connection, [*acks_with(mine)]) for connection, mine in runs.items()]
 
 
 def checkpoint_of(

@@ -13,7 +13,7 @@ from rmf.core import messages as m
 from rmf.core.departures import Departures
 from rmf.core.effects import Answer, Close, Effect
 from rmf.core.latch import IngestQueue, Waiting
-from rmf.core.producer_table import Table
+from rmf.core.producer_table import Table, acks_with
 
 __all__ = ["IntakeRefusal", "ProducerSessions"]
 
@@ -133,7 +133,7 @@ class ProducerSessions:
         effects: list[Effect] = []
         for connection, runs in waiting.duplicates:
             self.duplicates += sum(run.packets for run in runs)
-            effects.append(Answer(connection, [m.Ack(runs)]))
+            effects.append(Answer(connection, [*acks_with(runs)]))
         for connection, error in waiting.farewells:
             effects += [Answer(connection, [error]), Close(connection)]
         return effects

@@ -18,7 +18,15 @@ from rmf import limits
 from rmf.core import messages as m
 from rmf.core.packet import letter_id
 
-__all__ = ["OutcomeRun", "ProducerRow", "Table", "marked_row", "name_fault", "wire_runs"]
+__all__ = [
+    "OutcomeRun",
+    "ProducerRow",
+    "Table",
+    "acks_with",
+    "marked_row",
+    "name_fault",
+    "wire_runs",
+]
 
 _MASK = (1 << 128) - 1
 _RUN = Struct(">QQQQQ").pack
@@ -210,3 +218,15 @@ def wire_runs(run: OutcomeRun, low: int, high: int, *, duplicate: bool) -> list[
         at = seq + 1
     applied(high + 1)
     return answer
+
+
+# Of one ACK: with its array, the code and the message's array it is within FRAME_ITEMS_MAX.
+_ACK_RUNS_MAX = (limits.FRAME_ITEMS_MAX - 3) // (1 + len(m.Run._fields))
+
+
+def acks_with(runs: list[m.Run]) -> list[m.Ack]:
+    """Return runs as ACKs: one, unless it would be more than a frame may hold."""
+    if len(runs) <= _ACK_RUNS_MAX:
+        return [m.Ack(runs)]
+    parts = range(0, len(runs), _ACK_RUNS_MAX)
+    return [m.Ack(runs[begin : begin + _ACK_RUNS_MAX]) for begin in parts]

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmf import limits
+from rmf.core import codec, profile
 from rmf.core import messages as m
-from rmf.core.producer_table import OutcomeRun, Table, name_fault, wire_runs
+from rmf.core.producer_table import OutcomeRun, Table, acks_with, name_fault, wire_runs
 from tests import strategies as own
 
 
@@ -100,6 +101,19 @@ def test_the_runs_of_an_ack_say_the_same_as_the_table(run: OutcomeRun, data: st.
     high = data.draw(st.integers(low, 6 + run.packets))
     said = each(wire_runs(run, low, high, duplicate=False))
     assert said == {k: v for k, v in of_run(run, duplicate=False).items() if low <= k <= high}
+
+
+@pytest.mark.parametrize("packets", [1, limits.FRAME_PACKETS_MAX, 3 * limits.FRAME_PACKETS_MAX])
+def test_acks_of_many_bagged_packets_are_frames_of_no_more_items_than_a_frame_may_have(
+    packets: int,
+) -> None:
+    bags = tuple((offset, "no_handler") for offset in range(packets))
+    runs = wire_runs(OutcomeRun(1, packets, 1, 2, 0, bags), 1, packets, duplicate=False)
+    acks = acks_with(runs)
+    for ack in acks:
+        profile.scan(codec.encode(ack)[4:])
+    assert [run for ack in acks for run in ack.runs] == runs
+    assert (len(acks) == 1) == (packets == 1)
 
 
 def test_seqs_are_contiguous_or_it_is_our_bug() -> None:
