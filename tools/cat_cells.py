@@ -17,6 +17,7 @@ from rmf.core import profile
 from rmf.core.cbor_heads import head
 from rmf.core.messages import WireCell
 from rmf.errors import ProtocolFault
+from rmf.native import plain_values
 
 __all__ = ["CellText", "shown_value"]
 
@@ -81,6 +82,9 @@ def shown_value(encoded: bytes) -> Any:
 
 def _decoded(values: Sequence[bytes]) -> list[Any] | None:
     """Return what these say, all at once; None: not each of them is one item within the profile."""
+    plain = plain_values(list(values))
+    if plain is not None:
+        return plain
     joined = b"".join((head(_ARRAY, len(values)), *values))
     try:
         found: list[Any] = profile.decode(joined, items_max=len(joined))
