@@ -19,6 +19,10 @@ class Shards:
     def __init__(self) -> None:
         self._parts: list[dict[str, int]] = [{} for _ in range(_PARTS)]
 
+    def part_of(self, key: str) -> dict[str, int]:
+        """Return the part that has this key, or would have it."""
+        return self._parts[hash(key) % _PARTS]
+
     def get(self, key: str) -> int | None:
         """Return the number of a key, or None."""
         return self._parts[hash(key) % _PARTS].get(key)

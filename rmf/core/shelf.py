@@ -106,13 +106,17 @@ class Shelf:
 
     def arm(self, key: str, tick: int) -> None:
         """See to it that the key is looked at when `tick` has come."""
-        at = self.armed.get(key)
-        if at is not None:
-            self._take_off(key, at)
-        self._put(key, tick)
+        part = self.armed.part_of(key)
+        if key in part:
+            self._take_off(key, part[key])
+        part[key] = tick
+        self._place(key, tick)
 
     def _put(self, key: str, tick: int) -> None:
         self.armed[key] = tick
+        self._place(key, tick)
+
+    def _place(self, key: str, tick: int) -> None:
         number = tick >> _WIDTH
         if number < self._near_number:
             heappush(self._near, (tick, key))
