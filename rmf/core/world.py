@@ -11,13 +11,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from heapq import merge
 from struct import Struct
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import immutables
 import xxhash
-from sortedcontainers import SortedList
 
 from rmf import limits
+from rmf.core.sorted_keys import SortedKeys
 
 __all__ = [
     "MARK_HEAD",
@@ -93,7 +93,7 @@ class KeyIndex:
     """
 
     def __init__(self) -> None:
-        self._keys: SortedList = SortedList()
+        self._keys = SortedKeys()
         self._gone: OrderedDict[str, int] = OrderedDict()  # -> the newest pin at that time
         self._pins: dict[int, int] = {}  # how often each is to be taken off; oldest first
         self._newest_pin = 0
@@ -103,14 +103,12 @@ class KeyIndex:
         """Note a new key."""
         if self._put_off is not None:
             self._put_off[key] = None
-        elif key not in self._keys:
-            self._keys.add(key)
-        elif self._gone:
+        elif not self._keys.add(key) and self._gone:
             self._gone.pop(key, None)
 
     def add_all(self, keys: Iterable[str]) -> None:
         """Note many keys at once: far cheaper than one by one, most of all in key order."""
-        self._keys.update([key for key in keys if key not in self._keys] if self._keys else keys)
+        self._keys.add_sorted(sorted(keys))
 
     def put_off(self) -> None:
         """Let new keys wait until `put_in_order`, where many come and no reader walks them
@@ -179,7 +177,7 @@ class KeyIndex:
 
     def walk(self, start: str = "", *, after: bool = False) -> Iterator[str]:
         """Give the keys from `start` on (or only those after it); do not change it meanwhile."""
-        return cast("Iterator[str]", self._keys.irange(start, inclusive=(not after, True)))
+        return self._keys.walk(start, after=after)
 
     def __contains__(self, key: str) -> bool:
         return key in self._keys
