@@ -41,7 +41,7 @@ DIRECTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
         "core decides over values and knows none of floor, storage, line, client, tools (§14)",
     ),
     "rmf.storage": (
-        ("rmf.storage", "rmf.core", "rmf.limits", "rmf.errors"),
+        ("rmf.storage", "rmf.core", "rmf.native", "rmf.limits", "rmf.errors"),
         "storage keeps what core says, for whoever calls it (§14)",
     ),
     "rmf.line": (

@@ -28,6 +28,7 @@ from rmf.core.entry_kinds import TABLE_SLICES_VERSION
 from rmf.core.producer_table import Table
 from rmf.core.table_slices import TableSlice, slices_of, whole_row
 from rmf.errors import StorageError
+from rmf.native import plain_bytes, plain_values
 from rmf.storage import drive
 from rmf.storage.checkpoint_layout import (
     DIGEST_BYTES,
@@ -197,7 +198,8 @@ class CheckpointWriter:
                 self._tmp.unlink()
 
     def _write(self, fields: list[Any]) -> None:
-        self._put(cbor2.dumps(fields))
+        plain = plain_bytes(fields)
+        self._put(cbor2.dumps(fields) if plain is None else plain)
 
     def _put(self, body: bytes) -> None:
         assert self._fd >= 0, "it is finished, or given up"
@@ -303,7 +305,8 @@ def _cells(path: Path, expected: int) -> Iterator[CellRow]:
         while (body := frame_at(reader, path, reader.end))[1] != FOOTER:
             if body[1] == TABLE:
                 continue
-            rows = cbor2.loads(body)[1]
+            plain = plain_values([body])
+            rows = (cbor2.loads(body) if plain is None else plain[0])[1]
             keys = [row[0] for row in rows]
             ordered = (not count or before < keys[0]) and all(map(lt, keys, keys[1:]))
             if not ordered or set(map(len, rows)) != {_CELL_FIELDS}:
