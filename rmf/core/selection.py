@@ -66,7 +66,15 @@ def _step(
     last = keys[-1] if keys else None
     if last is not None and not last.startswith(prefix):
         keys, last = [key for key in keys if key.startswith(prefix)], None
-    return rows_of(keys if selector.takes_all else filter(selector, keys), world), last
+    return rows_of(keys if selector.takes_all else _own(keys, selector, prefix), world), last
+
+
+def _own(keys: list[str], selector: Selector, prefix: str) -> list[str]:
+    """Return those that the filters match. What lies below a filter `a/#` is not looked up."""
+    below = f"{prefix}/"
+    if f"{below}#" not in selector.filters:
+        return list(filter(selector, keys))
+    return [key for key in keys if key.startswith(below) or selector(key)]
 
 
 def rows_of(keys: Iterable[str], world: World) -> list[Row]:
