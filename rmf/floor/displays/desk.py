@@ -91,7 +91,7 @@ class Desk:
         """Work until something is made, it is over, or the time is used up."""
         now = self._clock()
         if now - self._since_s > 2 * limits.FEED_SLICE_S:
-            self._renew(now, others_s=0.0)  # a while ago: others have had their turn
+            self._renew(now, others_s=now - self._since_s)  # a while ago: others had their turn
         until = now + self._left_s
         try:
             while job.made is None and now < until:

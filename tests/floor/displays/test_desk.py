@@ -76,7 +76,7 @@ async def test_everybody_else_has_a_turn_after_each_slice() -> None:
                 feeders.start_soon(desk.make, work.of(50, "page"))
         nursery.cancel_scope.cancel()
     assert work.steps == 16 * 50
-    assert longest <= 2 * limits.FEED_SLICE_S_MIN + work.step_s
+    assert longest <= 2 * limits.FEED_SLICE_S + work.step_s
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,9 @@ async def test_a_slice_is_as_long_as_others_can_bear(others_s: float, slice_s: f
         nursery.start_soon(others)
         await desk.make(work.of(1000, "page"))
         nursery.cancel_scope.cancel()
-    middle = sorted(taken)[len(taken) // 2]  # now and then there are two in a row
-    assert slice_s - work.step_s <= middle <= slice_s + 2 * work.step_s
+    middle = sorted(taken)[len(taken) // 2]
+    in_a_row_s = limits.FEED_SLICE_S_MIN  # of one pass and the next: tasks have no order
+    assert slice_s - work.step_s <= middle <= slice_s + in_a_row_s + 2 * work.step_s
 
 
 async def test_those_who_wait_are_served_in_turn() -> None:
