@@ -55,8 +55,12 @@ class Peer:
         await self.stream.send_all(b"".join(map(encode, messages)))
 
     async def greet(self) -> m.Hello:
-        """Take the client's HELLO and send the preface."""
-        hello = await self.expect(m.Hello)
+        """Take the client's HELLO and send the preface. Raises trio.BrokenResourceError if it has
+        gone before it said anything."""
+        hello = await self.receive()
+        if hello is None:
+            raise trio.BrokenResourceError("the client has gone")
+        assert isinstance(hello, m.Hello), f"expected HELLO, found {hello}"
         await self.stream.send_all(PREFACE)
         return hello
 

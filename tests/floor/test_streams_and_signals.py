@@ -201,9 +201,19 @@ async def test_two_signals_at_once_end_it_at_once(tmp_path: Path) -> None:
         assert code in {128 + signal.SIGTERM, 128 + signal.SIGINT}
 
 
+@contextmanager
+def hangups_heard() -> Iterator[None]:
+    """What is started meanwhile hears of them, though these tests may run behind nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 async def test_a_terminal_that_goes_stops_it_in_order(tmp_path: Path) -> None:
     """Some send SIGHUP along with SIGTERM: that is no second signal."""
-    with a_process(tmp_path) as node:
+    with hangups_heard(), a_process(tmp_path) as node:
         probe = await node.producer("probe")
         await probe.produce("cell/a")
         for number in (signal.SIGHUP, signal.SIGHUP):
