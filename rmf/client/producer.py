@@ -260,6 +260,8 @@ class ProducerLog:
             self._progress(sum(run.packets for run in news))
         while self._oldest <= self.last_seq and self._oldest not in self._unacked:
             self._oldest += 1
+        # What a connection before had sent may be acked here before it was sent again.
+        self._next = max(self._next, self._oldest)
         for frame in self._in_flight:
             while frame.low <= frame.last and frame.low not in self._unacked:
                 frame.low += 1

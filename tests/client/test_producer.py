@@ -151,6 +151,16 @@ class World:
                 self.act(name)
 
 
+def test_what_is_acked_before_it_is_sent_again_takes_no_room() -> None:
+    """Else a producer waits for ever to be allowed to add to packets that it does not have."""
+    world = World()
+    for name in ("7", "write", "take", "connect", "busy", "write", "take"):
+        world.act(name)
+    world.settle()
+    assert world.log.unacked == 0
+    assert world.log.has_room
+
+
 ACTIONS = st.sampled_from(["1", "2", "7", "write", "write", "take", "take", "read", "connect"])
 
 
