@@ -186,6 +186,12 @@ def test_what_is_stored_otherwise_is_listed(how: str) -> None:
     assert not stored(cbor2.dumps({"a": 1}), lambda _, payload: OTHERS[how](payload))
 
 
+def test_bytes_that_only_end_like_the_payload_are_listed() -> None:
+    """A cell would be text, or a number, where its handler stored bytes."""
+    assert not stored(cbor2.dumps("x"), lambda topic, payload: {topic: payload.encode()})
+    assert not stored(cbor2.dumps(255), lambda topic, _: {topic: b"\xff"})
+
+
 def test_a_payload_that_its_handler_changed_is_listed() -> None:
     def changed(topic: str, payload: Any) -> Any:
         payload["a"] = 2
