@@ -8,6 +8,7 @@ production and on an event heap in a simulator.
 To read in order:
 
     packet, faults, cbor_heads, profile         what is on the wire: bytes, heads, the profile
+    own_cbor                                    CBOR that RMF wrote itself
     messages, codec, send_frames                what that means, and back
     transitions, client_hello, subscribing      what may be said when, as protocol/ publishes it
     server_session                              a client's connection, from bytes to events

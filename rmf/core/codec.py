@@ -13,11 +13,10 @@ import cbor2
 
 from rmf import limits
 from rmf.core import messages as m
-from rmf.core import profile
+from rmf.core import own_cbor, profile
 from rmf.core import shape as s
 from rmf.core.packet import kind_of
 from rmf.errors import BadPreface, ProtocolFault
-from rmf.native import plain_bytes
 
 __all__ = [
     "OPENING",
@@ -37,18 +36,12 @@ def encode(message: m.Message) -> bytes:
     """Return the frame of a message, length included."""
     code = _CODE_OF[type(message)]
     if isinstance(message, m.Ack):
-        body = _dumped([code, list(map(list, message.runs))])
+        body = own_cbor.encoded([code, list(map(list, message.runs))])
     elif isinstance(message, m.Send):
-        body = _dumped([code, message.packets])
+        body = own_cbor.encoded([code, message.packets])
     else:
         body = cbor2.dumps([code, *m.fields_of(message)])
     return len(body).to_bytes(4, "big") + body
-
-
-def _dumped(fields: list[Any]) -> bytes:
-    """Return the body of what is said most: lists of plain fields."""
-    plain = plain_bytes(fields)
-    return cbor2.dumps(fields) if plain is None else plain
 
 
 def encode_snapshot(
@@ -63,7 +56,7 @@ def encode_snapshot(
     """Return the frame of a SNAPSHOT whose cells and removals are encoded already, so that one
     encoding serves all subscribers of a filter (R35). `head`: term, tick, index, digest, live,
     skipped. `now`: the factory's present tick, for a client that asked for it."""
-    fields = _dumped([_CODE_OF[m.Snapshot], number, kind, more, *head])[1:]  # of ten
+    fields = own_cbor.encoded([_CODE_OF[m.Snapshot], number, kind, more, *head])[1:]  # of ten
     begin, end = (b"\x8c", b"") if now is None else (b"\x8d", cbor2.dumps(now))  # of 12 or 13
     size = len(begin) + len(fields) + len(cells_and_removed) + len(end)
     return b"".join((size.to_bytes(4, "big"), begin, fields, cells_and_removed, end))

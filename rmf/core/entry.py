@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import attrs
 import cbor2
 
+from rmf.core import own_cbor
 from rmf.core.bag import Evidence
 from rmf.core.entry_kinds import (
     ACCESSION,
@@ -41,7 +42,6 @@ from rmf.core.outcome import Change, Outcome, Span, changes_of_spans
 from rmf.core.packet import Row
 from rmf.core.send_frames import rows_of
 from rmf.core.triage import Triage
-from rmf.native import plain_values
 
 __all__ = [
     "Accession",
@@ -312,8 +312,7 @@ def _tick_books(fields: list[Any]) -> TickBooks:
 
 
 def _listed(encoded: bytes) -> list[Change]:
-    plain = plain_values([encoded])
-    listed: list[Change] = cbor2.loads(encoded) if plain is None else plain[0]
+    listed: list[Change] = own_cbor.decoded(encoded)
     return listed
 
 

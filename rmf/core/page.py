@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 import cbor2
 
 from rmf import limits
+from rmf.core import own_cbor
 from rmf.core.cbor_heads import head
 from rmf.core.messages import Snapshot, WireCell
-from rmf.native import COMPILED, plain_bytes
 
 __all__ = ["EMPTY_PAGE", "Page", "Row", "cell_bytes", "pages_of"]
 
@@ -48,8 +48,7 @@ class Page:
     def add_rows(self, rows: Sequence[Row]) -> None:
         """Add cells, at most FEED_STEP_KEYS, encoded in one piece, which takes half the time. There
         must be room for them in a frame."""
-        plain = plain_bytes(rows)
-        encoded = cbor2.dumps(rows) if plain is None else plain
+        encoded = own_cbor.encoded(rows)
         self._add(encoded[len(head(4, len(rows))) :], len(rows))
 
     def _add(self, encoded: bytes, count: int) -> None:
@@ -73,8 +72,7 @@ class Page:
 
 def cell_bytes(cell: WireCell) -> bytes:
     """Return the CBOR of a cell."""
-    plain = plain_bytes(tuple(cell)) if COMPILED else None
-    return cbor2.dumps(cell) if plain is None else plain
+    return own_cbor.encoded(tuple(cell))  # what is of a class of its own is not plain
 
 
 def pages_of(cells: Iterable[bytes | WireCell], removed: Iterable[list[str]]) -> list[bytes]:

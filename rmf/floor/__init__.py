@@ -44,4 +44,8 @@ stands in capitals is a task; tasks never import each other: `serve` and `superv
 
     web/          HTTP: the port                     http_exchange: one connection
                   http_answers, health, metrics      readings, web_front: where these read
+
+Two are joined to others past all doors, and it is written down here because no rule finds it: what
+came for a connection is served by `reader` in its turn, and what is due to a display is said by
+`rounds`, each by a call of it. What has to wait wakes the connection's or the display's own task.
 """

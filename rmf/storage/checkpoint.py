@@ -24,11 +24,11 @@ import attrs
 import cbor2
 
 from rmf import limits
+from rmf.core import own_cbor
 from rmf.core.entry_kinds import TABLE_SLICES_VERSION
 from rmf.core.producer_table import Table
 from rmf.core.table_slices import TableSlice, slices_of, whole_row
 from rmf.errors import StorageError
-from rmf.native import plain_bytes, plain_values
 from rmf.storage import drive
 from rmf.storage.checkpoint_layout import (
     DIGEST_BYTES,
@@ -198,8 +198,7 @@ class CheckpointWriter:
                 self._tmp.unlink()
 
     def _write(self, fields: list[Any]) -> None:
-        plain = plain_bytes(fields)
-        self._put(cbor2.dumps(fields) if plain is None else plain)
+        self._put(own_cbor.encoded(fields))
 
     def _put(self, body: bytes) -> None:
         assert self._fd >= 0, "it is finished, or given up"
@@ -305,8 +304,7 @@ def _cells(path: Path, expected: int) -> Iterator[CellRow]:
         while (body := frame_at(reader, path, reader.end))[1] != FOOTER:
             if body[1] == TABLE:
                 continue
-            plain = plain_values([body])
-            rows = (cbor2.loads(body) if plain is None else plain[0])[1]
+            rows = own_cbor.decoded(body)[1]
             keys = [row[0] for row in rows]
             ordered = (not count or before < keys[0]) and all(map(lt, keys, keys[1:]))
             if not ordered or set(map(len, rows)) != {_CELL_FIELDS}:

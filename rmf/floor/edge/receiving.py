@@ -14,7 +14,6 @@ it was not there yet, and that is nearly free:
 """
 
 import fcntl
-import os
 import sys
 import termios
 from collections import deque
@@ -24,6 +23,7 @@ from contextlib import contextmanager
 import trio
 
 from rmf import limits
+from rmf.floor.edge.at_once import read_at_once
 from rmf.floor.node_clock import boot_clock
 
 __all__ = ["Inlet", "Passes", "SocketLooks", "receive"]
@@ -37,12 +37,10 @@ async def receive(stream: trio.abc.Stream, bytes_max: int) -> bytes:
         if stream.socket.fileno() < 0:
             raise trio.ClosedResourceError("the stream was closed")
         await trio.lowlevel.wait_readable(stream.socket)
-        try:
-            return os.read(stream.socket.fileno(), bytes_max)
-        except BlockingIOError:
-            continue  # what had come was faulty, and the kernel threw it away
-        except OSError as exc:
-            raise trio.BrokenResourceError(f"the connection broke: {exc}") from exc
+        data = read_at_once(stream, bytes_max)
+        if data is not None:
+            return data
+        # What had come was faulty, and the kernel threw it away.
 
 
 class Passes(trio.abc.Instrument):
@@ -174,12 +172,11 @@ class Inlet:
             self._was_empty(quiet_ns)
         assert isinstance(self.stream, trio.SocketStream)
         try:
-            data = os.read(self.stream.socket.fileno(), bytes_max)
-        except BlockingIOError:
-            return None
-        except OSError:
+            data = read_at_once(self.stream, bytes_max)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             return b""
-        self._note(len(data), bytes_max)
+        if data is not None:
+            self._note(len(data), bytes_max)
         return data
 
     def _was_empty(self, at_ns: int) -> None:

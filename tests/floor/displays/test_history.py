@@ -98,19 +98,25 @@ def shed(told: Chronicle, segments: int) -> None:
         path.unlink()
 
 
-async def test_ticks_that_are_not_retained_are_said_to_be_gone(told: Chronicle) -> None:
-    while len(told.ledger.segments) < 4:
-        told.tick("count", 1)
-    shed(told, 2)
+async def oldest_told(told: Chronicle) -> int:
+    """Ask for all there ever was, which is gone; return the oldest tick that is there."""
     cursor = told.history().cursor(all_keys, 0)
     gone = await cursor.turns(told.picture.newest.index)
     cursor.close()
     assert isinstance(gone, Gone)
     assert gone.oldest_tick is not None
-    cursor = told.history().cursor(all_keys, gone.oldest_tick - 1)
+    return gone.oldest_tick
+
+
+async def test_ticks_that_are_not_retained_are_said_to_be_gone(told: Chronicle) -> None:
+    while len(told.ledger.segments) < 4:
+        told.tick("count", 1)
+    shed(told, 2)
+    oldest_tick = await oldest_told(told)
+    cursor = told.history().cursor(all_keys, oldest_tick - 1)
     turns = await rest(told, cursor)
     cursor.close()
-    assert turns[0].tick == gone.oldest_tick
+    assert turns[0].tick == oldest_tick
     assert turns == told.changes[-len(turns) :]
 
 
@@ -141,13 +147,9 @@ async def test_a_tick_that_is_known_and_gone_is_no_gap(told: Chronicle) -> None:
     while len(told.ledger.segments) < 4:
         told.tick("count", 1)
     shed(told, 2)
-    probe = told.history().cursor(all_keys, 0)
-    gone = await probe.turns(told.picture.newest.index)
-    probe.close()
-    assert isinstance(gone, Gone)
-    assert gone.oldest_tick is not None
-    last_gone = max(x.tick for x in told.changes if x.tick < gone.oldest_tick)
-    cursor = told.history().cursor(all_keys, gone.oldest_tick - 1)
+    oldest_tick = await oldest_told(told)
+    last_gone = max(x.tick for x in told.changes if x.tick < oldest_tick)
+    cursor = told.history().cursor(all_keys, oldest_tick - 1)
     assert await rest(told, cursor)
     cursor.close()
     cursor = told.history().cursor(all_keys, last_gone - 1)

@@ -8,12 +8,7 @@ import trio
 import trio.testing
 
 from rmf.floor.edge.at_once import send_at_once
-
-
-def streams() -> tuple[trio.SocketStream, socket.socket]:
-    """Return one end as a stream, and the other one plain."""
-    here, there = socket.socketpair()
-    return trio.SocketStream(trio.socket.from_stdlib_socket(here)), there
+from tests.floor.edge.one_connection import streams
 
 
 async def test_what_there_is_room_for_is_written_in_this_turn() -> None:

@@ -1,12 +1,10 @@
 """QUERY about the DLQ: pages in order, one END, whatever happens."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import apsw
-import pytest
 import trio
 import trio.testing
 
@@ -17,14 +15,8 @@ from rmf.core.letters import edge_letter
 from rmf.floor.doors import connection_doors
 from rmf.floor.edge.inquiry import Inquiry
 from rmf.storage.directory import DataDirectory
-from tests.floor.kit import Bench, bench
+from tests.floor.kit import Bench
 from tests.protocol.cddl_check import assert_conforms
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path) as opened:
-        yield opened
 
 
 def fill(alone: Bench, letters: int) -> list[str]:

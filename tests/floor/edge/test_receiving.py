@@ -10,12 +10,7 @@ import trio.testing
 
 from rmf import limits
 from rmf.floor.edge.receiving import Inlet, Passes, SocketLooks, receive
-
-
-def streams() -> tuple[trio.SocketStream, socket.socket]:
-    """Return one end as a stream, and the other one plain."""
-    here, there = socket.socketpair()
-    return trio.SocketStream(trio.socket.from_stdlib_socket(here)), there
+from tests.floor.edge.one_connection import streams
 
 
 async def test_it_waits_for_bytes_and_returns_what_is_there() -> None:

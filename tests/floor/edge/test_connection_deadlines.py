@@ -1,11 +1,5 @@
 """Deadlines of a connection: absolute, and only for the client's time (R43)."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from functools import partial
-from pathlib import Path
-from typing import Any
-
 import pytest
 import trio
 import trio.testing
@@ -13,36 +7,9 @@ import trio.testing
 from rmf import limits
 from rmf.core import codec
 from rmf.core import messages as m
-from rmf.floor.data import dlq_keeper
-from rmf.floor.supervisor import InProgress
-from tests.floor.kit import Bench, Served, bench, served
+from tests.floor.edge.one_connection import HELLO, events
+from tests.floor.kit import Bench, served
 from tests.floor.wire import packet, until
-
-HELLO = codec.encode(m.Hello({"versions": [1, 1], "agent": "tests"}))
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path) as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def letters_kept(alone: Bench) -> AsyncIterator[None]:
-    """Run the DLQ keeper: an edge waits for the id of its letter."""
-    keep = partial(dlq_keeper.run, alone.doors, alone.store, [])
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep, InProgress())
-        yield
-        nursery.cancel_scope.cancel()
-
-
-def events(serving: Served) -> list[Any]:
-    """Take everything that waits for the Arbiter but knocks."""
-    found = []
-    while serving.doors.events_out.statistics().current_buffer_used:
-        found.append(serving.doors.events_out.receive_nowait())
-    return [x for x in found if type(x).__name__ not in {"Knock", "LettersStored"}]
 
 
 @pytest.mark.parametrize("said", [b"", b"R", codec.PREFACE, codec.PREFACE + HELLO[:5]])
