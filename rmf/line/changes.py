@@ -121,7 +121,7 @@ class Changes:
         What it is encoded as tells: a payload may have come in longer words than ours, and a
         handler may have changed it.
         """
-        if _stores_packet(self._keys, row, result):
+        if stores_packet is not None and stores_packet(self._keys, row, result):
             return STORED
         checked = self.check(slot, result, INHERIT)
         _, mine = checked
@@ -269,16 +269,3 @@ def _too_many(taken: int, keys: int) -> ResultInvalid:
 _SLOT_HEADS = [b"\x84" + head(0, slot) for slot in range(limits.TICK_PACKETS_MAX)]
 # By size; the last one, found at -1, is null: no value.
 _VALUE_HEADS = [*(head(2, size) for size in range(256)), b"\xf6"]
-
-
-def _stores_short_bytes(_keys: dict[str, bytes], row: Row, result: Any) -> bool:
-    """What stands in for the compiled `stores_packet`: most packets of a board are that."""
-    if type(result) is not dict or len(result) != 1:
-        return False
-    ((key, value),) = result.items()
-    if key is not row[TOPIC] or type(value) is not bytes or len(value) >= 256:
-        return False
-    return bool(_VALUE_HEADS[len(value)] + value == row[PAYLOAD])
-
-
-_stores_packet = stores_packet or _stores_short_bytes
